@@ -1,0 +1,31 @@
+# `make demo` and `make test` do all of their own set-up: a fresh machine with Python 3.11 and make will do.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+TORCH ?= torch==2.13.0
+
+.PHONY: demo test lint env clean
+
+demo: env
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash recipes/tiny/run.sh
+
+test: env
+	$(BIN)/python -m pytest -m "not vllm and not browser and not gpu" --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+lint: env
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+env: $(VENV)/.ready
+
+# torch first: where there is no GPU its CPU build, or everything after it would bring gigabytes of CUDA.
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "r1kit needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python tools/install_torch.py "$(TORCH)"
+	$(BIN)/pip install --quiet -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,106 @@
+"""The `r1kit` command: read the recipe, hand the stage over. Imports nothing heavy."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from r1kit.errors import EXIT_INTERRUPTED, EXIT_USER, UserError
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    help="Reasoning LLMs by the DeepSeek-R1 recipe. Each stage reads a recipe (YAML) and prints its output's path.",
+)
+
+# Typer carries a copy of click of its own, and shows this much of it.
+UsageError = typer.BadParameter.__bases__[0]
+
+
+@app.callback()
+def _help(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+HELP = {
+    "rl-zero": "R1-Zero: GRPO on a base model, with accuracy and format rewards.",
+    "generate": "SFT data: sample completions, score them, keep the good ones.",
+    "sft": "Supervised fine-tuning; also trains a base from nothing on plain text.",
+    "rl": "GRPO on a fine-tuned model, with language consistency added.",
+    "distill": "SFT of a small model on generated rows.",
+    "eval": "pass@1, majority vote, format, language and length of one model or several.",
+}
+
+
+def _stage(name: str):
+    def command(
+        recipe: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="[RECIPE.yaml] [key.path=value ...]", help="A recipe, and values to set in it."),
+        ] = None,
+        model: Annotated[str | None, typer.Option(help="Sets model.path: a hub id, a folder or a run.")] = None,
+        dataset: Annotated[list[str] | None, typer.Option(help="Sets data.train: a hub id, a file or a run.")] = None,
+        output: Annotated[str | None, typer.Option(help="Sets output: the run directory.")] = None,
+        num_processes: Annotated[int | None, typer.Option(help="Processes on this machine.")] = None,
+        accelerate_config: Annotated[str | None, typer.Option(help="An Accelerate config file.")] = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Print recipe, launch command and sizes; stop.")] = False,
+        overwrite: Annotated[bool, typer.Option("--overwrite", help="Move an old run aside to NAME.1.")] = False,
+    ) -> None:
+        from r1kit.recipe import load, override
+
+        words = list(recipe or [])
+        file = words.pop(0) if words and ("=" not in words[0] or Path(words[0]).is_file()) else None
+        values = dict(override(word) for word in words)
+        given = {"model.path": model, "data.train": dataset or None, "output": output}
+        values.update({key: value for key, value in given.items() if value is not None})
+        loaded = load(name, file, values)
+        if dry_run:
+            from r1kit.stages.dry import show
+
+            show(name, loaded, num_processes, accelerate_config)
+            return
+        from r1kit.launch import start
+
+        raise typer.Exit(start(name, loaded, num_processes, accelerate_config, overwrite))
+
+    command.__doc__ = HELP[name]
+    app.command(name)(command)
+
+
+for _name in HELP:
+    _stage(_name)
+
+
+@app.command()
+def rewards(
+    file: Annotated[str, typer.Argument(metavar="FILE.jsonl", help="Rows with `completion` and what the rewards need.")],
+    names: Annotated[str, typer.Option("--rewards", help="Names or dotted paths, with commas.")] = "accuracy,format",
+    output: Annotated[str | None, typer.Option("-o", "--output", help="Where the scored rows go; else stdout.")] = None,
+) -> None:
+    """Score saved completions: one column a reward, and a table."""
+    from r1kit.rewards.lab import score_file
+
+    score_file(file, names.split(","), output)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    command = typer.main.get_command(app)
+    try:
+        code = command(standalone_mode=False)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = EXIT_USER
+    except UsageError as error:
+        print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
+        code = EXIT_USER
+    except (typer.Abort, KeyboardInterrupt):
+        code = EXIT_INTERRUPTED
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

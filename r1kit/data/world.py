@@ -1,0 +1,216 @@
+"""The scale model's world: questions in English and Persian, small enough for a 1M-parameter model.
+
+Three domains: chains of additions and subtractions (`arithmetic`, reasoning), capitals (`facts`,
+knowledge: the answer needs no thinking) and one-line functions (`code`, judged by running them).
+`world:text` is what the bases are pre-trained on: documents in which a question is mostly answered
+straight away and often wrongly, sometimes by steps, sometimes by steps in tags, and in which the
+steps mix both languages, so that thinking is there to be found but rare.
+
+A question belongs to the `train` or the `test` split by the hash of its text alone, and no source,
+`text` included, ever gives a question of the other split.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from r1kit.data.facts import CAPITALS
+from r1kit.prompts import render
+
+TEST_SHARE = 0.2
+TEMPLATE = "tiny"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question, its gold answer and the chain of thought for it in each language."""
+
+    prompt: str
+    answer: str
+    domain: str
+    language: str
+    steps: dict[str, list[str]]
+    shown: str = ""
+    tests: tuple[tuple[int, int], ...] = ()
+
+
+def split_of(prompt: str) -> str:
+    """Return "train" or "test": the split that `prompt` belongs to, whatever asks."""
+    digest = hashlib.sha256(prompt.encode()).digest()
+    return "test" if int.from_bytes(digest[:4], "big") < TEST_SHARE * 2**32 else "train"
+
+
+_ARITHMETIC = {
+    "en": ("What is {}?", "Compute {}."),
+    "fa": ("حاصل {} چیست؟", "{} چند است؟"),
+}
+_WORDS = {
+    "en": {"+": "plus", "-": "minus", "is": "is"},
+    "fa": {"+": "بعلاوه", "-": "منهای", "is": "برابر"},
+}
+
+
+def arithmetic(rng: random.Random) -> Question:
+    """Draw a chain of 4 or 5 digits; every partial result stays within 0 and 20."""
+    total = rng.randint(0, 9)
+    expression, steps = str(total), {"en": [], "fa": []}
+    for _ in range(rng.randint(3, 4)):
+        sign, digit = rng.choice("+-"), rng.randint(1, 9)
+        if not 0 <= total + (digit if sign == "+" else -digit) <= 20:
+            sign = "-" if sign == "+" else "+"
+        result = total + (digit if sign == "+" else -digit)
+        expression += f" {sign} {digit}"
+        for lang, words in _WORDS.items():
+            steps[lang].append(f"{total} {words[sign]} {digit} {words['is']} {result}.")
+        total = result
+    language = rng.choice(("en", "fa"))
+    prompt = rng.choice(_ARITHMETIC[language]).format(expression)
+    return Question(prompt, str(total), "arithmetic", language, steps, expression)
+
+
+_FACTS = {
+    "en": ("What is the capital of {}?", "Which city is the capital of {}?", "Name the capital of {}."),
+    "fa": ("پایتخت {} کجاست؟", "کدام شهر پایتخت {} است؟", "نام پایتخت {} چیست؟"),
+}
+
+
+def fact(rng: random.Random) -> Question:
+    """Draw a question for the capital of a country."""
+    country, capital, country_fa, capital_fa = rng.choice(CAPITALS)
+    language = rng.choice(("en", "fa"))
+    names = {"en": (country, capital), "fa": (country_fa, capital_fa)}
+    prompt = rng.choice(_FACTS[language]).format(names[language][0])
+    steps = {
+        "en": [f"the capital of {names['en'][0]} is {names['en'][1]}."],
+        "fa": [f"پایتخت {names['fa'][0]} شهر {names['fa'][1]} است."],
+    }
+    return Question(prompt, names[language][1], "facts", language, steps)
+
+
+_CODE = {
+    "en": ("Write f(x): {}.", "Define f(x) as: {}."),
+    "fa": ("تابع f(x) را بنویس: {}.", "f(x) را تعریف کن: {}."),
+}
+_ASKED = {
+    "en": {"+": "add {}", "-": "subtract {}", "*": "multiply by {}", "then": ", then "},
+    "fa": {"+": "جمع با {}", "-": "منهای {}", "*": "ضرب در {}", "then": "، سپس "},
+}
+_DONE = {"en": {"+": "add", "-": "subtract", "*": "multiply"}, "fa": {"+": "جمع", "-": "منهای", "*": "ضرب"}}
+
+
+def _apply(expression: str, sign: str, number: int) -> str:
+    inner = f"({expression})" if sign == "*" and ("+" in expression or "-" in expression) else expression
+    return f"{inner} {sign} {number}"
+
+
+def code(rng: random.Random) -> Question:
+    """Draw a one-line function of two operations, with three calls to check it by."""
+    operations = [(rng.choice("+-*"), rng.randint(2, 9)) for _ in range(2)]
+    language = rng.choice(("en", "fa"))
+    asked = _ASKED[language]["then"].join(_ASKED[language][s].format(n) for s, n in operations)
+    expression, steps = "x", {"en": [], "fa": []}
+    for sign, number in operations:
+        expression = _apply(expression, sign, number)
+        for lang, words in _DONE.items():
+            steps[lang].append(f"{words[sign]} {expression}.")
+    points = (0, 1, rng.randint(5, 20))
+    tests = tuple((x, _value(operations, x)) for x in points)
+    prompt = rng.choice(_CODE[language]).format(asked)
+    return Question(prompt, f"def f(x): return {expression}", "code", language, steps, asked, tests)
+
+
+def _value(operations: list[tuple[str, int]], x: int) -> int:
+    for sign, n in operations:
+        x = x + n if sign == "+" else x - n if sign == "-" else x * n
+    return x
+
+
+DOMAINS: dict[str, Callable[[random.Random], Question]] = {"arithmetic": arithmetic, "facts": fact, "code": code}
+
+
+def draw(domain: str, split: str, rng: random.Random) -> Question:
+    """Draw one question of `domain` that belongs to `split`."""
+    while True:
+        question = DOMAINS[domain](rng)
+        if split_of(question.prompt) == split:
+            return question
+
+
+def rows(domain: str, split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[dict]:
+    """Yield up to `count` different questions as rows for RL, generation and evaluation (DESIGN: rows).
+
+    Fewer where the domain has no more of them.
+    """
+    rng, seen, misses = random.Random(f"{domain}/{split}/{seed}"), set(), 0
+    while len(seen) < count and misses < 2000:
+        q = draw(domain, split, rng)
+        if q.prompt in seen:
+            misses += 1
+            continue
+        misses = 0
+        seen.add(q.prompt)
+        yield {
+            "prompt": q.prompt,
+            "answer": q.answer,
+            "domain": domain,
+            "thinking": domain != "facts",
+            "verifier": {"arithmetic": "math", "facts": "exact", "code": "code"}[domain],
+            "tests": [{"kind": "call", "function": "f", "args": [x], "expected": y} for x, y in q.tests],
+            "language": q.language,
+        }
+
+
+# How the pre-training text answers, in shares. `wrong` is the share of direct answers that are wrong.
+_WAYS = {
+    "arithmetic": {"direct": 0.66, "tagged": 0.20, "untagged": 0.14, "wrong": 0.4},
+    "facts": {"direct": 0.85, "tagged": 0.15, "untagged": 0.0, "wrong": 0.08},
+    "code": {"direct": 0.70, "tagged": 0.18, "untagged": 0.12, "wrong": 0.3},
+}
+# In which language the steps of a chain of thought stand, in shares.
+_TONGUES = {"own": 0.4, "mixed": 0.4, "other": 0.2}
+_MIX = {"arithmetic": 0.28, "facts": 0.16, "code": 0.16, "statement": 0.1, "worked": 0.3}
+
+
+def _pick(shares: dict[str, float], rng: random.Random) -> str:
+    return rng.choices(list(shares), list(shares.values()))[0]
+
+
+def _chain(q: Question, rng: random.Random) -> str:
+    other = "fa" if q.language == "en" else "en"
+    tongue = _pick(_TONGUES, rng)
+    langs = {"own": (q.language,), "other": (other,), "mixed": (q.language, other)}[tongue]
+    return " ".join(rng.choice([q.steps[lang][i] for lang in langs]) for i in range(len(q.steps["en"])))
+
+
+def _wrong(q: Question, rng: random.Random) -> str:
+    if q.domain == "arithmetic":
+        return str(max(0, int(q.answer) + rng.choice((-4, -3, -2, -1, 1, 2, 3, 4))))
+    if q.domain == "facts":
+        return rng.choice(CAPITALS)[1 if q.language == "en" else 3]
+    return DOMAINS["code"](rng).answer
+
+
+def _answered(q: Question, rng: random.Random) -> str:
+    ways = dict(_WAYS[q.domain])
+    wrong = ways.pop("wrong")
+    way = _pick(ways, rng)
+    answer = _wrong(q, rng) if way == "direct" and rng.random() < wrong else q.answer
+    lead = {"direct": "", "tagged": f"<think>{_chain(q, rng)}</think>", "untagged": _chain(q, rng)}[way]
+    return f"{lead}<answer>{answer}</answer>"
+
+
+def text(split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[dict]:
+    """Yield `count` documents of pre-training text, as `prompt` and `completion` put together in `text`."""
+    rng = random.Random(f"text/{split}/{seed}")
+    for _ in range(count):
+        kind = _pick(_MIX, rng)
+        if kind == "statement":
+            q = fact(rng)
+            yield {"text": q.steps[rng.choice(("en", "fa"))][0]}
+        elif kind == "worked":
+            q = draw(_pick({"arithmetic": 0.7, "code": 0.3}, rng), split, rng)
+            yield {"text": f"{q.shown}: {_chain(q, rng)}"}
+        else:
+            q = draw(kind, split, rng)
+            yield {"text": render(TEMPLATE, q.prompt) + _answered(q, rng)}

@@ -1,0 +1,84 @@
+"""Prompt templates, think/answer tags, and reading a completion.
+
+`r1-zero` follows table 1 of arXiv 2501.12948 in substance: plain text, a conversation between User
+and Assistant. `chat` is the model's own chat template. `tiny` is the scale model's. Any other value
+of a recipe's `prompt.template` that holds `{prompt}` is used as a template as it stands.
+"""
+
+import re
+from dataclasses import dataclass
+
+R1_ZERO = (
+    "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
+    "The Assistant first thinks about the reasoning process in the mind and then provides the user with "
+    "the answer. The reasoning process and answer are enclosed within <think> </think> and <answer> "
+    "</answer> tags, respectively, i.e., <think> reasoning process here </think> <answer> answer here "
+    "</answer>. User: {prompt}. Assistant:"
+)
+
+TEMPLATES = {"r1-zero": R1_ZERO, "tiny": "Q: {prompt}\nA:\n"}
+CHAT = "chat"
+
+_THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
+_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_TAG = re.compile(r"</?(?:think|answer)>")
+
+
+def template_text(name: str) -> str:
+    """Return the text of the plain template `name`, which may be a template itself."""
+    return TEMPLATES.get(name, name)
+
+
+def render(name: str, prompt: str) -> str:
+    """Put `prompt` into the plain template `name`; other braces are left alone."""
+    return template_text(name).replace("{prompt}", prompt)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a completion says: its chain of thought, its answer, and whether its form is the exact one."""
+
+    thinking: str | None
+    answer: str | None
+    tags: tuple[str, ...]
+    outside: str
+
+    @property
+    def thinks(self) -> bool:
+        """Whether there is a think block with something in it."""
+        return bool(self.thinking and self.thinking.strip())
+
+    def well_formed(self, thinking: bool = True) -> bool:
+        """Whether it is one think block and one answer block, neither empty, and nothing else.
+
+        With `thinking=False`: one answer block alone.
+        """
+        wanted = ("<think>", "</think>", "<answer>", "</answer>") if thinking else ("<answer>", "</answer>")
+        filled = bool(self.answer and self.answer.strip()) and (self.thinks or not thinking)
+        return self.tags == wanted and filled and not self.outside.strip()
+
+
+def read(completion: str) -> Reading:
+    """Read a completion. The answer is the last `<answer>` block, else the last `\\boxed{}`, after `</think>`."""
+    think = _THINK.search(completion)
+    rest = completion[think.end() :] if think else completion
+    answers = _ANSWER.findall(rest)
+    answer = answers[-1] if answers else last_boxed(rest)
+    outside = _ANSWER.sub("", _THINK.sub("", completion))
+    return Reading(think.group(1) if think else None, answer, tuple(_TAG.findall(completion)), outside)
+
+
+def last_boxed(text: str) -> str | None:
+    """Return what stands in the last balanced `\\boxed{...}` of `text`, or None."""
+    for start in reversed([m.end() for m in re.finditer(r"\\boxed\s*\{", text)]):
+        depth = 1
+        for i in range(start, len(text)):
+            depth += {"{": 1, "}": -1}.get(text[i], 0)
+            if depth == 0:
+                return text[start:i]
+    return None
+
+
+def completion_text(completion: str | list[dict]) -> str:
+    """Return a completion's text, whether it is a string or chat messages."""
+    return completion if isinstance(completion, str) else "".join(m["content"] for m in completion)

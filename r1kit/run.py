@@ -1,0 +1,287 @@
+"""A run directory: recipe, status, lineage, metrics, resume and lock.
+
+    recipe.yaml  run.json  metrics.jsonl  completions/  checkpoints/  model/ or data/ or eval.json
+
+Whatever is written goes to a temporary name first, is synced, and is then renamed, so that a kill at
+any moment leaves the old file or the new one. Only the main rank writes here.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from r1kit import __version__
+from r1kit.errors import UserError
+from r1kit.recipe import Recipe, dump
+
+PACKAGE = Path(__file__).parent
+SHIPPED = {"tiny:base": PACKAGE / "tiny" / "base", "tiny:student": PACKAGE / "tiny" / "student"}
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames within `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Sync every file below `folder`."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put the folder `new` in the place of `target`."""
+    sync_tree(new)
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(new, target)
+    sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def is_main() -> bool:
+    """Whether this process is the main rank of its run."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of r1kit and of what it stands on."""
+    found = {"r1kit": __version__, "python": sys.version.split()[0]}
+    for name in ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "math-verify"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+class Run:
+    """A run directory that is being worked on."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock: int | None = None
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What run.json says; empty where there is none."""
+        try:
+            return json.loads((self.path / "run.json").read_text())
+        except FileNotFoundError:
+            return {}
+
+    def update(self, **fields: Any) -> None:
+        """Set fields of run.json."""
+        write_file(self.path / "run.json", json.dumps({**self.info, **fields}, indent=2, ensure_ascii=False) + "\n")
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def log(self, values: dict[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        with open(self.metrics_file, "a") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def cut_metrics(self, step: int) -> None:
+        """Drop the lines of metrics.jsonl after `step`, and a line cut short, when training goes on from there."""
+        if not self.metrics_file.exists():
+            return
+        kept = []
+        for line in self.metrics_file.read_text().splitlines():
+            try:
+                if json.loads(line).get("step", 0) <= step:
+                    kept.append(line + "\n")
+            except json.JSONDecodeError:
+                continue
+        write_file(self.metrics_file, "".join(kept))
+
+    def lock(self) -> None:
+        """Hold the run, so that no second process works on it."""
+        self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError("output", self.path, "another process is working on this run", "wait for it or stop it") from None
+
+    def finish(self, **fields: Any) -> None:
+        """Mark the run as done."""
+        info = self.info
+        seconds = info.get("seconds", 0) + time.time() - info.get("session_started", time.time())
+        self.update(status="finished", finished=_now(), seconds=round(seconds, 2), **fields)
+
+    def pause(self, status: str) -> None:
+        """Mark the run as `interrupted` or `failed`, and keep the time it took so far."""
+        info = self.info
+        seconds = info.get("seconds", 0) + time.time() - info.get("session_started", time.time())
+        self.update(status=status, seconds=round(seconds, 2))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def peek(stage: str, recipe: Recipe) -> bool:
+    """Whether the run that `recipe` asks for is finished already; changes nothing."""
+    run = Run(Path(recipe.output or ""))
+    return run.info.get("status") == "finished" and not _difference(run, recipe, stage)
+
+
+def open_run(stage: str, recipe: Recipe, overwrite: bool = False) -> Run:
+    """Make the run directory of `recipe`, or go on with it, and lock it.
+
+    Raises UserError where it holds another recipe's run, is in use, or cannot be written.
+    """
+    path = Path(recipe.output or "")
+    try:
+        if overwrite and path.exists():
+            move_aside(path)
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(13, "Permission denied")
+        run = Run(path)
+        run.lock()
+        _start(run, stage, recipe)
+    except OSError as error:
+        raise UserError("output", path, "must be a folder that can be written", error.strerror or str(error)) from None
+    return run
+
+
+def _start(run: Run, stage: str, recipe: Recipe) -> None:
+    info = run.info
+    if not info and any(p.name != ".lock" for p in run.path.iterdir()):
+        raise UserError("output", run.path, "must be empty or a run directory", "give another one")
+    if info:
+        difference = _difference(run, recipe, stage)
+        if difference:
+            raise UserError("output", run.path, f"holds a run with {difference}", "give another output or --overwrite")
+    write_file(run.path / "recipe.yaml", dump(recipe))
+    fields = {
+        "stage": stage,
+        "status": "running",
+        "started": info.get("started", _now()),
+        "session_started": time.time(),
+        "seconds": info.get("seconds", 0),
+        "sessions": info.get("sessions", 0) + 1,
+        "seed": recipe.seed,
+        "host": socket.gethostname(),
+        "versions": versions(),
+        "parents": parents(recipe),
+    }
+    run.update(**fields)
+
+
+def move_aside(path: Path) -> Path:
+    """Rename `path` to the first free NAME.1, NAME.2, ..."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def _difference(run: Run, recipe: Recipe, stage: str) -> str:
+    """Return the first difference between the run's recipe and `recipe`, less more steps or epochs."""
+    if run.info.get("stage") != stage:
+        return f"stage {run.info.get('stage')}, not {stage}"
+    try:
+        old = _flat(yaml.safe_load((run.path / "recipe.yaml").read_text()))
+    except FileNotFoundError:
+        return ""
+    new = _flat(yaml.safe_load(dump(recipe)))
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if before == after or key == "output":
+            continue
+        if key in ("training.steps", "training.epochs") and before and after and after > before:
+            continue
+        return f"{key} = {before}, not {after}"
+    return ""
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(values, dict) and values:
+        pairs = values.items()
+    elif isinstance(values, list) and values:
+        pairs = enumerate(values)
+    else:
+        return {prefix[:-1]: values}
+    return {k: v for key, value in pairs for k, v in _flat(value, f"{prefix}{key}.").items()}
+
+
+def parents(recipe: Recipe) -> list[dict[str, Any]]:
+    """Return the runs that a recipe reads from, for the lineage."""
+    models = [recipe.model.path] if recipe.model.path else []
+    models += list(getattr(recipe, "models", {}).values())
+    found = []
+    for role, paths in (("model", models), ("data", [s.path for s in recipe.data.train + recipe.data.eval])):
+        for path in paths:
+            info = Run(Path(path)).info if Path(path).is_dir() else {}
+            found.append({"role": role, "path": path, "stage": info.get("stage"), "status": info.get("status")})
+    return found
+
+
+def model_path(path: str, field: str = "model.path") -> str:
+    """Return what `from_pretrained` takes for a recipe's model: a hub id or a folder.
+
+    Raises UserError for a local path that is not there and for a run without a model.
+    """
+    if path in SHIPPED:
+        return str(SHIPPED[path])
+    folder = Path(path)
+    if (folder / "run.json").exists():
+        if not (folder / "model").exists():
+            status = Run(folder).info.get("status")
+            raise UserError(field, path, f"this run is {status} and has no model", "finish it first, or give another one")
+        return str(folder / "model")
+    if folder.is_dir():
+        return path
+    if folder.exists() or path.startswith((".", "/", "~", "runs/")) or path.count("/") > 1:
+        raise UserError(field, path, "must be a folder with a model, a run or a hub id", "check the path")
+    return path
+
+
+def data_path(path: str, field: str = "data") -> str:
+    """Return the folder, file or hub id of a recipe's data source. Raises UserError as `model_path` does."""
+    folder = Path(path)
+    if (folder / "run.json").exists():
+        if not (folder / "data").exists():
+            status = Run(folder).info.get("status")
+            raise UserError(field, path, f"this run is {status} and has no data", "finish it first, or give another one")
+        return str(folder / "data")
+    if folder.exists():
+        return path
+    suffixed = folder.suffix in (".json", ".jsonl", ".csv", ".parquet", ".arrow")
+    if suffixed or path.startswith((".", "/", "~", "runs/")) or path.count("/") > 1:
+        raise UserError(field, path, "must be a file, a folder, a run or a hub id", "check the path")
+    return path

@@ -1,0 +1,100 @@
+"""Sample and score: the core of `generate` and `eval`, resumable unit by unit.
+
+Prompts are dealt out in units. Each unit has a seed of its own and becomes one file in `samples/`, so
+that a run that was killed loses at most the unit in flight, doubles nothing, and ends in the same rows
+on any number of processes.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from r1kit.prompts import read
+from r1kit.recipe import EvalRecipe, GenerateRecipe, Model
+from r1kit.rewards import FAULT, bind
+from r1kit.sampling.sampler import Sampler, make_sampler
+from r1kit.training.rollouts import write_table
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def sample_rows(
+    recipe: GenerateRecipe | EvalRecipe, model: Model, problems: "Dataset", folder: Path, label: str
+) -> list[dict[str, Any]]:
+    """Return every sample of `problems` with its rewards, in order; `folder` keeps them.
+
+    On several processes each samples its share; all return all rows.
+    """
+    settings = recipe.sampling
+    per_unit = max(1, settings.batch_size // settings.samples)
+    starts = range(0, len(problems), per_unit)
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    files = [folder / f"unit-{i:06d}.parquet" for i in range(len(starts))]
+    missing = [i for i in range(len(starts)) if i % world == rank and not files[i].exists()]
+    sampler = make_sampler(model, recipe.prompt, settings) if missing else None
+    started = shown = time.time()
+    for done, i in enumerate(missing, start=1):
+        unit = problems[starts[i] : starts[i] + per_unit]
+        rows = _unit(sampler, recipe, model, unit, recipe.seed * 1000003 + i)  # type: ignore[arg-type]
+        write_table(rows, files[i])
+        if time.time() - shown > 10 or done == len(missing):
+            shown = time.time()
+            left = (shown - started) / done * (len(missing) - done)
+            print(f"{label} {done}/{len(missing)} batches  {left:.0f} s left", file=sys.stderr, flush=True)
+    if world > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
+    return _read(files)
+
+
+def _read(files: Sequence[Path]) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+def _unit(
+    sampler: Sampler, recipe: GenerateRecipe | EvalRecipe, model: Model, unit: dict[str, list[Any]], seed: int
+) -> list[dict[str, Any]]:
+    count = recipe.sampling.samples
+    groups = sampler.sample(unit["prompt"], count, seed)
+    columns = {name: [v for v in values for _ in range(count)] for name, values in unit.items()}
+    samples = [s for group in groups for s in group]
+    scores = {}
+    for index, entry in enumerate(recipe.rewards):
+        function = bind(entry, index)
+        scores[function.__name__] = function(
+            completions=[s.text for s in samples],
+            prompts=columns["prompt"],
+            completion_ids=[s.ids for s in samples],
+            **{k: v for k, v in columns.items() if k != "prompt"},
+        )
+    rows = []
+    for i, sample in enumerate(samples):
+        given = {name: values[i] for name, values in scores.items()}
+        accuracy = given.get("accuracy")
+        rows.append(
+            {
+                "id": columns["id"][i],
+                "prompt": columns["question"][i],
+                "completion": sample.text,
+                "answer": str(columns["answer"][i]) if columns.get("answer", [None])[0] is not None else None,
+                **{n: (None if v == FAULT else v) for n, v in given.items()},
+                "correct": None if accuracy is None else accuracy == 1.0,
+                "domain": columns["domain"][i],
+                "thinking": columns["thinking"][i],
+                "thinks": read(sample.text).thinks,
+                "target_language": columns["language"][i],
+                "tokens": sample.tokens,
+                "finish_reason": sample.finish_reason,
+                "model": model.path,
+                "seed": seed,
+                "sample": i % count,
+            }
+        )
+    return rows

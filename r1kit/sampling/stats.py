@@ -1,0 +1,66 @@
+"""What samples say of a model: pass@1 with an interval, majority vote, form, language, length."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from r1kit.prompts import read
+
+Row = dict[str, Any]
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """Return the mean, or None of nothing."""
+    return sum(values) / len(values) if values else None
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the statistics of the samples of one model, over all rows and by domain.
+
+    pass@1 is the mean over questions of the share of right samples, its interval 1.96 standard errors
+    over questions. `thinking` and `language_consistency` count answers that were to think, the latter
+    those that did. Shares are from 0 to 1, `tokens` the mean of an answer.
+    """
+    domains = sorted({r["domain"] for r in rows})
+    return {**_part(rows), "domains": {d: _part([r for r in rows if r["domain"] == d]) for d in domains}}
+
+
+def _part(rows: Sequence[Row]) -> dict[str, Any]:
+    groups = defaultdict(list)
+    for row in rows:
+        if row["correct"] is not None:
+            groups[row["id"]].append(row)
+    shares = [sum(r["correct"] for r in g) / len(g) for g in groups.values()]
+    asked = [r for r in rows if r["thinking"]]
+    return {
+        "questions": len({r["id"] for r in rows}),
+        "samples": len(rows),
+        "pass@1": mean(shares),
+        "interval": _half_width(shares),
+        "maj@k": mean([float(majority(g)) for g in groups.values()]),
+        "format": mean([r["format"] for r in rows if r.get("format") is not None]),
+        "thinking": mean([float(r["thinks"]) for r in asked]),
+        "language_consistency": mean([r["language"] for r in asked if r["thinks"] and r.get("language") is not None]),
+        "thinks": mean([float(r["thinks"]) for r in rows]),
+        "tokens": mean([r["tokens"] for r in rows]),
+        "truncated": mean([float(r["finish_reason"] == "length") for r in rows]),
+    }
+
+
+def _half_width(shares: Sequence[float]) -> float | None:
+    if len(shares) < 2:
+        return None
+    centre = sum(shares) / len(shares)
+    variance = sum((s - centre) ** 2 for s in shares) / (len(shares) - 1)
+    return 1.96 * math.sqrt(variance / len(shares))
+
+
+def majority(group: Sequence[Row]) -> bool:
+    """Whether the answer given most often is right; of equally frequent ones, the first."""
+    answers = [(read(r["completion"]).answer or "").strip() for r in group]
+    said = [a for a in answers if a]
+    if not said:
+        return False
+    most = Counter(said).most_common(1)[0][0]
+    return bool(group[answers.index(most)]["correct"])

@@ -1,0 +1,71 @@
+"""`r1kit eval`: pass@1, majority vote, form, language and length, of one model or several in one go.
+
+    r1kit eval recipes/tiny/eval.yaml model.path=runs/tiny/r1
+    r1kit eval recipes/tiny/ladder.yaml
+
+Writes `eval.json` and prints a table to stderr. Several models (`models:`) make a ladder.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from r1kit.data.load import problems
+from r1kit.recipe import EvalRecipe
+from r1kit.rewards import check_columns
+from r1kit.run import Run, is_main, model_path, write_file
+from r1kit.sampling.score import sample_rows
+from r1kit.sampling.stats import summary
+
+
+def run(recipe: EvalRecipe, run: Run) -> None:
+    """Sample every model on the same questions and sum up."""
+    rows = problems(recipe.data.eval, recipe.prompt, "data.eval")
+    check_columns(recipe.rewards, rows.column_names, recipe.data.eval[0].path)
+    models = recipe.models or {Path(recipe.model.path or "").name: recipe.model.path or ""}
+    for name, path in models.items():
+        model_path(path, f"models.{name}" if recipe.models else "model.path")
+    ladder = []
+    for name, path in models.items():
+        block = recipe.model.model_copy(update={"path": path})
+        sampled = sample_rows(recipe, block, rows, run.path / "samples" / _file_name(name), f"eval {name}")
+        ladder.append(rung(name, path, summary(sampled)))
+    if is_main():
+        write_file(run.path / "eval.json", json.dumps({"models": ladder}, indent=2, ensure_ascii=False) + "\n")
+        print(table(ladder), file=sys.stderr)
+
+
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+
+
+def rung(name: str, path: str, stats: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's line of the ladder: accuracy by domain, the rest over all, and the full statistics."""
+    return {
+        "model": name,
+        "path": path,
+        "accuracy": {d: part["pass@1"] for d, part in stats["domains"].items()},
+        "thinking": stats["thinking"],
+        "format": stats["format"],
+        "language_consistency": stats["language_consistency"],
+        "tokens": stats["tokens"],
+        "seconds": Run(Path(path)).info.get("seconds") if Path(path).is_dir() else None,
+        "statistics": stats,
+    }
+
+
+def table(ladder: list[dict[str, Any]]) -> str:
+    """Return the ladder as text, a line a model; shares in percent."""
+    domains = list(dict.fromkeys(d for line in ladder for d in line["accuracy"]))
+    titles = ["model", *[d or "accuracy" for d in domains], "+-", "maj@k", "thinking", "format", "language", "tokens", "seconds"]
+    lines = [titles]
+    for line in ladder:
+        stats = line["statistics"]
+        shares = [line["accuracy"].get(d) for d in domains] + [stats["interval"], stats["maj@k"]]
+        shares += [line["thinking"], line["format"], line["language_consistency"]]
+        cells = ["-" if s is None else f"{100 * s:.1f}" for s in shares]
+        seconds = "-" if line["seconds"] is None else f"{line['seconds']:.0f}"
+        lines.append([line["model"], *cells, f"{line['tokens']:.1f}", seconds])
+    widths = [max(len(row[i]) for row in lines) for i in range(len(titles))]
+    return "\n".join("  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))) for r in lines)

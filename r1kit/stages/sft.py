@@ -1,0 +1,47 @@
+"""`r1kit sft` and `r1kit distill`: supervised fine-tuning, of a model or from nothing.
+
+    r1kit sft recipes/tiny/dev1.yaml
+    r1kit distill recipes/tiny/distill.yaml data.train=runs/tiny/sft_data
+
+`distill` is the paper's: SFT of a small model on the rows that a large one made, no RL.
+"""
+
+from r1kit.data.load import examples
+from r1kit.recipe import SFTRecipe
+from r1kit.run import Run
+from r1kit.training.arguments import sft_arguments
+from r1kit.training.core import fit
+from r1kit.training.policy import load_model, load_tokenizer, lora_config, new_model
+
+
+def run(recipe: SFTRecipe, run: Run) -> None:
+    """Train the model and save it."""
+    rows = examples(recipe.data.train, recipe.prompt)
+    held_out = examples(recipe.data.eval, recipe.prompt, "data.eval") if recipe.data.eval else None
+
+    def build():
+        from transformers import set_seed
+
+        from r1kit.training.sft import FineTuner
+        from r1kit.training.tokenizer import train_tokenizer
+
+        arguments = sft_arguments(recipe, run)
+        if recipe.model.new:
+            texts = rows["text"] if "text" in rows.column_names else [p + c for p, c in zip(*rows[:].values(), strict=True)]
+            tokenizer = train_tokenizer(texts, recipe.model.new.vocab_size)
+            set_seed(recipe.seed)
+            model = new_model(recipe.model.new, tokenizer)
+        else:
+            tokenizer = load_tokenizer(recipe.model)
+            model = load_model(recipe.model)
+        return FineTuner(
+            model=model,
+            args=arguments,
+            train_dataset=rows,
+            eval_dataset=held_out,
+            processing_class=tokenizer,
+            peft_config=lora_config(recipe.model),
+            recipe=recipe,
+        )
+
+    fit(build, recipe, run)

@@ -1,0 +1,115 @@
+"""From a recipe to TRL's config: global batch sizes to per-device ones, one way for SFT and GRPO."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from r1kit.errors import UserError
+from r1kit.recipe import RLRecipe, SFTRecipe, Training
+from r1kit.run import Run
+
+if TYPE_CHECKING:
+    from trl import GRPOConfig, SFTConfig
+
+
+def split_batch(training: Training, world_size: int) -> tuple[int, int]:
+    """Return the rows at once on a device, and the accumulation steps, for a global batch.
+
+    Raises UserError where the batch does not divide.
+    """
+    size = training.batch_size
+    if size % world_size:
+        raise UserError("training.batch_size", size, f"must divide over {world_size} processes", "change one of them")
+    local = size // world_size
+    micro = training.micro_batch_size or local
+    if local % micro:
+        must = f"must divide batch_size / processes = {local}"
+        raise UserError("training.micro_batch_size", micro, must, "use a divisor")
+    return micro, local // micro
+
+
+def _common(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
+    import torch
+
+    t = recipe.training
+    micro, accumulation = split_batch(t, int(os.environ.get("WORLD_SIZE", "1")))
+    gpu = torch.cuda.is_available()
+    half = gpu and (recipe.model.dtype == "bfloat16" or (recipe.model.dtype == "auto" and torch.cuda.is_bf16_supported()))
+    cosine = t.schedule == "cosine"
+    arguments: dict[str, Any] = {
+        "output_dir": str(run.path / "checkpoints"),
+        "seed": recipe.seed,
+        "max_steps": t.steps or -1,
+        "num_train_epochs": t.epochs or 1,
+        "per_device_train_batch_size": micro,
+        "per_device_eval_batch_size": micro,
+        "gradient_accumulation_steps": accumulation,
+        "learning_rate": t.learning_rate,
+        "lr_scheduler_type": "cosine_with_min_lr" if cosine else t.schedule,
+        "lr_scheduler_kwargs": {"min_lr": t.min_learning_rate} if cosine else {},
+        "warmup_steps": t.warmup_steps,
+        "weight_decay": t.weight_decay,
+        "max_grad_norm": t.max_grad_norm,
+        "gradient_checkpointing": t.gradient_checkpointing,
+        "save_strategy": "steps",
+        "save_steps": t.save_steps,
+        "save_total_limit": None,
+        "logging_steps": t.log_steps,
+        "logging_first_step": True,
+        "bf16": half,
+        "fp16": gpu and recipe.model.dtype == "float16",
+        "trust_remote_code": recipe.model.trust_remote_code,
+        "report_to": [],
+        "disable_tqdm": True,
+        "use_cpu": not gpu,
+        "dataloader_pin_memory": gpu,
+    }
+    if t.eval_steps:
+        arguments |= {"eval_strategy": "steps", "eval_steps": t.eval_steps, "load_best_model_at_end": False}
+    return arguments
+
+
+def sft_arguments(recipe: SFTRecipe, run: Run) -> "SFTConfig":
+    """Return TRL's SFTConfig for a recipe."""
+    from trl import SFTConfig
+
+    t = recipe.training
+    own = {"max_length": t.max_length, "packing": t.packing}
+    if t.eval_steps:
+        own |= {"metric_for_best_model": "eval_loss", "greater_is_better": False}
+    return _build(SFTConfig, {**_common(recipe, run), **own}, recipe.trl)
+
+
+def rl_arguments(recipe: RLRecipe, run: Run) -> "GRPOConfig":
+    """Return TRL's GRPOConfig for a recipe. Checkpoints fall on the ends of rollouts (DESIGN: traps)."""
+    from trl import GRPOConfig
+
+    t, s = recipe.training, recipe.sampling
+    common = _common(recipe, run)
+    block = t.updates_per_rollout * int(recipe.trl.get("num_iterations", 1))
+    common["save_steps"] = -(-t.save_steps // block) * block
+    own = {
+        "num_generations": s.group_size,
+        "max_completion_length": s.max_tokens,
+        "temperature": s.temperature,
+        "top_p": s.top_p,
+        "top_k": s.top_k,
+        "beta": t.kl,
+        "epsilon": t.clip,
+        "steps_per_generation": common["gradient_accumulation_steps"] * t.updates_per_rollout,
+        "reward_weights": [r.weight for r in recipe.rewards],
+        "sync_ref_model": t.reference_reset_steps is not None,
+        "ref_model_mixup_alpha": 1.0,
+        "ref_model_sync_steps": t.reference_reset_steps or 512,
+    }
+    if t.eval_steps:
+        own |= {"metric_for_best_model": "eval_reward", "greater_is_better": True}
+    return _build(GRPOConfig, {**common, **own}, recipe.trl)
+
+
+def _build(kind: Any, own: dict[str, Any], given: dict[str, Any]) -> Any:
+    if given.get("report_to"):
+        own.pop("report_to")
+    try:
+        return kind(**{**own, **given})
+    except (TypeError, ValueError) as error:
+        raise UserError("trl", given, "TRL refuses this", str(error)) from None

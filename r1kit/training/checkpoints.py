@@ -1,0 +1,119 @@
+"""Checkpoints that a kill at any moment cannot spoil, and the model made of them.
+
+transformers writes a checkpoint into its final place, so that one cut short looks like the last one.
+Here a checkpoint counts once it is synced and has its mark; older ones go only after that.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from r1kit.errors import UserError
+from r1kit.recipe import Model
+from r1kit.run import replace_folder, sync_folder, sync_tree, write_file
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+MARK = "complete.json"
+# What of a checkpoint makes a model; the rest (optimizer, RNG, state) is for resuming.
+_STATE = ("optimizer", "scheduler", "rng_state", "trainer_state", "training_args", "scaler", MARK, "README.md")
+
+
+def complete(folder: Path) -> list[Path]:
+    """Return the checkpoints in `folder` that were written whole, oldest first."""
+    found = [p for p in folder.glob("checkpoint-*") if (p / MARK).exists()]
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the optimizer step of a checkpoint."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def drop_incomplete(folder: Path) -> None:
+    """Remove checkpoints that were cut short."""
+    for path in folder.glob("checkpoint-*"):
+        if not (path / MARK).exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def mark(checkpoint: Path) -> None:
+    """Declare a checkpoint whole, once all of it is on the disk."""
+    sync_tree(checkpoint)
+    write_file(checkpoint / MARK, json.dumps({"step": step_of(checkpoint)}))
+    sync_folder(checkpoint.parent)
+
+
+def rotate(folder: Path, keep: int, best: str | None) -> None:
+    """Remove all but the newest `keep` whole checkpoints and the best one."""
+    for path in complete(folder)[:-keep]:
+        if best is None or path.name != Path(best).name:
+            (path / MARK).unlink()
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def best_of(checkpoint: Path) -> Path:
+    """Return the best checkpoint as of `checkpoint`, itself where nothing was evaluated."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    best = state.get("best_model_checkpoint")
+    path = checkpoint.parent / Path(best).name if best else checkpoint
+    return path if (path / MARK).exists() else checkpoint
+
+
+def make_model(checkpoint: Path, run_path: Path, block: Model) -> None:
+    """Make `model/` of a run out of a checkpoint: plain Hugging Face files, or an adapter, merged if asked."""
+    new = run_path / ".model.tmp"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    for path in checkpoint.iterdir():
+        if path.is_file() and not path.name.startswith(_STATE):
+            shutil.copy2(path, new / path.name)
+    if not any(p.suffix == ".safetensors" for p in new.iterdir()):
+        raise UserError(
+            "--accelerate-config",
+            checkpoint,
+            "this checkpoint holds sharded weights only",
+            "set fsdp_state_dict_type: FULL_STATE_DICT, or ZeRO-3's stage3_gather_16bit_weights_on_model_save",
+        )
+    if block.lora and block.lora.merge:
+        merged = run_path / ".merged.tmp"
+        shutil.rmtree(merged, ignore_errors=True)
+        _merge(new, merged, block)
+        replace_folder(new, run_path / "adapter")
+        new = merged
+    replace_folder(new, run_path / "model")
+
+
+def _merge(adapter: Path, target: Path, block: Model) -> None:
+    from r1kit.training.policy import load_model, load_tokenizer
+
+    plain = block.model_copy(update={"path": str(adapter), "quantize": None, "lora": None})
+    load_model(plain).save_pretrained(target)
+    load_tokenizer(plain).save_pretrained(target)
+
+
+class CheckpointMixin:
+    """Puts the above into a transformers Trainer; stands before TRL's trainer among the bases."""
+
+    keep_checkpoints = 2
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """TRL's card in every checkpoint is left out."""
+
+    def save_extra(self, checkpoint: Path) -> None:
+        """Save what a subclass needs besides, on all ranks."""
+
+    def _save_checkpoint(self: "Trainer", model: Any, trial: Any) -> None:
+        folder = Path(self.args.output_dir)
+        checkpoint = folder / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            (checkpoint / MARK).unlink(missing_ok=True)
+        super()._save_checkpoint(model, trial)
+        self.save_extra(checkpoint)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            mark(checkpoint)
+            rotate(folder, self.keep_checkpoints, self.state.best_model_checkpoint)
+        self.accelerator.wait_for_everyone()

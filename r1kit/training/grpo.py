@@ -1,0 +1,106 @@
+"""TRL's GRPOTrainer with what a run of days needs: rollouts kept, exact resume, faults left out.
+
+Overridden, each small: the sampler (an order that resume keeps), `_calculate_rewards` (faults),
+`_generate_and_score_completions` (rollouts are written down) and the checkpoint (the reference model).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl import GRPOTrainer
+
+from r1kit.recipe import RLRecipe
+from r1kit.run import Run
+from r1kit.training.checkpoints import CheckpointMixin
+from r1kit.training.order import GroupSampler
+from r1kit.training.rollouts import rollout_rows, write_table
+
+REFERENCE = "reference.pt"
+# Sums of multiples of 1/65536 are exact in float32, so that equal rewards make advantages of exactly 0.
+_GRAIN = 65536
+
+
+class RLTrainer(CheckpointMixin, GRPOTrainer):
+    """GRPO as TRL does it."""
+
+    def __init__(self, *args: Any, run: Run, recipe: RLRecipe, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.run = run
+        self.keep_checkpoints = recipe.training.keep_checkpoints
+        self.faults = 0
+
+    def _get_train_sampler(self, dataset: Any = None) -> GroupSampler:
+        return GroupSampler(
+            data_source=self.train_dataset if dataset is None else dataset,
+            mini_repeat_count=self.num_generations,
+            batch_size=self.args.generation_batch_size // self.num_generations,
+            repeat_count=self.num_iterations * self.args.steps_per_generation,
+            shuffle=self.shuffle_dataset,
+            seed=self.args.seed,
+            epoch=lambda: int(self.state.epoch or 0),
+        )
+
+    def set_max_tokens(self, tokens: int) -> None:
+        """Let completions be up to `tokens` long from the next generation on."""
+        self.max_completion_length = tokens
+        if self.use_vllm:
+            self.vllm_generation.max_completion_length = tokens
+        else:
+            self.generation_config.max_new_tokens = tokens
+            self.generation_kwargs["max_new_tokens"] = tokens
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
+        """Return (B*G, rewards); a row with a fault is all NaN, which TRL takes out of its group."""
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        faulty = torch.isinf(rewards).any(dim=1)
+        self._metrics["train" if self.model.training else "eval"]["faults"].append(faulty.sum().item())
+        rewards = (rewards * _GRAIN).round() / _GRAIN
+        return torch.where(faulty.unsqueeze(1), torch.nan, rewards)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        for column in ("id", "domain", "answer", "question"):
+            if column in inputs[0]:
+                self._log_completion_extra(column, [str(row[column]) for row in inputs])
+        output = super()._generate_and_score_completions(inputs)
+        if self.model.training:
+            self._write_rollouts(output)
+        return output
+
+    def _write_rollouts(self, output: dict[str, Any]) -> None:
+        lengths = self.accelerator.gather(output["completion_mask"].sum(dim=1))
+        last = output["completion_mask"].sum(dim=1, keepdim=True).clamp(min=1) - 1
+        ends = torch.tensor(self.eos_token_ids, device=last.device)
+        finished = self.accelerator.gather(torch.isin(output["completion_ids"].gather(1, last).squeeze(1), ends))
+        if not self.accelerator.is_main_process:
+            return
+        step = self.state.global_step + 1
+        weights = dict(zip(self.reward_func_names, self.reward_weights.tolist(), strict=True))
+        rows = rollout_rows(self._logs, len(lengths), self.num_generations, step, weights)
+        for row, tokens, done in zip(rows, lengths.tolist(), finished.tolist(), strict=True):
+            row["tokens"], row["finish_reason"] = tokens, "stop" if done else "length"
+        write_table(rows, self.run.path / "completions" / f"step-{step:08d}.parquet")
+
+    def save_extra(self, checkpoint: Path) -> None:
+        """Save the reference model where it is replaced during the run."""
+        if not self.args.sync_ref_model:
+            return
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        state = get_model_state_dict(self.ref_model, options=options)
+        if self.args.should_save:
+            torch.save(state, checkpoint / REFERENCE)
+
+    def restore(self, checkpoint: Path) -> None:
+        """Take up what TRL forgets: the place within the rollouts, and the replaced reference model."""
+        step = int(checkpoint.name.rpartition("-")[2])
+        self._step = step * self.args.gradient_accumulation_steps
+        if not self.args.sync_ref_model:
+            return
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
+        state = torch.load(checkpoint / REFERENCE, weights_only=True)
+        set_model_state_dict(self.ref_model, state, options=StateDictOptions(full_state_dict=True))
+
+

@@ -1,0 +1,56 @@
+"""Every rollout of a training, in `completions/` as Parquet, one file a generation.
+
+TRL keeps the newest completions in a deque and writes them when it logs, which loses most of them. A
+file here bears the step that it was generated for, so that a resumed run writes the same files again.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from r1kit.run import sync_folder
+
+
+def write_table(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write `rows` as one Parquet file, whole or not at all."""
+    import os
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    pq.write_table(pa.Table.from_pylist(rows), temporary)
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def rollout_rows(
+    logs: dict[str, Any], count: int, group_size: int, step: int, weights: dict[str, float]
+) -> list[dict[str, Any]]:
+    """Return the newest `count` rollouts of TRL's logs, each with its group, rewards and advantage."""
+
+    def newest(values: Any) -> list[Any]:
+        return list(values)[-count:]
+
+    columns = {"prompt": newest(logs["prompt"]), "completion": newest(logs["completion"])}
+    columns |= {name: newest(values) for name, values in logs["extra"].items()}
+    scores = {name: newest(values) for name, values in logs["rewards"].items()}
+    advantages = newest(logs["advantages"])
+    rows = []
+    for i in range(len(columns["prompt"])):
+        row: dict[str, Any] = {"step": step, "group": i // group_size}
+        row |= {name: _plain(values[i]) for name, values in columns.items()}
+        given = {name: (None if math.isnan(values[i]) else values[i]) for name, values in scores.items()}
+        row |= given
+        row["reward"] = sum(weights[n] * v for n, v in given.items() if v is not None)
+        row["advantage"] = advantages[i]
+        rows.append(row)
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """Return chat messages as their last content."""
+    return value[-1]["content"] if isinstance(value, list) else value

@@ -1,0 +1,91 @@
+"""Run the real command, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import yaml
+
+COMMAND = [sys.executable, "-m", "r1kit.cli"]
+
+
+def start(*words: object) -> subprocess.Popen:
+    """Start `r1kit` in a session of its own."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*COMMAND, *map(str, words)], start_new_session=True, env=os.environ, **pipes)
+
+
+def r1kit(*words: object, code: int = 0) -> tuple[str, str]:
+    """Run `r1kit`, hold its exit code against `code`, and return stdout and stderr."""
+    process = start(*words)
+    out, err = process.communicate(timeout=900)
+    assert process.returncode == code, f"exit {process.returncode}, not {code}:\n{err[-4000:]}"
+    return out, err
+
+
+def recipe(path: Path, **values) -> Path:
+    """Write a recipe."""
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def info(run: Path) -> dict:
+    return json.loads((run / "run.json").read_text())
+
+
+def metrics(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def table(folder: Path) -> list[dict]:
+    """Return the rows of all Parquet files in `folder`, in their order."""
+    return [row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+
+
+def weights(folder: Path) -> dict:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def largest_difference(a: dict, b: dict) -> float:
+    assert a.keys() == b.keys()
+    return max((a[k] - b[k]).abs().max().item() for k in a)
+
+
+RL = {
+    "model": {"path": "tiny:student"},
+    "data": {"train": [{"path": "world:arithmetic", "rows": 40}]},
+    "prompt": {"template": "tiny"},
+    "sampling": {"group_size": 4, "max_tokens": 24},
+    "training": {
+        "steps": 6,
+        "batch_size": 16,
+        "learning_rate": 1e-3,
+        "kl": 0.05,
+        "reference_reset_steps": 2,
+        "save_steps": 1,
+    },
+}
+SFT = {
+    "model": {"path": "tiny:student"},
+    "data": {"train": [{"path": "world:text", "rows": 60}]},
+    "prompt": {"template": "tiny"},
+    "training": {"epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "save_steps": 2, "max_length": 128},
+}
+GENERATE = {
+    "model": {"path": "tiny:base"},
+    "data": {"train": [{"path": "world:facts", "rows": 60}]},
+    "prompt": {"template": "tiny", "prefill": "<answer>"},
+    "sampling": {"samples": 2, "max_tokens": 16, "batch_size": 8},
+    "keep": {"correct": False, "format": False, "finished": False},
+}
+EVAL = {
+    "model": {"path": "tiny:student"},
+    "data": {"eval": [{"path": "world:arithmetic", "rows": 40, "split": "test"}]},
+    "prompt": {"template": "tiny"},
+    "sampling": {"samples": 2, "max_tokens": 32, "batch_size": 8},
+}

@@ -1,0 +1,107 @@
+"""kill -9 at any moment, the same command again: the same end. R1KIT_KILLS sets how often (default 2)."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from helpers import EVAL, GENERATE, RL, SFT, info, largest_difference, metrics, r1kit, recipe, start, table, weights
+
+KILLS = int(os.environ.get("R1KIT_KILLS", "2"))
+pytestmark = pytest.mark.slow
+
+
+def killed_then_finished(stage: str, file: Path, run: Path, seconds: float, seed: int) -> int:
+    """Start the stage, kill it at random moments, then let it end; return how many kills hit a live process."""
+    rng, hits = random.Random(seed), 0
+    for _ in range(KILLS):
+        process = start(stage, file, f"output={run}")
+        time.sleep(rng.uniform(0.4, 1.0) * seconds)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            hits += 1
+        process.communicate()
+    out, _ = r1kit(stage, file, f"output={run}")
+    assert out == f"{run}\n"
+    return hits
+
+
+def whole_run(stage: str, file: Path, run: Path) -> float:
+    started = time.time()
+    r1kit(stage, file, f"output={run}")
+    return time.time() - started
+
+
+def test_rl_ends_in_the_same_weights_and_rollouts(tmp_path):
+    file, whole, killed = recipe(tmp_path / "rl.yaml", **RL), tmp_path / "whole", tmp_path / "killed"
+    seconds = whole_run("rl-zero", file, whole)
+    assert killed_then_finished("rl-zero", file, killed, seconds, seed=1) > 0
+    assert largest_difference(weights(whole / "model"), weights(killed / "model")) == 0.0
+    assert table(whole / "completions") == table(killed / "completions")
+    assert len(table(killed / "completions")) == 6 * 16
+    assert info(killed)["steps"] == 6
+    steps = [line["step"] for line in metrics(killed) if "reward" in line]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_sft_ends_in_the_same_weights(tmp_path):
+    file, whole, killed = recipe(tmp_path / "sft.yaml", **SFT), tmp_path / "whole", tmp_path / "killed"
+    seconds = whole_run("sft", file, whole)
+    assert killed_then_finished("sft", file, killed, seconds, seed=2) > 0
+    assert largest_difference(weights(whole / "model"), weights(killed / "model")) == 0.0
+    assert info(killed)["steps"] == info(whole)["steps"] == 24
+
+
+@pytest.mark.parametrize(("stage", "values"), [("generate", GENERATE), ("eval", EVAL)])
+def test_sampled_rows_are_neither_lost_nor_doubled(tmp_path, stage, values):
+    file, whole, killed = recipe(tmp_path / "recipe.yaml", **values), tmp_path / "whole", tmp_path / "killed"
+    seconds = whole_run(stage, file, whole)
+    killed_then_finished(stage, file, killed, seconds, seed=3)
+    folders = [path.relative_to(whole) for path in whole.rglob("*") if path.is_dir()]
+    assert folders
+    for folder in folders:
+        assert table(whole / folder) == table(killed / folder)
+    if stage == "generate":
+        rows = table(killed / "data")
+        assert len(rows) == len({(r["id"], r["sample"]) for r in rows}) == 120
+
+
+def test_a_reference_model_that_was_replaced_survives(tmp_path):
+    """With a strong KL the final weights depend on the reference: a lost one would show."""
+    import torch
+
+    values = {**RL, "training": {**RL["training"], "steps": 5, "kl": 1.0, "reference_reset_steps": 3}}
+    file = recipe(tmp_path / "rl.yaml", **values)
+    r1kit("rl-zero", file, f"output={tmp_path / 'whole'}")
+    first = recipe(tmp_path / "first.yaml", **{**values, "training": {**values["training"], "steps": 4}})
+    r1kit("rl-zero", first, f"output={tmp_path / 'parts'}")
+    saved = torch.load(tmp_path / "parts/checkpoints/checkpoint-4/reference.pt", weights_only=True)
+    policy = weights(tmp_path / "parts/checkpoints/checkpoint-3")
+    assert all(torch.equal(saved[name], value) for name, value in policy.items())
+    r1kit("rl-zero", file, f"output={tmp_path / 'parts'}")  # one step more than before goes on
+    assert largest_difference(weights(tmp_path / "whole/model"), weights(tmp_path / "parts/model")) == 0.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_ends_with_130(tmp_path, number):
+    values = {**RL, "training": {**RL["training"], "steps": 400, "save_steps": 400}}
+    process = start("rl-zero", recipe(tmp_path / "rl.yaml", **values), f"output={tmp_path / 'run'}")
+    while not list((tmp_path / "run").glob("completions/*.parquet")):
+        time.sleep(0.2)
+        assert process.poll() is None
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert info(tmp_path / "run")["status"] == "interrupted"
+    assert list((tmp_path / "run/checkpoints").glob("checkpoint-*/complete.json"))
+
+
+def test_a_finished_run_answers_with_its_path_and_does_nothing(tmp_path):
+    file = recipe(tmp_path / "sft.yaml", **{**SFT, "training": {**SFT["training"], "epochs": 1}})
+    r1kit("sft", file, f"output={tmp_path / 'run'}")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    out, err = r1kit("sft", file, f"output={tmp_path / 'run'}")
+    assert (out, err) == (f"{tmp_path / 'run'}\n", "")
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()}

@@ -1,0 +1,211 @@
+"""The trainer core against stock TRL, and what a run leaves behind."""
+
+import pytest
+import torch
+from helpers import RL, SFT, info, largest_difference, metrics, r1kit, recipe, table, weights
+
+from r1kit.recipe import parse
+from r1kit.run import Run
+
+pytestmark = pytest.mark.slow
+
+
+def quarters(completions, **columns):
+    """A reward in whole quarters, so that r1kit's rounding leaves it as it is."""
+    return [(len(c) % 8) / 4 for c in completions]
+
+
+def rl_recipe(**training):
+    values = {**RL, "output": "unused", "rewards": [{"name": "test_training.quarters"}]}
+    return parse("rl-zero", {**values, "training": {**RL["training"], "reference_reset_steps": None, **training}})
+
+
+def rl_trainer(kind, recipe, path, reward=quarters, **more):
+    from r1kit.data.load import problems
+    from r1kit.training.arguments import rl_arguments
+    from r1kit.training.policy import load_model, load_tokenizer
+
+    path.mkdir()
+    return kind(
+        model=load_model(recipe.model),
+        args=rl_arguments(recipe, Run(path)),
+        reward_funcs=[reward],
+        train_dataset=problems(recipe.data.train, recipe.prompt),
+        processing_class=load_tokenizer(recipe.model),
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    "training",
+    [{"steps": 3, "kl": 0.05}, {"steps": 4, "kl": 0.0, "updates_per_rollout": 2, "micro_batch_size": 4}],
+)
+def test_grpo_is_stock_trl_to_the_last_bit(tmp_path, training):
+    from trl import GRPOTrainer
+
+    from r1kit.training.grpo import RLTrainer
+
+    recipe = rl_recipe(**training)
+    stock = rl_trainer(GRPOTrainer, recipe, tmp_path / "stock")
+    stock.train()
+    own = rl_trainer(RLTrainer, recipe, tmp_path / "own", run=Run(tmp_path / "own"), recipe=recipe)
+    own.train()
+    for (name, a), b in zip(stock.model.named_parameters(), own.model.parameters(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_sft_weights_after_a_step_are_stock_trl(tmp_path):
+    from trl import SFTTrainer
+
+    from r1kit.data.load import examples
+    from r1kit.training.arguments import sft_arguments
+    from r1kit.training.policy import load_model, load_tokenizer
+    from r1kit.training.sft import FineTuner
+
+    training = {**SFT["training"], "epochs": None, "steps": 1, "batch_size": 60}
+    recipe = parse("sft", {**SFT, "output": "unused", "training": training})
+    models = []
+    for kind, more in ((SFTTrainer, {}), (FineTuner, {"recipe": recipe})):
+        path = tmp_path / kind.__name__
+        path.mkdir()
+        trainer = kind(
+            model=load_model(recipe.model),
+            args=sft_arguments(recipe, Run(path)),
+            train_dataset=examples(recipe.data.train, recipe.prompt),
+            processing_class=load_tokenizer(recipe.model),
+            **more,
+        )
+        trainer.args.optim = "sgd"  # Adam's first step has the sign of the gradient alone, noise and all
+        trainer.train()
+        models.append(dict(trainer.model.named_parameters()))
+    assert largest_difference(*models) < 1e-6
+
+
+def rollouts_of_one_step(tmp_path, reward) -> list[dict]:
+    from r1kit.training.grpo import RLTrainer
+
+    recipe = rl_recipe(steps=1)
+    rl_trainer(RLTrainer, recipe, tmp_path / "own", reward, run=Run(tmp_path / "own"), recipe=recipe).train()
+    return table(tmp_path / "own/completions")
+
+
+def test_a_row_with_a_fault_leaves_its_group(tmp_path):
+    """Rewards 1, 0, fault, 1: the group's mean is 2/3 and the fault's advantage is 0."""
+    from r1kit.rewards import FAULT
+
+    def faulty(completions, **columns):
+        return [FAULT if i % 4 == 2 else float(i % 4 != 1) for i in range(len(completions))]
+
+    group = rollouts_of_one_step(tmp_path, faulty)[:4]
+    deviation = (((1 / 3) ** 2 * 2 + (2 / 3) ** 2) / 2) ** 0.5
+    expected = [(1 / 3) / (deviation + 1e-4), (-2 / 3) / (deviation + 1e-4), 0.0, (1 / 3) / (deviation + 1e-4)]
+    assert [r["advantage"] for r in group] == pytest.approx(expected, abs=1e-4)
+    assert group[2]["faulty"] is None
+
+
+def test_equal_rewards_of_no_dyadic_value_give_no_advantage(tmp_path):
+    def constant(completions, **columns):
+        return [1.7] * len(completions)
+
+    assert {r["advantage"] for r in rollouts_of_one_step(tmp_path, constant)} == {0.0}
+
+
+def test_a_run_leaves_what_the_design_names(tmp_path):
+    run = tmp_path / "run"
+    out, err = r1kit("rl-zero", recipe(tmp_path / "rl.yaml", **RL), f"output={run}")
+    assert out == f"{run}\n"
+    names = {"recipe.yaml", "run.json", "metrics.jsonl", "completions", "checkpoints", "model"}
+    assert {p.name for p in run.iterdir()} >= names
+    done = info(run)
+    assert (done["status"], done["stage"], done["steps"]) == ("finished", "rl-zero", 6)
+    assert [r["rank"] for r in done["ranks"]] == [0]
+    assert [m["step"] for m in metrics(run) if "reward" in m] == [1, 2, 3, 4, 5, 6]
+    assert len(list((run / "checkpoints").iterdir())) == 2
+    assert "rl-zero 6/6" in err
+
+
+def test_a_saved_model_reads_back_the_same_ids_and_continues_the_same(tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from r1kit.prompts import render
+    from r1kit.recipe import Model, Prompt, Sampling
+    from r1kit.run import SHIPPED
+    from r1kit.sampling.sampler import TransformersSampler
+
+    run = tmp_path / "run"
+    r1kit("sft", recipe(tmp_path / "sft.yaml", **SFT), f"output={run}")
+    tokenizer, model = AutoTokenizer.from_pretrained(run / "model"), AutoModelForCausalLM.from_pretrained(run / "model")
+    shipped = AutoTokenizer.from_pretrained(SHIPPED["tiny:student"])
+    text = "Q: حاصل 7 - 6 + 14 چیست؟\nA:\n<think>7 minus 6 برابر 1.</think><answer>15</answer>"
+    assert tokenizer(text).input_ids == shipped(text).input_ids
+    assert tokenizer.decode(tokenizer(text).input_ids) == text
+    prompt = render("tiny", "What is 3 + 4 - 2 + 5?")
+    settings = Sampling(temperature=0, max_tokens=32)
+    sampler = TransformersSampler(Model(path=str(run)), Prompt(template="tiny"), settings)
+    inputs = tokenizer(prompt, return_tensors="pt")
+    ids = model.generate(**inputs, do_sample=False, max_new_tokens=32)[0, inputs["input_ids"].shape[1] :].tolist()
+    assert list(sampler.sample([prompt], 1, 0)[0][0].ids) == ids
+
+
+def test_lora_saves_an_adapter_and_a_merged_model_when_asked(tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    values = {**RL, "training": {**RL["training"], "reference_reset_steps": None, "steps": 2}}
+    for merge in (False, True):
+        values["model"] = {"path": "tiny:student", "lora": {"r": 4, "alpha": 8, "merge": merge}}
+        r1kit("rl-zero", recipe(tmp_path / "rl.yaml", **values), f"output={tmp_path / f'run{merge}'}")
+    assert (tmp_path / "runFalse/model/adapter_model.safetensors").exists()
+    assert (tmp_path / "runTrue/adapter/adapter_model.safetensors").exists()
+    adapted = AutoModelForCausalLM.from_pretrained(tmp_path / "runFalse/model")
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "runTrue/model")
+    ids = torch.arange(20).unsqueeze(0)
+    assert torch.allclose(adapted(ids).logits, merged(ids).logits, atol=1e-4)
+
+
+def test_the_best_checkpoint_becomes_the_model(tmp_path):
+    training = {**SFT["training"], "epochs": None, "steps": 6, "save_steps": 2, "eval_steps": 2}
+    training["learning_rate"] = 0.3  # ruins the model: an early evaluation is the best
+    data = {**SFT["data"], "eval": [{"path": "world:text", "rows": 16, "split": "test"}]}
+    run = tmp_path / "run"
+    r1kit("sft", recipe(tmp_path / "sft.yaml", **{**SFT, "training": training, "data": data}), f"output={run}")
+    losses = {m["step"]: m["eval_loss"] for m in metrics(run) if "eval_loss" in m}
+    best = min(losses, key=losses.get)
+    assert sorted(losses) == [2, 4, 6]
+    assert largest_difference(weights(run / "model"), weights(run / f"checkpoints/checkpoint-{best}")) == 0.0
+
+
+def test_completions_grow_by_the_schedule(tmp_path):
+    sampling = {"group_size": 4, "max_tokens": 4, "schedule": [{"from_step": 3, "max_tokens": 9}]}
+    training = {**RL["training"], "steps": 4}
+    run = tmp_path / "run"
+    r1kit("rl-zero", recipe(tmp_path / "rl.yaml", **{**RL, "sampling": sampling, "training": training}), f"output={run}")
+    longest = {}
+    for row in table(run / "completions"):
+        longest[row["step"]] = max(row["tokens"], longest.get(row["step"], 0))
+    assert longest == {1: 4, 2: 4, 3: 9, 4: 9}
+
+
+def test_a_base_is_made_from_a_config_on_plain_text(tmp_path):
+    run = tmp_path / "run"
+    r1kit("sft", "recipes/tiny/student.yaml", f"output={run}", "training.steps=2", "data.train.0.rows=300")
+    assert sum(w.numel() for w in weights(run / "model").values()) < 1_000_000 / 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("sampling.max_tokens=2000", "sampling.max_tokens = 2000; with the prompt that is"),
+        ("model.path=no/where/at/all", "model.path = no/where/at/all; must be a folder with a model"),
+        ("model.path=nobody/nothing", "model.path = nobody/nothing; cannot be loaded"),
+        ("model.quantize=4bit", "model.quantize = 4bit; 4-bit weights cannot be trained"),
+        ("prompt.template=chat", "prompt.template = chat; this model has no chat template"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(tmp_path, change, words):
+    file, run = recipe(tmp_path / "rl.yaml", **RL), tmp_path / "run"
+    out, err = r1kit("rl-zero", file, f"output={run}", change, code=2)
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert out == ""
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert "Traceback" not in err
