@@ -60,6 +60,7 @@ def work(stage: str, recipe: Recipe, run: Run) -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     code, line = EXIT_FAILED, ""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         importlib.import_module(STAGES[stage]).run(recipe, run)
         code = EXIT_DONE
@@ -69,16 +70,24 @@ def work(stage: str, recipe: Recipe, run: Run) -> int:
         code, line = EXIT_USER, str(error)
     except (Interrupted, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    except Exception as error:
+        if not _disk_is_full(error):
             raise
-        code, line = EXIT_USER, f"output = {run.path}; {error.strerror}; make room and give the same command again"
+        code, line = EXIT_USER, f"output = {run.path}; no space left on the device; make room, then the same command again"
     finally:
         if code != EXIT_DONE:
             _leave(run, code, line)
     if line and is_main():
         print(f"error: {line}", file=sys.stderr)
     return code
+
+
+def _disk_is_full(error: Exception) -> bool:
+    """Whether this is a full disk, as Python, safetensors, torch or arrow say it."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    text = str(error)
+    return any(words in text for words in ("No space left", "StorageFull", "PytorchStreamWriter failed writing"))
 
 
 def _leave(run: Run, code: int, line: str) -> None:

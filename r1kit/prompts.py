@@ -16,7 +16,7 @@ R1_ZERO = (
     "</answer>. User: {prompt}. Assistant:"
 )
 
-TEMPLATES = {"r1-zero": R1_ZERO, "tiny": "Q: {prompt}\nA:\n"}
+TEMPLATES = {"r1-zero": R1_ZERO, "tiny": "Q: {prompt}\nA:"}
 CHAT = "chat"
 
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)

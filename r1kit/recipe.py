@@ -63,7 +63,8 @@ class Model(Block):
     trust_remote_code: bool = False
     """Run the model's own Python code."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Type of the weights; auto is bfloat16 on a GPU that has it, else float32."""
+    """Type of the weights; auto trains in float32 (computing in bfloat16 on a GPU that has it; bfloat16 under an
+    adapter) and samples in the GPU's bfloat16."""
     attention: str | None = None
     """transformers' `attn_implementation`."""
     lora: Lora | None = None
@@ -197,7 +198,7 @@ class Training(Block):
     steps: Positive | None = None
     """Optimizer steps; else `epochs` counts."""
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over the data."""
+    """Passes over the data; 1 where steps are not given either."""
     batch_size: Positive = 128
     """Rows (SFT) or completions (RL) an optimizer step, over all devices."""
     micro_batch_size: Positive | None = None
@@ -246,7 +247,7 @@ class SFTTraining(Training):
     packing: bool = False
     """Put several rows into one sequence."""
     group_by_length: bool = True
-    """Batch rows of like length together."""
+    """Batch rows of like length together; each token still weighs the same in the loss."""
 
 
 class Filters(Block):
@@ -371,8 +372,6 @@ class GenerateRecipe(Recipe):
     sampling: Sampling = Sampling(samples=4)
     rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format"), Reward(name="language")]
     keep: Filters = Filters()
-    messages: bool = True
-    """Write `messages` rows when the prompt template is `chat` (else `prompt` and `completion`)."""
 
 
 class EvalRecipe(Recipe):
@@ -407,8 +406,10 @@ RECIPES: dict[str, type[Recipe]] = {
 
 def _check_training(recipe: "SFTRecipe | RLRecipe") -> None:
     t = recipe.training
-    if (t.steps is None) == (t.epochs is None):
-        raise UserError("training.steps", t.steps, "give either steps or epochs", "set one of training.steps, training.epochs")
+    if t.steps is not None and t.epochs is not None:
+        raise UserError("training.steps", t.steps, f"epochs = {t.epochs} is set too", "give one of the two")
+    if t.steps is None and t.epochs is None:
+        t.epochs = 1.0
     if t.micro_batch_size and t.batch_size % t.micro_batch_size:
         raise UserError(
             "training.micro_batch_size", t.micro_batch_size, f"must divide batch_size = {t.batch_size}", "use a divisor"

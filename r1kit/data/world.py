@@ -169,7 +169,7 @@ _WAYS = {
 }
 # In which language the steps of a chain of thought stand, in shares.
 _TONGUES = {"own": 0.4, "mixed": 0.4, "other": 0.2}
-_MIX = {"arithmetic": 0.28, "facts": 0.16, "code": 0.16, "statement": 0.1, "worked": 0.3}
+_MIX = {"arithmetic": 0.32, "facts": 0.12, "code": 0.16, "statement": 0.08, "worked": 0.32}
 
 
 def _pick(shares: dict[str, float], rng: random.Random) -> str:
@@ -196,8 +196,9 @@ def _answered(q: Question, rng: random.Random) -> str:
     wrong = ways.pop("wrong")
     way = _pick(ways, rng)
     answer = _wrong(q, rng) if way == "direct" and rng.random() < wrong else q.answer
-    lead = {"direct": "", "tagged": f"<think>{_chain(q, rng)}</think>", "untagged": _chain(q, rng)}[way]
-    return f"{lead}<answer>{answer}</answer>"
+    chain = "" if way == "direct" else f" {_chain(q, rng)}"
+    lead = f"<think>{chain}</think>" if way == "tagged" else chain
+    return f"{lead}<answer> {answer}</answer>"
 
 
 def text(split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[dict]:
@@ -209,7 +210,7 @@ def text(split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[dic
             q = fact(rng)
             yield {"text": q.steps[rng.choice(("en", "fa"))][0]}
         elif kind == "worked":
-            q = draw(_pick({"arithmetic": 0.7, "code": 0.3}, rng), split, rng)
+            q = draw(_pick({"arithmetic": 0.75, "code": 0.25}, rng), split, rng)
             yield {"text": f"{q.shown}: {_chain(q, rng)}"}
         else:
             q = draw(kind, split, rng)

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1kit.errors import Interrupted
 from r1kit.prompts import read
 from r1kit.recipe import EvalRecipe, GenerateRecipe, Model
 from r1kit.rewards import FAULT, bind
+from r1kit.run import Run
 from r1kit.sampling.sampler import Sampler, make_sampler
 from r1kit.training.rollouts import write_table
 
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
 
 
 def sample_rows(
-    recipe: GenerateRecipe | EvalRecipe, model: Model, problems: "Dataset", folder: Path, label: str
+    recipe: GenerateRecipe | EvalRecipe, model: Model, problems: "Dataset", run: Run, folder: Path, label: str
 ) -> list[dict[str, Any]]:
     """Return every sample of `problems` with its rewards, in order; `folder` keeps them.
 
-    On several processes each samples its share; all return all rows.
+    On several processes each samples its share; all return all rows. Raises Interrupted when a launcher
+    asks for a stop.
     """
     settings = recipe.sampling
     per_unit = max(1, settings.batch_size // settings.samples)
@@ -38,6 +41,8 @@ def sample_rows(
     sampler = make_sampler(model, recipe.prompt, settings) if missing else None
     started = shown = time.time()
     for done, i in enumerate(missing, start=1):
+        if (run.path / "stop").exists():
+            raise Interrupted
         unit = problems[starts[i] : starts[i] + per_unit]
         rows = _unit(sampler, recipe, model, unit, recipe.seed * 1000003 + i)  # type: ignore[arg-type]
         write_table(rows, files[i])

@@ -29,7 +29,7 @@ def run(recipe: EvalRecipe, run: Run) -> None:
     ladder = []
     for name, path in models.items():
         block = recipe.model.model_copy(update={"path": path})
-        sampled = sample_rows(recipe, block, rows, run.path / "samples" / _file_name(name), f"eval {name}")
+        sampled = sample_rows(recipe, block, rows, run, run.path / "samples" / _file_name(name), f"eval {name}")
         ladder.append(rung(name, path, summary(sampled)))
     if is_main():
         write_file(run.path / "eval.json", json.dumps({"models": ladder}, indent=2, ensure_ascii=False) + "\n")

@@ -24,7 +24,7 @@ def run(recipe: GenerateRecipe, run: Run) -> None:
     """Sample, score, keep and write."""
     rows = problems(recipe.data.train, recipe.prompt)
     check_columns(recipe.rewards, rows.column_names, recipe.data.train[0].path)
-    sampled = sample_rows(recipe, recipe.model, rows, run.path / "samples", "generate")
+    sampled = sample_rows(recipe, recipe.model, rows, run, run.path / "samples", "generate")
     if not is_main():
         return
     kept, report = select(sampled, recipe.keep)

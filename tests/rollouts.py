@@ -1,0 +1,74 @@
+"""Run under torchrun or accelerate: one GRPO step on completions given beforehand; rank 0 saves the weights.
+
+    torchrun --nproc-per-node 2 tests/rollouts.py OUT
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from r1kit.data.load import problems
+from r1kit.recipe import parse
+from r1kit.run import Run
+from r1kit.training.arguments import rl_arguments
+from r1kit.training.policy import load_model, load_tokenizer
+
+RECIPE = {
+    "output": "unused",
+    "model": {"path": "tiny:student"},
+    "data": {"train": [{"path": "world:arithmetic", "rows": 8}]},
+    "prompt": {"template": "tiny"},
+    "sampling": {"group_size": 4, "max_tokens": 24},
+    "training": {"steps": 1, "batch_size": 16, "micro_batch_size": 4, "learning_rate": 1e-2, "kl": 0.05},
+    "trl": {"loss_type": "dapo", "optim": "sgd"},
+}
+
+
+def given(prompts, trainer):
+    """Completions that depend on the prompt and the place in its group alone, of different lengths."""
+    tokenizer, output = trainer.processing_class, {"prompt_ids": [], "completion_ids": [], "logprobs": None}
+    first = trainer.accelerator.process_index * len(prompts)
+    for i, prompt in enumerate(prompts, start=first):
+        text = " 3 plus 4 is 7." * (1 + i % 3) + f"<answer> {i % 4}</answer>"
+        output["prompt_ids"].append(tokenizer(prompt).input_ids)
+        output["completion_ids"].append([*tokenizer(text).input_ids, tokenizer.eos_token_id])
+    return output
+
+
+def by_answer(completions, **columns):
+    return [float(c.count("plus") % 2) + c.count("answer> 3") for c in completions]
+
+
+def main(out: Path) -> None:
+    from accelerate import PartialState
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    from r1kit.training.grpo import RLTrainer
+
+    recipe = parse("rl-zero", RECIPE)
+    with PartialState().main_process_first():
+        out.mkdir(exist_ok=True)
+    trainer = RLTrainer(
+        model=load_model(recipe.model),
+        args=rl_arguments(recipe, Run(out)),
+        reward_funcs=[by_answer],
+        train_dataset=problems(recipe.data.train, recipe.prompt),
+        processing_class=load_tokenizer(recipe.model),
+        rollout_func=given,
+        run=Run(out),
+        recipe=recipe,
+    )
+    trainer.train()
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    state = get_model_state_dict(trainer.model, options=options)
+    if trainer.accelerator.is_main_process:
+        import torch
+
+        torch.save({name.removeprefix("module."): value for name, value in state.items()}, out / "weights.pt")
+        (out / "world").write_text(f"{trainer.accelerator.num_processes} {trainer.accelerator.distributed_type}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

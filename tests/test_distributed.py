@@ -1,0 +1,92 @@
+"""Two processes on the CPU: DDP by torchrun, FSDP 2 by accelerate."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import EVAL, GENERATE, RL, SFT, info, r1kit, recipe, start, table, weights
+
+from r1kit.launch import launch_command
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parent.parent
+FSDP2 = ROOT / "recipes/accelerate/fsdp2_cpu.yaml"
+LAUNCHES = {"ddp": ["--num-processes", "2"], "fsdp2": ["--accelerate-config", str(FSDP2)]}
+
+
+def one_step(out: Path, command: list[str]) -> dict:
+    script = [str(ROOT / "tests/rollouts.py"), str(out)]
+    done = subprocess.run([*command, *script], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return torch.load(out / "weights.pt")
+
+
+@pytest.mark.parametrize("kind", LAUNCHES)
+def test_two_processes_take_the_step_that_one_takes(tmp_path, kind):
+    command = launch_command(2, None) if kind == "ddp" else launch_command(None, str(FSDP2))
+    alone = one_step(tmp_path / "alone", [sys.executable])
+    both = one_step(tmp_path / "both", command)
+    assert (tmp_path / "both/world").read_text().startswith("2 ")
+    start_weights = weights(ROOT / "r1kit/tiny/student")
+    moved = max((alone[n] - w).abs().max().item() for n, w in start_weights.items())
+    assert moved > 1e-3
+    assert max((alone[n] - both[n]).abs().max().item() for n in alone) < 1e-5
+
+
+@pytest.mark.parametrize("kind", LAUNCHES)
+def test_two_ranks_train_checkpoint_stop_and_resume(tmp_path, kind):
+    """SIGINT to the launcher saves and gives 130; the same command goes on to the end."""
+    run = tmp_path / "run"
+    training = {**RL["training"], "steps": 12, "save_steps": 100, "kl": 0.05}
+    if kind == "fsdp2":
+        training["reference_reset_steps"] = None
+    words = ["rl-zero", recipe(tmp_path / "rl.yaml", **{**RL, "training": training}), f"output={run}", *LAUNCHES[kind]]
+    process = start(*words)
+    while len(list(run.glob("completions/*.parquet"))) < 2:
+        time.sleep(0.1)
+        assert process.poll() is None, process.communicate()[1][-3000:]
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err[-3000:]
+    assert [r["rank"] for r in info(run)["ranks"]] == [0, 1]
+    assert len({r["pid"] for r in info(run)["ranks"]}) == 2
+    out, _ = r1kit(*words)
+    assert out == f"{run}\n"
+    rows = table(run / "completions")
+    assert len(rows) == 12 * 16
+    assert (run / "model/model.safetensors").exists()
+    assert info(run)["steps"] == 12
+
+
+def test_exit_codes_come_through_a_launcher(tmp_path):
+    run = tmp_path / "run"
+    file = recipe(tmp_path / "rl.yaml", **RL)
+    out, err = r1kit("rl-zero", file, f"output={run}", "sampling.max_tokens=2000", "--num-processes", 2, code=2)
+    assert out == ""
+    assert [line for line in err.splitlines() if line.startswith("error: ")][0].startswith("error: sampling.max_tokens = 2000;")
+
+
+def test_a_clusters_own_launcher_is_not_launched_again(tmp_path):
+    """torchrun around r1kit itself: two ranks, one line on stdout."""
+    run, file = tmp_path / "run", recipe(tmp_path / "sft.yaml", **SFT)
+    command = [*launch_command(2, None), "-m", "r1kit.cli", "sft", str(file), f"output={run}"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout == f"{run}\n"
+    assert len(info(run)["ranks"]) == 2
+
+
+@pytest.mark.parametrize(("stage", "values"), [("generate", GENERATE), ("eval", EVAL)])
+def test_two_processes_sample_the_rows_that_one_samples(tmp_path, stage, values):
+    file = recipe(tmp_path / "recipe.yaml", **values)
+    r1kit(stage, file, f"output={tmp_path / 'one'}")
+    r1kit(stage, file, f"output={tmp_path / 'two'}", "--num-processes", 2)
+    folders = [p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_dir()]
+    for folder in folders:
+        one, two = table(tmp_path / "one" / folder), table(tmp_path / "two" / folder)
+        assert [(r["id"], r["completion"]) for r in one] == [(r["id"], r["completion"]) for r in two]

@@ -1,0 +1,102 @@
+"""Imports run downward only, and the light modules stay light."""
+
+import ast
+from pathlib import Path
+
+import r1kit
+
+ROOT = Path(r1kit.__file__).parent
+LEVELS = (
+    ("__init__", "errors"),
+    ("recipe", "prompts", "run"),
+    ("data", "rewards", "sandbox"),
+    ("sampling", "training", "scaling", "verifier"),
+    ("stages",),
+    ("launch",),
+    ("cli",),
+)
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate"}
+LIGHT = [name for name, level in LEVEL.items() if level <= 2] + ["cli", "launch"]
+
+
+def part(module: str) -> str:
+    """r1kit.data.load -> data"""
+    return (module.split(".") + ["__init__"])[1]
+
+
+def modules() -> dict[str, ast.Module]:
+    """Dotted name: syntax tree, of every module of the package."""
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        words = path.relative_to(ROOT.parent).with_suffix("").parts
+        found[".".join(words).removesuffix(".__init__")] = ast.parse(path.read_text())
+    return found
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The modules that one import statement names; `from r1kit.a import b` names r1kit.a and r1kit.a.b."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "relative import"
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
+
+
+def own_imports(name: str, tree: ast.Module, known: set[str]) -> set[str]:
+    """The modules of r1kit that `name` imports anywhere, in functions too."""
+    return {m for node in ast.walk(tree) for m in imported(node) if m in known and m not in (name, "r1kit")}
+
+
+def at_the_top(body: list[ast.stmt]) -> list[str]:
+    """The modules imported when a file is, those under `if TYPE_CHECKING` left out."""
+    names = []
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        names += imported(node)
+        if not (isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")):
+            names += at_the_top(getattr(node, "body", []))
+        for other in ("orelse", "finalbody"):
+            names += at_the_top(getattr(node, other, []))
+        for handler in getattr(node, "handlers", []):
+            names += at_the_top(handler.body)
+    return names
+
+
+def test_every_module_has_a_level():
+    assert {part(m) for m in modules()} <= set(LEVEL) | {"report"}
+
+
+def test_imports_run_downward_only():
+    trees = modules()
+    upward = [
+        f"{name} imports {other}"
+        for name, tree in trees.items()
+        for other in own_imports(name, tree, set(trees))
+        if LEVEL.get(part(other), 3) > LEVEL.get(part(name), 3)
+    ]
+    assert sorted(upward) == []
+
+
+def test_stages_never_import_each_other():
+    trees = modules()
+    sideways = [
+        f"{name} imports {other}"
+        for name, tree in trees.items()
+        for other in own_imports(name, tree, set(trees))
+        if part(name) == "stages" and part(other) == "stages" and other != "r1kit.stages"
+    ]
+    assert sorted(sideways) == []
+
+
+def test_light_modules_import_nothing_heavy_at_the_top():
+    heavy = [
+        f"{name} imports {other}"
+        for name, tree in modules().items()
+        if part(name) in LIGHT
+        for other in at_the_top(tree.body)
+        if other.split(".")[0] in HEAVY
+    ]
+    assert sorted(heavy) == []

@@ -1,0 +1,154 @@
+import pytest
+
+from r1kit.prompts import completion_text, last_boxed, read, render, template_text
+
+
+def test_r1_zero_ends_where_the_assistant_begins():
+    text = render("r1-zero", "What is 2 + 2?")
+    assert text.endswith("User: What is 2 + 2?. Assistant:")
+    assert "<think> </think>" in text
+    assert "<answer> </answer>" in text
+
+
+def test_tiny_is_one_question_and_the_place_for_its_answer():
+    assert render("tiny", "What is 2 + 2?").rstrip() == "Q: What is 2 + 2?\nA:"
+
+
+def test_a_template_of_ones_own_is_used_as_it_stands():
+    assert template_text("Problem: {prompt}") == "Problem: {prompt}"
+    assert render("Problem: {prompt}\nUse \\boxed{}. {x}", "1+1") == "Problem: 1+1\nUse \\boxed{}. {x}"
+
+
+def test_braces_of_the_prompt_are_left_alone():
+    assert render("Q {prompt}", "Simplify \\frac{1}{2} and {0} and {x!r}") == "Q Simplify \\frac{1}{2} and {0} and {x!r}"
+
+
+def test_a_prompt_that_names_the_placeholder_is_put_in_once():
+    assert render("Q {prompt}", "What does {prompt} mean?") == "Q What does {prompt} mean?"
+
+
+@pytest.mark.parametrize(
+    ("completion", "thinking", "answer"),
+    [
+        ("<think>2+2 is 4</think><answer>4</answer>", "2+2 is 4", "4"),
+        ("<think>\na\nb\n</think>\n\n<answer>\n4\n</answer>\n", "\na\nb\n", "\n4\n"),
+        ("<answer>4</answer>", None, "4"),
+        ("4", None, None),
+        ("", None, None),
+        # the last answer counts, and one within the thinking does not
+        ("<think>a</think><answer>3</answer><answer>4</answer>", "a", "4"),
+        ("<think>maybe <answer>3</answer></think><answer>4</answer>", "maybe <answer>3</answer>", "4"),
+        ("<think>maybe <answer>3</answer></think>", "maybe <answer>3</answer>", None),
+        # without an answer block, the last box after the thinking
+        ("<think>a</think>So \\boxed{3}, no, \\boxed{4}.", "a", "4"),
+        ("<think>\\boxed{3}</think>It is three.", "\\boxed{3}", None),
+        ("It is \\boxed{\\frac{1}{2}}.", None, "\\frac{1}{2}"),
+        # the block wins over a box, also over a later one
+        ("<think>a</think><answer>4</answer> \\boxed{5}", "a", "4"),
+        ("<think>a</think><answer>\\boxed{5}</answer>", "a", "\\boxed{5}"),
+        # cut short
+        ("<think>2+2", None, None),
+        ("<think>2+2</think><answer>4", "2+2", None),
+        ("<think>2+2</think>", "2+2", None),
+    ],
+)
+def test_read(completion, thinking, answer):
+    reading = read(completion)
+    assert reading.thinking == thinking
+    assert reading.answer == answer
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "<think>a</think><answer>4</answer>",
+        "<think>a</think> <answer>4</answer>",
+        "\n<think>\na\n</think>\n<answer>\n4\n</answer>\n",
+        "<think>1 < 2 and <b>x</b></think><answer>x > 1</answer>",
+    ],
+)
+def test_well_formed(completion):
+    assert read(completion).well_formed()
+    assert not read(completion).well_formed(thinking=False)
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "",
+        "4",
+        "a</think><answer>4</answer>",
+        "<think>a<answer>4</answer>",
+        "<think>a</think>4",
+        "<think>a</think><answer>4",
+        "<think></think><answer>4</answer>",
+        "<think> \n</think><answer>4</answer>",
+        "<think>a</think><answer></answer>",
+        "<think>a</think><answer> \n </answer>",
+        "<answer>4</answer><think>a</think>",
+        "<answer>4</answer>",
+        "Well, <think>a</think><answer>4</answer>",
+        "<think>a</think> so <answer>4</answer>",
+        "<think>a</think><answer>4</answer> done",
+        "<think>a</think><think>b</think><answer>4</answer>",
+        "<think>a</think><answer>3</answer><answer>4</answer>",
+        "<think>a <think>b</think><answer>4</answer>",
+        "<think>a</think></think><answer>4</answer>",
+        "<think>a <answer>4</answer></think>",
+        "<think>a <answer>3</answer></think><answer>4</answer>",
+        "<THINK>a</THINK><ANSWER>4</ANSWER>",
+        "<think>a</think>\\boxed{4}",
+    ],
+)
+def test_not_well_formed(completion):
+    assert not read(completion).well_formed()
+
+
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        ("<answer>Paris</answer>", True),
+        (" <answer>Paris</answer>\n", True),
+        ("<answer></answer>", False),
+        ("Paris", False),
+        ("It is <answer>Paris</answer>", False),
+        ("<think>a</think><answer>Paris</answer>", False),
+        ("<think></think><answer>Paris</answer>", False),
+        ("<answer>Paris</answer><answer>Paris</answer>", False),
+    ],
+)
+def test_well_formed_where_no_thinking_is_wanted(completion, expected):
+    assert read(completion).well_formed(thinking=False) is expected
+
+
+@pytest.mark.parametrize(
+    ("completion", "thinks"),
+    [("<think>a</think>4", True), ("<think> </think>4", False), ("<think>a", False), ("4", False)],
+)
+def test_thinks_wants_something_in_a_closed_block(completion, thinks):
+    assert read(completion).thinks is thinks
+
+
+@pytest.mark.parametrize(
+    ("text", "boxed"),
+    [
+        ("\\boxed{4}", "4"),
+        ("\\boxed{3} then \\boxed{4} units", "4"),
+        ("\\boxed{\\frac{1}{\\sqrt{2}}}", "\\frac{1}{\\sqrt{2}}"),
+        ("\\boxed {4}", "4"),
+        ("\\boxed{}", ""),
+        ("\\boxed{a \\boxed{b}}", "b"),
+        ("\\boxed{3} and \\boxed{4", "3"),
+        ("\\boxed{4", None),
+        ("boxed{4}", None),
+        ("4", None),
+        ("\\boxed{\\{1, 2\\}}", "\\{1, 2\\}"),
+    ],
+)
+def test_last_boxed(text, boxed):
+    assert last_boxed(text) == boxed
+
+
+def test_chat_messages_are_read_as_their_text():
+    assert completion_text([{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}]) == "ab"
+    assert completion_text("ab") == "ab"

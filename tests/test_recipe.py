@@ -1,0 +1,395 @@
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from r1kit.errors import UserError, suggest
+from r1kit.recipe import OWNED, RECIPES, dump, load, override, parse, trl_fields
+
+ROOT = Path(__file__).parent.parent
+SFT = {"output": "o", "model": {"path": "m"}, "data": {"train": "rows.jsonl"}, "training": {"steps": 10}}
+EVAL = {"output": "o", "model": {"path": "m"}, "data": {"eval": "rows.jsonl"}}
+GENERATE = {"output": "o", "model": {"path": "m"}, "data": {"train": "rows.jsonl"}}
+
+
+def given(base: dict, **changes) -> dict:
+    """A copy of `base` with dotted keys set (`__` for the dot); None removes one."""
+    values = yaml.safe_load(yaml.safe_dump(base))
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        node = values
+        for part in path:
+            node = node.setdefault(part, {})
+        if value is None:
+            node.pop(last, None)
+        else:
+            node[last] = value
+    return values
+
+
+def fault(stage: str, values: dict) -> str:
+    """The line that a wrong recipe is refused with."""
+    with pytest.raises(UserError) as caught:
+        parse(stage, values).check()
+    line = str(caught.value)
+    assert re.fullmatch(r"[^;\n]+ = [^\n]*; [^\n]+; [^\n]+", line), line
+    return line
+
+
+def write(folder: Path, text: str) -> str:
+    (folder / "recipe.yaml").write_text(text)
+    return str(folder / "recipe.yaml")
+
+
+# What is set where
+
+
+def test_defaults_are_the_papers():
+    zero, rl = parse("rl-zero", {}), parse("rl", {})
+    assert (zero.training.learning_rate, zero.training.kl, zero.training.batch_size) == (3e-6, 0.001, 512)
+    assert (zero.sampling.group_size, zero.sampling.temperature, zero.prompt.template) == (16, 1.0, "r1-zero")
+    assert [(r.name, r.weight) for r in zero.rewards] == [("accuracy", 1.0), ("format", 1.0)]
+    assert [r.name for r in rl.rewards] == ["accuracy", "format", "language"]
+    assert rl.prompt.template == parse("sft", {}).prompt.template == "chat"
+    assert (parse("eval", {}).sampling.temperature, parse("eval", {}).sampling.top_p) == (0.6, 0.95)
+
+
+def test_command_line_over_recipe_over_default(tmp_path):
+    file = write(tmp_path, yaml.safe_dump(given(SFT, training__batch_size=32)))
+    recipe = load("sft", file, {"training.batch_size": 8, "training.max_length": 64})
+    assert (recipe.training.batch_size, recipe.training.max_length) == (8, 64)
+    assert load("sft", file, {}).training.batch_size == 32
+    assert load("sft", write(tmp_path, yaml.safe_dump(SFT)), {}).training.batch_size == 128
+
+
+def test_no_recipe_is_needed():
+    recipe = load("sft", None, {"model.path": "m", "data.train": ["a.jsonl"], "output": "o", "training.epochs": 2})
+    assert (recipe.model.path, recipe.data.train[0].path, recipe.training.epochs) == ("m", "a.jsonl", 2)
+
+
+def test_an_empty_recipe_is_one_of_defaults(tmp_path):
+    values = {"model.path": "m", "data.train": "a.jsonl", "output": "o", "training.steps": 1}
+    assert load("sft", write(tmp_path, ""), values).training.batch_size == 128
+
+
+@pytest.mark.parametrize(
+    ("word", "key", "value"),
+    [
+        ("training.steps=50", "training.steps", 50),
+        ("training.learning_rate=1e-5", "training.learning_rate", 0.00001),
+        ("training.learning_rate=3.0e-4", "training.learning_rate", 0.0003),
+        ("training.packing=true", "training.packing", True),
+        ("training.eval_steps=", "training.eval_steps", None),
+        ("training.eval_steps=null", "training.eval_steps", None),
+        ("data.train=[a.jsonl, b.jsonl]", "data.train", ["a.jsonl", "b.jsonl"]),
+        ("rewards=[{name: accuracy, weight: 2}]", "rewards", [{"name": "accuracy", "weight": 2}]),
+        ("model.path=runs/a=b", "model.path", "runs/a=b"),
+        ("model.path=org/model", "model.path", "org/model"),
+        ("prompt.template={prompt: 1", "prompt.template", "{prompt: 1"),
+    ],
+)
+def test_an_override_is_yaml(word, key, value):
+    found = override(word)
+    assert found == (key, value)
+    assert type(found[1]) is type(value)
+
+
+def test_a_quoted_override_stays_text():
+    assert override("model.revision='1234567'") == ("model.revision", "1234567")
+
+
+@pytest.mark.parametrize("word", ["training.steps", "=5", ""])
+def test_an_override_without_key_or_value_is_refused(word):
+    with pytest.raises(UserError, match="must be key.path=value"):
+        override(word)
+
+
+def test_overrides_reach_into_lists(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        output: o
+        model: {path: m}
+        data: {train: [{path: a.jsonl}, {path: b.jsonl, rows: 5}]}
+        rewards: [{name: accuracy}, {name: format}]
+        training: {steps: 1}
+        """,
+    )
+    recipe = load("rl-zero", file, {"data.train.1.rows": 9, "rewards.0.weight": 0.5})
+    assert [s.rows for s in recipe.data.train] == [None, 9]
+    assert [r.weight for r in recipe.rewards] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("key", ["data.train.7.rows", "data.train.x.rows", "output.deep.er"])
+def test_an_override_of_no_place_is_refused(tmp_path, key):
+    file = write(tmp_path, yaml.safe_dump(given(SFT, data__train=[{"path": "a.jsonl"}])))
+    with pytest.raises(UserError) as caught:
+        load("sft", file, {key: 1})
+    assert str(caught.value).startswith(f"{key} = 1; ")
+
+
+def test_a_source_is_a_path_a_block_or_a_list_of_them():
+    for train in ("a.jsonl", {"path": "a.jsonl"}, ["a.jsonl"], [{"path": "a.jsonl"}]):
+        assert [s.path for s in parse("sft", {"data": {"train": train}}).data.train] == ["a.jsonl"]
+
+
+def test_numbers_like_1e_5_are_numbers_everywhere(tmp_path):
+    text = yaml.safe_dump(SFT).replace("steps: 10", "steps: 10\n  learning_rate: 1e-5") + "trl: {adam_epsilon: 1e-7}\n"
+    recipe = load("sft", write(tmp_path, text), {})
+    assert recipe.training.learning_rate == 0.00001
+    assert recipe.trl["adam_epsilon"] == 0.0000001
+
+
+def test_a_rewards_further_keys_are_its_knobs():
+    entry = parse("rl", {"rewards": [{"name": "brevity", "weight": 2, "max_tokens": 7}]}).rewards[0]
+    assert (entry.weight, entry.knobs) == (2.0, {"max_tokens": 7})
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "place", "meant"),
+    [
+        ("sft", {"traning": {"steps": 1}}, "traning", "training"),
+        ("sft", {"training": {"step": 1}}, "training.step", "steps"),
+        ("rl", {"training": {"clp": 0.1}}, "training.clp", "clip"),
+        ("rl", {"sampling": {"groupsize": 8}}, "sampling.groupsize", "group_size"),
+        ("sft", {"model": {"lora": {"alfa": 8}}}, "model.lora.alfa", "alpha"),
+        ("sft", {"model": {"new": {"vocabsize": 8}}}, "model.new.vocabsize", "vocab_size"),
+        ("sft", {"data": {"train": [{"path": "a", "colums": {}}]}}, "data.train.0.colums", "columns"),
+        ("generate", {"keep": {"max_repetitions": 0.5}}, "keep.max_repetitions", "max_repetition"),
+        (
+            "rl",
+            {"sampling": {"schedule": [{"from_step": 1, "max_tokens": 8, "to_steps": 2}]}},
+            "sampling.schedule.0.to_steps",
+            "from_step",
+        ),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest(stage, values, place, meant):
+    line = fault(stage, values)
+    assert line.startswith(f"{place} = ")
+    assert line.endswith(f"no such key; did you mean {meant}?")
+
+
+def test_a_key_of_another_stage_is_unknown():
+    assert fault("sft", {"rewards": []}).startswith("rewards = []; no such key")
+    assert fault("generate", {"training": {}}).startswith("training = {}; no such key")
+
+
+def test_suggest():
+    assert suggest("acuracy", ["format", "accuracy"]) == "did you mean accuracy?"
+    assert suggest("zzz", ["format", "accuracy"]) == "use one of: accuracy, format"
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "place"),
+    [
+        ("sft", {"training": {"steps": "many"}}, "training.steps = many"),
+        ("sft", {"training": {"steps": 1.5}}, "training.steps = 1.5"),
+        ("sft", {"training": {"steps": 0}}, "training.steps = 0"),
+        ("sft", {"training": {"batch_size": -1}}, "training.batch_size = -1"),
+        ("sft", {"training": {"learning_rate": 0}}, "training.learning_rate = 0"),
+        ("sft", {"training": {"packing": "perhaps"}}, "training.packing = perhaps"),
+        ("sft", {"training": {"schedule": "cosin"}}, "training.schedule = cosin"),
+        ("sft", {"training": 5}, "training = 5"),
+        ("sft", {"model": {"dtype": "float8"}}, "model.dtype = float8"),
+        ("sft", {"model": {"quantize": "8bit"}}, "model.quantize = 8bit"),
+        ("sft", {"data": {"train": [{"rows": 5}]}}, "data.train.0.path ="),
+        ("sft", {"data": {"train": 5}}, "data.train = 5"),
+        ("rl", {"sampling": {"group_size": 1}}, "sampling.group_size = 1"),
+        ("rl", {"sampling": {"temperature": 0}}, "sampling.temperature = 0"),
+        ("rl", {"sampling": {"top_p": 1.5}}, "sampling.top_p = 1.5"),
+        ("rl", {"rewards": [{"weight": 1}]}, "rewards.0.name ="),
+        ("generate", {"keep": {"language": 1.2}}, "keep.language = 1.2"),
+        ("generate", {"keep": {"pass_rate": [0, 2]}}, "keep.pass_rate.1 = 2"),
+        ("eval", {"models": ["a"]}, "models = ['a']"),
+        ("sft", {"prompt": {"template": "r1zero"}}, "prompt = {'template': 'r1zero'}; must be r1-zero, tiny, chat"),
+    ],
+)
+def test_a_wrong_value_is_refused_where_it_stands(stage, values, place):
+    assert fault(stage, values).startswith(place)
+
+
+RL = given(SFT, training__batch_size=32)
+LORA = {"r": 8}
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "place"),
+    [
+        ("sft", given(SFT, data=None), "data.train = []"),
+        ("eval", given(EVAL, data=None), "data.eval = []"),
+        ("sft", given(SFT, output=None), "output = none"),
+        ("eval", given(EVAL, output=None), "output = none"),
+        ("rl", given(RL, model=None), "model.path = none"),
+        ("generate", given(GENERATE, model=None), "model.path = none"),
+        ("eval", given(EVAL, model=None), "model.path = none"),
+        ("rl", given(RL, model__new={}), "model.new = set"),
+        ("generate", given(GENERATE, model__new={}), "model.new = set"),
+        ("eval", given(EVAL, models={"a": "b"}), "models = set"),
+        ("sft", given(SFT, model=None), "model.path = None; give either path or new"),
+        ("sft", given(SFT, model__new={}), "model.path = m; give either path or new"),
+        ("sft", given(SFT, training__epochs=2), "training.steps = 10; epochs = 2"),
+        ("rl", given(RL, training__epochs=2), "training.steps = 10; epochs = 2"),
+        ("sft", given(SFT, training__micro_batch_size=48), "training.micro_batch_size = 48; must divide batch_size = 128"),
+        ("sft", given(SFT, model__quantize="4bit"), "model.quantize = 4bit"),
+        ("sft", given(SFT, training__eval_steps=5), "training.eval_steps = 5"),
+        (
+            "sft",
+            given(SFT, data__eval="b.jsonl", training__eval_steps=30),
+            "training.save_steps = 100; must be a multiple of eval_steps = 30",
+        ),
+        ("rl", given(RL, training__batch_size=24), "training.batch_size = 24; a rollout of"),
+        ("rl", given(RL, training__reference_reset_steps=400, training__kl=0.0), "training.reference_reset_steps = 400"),
+        ("rl", given(RL, training__reference_reset_steps=400, model__lora=LORA), "training.reference_reset_steps = 400"),
+        ("rl", given(RL, rewards=[]), "rewards = []"),
+        ("rl", given(RL, rewards=[{"name": "format"}, {"name": "format"}]), "rewards = format"),
+        ("sft", given(SFT, trl={"learning_rate": 1.0}), "trl.learning_rate = 1.0; r1kit sets it from training.learning_rate"),
+        ("rl", given(RL, trl={"num_generations": 8}), "trl.num_generations = 8; r1kit sets it from sampling.group_size"),
+        ("rl", given(RL, trl={"los_type": "grpo"}), "trl.los_type = grpo; no such field in TRL's GRPOConfig; did you mean loss_"),
+        ("sft", given(SFT, trl={"loss_tipe": "nll"}), "trl.loss_tipe = nll; no such field in TRL's SFTConfig; did you mean loss_"),
+    ],
+)
+def test_fields_that_contradict_each_other_are_refused(stage, values, place):
+    assert fault(stage, values).startswith(place)
+
+
+@pytest.mark.parametrize(
+    ("stage", "values"),
+    [
+        ("sft", SFT),
+        ("distill", given(SFT, model={"new": {}})),
+        ("sft", given(SFT, training={"epochs": 0.5}, model__lora=LORA, model__quantize="4bit")),
+        ("sft", given(SFT, data__eval="b.jsonl", training__eval_steps=50, training__micro_batch_size=32)),
+        ("rl", RL),
+        # 24 completions a step are no whole groups of 16, two steps' worth are
+        ("rl", given(RL, training__batch_size=24, training__updates_per_rollout=2)),
+        ("rl-zero", given(RL, training__reference_reset_steps=400)),
+        ("rl-zero", given(RL, trl={"loss_type": "grpo", "adam_beta2": 0.95})),
+        ("generate", GENERATE),
+        ("eval", EVAL),
+        ("eval", given(EVAL, model=None, models={"base": "a", "r1": "b"})),
+    ],
+)
+def test_a_sound_recipe_passes(stage, values):
+    parse(stage, values).check()
+
+
+@pytest.mark.parametrize("stage", ["sft", "rl"])
+def test_without_steps_and_epochs_it_is_one_pass(stage):
+    recipe = parse(stage, given(RL, training={"batch_size": 32}))
+    recipe.check()
+    assert (recipe.training.steps, recipe.training.epochs) == (None, 1)
+
+
+def test_the_batch_size_proposed_is_one_that_passes():
+    line = fault("rl", given(RL, training__batch_size=40))
+    assert line.endswith("use 32")
+    assert fault("rl", given(RL, training__batch_size=5)).endswith("use 16")
+
+
+def test_eval_takes_data_train_for_its_questions():
+    recipe = parse("eval", given(EVAL, data={"train": "rows.jsonl"}))
+    recipe.check()
+    assert [s.path for s in recipe.data.eval] == ["rows.jsonl"]
+    assert recipe.data.train == []
+
+
+def test_a_range_of_pass_rates_that_holds_nothing_is_refused():
+    assert fault("generate", given(GENERATE, keep={"pass_rate": [0.8, 0.2]})).startswith("keep.pass_rate")
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("text", "must"),
+    [
+        ("training: {steps: 1", "must be valid YAML"),
+        ("a: b: c", "must be valid YAML"),
+        ("- sft\n- rl\n", "must be a mapping"),
+        ("just words", "must be a mapping"),
+        ("training:\n\tsteps: 1\n", "must be valid YAML"),
+    ],
+)
+def test_what_is_no_recipe_is_refused_in_one_line(tmp_path, text, must):
+    file = write(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        load("sft", file, {})
+    assert str(caught.value).startswith(f"recipe = {file}; {must}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_recipe_and_a_folder_are_refused(tmp_path):
+    for path in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(UserError, match="must be a YAML file that can be read"):
+            load("sft", str(path), {})
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    (tmp_path / "recipe.yaml").write_bytes(b"output: \xff\xfe")
+    with pytest.raises(UserError, match="must be valid YAML"):
+        load("sft", str(tmp_path / "recipe.yaml"), {})
+
+
+# Out and in again
+
+
+@pytest.mark.parametrize(
+    ("stage", "values"),
+    [
+        ("sft", given(SFT, model__lora={"r": 4, "targets": ["q_proj"]}, trl={"adam_beta2": 0.95}, training__learning_rate=1e-5)),
+        ("sft", given(SFT, model={"new": {"settings": {"hidden_size": 8}}}, prompt__template="س: {prompt}\nج:")),
+        ("rl", given(RL, rewards=[{"name": "brevity", "max_tokens": 7, "where": {"domain": ["facts"]}, "last_steps": 3}])),
+        ("generate", given(GENERATE, keep={"pass_rate": [0.25, 0.75], "per_prompt": 2})),
+        ("eval", given(EVAL, models={"R1-Zero": "a"})),
+    ],
+)
+def test_a_dumped_recipe_is_the_same_recipe(stage, values):
+    recipe = parse(stage, values)
+    assert parse(stage, yaml.safe_load(dump(recipe))) == recipe
+
+
+SHIPPED = sorted(p for p in ROOT.glob("recipes/*/*.yaml") if p.parent.name != "accelerate")
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_a_recipe_shipped_is_one_of_some_stage(file):
+    faults = {}
+    for stage in RECIPES:
+        try:
+            load(stage, str(file), {})
+        except UserError as error:
+            faults[stage] = str(error)
+    assert len(faults) < len(RECIPES), faults
+
+
+def test_a_script_shipped_gives_each_stage_its_own_recipe():
+    for script in ROOT.glob("recipes/*/run.sh"):
+        calls = re.findall(r"\(stage ([\w-]+) (\w+) ", script.read_text())
+        assert calls, f"{script} calls no stage"
+        for stage, name in calls:
+            load(stage, str(script.parent / f"{name}.yaml"), {})
+
+
+# TRL's own fields
+
+
+def test_trl_fields_hold_those_of_the_config_and_of_its_bases():
+    rl, sft = trl_fields("GRPOConfig"), trl_fields("SFTConfig")
+    assert {"num_generations", "loss_type", "adam_beta1", "learning_rate"} <= rl
+    assert {"packing", "adam_beta1", "learning_rate"} <= sft
+    assert "num_generations" not in sft
+
+
+def test_every_owned_field_exists_in_trl_and_is_owned_by_a_field_that_exists():
+    assert set(OWNED) <= trl_fields("GRPOConfig") | trl_fields("SFTConfig")
+    for owner in set(OWNED.values()):
+        models = list(RECIPES.values())
+        for part in owner.split("."):
+            annotations = [m.model_fields[part].annotation for m in models if part in getattr(m, "model_fields", {})]
+            assert annotations, f"{owner} is no field of a recipe"
+            models = annotations

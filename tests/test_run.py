@@ -1,0 +1,363 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from r1kit.errors import UserError
+from r1kit.recipe import dump, parse
+from r1kit.run import Run, data_path, model_path, move_aside, open_run, parents, peek, replace_folder, write_file
+
+
+def recipe(output, **training):
+    values = {"steps": 10, **training}
+    return parse("sft", {"output": str(output), "model": {"path": "m"}, "data": {"train": "rows.jsonl"}, "training": values})
+
+
+def close(run):
+    """Let go of the run, as the end of its process does."""
+    os.close(run._lock)
+    return run
+
+
+def started(path, status="failed", **training):
+    """A run that was begun and has ended with `status`."""
+    run = close(open_run("sft", recipe(path, **training)))
+    run.update(status=status)
+    return run
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+# Opening
+
+
+def test_a_fresh_run_says_what_it_is(tmp_path):
+    wanted = recipe(tmp_path / "a" / "b")
+    run = close(open_run("sft", wanted))
+    assert names(run.path) == [".lock", "recipe.yaml", "run.json"]
+    assert parse("sft", yaml.safe_load((run.path / "recipe.yaml").read_text())) == wanted
+    info = json.loads((run.path / "run.json").read_text())
+    assert (info["stage"], info["status"], info["sessions"], info["seed"], info["seconds"]) == ("sft", "running", 1, 0, 0)
+    assert {"r1kit", "python"} <= set(info["versions"])
+    assert [(p["role"], p["path"]) for p in info["parents"]] == [("model", "m"), ("data", "rows.jsonl")]
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    assert close(open_run("sft", recipe(tmp_path))).info["status"] == "running"
+
+
+def test_the_same_again_goes_on(tmp_path):
+    first = started(tmp_path / "run", status="interrupted")
+    first.update(seconds=5.0)
+    second = close(open_run("sft", recipe(tmp_path / "run")))
+    assert second.info["sessions"] == 2
+    assert second.info["started"] == first.info["started"]
+    assert second.info["seconds"] == 5.0
+    assert second.info["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("changed", "difference"),
+    [
+        ({"learning_rate": 0.5}, "training.learning_rate = 1e-05, not 0.5"),
+        ({"packing": True}, "training.packing = False, not True"),
+        ({"steps": 5}, "training.steps = 10, not 5"),
+        ({"steps": None, "epochs": 2}, "training.epochs = None, not 2.0"),
+    ],
+)
+def test_another_recipe_is_refused_with_the_difference(tmp_path, changed, difference):
+    started(tmp_path / "run")
+    before = (tmp_path / "run" / "recipe.yaml").read_text()
+    with pytest.raises(UserError) as caught:
+        open_run("sft", recipe(tmp_path / "run", **changed))
+    assert f"; holds a run with {difference}; " in str(caught.value)
+    assert (tmp_path / "run" / "recipe.yaml").read_text() == before
+
+
+def test_a_difference_in_a_list_is_seen(tmp_path):
+    started(tmp_path / "run")
+    other = recipe(tmp_path / "run")
+    other.data.train[0].rows = 7
+    with pytest.raises(UserError, match=r"data\.train\.0\.rows = None, not 7"):
+        open_run("sft", other)
+
+
+def test_another_stage_is_refused(tmp_path):
+    started(tmp_path / "run")
+    with pytest.raises(UserError, match="holds a run with stage sft, not distill"):
+        open_run("distill", recipe(tmp_path / "run"))
+
+
+def test_the_same_run_by_another_path_is_the_same_run(here):
+    started(here / "run")
+    assert close(open_run("sft", recipe("run"))).info["sessions"] == 2
+
+
+def test_more_steps_go_on(tmp_path):
+    started(tmp_path / "run", status="finished")
+    run = close(open_run("sft", recipe(tmp_path / "run", steps=20)))
+    assert yaml.safe_load((run.path / "recipe.yaml").read_text())["training"]["steps"] == 20
+
+
+def test_more_epochs_go_on(tmp_path):
+    started(tmp_path / "run", status="finished", steps=None, epochs=1)
+    run = close(open_run("sft", recipe(tmp_path / "run", steps=None, epochs=2)))
+    assert yaml.safe_load((run.path / "recipe.yaml").read_text())["training"]["epochs"] == 2
+
+
+def test_a_finished_run_is_known_without_opening_it(tmp_path):
+    wanted = recipe(tmp_path / "run")
+    assert not peek("sft", wanted)
+    run = started(tmp_path / "run", status="interrupted")
+    assert not peek("sft", wanted)
+    run.finish()
+    assert peek("sft", wanted)
+    assert not peek("distill", wanted)
+    assert not peek("sft", recipe(tmp_path / "run", learning_rate=0.5))
+
+
+def test_a_finished_run_that_is_to_have_more_steps_is_not_finished(tmp_path):
+    started(tmp_path / "run", status="finished")
+    assert not peek("sft", recipe(tmp_path / "run", steps=20))
+
+
+def test_overwrite_moves_aside_and_deletes_nothing(tmp_path):
+    for content in ("first", "second"):
+        started(tmp_path / "run")
+        (tmp_path / "run" / "kept").write_text(content)
+        close(open_run("sft", recipe(tmp_path / "run", learning_rate=0.5), overwrite=True))
+        started_again = tmp_path / "run"
+        assert names(started_again) == [".lock", "recipe.yaml", "run.json"]
+        move_aside(started_again).rename(tmp_path / f"done-{content}")
+    assert (tmp_path / "run.1" / "kept").read_text() == "first"
+    assert (tmp_path / "run.2" / "kept").read_text() == "second"
+    assert names(tmp_path) == ["done-first", "done-second", "run.1", "run.2"] or (tmp_path / "run.3").exists()
+
+
+def test_overwrite_of_nothing_is_a_fresh_run(tmp_path):
+    close(open_run("sft", recipe(tmp_path / "run"), overwrite=True))
+    assert names(tmp_path) == ["run"]
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="must be empty or a run directory"):
+        open_run("sft", recipe(tmp_path))
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    assert "run.json" not in names(tmp_path)
+
+
+def test_a_run_killed_before_its_first_run_json_is_opened_again(tmp_path):
+    wanted = recipe(tmp_path)
+    (tmp_path / ".lock").touch()
+    (tmp_path / "recipe.yaml").write_text(dump(wanted))  # written before run.json
+    assert close(open_run("sft", wanted)).info["status"] == "running"
+
+
+def test_an_output_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path / "file", tmp_path / "file" / "run", "/proc/r1kit/run"):
+        with pytest.raises(UserError, match="must be a folder that can be written"):
+            open_run("sft", recipe(output))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o555)
+    with pytest.raises(UserError, match="must be a folder that can be written"):
+        open_run("sft", recipe(tmp_path))
+
+
+# Two at once
+
+HOLD = """
+import sys
+from pathlib import Path
+from r1kit.run import Run
+run = Run(Path(sys.argv[1]))
+run.lock()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A run that another process works on."""
+    path = started(tmp_path / "run").path
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"held\n"
+    yield path, other
+    other.communicate()
+
+
+def test_a_run_in_use_is_refused(held):
+    path, other = held
+    with pytest.raises(UserError, match="another process is working on this run"):
+        open_run("sft", recipe(path))
+    assert Run(path).info["sessions"] == 1
+    other.communicate()
+    assert close(open_run("sft", recipe(path))).info["sessions"] == 2
+
+
+def test_a_process_killed_outright_leaves_no_lock(held):
+    path, other = held
+    other.kill()
+    other.wait()
+    assert close(open_run("sft", recipe(path))).info["sessions"] == 2
+
+
+def test_a_run_in_use_is_not_moved_aside(held):
+    path, _ = held
+    with pytest.raises(UserError, match="another process is working on this run"):
+        open_run("sft", recipe(path), overwrite=True)
+    assert not path.with_name("run.1").exists()
+
+
+# Status and metrics
+
+
+def test_finish_and_pause_keep_the_time_spent(tmp_path):
+    run = Run(tmp_path)
+    run.update(status="running", seconds=100, session_started=time.time() - 50)
+    run.pause("interrupted")
+    assert run.info["status"] == "interrupted"
+    assert 150 <= run.info["seconds"] < 250
+    run.update(session_started=time.time() - 1000)
+    run.finish(rows=3)
+    assert (run.info["status"], run.info["rows"]) == ("finished", 3)
+    assert run.info["seconds"] >= 1150
+
+
+def test_cut_metrics_drops_later_steps_and_a_line_cut_short(tmp_path):
+    run = Run(tmp_path)
+    run.cut_metrics(3)
+    assert not run.metrics_file.exists()
+    for step in (1, 2, 3, 4, 5):
+        run.log({"step": step, "loss": step / 10})
+    with open(run.metrics_file, "a") as file:
+        file.write('{"step": 2, "lo')
+    run.cut_metrics(3)
+    assert run.metrics_file.read_text() == (
+        '{"step": 1, "loss": 0.1}\n{"step": 2, "loss": 0.2}\n{"step": 3, "loss": 0.3}\n'
+    )
+    run.log({"step": 4})
+    assert len(run.metrics_file.read_text().splitlines()) == 4
+    run.cut_metrics(0)
+    assert run.metrics_file.read_text() == ""
+
+
+# Files
+
+
+def test_write_file_replaces_and_leaves_nothing_beside(tmp_path):
+    write_file(tmp_path / "a", "یک")
+    write_file(tmp_path / "a", b"two")
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"two"
+
+
+def test_write_file_that_fails_leaves_the_old_file(tmp_path):
+    write_file(tmp_path / "a", "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_file(tmp_path / "a", "new \ud800")
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path):
+    source = (
+        "import sys; from pathlib import Path; from r1kit.run import write_file\n"
+        "while True:\n    for letter in 'ab': write_file(Path(sys.argv[1]), letter * 300_000)"
+    )
+    file = tmp_path / "a"
+    for _ in range(3):
+        writer = subprocess.Popen([sys.executable, "-c", source, str(file)])
+        while not any(p.stat().st_size for p in tmp_path.iterdir()):
+            assert writer.poll() is None
+        while not file.exists():
+            assert writer.poll() is None
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        assert file.read_text() in ("a" * 300_000, "b" * 300_000)
+
+
+def test_replace_folder_puts_the_new_one_in_the_old_ones_place(tmp_path):
+    for content in ("first", "second"):
+        new = tmp_path / "new"
+        (new / "deep").mkdir(parents=True)
+        (new / "deep" / "file").write_text(content)
+        replace_folder(new, tmp_path / "model")
+        assert names(tmp_path) == ["model"]
+        assert (tmp_path / "model" / "deep" / "file").read_text() == content
+
+
+# Where a recipe's model and data are
+
+
+def test_a_model_is_a_run_a_folder_or_a_hub_id(here):
+    (here / "plain").mkdir()
+    run = started(here / "runs" / "a", status="finished")
+    (run.path / "model").mkdir()
+    assert model_path("runs/a") == "runs/a/model"
+    assert model_path(str(run.path)) == str(run.path / "model")
+    assert model_path("plain") == "plain"
+    assert model_path("org/model") == "org/model"
+    assert model_path("gpt2") == "gpt2"
+    assert model_path("tiny:base").endswith("tiny/base")
+
+
+@pytest.mark.parametrize("path", ["./none", "../none", "/none/model", "~/none", "runs/none", "a/b/c", "file"])
+def test_a_model_that_is_not_there_is_refused(here, path):
+    (here / "file").write_text("")
+    with pytest.raises(UserError) as caught:
+        model_path(path)
+    assert str(caught.value).startswith(f"model.path = {path}; must be a folder with a model, a run or a hub id; ")
+
+
+def test_a_run_without_a_model_or_data_is_refused(here):
+    started(here / "a", status="interrupted")
+    with pytest.raises(UserError, match=r"^models\.x = a; this run is interrupted and has no model; "):
+        model_path("a", "models.x")
+    with pytest.raises(UserError, match=r"^data\.train\.0\.path = a; this run is interrupted and has no data; "):
+        data_path("a", "data.train.0.path")
+
+
+def test_data_is_a_run_a_folder_a_file_or_a_hub_id(here):
+    run = started(here / "a", status="finished")
+    (run.path / "data").mkdir()
+    (here / "rows.jsonl").write_text("{}")
+    assert data_path("a") == "a/data"
+    assert data_path("rows.jsonl") == "rows.jsonl"
+    assert data_path(".") == "."
+    assert data_path("org/rows") == "org/rows"
+    assert data_path("squad") == "squad"
+
+
+@pytest.mark.parametrize("path", ["none.jsonl", "org/none.parquet", "./none", "/none", "runs/none", "a/b/c", "~/none"])
+def test_data_that_is_not_there_is_refused(here, path):
+    with pytest.raises(UserError) as caught:
+        data_path(path)
+    assert str(caught.value).startswith(f"data = {path}; must be a file, a folder, a run or a hub id; ")
+
+
+def test_a_folder_in_the_home_may_be_written_with_a_tilde(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    (here / "model").mkdir()
+    assert os.path.samefile(model_path("~/model"), here / "model")
+
+
+def test_parents_name_the_runs_a_recipe_reads_from(here):
+    started(here / "base", status="finished")
+    values = {"output": "o", "models": {"a": "base", "b": "org/b"}, "data": {"eval": "base"}}
+    assert parents(parse("eval", values)) == [
+        {"role": "model", "path": "base", "stage": "sft", "status": "finished"},
+        {"role": "model", "path": "org/b", "stage": None, "status": None},
+        {"role": "data", "path": "base", "stage": "sft", "status": "finished"},
+    ]
