@@ -46,7 +46,7 @@ def markdown(ladders: list[list[dict]], minutes: list[float]) -> str:
     spent = ", ".join(f"{m:.1f}" for m in minutes if m)
     note = (
         f"{len(ladders)} training seeds from the shipped bases: mean (least-greatest). {questions} held-out questions, "
-        f"{samples} answers a model, T 0.6; shares in percent. Thinking and language: of the answers that were to think. "
+        f"{samples} answers a model, T 0.6; shares in percent. "
         f"The whole chain took {spent} minutes on {processor()}, {os.cpu_count()} cores, no GPU. Made by "
         "`python benchmarks/ladder.py`."
     )

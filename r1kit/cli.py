@@ -16,7 +16,7 @@ app = typer.Typer(
 )
 
 # Typer carries a copy of click of its own, and shows this much of it.
-UsageError = typer.BadParameter.__bases__[0]
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 @app.callback()
@@ -46,7 +46,9 @@ def _stage(name: str):
         output: Annotated[str | None, typer.Option(help="Sets output: the run directory.")] = None,
         num_processes: Annotated[int | None, typer.Option(help="Processes on this machine.")] = None,
         accelerate_config: Annotated[str | None, typer.Option(help="An Accelerate config file.")] = None,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Print recipe, launch command and sizes; stop.")] = False,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Print recipe, launch command and sizes; stop.")
+        ] = False,
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Move an old run aside to NAME.1.")] = False,
     ) -> None:
         from r1kit.recipe import load, override
@@ -76,7 +78,9 @@ for _name in HELP:
 
 @app.command()
 def rewards(
-    file: Annotated[str, typer.Argument(metavar="FILE.jsonl", help="Rows with `completion` and what the rewards need.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE.jsonl", help="Rows with `completion` and what the rewards need.")
+    ],
     names: Annotated[str, typer.Option("--rewards", help="Names or dotted paths, with commas.")] = "accuracy,format",
     output: Annotated[str | None, typer.Option("-o", "--output", help="Where the scored rows go; else stdout.")] = None,
 ) -> None:
@@ -95,7 +99,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         code = EXIT_USER
     except UsageError as error:
-        print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
+        print(f"error: {error.format_message()} (see --help)", file=sys.stderr)  # type: ignore[attr-defined]
         code = EXIT_USER
     except (typer.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED

@@ -73,7 +73,10 @@ def work(stage: str, recipe: Recipe, run: Run) -> int:
     except Exception as error:
         if not _disk_is_full(error):
             raise
-        code, line = EXIT_USER, f"output = {run.path}; no space left on the device; make room, then the same command again"
+        code, line = (
+            EXIT_USER,
+            f"output = {run.path}; no space left on the device; make room, then the same command again",
+        )
     finally:
         if code != EXIT_DONE:
             _leave(run, code, line)
@@ -110,7 +113,9 @@ def launch_command(processes: int | None, config: str | None) -> list[str] | Non
         except (OSError, yaml.YAMLError) as error:
             raise UserError("--accelerate-config", config, "must be an Accelerate config file", str(error)) from None
         if not isinstance(values, dict):
-            raise UserError("--accelerate-config", config, "must be an Accelerate config file", "see recipes/accelerate/")
+            raise UserError(
+                "--accelerate-config", config, "must be an Accelerate config file", "see recipes/accelerate/"
+            )
         kind = values.get("distributed_type", "NO")
         if kind in ("NO", "MULTI_CPU"):
             processes = processes or int(values.get("num_processes", 1))

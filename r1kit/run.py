@@ -132,7 +132,9 @@ class Run:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UserError("output", self.path, "another process is working on this run", "wait for it or stop it") from None
+            raise UserError(
+                "output", self.path, "another process is working on this run", "wait for it or stop it"
+            ) from None
 
     def finish(self, **fields: Any) -> None:
         """Mark the run as done."""
@@ -231,9 +233,9 @@ def _difference(run: Run, recipe: Recipe, stage: str) -> str:
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(values, dict) and values:
-        pairs = values.items()
+        pairs = list(values.items())
     elif isinstance(values, list) and values:
-        pairs = enumerate(values)
+        pairs = list(enumerate(values))
     else:
         return {prefix[:-1]: values}
     return {k: v for key, value in pairs for k, v in _flat(value, f"{prefix}{key}.").items()}
@@ -262,7 +264,9 @@ def model_path(path: str, field: str = "model.path") -> str:
     if (folder / "run.json").exists():
         if not (folder / "model").exists():
             status = Run(folder).info.get("status")
-            raise UserError(field, path, f"this run is {status} and has no model", "finish it first, or give another one")
+            raise UserError(
+                field, path, f"this run is {status} and has no model", "finish it first, or give another one"
+            )
         return str(folder / "model")
     if folder.is_dir():
         return path
@@ -277,7 +281,9 @@ def data_path(path: str, field: str = "data") -> str:
     if (folder / "run.json").exists():
         if not (folder / "data").exists():
             status = Run(folder).info.get("status")
-            raise UserError(field, path, f"this run is {status} and has no data", "finish it first, or give another one")
+            raise UserError(
+                field, path, f"this run is {status} and has no data", "finish it first, or give another one"
+            )
         return str(folder / "data")
     if folder.exists():
         return path

@@ -1,6 +1,6 @@
 """Run under torchrun or accelerate: one GRPO step on completions given beforehand; rank 0 saves the weights.
 
-    torchrun --nproc-per-node 2 tests/rollouts.py OUT
+torchrun --nproc-per-node 2 tests/rollouts.py OUT
 """
 
 import os

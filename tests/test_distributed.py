@@ -21,7 +21,9 @@ LAUNCHES = {"ddp": ["--num-processes", "2"], "fsdp2": ["--accelerate-config", st
 
 def one_step(out: Path, command: list[str]) -> dict:
     script = [str(ROOT / "tests/rollouts.py"), str(out)]
-    done = subprocess.run([*command, *script], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, *script], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return torch.load(out / "weights.pt")
 
@@ -68,7 +70,9 @@ def test_exit_codes_come_through_a_launcher(tmp_path):
     file = recipe(tmp_path / "rl.yaml", **RL)
     out, err = r1kit("rl-zero", file, f"output={run}", "sampling.max_tokens=2000", "--num-processes", 2, code=2)
     assert out == ""
-    assert [line for line in err.splitlines() if line.startswith("error: ")][0].startswith("error: sampling.max_tokens = 2000;")
+    assert [line for line in err.splitlines() if line.startswith("error: ")][0].startswith(
+        "error: sampling.max_tokens = 2000;"
+    )
 
 
 def test_a_clusters_own_launcher_is_not_launched_again(tmp_path):

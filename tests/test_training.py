@@ -178,7 +178,9 @@ def test_completions_grow_by_the_schedule(tmp_path):
     sampling = {"group_size": 4, "max_tokens": 4, "schedule": [{"from_step": 3, "max_tokens": 9}]}
     training = {**RL["training"], "steps": 4}
     run = tmp_path / "run"
-    r1kit("rl-zero", recipe(tmp_path / "rl.yaml", **{**RL, "sampling": sampling, "training": training}), f"output={run}")
+    r1kit(
+        "rl-zero", recipe(tmp_path / "rl.yaml", **{**RL, "sampling": sampling, "training": training}), f"output={run}"
+    )
     longest = {}
     for row in table(run / "completions"):
         longest[row["step"]] = max(row["tokens"], longest.get(row["step"], 0))

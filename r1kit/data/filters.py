@@ -75,7 +75,8 @@ def _limit(rows: list[Row], count: int, prefer: str) -> tuple[list[Row], list[Ro
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row["id"], []).append(row)
-    kept, surplus = [], []
+    kept: list[Row] = []
+    surplus: list[Row] = []
     for group in groups.values():
         if prefer == "shortest":
             group = sorted(group, key=lambda r: r["tokens"])

@@ -57,7 +57,9 @@ def _world(source: Source, field: str) -> "Dataset":
         for row in rows:
             row["tests"] = json.dumps(row["tests"]) if row["tests"] else ""
     else:
-        raise UserError(f"{field}.path", source.path, "no such part of the world", suggest(name, [*world.DOMAINS, "text"]))
+        raise UserError(
+            f"{field}.path", source.path, "no such part of the world", suggest(name, [*world.DOMAINS, "text"])
+        )
     if source.split not in ("train", "test"):
         raise UserError(f"{field}.split", source.split, "the world has two splits", "use train or test")
     return datasets.Dataset.from_list(rows)
@@ -84,7 +86,9 @@ def _stored(source: Source, field: str) -> "Dataset":
         raise
     except Exception as error:  # the library raises whatever its readers and the network do
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{field}.path", source.path, f"cannot be read: {reason}", "check the path, the name and the network") from None
+        raise UserError(
+            f"{field}.path", source.path, f"cannot be read: {reason}", "check the path, the name and the network"
+        ) from None
 
 
 def _together(sources: Sequence[Source], field: str) -> "Dataset":

@@ -54,7 +54,8 @@ _WORDS = {
 def arithmetic(rng: random.Random) -> Question:
     """Draw a chain of 4 or 5 digits; every partial result stays within 0 and 20."""
     total = rng.randint(0, 9)
-    expression, steps = str(total), {"en": [], "fa": []}
+    expression = str(total)
+    steps: dict[str, list[str]] = {"en": [], "fa": []}
     for _ in range(rng.randint(3, 4)):
         sign, digit = rng.choice("+-"), rng.randint(1, 9)
         if not 0 <= total + (digit if sign == "+" else -digit) <= 20:
@@ -109,7 +110,8 @@ def code(rng: random.Random) -> Question:
     operations = [(rng.choice("+-*"), rng.randint(2, 9)) for _ in range(2)]
     language = rng.choice(("en", "fa"))
     asked = _ASKED[language]["then"].join(_ASKED[language][s].format(n) for s, n in operations)
-    expression, steps = "x", {"en": [], "fa": []}
+    expression = "x"
+    steps: dict[str, list[str]] = {"en": [], "fa": []}
     for sign, number in operations:
         expression = _apply(expression, sign, number)
         for lang, words in _DONE.items():
@@ -142,7 +144,8 @@ def rows(domain: str, split: str = "train", count: int = 1000, seed: int = 0) ->
 
     Fewer where the domain has no more of them.
     """
-    rng, seen, misses = random.Random(f"{domain}/{split}/{seed}"), set(), 0
+    rng, misses = random.Random(f"{domain}/{split}/{seed}"), 0
+    seen: set[str] = set()
     while len(seen) < count and misses < 2000:
         q = draw(domain, split, rng)
         if q.prompt in seen:

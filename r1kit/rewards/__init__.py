@@ -21,7 +21,7 @@ from r1kit.rewards.language import language
 
 FAULT = math.inf
 
-RewardFunction = Callable[..., list[float | None]]
+RewardFunction = Callable[..., Sequence[float | None]]
 
 REWARDS: dict[str, RewardFunction] = {
     "accuracy": accuracy,
@@ -46,7 +46,9 @@ def find(entry: Reward, index: int = 0) -> RewardFunction:
         try:
             function = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:
-            raise UserError(f"{field}.name", entry.name, "must be a function that Python can import", str(error)) from None
+            raise UserError(
+                f"{field}.name", entry.name, "must be a function that Python can import", str(error)
+            ) from None
     else:
         raise UserError(f"{field}.name", entry.name, "no such reward", suggest(entry.name, REWARDS))
     knobs = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -83,7 +85,7 @@ def bind(entry: Reward, index: int = 0) -> RewardFunction:
     """Return the entry's reward as a function for TRL: `None` on rows and steps it does not apply to."""
     function = find(entry, index)
 
-    def reward(completions: Sequence[Any], trainer_state: Any = None, **columns: Any) -> list[float | None]:
+    def reward(completions: Sequence[Any], trainer_state: Any = None, **columns: Any) -> Sequence[float | None]:
         count = len(completions)
         if trainer_state is not None and not _in_window(entry, trainer_state.global_step, trainer_state.max_steps):
             return [None] * count

@@ -52,7 +52,9 @@ class TransformersSampler:
 
         torch.manual_seed(seed)
         texts = [self._text(p) for p in prompts]
-        inputs = self.tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=isinstance(prompts[0], str))
+        inputs = self.tokenizer(
+            texts, return_tensors="pt", padding=True, add_special_tokens=isinstance(prompts[0], str)
+        )
         inputs = {k: v.to(self.model.device) for k, v in inputs.items() if k in ("input_ids", "attention_mask")}
         hot = self.settings.temperature > 0
         chosen = {"temperature": self.settings.temperature, "top_p": self.settings.top_p, "top_k": self.settings.top_k}

@@ -7,6 +7,7 @@ simple tricks out, it is no wall against a determined attacker: install bubblewr
 of a model that you do not trust.
 """
 
+import contextlib
 import os
 import resource
 import shutil
@@ -86,10 +87,8 @@ def run(program: str, stdin: str = "", seconds: float = 3.0) -> Outcome:
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, 9)
-            except ProcessLookupError:
-                pass
             process.wait()
         out.seek(0)
         text = out.read(OUTPUT).decode(errors="replace")

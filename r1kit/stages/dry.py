@@ -46,14 +46,18 @@ def _describe(path: str | None, recipe: Recipe) -> str:
     if isinstance(recipe, SFTRecipe | RLRecipe):
         copies = FROZEN if recipe.model.lora else TRAINED
         reference = 4 if isinstance(recipe, RLRecipe) and recipe.training.kl > 0 and not recipe.model.lora else 0
-        line += f", {count * (copies + reference) / GIB:,.2f} GiB for weights and optimizer (sharded: divided by the devices)"
+        line += f", {count * (copies + reference) / GIB:,.2f} GiB for weights and optimizer"
     return line
 
 
 def _config(path: str | None, recipe: Recipe) -> dict[str, Any] | None:
     """Return a model's config: its own, or the copy that comes with the shipped recipes."""
     if recipe.model.new:
-        return {"model_type": recipe.model.new.type, "vocab_size": recipe.model.new.vocab_size, **recipe.model.new.settings}
+        return {
+            "model_type": recipe.model.new.type,
+            "vocab_size": recipe.model.new.vocab_size,
+            **recipe.model.new.settings,
+        }
     shipped = PACKAGE / "configs" / f"{(path or '').replace('/', '--')}.json"
     if shipped.exists():
         return json.loads(shipped.read_text())
@@ -85,7 +89,9 @@ def _work(recipe: Recipe, processes: int) -> list[str]:
         t = recipe.training
         micro, accumulation = split_batch(t, processes)
         length = f"{t.steps} steps" if t.steps else f"{t.epochs} epochs"
-        lines = [f"work: {length} of {t.batch_size} = {processes} processes x {micro} rows x {accumulation} accumulated"]
+        lines = [
+            f"work: {length} of {t.batch_size} = {processes} processes x {micro} rows x {accumulation} accumulated"
+        ]
         if isinstance(recipe, RLRecipe):
             prompts = t.batch_size * t.updates_per_rollout // recipe.sampling.group_size
             lines.append(f"rollout: {prompts} prompts x {recipe.sampling.group_size} completions")
@@ -102,4 +108,8 @@ def notes(recipe: Recipe) -> list[str]:
         return []
     wants = recipe.model.quantize is not None or recipe.model.dtype in ("bfloat16", "float16")
     wants = wants or "vllm" in str(getattr(recipe, "trl", {}))
-    return ["note: there is no GPU here, and this recipe needs one"] if wants else ["note: there is no GPU here; the CPU is used"]
+    return (
+        ["note: there is no GPU here, and this recipe needs one"]
+        if wants
+        else ["note: there is no GPU here; the CPU is used"]
+    )

@@ -58,7 +58,17 @@ def rung(name: str, path: str, stats: dict[str, Any]) -> dict[str, Any]:
 def table(ladder: list[dict[str, Any]]) -> str:
     """Return the ladder as text, a line a model; shares in percent."""
     domains = list(dict.fromkeys(d for line in ladder for d in line["accuracy"]))
-    titles = ["model", *[d or "accuracy" for d in domains], "+-", "maj@k", "thinking", "format", "language", "tokens", "seconds"]
+    titles = [
+        "model",
+        *[d or "accuracy" for d in domains],
+        "+-",
+        "maj@k",
+        "thinking",
+        "format",
+        "language",
+        "tokens",
+        "seconds",
+    ]
     lines = [titles]
     for line in ladder:
         stats = line["statistics"]
@@ -68,4 +78,7 @@ def table(ladder: list[dict[str, Any]]) -> str:
         seconds = "-" if line["seconds"] is None else f"{line['seconds']:.0f}"
         lines.append([line["model"], *cells, f"{line['tokens']:.1f}", seconds])
     widths = [max(len(row[i]) for row in lines) for i in range(len(titles))]
-    return "\n".join("  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))) for r in lines)
+    return "\n".join(
+        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True)))
+        for r in lines
+    )

@@ -51,5 +51,3 @@ def run(recipe: RLRecipe, run: Run) -> None:
         return trainer
 
     fit(build, recipe, run, block)
-
-

@@ -27,7 +27,9 @@ def run(recipe: SFTRecipe, run: Run) -> None:
 
         arguments = sft_arguments(recipe, run)
         if recipe.model.new:
-            texts = rows["text"] if "text" in rows.column_names else [p + c for p, c in zip(*rows[:].values(), strict=True)]
+            texts = (
+                rows["text"] if "text" in rows.column_names else [p + c for p, c in zip(*rows[:].values(), strict=True)]
+            )
             tokenizer = train_tokenizer(texts, recipe.model.new.vocab_size)
             set_seed(recipe.seed)
             model = new_model(recipe.model.new, tokenizer)

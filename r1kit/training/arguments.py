@@ -33,7 +33,9 @@ def _common(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
     t = recipe.training
     micro, accumulation = split_batch(t, int(os.environ.get("WORLD_SIZE", "1")))
     gpu = torch.cuda.is_available()
-    half = gpu and (recipe.model.dtype == "bfloat16" or (recipe.model.dtype == "auto" and torch.cuda.is_bf16_supported()))
+    half = gpu and (
+        recipe.model.dtype == "bfloat16" or (recipe.model.dtype == "auto" and torch.cuda.is_bf16_supported())
+    )
     cosine = t.schedule == "cosine"
     arguments: dict[str, Any] = {
         "output_dir": str(run.path / "checkpoints"),

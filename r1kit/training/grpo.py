@@ -102,5 +102,3 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
 
         state = torch.load(checkpoint / REFERENCE, weights_only=True)
         set_model_state_dict(self.ref_model, state, options=StateDictOptions(full_state_dict=True))
-
-

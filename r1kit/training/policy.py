@@ -73,7 +73,9 @@ def _quantization(block: Model) -> Any:
     try:
         import bitsandbytes  # noqa: F401
     except ImportError:
-        raise UserError("model.quantize", block.quantize, "needs bitsandbytes", "pip install 'r1kit[quantize]'") from None
+        raise UserError(
+            "model.quantize", block.quantize, "needs bitsandbytes", "pip install 'r1kit[quantize]'"
+        ) from None
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

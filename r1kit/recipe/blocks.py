@@ -1,0 +1,264 @@
+"""The blocks that recipes are made of; each field is described under it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Block(BaseModel):
+    """A block of a recipe: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+
+class Lora(Block):
+    """Train a low-rank adapter (LoRA, arXiv 2106.09685) in place of all weights."""
+
+    r: Positive = 16
+    """Rank."""
+    alpha: Positive = 32
+    """Scale: the update is multiplied by alpha / r."""
+    dropout: Share = 0.0
+    """Dropout on the adapter's input."""
+    targets: str | list[str] = "all-linear"
+    """Modules to adapt, as peft's `target_modules`."""
+    merge: bool = False
+    """Save `model/` as a plain merged model; the adapter then stands in `adapter/`."""
+
+
+class NewModel(Block):
+    """A model made from nothing, with a tokenizer trained on the data."""
+
+    type: Literal["llama", "qwen3"] = "llama"
+    """The transformers `model_type`."""
+    vocab_size: Positive = 1024
+    """Ids of the tokenizer, the 256 bytes among them."""
+    settings: dict[str, Any] = {}
+    """Fields of that model's transformers config: hidden_size, num_hidden_layers, ..."""
+
+
+class Model(Block):
+    """The policy: where it is read from and in which form it is trained."""
+
+    path: str | None = None
+    """A hub id, a local folder, a run directory, or `tiny:base` and `tiny:student` as shipped."""
+    new: NewModel | None = None
+    """Start from an untrained model (`sft` only)."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+    trust_remote_code: bool = False
+    """Run the model's own Python code."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Type of the weights; auto trains in float32 (computing in bfloat16 on a GPU that has it; bfloat16 under an
+    adapter) and samples in the GPU's bfloat16."""
+    attention: str | None = None
+    """transformers' `attn_implementation`."""
+    lora: Lora | None = None
+    """Train an adapter in place of all weights."""
+    quantize: Literal["4bit"] | None = None
+    """Load the weights in 4 bits under the adapter (QLoRA; needs a GPU and bitsandbytes)."""
+
+
+class Source(Block):
+    """A data set: a hub id, a local file or folder, a run directory, or `world:NAME`."""
+
+    path: str
+    """Where it is."""
+    name: str | None = None
+    """The hub data set's configuration."""
+    split: str = "train"
+    """The split to read."""
+    rows: Positive | None = None
+    """At most so many rows, drawn with the seed."""
+    seed: int = 0
+    """For drawing rows, and for the world's questions."""
+    columns: dict[str, str] = {}
+    """New name: old name."""
+    values: dict[str, Any] = {}
+    """Columns with one value for all rows, such as `domain: math`."""
+
+
+class Data(Block):
+    """What is trained on, sampled from or evaluated on."""
+
+    train: list[Source] = []
+    """The sources, put together and shuffled with the seed."""
+    eval: list[Source] = []
+    """Held-out rows, for evaluation while training."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_a_list(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            values = dict(values)
+            for key in ("train", "eval"):
+                if isinstance(values.get(key), (str, dict)):
+                    values[key] = [values[key]]
+                if isinstance(values.get(key), list):
+                    values[key] = [{"path": v} if isinstance(v, str) else v for v in values[key]]
+        return values
+
+
+class Prompt(Block):
+    """How a question is put to the model."""
+
+    template: str = "r1-zero"
+    """`r1-zero`, `tiny`, `chat` (the model's own), or a text with {prompt} in it."""
+    system: str | None = None
+    """A system message (`chat` only)."""
+    prefill: str = ""
+    """What the completion is made to begin with, such as <think> or <answer>."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "Prompt":
+        if self.template not in ("r1-zero", "tiny", "chat") and "{prompt}" not in self.template:
+            raise ValueError("must be r1-zero, tiny, chat or a text with {prompt} in it")
+        return self
+
+
+class LengthStep(Block):
+    """From a step on, completions may be so long."""
+
+    from_step: Positive
+    max_tokens: Positive
+
+
+class Sampling(Block):
+    """How completions are sampled."""
+
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """0 takes the likeliest token."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    """0: all tokens."""
+    max_tokens: Positive = 1024
+    """Longest completion, in tokens."""
+    samples: Positive = 1
+    """Completions a prompt (`generate` and `eval`)."""
+    batch_size: Positive = 64
+    """Completions sampled at once on a device (`generate` and `eval`)."""
+    engine: Literal["transformers"] = "transformers"
+    """What samples."""
+
+
+class RLSampling(Block):
+    """How rollouts are sampled."""
+
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    max_tokens: Positive = 1024
+    """Longest completion, in tokens."""
+    group_size: Annotated[int, Field(ge=2)] = 16
+    """Completions a prompt."""
+    schedule: list[LengthStep] = []
+    """Later values of max_tokens (the paper: 32k, then 64k)."""
+
+
+class Reward(BaseModel):
+    """A reward with its weight and the rows and steps it applies to; further keys are its own knobs."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    name: str
+    """A name of REWARDS, or the dotted path of a function."""
+    weight: float = 1.0
+    """Its factor in the sum."""
+    where: dict[str, list[Any]] = {}
+    """Column: the values for which it applies."""
+    from_step: int = 0
+    """Applies from this step on."""
+    last_steps: Positive | None = None
+    """Applies in the last so many steps only."""
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """The reward's own settings."""
+        return dict(self.model_extra or {})
+
+
+class Training(Block):
+    """How the weights are changed. Batch sizes are global: the same on 1 GPU or 64."""
+
+    steps: Positive | None = None
+    """Optimizer steps; else `epochs` counts."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the data; 1 where steps are not given either."""
+    batch_size: Positive = 128
+    """Rows (SFT) or completions (RL) an optimizer step, over all devices."""
+    micro_batch_size: Positive | None = None
+    """Rows at once on one device; default: as many as make one accumulation step."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-5
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Learning rate over the run."""
+    min_learning_rate: Annotated[float, Field(ge=0)] = 0.0
+    """Where a cosine ends."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    gradient_checkpointing: bool = False
+    """Recompute activations: less memory, 1.1 to 1.2 times the time."""
+    save_steps: Positive = 100
+    """Steps between checkpoints."""
+    keep_checkpoints: Positive = 2
+    """How many are kept; the best is kept besides."""
+    eval_steps: Positive | None = None
+    """Steps between evaluations on `data.eval`; the best checkpoint becomes the model."""
+    log_steps: Positive = 1
+    """Steps between lines of metrics.jsonl."""
+
+
+class RLTraining(Training):
+    """GRPO's own settings."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-6
+    batch_size: Positive = 512
+    kl: Annotated[float, Field(ge=0)] = 0.001
+    """Weight of the KL to the reference model (TRL's beta)."""
+    clip: Annotated[float, Field(gt=0)] = 0.2
+    """Epsilon of the ratio's clipping."""
+    reference_reset_steps: Positive | None = None
+    """The policy replaces the reference model every so many steps (the paper: 400)."""
+    updates_per_rollout: Positive = 1
+    """Optimizer steps that one rollout is split into (the paper: 16)."""
+
+
+class SFTTraining(Training):
+    """SFT's own settings."""
+
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    max_length: Positive = 4096
+    """Longest row, in tokens; longer ones are cut."""
+    packing: bool = False
+    """Put several rows into one sequence."""
+    group_by_length: bool = True
+    """Batch rows of like length together; each token still weighs the same in the loss."""
+
+
+class Filters(Block):
+    """Which completions `generate` keeps, and how many a prompt. Applied in this order."""
+
+    correct: bool = True
+    """Only those with the right answer."""
+    format: bool = True
+    """Only those in the exact form."""
+    finished: bool = True
+    """Only those that ended by themselves."""
+    language: Share = 0.0
+    """At least this share of the chain of thought's words in the question's language."""
+    max_repetition: Share = 1.0
+    """At most this share of the completion's word 4-grams repeated."""
+    max_paragraph: Positive | None = None
+    """No paragraph of the chain of thought with more characters."""
+    code_blocks: bool = True
+    """Whether a code block may stand in the chain of thought."""
+    pass_rate: tuple[Share, Share] = (0.0, 1.0)
+    """Only prompts whose share of right samples lies within."""
+    per_prompt: Positive | None = None
+    """At most so many completions a prompt; default: all."""
+    prefer: Literal["first", "shortest"] = "first"
+    """Which of them."""

@@ -1,0 +1,187 @@
+"""The recipe of each stage, and the checks across its fields."""
+
+from typing import Any
+
+from r1kit.errors import UserError, suggest
+from r1kit.recipe.blocks import (
+    Block,
+    Data,
+    Filters,
+    Model,
+    Prompt,
+    Reward,
+    RLSampling,
+    RLTraining,
+    Sampling,
+    SFTTraining,
+)
+from r1kit.recipe.trl import OWNED, trl_fields
+
+
+class Recipe(Block):
+    """What all stages have."""
+
+    output: str | None = None
+    """The run directory."""
+    seed: int = 0
+    model: Model = Model()
+    data: Data = Data()
+    prompt: Prompt = Prompt()
+
+    def check(self) -> None:
+        """Raise UserError where fields contradict each other."""
+        self._check_data("train")
+        if self.output is None:
+            raise UserError("output", "none", "a run needs a directory", "give output: or --output DIR")
+        self._check_model()
+
+    def _check_data(self, part: str) -> None:
+        if not getattr(self.data, part):
+            raise UserError(f"data.{part}", "[]", "needs at least one source", "give data: or --dataset D")
+
+    def _check_model(self) -> None:
+        if self.model.path is None:
+            raise UserError("model.path", "none", "a model is needed", "give model.path or --model M")
+        if self.model.new is not None:
+            raise UserError("model.new", "set", "only sft starts from an untrained model", "remove model.new")
+
+
+class SFTRecipe(Recipe):
+    """`sft` and `distill`."""
+
+    prompt: Prompt = Prompt(template="chat")
+    training: SFTTraining = SFTTraining()
+    trl: dict[str, Any] = {}
+    """Any other field of TRL's SFTConfig."""
+
+    def _check_model(self) -> None:
+        if (self.model.path is None) == (self.model.new is None):
+            raise UserError("model.path", self.model.path, "give either path or new, not both", "set one of them")
+
+    def check(self) -> None:
+        super().check()
+        _check_training(self)
+
+
+class RLRecipe(Recipe):
+    """`rl-zero`: accuracy and format, equal weight."""
+
+    sampling: RLSampling = RLSampling()
+    rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format")]
+    training: RLTraining = RLTraining()
+    trl: dict[str, Any] = {}
+    """Any other field of TRL's GRPOConfig."""
+
+    def check(self) -> None:
+        super().check()
+        _check_training(self)
+        t, group = self.training, self.sampling.group_size
+        if t.batch_size * t.updates_per_rollout % group:
+            raise UserError(
+                "training.batch_size",
+                t.batch_size,
+                f"a rollout of batch_size x updates_per_rollout must hold whole groups of {group}",
+                f"use {max(1, t.batch_size // group) * group}",
+            )
+        if t.reference_reset_steps and t.kl == 0:
+            raise UserError(
+                "training.reference_reset_steps",
+                t.reference_reset_steps,
+                "needs kl > 0",
+                "set training.kl or remove it",
+            )
+        if t.reference_reset_steps and self.model.lora:
+            raise UserError(
+                "training.reference_reset_steps",
+                t.reference_reset_steps,
+                "the reference of a LoRA run is the base itself",
+                "remove it or model.lora",
+            )
+        if not self.rewards:
+            raise UserError("rewards", "[]", "RL needs a reward", "give at least one")
+        names = [r.name for r in self.rewards]
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(
+                    "rewards", name, "each reward may stand once", "remove one, or name a function of yours"
+                )
+
+
+class RLLanguageRecipe(RLRecipe):
+    """`rl`: language consistency added."""
+
+    prompt: Prompt = Prompt(template="chat")
+    rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format"), Reward(name="language")]
+
+
+class GenerateRecipe(Recipe):
+    """`generate`: sample, score, keep."""
+
+    sampling: Sampling = Sampling(samples=4)
+    rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format"), Reward(name="language")]
+    keep: Filters = Filters()
+
+
+class EvalRecipe(Recipe):
+    """`eval`: one model, or several in one go."""
+
+    models: dict[str, str] = {}
+    """Name: path, for a table of several models."""
+    sampling: Sampling = Sampling(temperature=0.6, top_p=0.95, samples=4)
+    rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format"), Reward(name="language")]
+
+    def check(self) -> None:
+        if not self.data.eval and self.data.train:
+            self.data.eval, self.data.train = self.data.train, []
+        self._check_data("eval")
+        if self.output is None:
+            raise UserError("output", "none", "a run needs a directory", "give output: or --output DIR")
+        if not self.models:
+            self._check_model()
+        elif self.model.path is not None:
+            raise UserError("models", "set", "model.path is set too", "give one of the two")
+
+
+RECIPES: dict[str, type[Recipe]] = {
+    "rl-zero": RLRecipe,
+    "rl": RLLanguageRecipe,
+    "sft": SFTRecipe,
+    "distill": SFTRecipe,
+    "generate": GenerateRecipe,
+    "eval": EvalRecipe,
+}
+
+
+def _check_training(recipe: "SFTRecipe | RLRecipe") -> None:
+    t = recipe.training
+    if t.steps is not None and t.epochs is not None:
+        raise UserError("training.steps", t.steps, f"epochs = {t.epochs} is set too", "give one of the two")
+    if t.steps is None and t.epochs is None:
+        t.epochs = 1.0
+    if t.micro_batch_size and t.batch_size % t.micro_batch_size:
+        raise UserError(
+            "training.micro_batch_size", t.micro_batch_size, f"must divide batch_size = {t.batch_size}", "use a divisor"
+        )
+    if recipe.model.quantize and not recipe.model.lora:
+        raise UserError("model.quantize", recipe.model.quantize, "4-bit weights cannot be trained", "add model.lora")
+    if t.eval_steps and not recipe.data.eval:
+        raise UserError("training.eval_steps", t.eval_steps, "there is nothing to evaluate on", "give data.eval")
+    if t.eval_steps and t.save_steps % t.eval_steps:
+        raise UserError(
+            "training.save_steps",
+            t.save_steps,
+            f"must be a multiple of eval_steps = {t.eval_steps}",
+            "change one of them",
+        )
+    config = "GRPOConfig" if isinstance(recipe, RLRecipe) else "SFTConfig"
+    for key in recipe.trl:
+        if key in OWNED:
+            raise UserError(
+                f"trl.{key}", recipe.trl[key], f"r1kit sets it from {OWNED[key]}", f"set {OWNED[key]} instead"
+            )
+        known = trl_fields(config)
+        if known and key not in known:
+            raise UserError(f"trl.{key}", recipe.trl[key], f"no such field in TRL's {config}", suggest(key, known))
+
+
+# TRL's field: the recipe's own field that sets it.

@@ -1,0 +1,463 @@
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from r1kit.errors import UserError
+from r1kit.recipe import Reward
+from r1kit.rewards import FAULT, REWARDS, bind, check_columns, find
+from r1kit.rewards.accuracy import accuracy, check
+from r1kit.rewards.form import brevity, format
+from r1kit.rewards.lab import score
+from r1kit.rewards.language import detect, language, share, words
+
+
+def said(answer):
+    return f"<think>so</think><answer>{answer}</answer>"
+
+
+# Accuracy
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("4", "4"),
+        ("4", " 4 "),
+        ("4", "4.0"),
+        ("4", "+4"),
+        ("-3", "-3.00"),
+        ("0.1", "0.10"),
+        ("1000", "1,000"),
+        ("4", "$4$"),
+        ("4", "۴"),
+        ("1/2", "0.5"),
+        ("0.5", "1/2"),
+        ("\\frac{1}{2}", "0.5"),
+        ("0.5", "\\frac12"),
+        ("\\frac{3}{4}", "\\frac{6}{8}"),
+        ("2\\sqrt{3}", "\\sqrt{12}"),
+        ("\\{1, 2\\}", "\\{2, 1\\}"),
+        ("x^2", "x^2"),
+        ("x+1", "1+x"),
+        ("x^2+2x+1", "(x+1)^2"),
+        ("(1, 2)", "(1,2)"),
+        ("[0, 1)", "[0,1)"),
+        ("x", "x"),
+        ("even", "even"),
+        ("\\text{even}", "even"),
+        ("5", "x = 5"),
+    ],
+)
+def test_the_same_mathematics_in_other_words_is_right(gold, answer):
+    assert check(gold, answer, "math")
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("4", "5"),
+        ("4", "-4"),
+        ("4", "40"),
+        ("0.3", "0.33"),
+        ("1/3", "0.3"),
+        ("\\frac{1}{2}", "\\frac{1}{3}"),
+        ("4", ""),
+        ("4", "four or so"),
+        ("x+1", "x-1"),
+        ("x^2", "2"),
+        ("3x", "3"),
+        ("(1,2)", "2"),
+        ("[0,1)", "(0,1]"),
+        ("even", "odd"),
+        ("4", "1 2 3 4"),
+        ("4", "3, 4"),
+        ("4", "3 or 4"),
+        ("2", "1" * 1001),
+    ],
+)
+def test_other_mathematics_is_wrong(gold, answer):
+    assert not check(gold, answer, "math")
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "right"),
+    [
+        ("Paris", "Paris", True),
+        ("Paris", " paris.\n", True),
+        ("New York", "new   york", True),
+        ("تهران", "تهران", True),
+        ("Paris", "Paris, France", False),
+        ("Paris", "Pari", False),
+        ("1.0", "1", False),
+        ("Paris", "", False),
+    ],
+)
+def test_exact(gold, answer, right):
+    assert check(gold, answer, "exact") is right
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "right"),
+    [
+        ("B", "B", True),
+        ("B", "b", True),
+        ("(B)", "B", True),
+        ("B", "(B)", True),
+        ("B", "B.", True),
+        ("B", "B) Berlin", True),
+        ("B", " B: Berlin", True),
+        ("B", "A", False),
+        ("B", "Berlin", False),
+        ("B", "AB", False),
+        ("B", "A B", False),
+        ("B", "", False),
+        ("H", "H", True),  # ten choices, as in MMLU-Pro
+    ],
+)
+def test_choice(gold, answer, right):
+    assert check(gold, answer, "choice") is right
+
+
+def test_an_unknown_verifier_is_told():
+    with pytest.raises(ValueError, match="use math, exact, choice or code"):
+        check("4", "4", "maths")
+
+
+def test_accuracy_goes_by_each_rows_verifier():
+    completions = [said("4.0"), said("4.0"), said("(a)"), said("4.0"), "four"]
+    scores = accuracy(completions, ["4", "4", "A", "4", "4"], ["math", "exact", "choice", None, None])
+    assert scores == [1.0, 0.0, 1.0, 1.0, 0.0]
+
+
+def test_accuracy_reads_the_answer_and_not_the_thinking():
+    completions = ["<think>4</think><answer>5</answer>", "<think>4</think>", "\\boxed{4}", "4", ""]
+    assert accuracy(completions, ["4"] * 5) == [0.0, 0.0, 1.0, 0.0, 0.0]
+
+
+def test_accuracy_takes_chat_messages_and_numbers():
+    completions = [[{"role": "assistant", "content": said("4")}]]
+    assert accuracy(completions, [4], ["math"]) == [1.0]
+
+
+def test_accuracy_does_not_apply_without_answer_and_tests():
+    assert accuracy([said("4"), said("4"), said("4")], [None, "4", "5"]) == [None, 1.0, 0.0]
+    assert accuracy([said("4")]) == [None]
+
+
+DOUBLE = [{"kind": "call", "function": "f", "args": [x], "expected": 2 * x} for x in (0, 1, 5)]
+
+
+def test_accuracy_runs_code_from_lists_and_from_json():
+    completions = [
+        said("def f(x): return 2 * x"),
+        said("Here it is:\n```python\ndef f(x):\n    return x + x\n```\nDone."),
+        said("def f(x): return x"),
+        said("2 * x"),
+        "def f(x): return 2 * x",
+        said(""),
+    ]
+    assert accuracy(completions, tests=[DOUBLE] * 6) == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    assert accuracy(completions, tests=[json.dumps(DOUBLE)] * 6) == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+
+
+def test_accuracy_of_code_may_be_partial():
+    half = said("def f(x): return 0 if x < 5 else 10")  # right at 0 and 5, wrong at 1
+    assert accuracy([half], tests=[DOUBLE]) == [0.0]
+    assert accuracy([half], tests=[DOUBLE], partial=True) == [pytest.approx(2 / 3)]
+
+
+def test_code_and_other_rows_stand_together():
+    scores = accuracy(
+        [said("4"), said("def f(x): return 2 * x"), said("B")],
+        answer=["4", None, "A"],
+        verifier=["math", "code", "choice"],
+        tests=["", json.dumps(DOUBLE), ""],
+    )
+    assert scores == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("tests", ["[{not json", '[{"kind": "unknown"}]', '[{"kind": "stdio"}]'])
+def test_a_row_whose_tests_are_broken_is_a_fault_and_no_crash(tests):
+    completions = [said("print(1)"), said("def f(x): return 2 * x")]
+    assert accuracy(completions, tests=[tests, json.dumps(DOUBLE)]) == [FAULT, 1.0]
+
+
+# Format and brevity
+
+
+def test_format():
+    completions = [said("4"), "<answer>4</answer>", "4", said("4") + " done", said("")]
+    assert format(completions) == [1.0, 0.0, 0.0, 0.0, 0.0]
+
+
+def test_format_follows_the_rows_thinking():
+    bare = "<answer>4</answer>"
+    assert format([said("4"), bare, said("4"), bare, bare], thinking=[True, True, False, False, None]) == [1, 0, 0, 1, 0]
+
+
+def test_brevity_falls_from_one_to_zero():
+    ids = [range(n) for n in (0, 4, 8, 10, 12, 16, 40)]
+    assert brevity([""] * 7, completion_ids=ids, max_tokens=8) == [1.0, 1.0, 1.0, 0.75, 0.5, 0.0, 0.0]
+
+
+# Language
+
+
+@pytest.mark.parametrize(
+    ("text", "scripts"),
+    [
+        ("", []),
+        ("3 plus 4 is 7.", ["latin"] * 2),
+        ("a cat and x", ["latin"] * 2),  # single letters are variables
+        ("don't", ["latin"]),
+        ("café façade", ["latin"] * 2),
+        ("سه بعلاوه چهار برابر هفت", ["arabic"] * 5),
+        ("我们先算", ["han"] * 4),
+        ("これは", ["kana"] * 3),
+        ("где это", ["cyrillic"] * 2),
+        ("می‌شود", ["arabic"] * 2),  # joined by a zero-width non-joiner
+        ("<think>one</think>", ["latin"]),
+        ("the `total_sum` of `xs`", ["latin"] * 2),
+        ("so\n```python\nprint(value)\n```\nthat is all", ["latin"] * 4),
+        ("so\n```python\nprint(value) cut short", ["latin"]),
+        ("the $area + width$ of it", ["latin"] * 3),
+        ("the $$area\n+ width$$ of it", ["latin"] * 3),
+        ("\\frac{12}{34} \\cdot \\alpha", []),
+        ("the \\(area + width\\) of it", ["latin"] * 3),
+        ("the \\[area + width\\] of it", ["latin"] * 3),
+        ("123 456", []),
+        ("۱۲۳ + ۴۵", []),  # Persian digits are numbers too
+        ("١٢٣", []),
+        ("12×34", []),
+    ],
+)
+def test_words(text, scripts):
+    assert words(text) == scripts
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "expected"),
+    [
+        ("three plus four", "en", 1.0),
+        ("three plus four", "fa", 0.0),
+        ("سه plus چهار is هفت", "fa", 3 / 5),
+        ("سه plus چهار is هفت", "en", 2 / 5),
+        ("首先 compute 3 + 4", "zh", 2 / 3),
+        ("首先 compute 3 + 4", "en", 1 / 3),
+        ("مقدار $x + total$ را `sum(xs)` می دهد", "fa", 1.0),
+        ("我们有 $\\text{area} = 3$，所以 \\boxed{3}", "zh", 1.0),
+        ("我们 first سپس", "en", 1 / 4),
+        ("これは漢字", "ja", 1.0),
+        ("これは漢字", "zh", 2 / 5),
+        ("3 + 4 = 7", "fa", 1.0),  # no words, none in another language
+        ("", "en", 1.0),
+    ],
+)
+def test_share(text, own, expected):
+    assert share(text, own) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("What is 2 + 2?", "en"),
+        ("حاصل 2 + 2 چیست؟", "fa"),
+        ("二加二等于几？", "zh"),
+        ("これは何ですか", "ja"),
+        ("漢字漢字漢字です", "ja"),
+        ("Сколько будет?", "ru"),
+        ("2 + 2", "en"),
+        ("پایتخت France کجاست؟", "fa"),
+    ],
+)
+def test_detect(text, expected):
+    assert detect(text) == expected
+
+
+def test_detect_says_the_same_in_every_process():
+    source = "from r1kit.rewards.language import detect; print(detect('hello سلام мир 你'))"
+    found = {
+        subprocess.run([sys.executable, "-c", source], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True).stdout
+        for seed in "1234"
+    }
+    assert len(found) == 1
+
+
+def test_the_language_reward_weighs_the_thinking_only():
+    completions = ["<think>سه plus چهار is</think><answer>seven is the answer</answer>", "<answer>هفت</answer>", "<think></think>"]
+    prompts = ["حاصل چیست؟"] * 3
+    assert language(completions, prompts) == [0.5, 0.0, 0.0]
+
+
+def test_the_language_reward_goes_by_the_rows_language_else_by_its_prompt():
+    completion = "<think>سه plus چهار</think><answer>7</answer>"
+    prompts = ["What is it?", "حاصل چیست؟", [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "حاصل چیست؟"}]]
+    assert language([completion] * 3, prompts) == pytest.approx([1 / 3, 2 / 3, 2 / 3])
+    assert language([completion] * 3, prompts, language=["fa", "en", None]) == pytest.approx([2 / 3, 1 / 3, 2 / 3])
+
+
+def test_the_language_reward_does_not_apply_where_no_thinking_is_wanted():
+    completion = "<think>one two</think><answer>7</answer>"
+    assert language([completion] * 3, ["What?"] * 3, thinking=[True, False, None]) == [1.0, None, 1.0]
+
+
+# Recipe entries
+
+
+def test_find_knows_every_name_of_the_table():
+    for name, function in REWARDS.items():
+        assert find(Reward(name=name)) is function
+
+
+def test_an_unknown_reward_is_answered_with_the_nearest():
+    with pytest.raises(UserError) as caught:
+        find(Reward(name="acuracy"), 1)
+    assert str(caught.value) == "rewards.1.name = acuracy; no such reward; did you mean accuracy?"
+
+
+def test_an_unknown_knob_is_answered_with_the_nearest():
+    with pytest.raises(UserError) as caught:
+        find(Reward(name="brevity", max_token=5), 2)
+    assert str(caught.value) == "rewards.2.max_token = 5; brevity has no such setting; did you mean max_tokens?"
+    with pytest.raises(UserError, match=r"rewards\.0\.wieght = 2; .*did you mean weight\?"):
+        find(Reward(name="format", wieght=2))
+
+
+@pytest.mark.parametrize("name", ["no_such_module_here.f", "json.no_such_function", "math.pi", "json."])
+def test_a_dotted_path_that_is_no_function_is_refused(name):
+    with pytest.raises(UserError, match=r"^rewards\.0\.name = "):
+        find(Reward(name=name))
+
+
+@pytest.fixture
+def mine(here, monkeypatch):
+    """A user's own rewards, importable as `mine`."""
+    (here / "mine.py").write_text(
+        "def length(completions, *, scale=1.0, **columns):\n"
+        "    return [scale * len(c) for c in completions]\n\n"
+        "def gold(completions, target, **columns):\n"
+        "    return [float(c == t) for c, t in zip(completions, target)]\n\n"
+        "async def slow(completions, **columns):\n"
+        "    return [2.0 for _ in completions]\n"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    yield
+    sys.modules.pop("mine", None)
+
+
+def test_a_users_own_function_works_with_its_knobs(mine):
+    function = bind(Reward(name="mine.length", scale=0.5))
+    assert function.__name__ == "length"
+    assert function(completions=["abcd", "ab"]) == [2.0, 1.0]
+
+
+def test_a_users_own_async_function_works(mine):
+    assert bind(Reward(name="mine.slow"))(completions=["a", "b"]) == [2.0, 2.0]
+
+
+def test_knobs_reach_the_function():
+    assert bind(Reward(name="brevity", max_tokens=2))(completions=[""] * 2, completion_ids=[[1, 2], [1, 2, 3]]) == [1.0, 0.5]
+
+
+def test_where_leaves_the_other_rows_out():
+    function = bind(Reward(name="accuracy", where={"domain": ["math", "logic"]}))
+    scores = function(
+        completions=[said("1"), said("2"), said("3"), said("4")],
+        prompts=["?"] * 4,
+        answer=["1", "2", "0", "4"],
+        verifier=["math"] * 4,
+        domain=["facts", "math", "logic", "math"],
+    )
+    assert scores == [None, 1.0, 0.0, 1.0]
+
+
+def test_where_wants_all_of_its_columns_and_may_leave_nothing():
+    function = bind(Reward(name="format", where={"domain": ["math"], "level": [1]}))
+    columns = {"domain": ["math", "math", "facts"], "level": [1, 2, 1]}
+    assert function(completions=[said("1")] * 3, **columns) == [1.0, None, None]
+    assert function(completions=[said("1")] * 2, domain=["facts"] * 2, level=[1, 1]) == [None, None]
+
+
+def test_where_hands_on_what_is_no_column_as_it_is():
+    state = SimpleNamespace(global_step=0, max_steps=1)
+    function = bind(Reward(name="format", where={"domain": ["math"]}))
+    assert function(completions=[said("1")] * 2, domain=["math", "facts"], trainer_state=state, log_metric=print) == [1.0, None]
+
+
+@pytest.mark.parametrize(
+    ("settings", "applies"),
+    [
+        ({}, [1, 2, 3, 4, 5]),
+        ({"from_step": 1}, [1, 2, 3, 4, 5]),
+        ({"from_step": 3}, [3, 4, 5]),
+        ({"last_steps": 2}, [4, 5]),
+        ({"last_steps": 5}, [1, 2, 3, 4, 5]),
+        ({"last_steps": 9}, [1, 2, 3, 4, 5]),
+        ({"from_step": 5, "last_steps": 2}, [5]),
+        ({"from_step": 6}, []),
+    ],
+)
+def test_the_window_of_steps(settings, applies):
+    function = bind(Reward(name="format", **settings))
+    found = []
+    for step in range(1, 6):  # during step n, n - 1 steps are done
+        state = SimpleNamespace(global_step=step - 1, max_steps=5)
+        scores = function(completions=[said("1")], trainer_state=state)
+        assert scores in ([1.0], [None])
+        found += [step] if scores == [1.0] else []
+    assert found == applies
+
+
+def test_outside_of_training_there_is_no_window():
+    assert bind(Reward(name="format", from_step=100))(completions=[said("1")]) == [1.0]
+
+
+def test_check_columns(mine):
+    check_columns([Reward(name="accuracy"), Reward(name="format")], ["prompt", "answer"], "d")
+    check_columns([Reward(name="accuracy")], ["prompt", "tests"], "d")
+    check_columns([Reward(name="mine.gold")], ["prompt", "target"], "d")
+    check_columns([Reward(name="language", where={"domain": ["a"]}), Reward(name="brevity")], ["prompt", "domain"], "d")
+
+
+@pytest.mark.parametrize(
+    ("entry", "missing"),
+    [
+        ({"name": "accuracy"}, "reward accuracy needs a column answer or tests; it has prompt, level"),
+        ({"name": "format", "where": {"domain": ["math"]}}, "reward format needs the column domain; "),
+        ({"name": "mine.gold"}, "reward mine.gold needs the column target; "),
+    ],
+)
+def test_check_columns_names_what_is_missing(mine, entry, missing):
+    with pytest.raises(UserError) as caught:
+        check_columns([Reward(**entry)], ["prompt", "level"], "rows.jsonl")
+    assert str(caught.value).startswith(f"data = rows.jsonl; {missing}")
+
+
+def test_check_columns_refuses_unknown_names_too():
+    with pytest.raises(UserError, match="no such reward"):
+        check_columns([Reward(name="formt")], ["prompt"], "d")
+
+
+# The lab
+
+
+def test_the_lab_adds_a_column_a_reward(mine):
+    rows = [{"completion": said("4"), "answer": "4"}, {"completion": "4", "answer": None, "note": "kept"}]
+    entries = [Reward(name="accuracy"), Reward(name="format"), Reward(name="mine.length", scale=0.1)]
+    scored = score(rows, entries, ["completion", "answer", "note"])
+    assert [(r["accuracy"], r["format"]) for r in scored] == [(1.0, 1.0), (None, 0.0)]
+    assert scored[1]["length"] == pytest.approx(0.1)
+    assert scored[1]["note"] == "kept"
+    assert "accuracy" not in rows[0]
+
+
+def test_the_lab_writes_a_fault_as_such(here, monkeypatch):
+    (here / "broken.py").write_text(
+        "from r1kit.rewards import FAULT\ndef dead(completions, **columns):\n    return [FAULT, None, 0.5]\n"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    rows = [{"completion": "a"}, {"completion": "b"}, {"completion": "c"}]
+    assert [r["dead"] for r in score(rows, [Reward(name="broken.dead")], ["completion"])] == ["fault", None, 0.5]
