@@ -43,7 +43,7 @@ def start(stage: str, recipe: Recipe, processes: int | None, config: str | None,
         ranked = int(os.environ.get("WORLD_SIZE", "1")) > 1
         command = None if ranked else launch_command(processes, config)
         if command:
-            return _launch(command, open_run(stage, recipe, overwrite), out)
+            return _launch(command, count_processes(processes, config), open_run(stage, recipe, overwrite), out)
         run = open_run(stage, recipe, overwrite) if is_main() else Run(Path(recipe.output or ""))
         code = work(stage, recipe, run)
         if code == EXIT_DONE and is_main():
@@ -56,8 +56,9 @@ def work(stage: str, recipe: Recipe, run: Run) -> int:
     cores = os.cpu_count() or 1
     local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // local)))
-    if local > 1:  # alone, a process is 2 to 5 times as fast on small models when its threads spin
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # How long a waiting thread spins before it sleeps. Without it, another busy process makes small models 10 to 40
+    # times as slow; OMP_WAIT_POLICY=PASSIVE, which never spins, makes them 2 to 5 times as slow on an idle machine.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     code, line = EXIT_FAILED, ""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -129,16 +130,20 @@ def launch_command(processes: int | None, config: str | None) -> list[str] | Non
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
 
 
-def _launch(command: list[str], run: Run, out) -> int:
+def count_processes(processes: int | None, config: str | None) -> int:
+    """Return the processes on this machine that a launch means."""
+    if processes or config is None:
+        return processes or 1
+    values = yaml.safe_load(Path(config).read_text())
+    return max(1, int(values.get("num_processes", 1)) // int(values.get("num_machines", 1)))
+
+
+def _launch(command: list[str], processes: int, run: Run, out) -> int:
     (run.path / "exit.json").unlink(missing_ok=True)
     (run.path / "stop").unlink(missing_ok=True)
     line = [*command, "-m", "r1kit.launch", str(run.path)]
-    # accelerate takes `--module`, torchrun `-m`
-    if "accelerate.commands.launch" in command:
-        line = [*command, "--module", "r1kit.launch", str(run.path)]
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-    count = next((command[i + 1] for i, w in enumerate(command) if w in ("--nproc-per-node", "--num_processes")), "1")
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(count))))
+    environment = {"GOMP_SPINCOUNT": "10000", **os.environ}
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     child = subprocess.Popen(line, env=environment, start_new_session=True)
 
     def stop(number, frame):

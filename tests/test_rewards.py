@@ -1,3 +1,5 @@
+import asyncio
+import inspect
 import json
 import subprocess
 import sys
@@ -355,7 +357,9 @@ def test_a_users_own_function_works_with_its_knobs(mine):
 
 
 def test_a_users_own_async_function_works(mine):
-    assert bind(Reward(name="mine.slow"))(completions=["a", "b"]) == [2.0, 2.0]
+    values = bind(Reward(name="mine.slow"))(completions=["a", "b"])
+    assert (asyncio.run(values) if inspect.isawaitable(values) else values) == [2.0, 2.0]
+    assert score([{"completion": "a"}], [Reward(name="mine.slow")], ["completion"])[0]["slow"] == 2.0
 
 
 def test_knobs_reach_the_function():

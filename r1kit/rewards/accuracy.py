@@ -60,15 +60,21 @@ def _plain(text: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _same_math(gold: str, said: str) -> bool:
-    """Compare two numbers as they are written, everything else by math-verify's symbolic equivalence."""
+    """Compare equal text and plain numbers as they are written, all else by math-verify's symbolic equivalence."""
+    if _plain(gold) == _plain(said):
+        return True
     if _NUMBER.fullmatch(gold) and _NUMBER.fullmatch(said):
         return Fraction(gold) == Fraction(said)
     if len(said) > 1000:
         return False
     from math_verify import parse, verify
 
-    parsed = parse(f"${said}$" if "\\" in said else said)
-    return bool(verify(parse(f"${gold}$" if "\\" in gold else gold), parsed))
+    return bool(verify(parse(f"${_bare(gold)}$"), parse(f"${_bare(said)}$")))
+
+
+def _bare(text: str) -> str:
+    """Return an answer without the math signs around it."""
+    return text.strip().strip("$").strip()
 
 
 def _tests(value: Any) -> list[dict[str, Any]]:

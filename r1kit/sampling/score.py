@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +34,13 @@ def sample_rows(
     asks for a stop.
     """
     settings = recipe.sampling
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if world > 1:  # the ranks meet before the work, which may take one of them much longer than another
+        from accelerate import InitProcessGroupKwargs, PartialState
+
+        PartialState(**InitProcessGroupKwargs(timeout=timedelta(days=7)).to_kwargs())
     per_unit = max(1, settings.batch_size // settings.samples)
     starts = range(0, len(problems), per_unit)
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     files = [folder / f"unit-{i:06d}.parquet" for i in range(len(starts))]
     missing = [i for i in range(len(starts)) if i % world == rank and not files[i].exists()]
     sampler = make_sampler(model, recipe.prompt, settings) if missing else None
@@ -51,8 +56,6 @@ def sample_rows(
             left = (shown - started) / done * (len(missing) - done)
             print(f"{label} {done}/{len(missing)} batches  {left:.0f} s left", file=sys.stderr, flush=True)
     if world > 1:
-        from accelerate import PartialState
-
         PartialState().wait_for_everyone()
     return _read(files)
 

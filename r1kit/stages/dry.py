@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from r1kit.launch import launch_command
+from r1kit.launch import count_processes, launch_command
 from r1kit.recipe import Recipe, RLRecipe, SFTRecipe, dump
 from r1kit.run import PACKAGE, model_path
 
@@ -24,16 +24,8 @@ def show(stage: str, recipe: Recipe, processes: int | None, accelerate_config: s
     names = getattr(recipe, "models", {}) or {"model": recipe.model.path}
     for name, path in names.items():
         print(f"{name}: {_describe(path, recipe)}")
-    for line in [*_work(recipe, processes or _processes(accelerate_config)), *notes(recipe)]:
+    for line in [*_work(recipe, count_processes(processes, accelerate_config)), *notes(recipe)]:
         print(line)
-
-
-def _processes(accelerate_config: str | None) -> int:
-    import yaml
-
-    if accelerate_config is None:
-        return 1
-    return int(yaml.safe_load(Path(accelerate_config).read_text()).get("num_processes", 1))
 
 
 def _describe(path: str | None, recipe: Recipe) -> str:
@@ -102,14 +94,8 @@ def _work(recipe: Recipe, processes: int) -> list[str]:
 
 def notes(recipe: Recipe) -> list[str]:
     """Return what this machine lacks for the recipe."""
-    import torch
-
-    if torch.cuda.is_available():
+    if any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/kfd", "/dev/dri/renderD128")):
         return []
     wants = recipe.model.quantize is not None or recipe.model.dtype in ("bfloat16", "float16")
     wants = wants or "vllm" in str(getattr(recipe, "trl", {}))
-    return (
-        ["note: there is no GPU here, and this recipe needs one"]
-        if wants
-        else ["note: there is no GPU here; the CPU is used"]
-    )
+    return ["note: there is no GPU here" + (", and this recipe needs one" if wants else "; the CPU is used")]

@@ -1,5 +1,6 @@
 """From a recipe's `model` block to a model and its tokenizer."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
@@ -52,7 +53,7 @@ def load_model(block: Model, training: bool = True) -> "PreTrainedModel":
         base = AutoModelForCausalLM.from_pretrained(model.peft_config["default"].base_model_name_or_path, **settings)
         model = PeftModel.from_pretrained(base, path).merge_and_unload()
     if not training and torch.cuda.is_available():
-        model = model.to("cuda")
+        model = model.to(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
     return model
 
 

@@ -1,0 +1,201 @@
+"""The command line as a user has it: a process, its exit code and its two outputs."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+STAGES = ("rl-zero", "rl", "sft", "distill", "generate", "eval")
+RECIPE = """
+output: runs/a
+model: {path: org/model}
+data: {train: rows.jsonl}
+"""
+TRAIN = RECIPE + "training: {steps: 2}\n"
+
+
+def r1kit(*words, stdin=""):
+    command = [sys.executable, "-m", "r1kit.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=60)
+
+
+@pytest.fixture(autouse=True)
+def _recipes(here):
+    (here / "generate.yaml").write_text(RECIPE)
+    (here / "train.yaml").write_text(TRAIN)
+    (here / "rows.jsonl").write_text('{"prompt": "2 + 2?", "answer": "4"}\n')
+
+
+def refused(*words) -> str:
+    """The one line of a user's mistake."""
+    done = r1kit(*words)
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+# A user's mistake
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train"], "train"),
+        (["sft", "train.yaml", "--ouput", "b"], "--ouput"),
+        (["sft", "train.yaml", "--num-processes", "two"], "--num-processes"),
+        (["sft", "train.yaml", "--model"], "--model"),
+        (["rewards"], "FILE.jsonl"),
+        (["sft", "none.yaml"], "recipe = none.yaml; must be a YAML file that can be read; No such file"),
+        (["sft", "rows.jsonl", "output=b"], "prompt = 2 + 2?; "),
+        (["sft", "train.yaml", "traning.steps=5"], "did you mean training?"),
+        (["sft", "train.yaml", "training.step=5"], "training.step = 5; no such key; did you mean steps?"),
+        (["sft", "train.yaml", "training.steps=many"], "training.steps = many; "),
+        (["sft", "train.yaml", "training.steps"], "argument = training.steps; must be key.path=value; "),
+        (["sft", "train.yaml", "trl.loss_tipe=x"], "trl.loss_tipe = x; no such field in TRL's SFTConfig; did you mean "),
+        (["rl-zero", "train.yaml", "training.batch_size=24"], "training.batch_size = 24; "),
+        (["rl", "train.yaml", "training.micro_batch_size=5"], "training.micro_batch_size = 5; must divide batch_size = 512; "),
+        (["sft", "--dataset", "rows.jsonl", "--output", "b"], "model.path = None; give either path or new"),
+        (["rl-zero", "--model", "m", "--dataset", "rows.jsonl"], "output = none; "),
+        (["rl-zero", "--model", "m", "--output", "b"], "data.train = []; "),
+        (["sft", "train.yaml", "--num-processes", "0"], "--num-processes = 0; "),
+        (["sft", "train.yaml", "--accelerate-config", "none.yaml"], "--accelerate-config = none.yaml; "),
+        (["generate", "generate.yaml", "--dataset", "none.jsonl"], "data.train.0.path = none.jsonl; "),
+        (["generate", "generate.yaml", "data.train.0.columns={prompt: no}"], ""),
+        (["eval", "generate.yaml", "rewards=[{name: acuracy}]"], "rewards.0.name = acuracy; no such reward; did you mean accuracy?"),
+        (["eval", "generate.yaml", "model.path=./none"], "model.path = ./none; must be a folder with a model"),
+        (["generate", "generate.yaml", "output=rows.jsonl"], "output = rows.jsonl; must be a folder that can be written; "),
+        (["generate", "generate.yaml", "output=."], "output = .; must be empty or a run directory; "),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_2(words, said):
+    assert said in refused(*words)
+
+
+def test_a_mistake_is_remembered_with_the_run_and_can_be_mended(here):
+    refused("generate", "generate.yaml", "--dataset", "rows2.jsonl")
+    assert json.loads((here / "runs" / "a" / "run.json").read_text())["status"] == "failed"
+    (here / "rows2.jsonl").write_text('{"question": "2 + 2?"}\n')
+    assert "needs a column prompt; it has question" in refused("generate", "generate.yaml", "--dataset", "rows2.jsonl")
+
+
+def test_a_faulty_recipe_leaves_no_run_behind(here):
+    refused("rl-zero", "train.yaml", "training.batch_size=24")
+    assert not (here / "runs").exists()
+
+
+# Help
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], *([s, "--help"] for s in (*STAGES, "rewards"))])
+def test_help(words):
+    done = r1kit(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage:" in done.stdout
+    if len(words) < 2:
+        assert all(f"  {stage} " in done.stdout for stage in (*STAGES, "rewards"))
+
+
+def test_the_command_imports_nothing_heavy():
+    source = (
+        "import sys, r1kit.cli\n"
+        "heavy = {'torch', 'transformers', 'trl', 'peft', 'datasets', 'accelerate', 'pydantic', 'rich', 'numpy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", source], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_a_faulty_recipe_is_found_before_anything_heavy_is_imported():
+    source = (
+        "import sys\nfrom r1kit.recipe import load\nfrom r1kit.errors import UserError\n"
+        "try: load('rl', 'train.yaml', {'training.batch_size': 24, 'trl.loss_type': 'grpo'})\n"
+        "except UserError: print(sorted({'torch', 'transformers', 'trl', 'datasets'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", source], capture_output=True, text=True).stdout == "[]\n"
+
+
+# The reward lab
+
+SAVED = [
+    {"completion": "<think>two and two</think><answer>4</answer>", "answer": "4", "prompt": "2 + 2?", "note": "یک"},
+    {"completion": "<think>دو و دو</think><answer>5</answer>", "answer": "4", "prompt": "2 + 2?"},
+    {"completion": "4", "answer": None, "prompt": "2 + 2?"},
+]
+
+
+@pytest.fixture
+def saved(here):
+    (here / "saved.jsonl").write_text("".join(json.dumps(row) + "\n" for row in SAVED) + "\n")
+    return "saved.jsonl"
+
+
+def table(stderr):
+    """Reward: its cells, of the table on stderr."""
+    head, *lines = [line.split() for line in stderr.strip().splitlines()]
+    assert head == ["reward", "mean", "min", "max", "none", "fault"]
+    return {name: cells for name, *cells in lines}
+
+
+def test_rewards_print_the_rows_and_a_table(saved):
+    done = r1kit("rewards", saved, "--rewards", "accuracy, format,language")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    # in the second row all of the thinking's words are Persian, the prompt has none: English
+    wanted = [(1.0, 1.0, 1.0), (0.0, 1.0, 0.0), (None, 0.0, 0.0)]
+    assert rows == [{**row, "accuracy": a, "format": f, "language": g} for row, (a, f, g) in zip(SAVED, wanted, strict=True)]
+    assert "یک" in done.stdout
+    assert table(done.stderr) == {
+        "accuracy": ["0.500", "0.000", "1.000", "1", "0"],
+        "format": ["0.667", "0.000", "1.000", "0", "0"],
+        "language": ["0.333", "0.000", "1.000", "0", "0"],
+    }
+
+
+def test_rewards_into_a_file_print_its_path(saved, here):
+    done = r1kit("rewards", saved, "-o", "scored.jsonl")
+    assert (done.returncode, done.stdout) == (0, "scored.jsonl\n")
+    rows = [json.loads(line) for line in (here / "scored.jsonl").read_text().splitlines()]
+    assert [(row["accuracy"], row["format"]) for row in rows] == [(1.0, 1.0), (0.0, 1.0), (None, 0.0)]
+    assert set(table(done.stderr)) == {"accuracy", "format"}
+
+
+def test_rewards_run_code(here):
+    tests = [{"kind": "call", "function": "f", "args": [2], "expected": 4}]
+    programs = ("def f(x): return 2 * x", "def f(x): return x")
+    rows = [{"completion": f"<answer>{p}</answer>", "tests": tests, "thinking": False} for p in programs]
+    (here / "code.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = r1kit("rewards", "code.jsonl")
+    assert [json.loads(line)["accuracy"] for line in done.stdout.splitlines()] == [1.0, 0.0]
+    assert [json.loads(line)["format"] for line in done.stdout.splitlines()] == [1.0, 1.0]
+
+
+def test_rewards_take_a_function_of_ones_own(saved, here):
+    (here / "mine.py").write_text("def length(completions, **columns):\n    return [float(len(c)) for c in completions]\n")
+    command = [sys.executable, "-m", "r1kit.cli", "rewards", saved, "--rewards", "mine.length"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(here)})
+    assert json.loads(done.stdout.splitlines()[2])["length"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "said"),
+    [
+        (None, [], "FILE = none.jsonl; must be a JSONL file that can be read; "),
+        ("", [], "FILE = none.jsonl; has no rows; "),
+        ('{"completion": "a", "answer": "b"}\n{"completion"\n', [], "FILE = none.jsonl:2; must be JSON; "),
+        ('{"answer": "b"}\n', [], "FILE = none.jsonl:1; needs a key completion; "),
+        ("[1]\n", [], "FILE = none.jsonl:1; needs a key completion; "),
+        ('{"completion": "a"}\n', [], "reward accuracy needs a column answer or tests"),
+        ('{"completion": "a"}\n', ["--rewards", "formt"], "no such reward; did you mean format?"),
+        ('{"completion": "a"}\n', ["--rewards", ""], "no such reward"),
+        ('{"completion": "a", "answer": "1", "verifier": "maths"}\n', [], "maths"),
+        ('{"completion": "a"}\n', ["--rewards", "format", "-o", "no/folder/x"], "--output = no/folder/x; "),
+        ('{"completion": null}\n', ["--rewards", "format"], "completion"),
+    ],
+)
+def test_rewards_refuse_what_they_cannot_score(here, content, words, said):
+    if content is not None:
+        (here / "none.jsonl").write_text(content)
+    assert said in refused("rewards", "none.jsonl", *words)

@@ -1,0 +1,146 @@
+import pytest
+
+from r1kit.data.filters import chain, repetition, select
+from r1kit.recipe import Filters
+
+OFF = {"correct": False, "format": False, "finished": False}
+
+
+def row(completion="<think>so it is</think><answer>4</answer>", **changes):
+    given = {
+        "id": "a",
+        "prompt": "2 + 2?",
+        "completion": completion,
+        "correct": True,
+        "thinking": True,
+        "target_language": "en",
+        "tokens": 10,
+        "finish_reason": "stop",
+    }
+    return {**given, **changes}
+
+
+def think(text, **changes):
+    return row(f"<think>{text}</think><answer>4</answer>", **changes)
+
+
+def kept(rows, **keep):
+    """What `select` keeps with these filters alone, the report checked."""
+    chosen, report = select(rows, Filters(**{**OFF, **keep}))
+    assert report["sampled"] == len(rows)
+    assert report["kept"] == len(chosen)
+    assert report["kept"] + sum(report["dropped"].values()) == report["sampled"]
+    return chosen
+
+
+def test_without_filters_all_is_kept():
+    rows = [row(correct=False, finish_reason="length"), row("nonsense"), row(), row()]
+    assert kept(rows) == rows
+    assert chain(Filters(**OFF)) == {}
+
+
+def test_correct():
+    right, wrong, unknown = row(), row(correct=False), row(correct=None)
+    assert kept([right, wrong, unknown], correct=True) == [right]
+
+
+def test_finished():
+    done, cut = row(), row(finish_reason="length")
+    assert kept([done, cut], finished=True) == [done]
+
+
+def test_format_follows_thinking():
+    rows = [row(), row("4"), row("<answer>4</answer>"), row("<answer>4</answer>", thinking=False), row(thinking=False)]
+    assert kept(rows, format=True) == [rows[0], rows[3]]
+
+
+def test_language_counts_the_thinking_only():
+    rows = [
+        think("one two three four"),
+        think("one two three چهار"),
+        think("one two سه چهار"),
+        think("یک دو سه چهار"),
+        think("یک دو سه چهار", target_language="fa"),
+        row("<think>one two</think><answer>چهار</answer>"),
+        row("<answer>چهار</answer>", thinking=False),
+    ]
+    assert kept(rows, language=1.0) == [rows[i] for i in (0, 4, 5, 6)]
+    assert kept(rows, language=0.75) == [rows[i] for i in (0, 1, 4, 5, 6)]
+    assert kept(rows, language=0.5) == [rows[i] for i in (0, 1, 2, 4, 5, 6)]
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("", 0.0),
+        ("one two three", 0.0),
+        ("one two three four", 0.0),
+        ("one two three four one two three four", 1 / 5),  # 5 windows, the last like the first
+        ("go go go go go go go", 3 / 4),  # 4 windows, all alike
+        ("a, a, a, a,", 3 / 5),  # signs count as words: 5 windows, two kinds
+    ],
+)
+def test_repetition_is_the_share_of_4_grams_seen_before(text, share):
+    assert repetition(text) == pytest.approx(share)
+
+
+def test_max_repetition():
+    once, often = think("one two three four five"), think("go " * 100)
+    assert kept([once, often], max_repetition=0.5) == [once]
+    assert kept([once, often], max_repetition=1.0) == [once, often]
+
+
+def test_max_paragraph_counts_characters_of_the_thinking():
+    rows = [think("aaaa\nbbbb"), think("aaaa\nbbbbb"), row("<think>a</think><answer>bbbbbbbb</answer>")]
+    assert kept(rows, max_paragraph=4) == [rows[0], rows[2]]
+
+
+def test_code_blocks():
+    rows = [think("```python\nx\n```"), think("`x`"), row("<think>a</think><answer>```python\nx\n```</answer>")]
+    assert kept(rows, code_blocks=False) == [rows[1], rows[2]]
+    assert kept(rows, code_blocks=True) == rows
+
+
+def test_pass_rate_counts_all_samples_of_a_prompt():
+    rows = [row(id=i, correct=c == "1") for i, marks in (("a", "0000"), ("b", "0001"), ("c", "0011"), ("d", "1111")) for c in marks]
+    assert {r["id"] for r in kept(rows, pass_rate=(0.25, 0.5))} == {"b", "c"}
+    assert {r["id"] for r in kept(rows, pass_rate=(0.0, 0.9))} == {"a", "b", "c"}
+    assert {r["id"] for r in kept(rows, pass_rate=(0.3, 1.0))} == {"c", "d"}
+    # the rate is that of the samples, not of what other filters left
+    assert [r["id"] for r in kept(rows, pass_rate=(0.25, 0.5), correct=True)] == ["b", "c", "c"]
+
+
+def test_per_prompt_takes_the_first_different_ones():
+    rows = [row("one", id="a"), row("one", id="a"), row("two", id="a"), row("three", id="a"), row("one", id="b")]
+    assert kept(rows, per_prompt=1) == [rows[0], rows[4]]
+    assert kept(rows, per_prompt=2) == [rows[0], rows[2], rows[4]]
+    assert kept(rows, per_prompt=9) == [rows[0], rows[2], rows[3], rows[4]]
+
+
+def test_per_prompt_may_take_the_shortest():
+    rows = [row(f"{n} tokens", tokens=n) for n in (30, 10, 20, 10)] + [row("b", id="b", tokens=99)]
+    assert [r["tokens"] for r in kept(rows, per_prompt=1, prefer="shortest")] == [10, 99]
+    assert [r["tokens"] for r in kept(rows, per_prompt=2, prefer="shortest")] == [10, 20, 99]
+
+
+def test_per_prompt_counts_what_the_other_filters_left():
+    rows = [row("wrong", correct=False), row("right one"), row("right two")]
+    assert kept(rows, per_prompt=1, correct=True) == [rows[1]]
+
+
+def test_the_report_names_each_filter_with_an_example():
+    rows = [row(), row(correct=False, prompt="3 + 3?"), row(correct=False), row("4"), row(finish_reason="length")]
+    chosen, report = select(rows, Filters(per_prompt=1))
+    assert chosen == [rows[0]]
+    assert report["dropped"] == {"truncated": 1, "incorrect": 2, "format": 1, "per_prompt": 0}
+    assert report["examples"]["incorrect"] == {"prompt": "3 + 3?", "completion": rows[1]["completion"]}
+    assert "per_prompt" not in report["examples"]
+
+
+def test_a_row_counts_for_the_first_filter_that_drops_it():
+    _, report = select([row("4", correct=False, finish_reason="length")], Filters())
+    assert sum(report["dropped"].values()) == 1
+
+
+def test_nothing_sampled_is_nothing_kept():
+    assert kept([], correct=True, per_prompt=1, pass_rate=(0.1, 0.9)) == []

@@ -1,0 +1,334 @@
+"""The sandbox with what this machine has: bubblewrap where it is installed, else the guard."""
+
+from pathlib import Path
+
+import pytest
+
+from r1kit.sandbox import Verdict, box, judge
+from r1kit.sandbox.judge import judge_all
+
+
+def call(program, *pairs, function="f"):
+    """Judge `program` by calls: (arguments, expected) pairs."""
+    return judge(program, [{"kind": "call", "function": function, "args": list(a), "expected": e} for a, e in pairs])
+
+
+def stdio(program, given="", wanted=""):
+    return judge(program, [{"kind": "stdio", "input": given, "output": wanted}])
+
+
+def asserts(program, code):
+    return judge(program, [{"kind": "assert", "code": code}])
+
+
+# Honest programs
+
+
+def test_call_right_and_wrong():
+    program = "def f(x, y):\n    return x + y"
+    assert call(program, ((1, 2), 3), ((0, 0), 0)) == Verdict(2, 2)
+    assert call(program, ((1, 2), 3), ((1, 1), 3)) == Verdict(1, 2)
+    assert call(program, ((1, 2), 4)) == Verdict(0, 1)
+
+
+def test_call_of_a_method_of_solution():
+    assert call("class Solution:\n    def twice(self, x):\n        return 2 * x", ((4,), 8), function="twice").ok
+
+
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [("[1, [2.5, None]]", [1, [2.5, None]]), ("(1, 2)", [1, 2]), ("{'a': True}", {"a": True}), ("'س'", "س"), ("2", 2.0)],
+)
+def test_call_compares_values(returned, expected):
+    assert call(f"def f(): return {returned}", ((), expected)).ok
+
+
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        ("True", 1),
+        ("1", True),
+        ("1.0", 1),
+        ("'1'", 1),
+        ("1", "1"),
+        ("None", 0),
+        ("0", None),
+        ("[]", 0),
+        ("[1]", [1, 1]),
+        ("[1, True]", [1, 1]),
+        ("{'a': 1}", {"a": 2}),
+        ("{'a': 1, 'b': 2}", {"a": 1}),
+        ("0.5001", 0.5),
+        ("float('nan')", 1.0),
+        ("type('Yes', (), {'__eq__': lambda s, o: True})()", 1),
+        ("type('Yes', (int,), {'__eq__': lambda s, o: True})(2)", 1),
+    ],
+)
+def test_call_wants_type_and_value(returned, expected):
+    assert not call(f"def f(): return {returned}", ((), expected)).ok
+
+
+def test_one_call_that_fails_leaves_the_others_their_points():
+    program = "def f(x):\n    if x == 1: raise ValueError\n    if x == 2: return {3}\n    return x"
+    assert call(program, ((0,), 0), ((3,), 3), ((1,), 1)) == Verdict(2, 3)
+    assert call(program, ((0,), 0), ((3,), 3), ((2,), 2)) == Verdict(2, 3)  # a set is no JSON
+
+
+def test_stdio_right_and_wrong():
+    program = "a, b = map(int, input().split())\nprint(a + b)"
+    assert stdio(program, "1 2\n", "3\n").ok
+    assert stdio(program, "1 2\n", "3").ok
+    assert not stdio(program, "1 2\n", "4").ok
+    assert not stdio("print(3); raise SystemExit(1)", "", "3").ok
+    assert not stdio("print(3); 1 / 0", "", "3").ok
+    assert not stdio("print('1 2')", "", "12").ok
+
+
+def test_stdio_forgives_space_at_the_ends_only():
+    assert stdio("print('1  \\n2\\n\\n')", "", "1\n2").ok
+    assert not stdio("print('1\\n\\n2')", "", "1\n2").ok
+    assert not stdio("print(' 1')", "", "1").ok
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import sys\nprint(sys.stdin.read().strip())",
+        "import sys\nfor line in sys.stdin: print(line.strip())",
+        "print(open(0).read().strip())",
+        "if __name__ == '__main__':\n    print(input())",
+        "from __future__ import annotations\nprint(input())",
+        "'''What it does.'''\nprint(input())",
+        "import sys\nprint(input())\nsys.exit()",
+        "print(input())\nexit()",
+        "import threading\nt = threading.Thread(target=lambda: print(input()))\nt.start()\nt.join()",
+    ],
+)
+def test_the_usual_ways_to_read_and_to_end_are_allowed(program):
+    assert stdio(program, "7\n", "7").ok
+
+
+def test_assert_right_and_wrong():
+    tests = "def check(candidate):\n    assert candidate(2) == 4\ncheck(f)"
+    assert asserts("def f(x): return 2 * x", tests).ok
+    assert not asserts("def f(x): return 3 * x", tests).ok
+    assert not asserts("def g(x): return 2 * x", tests).ok
+    assert not asserts("def f(x) return", tests).ok
+    assert asserts("from __future__ import annotations\ndef f(x: Any): return 2 * x", tests).ok
+
+
+def test_kinds_may_be_mixed_and_an_unknown_one_is_told():
+    program = "def f(x): return 2 * x\nprint(6)"
+    tests = [
+        {"kind": "call", "function": "f", "args": [2], "expected": 4},
+        {"kind": "stdio", "input": "", "output": "6"},
+        {"kind": "assert", "code": "assert f(1) == 3"},
+    ]
+    assert judge(program, tests) == Verdict(2, 3)
+    with pytest.raises(ValueError, match="use stdio, call or assert"):
+        judge(program, [{"kind": "pytest", "code": ""}])
+
+
+def test_no_tests_are_no_pass():
+    assert not judge("x = 1", []).ok
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "print('hello')\ndef f(x):\n    return x",
+        "def f(x):\n    print(x)\n    return x",
+        "def f(x):\n    print(x, flush=True)\n    return x",
+        "def f(x):\n    print('a' * 100_000)\n    return x",
+        "import sys\ndef f(x):\n    sys.stdout.write('[[1]]')\n    sys.stderr.write('oh')\n    return x",
+        "import logging\ndef f(x):\n    logging.warning('oh')\n    return x",
+    ],
+)
+def test_prints_do_not_disturb_a_call(program):
+    assert call(program, ((1,), 1), ((2,), 2)).ok
+
+
+def test_the_standard_library_is_there():
+    names = "bisect collections copy dataclasses decimal fractions functools heapq itertools math operator random re string typing"
+    assert call(f"import {', '.join(names.split())}\ndef f(): return math.gcd(4, 6)", ((), 2)).ok
+
+
+def test_several_programs_at_once_keep_their_order():
+    test = [{"kind": "call", "function": "f", "args": [], "expected": 1}]
+    jobs = [(f"def f(): return {n}", test) for n in (0, 1, 2, 1, 1)]
+    assert [v.passed for v in judge_all(jobs)] == [0, 1, 0, 1, 1]
+
+
+# Programs that do not end, or end too soon
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        {"kind": "stdio", "input": "", "output": ""},
+        {"kind": "call", "function": "f", "args": [], "expected": 1},
+        {"kind": "assert", "code": "assert f() == 1"},
+    ],
+)
+def test_an_endless_loop_is_ended(test):
+    assert judge("def f():\n    while True: pass\nf()", [test], seconds=1.0) == Verdict(0, 1, timed_out=True)
+
+
+def test_sleeping_is_ended_too():
+    assert judge("import time\ntime.sleep(600)", [{"kind": "stdio", "input": "", "output": ""}], seconds=1.0).timed_out
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["import os; os._exit(0)", "raise SystemExit(0)", "import sys; sys.exit()", "g = lambda: g(); g()"],
+)
+def test_leaving_early_is_no_pass(end):
+    assert not call(f"def f(): return 2\n{end}", ((), 1)).ok
+    assert not call(f"def f():\n    {end}", ((), 1)).ok
+    assert not asserts(f"def f(): return 2\n{end}", "assert f() == 1").ok
+    assert not asserts(f"def f():\n    {end}", "assert f() == 1").ok
+    assert not stdio(end, "", "1").ok
+
+
+def test_too_much_memory_or_output_is_no_pass():
+    assert not call("def f(): return len(bytearray(4 * 2**30))", ((), 4 * 2**30)).ok
+    assert not stdio("for _ in range(10_000): print('a' * 1000)", "", "a").ok
+
+
+@pytest.mark.parametrize("program", ["print(1)\x00", "print(1)  # \ud800", f"print(1)\n#{'a' * 200_000}", "print(1", "\t\tx", ""])
+def test_any_text_gets_a_verdict(program):
+    for verdict in (stdio(program, "", "2"), asserts(program, "assert False"), call(program, ((), 1))):
+        assert verdict == Verdict(0, 1)
+
+
+def test_a_long_program_is_judged_as_any_other():
+    long = f"def f(): return 1\nprint(1)\n#{'a' * 200_000}"
+    assert stdio(long, "", "1").ok
+    assert call(long, ((), 1)).ok
+    assert asserts(long, "assert f() == 1").ok
+
+
+# Programs that cheat
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "print('[[1]]')",
+        "print('1'); print('true'); print('passed')",
+        "import sys\nprint(sys.stdin.readline())\nprint('[[1]]')",
+        "import os\nfor d in range(1, 9):\n    try: os.write(d, b'[[1]]')\n    except OSError: pass\nos._exit(0)",
+        "import json\njson.dumps = lambda *a, **k: '[[1]]'",
+        "import sys\nsys.modules['json'] = None",
+        "import builtins\nbuiltins.len = lambda x: 1",
+    ],
+)
+def test_a_forged_answer_to_a_call_is_no_pass(program):
+    assert not call(f"def f(): return 2\n{program}", ((), 3)).ok
+    assert not call(f"{program}", ((), 3)).ok
+
+
+LEAVE = "import os\nos._exit(0)\n"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        f"print('ok', flush=True)\n{LEAVE}",
+        f"print(_r, flush=True)\n{LEAVE}",
+        "print(_r)\nraise SystemExit(0)",
+        f"for v in list(globals().values()): print(v, flush=True)\n{LEAVE}",
+        f"import sys\nprint(sys.stdin.read(), sys.argv, flush=True)\n{LEAVE}",
+        f"import os\nprint(os.environ, flush=True)\n{LEAVE}",
+        "import os\ndef f():\n    print(_r, flush=True)\n    os._exit(0)",
+        "import os\ndef f():\n    for v in list(globals().values()): print(v, flush=True)\n    os._exit(0)",
+    ],
+)
+def test_a_forged_end_of_the_asserts_is_no_pass(program):
+    assert not asserts(program, "assert f() == 1").ok
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        "open('/etc/passwd').read()",
+        "__import__('pathlib').Path('/etc/passwd').read_text()",
+        "__import__('os').read(__import__('os').open('/etc/passwd', 0), 100).decode()",
+        "open(__import__('sys').path[1] + '/..' * 20 + '/etc/passwd').read()",
+        "__import__('io').open_code('/etc/passwd').read().decode()",
+        "__import__('subprocess').run(['cat', '/etc/passwd'], capture_output=True, text=True).stdout",
+        "__import__('linecache').getline('/etc/passwd', 1)",
+    ],
+)
+def test_files_of_the_system_are_not_read(reading):
+    assert Path("/etc/passwd").read_text().startswith("root")
+    assert not call(f"def f(): return {reading}[:4]", ((), "root")).ok
+
+
+@pytest.mark.parametrize(
+    "writing",
+    [
+        "open(PATH, 'w').write('x')",
+        "open(PATH, 'a').close()",
+        "open(PATH, 'x').close()",
+        "__import__('pathlib').Path(PATH).write_text('x')",
+        "__import__('os').open(PATH, 0o101)",
+        "__import__('os').mkdir(PATH)",
+        "__import__('os').symlink('/', PATH)",
+        "__import__('os').mkfifo(PATH)",
+        "__import__('os').mknod(PATH)",
+        "__import__('os').system('touch ' + PATH)",
+        "__import__('subprocess').run(['touch', PATH])",
+        "__import__('shutil').copy(__import__('os').__file__, PATH)",
+        "__import__('sqlite3').connect(PATH).execute('create table t (x)')",
+        "__import__('os').rename(KEPT, PATH)",
+        "__import__('os').remove(KEPT)",
+        "__import__('os').truncate(KEPT, 0)",
+        "__import__('os').chmod(KEPT, 0)",
+    ],
+)
+def test_nothing_is_written(tmp_path, writing):
+    (tmp_path / "kept").write_text("kept")
+    program = f"PATH, KEPT = {str(tmp_path / 'new')!r}, {str(tmp_path / 'kept')!r}\ndef f():\n    {writing}\n    return 1"
+    assert not call(program, ((), 1)).ok
+    stdio(program + "\nf()")
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+    assert (tmp_path / "kept").read_text() == "kept"
+    assert (tmp_path / "kept").stat().st_mode & 0o400
+
+
+@pytest.mark.skipif(box.bubblewrap() is not None, reason="bubblewrap lets it, in a namespace of its own that ends with it")
+@pytest.mark.parametrize(
+    "forking",
+    [
+        "os.fork()",
+        "os.forkpty()",
+        "os.posix_spawn('/bin/true', ['true'], {})",
+        "os.execv('/bin/true', ['true'])",
+        "__import__('subprocess').run('true')",
+        "__import__('multiprocessing').Process(target=print).start()",
+        "os.kill(os.getppid(), 0)",
+        "os.killpg(0, 0)",
+    ],
+)
+def test_no_other_process_is_made_or_reached(forking):
+    assert not call(f"import os\ndef f():\n    {forking}\n    return 1", ((), 1)).ok
+
+
+@pytest.mark.skipif(box.bubblewrap() is not None, reason="bubblewrap has a loopback of its own")
+def test_no_socket_is_opened():
+    assert not call("import socket\ndef f():\n    socket.socket()\n    return 1", ((), 1)).ok
+
+
+def test_the_network_is_not_reached():
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        program = f"import socket\ndef f():\n    socket.create_connection(('127.0.0.1', {port}), 1)\n    return 1"
+        assert not call(program, ((), 1)).ok
+
+
+def test_nothing_of_our_environment_is_seen(monkeypatch):
+    monkeypatch.setenv("R1KIT_TEST_TOKEN", "hush")
+    assert call("import os\ndef f(): return os.environ.get('R1KIT_TEST_TOKEN')", ((), None)).ok

@@ -1,0 +1,117 @@
+import pytest
+
+from r1kit.sampling.stats import majority, mean, summary
+
+
+def sample(question, answer, correct, **changes):
+    given = {
+        "id": question,
+        "domain": "math",
+        "completion": f"<think>so</think><answer>{answer}</answer>",
+        "correct": correct,
+        "format": 1.0,
+        "language": 1.0,
+        "thinking": True,
+        "thinks": True,
+        "tokens": 10,
+        "finish_reason": "stop",
+    }
+    return {**given, **changes}
+
+
+def rows_of(**marks):
+    """Question: one mark a sample, 1 for right."""
+    return [sample(q, "4" if m == "1" else "5", m == "1") for q, ms in marks.items() for m in ms]
+
+
+def test_pass_at_1_is_the_mean_over_questions():
+    # shares 4/4, 2/4, 0/4, 2/4
+    stats = summary(rows_of(a="1111", b="1100", c="0000", d="0101"))
+    assert (stats["questions"], stats["samples"]) == (4, 16)
+    assert stats["pass@1"] == pytest.approx(0.5)
+    # sum of squares 0.25 + 0 + 0.25 + 0 over 3 is 1/6; over 4 questions 1/24; 1.96 times its root
+    assert stats["interval"] == pytest.approx(0.400083, abs=1e-6)
+
+
+def test_a_question_weighs_the_same_with_fewer_samples():
+    # shares 1/1 and 1/4: mean 0.625; both 0.375 away: 2 x 0.140625 / 1 / 2 = 0.140625, whose root is 0.375
+    stats = summary(rows_of(a="1", b="1000"))
+    assert stats["pass@1"] == pytest.approx(0.625)
+    assert stats["interval"] == pytest.approx(1.96 * 0.375)
+
+
+def test_one_question_has_no_interval_and_equal_ones_none_to_speak_of():
+    assert summary(rows_of(a="10"))["interval"] is None
+    assert summary(rows_of(a="1", b="1", c="1"))["interval"] == 0
+
+
+def test_majority_is_the_answer_given_most_often():
+    assert majority([sample("a", x, x == "4") for x in ("4", "5", "4")])
+    assert not majority([sample("a", x, x == "4") for x in ("4", "5", "5")])
+    assert majority([sample("a", x, x == "4") for x in ("5", "4", "6", "4")])
+
+
+def test_a_tie_goes_to_the_first():
+    assert majority([sample("a", x, x == "4") for x in ("4", "5", "5", "4")])
+    assert not majority([sample("a", x, x == "4") for x in ("5", "4", "4", "5")])
+
+
+def test_samples_without_an_answer_do_not_vote():
+    silent = {"completion": "<think>so"}
+    assert majority([sample("a", "", False, **silent), sample("a", "", False, **silent), sample("a", "4", True)])
+    assert not majority([sample("a", "", False, **silent)] * 3)
+
+
+def test_space_around_an_answer_does_not_split_the_vote():
+    assert majority([sample("a", "5", False), sample("a", " 4", True), sample("a", "4\n", True)])
+
+
+def test_maj_at_k_is_over_questions():
+    # a: 4 twice of three; b: 5 twice of three; c: 4
+    assert summary(rows_of(a="110", b="100", c="1"))["maj@k"] == pytest.approx(2 / 3)
+
+
+def test_rows_without_a_verdict_count_for_the_rest_only():
+    stats = summary([*rows_of(a="11", b="00"), sample("c", "4", None), sample("c", "4", None)])
+    assert (stats["questions"], stats["samples"]) == (3, 6)
+    assert (stats["pass@1"], stats["maj@k"]) == (0.5, 0.5)
+    only = summary([sample("c", "4", None)])
+    assert (only["pass@1"], only["maj@k"], only["interval"]) == (None, None, None)
+
+
+def test_form_language_and_length():
+    stats = summary(
+        [
+            sample("a", "4", True, format=1.0, language=1.0, tokens=10),
+            sample("a", "4", True, format=0.0, language=0.5, tokens=20),
+            sample("a", "4", True, format=0.0, language=0.0, tokens=30, thinks=False, finish_reason="length"),
+            sample("b", "4", True, format=1.0, language=None, tokens=40, thinking=False, thinks=False),
+        ]
+    )
+    assert stats["format"] == pytest.approx(0.5)
+    assert stats["thinking"] == pytest.approx(2 / 3)  # of the three that were to think
+    assert stats["language_consistency"] == pytest.approx(0.75)  # of the two that did
+    assert stats["thinks"] == pytest.approx(0.5)
+    assert stats["tokens"] == pytest.approx(25)
+    assert stats["truncated"] == pytest.approx(0.25)
+
+
+def test_domains_are_counted_apart():
+    rows = [*rows_of(a="11", b="10"), sample("c", "Paris", False, domain="facts"), sample("d", "Rome", True, domain="facts")]
+    stats = summary(rows)
+    assert list(stats["domains"]) == ["facts", "math"]
+    assert stats["domains"]["math"]["pass@1"] == pytest.approx(0.75)
+    assert stats["domains"]["facts"]["pass@1"] == pytest.approx(0.5)
+    assert stats["domains"]["facts"]["samples"] == 2
+    assert stats["pass@1"] == pytest.approx(2.5 / 4)
+
+
+def test_rewards_that_were_not_asked_for_are_none():
+    rows = [{k: v for k, v in r.items() if k not in ("format", "language")} for r in rows_of(a="10")]
+    assert (summary(rows)["format"], summary(rows)["language_consistency"]) == (None, None)
+
+
+def test_nothing_has_no_mean():
+    assert mean([]) is None
+    assert mean([1, 2, 6]) == 3
+    assert summary([])["pass@1"] is None
