@@ -60,10 +60,11 @@ def work(stage: str, recipe: Recipe, run: Run) -> int:
     # times as slow; OMP_WAIT_POLICY=PASSIVE, which never spins, makes them 2 to 5 times as slow on an idle machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     code, line = EXIT_FAILED, ""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        importlib.import_module(STAGES[stage]).run(recipe, run)
+        importlib.import_module(STAGES[stage]).main(recipe, run)
         code = EXIT_DONE
         if is_main():
             run.finish()

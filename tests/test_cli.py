@@ -55,9 +55,15 @@ def refused(*words) -> str:
         (["sft", "train.yaml", "training.step=5"], "training.step = 5; no such key; did you mean steps?"),
         (["sft", "train.yaml", "training.steps=many"], "training.steps = many; "),
         (["sft", "train.yaml", "training.steps"], "argument = training.steps; must be key.path=value; "),
-        (["sft", "train.yaml", "trl.loss_tipe=x"], "trl.loss_tipe = x; no such field in TRL's SFTConfig; did you mean "),
+        (
+            ["sft", "train.yaml", "trl.loss_tipe=x"],
+            "trl.loss_tipe = x; no such field in TRL's SFTConfig; did you mean ",
+        ),
         (["rl-zero", "train.yaml", "training.batch_size=24"], "training.batch_size = 24; "),
-        (["rl", "train.yaml", "training.micro_batch_size=5"], "training.micro_batch_size = 5; must divide batch_size = 512; "),
+        (
+            ["rl", "train.yaml", "training.micro_batch_size=5"],
+            "training.micro_batch_size = 5; must divide batch_size = 512; ",
+        ),
         (["sft", "--dataset", "rows.jsonl", "--output", "b"], "model.path = None; give either path or new"),
         (["rl-zero", "--model", "m", "--dataset", "rows.jsonl"], "output = none; "),
         (["rl-zero", "--model", "m", "--output", "b"], "data.train = []; "),
@@ -65,9 +71,15 @@ def refused(*words) -> str:
         (["sft", "train.yaml", "--accelerate-config", "none.yaml"], "--accelerate-config = none.yaml; "),
         (["generate", "generate.yaml", "--dataset", "none.jsonl"], "data.train.0.path = none.jsonl; "),
         (["generate", "generate.yaml", "data.train.0.columns={prompt: no}"], ""),
-        (["eval", "generate.yaml", "rewards=[{name: acuracy}]"], "rewards.0.name = acuracy; no such reward; did you mean accuracy?"),
+        (
+            ["eval", "generate.yaml", "rewards=[{name: acuracy}]"],
+            "rewards.0.name = acuracy; no such reward; did you mean accuracy?",
+        ),
         (["eval", "generate.yaml", "model.path=./none"], "model.path = ./none; must be a folder with a model"),
-        (["generate", "generate.yaml", "output=rows.jsonl"], "output = rows.jsonl; must be a folder that can be written; "),
+        (
+            ["generate", "generate.yaml", "output=rows.jsonl"],
+            "output = rows.jsonl; must be a folder that can be written; ",
+        ),
         (["generate", "generate.yaml", "output=."], "output = .; must be empty or a run directory; "),
     ],
 )
@@ -145,7 +157,9 @@ def test_rewards_print_the_rows_and_a_table(saved):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     # in the second row all of the thinking's words are Persian, the prompt has none: English
     wanted = [(1.0, 1.0, 1.0), (0.0, 1.0, 0.0), (None, 0.0, 0.0)]
-    assert rows == [{**row, "accuracy": a, "format": f, "language": g} for row, (a, f, g) in zip(SAVED, wanted, strict=True)]
+    assert rows == [
+        {**row, "accuracy": a, "format": f, "language": g} for row, (a, f, g) in zip(SAVED, wanted, strict=True)
+    ]
     assert "یک" in done.stdout
     assert table(done.stderr) == {
         "accuracy": ["0.500", "0.000", "1.000", "1", "0"],
@@ -173,7 +187,9 @@ def test_rewards_run_code(here):
 
 
 def test_rewards_take_a_function_of_ones_own(saved, here):
-    (here / "mine.py").write_text("def length(completions, **columns):\n    return [float(len(c)) for c in completions]\n")
+    (here / "mine.py").write_text(
+        "def length(completions, **columns):\n    return [float(len(c)) for c in completions]\n"
+    )
     command = [sys.executable, "-m", "r1kit.cli", "rewards", saved, "--rewards", "mine.length"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(here)})
     assert json.loads(done.stdout.splitlines()[2])["length"] == 1.0

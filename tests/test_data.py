@@ -106,7 +106,9 @@ def test_a_source_without_rows_is_refused(here, name, content, must):
 
 
 def test_a_hub_id_without_network_is_refused():
-    assert refused(read_source, Source(path="nobody/nothing")).startswith("data.train.0.path = nobody/nothing; cannot be read")
+    assert refused(read_source, Source(path="nobody/nothing")).startswith(
+        "data.train.0.path = nobody/nothing; cannot be read"
+    )
 
 
 def test_the_world_is_a_source():
@@ -137,12 +139,16 @@ def test_a_split_that_the_world_does_not_have_is_refused():
 
 
 def test_columns_are_renamed():
-    rows = read_source(source(rows=[{"question": "2 + 2?", "gold": "4"}], columns={"prompt": "question", "answer": "gold"}))
+    rows = read_source(
+        source(rows=[{"question": "2 + 2?", "gold": "4"}], columns={"prompt": "question", "answer": "gold"})
+    )
     assert rows.to_list() == [{"prompt": "2 + 2?", "answer": "4"}]
 
 
 def test_a_renamed_column_takes_the_place_of_one_that_has_the_name():
-    rows = read_source(source(rows=[{"prompt": "You are helpful.", "question": "2 + 2?"}], columns={"prompt": "question"}))
+    rows = read_source(
+        source(rows=[{"prompt": "You are helpful.", "question": "2 + 2?"}], columns={"prompt": "question"})
+    )
     assert rows["prompt"][:] == ["2 + 2?"]
 
 
@@ -170,13 +176,18 @@ def test_rows_are_drawn_with_the_seed():
 
 
 def test_tests_of_different_shapes_come_back_as_json():
-    tests = [[{"kind": "call", "function": "f", "args": [1], "expected": True}], [{"kind": "stdio", "input": "1", "output": "2"}]]
+    tests = [
+        [{"kind": "call", "function": "f", "args": [1], "expected": True}],
+        [{"kind": "stdio", "input": "1", "output": "2"}],
+    ]
     rows = read_source(source(rows=[{"prompt": "a", "tests": t} for t in tests]))
     assert [json.loads(t) for t in rows["tests"]] == tests
 
 
 def test_tests_whose_values_differ_in_type_keep_them():
-    tests = [{"kind": "call", "function": "f", "args": [x], "expected": x} for x in (1, 2.5, "a", [1], None, {"k": True})]
+    tests = [
+        {"kind": "call", "function": "f", "args": [x], "expected": x} for x in (1, 2.5, "a", [1], None, {"k": True})
+    ]
     rows = read_source(source(rows=[{"prompt": str(t), "tests": [t]} for t in tests]))
     assert [json.loads(t) for t in rows["tests"]] == [[t] for t in tests]
 
@@ -278,7 +289,9 @@ def test_examples_of_prompt_and_completion():
 
 def test_examples_of_something_else_are_refused():
     line = refused(examples, [source()], ASK)
-    assert line.startswith("data.train = rows.jsonl; SFT needs a column text, or messages, or prompt and completion; it has prompt, answer;")
+    assert line.startswith(
+        "data.train = rows.jsonl; SFT needs a column text, or messages, or prompt and completion; it has prompt, "
+    )
 
 
 @pytest.mark.parametrize("other", [{"messages": TALK}, {"text": "a b"}])

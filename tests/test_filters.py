@@ -102,7 +102,11 @@ def test_code_blocks():
 
 
 def test_pass_rate_counts_all_samples_of_a_prompt():
-    rows = [row(id=i, correct=c == "1") for i, marks in (("a", "0000"), ("b", "0001"), ("c", "0011"), ("d", "1111")) for c in marks]
+    rows = [
+        row(id=i, correct=c == "1")
+        for i, marks in (("a", "0000"), ("b", "0001"), ("c", "0011"), ("d", "1111"))
+        for c in marks
+    ]
     assert {r["id"] for r in kept(rows, pass_rate=(0.25, 0.5))} == {"b", "c"}
     assert {r["id"] for r in kept(rows, pass_rate=(0.0, 0.9))} == {"a", "b", "c"}
     assert {r["id"] for r in kept(rows, pass_rate=(0.3, 1.0))} == {"c", "d"}

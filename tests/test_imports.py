@@ -22,7 +22,7 @@ LIGHT = [name for name, level in LEVEL.items() if level <= 2] + ["cli", "launch"
 
 def part(module: str) -> str:
     """r1kit.data.load -> data"""
-    return (module.split(".") + ["__init__"])[1]
+    return [*module.split("."), "__init__"][1]
 
 
 def modules() -> dict[str, ast.Module]:

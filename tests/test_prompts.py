@@ -20,7 +20,9 @@ def test_a_template_of_ones_own_is_used_as_it_stands():
 
 
 def test_braces_of_the_prompt_are_left_alone():
-    assert render("Q {prompt}", "Simplify \\frac{1}{2} and {0} and {x!r}") == "Q Simplify \\frac{1}{2} and {0} and {x!r}"
+    assert (
+        render("Q {prompt}", "Simplify \\frac{1}{2} and {0} and {x!r}") == "Q Simplify \\frac{1}{2} and {0} and {x!r}"
+    )
 
 
 def test_a_prompt_that_names_the_placeholder_is_put_in_once():

@@ -90,7 +90,13 @@ def test_the_chain_of_the_readme_runs_on_the_output_of_each_stage(tmp_path):
         return out.strip()
 
     few = ["training.steps=2", "training.batch_size=16", "data.train.0.rows=20", "data.train.1.rows=20"]
-    loose = ["keep.correct=false", "keep.format=false", "keep.language=0", "keep.finished=false", "keep.max_repetition=1"]
+    loose = [
+        "keep.correct=false",
+        "keep.format=false",
+        "keep.language=0",
+        "keep.finished=false",
+        "keep.max_repetition=1",
+    ]
     small = ["data.train.0.rows=8", "data.train.1.rows=8", *loose]
     sft = ["training.epochs=null", "training.steps=2"]
     zero = stage("rl-zero", "rl_zero", *few)

@@ -197,7 +197,13 @@ def test_format():
 
 def test_format_follows_the_rows_thinking():
     bare = "<answer>4</answer>"
-    assert format([said("4"), bare, said("4"), bare, bare], thinking=[True, True, False, False, None]) == [1, 0, 0, 1, 0]
+    assert format([said("4"), bare, said("4"), bare, bare], thinking=[True, True, False, False, None]) == [
+        1,
+        0,
+        0,
+        1,
+        0,
+    ]
 
 
 def test_brevity_falls_from_one_to_zero():
@@ -282,21 +288,32 @@ def test_detect(text, expected):
 def test_detect_says_the_same_in_every_process():
     source = "from r1kit.rewards.language import detect; print(detect('hello سلام мир 你'))"
     found = {
-        subprocess.run([sys.executable, "-c", source], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", source], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True
+        ).stdout
         for seed in "1234"
     }
     assert len(found) == 1
+    assert "" not in found
 
 
 def test_the_language_reward_weighs_the_thinking_only():
-    completions = ["<think>سه plus چهار is</think><answer>seven is the answer</answer>", "<answer>هفت</answer>", "<think></think>"]
+    completions = [
+        "<think>سه plus چهار is</think><answer>seven is the answer</answer>",
+        "<answer>هفت</answer>",
+        "<think></think>",
+    ]
     prompts = ["حاصل چیست؟"] * 3
     assert language(completions, prompts) == [0.5, 0.0, 0.0]
 
 
 def test_the_language_reward_goes_by_the_rows_language_else_by_its_prompt():
     completion = "<think>سه plus چهار</think><answer>7</answer>"
-    prompts = ["What is it?", "حاصل چیست؟", [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "حاصل چیست؟"}]]
+    prompts = [
+        "What is it?",
+        "حاصل چیست؟",
+        [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "حاصل چیست؟"}],
+    ]
     assert language([completion] * 3, prompts) == pytest.approx([1 / 3, 2 / 3, 2 / 3])
     assert language([completion] * 3, prompts, language=["fa", "en", None]) == pytest.approx([2 / 3, 1 / 3, 2 / 3])
 
@@ -363,7 +380,10 @@ def test_a_users_own_async_function_works(mine):
 
 
 def test_knobs_reach_the_function():
-    assert bind(Reward(name="brevity", max_tokens=2))(completions=[""] * 2, completion_ids=[[1, 2], [1, 2, 3]]) == [1.0, 0.5]
+    assert bind(Reward(name="brevity", max_tokens=2))(completions=[""] * 2, completion_ids=[[1, 2], [1, 2, 3]]) == [
+        1.0,
+        0.5,
+    ]
 
 
 def test_where_leaves_the_other_rows_out():
@@ -388,7 +408,10 @@ def test_where_wants_all_of_its_columns_and_may_leave_nothing():
 def test_where_hands_on_what_is_no_column_as_it_is():
     state = SimpleNamespace(global_step=0, max_steps=1)
     function = bind(Reward(name="format", where={"domain": ["math"]}))
-    assert function(completions=[said("1")] * 2, domain=["math", "facts"], trainer_state=state, log_metric=print) == [1.0, None]
+    assert function(completions=[said("1")] * 2, domain=["math", "facts"], trainer_state=state, log_metric=print) == [
+        1.0,
+        None,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from r1kit.run import Run, data_path, model_path, open_run, parents, peek, repla
 
 def recipe(output, **training):
     values = {"steps": 10, **training}
-    return parse("sft", {"output": str(output), "model": {"path": "m"}, "data": {"train": "rows.jsonl"}, "training": values})
+    return parse(
+        "sft", {"output": str(output), "model": {"path": "m"}, "data": {"train": "rows.jsonl"}, "training": values}
+    )
 
 
 def close(run):
@@ -43,7 +45,13 @@ def test_a_fresh_run_says_what_it_is(tmp_path):
     assert names(run.path) == [".lock", "recipe.yaml", "run.json"]
     assert parse("sft", yaml.safe_load((run.path / "recipe.yaml").read_text())) == wanted
     info = json.loads((run.path / "run.json").read_text())
-    assert (info["stage"], info["status"], info["sessions"], info["seed"], info["seconds"]) == ("sft", "running", 1, 0, 0)
+    assert (info["stage"], info["status"], info["sessions"], info["seed"], info["seconds"]) == (
+        "sft",
+        "running",
+        1,
+        0,
+        0,
+    )
     assert {"r1kit", "python"} <= set(info["versions"])
     assert [(p["role"], p["path"]) for p in info["parents"]] == [("model", "m"), ("data", "rows.jsonl")]
 

@@ -97,7 +97,11 @@ def test_form_language_and_length():
 
 
 def test_domains_are_counted_apart():
-    rows = [*rows_of(a="11", b="10"), sample("c", "Paris", False, domain="facts"), sample("d", "Rome", True, domain="facts")]
+    rows = [
+        *rows_of(a="11", b="10"),
+        sample("c", "Paris", False, domain="facts"),
+        sample("d", "Rome", True, domain="facts"),
+    ]
     stats = summary(rows)
     assert list(stats["domains"]) == ["facts", "math"]
     assert stats["domains"]["math"]["pass@1"] == pytest.approx(0.75)

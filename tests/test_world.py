@@ -77,7 +77,7 @@ def test_arithmetic_answers_are_right_and_stay_within_0_and_20():
             results = evaluate(expression)
             assert row["answer"] == str(results[-1])
             assert all(0 <= r <= 20 for r in results)
-            assert len(results) in (4, 5)
+            assert 3 <= len(results) <= 5
             assert row["verifier"] == "math"
 
 

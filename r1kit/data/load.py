@@ -152,10 +152,12 @@ def examples(sources: Sequence[Source], prompt: Prompt, field: str = "data.train
     """Return SFT examples in one of TRL's formats: `text`, `messages`, or `prompt` and `completion`."""
     dataset = _together(sources, field)
     names = dataset.column_names
-    if "text" in names:
-        return dataset.select_columns("text")
-    if "messages" in names:
-        return dataset.select_columns("messages")
+    forms = [f for f in ("text", "messages", "completion") if f in names]
+    if len(forms) > 1:
+        must = f"its sources mix rows with {' and '.join(forms)}"
+        raise UserError(field, ", ".join(s.path for s in sources), must, "bring them to one form")
+    if forms and forms[0] != "completion":
+        return dataset.select_columns(forms[0])
     if not {"prompt", "completion"} <= set(names):
         must = "SFT needs a column text, or messages, or prompt and completion"
         raise UserError(field, sources[0].path, must, f"it has {', '.join(names)}; rename with {field}.0.columns")

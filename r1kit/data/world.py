@@ -52,12 +52,13 @@ _WORDS = {
 
 
 def arithmetic(rng: random.Random) -> Question:
-    """Draw a chain of 4 or 5 digits; every partial result stays within 0 and 20."""
-    total = rng.randint(0, 9)
+    """Draw a chain of 3 or 4 different digits; every partial result stays within 0 and 20."""
+    digits = rng.sample(range(1, 10), rng.randint(3, 4))
+    total = digits[0]
     expression = str(total)
     steps: dict[str, list[str]] = {"en": [], "fa": []}
-    for _ in range(rng.randint(3, 4)):
-        sign, digit = rng.choice("+-"), rng.randint(1, 9)
+    for digit in digits[1:]:
+        sign = rng.choice("+-")
         if not 0 <= total + (digit if sign == "+" else -digit) <= 20:
             sign = "-" if sign == "+" else "+"
         result = total + (digit if sign == "+" else -digit)
@@ -166,7 +167,7 @@ def rows(domain: str, split: str = "train", count: int = 1000, seed: int = 0) ->
 
 # How the pre-training text answers, in shares. `wrong` is the share of direct answers that are wrong.
 _WAYS = {
-    "arithmetic": {"direct": 0.66, "tagged": 0.20, "untagged": 0.14, "wrong": 0.4},
+    "arithmetic": {"direct": 0.66, "tagged": 0.20, "untagged": 0.14, "wrong": 0.3},
     "facts": {"direct": 0.85, "tagged": 0.15, "untagged": 0.0, "wrong": 0.08},
     "code": {"direct": 0.70, "tagged": 0.18, "untagged": 0.12, "wrong": 0.3},
 }

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from r1kit.errors import UserError
-from r1kit.prompts import CHAT
 from r1kit.recipe import Model, Prompt, Sampling
 
 
@@ -34,15 +32,13 @@ class TransformersSampler:
     """Samples with transformers' `generate`, on the GPU where there is one."""
 
     def __init__(self, model: Model, prompt: Prompt, settings: Sampling):
-        from r1kit.training.policy import check_context, load_model, load_tokenizer
+        from r1kit.training.policy import check_context, check_template, load_model, load_tokenizer
 
         self.prompt, self.settings = prompt, settings
         self.tokenizer = load_tokenizer(model)
         self.model = load_model(model, training=False).eval()
         check_context(self.model, settings.max_tokens, "sampling.max_tokens", settings.max_tokens)
-        if prompt.template == CHAT and self.tokenizer.chat_template is None:
-            must = "this model has no chat template"
-            raise UserError("prompt.template", CHAT, must, "use r1-zero, tiny or a text with {prompt}")
+        check_template(self.tokenizer, prompt.template)
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
         self.ends = sorted({*ends, self.tokenizer.eos_token_id})

@@ -19,7 +19,7 @@ from r1kit.sampling.score import sample_rows
 from r1kit.sampling.stats import summary
 
 
-def run(recipe: EvalRecipe, run: Run) -> None:
+def main(recipe: EvalRecipe, run: Run) -> None:
     """Sample every model on the same questions and sum up."""
     rows = problems(recipe.data.eval, recipe.prompt, "data.eval")
     check_columns(recipe.rewards, rows.column_names, recipe.data.eval[0].path)

@@ -20,7 +20,7 @@ from r1kit.sampling.score import sample_rows
 from r1kit.training.rollouts import write_table
 
 
-def run(recipe: GenerateRecipe, run: Run) -> None:
+def main(recipe: GenerateRecipe, run: Run) -> None:
     """Sample, score, keep and write."""
     rows = problems(recipe.data.train, recipe.prompt)
     check_columns(recipe.rewards, rows.column_names, recipe.data.train[0].path)

@@ -14,10 +14,10 @@ from r1kit.run import Run
 from r1kit.training.arguments import rl_arguments
 from r1kit.training.callbacks import LengthSchedule
 from r1kit.training.core import fit
-from r1kit.training.policy import check_context, load_model, load_tokenizer, lora_config
+from r1kit.training.policy import check_context, check_template, load_model, load_tokenizer, lora_config
 
 
-def run(recipe: RLRecipe, run: Run) -> None:
+def main(recipe: RLRecipe, run: Run) -> None:
     """Train the policy and save it."""
     rows = problems(recipe.data.train, recipe.prompt)
     check_columns(recipe.rewards, rows.column_names, recipe.data.train[0].path)
@@ -28,6 +28,7 @@ def run(recipe: RLRecipe, run: Run) -> None:
         from r1kit.training.grpo import RLTrainer
 
         tokenizer = load_tokenizer(recipe.model)
+        check_template(tokenizer, recipe.prompt.template)
         arguments = rl_arguments(recipe, run)
         model = load_model(recipe.model)
         longest = max((s.max_tokens for s in recipe.sampling.schedule), default=0)

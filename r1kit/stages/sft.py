@@ -11,10 +11,10 @@ from r1kit.recipe import SFTRecipe
 from r1kit.run import Run
 from r1kit.training.arguments import sft_arguments
 from r1kit.training.core import fit
-from r1kit.training.policy import load_model, load_tokenizer, lora_config, new_model
+from r1kit.training.policy import check_template, load_model, load_tokenizer, lora_config, new_model
 
 
-def run(recipe: SFTRecipe, run: Run) -> None:
+def main(recipe: SFTRecipe, run: Run) -> None:
     """Train the model and save it."""
     rows = examples(recipe.data.train, recipe.prompt)
     held_out = examples(recipe.data.eval, recipe.prompt, "data.eval") if recipe.data.eval else None
@@ -35,6 +35,8 @@ def run(recipe: SFTRecipe, run: Run) -> None:
             model = new_model(recipe.model.new, tokenizer)
         else:
             tokenizer = load_tokenizer(recipe.model)
+            if "text" not in rows.column_names:
+                check_template(tokenizer, recipe.prompt.template)
             model = load_model(recipe.model)
         return FineTuner(
             model=model,

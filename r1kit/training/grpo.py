@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
+from r1kit.errors import UserError
 from r1kit.recipe import RLRecipe
 from r1kit.run import Run
 from r1kit.training.checkpoints import CheckpointMixin
@@ -26,6 +27,11 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
 
     def __init__(self, *args: Any, run: Run, recipe: RLRecipe, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        plugin = self.args.deepspeed_plugin
+        if self.args.sync_ref_model and plugin is not None and plugin.zero_stage == 3:
+            steps = recipe.training.reference_reset_steps
+            must = "a replaced reference model is lost on resume with ZeRO-3"
+            raise UserError("training.reference_reset_steps", steps, must, "use FSDP 2, DDP or ZeRO-2")
         self.run = run
         self.keep_checkpoints = recipe.training.keep_checkpoints
         self.faults = 0

@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
+from r1kit.prompts import CHAT
 from r1kit.recipe import Model, NewModel
 from r1kit.run import model_path
 
@@ -127,6 +128,13 @@ def check_context(model: "PreTrainedModel", tokens: int, field: str, value: int)
     if context is not None and tokens > context:
         must = f"with the prompt that is {tokens} tokens, and the model's context has {context}"
         raise UserError(field, value, must, f"use at most {max(1, value - (tokens - context))}")
+
+
+def check_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> None:
+    """Raise UserError where the recipe wants a chat template and the model has none."""
+    if template == CHAT and tokenizer.chat_template is None:
+        must = "this model has no chat template"
+        raise UserError("prompt.template", CHAT, must, "use r1-zero, tiny or a text with {prompt}")
 
 
 def _missing(block: Model, error: Exception) -> UserError:
