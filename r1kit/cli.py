@@ -60,7 +60,7 @@ def _stage(name: str):
         values.update({key: value for key, value in given.items() if value is not None})
         loaded = load(name, file, values)
         if dry_run:
-            from r1kit.stages.dry import show
+            from r1kit.dry import show
 
             show(name, loaded, num_processes, accelerate_config)
             return

@@ -97,7 +97,7 @@ class Run:
         """What run.json says; empty where there is none."""
         try:
             return json.loads((self.path / "run.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
 
     def update(self, **fields: Any) -> None:
@@ -156,7 +156,7 @@ def _now() -> str:
 def peek(stage: str, recipe: Recipe) -> bool:
     """Whether the run that `recipe` asks for is finished already; changes nothing."""
     run = Run(Path(recipe.output or ""))
-    return run.info.get("status") == "finished" and not _difference(run, recipe, stage)
+    return run.info.get("status") == "finished" and not _difference(run, recipe, stage, more=False)
 
 
 def open_run(stage: str, recipe: Recipe, overwrite: bool = False) -> Run:
@@ -167,6 +167,8 @@ def open_run(stage: str, recipe: Recipe, overwrite: bool = False) -> Run:
     path = Path(recipe.output or "")
     try:
         if overwrite and path.exists():
+            if (path / ".lock").exists():
+                Run(path).lock()  # held until this process ends: it moves along with the folder
             move_aside(path)
         path.mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK):
@@ -181,9 +183,10 @@ def open_run(stage: str, recipe: Recipe, overwrite: bool = False) -> Run:
 
 def _start(run: Run, stage: str, recipe: Recipe) -> None:
     info = run.info
-    if not info and any(p.name != ".lock" for p in run.path.iterdir()):
+    ours = (".lock", "recipe.yaml")  # all that a kill before the first run.json leaves
+    if not info and any(p.name not in ours and p.suffix != ".tmp" for p in run.path.iterdir()):
         raise UserError("output", run.path, "must be empty or a run directory", "give another one")
-    if info:
+    if info and _made(run):
         difference = _difference(run, recipe, stage)
         if difference:
             raise UserError("output", run.path, f"holds a run with {difference}", "give another output or --overwrite")
@@ -203,6 +206,11 @@ def _start(run: Run, stage: str, recipe: Recipe) -> None:
     run.update(**fields)
 
 
+def _made(run: Run) -> bool:
+    """Whether anything came of a run; one that ended at a mistake in its recipe may take another recipe."""
+    return any((run.path / name).exists() for name in ("metrics.jsonl", "checkpoints", "samples", "model", "data"))
+
+
 def move_aside(path: Path) -> Path:
     """Rename `path` to the first free NAME.1, NAME.2, ..."""
     number = 1
@@ -212,8 +220,8 @@ def move_aside(path: Path) -> Path:
     return aside
 
 
-def _difference(run: Run, recipe: Recipe, stage: str) -> str:
-    """Return the first difference between the run's recipe and `recipe`, less more steps or epochs."""
+def _difference(run: Run, recipe: Recipe, stage: str, more: bool = True) -> str:
+    """Return the first difference between the run's recipe and `recipe`; `more` steps or epochs are none."""
     if run.info.get("stage") != stage:
         return f"stage {run.info.get('stage')}, not {stage}"
     try:
@@ -225,7 +233,7 @@ def _difference(run: Run, recipe: Recipe, stage: str) -> str:
         before, after = old.get(key), new.get(key)
         if before == after or key == "output":
             continue
-        if key in ("training.steps", "training.epochs") and before and after and after > before:
+        if more and key in ("training.steps", "training.epochs") and before and after and after > before:
             continue
         return f"{key} = {before}, not {after}"
     return ""

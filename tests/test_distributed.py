@@ -70,7 +70,7 @@ def test_exit_codes_come_through_a_launcher(tmp_path):
     file = recipe(tmp_path / "rl.yaml", **RL)
     out, err = r1kit("rl-zero", file, f"output={run}", "sampling.max_tokens=2000", "--num-processes", 2, code=2)
     assert out == ""
-    assert [line for line in err.splitlines() if line.startswith("error: ")][0].startswith(
+    assert next(line for line in err.splitlines() if line.startswith("error: ")).startswith(
         "error: sampling.max_tokens = 2000;"
     )
 

@@ -13,7 +13,7 @@ LEVELS = (
     ("sampling", "training", "scaling", "verifier"),
     ("stages",),
     ("launch",),
-    ("cli",),
+    ("dry", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from r1kit.dry import parameters, show
 from r1kit.recipe import load
-from r1kit.stages.dry import parameters, show
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 STAGES = {
@@ -60,7 +60,9 @@ def test_there_is_a_script_for_each_model_and_it_names_recipes_that_exist():
     for folder in {p.parent for p in FILES}:
         script = (folder / "run.sh").read_text()
         assert script.startswith("#!/usr/bin/env bash")
-        named = re.findall(r"^\w+=\$\(stage [\w-]+ (\w+)", script, re.MULTILINE) or re.findall(r"(\w+)\.yaml", script)
+        named = re.findall(r"^\w+=\$\(stage [\w-]+ (\w+)", script, re.MULTILINE) or re.findall(
+            r"(?<!accelerate/)\b(\w+)\.yaml", script
+        )
         assert named
         for name in named:
             assert (folder / f"{name}.yaml").exists(), name

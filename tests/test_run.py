@@ -29,7 +29,13 @@ def started(path, status="failed", **training):
     """A run that was begun and has ended with `status`."""
     run = close(open_run("sft", recipe(path, **training)))
     run.update(status=status)
+    run.log({"step": 1})
     return run
+
+
+def test_a_run_that_made_nothing_takes_a_corrected_recipe(tmp_path):
+    close(open_run("sft", recipe(tmp_path / "run", learning_rate=0.5)))
+    assert close(open_run("sft", recipe(tmp_path / "run"))).info["status"] == "running"
 
 
 def names(folder):

@@ -32,6 +32,15 @@ def test_the_splits_share_no_question_whatever_the_seeds():
     assert not train & test
 
 
+def test_the_splits_share_no_problem_in_whatever_words_or_language():
+    """The expression of an arithmetic question and the function of a code question are on one side alone."""
+    rng = random.Random(0)
+    for domain, problem in (("arithmetic", lambda q: q.shown), ("code", lambda q: q.answer)):
+        sides = [{problem(world.draw(domain, split, rng)) for _ in range(3000)} for split in ("train", "test")]
+        assert all(len(side) > 100 for side in sides)
+        assert not sides[0] & sides[1]
+
+
 @pytest.mark.parametrize(("split", "other"), [("train", "test"), ("test", "train")])
 def test_the_text_of_a_split_asks_no_question_of_the_other(split, other):
     asked = {q for seed in SEEDS for doc in world.text(split, 3000, seed) for q in QUESTION.findall(doc["text"])}
@@ -40,7 +49,7 @@ def test_the_text_of_a_split_asks_no_question_of_the_other(split, other):
 
 
 def test_the_test_split_is_about_a_fifth():
-    asked = {world.arithmetic(random.Random(seed)).prompt for seed in range(2000)}
+    asked = {world.arithmetic(random.Random(seed)).problem for seed in range(2000)}
     share = sum(world.split_of(q) == "test" for q in asked) / len(asked)
     assert 0.16 < share < 0.24  # 2,000 draws at 0.2: four standard errors are 0.036
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ def read_source(source: Source, field: str = "data.train.0") -> "Dataset":
         if source.rows and source.rows < len(dataset):
             dataset = dataset.shuffle(seed=source.seed).select(range(source.rows))
     for new, old in source.columns.items():
+        if new != old and new in dataset.column_names and old in dataset.column_names:
+            dataset = dataset.remove_columns(new)
         if old not in dataset.column_names:
             raise UserError(f"{field}.columns.{new}", old, "no such column", suggest(old, dataset.column_names))
         dataset = dataset.rename_column(old, new)
@@ -49,6 +52,8 @@ def _world(source: Source, field: str) -> "Dataset":
     import datasets
 
     name = source.path.partition(":")[2]
+    if source.split not in ("train", "test"):
+        raise UserError(f"{field}.split", source.split, "the world has two splits", "use train or test")
     count = source.rows or 1000
     if name == "text":
         rows = list(world.text(source.split, count, source.seed))
@@ -60,8 +65,6 @@ def _world(source: Source, field: str) -> "Dataset":
         raise UserError(
             f"{field}.path", source.path, "no such part of the world", suggest(name, [*world.DOMAINS, "text"])
         )
-    if source.split not in ("train", "test"):
-        raise UserError(f"{field}.split", source.split, "the world has two splits", "use train or test")
     return datasets.Dataset.from_list(rows)
 
 
@@ -72,8 +75,11 @@ def _stored(source: Source, field: str) -> "Dataset":
     try:
         if path.is_dir() and (path / "dataset_info.json").exists():
             return datasets.load_from_disk(str(path))
+        if path.is_dir() and (path / "dataset_dict.json").exists():
+            return datasets.load_from_disk(str(path / source.split))
         if path.exists():
             files = sorted(p for p in path.rglob("*") if p.suffix in FORMATS) if path.is_dir() else [path]
+            files = _of_split(files, source.split) if path.is_dir() else files
             if not files or files[0].suffix not in FORMATS:
                 raise UserError(f"{field}.path", source.path, f"holds no {', '.join(FORMATS)} file", "check the path")
             if all(f.stat().st_size == 0 for f in files):
@@ -91,6 +97,13 @@ def _stored(source: Source, field: str) -> "Dataset":
         ) from None
 
 
+def _of_split(files: list[Path], split: str) -> list[Path]:
+    """Return the files whose names bear `split`, all where none bears any split."""
+    words = {f: set(re.split(r"[-_.]", f.stem)) for f in files}
+    named = any(w & {"train", "test", "validation", "valid", "dev"} for w in words.values())
+    return [f for f in files if split in words[f]] if named else files
+
+
 def _together(sources: Sequence[Source], field: str) -> "Dataset":
     import datasets
 
@@ -104,8 +117,12 @@ def _together(sources: Sequence[Source], field: str) -> "Dataset":
         filled.append(part.select_columns(names))
     if len(filled) == 1:
         return filled[0]
-    features = {n: f for part in reversed(parts) for n, f in part.features.items()}
-    return datasets.concatenate_datasets([p.cast(datasets.Features({n: features[n] for n in names})) for p in filled])
+    features = datasets.Features()
+    for name in names:
+        kinds = [p.features[name] for p in parts if name in p.features]
+        kinds = [k for k in kinds if k != datasets.Value("null")] or kinds
+        features[name] = kinds[0] if all(k == kinds[0] for k in kinds) else datasets.Value("string")
+    return datasets.concatenate_datasets([p.cast(features) for p in filled])
 
 
 def problems(sources: Sequence[Source], prompt: Prompt, field: str = "data.train") -> "Dataset":
@@ -121,6 +138,8 @@ def problems(sources: Sequence[Source], prompt: Prompt, field: str = "data.train
 
     def fill(row: dict[str, Any]) -> dict[str, Any]:
         question = row["prompt"]
+        if not question or not isinstance(question, str | list):
+            raise UserError(field, question, "each prompt must be text or messages", "mend or drop the row")
         plain = question if isinstance(question, str) else question[-1]["content"]
         filled = {k: v if row.get(k) is None else row[k] for k, v in defaults.items()}
         filled["question"] = plain

@@ -6,8 +6,9 @@ knowledge: the answer needs no thinking) and one-line functions (`code`, judged 
 straight away and often wrongly, sometimes by steps, sometimes by steps in tags, and in which the
 steps mix both languages, so that thinking is there to be found but rare.
 
-A question belongs to the `train` or the `test` split by the hash of its text alone, and no source,
-`text` included, ever gives a question of the other split.
+A problem belongs to the `train` or the `test` split by the hash of what it asks for (the expression, the
+function), whatever its language and wording; a capital, which cannot be known unseen, by the wording of its
+question. No source, `text` included, ever gives a problem of the other split.
 """
 
 import hashlib
@@ -31,13 +32,14 @@ class Question:
     domain: str
     language: str
     steps: dict[str, list[str]]
+    problem: str  # the same for the same problem in other words
     shown: str = ""
     tests: tuple[tuple[int, int], ...] = ()
 
 
-def split_of(prompt: str) -> str:
-    """Return "train" or "test": the split that `prompt` belongs to, whatever asks."""
-    digest = hashlib.sha256(prompt.encode()).digest()
+def split_of(problem: str) -> str:
+    """Return "train" or "test": the split that `problem` belongs to, whatever asks."""
+    digest = hashlib.sha256(problem.encode()).digest()
     return "test" if int.from_bytes(digest[:4], "big") < TEST_SHARE * 2**32 else "train"
 
 
@@ -68,7 +70,7 @@ def arithmetic(rng: random.Random) -> Question:
         total = result
     language = rng.choice(("en", "fa"))
     prompt = rng.choice(_ARITHMETIC[language]).format(expression)
-    return Question(prompt, str(total), "arithmetic", language, steps, expression)
+    return Question(prompt, str(total), "arithmetic", language, steps, expression, expression)
 
 
 _FACTS = {
@@ -87,7 +89,7 @@ def fact(rng: random.Random) -> Question:
         "en": [f"the capital of {names['en'][0]} is {names['en'][1]}."],
         "fa": [f"پایتخت {names['fa'][0]} شهر {names['fa'][1]} است."],
     }
-    return Question(prompt, names[language][1], "facts", language, steps)
+    return Question(prompt, names[language][1], "facts", language, steps, prompt)
 
 
 _CODE = {
@@ -120,7 +122,7 @@ def code(rng: random.Random) -> Question:
     points = (0, 1, rng.randint(5, 20))
     tests = tuple((x, _value(operations, x)) for x in points)
     prompt = rng.choice(_CODE[language]).format(asked)
-    return Question(prompt, f"def f(x): return {expression}", "code", language, steps, asked, tests)
+    return Question(prompt, f"def f(x): return {expression}", "code", language, steps, expression, asked, tests)
 
 
 def _value(operations: list[tuple[str, int]], x: int) -> int:
@@ -136,7 +138,7 @@ def draw(domain: str, split: str, rng: random.Random) -> Question:
     """Draw one question of `domain` that belongs to `split`."""
     while True:
         question = DOMAINS[domain](rng)
-        if split_of(question.prompt) == split:
+        if split_of(question.problem) == split:
             return question
 
 

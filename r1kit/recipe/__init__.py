@@ -4,7 +4,7 @@ A recipe is YAML. What is set where: default < recipe file < command line. Nothi
 here, so that a fault in a recipe is found before torch is.
 """
 
-import contextlib
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -55,6 +55,20 @@ __all__ = [
 ]
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-5 as text; here it is a number, as in YAML 1.2."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def read_yaml(text: str) -> Any:
+    """Parse YAML, numbers like 1e-5 included."""
+    return yaml.load(text, Loader=_Loader)
+
+
 def load(stage: str, file: str | None, overrides: dict[str, Any]) -> Recipe:
     """Read the recipe `file` for `stage`, put `overrides` (dotted key: value) over it, and check it.
 
@@ -63,7 +77,7 @@ def load(stage: str, file: str | None, overrides: dict[str, Any]) -> Recipe:
     values: Any = {}
     if file is not None:
         try:
-            values = yaml.safe_load(Path(file).read_text()) or {}
+            values = read_yaml(Path(file).read_text()) or {}
         except OSError as error:
             raise UserError("recipe", file, "must be a YAML file that can be read", str(error.strerror)) from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -91,13 +105,9 @@ def override(text: str) -> tuple[str, Any]:
     if not sign or not key:
         raise UserError("argument", text, "must be key.path=value", "for example training.steps=50")
     try:
-        parsed = yaml.safe_load(value)
+        return key, read_yaml(value)
     except yaml.YAMLError:
-        parsed = value
-    if isinstance(parsed, str):
-        with contextlib.suppress(ValueError):
-            parsed = float(parsed)  # YAML 1.1 reads 1e-5 as a string
-    return key, parsed
+        return key, value
 
 
 def dump(recipe: Recipe) -> str:

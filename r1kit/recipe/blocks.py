@@ -235,8 +235,8 @@ class SFTTraining(Training):
     """Longest row, in tokens; longer ones are cut."""
     packing: bool = False
     """Put several rows into one sequence."""
-    group_by_length: bool = True
-    """Batch rows of like length together; each token still weighs the same in the loss."""
+    group_by_length: bool = False
+    """Batch rows of like length together: up to 3 times as fast, but a batch is then less of a mixture."""
 
 
 class Filters(Block):

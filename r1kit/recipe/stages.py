@@ -121,6 +121,12 @@ class GenerateRecipe(Recipe):
     rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format"), Reward(name="language")]
     keep: Filters = Filters()
 
+    def check(self) -> None:
+        super().check()
+        low, high = self.keep.pass_rate
+        if low > high:
+            raise UserError("keep.pass_rate", [low, high], "must be a lowest and a highest share", "swap them")
+
 
 class EvalRecipe(Recipe):
     """`eval`: one model, or several in one go."""

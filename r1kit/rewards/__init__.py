@@ -6,20 +6,19 @@ reward does not apply to the row. FAULT means that no verdict could be had (a de
 gold answer): r1kit takes that row out of its group's statistics, and counts it.
 """
 
+import asyncio
 import importlib
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from r1kit.errors import UserError, suggest
 from r1kit.recipe import Reward
+from r1kit.rewards.accuracy import FAULT as FAULT
 from r1kit.rewards.accuracy import accuracy
 from r1kit.rewards.form import brevity, format
 from r1kit.rewards.language import language
-
-FAULT = math.inf
 
 RewardFunction = Callable[..., Sequence[float | None]]
 
@@ -51,6 +50,8 @@ def find(entry: Reward, index: int = 0) -> RewardFunction:
             ) from None
     else:
         raise UserError(f"{field}.name", entry.name, "no such reward", suggest(entry.name, REWARDS))
+    if not callable(function):
+        raise UserError(f"{field}.name", entry.name, "must be a function that Python can import", "check the path")
     knobs = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for key, value in entry.knobs.items():
         if key not in knobs:
@@ -95,13 +96,19 @@ def bind(entry: Reward, index: int = 0) -> RewardFunction:
             chosen = {
                 k: [v[i] for i in rows] if isinstance(v, list) and len(v) == count else v for k, v in columns.items()
             }
-            values = function(completions=[completions[i] for i in rows], **chosen)
+            values: Any = function(completions=[completions[i] for i in rows], **chosen)
+            if inspect.isawaitable(values):
+                values = asyncio.run(_awaited(values))
             for i, value in zip(rows, values, strict=True):
                 scores[i] = value
         return scores
 
     reward.__name__ = entry.name.rpartition(".")[2]
     return reward
+
+
+async def _awaited(values: Any) -> Any:
+    return await values
 
 
 def _in_window(entry: Reward, step: int, steps: int) -> bool:

@@ -1,6 +1,7 @@
 """Accuracy: is the answer of a completion right? By verifier, one row at a time."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from fractions import Fraction
@@ -9,8 +10,10 @@ from typing import Any
 
 from r1kit.prompts import completion_text, read
 
+FAULT = math.inf
+FIELDS = {"stdio": {"input", "output"}, "call": {"function", "args", "expected"}, "assert": {"code"}}
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
-_CHOICE = re.compile(r"\(?([A-Ea-e])\)?[.:)]?(?=\s|$)")
+_CHOICE = re.compile(r"\(?([A-Za-z])\)?[.:)]?(?=\s|$)")
 
 
 def accuracy(
@@ -30,14 +33,17 @@ def accuracy(
     count = len(completions)
     answers = answer or [None] * count
     jobs = [_tests(t) for t in (tests or [None] * count)]
+    broken = [t is None for t in jobs]
     kinds = [v or ("code" if t else "math") for v, t in zip(verifier or [None] * count, jobs, strict=True)]
     said = [read(completion_text(c)).answer for c in completions]
     scores: list[float | None] = [None] * count
     code = [i for i in range(count) if kinds[i] == "code" and jobs[i]]
-    for i, score in zip(code, _run([(said[i], jobs[i]) for i in code], partial), strict=True):
+    for i, score in zip(code, _run([(said[i], jobs[i] or []) for i in code], partial), strict=True):
         scores[i] = score
     for i in range(count):
-        if kinds[i] != "code" and answers[i] is not None:
+        if broken[i]:
+            scores[i] = FAULT
+        elif kinds[i] != "code" and answers[i] is not None:
             scores[i] = float(said[i] is not None and check(str(answers[i]), said[i] or "", kinds[i]))
     return scores
 
@@ -77,9 +83,13 @@ def _bare(text: str) -> str:
     return text.strip().strip("$").strip()
 
 
-def _tests(value: Any) -> list[dict[str, Any]]:
-    """Return a row's tests, which stand as a list or as JSON."""
-    return (json.loads(value) if isinstance(value, str) and value else value) or []
+def _tests(value: Any) -> list[dict[str, Any]] | None:
+    """Return a row's tests, which stand as a list or as JSON; None where they are broken."""
+    try:
+        tests = (json.loads(value) if isinstance(value, str) and value else value) or []
+        return tests if all(FIELDS[t["kind"]] <= t.keys() for t in tests) else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 _FENCE = re.compile(r"```(?:python|py)?\s*\n(.*?)```", re.DOTALL)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from r1kit.errors import UserError
+from r1kit.errors import UserError, suggest
 from r1kit.recipe import Reward
 from r1kit.rewards import FAULT, bind, check_columns
 from r1kit.run import write_file
+
+VERIFIERS = (None, "math", "exact", "choice", "code")
 
 
 def score_file(file: str, names: Sequence[str], output: str | None) -> None:
@@ -62,8 +64,12 @@ def _read(file: str) -> list[dict[str, Any]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise UserError("FILE", f"{file}:{number}", "must be JSON", str(error)) from None
-        if not isinstance(row, dict) or "completion" not in row:
+        if not isinstance(row, dict) or not isinstance(row.get("completion"), str | list):
             raise UserError("FILE", f"{file}:{number}", "needs a key completion", "add it")
+        if row.get("verifier") not in VERIFIERS:
+            raise UserError(
+                "FILE", f"{file}:{number}", f"verifier {row['verifier']}", suggest(row["verifier"], VERIFIERS[1:])
+            )
         rows.append(row)
     if not rows:
         raise UserError("FILE", file, "has no rows", "give at least one")

@@ -37,7 +37,9 @@ LANGUAGES = {
     "el": ("greek",),
     "th": ("thai",),
 }
-_CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\\[a-zA-Z]+|</?\w+>", re.DOTALL)
+_CODE = re.compile(
+    r"```.*?(?:```|$)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\\\(.*?\\\)|\\\[.*?\\\]|\\[a-zA-Z]+|\d+|</?\w+>", re.DOTALL
+)
 _WORD = re.compile("|".join(f"(?P<{name}>[{letters}]+)" for name, letters in SCRIPTS.items()))
 _SINGLE = ("han", "kana")  # a letter of these is a word
 
@@ -56,7 +58,7 @@ def detect(text: str) -> str:
     scripts = words(text)
     if not scripts:
         return "en"
-    most = max(set(scripts), key=scripts.count)
+    most = max(dict.fromkeys(scripts), key=scripts.count)  # of equally frequent ones, the first
     if most == "han" and "kana" in scripts:
         return "ja"
     return next((language for language, own in LANGUAGES.items() if most in own), "en")

@@ -32,20 +32,21 @@ class Verdict:
 
 _CALLS = """
 def _r1kit_main():
-    import json, sys, os
-    mark, calls, source = json.loads(sys.stdin.readline())
-    out = os.dup(1)
-    os.close(1)
-    names = {"__name__": "program"}
+    import json, os, sys
+    mark, source, calls, code, name = json.loads(sys.stdin.readline())
+    out, write, dumps = os.dup(1), os.write, json.dumps
+    os.dup2(2, 1)
+    names = {"__name__": name}
     answers = []
     exec(compile(source, "program", "exec"), names)
     for name, args in calls:
         try:
             target = names[name] if name in names else getattr(names["Solution"](), name)
-            answers.append([target(*args)])
+            answers.append(dumps([target(*args)]))
         except BaseException as error:
             answers.append(None)
-    os.write(out, (mark + json.dumps(answers)).encode())
+    exec(compile(code, "tests", "exec"), names)
+    write(out, (mark + dumps(answers)).encode())
 _r1kit_main()
 """
 
@@ -81,15 +82,12 @@ def _judge(program: str, tests: str, seconds: float) -> Verdict:
 
 
 def _calls(program: str, tests: list[dict[str, Any]], seconds: float) -> Verdict:
-    mark = secrets.token_hex(16)
-    job = json.dumps([mark, [[t["function"], t["args"]] for t in tests], program])
-    outcome = box.run(_CALLS, job + "\n", seconds)
-    _, found, text = outcome.stdout.partition(mark)
+    outcome, text = _called(program, [[t["function"], t["args"]] for t in tests], "", seconds)
     try:
-        answers = json.loads(text) if found else []
-    except (json.JSONDecodeError, RecursionError):
+        answers = [None if a is None else json.loads(a) for a in json.loads(text or "[]")]
+    except (ValueError, TypeError, RecursionError):
         answers = []
-    if not isinstance(answers, list) or len(answers) != len(tests):
+    if len(answers) != len(tests):
         return Verdict(0, len(tests), outcome.timed_out)
     passed = sum(
         isinstance(a, list) and len(a) == 1 and _same(a[0], t["expected"]) for a, t in zip(answers, tests, strict=True)
@@ -105,10 +103,18 @@ def _stdio(program: str, test: dict[str, Any], seconds: float) -> Verdict:
 
 
 def _assert(program: str, test: dict[str, Any], seconds: float) -> Verdict:
+    outcome, text = _called(program, [], test["code"], seconds)
+    return Verdict(int(text is not None and outcome.code == 0), 1, outcome.timed_out)
+
+
+def _called(program: str, calls: list[Any], code: str, seconds: float) -> tuple[box.Outcome, str | None]:
+    """Run `program`, its `calls`, then `code`; return the calls' answers, None where it did not get to the end."""
     mark = secrets.token_hex(16)
-    source = "import sys as _s\n_r = _s.stdin.readline()\n" + program + "\n" + test["code"] + "\nprint(_r)\n"
-    outcome = box.run(source, mark + "\n", seconds)
-    return Verdict(int(outcome.code == 0 and mark in outcome.stdout), 1, outcome.timed_out)
+    outcome = box.run(
+        _CALLS, json.dumps([mark, program, calls, code, "program" if calls else "__main__"]) + "\n", seconds
+    )
+    _, found, text = outcome.stdout.partition(mark)
+    return outcome, text if found else None
 
 
 def _same(answer: Any, expected: Any) -> bool:

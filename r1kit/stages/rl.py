@@ -12,19 +12,21 @@ from r1kit.recipe import RLRecipe
 from r1kit.rewards import bind, check_columns
 from r1kit.run import Run
 from r1kit.training.arguments import rl_arguments
-from r1kit.training.callbacks import LengthSchedule
-from r1kit.training.core import fit
 from r1kit.training.policy import check_context, check_template, load_model, load_tokenizer, lora_config
 
 
 def main(recipe: RLRecipe, run: Run) -> None:
     """Train the policy and save it."""
+    # The data first: a fault in it is then said before torch is imported.
     rows = problems(recipe.data.train, recipe.prompt)
     check_columns(recipe.rewards, rows.column_names, recipe.data.train[0].path)
     held_out = problems(recipe.data.eval, recipe.prompt, "data.eval") if recipe.data.eval else None
     block = recipe.training.updates_per_rollout * int(recipe.trl.get("num_iterations", 1))
 
+    from r1kit.training.core import fit
+
     def build():
+        from r1kit.training.callbacks import LengthSchedule
         from r1kit.training.grpo import RLTrainer
 
         tokenizer = load_tokenizer(recipe.model)

@@ -10,14 +10,16 @@ from r1kit.data.load import examples
 from r1kit.recipe import SFTRecipe
 from r1kit.run import Run
 from r1kit.training.arguments import sft_arguments
-from r1kit.training.core import fit
 from r1kit.training.policy import check_template, load_model, load_tokenizer, lora_config, new_model
 
 
 def main(recipe: SFTRecipe, run: Run) -> None:
     """Train the model and save it."""
+    # The data first: a fault in it is then said before torch is imported.
     rows = examples(recipe.data.train, recipe.prompt)
     held_out = examples(recipe.data.eval, recipe.prompt, "data.eval") if recipe.data.eval else None
+
+    from r1kit.training.core import fit
 
     def build():
         from transformers import set_seed
