@@ -6,6 +6,7 @@ before they have saved. Where a cluster's own launcher has set the ranks, nothin
 """
 
 import contextlib
+import ctypes
 import errno
 import importlib
 import json
@@ -51,8 +52,11 @@ def start(stage: str, recipe: Recipe, processes: int | None, config: str | None,
         return code
 
 
-def work(stage: str, recipe: Recipe, run: Run) -> int:
-    """Run `stage` in this process and return its exit code, which is left in the run directory too."""
+def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
+    """Run `stage` in this process and return its exit code, which is left in the run directory too.
+
+    `quiet` leaves it to the parent to say a user's mistake, which one rank may find before the others.
+    """
     cores = os.cpu_count() or 1
     local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // local)))
@@ -82,7 +86,7 @@ def work(stage: str, recipe: Recipe, run: Run) -> int:
     finally:
         if code != EXIT_DONE:
             _leave(run, code, line)
-    if line and is_main():
+    if line and is_main() and not quiet:
         print(f"error: {line}", file=sys.stderr)
     return code
 
@@ -99,8 +103,9 @@ def _leave(run: Run, code: int, line: str) -> None:
     with contextlib.suppress(OSError):
         if is_main():
             run.pause({EXIT_INTERRUPTED: "interrupted"}.get(code, "failed"))
-        if is_main() or code == EXIT_USER:
-            write_file(run.path / "exit.json", json.dumps({"code": code, "line": line}))
+        # The first rank to leave says why: the others are then stopped by the launcher.
+        with open(run.path / "exit.json", "x") as file:
+            json.dump({"code": code, "line": line}, file)
 
 
 def launch_command(processes: int | None, config: str | None) -> list[str] | None:
@@ -139,13 +144,17 @@ def count_processes(processes: int | None, config: str | None) -> int:
     return max(1, int(values.get("num_processes", 1)) // int(values.get("num_machines", 1)))
 
 
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies, so that a killed launch leaves no ranks behind."""
+    with contextlib.suppress(OSError, AttributeError):  # Linux alone
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 def _launch(command: list[str], processes: int, run: Run, out) -> int:
-    (run.path / "exit.json").unlink(missing_ok=True)
-    (run.path / "stop").unlink(missing_ok=True)
     line = [*command, "-m", "r1kit.launch", str(run.path)]
     environment = {"GOMP_SPINCOUNT": "10000", **os.environ}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-    child = subprocess.Popen(line, env=environment, start_new_session=True)
+    child = subprocess.Popen(line, env=environment, start_new_session=True, preexec_fn=_die_with_parent)
 
     def stop(number, frame):
         if (run.path / "stop").exists():
@@ -167,6 +176,8 @@ def _launch(command: list[str], processes: int, run: Run, out) -> int:
         left = json.loads((run.path / "exit.json").read_text())
     except FileNotFoundError:
         left = {"code": EXIT_FAILED, "line": ""}
+    if left["line"]:
+        print(f"error: {left['line']}", file=sys.stderr)
     return left["code"]
 
 
@@ -195,10 +206,11 @@ def _ranks_of_slurm() -> None:
 
 def main() -> int:
     """What a launcher starts for each rank: `python -m r1kit.launch RUN`."""
+    _die_with_parent()
     run = Run(Path(sys.argv[1]))
     stage = run.info["stage"]
     recipe = parse(stage, yaml.safe_load((run.path / "recipe.yaml").read_text()))
-    return work(stage, recipe, run)
+    return work(stage, recipe, run, quiet=True)
 
 
 if __name__ == "__main__":

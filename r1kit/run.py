@@ -190,6 +190,8 @@ def _start(run: Run, stage: str, recipe: Recipe) -> None:
         difference = _difference(run, recipe, stage)
         if difference:
             raise UserError("output", run.path, f"holds a run with {difference}", "give another output or --overwrite")
+    for left in ("exit.json", "stop"):
+        (run.path / left).unlink(missing_ok=True)
     write_file(run.path / "recipe.yaml", dump(recipe))
     fields = {
         "stage": stage,

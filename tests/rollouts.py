@@ -21,7 +21,8 @@ RECIPE = {
     "data": {"train": [{"path": "world:arithmetic", "rows": 8}]},
     "prompt": {"template": "tiny"},
     "sampling": {"group_size": 4, "max_tokens": 24},
-    "training": {"steps": 1, "batch_size": 16, "micro_batch_size": 4, "learning_rate": 1e-2, "kl": 0.05},
+    "rewards": [{"name": "rollouts.by_answer"}],
+    "training": {"steps": 1, "batch_size": 16, "micro_batch_size": 4, "learning_rate": 1.0, "kl": 0.05},
     "trl": {"loss_type": "dapo", "optim": "sgd"},
 }
 

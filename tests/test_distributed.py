@@ -75,6 +75,24 @@ def test_exit_codes_come_through_a_launcher(tmp_path):
     )
 
 
+def test_a_killed_launch_leaves_no_ranks_and_can_be_repeated(tmp_path):
+    run = tmp_path / "run"
+    file = recipe(tmp_path / "rl.yaml", **{**RL, "training": {**RL["training"], "steps": 12}})
+    words = ["rl-zero", file, f"output={run}", "--num-processes", 2]
+    process = start(*words)
+    while len(list(run.glob("completions/*.parquet"))) < 2:
+        time.sleep(0.1)
+        assert process.poll() is None, process.communicate()[1][-3000:]
+    ranks = [r["pid"] for r in info(run)["ranks"]]
+    process.kill()
+    process.communicate()
+    time.sleep(1)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
+    out, _ = r1kit(*words)
+    assert out == f"{run}\n"
+    assert len(table(run / "completions")) == 12 * 16
+
+
 def test_a_clusters_own_launcher_is_not_launched_again(tmp_path):
     """torchrun around r1kit itself: two ranks, one line on stdout."""
     run, file = tmp_path / "run", recipe(tmp_path / "sft.yaml", **SFT)

@@ -60,9 +60,8 @@ def test_there_is_a_script_for_each_model_and_it_names_recipes_that_exist():
     for folder in {p.parent for p in FILES}:
         script = (folder / "run.sh").read_text()
         assert script.startswith("#!/usr/bin/env bash")
-        named = re.findall(r"^\w+=\$\(stage [\w-]+ (\w+)", script, re.MULTILINE) or re.findall(
-            r"(?<!accelerate/)\b(\w+)\.yaml", script
-        )
+        staged = re.findall(r"^\w+=\$\(stage [\w-]+ (\w+)", script, re.MULTILINE)
+        named = staged or re.findall(r"(?<!accelerate/)\b(\w+)\.yaml", script)
         assert named
         for name in named:
             assert (folder / f"{name}.yaml").exists(), name

@@ -81,6 +81,29 @@ def test_sft_weights_after_a_step_are_stock_trl(tmp_path):
     assert largest_difference(*models) < 1e-6
 
 
+def test_rows_grouped_by_length_weigh_each_token_the_same(tmp_path):
+    """The loss of a batch is divided by the tokens a batch has on average, not by its own."""
+    from r1kit.data.load import examples
+    from r1kit.training.arguments import sft_arguments
+    from r1kit.training.policy import load_model, load_tokenizer
+    from r1kit.training.sft import FineTuner
+
+    training = {**SFT["training"], "epochs": None, "steps": 1, "group_by_length": True}
+    recipe = parse("sft", {**SFT, "output": "unused", "training": training})
+    tokenizer, rows = load_tokenizer(recipe.model), examples(recipe.data.train, recipe.prompt)
+    trainer = FineTuner(
+        model=load_model(recipe.model),
+        args=sft_arguments(recipe, Run(tmp_path)),
+        train_dataset=rows,
+        processing_class=tokenizer,
+        recipe=recipe,
+    )
+    lengths = [len(ids) for ids in tokenizer(rows["text"]).input_ids]  # the end token added, the first not predicted
+    for batch in trainer.get_train_dataloader():
+        items = trainer._get_num_items_in_batch([batch], torch.device("cpu"))
+        assert float(items) == pytest.approx(len(batch["labels"]) * sum(lengths) / len(lengths))
+
+
 def rollouts_of_one_step(tmp_path, reward) -> list[dict]:
     from r1kit.training.grpo import RLTrainer
 

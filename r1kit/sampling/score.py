@@ -36,9 +36,10 @@ def sample_rows(
     settings = recipe.sampling
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1:  # the ranks meet before the work, which may take one of them much longer than another
-        from accelerate import InitProcessGroupKwargs, PartialState
+        import torch
+        from accelerate import PartialState
 
-        PartialState(**InitProcessGroupKwargs(timeout=timedelta(days=7)).to_kwargs())
+        PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
     per_unit = max(1, settings.batch_size // settings.samples)
     starts = range(0, len(problems), per_unit)
     files = [folder / f"unit-{i:06d}.parquet" for i in range(len(starts))]
