@@ -64,6 +64,8 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     # times as slow; OMP_WAIT_POLICY=PASSIVE, which never spins, makes them 2 to 5 times as slow on an idle machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if local == 1 and "WORLD_SIZE" not in os.environ:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses one process that sees several GPUs
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     code, line = EXIT_FAILED, ""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -114,6 +116,8 @@ def launch_command(processes: int | None, config: str | None) -> list[str] | Non
     `accelerate launch` quietly starts a single process for several on the CPU without FSDP; there
     torchrun is used.
     """
+    if processes is not None and processes < 1:
+        raise UserError("--num-processes", processes, "must be at least 1", "give a positive number")
     if config is not None:
         try:
             values = yaml.safe_load(Path(config).read_text())
@@ -123,14 +127,15 @@ def launch_command(processes: int | None, config: str | None) -> list[str] | Non
             raise UserError(
                 "--accelerate-config", config, "must be an Accelerate config file", "see recipes/accelerate/"
             )
+        if int(values.get("num_machines", 1)) > 1:
+            must = f"names {values['num_machines']} machines; r1kit launches on one"
+            raise UserError("--accelerate-config", config, must, "start r1kit on each with torchrun or srun instead")
         kind = values.get("distributed_type", "NO")
         if kind in ("NO", "MULTI_CPU"):
             processes = processes or int(values.get("num_processes", 1))
         else:
             command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config]
             return command + (["--num_processes", str(processes)] if processes else [])
-    if processes is not None and processes < 1:
-        raise UserError("--num-processes", processes, "must be at least 1", "give a positive number")
     if not processes or processes == 1:
         return None
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
@@ -174,8 +179,10 @@ def _launch(command: list[str], processes: int, run: Run, out) -> int:
         return EXIT_DONE
     try:
         left = json.loads((run.path / "exit.json").read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         left = {"code": EXIT_FAILED, "line": ""}
+    if run.info.get("status") == "running":
+        run.pause("failed")
     if left["line"]:
         print(f"error: {left['line']}", file=sys.stderr)
     return left["code"]

@@ -6,6 +6,7 @@ Whatever is written goes to a temporary name first, is synced, and is then renam
 any moment leaves the old file or the new one. Only the main rank writes here.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -13,6 +14,7 @@ import shutil
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -28,15 +30,25 @@ PACKAGE = Path(__file__).parent
 SHIPPED = {"tiny:base": PACKAGE / "tiny" / "base", "tiny:student": PACKAGE / "tiny" / "student"}
 
 
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary name; what is written there becomes `path`, or nothing does."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
 def write_file(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_folder(path.parent)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def sync_folder(folder: Path) -> None:
@@ -270,34 +282,28 @@ def model_path(path: str, field: str = "model.path") -> str:
     """
     if path in SHIPPED:
         return str(SHIPPED[path])
-    folder = Path(path)
-    if (folder / "run.json").exists():
-        if not (folder / "model").exists():
-            status = Run(folder).info.get("status")
-            raise UserError(
-                field, path, f"this run is {status} and has no model", "finish it first, or give another one"
-            )
-        return str(folder / "model")
-    if folder.is_dir():
-        return path
-    if folder.exists() or path.startswith((".", "/", "~", "runs/")) or path.count("/") > 1:
-        raise UserError(field, path, "must be a folder with a model, a run or a hub id", "check the path")
-    return path
+    must = "must be a folder with a model, a run or a hub id"
+    found = _local(path, field, "model", must)
+    if Path(found).is_file():
+        raise UserError(field, path, must, "check the path")
+    return found
 
 
 def data_path(path: str, field: str = "data") -> str:
     """Return the folder, file or hub id of a recipe's data source. Raises UserError as `model_path` does."""
+    return _local(path, field, "data", "must be a file, a folder, a run or a hub id")
+
+
+def _local(path: str, field: str, part: str, must: str) -> str:
+    """Return `path`, of a run its `part`; raise UserError where it is meant for a local one and is not there."""
     folder = Path(path)
     if (folder / "run.json").exists():
-        if not (folder / "data").exists():
+        if not (folder / part).exists():
             status = Run(folder).info.get("status")
-            raise UserError(
-                field, path, f"this run is {status} and has no data", "finish it first, or give another one"
-            )
-        return str(folder / "data")
-    if folder.exists():
-        return path
-    suffixed = folder.suffix in (".json", ".jsonl", ".csv", ".parquet", ".arrow")
-    if suffixed or path.startswith((".", "/", "~", "runs/")) or path.count("/") > 1:
-        raise UserError(field, path, "must be a file, a folder, a run or a hub id", "check the path")
+            raise UserError(field, path, f"this run is {status} and has no {part}", "finish it, or give another one")
+        return str(folder / part)
+    file_like = folder.suffix in (".json", ".jsonl", ".csv", ".parquet", ".arrow")
+    local = file_like or path.startswith((".", "/", "~", "runs/")) or path.count("/") > 1
+    if local and not folder.exists():
+        raise UserError(field, path, must, "check the path")
     return path

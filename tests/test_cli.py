@@ -1,9 +1,9 @@
 """The command line as a user has it: a process, its exit code and its two outputs."""
 
 import json
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -190,8 +190,8 @@ def test_rewards_take_a_function_of_ones_own(saved, here):
     (here / "mine.py").write_text(
         "def length(completions, **columns):\n    return [float(len(c)) for c in completions]\n"
     )
-    command = [sys.executable, "-m", "r1kit.cli", "rewards", saved, "--rewards", "mine.length"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(here)})
+    command = [Path(sys.executable).with_name("r1kit"), "rewards", saved, "--rewards", "mine.length"]
+    done = subprocess.run(command, capture_output=True, text=True)  # the installed command, called in that folder
     assert json.loads(done.stdout.splitlines()[2])["length"] == 1.0
 
 

@@ -303,3 +303,12 @@ def test_sources_in_different_formats_lose_no_row(other):
         return  # refused is as good
     assert len(rows) == 2
     assert all(value for row in rows for value in row.values())
+
+
+def test_rows_that_generate_made_keep_their_language_and_tests(tmp_path):
+    """There `language` is a reward's score, and the language itself stands in `target_language`."""
+    tests = json.dumps([{"kind": "call", "function": "f", "args": [1], "expected": 2}])
+    row = {"prompt": "2 + 2?", "language": 0.5, "target_language": "fa", "tests": tests}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    read = problems([Source(path=str(tmp_path / "rows.jsonl"))], Prompt(template="tiny"))[0]
+    assert (read["language"], read["tests"]) == ("fa", tests)

@@ -243,7 +243,7 @@ LORA = {"r": 8}
         (
             "sft",
             given(SFT, data__eval="b.jsonl", training__eval_steps=30),
-            "training.save_steps = 100; must be a multiple of eval_steps = 30",
+            "training.eval_steps = 30; the best checkpoint is only kept if save_steps = 100 is the same",
         ),
         ("rl", given(RL, training__batch_size=24), "training.batch_size = 24; a rollout of"),
         (
@@ -290,7 +290,16 @@ def test_fields_that_contradict_each_other_are_refused(stage, values, place):
         ("sft", SFT),
         ("distill", given(SFT, model={"new": {}})),
         ("sft", given(SFT, training={"epochs": 0.5}, model__lora=LORA, model__quantize="4bit")),
-        ("sft", given(SFT, data__eval="b.jsonl", training__eval_steps=50, training__micro_batch_size=32)),
+        (
+            "sft",
+            given(
+                SFT,
+                data__eval="b.jsonl",
+                training__eval_steps=50,
+                training__save_steps=50,
+                training__micro_batch_size=32,
+            ),
+        ),
         ("rl", RL),
         # 24 completions a step are no whole groups of 16, two steps' worth are
         ("rl", given(RL, training__batch_size=24, training__updates_per_rollout=2)),

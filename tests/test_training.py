@@ -1,5 +1,8 @@
 """The trainer core against stock TRL, and what a run leaves behind."""
 
+import os
+import subprocess
+
 import pytest
 import torch
 from helpers import RL, SFT, info, largest_difference, metrics, r1kit, recipe, table, weights
@@ -178,6 +181,14 @@ def test_lora_saves_an_adapter_and_a_merged_model_when_asked(tmp_path):
         values["model"] = {"path": "tiny:student", "lora": {"r": 4, "alpha": 8, "merge": merge}}
         r1kit("rl-zero", recipe(tmp_path / "rl.yaml", **values), f"output={tmp_path / f'run{merge}'}")
     assert (tmp_path / "runFalse/model/adapter_model.safetensors").exists()
+    _, err = r1kit(
+        "sft",
+        recipe(tmp_path / "sft.yaml", **SFT),
+        f"model.path={tmp_path / 'runFalse'}",
+        f"output={tmp_path / 'x'}",
+        code=2,
+    )
+    assert "this run is an adapter, which no further training can start from" in err
     assert (tmp_path / "runTrue/adapter/adapter_model.safetensors").exists()
     adapted = AutoModelForCausalLM.from_pretrained(tmp_path / "runFalse/model")
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "runTrue/model")
@@ -216,12 +227,31 @@ def test_a_base_is_made_from_a_config_on_plain_text(tmp_path):
     assert sum(w.numel() for w in weights(run / "model").values()) < 1_000_000 / 4
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_said_and_the_run_goes_on_once_there_is_room(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        file = recipe(tmp_path / "rl.yaml", **{**RL, "training": {**RL["training"], "steps": 2}})
+        _, err = r1kit("rl-zero", file, f"output={disk / 'run'}", code=2)
+        assert f"error: output = {disk / 'run'}; no space left on the device;" in err
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        out, _ = r1kit("rl-zero", file, f"output={disk / 'run'}")
+        assert out == f"{disk / 'run'}\n"
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ("sampling.max_tokens=2000", "sampling.max_tokens = 2000; with the prompt that is"),
         ("model.path=no/where/at/all", "model.path = no/where/at/all; must be a folder with a model"),
         ("model.path=nobody/nothing", "model.path = nobody/nothing; cannot be loaded"),
+        ("data.train.0.rows=2", "data.train = world:arithmetic; has 2 problems, and a rollout takes 4"),
+        ("prompt.prefill=<think>", "prompt.prefill = <think>; only generate and eval can begin a completion"),
         ("model.quantize=4bit", "model.quantize = 4bit; 4-bit weights cannot be trained"),
         ("prompt.template=chat", "prompt.template = chat; this model has no chat template"),
     ],

@@ -143,7 +143,8 @@ def problems(sources: Sequence[Source], prompt: Prompt, field: str = "data.train
         plain = question if isinstance(question, str) else question[-1]["content"]
         filled = {k: v if row.get(k) is None else row[k] for k, v in defaults.items()}
         filled["question"] = plain
-        filled["language"] = row.get("language") or detect(plain)
+        language = row.get("target_language") or row.get("language")  # the former in rows that generate made
+        filled["language"] = language if isinstance(language, str) else detect(plain)
         filled["id"] = str(row.get("id") or stable_id(plain, row.get("answer")))
         filled["prompt"] = shown(question, prompt)
         return filled

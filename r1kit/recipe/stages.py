@@ -123,6 +123,7 @@ class GenerateRecipe(Recipe):
 
     def check(self) -> None:
         super().check()
+        _check_sampling(self)
         low, high = self.keep.pass_rate
         if low > high:
             raise UserError("keep.pass_rate", [low, high], "must be a lowest and a highest share", "swap them")
@@ -137,6 +138,7 @@ class EvalRecipe(Recipe):
     rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format"), Reward(name="language")]
 
     def check(self) -> None:
+        _check_sampling(self)
         if not self.data.eval and self.data.train:
             self.data.eval, self.data.train = self.data.train, []
         self._check_data("eval")
@@ -158,8 +160,17 @@ RECIPES: dict[str, type[Recipe]] = {
 }
 
 
+def _check_sampling(recipe: "GenerateRecipe | EvalRecipe") -> None:
+    s = recipe.sampling
+    if s.temperature == 0 and s.samples > 1:
+        raise UserError("sampling.samples", s.samples, "temperature 0 gives one answer", "set sampling.samples=1")
+
+
 def _check_training(recipe: "SFTRecipe | RLRecipe") -> None:
     t = recipe.training
+    if recipe.prompt.prefill:
+        must = "only generate and eval can begin a completion"
+        raise UserError("prompt.prefill", recipe.prompt.prefill, must, "remove it")
     if t.steps is not None and t.epochs is not None:
         raise UserError("training.steps", t.steps, f"epochs = {t.epochs} is set too", "give one of the two")
     if t.steps is None and t.epochs is None:
@@ -172,13 +183,9 @@ def _check_training(recipe: "SFTRecipe | RLRecipe") -> None:
         raise UserError("model.quantize", recipe.model.quantize, "4-bit weights cannot be trained", "add model.lora")
     if t.eval_steps and not recipe.data.eval:
         raise UserError("training.eval_steps", t.eval_steps, "there is nothing to evaluate on", "give data.eval")
-    if t.eval_steps and t.save_steps % t.eval_steps:
-        raise UserError(
-            "training.save_steps",
-            t.save_steps,
-            f"must be a multiple of eval_steps = {t.eval_steps}",
-            "change one of them",
-        )
+    if t.eval_steps and t.save_steps != t.eval_steps:
+        must = f"the best checkpoint is only kept if save_steps = {t.save_steps} is the same"
+        raise UserError("training.eval_steps", t.eval_steps, must, "set both to one value")
     config = "GRPOConfig" if isinstance(recipe, RLRecipe) else "SFTConfig"
     for key in recipe.trl:
         if key in OWNED:

@@ -34,6 +34,7 @@ OWNED = {
     "model_init_kwargs": "model",
     "max_length": "training.max_length",
     "packing": "training.packing",
+    "include_num_input_tokens_seen": "training",
     "train_sampling_strategy": "training.group_by_length",
     "num_generations": "sampling.group_size",
     "max_completion_length": "sampling.max_tokens",

@@ -9,6 +9,8 @@ gold answer): r1kit takes that row out of its group's statistics, and counts it.
 import asyncio
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -42,6 +44,8 @@ def find(entry: Reward, index: int = 0) -> RewardFunction:
         function = REWARDS[entry.name]
     elif "." in entry.name:
         module, _, name = entry.name.rpartition(".")
+        if os.getcwd() not in sys.path:  # an installed command does not look where it was called
+            sys.path.insert(0, os.getcwd())
         try:
             function = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:

@@ -92,9 +92,9 @@ def _unit(
                 "id": columns["id"][i],
                 "prompt": columns["question"][i],
                 "completion": sample.text,
-                "answer": str(columns["answer"][i]) if columns.get("answer", [None])[0] is not None else None,
+                **{n: _text(columns[n][i]) for n in ("answer", "tests", "verifier") if n in columns},
                 **{n: (None if v == FAULT else v) for n, v in given.items()},
-                "correct": None if accuracy is None else accuracy == 1.0,
+                "correct": None if accuracy in (None, FAULT) else accuracy == 1.0,
                 "domain": columns["domain"][i],
                 "thinking": columns["thinking"][i],
                 "thinks": read(sample.text).thinks,
@@ -107,3 +107,7 @@ def _unit(
             }
         )
     return rows
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -75,7 +75,7 @@ def sft_arguments(recipe: SFTRecipe, run: Run) -> "SFTConfig":
     from trl import SFTConfig
 
     t = recipe.training
-    own = {"max_length": t.max_length, "packing": t.packing}
+    own = {"max_length": t.max_length, "packing": t.packing, "include_num_input_tokens_seen": "non_padding"}
     if t.eval_steps:
         own |= {"metric_for_best_model": "eval_loss", "greater_is_better": False}
     return _build(SFTConfig, {**_common(recipe, run), **own}, recipe.trl)
@@ -88,7 +88,9 @@ def rl_arguments(recipe: RLRecipe, run: Run) -> "GRPOConfig":
     t, s = recipe.training, recipe.sampling
     common = _common(recipe, run)
     block = t.updates_per_rollout * int(recipe.trl.get("num_iterations", 1))
-    common["save_steps"] = -(-t.save_steps // block) * block
+    for key in ("save_steps", "eval_steps"):
+        if key in common:
+            common[key] = -(-common[key] // block) * block
     own = {
         "num_generations": s.group_size,
         "max_completion_length": s.max_tokens,

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 MARK = "complete.json"
 # What of a checkpoint makes a model; the rest (optimizer, RNG, state) is for resuming.
-_STATE = ("optimizer", "scheduler", "rng_state", "trainer_state", "training_args", "scaler", MARK, "README.md")
+_STATE = (
+    "optimizer",
+    "scheduler",
+    "rng_state",
+    "trainer_state",
+    "training_args",
+    "scaler",
+    "reference.",
+    "pytorch_model_fsdp",
+    MARK,
+    "README.md",
+)
 
 
 def complete(folder: Path) -> list[Path]:
@@ -90,7 +101,7 @@ def _merge(adapter: Path, target: Path, block: Model) -> None:
     from r1kit.training.policy import load_model, load_tokenizer
 
     plain = block.model_copy(update={"path": str(adapter), "quantize": None, "lora": None})
-    load_model(plain).save_pretrained(target)
+    load_model(plain, training=False).cpu().save_pretrained(target)
     load_tokenizer(plain).save_pretrained(target)
 
 

@@ -49,7 +49,7 @@ def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, bloc
     if stop.stopped:
         raise Interrupted
     if is_main():
-        run.update(steps=trainer.state.global_step, tokens=int(getattr(trainer, "_total_train_tokens", 0)))
+        run.update(steps=trainer.state.global_step, tokens=int(trainer.state.num_input_tokens_seen))
     trainer.accelerator.wait_for_everyone()
     return checkpoints.complete(run.path / "checkpoints")[-1]
 

@@ -1,6 +1,7 @@
 """From a recipe's `model` block to a model and its tokenizer."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
@@ -29,7 +30,7 @@ def load_tokenizer(block: Model) -> "PreTrainedTokenizerBase":
 
 
 def load_model(block: Model, training: bool = True) -> "PreTrainedModel":
-    """Return a model in the recipe's dtype; a LoRA run's adapter is merged into its base.
+    """Return a model in the recipe's dtype; for sampling, a LoRA run's adapter is merged into its base.
 
     In training, `auto` keeps the weights in float32 (a GPU computes in bfloat16), or in bfloat16 under
     an adapter; else it is the GPU's bfloat16, float32 on a CPU.
@@ -38,6 +39,10 @@ def load_model(block: Model, training: bool = True) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
     path = model_path(block.path or "")
+    if training and (Path(path) / "adapter_config.json").exists():
+        # TRL and peft go by the base's name: they would train beside this adapter or hold it against its base.
+        must = "this run is an adapter, which no further training can start from"
+        raise UserError("model.path", block.path, must, "run it again with model.lora.merge=true")
     settings: dict[str, Any] = {"revision": block.revision, "trust_remote_code": block.trust_remote_code}
     settings["dtype"] = _dtype(block, training)
     if block.attention:

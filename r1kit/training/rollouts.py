@@ -8,23 +8,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-from r1kit.run import sync_folder
+from r1kit.run import whole_file
 
 
 def write_table(rows: list[dict[str, Any]], path: Path) -> None:
     """Write `rows` as one Parquet file, whole or not at all."""
-    import os
-
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    pq.write_table(pa.Table.from_pylist(rows), temporary)
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_folder(path.parent)
+    with whole_file(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows), temporary)
 
 
 def rollout_rows(

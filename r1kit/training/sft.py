@@ -28,7 +28,7 @@ class FineTuner(CheckpointMixin, SFTTrainer):
 
     def _get_num_items_in_batch(self, batch_samples: list, device: Any) -> Any:
         counted = super()._get_num_items_in_batch(batch_samples, device)
-        if not self.grouped or counted is None:
+        if not self.grouped or counted is None or not self.model.training:
             return counted
         rows = sum(len(batch["labels"]) for batch in batch_samples) * self.accelerator.num_processes
         return torch.tensor(rows * self._mean_row_tokens(), device=device)
