@@ -98,7 +98,7 @@ def _disk_is_full(error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     text = str(error)
-    return any(words in text for words in ("No space left", "StorageFull", "PytorchStreamWriter failed writing"))
+    return any(words in text for words in ("No space left", "StorageFull", "inline_container.cc"))
 
 
 def _leave(run: Run, code: int, line: str) -> None:

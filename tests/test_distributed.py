@@ -44,7 +44,7 @@ def test_two_processes_take_the_step_that_one_takes(tmp_path, kind):
 def test_two_ranks_train_checkpoint_stop_and_resume(tmp_path, kind):
     """SIGINT to the launcher saves and gives 130; the same command goes on to the end."""
     run = tmp_path / "run"
-    training = {**RL["training"], "steps": 12, "save_steps": 100, "kl": 0.05}
+    training = {**RL["training"], "steps": 8, "save_steps": 100, "kl": 0.05}
     if kind == "fsdp2":
         training["reference_reset_steps"] = None
     words = ["rl-zero", recipe(tmp_path / "rl.yaml", **{**RL, "training": training}), f"output={run}", *LAUNCHES[kind]]
@@ -60,9 +60,9 @@ def test_two_ranks_train_checkpoint_stop_and_resume(tmp_path, kind):
     out, _ = r1kit(*words)
     assert out == f"{run}\n"
     rows = table(run / "completions")
-    assert len(rows) == 12 * 16
+    assert len(rows) == 8 * 16
     assert (run / "model/model.safetensors").exists()
-    assert info(run)["steps"] == 12
+    assert info(run)["steps"] == 8
 
 
 def test_exit_codes_come_through_a_launcher(tmp_path):
@@ -77,7 +77,7 @@ def test_exit_codes_come_through_a_launcher(tmp_path):
 
 def test_a_killed_launch_leaves_no_ranks_and_can_be_repeated(tmp_path):
     run = tmp_path / "run"
-    file = recipe(tmp_path / "rl.yaml", **{**RL, "training": {**RL["training"], "steps": 12}})
+    file = recipe(tmp_path / "rl.yaml", **{**RL, "training": {**RL["training"], "steps": 8}})
     words = ["rl-zero", file, f"output={run}", "--num-processes", 2]
     process = start(*words)
     while len(list(run.glob("completions/*.parquet"))) < 2:
@@ -90,7 +90,7 @@ def test_a_killed_launch_leaves_no_ranks_and_can_be_repeated(tmp_path):
     assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
     out, _ = r1kit(*words)
     assert out == f"{run}\n"
-    assert len(table(run / "completions")) == 12 * 16
+    assert len(table(run / "completions")) == 8 * 16
 
 
 def test_a_clusters_own_launcher_is_not_launched_again(tmp_path):

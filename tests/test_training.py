@@ -23,18 +23,18 @@ def rl_recipe(**training):
     return parse("rl-zero", {**values, "training": {**RL["training"], "reference_reset_steps": None, **training}})
 
 
-def rl_trainer(kind, recipe, path, reward=quarters, **more):
+def rl_trainer(kind, values, path, reward=quarters, **more):
     from r1kit.data.load import problems
     from r1kit.training.arguments import rl_arguments
     from r1kit.training.policy import load_model, load_tokenizer
 
     path.mkdir()
     return kind(
-        model=load_model(recipe.model),
-        args=rl_arguments(recipe, Run(path)),
+        model=load_model(values.model),
+        args=rl_arguments(values, Run(path)),
         reward_funcs=[reward],
-        train_dataset=problems(recipe.data.train, recipe.prompt),
-        processing_class=load_tokenizer(recipe.model),
+        train_dataset=problems(values.data.train, values.prompt),
+        processing_class=load_tokenizer(values.model),
         **more,
     )
 
@@ -101,7 +101,9 @@ def test_rows_grouped_by_length_weigh_each_token_the_same(tmp_path):
         processing_class=tokenizer,
         recipe=recipe,
     )
-    lengths = [len(ids) for ids in tokenizer(rows["text"]).input_ids]  # the end token added, the first not predicted
+    # Of each row the end token is added, and the first is not predicted.
+    lengths = [len(ids) for ids in tokenizer(list(rows["text"])).input_ids]
+    trainer.model.train()
     for batch in trainer.get_train_dataloader():
         items = trainer._get_num_items_in_batch([batch], torch.device("cpu"))
         assert float(items) == pytest.approx(len(batch["labels"]) * sum(lengths) / len(lengths))

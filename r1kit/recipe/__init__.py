@@ -24,6 +24,7 @@ from r1kit.recipe.blocks import (
     Sampling,
     Source,
     Training,
+    list_sources,
 )
 from r1kit.recipe.stages import RECIPES, EvalRecipe, GenerateRecipe, Recipe, RLRecipe, SFTRecipe
 from r1kit.recipe.trl import OWNED, trl_fields
@@ -84,6 +85,8 @@ def load(stage: str, file: str | None, overrides: dict[str, Any]) -> Recipe:
             raise UserError("recipe", file, "must be valid YAML", str(error)) from None
         if not isinstance(values, dict):
             raise UserError("recipe", file, "must be a mapping of keys to values", "see recipes/ for examples")
+    if "data" in values:  # so that data.train.0 is a place also where a source stands alone
+        values["data"] = list_sources(values["data"])
     for key, value in overrides.items():
         _set(values, key, value)
     recipe = parse(stage, values)

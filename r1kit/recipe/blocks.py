@@ -81,6 +81,18 @@ class Source(Block):
     """Columns with one value for all rows, such as `domain: math`."""
 
 
+def list_sources(values: Any) -> Any:
+    """Return a `data` block in which `train` and `eval` are lists of sources: one may stand alone, or as its path."""
+    if isinstance(values, dict):
+        values = dict(values)
+        for key in ("train", "eval"):
+            if isinstance(values.get(key), str | dict):
+                values[key] = [values[key]]
+            if isinstance(values.get(key), list):
+                values[key] = [{"path": v} if isinstance(v, str) else v for v in values[key]]
+    return values
+
+
 class Data(Block):
     """What is trained on, sampled from or evaluated on."""
 
@@ -92,14 +104,7 @@ class Data(Block):
     @model_validator(mode="before")
     @classmethod
     def _one_is_a_list(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            values = dict(values)
-            for key in ("train", "eval"):
-                if isinstance(values.get(key), (str, dict)):
-                    values[key] = [values[key]]
-                if isinstance(values.get(key), list):
-                    values[key] = [{"path": v} if isinstance(v, str) else v for v in values[key]]
-        return values
+        return list_sources(values)
 
 
 class Prompt(Block):
