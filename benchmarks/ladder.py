@@ -20,10 +20,12 @@ BEGIN, END = "<!-- ladder -->", "<!-- /ladder -->"
 
 
 def figure(values: list[float], percent: bool = True) -> str:
-    """Return "mean (least-greatest)" of the seeds' values."""
+    """Return "mean (least-greatest)" of the seeds' values, of one seed the value."""
     if any(v is None for v in values):
         return "-"
     scale, digits = (100, 1) if percent else (1, 1)
+    if len(values) == 1:
+        return f"{scale * values[0]:.{digits}f}"
     mean, low, high = (scale * v for v in (sum(values) / len(values), min(values), max(values)))
     return f"{mean:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
@@ -45,7 +47,7 @@ def markdown(ladders: list[list[dict]], minutes: list[float]) -> str:
     samples = ladders[0][0]["statistics"]["samples"]
     spent = ", ".join(f"{m:.1f}" for m in minutes if m)
     note = (
-        f"{len(ladders)} training seeds from the shipped bases: mean (least-greatest). {questions} held-out questions, "
+        f"{len(ladders)} training seed(s) from the shipped bases: mean (least-greatest). {questions} held-out questions, "
         f"{samples} answers a model, T 0.6; shares in percent. "
         f"The whole chain took {spent} minutes on {processor()}, {os.cpu_count()} cores, no GPU. Made by "
         "`python benchmarks/ladder.py`."
