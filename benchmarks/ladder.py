@@ -47,8 +47,8 @@ def markdown(ladders: list[list[dict]], minutes: list[float]) -> str:
     samples = ladders[0][0]["statistics"]["samples"]
     spent = ", ".join(f"{m:.1f}" for m in minutes if m)
     note = (
-        f"{len(ladders)} training seed(s) from the shipped bases: mean (least-greatest). {questions} held-out questions, "
-        f"{samples} answers a model, T 0.6; shares in percent. "
+        f"{len(ladders)} training seed(s) from the shipped bases: mean (least-greatest). "
+        f"{questions} held-out questions, {samples} answers a model, T 0.6; shares in percent. "
         f"The whole chain took {spent} minutes on {processor()}, {os.cpu_count()} cores, no GPU. Made by "
         "`python benchmarks/ladder.py`."
     )
