@@ -75,6 +75,14 @@ def test_exit_codes_come_through_a_launcher(tmp_path):
     )
 
 
+def runs(pid: int) -> bool:
+    """Whether a process runs: one that is dead and not yet collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_a_killed_launch_leaves_no_ranks_and_can_be_repeated(tmp_path):
     run = tmp_path / "run"
     file = recipe(tmp_path / "rl.yaml", **{**RL, "training": {**RL["training"], "steps": 8}})
@@ -86,8 +94,10 @@ def test_a_killed_launch_leaves_no_ranks_and_can_be_repeated(tmp_path):
     ranks = [r["pid"] for r in info(run)["ranks"]]
     process.kill()
     process.communicate()
-    time.sleep(1)
-    assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
+    deadline = time.time() + 15
+    while any(map(runs, ranks)) and time.time() < deadline:
+        time.sleep(0.1)
+    assert not any(map(runs, ranks))
     out, _ = r1kit(*words)
     assert out == f"{run}\n"
     assert len(table(run / "completions")) == 8 * 16
