@@ -1,6 +1,6 @@
 """The box: run one Python program in a process of its own, limited and cut off.
 
-Limits on processor time, memory, files and processes always hold, and the environment is empty. With
+Limits on processor time, memory, output and open files always hold, and the environment is empty. With
 bubblewrap installed the process also has no network and sees a read-only system; without it, an audit
 hook in the process refuses files, sockets, processes and foreign code. The hook keeps mistakes and
 simple tricks out, it is no wall against a determined attacker: install bubblewrap before you run code
