@@ -169,7 +169,7 @@ def rows(domain: str, split: str = "train", count: int = 1000, seed: int = 0) ->
 
 # How the pre-training text answers, in shares. `wrong` is the share of direct answers that are wrong.
 _WAYS = {
-    "arithmetic": {"direct": 0.66, "tagged": 0.20, "untagged": 0.14, "wrong": 0.3},
+    "arithmetic": {"direct": 0.66, "tagged": 0.20, "untagged": 0.14, "wrong": 0.5},
     "facts": {"direct": 0.85, "tagged": 0.15, "untagged": 0.0, "wrong": 0.08},
     "code": {"direct": 0.70, "tagged": 0.18, "untagged": 0.12, "wrong": 0.3},
 }
