@@ -1,125 +1,337 @@
-"""The box: run one Python program in a process of its own, limited and cut off.
+"""The box: where untrusted Python programs run. What a run is worth is the judge's business (judge.py).
 
-Limits on processor time, memory, output and open files always hold, and the environment is empty. With
-bubblewrap installed the process also has no network and sees a read-only system; without it, an audit
-hook in the process refuses files, sockets, processes and foreign code. The hook keeps mistakes and
-simple tricks out, it is no wall against a determined attacker: install bubblewrap before you run code
-of a model that you do not trust.
+`bubblewrap` (the better one): namespaces of its own for users, processes, network and IPC; /usr and Python
+read-only, a small tmpfs, no /proc, nothing of /etc, /home or the environment. `landlock`, where bubblewrap is
+not installed or may not make namespaces: the kernel's Landlock gives the same view of the files, all
+capabilities are dropped, and the folder it may write to is watched. Both add a seccomp filter (seccomp.py)
+and limits on time, memory, files and output. `none` has the limits alone: for tests of trusted code.
+
+What no box here covers: faults of the kernel, and timing seen through the processor. Programs of one batch
+share the machine, so that one of them can slow the others down.
 """
 
 import contextlib
 import os
 import resource
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from marshal import dumps
 from pathlib import Path
+from typing import Any
 
-MEMORY = 512 * 2**20  # bytes of address space
-OUTPUT = 2**20  # bytes read of stdout
+from r1kit.errors import UserError
+from r1kit.sandbox.seccomp import filter_for
 
-# Runs before the program where bubblewrap is missing. Importing stays possible for the standard library.
-_GUARD = """
-import os, posix, sys
-for _module in (os, posix):  # these raise no audit event
-    for _name in ("mkfifo", "mknod"):
-        _module.__dict__.pop(_name, None)
-def _hook(event, args, _path=tuple(p for p in sys.path if p), _flags=0o3 | 0o100 | 0o1000 | 0o2000):
-    if event == "open":
-        path, mode, flags = args
-        if isinstance(path, int) and path == 0 and not flags & _flags:
-            return
-        ours = isinstance(path, str) and path.startswith(_path) and ".." not in path
-        if isinstance(flags, int) and flags & _flags or not ours:
-            raise PermissionError("no files here")
-    elif event.split(".")[0] in ("os", "socket", "subprocess", "ctypes", "shutil", "pty", "fcntl", "signal", "mmap",
-                                  "syslog", "tempfile", "urllib", "http", "ftplib", "smtplib", "glob", "resource",
-                                  "winreg", "sqlite3", "gc") and event not in ("os.listdir", "os.scandir"):
-        raise PermissionError("not allowed here: " + event)
-sys.addaudithook(_hook)
-del _hook
-"""
-# Runs the program, which comes first on stdin: its length in ten digits, then its text.
+ISOLATIONS = ("auto", "bubblewrap", "landlock", "none")
+MEMORY = 1024 * 2**20  # bytes of address space a process
+DISK = 64 * 2**20  # bytes that a program may write
+READY = 20.0  # seconds that an empty box may take to start
+COMPILE = 3.0  # seconds for Python to read the program
+SLACK = 0.4  # seconds after a test's own limit in which its reply must be there
+
+_PATHS = tuple(p for p in dict.fromkeys(("/usr", "/lib", "/lib64", "/bin", sys.base_prefix)) if Path(p).exists())
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+_HERE = Path(__file__).parent
+_LIMITS = {
+    resource.RLIMIT_AS: MEMORY,
+    resource.RLIMIT_FSIZE: DISK,
+    resource.RLIMIT_CORE: 0,
+    resource.RLIMIT_NOFILE: 256,
+}
+# Both halves of the code that starts in the box stand on their own there, hence sys.modules.
 _START = """
-def _source():
-    import builtins, os, sys
-    builtins.exit = builtins.quit = sys.exit
-    size, source = int(os.read(0, 10)), b""
-    while len(source) < size:
-        source += os.read(0, size - len(source))
-    return source.decode()
-exec(compile(_source(), "program", "exec", dont_inherit=True), {"__name__": "__main__", "__builtins__": __builtins__})
+import marshal, os, sys
+def read(size):
+    data = b""
+    while len(data) < size:
+        data += os.read(0, size - len(data)) or sys.exit(1)
+    return data
+values, boot, setup = marshal.loads(read(int(read(8))))
+for name, code in (("r1kit.sandbox.values", values), ("r1kit.sandbox.boot", boot)):
+    module = sys.modules[name] = type(sys)(name)
+    exec(code, module.__dict__)
+module.main(setup)
 """
+
+
+class BoxFault(Exception):
+    """The box did not start, or died: nothing can be said about the program."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a program printed, how it ended (negative: by a signal) and whether its time ran out."""
+class Reply:
+    """How a program's run for one test ended: "ended", "timeout" or "flood"; its exit code (negative: a signal)."""
 
-    stdout: str
+    state: str
     code: int
-    timed_out: bool
+    printed: bytes
+    answer: bytes
+
+
+class Box:
+    """A box with one program in it; `run` forks a fresh process of it for each test."""
+
+    def __init__(self, process: subprocess.Popen, folder: str | None):
+        self._process, self._folder, self._buffer = process, folder, b""
+        self.runs = False  # whether the program is Python at all
+        self.clean = True  # whether its folders are as they were before the test
+        self._in, self._out = (pipe.fileno() for pipe in (process.stdin, process.stdout) if pipe)
+
+    def run(self, job: Mapping[str, Any], seconds: float, hidden: Mapping[str, Any] | None = None) -> Reply:
+        """Run one test; `hidden` goes to the tester's process alone. Raises BoxFault."""
+        deadline = time.monotonic() + seconds + SLACK
+        try:
+            self._send({**job, "seconds": seconds}, deadline)
+            if hidden is not None:
+                self._send(hidden, deadline)
+            self.clean = self._take_until(b";", deadline).startswith(b"D1")
+            head = self._take_until(b";", deadline)
+            state, code, printed, answer = (int(part) for part in head[1:].split(b","))
+            text = self._take(printed + answer, deadline)
+        except TimeoutError:
+            self.end()
+            return Reply("timeout", -9, b"", b"")
+        except (OSError, ValueError, EOFError) as error:
+            raise BoxFault(str(error)) from None
+        return Reply(("ended", "timeout", "flood")[state], code, text[:printed], text[printed:])
+
+    def wait_ready(self, seconds: float = COMPILE) -> None:
+        """Wait until the box has started and read the program. Raises BoxFault where it does not start."""
+        try:
+            self._take_until(b";", time.monotonic() + READY)
+        except (OSError, EOFError, TimeoutError) as error:
+            raise BoxFault(f"the box did not start: {error}") from None
+        with contextlib.suppress(OSError, EOFError, TimeoutError):  # a program on which Python's compiler fails
+            self.runs = self._take_until(b";", time.monotonic() + seconds).startswith(b"C1")
+
+    def end(self) -> None:
+        """Kill whatever runs in the box."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, 9)
+        self._process.wait()
+
+    def send_setup(self, setup: Mapping[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # a box that did not start is found by wait_ready
+            self._send((*_code(), dict(setup)), time.monotonic() + READY)
+
+    def _send(self, value: Any, deadline: float) -> None:
+        data = memoryview(b"%8d" % len(body := dumps(value)) + body)
+        while data:
+            self._wait(self._in, select.POLLOUT, deadline)
+            data = data[os.write(self._in, data[:65536]) :]
+
+    def _wait(self, fd: int, event: int, deadline: float) -> None:
+        """Wait until `fd` can be read or written; watch the folder that a landlocked program writes to."""
+        poll = select.poll()
+        poll.register(fd, event)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("no reply in time")
+            if poll.poll(1000 * (min(left, 0.05) if self._folder else left)):
+                return
+            if self._folder and max(_size(self._folder), _written(self._process.pid)) > DISK:
+                raise TimeoutError("too much was written")
+
+    def _take_until(self, mark: bytes, deadline: float) -> bytes:
+        while mark not in self._buffer:
+            self._fill(deadline)
+        head, _, self._buffer = self._buffer.partition(mark)
+        return head
+
+    def _take(self, size: int, deadline: float) -> bytes:
+        parts, have = [self._buffer], len(self._buffer)
+        while have < size:
+            self._buffer = b""
+            self._fill(deadline)
+            parts.append(self._buffer)
+            have += len(self._buffer)
+        data = b"".join(parts)
+        self._buffer = data[size:]
+        return data[:size]
+
+    def _fill(self, deadline: float) -> None:
+        self._wait(self._out, select.POLLIN, deadline)
+        data = os.read(self._out, 1 << 20)
+        if not data:
+            raise EOFError("the box ended")
+        self._buffer += data
+
+
+@contextlib.contextmanager
+def open_box(program: str, isolation: str = "auto") -> Iterator[Box]:
+    """Start a box with `program` in it. Raises BoxFault where it does not start, UserError without isolation."""
+    kind = isolation if isolation in ("none", "bubblewrap", "landlock") else require(isolation)
+    with _started(program, kind) as box:
+        yield box
+
+
+@contextlib.contextmanager
+def _started(program: str, kind: str) -> Iterator[Box]:
+    with contextlib.ExitStack() as stack:
+        folder = "/tmp"
+        if kind != "bubblewrap":
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="r1kit-box-", ignore_cleanup_errors=True))
+        setup = {
+            "program": program.encode(errors="replace").decode(),
+            "folder": folder,
+            "limits": _LIMITS,
+            "seccomp": None if kind == "none" else filter_for(shared_files=kind == "landlock"),
+            "landlock": {"read": _PATHS, "write": (folder, *_DEVICES)} if kind == "landlock" else None,
+        }
+        process = subprocess.Popen(
+            [
+                *(_bubblewrap() if kind == "bubblewrap" else ()),
+                os.path.realpath(sys.executable),
+                *("-I", "-S", "-X", "utf8", "-c", _START),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            cwd=None if kind == "bubblewrap" else folder,
+            env={"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2"},
+            start_new_session=True,
+        )
+        box = Box(process, folder if kind == "landlock" else None)
+        try:
+            box.send_setup(setup)
+            box.wait_ready()
+            yield box
+        finally:
+            box.end()
+            for pipe in (process.stdin, process.stdout):
+                if pipe:
+                    pipe.close()
+
+
+def _bubblewrap() -> list[str]:
+    command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+    command += ["--setenv", "MALLOC_ARENA_MAX", "2"]
+    for path in _PATHS:
+        command += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]
+    command += ["--tmpfs", "/dev"]
+    for device in _DEVICES:
+        command += ["--dev-bind", device, device]
+    return [
+        *command,
+        "--size",
+        str(DISK),
+        "--tmpfs",
+        "/tmp",
+        "--remount-ro",
+        "/dev",
+        "--remount-ro",
+        "/",
+        "--chdir",
+        "/tmp",
+    ]
 
 
 @cache
-def bubblewrap() -> str | None:
-    """Return bubblewrap's path where it is installed and works here."""
-    path = shutil.which("bwrap")
-    if path is None:
-        return None
-    probe = subprocess.run([path, *_BIND, "--", "/bin/true"], capture_output=True)
-    return path if probe.returncode == 0 else None
+def _code() -> tuple[Any, Any]:
+    """Return the compiled code that starts in the box."""
+    return tuple(compile((_HERE / name).read_text(), name, "exec") for name in ("values.py", "boot.py"))  # type: ignore[return-value]
 
 
-_BIND = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
-for _folder in ("/usr", "/lib", "/lib64", "/bin", sys.base_prefix):
-    if Path(_folder).exists():
-        _BIND += ["--ro-bind", _folder, _folder]
-_BIND += ["--tmpfs", "/tmp", "--dev", "/dev", "--chdir", "/tmp"]
+def _size(folder: str) -> int:
+    """Return the bytes of all files under `folder`."""
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(root, name)).st_blocks * 512
+    return total
 
 
-def run(program: str, stdin: str = "", seconds: float = 3.0) -> Outcome:
-    """Run a Python program with `stdin`; it is killed after `seconds`."""
-    wrapper = bubblewrap()
-    python = os.path.realpath(sys.executable)
-    source = _START if wrapper else _GUARD + _START
-    text = program.encode(errors="replace")
-    command = [*([wrapper, *_BIND, "--"] if wrapper else []), python, "-I", "-S", "-c", source]
-    with tempfile.TemporaryDirectory(prefix="r1kit-box-") as folder, tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=subprocess.DEVNULL,
-            cwd=folder,
-            env={"PYTHONHASHSEED": "0"},
-            start_new_session=True,
-            preexec_fn=lambda: _limit(seconds),
+def _written(pid: int) -> int:
+    """Return the most bytes that a child of `pid` has written, to files that are deleted by now, too."""
+    most = 0
+    with contextlib.suppress(OSError, ValueError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            counts = dict(line.split(": ") for line in Path(f"/proc/{child}/io").read_text().splitlines())
+            most = max(most, int(counts["wchar"]), int(counts["write_bytes"]))
+    return most
+
+
+# Every attempt must fail; "done" must come, or the box ran nothing.
+_PROBE = """
+import os, socket
+def attempt(name, action):
+    try:
+        action()
+        print(name)
+    except BaseException:
+        pass
+attempt("read a secret", lambda: open({canary!r}).read())
+attempt("write outside", lambda: open({outside!r}, "w"))
+attempt("start a process", lambda: os.fork() or os._exit(0))
+attempt("connect", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).connect(("127.0.0.1", {port})))
+attempt("read the environment", lambda: os.environ["R1KIT_CANARY"])
+attempt("read /proc", lambda: open("/proc/self/environ").read())
+print("done", flush=True)
+attempt("run a command", lambda: os.execv("/bin/echo", ["echo", "run a command"]))
+"""
+_lock = threading.Lock()
+
+
+def require(isolation: str = "auto") -> str:
+    """Return the isolation to use, proved by a self-test. Raises UserError where there is none (exit 2)."""
+    with _lock:
+        found, reasons = _working(isolation)
+    if found is None:
+        must = "code can only be judged in a box, and none works here (" + "; ".join(reasons) + ")"
+        raise UserError(
+            "isolation", isolation, must, "install bubblewrap (apt install bubblewrap), or use a kernel with Landlock"
         )
-        timed_out = False
+    return found
+
+
+@cache
+def _working(isolation: str) -> tuple[str | None, list[str]]:
+    if isolation == "none":
+        return "none", []
+    if isolation not in ISOLATIONS:
+        return None, [f"choose one of {', '.join(ISOLATIONS)}"]
+    reasons = []
+    for kind in ("bubblewrap", "landlock") if isolation == "auto" else (isolation,):
+        reason = self_test(kind)
+        if reason is None:
+            return kind, []
+        reasons.append(f"{kind}: {reason}")
+    return None, reasons
+
+
+def self_test(kind: str) -> str | None:
+    """Try to break out of a box of `kind`; return what is wrong with it, or None."""
+    import socket
+
+    if filter_for(shared_files=False) is None:
+        return "no seccomp filter for this processor"
+    if kind == "bubblewrap" and shutil.which("bwrap") is None:
+        return "not installed"
+    with tempfile.TemporaryDirectory(prefix="r1kit-canary-") as folder, socket.socket() as listener:
+        (Path(folder) / "canary").write_text("secret")
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        program = _PROBE.format(canary=f"{folder}/canary", outside=f"{folder}/outside", port=listener.getsockname()[1])
         try:
-            process.communicate(b"%010d" % len(text) + text + stdin.encode(errors="replace"), timeout=seconds)
-        except subprocess.TimeoutExpired:
-            timed_out = True
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)
-            process.wait()
-        out.seek(0)
-        printed = out.read(OUTPUT).decode(errors="replace")
-    return Outcome(printed, process.returncode, timed_out)
-
-
-def _limit(seconds: float) -> None:
-    """Set the child's limits (between fork and exec)."""
-    for kind, value in (
-        (resource.RLIMIT_CPU, int(seconds) + 1),
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_FSIZE, OUTPUT),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 64),
-    ):
-        resource.setrlimit(kind, (value, value))
+            with _started(program, kind) as box:
+                reply = box.run({"kind": "stdio", "stdin": b""}, 5.0)
+        except BoxFault as fault:
+            return str(fault)
+        except FileNotFoundError:
+            return "not installed"
+    printed = reply.printed.decode(errors="replace").splitlines()
+    if "done" not in printed:
+        return "it ran nothing"
+    printed.remove("done")
+    return "a program in it could " + ", ".join(printed) if printed else None

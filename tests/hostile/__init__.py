@@ -1,0 +1,64 @@
+"""Test programs for the judge and its sandbox: HOSTILE must all fail, HONEST must all pass.
+
+Data only. Do not run HOSTILE outside a sandbox: some kill their parent or fill memory, though none does lasting damage.
+`case.py` says what the harness must put in place (a canary file, an environment variable, a listener), and `maybe.py`
+holds cases on which good judges may differ. HANGS, part of HOSTILE, cost a whole wall time each.
+"""
+
+from .case import (
+    CANARY_ABSTRACT,
+    CANARY_FILE,
+    CANARY_SOCKET,
+    CANARY_TEXT,
+    ESCAPE_PREFIX,
+    ESCAPED,
+    NEEDLE,
+    PORT,
+    PROJECT,
+    Case,
+)
+from .escape_files import FILES
+from .escape_hunt import HUNT
+from .escape_net import NET
+from .escape_privilege import PRIVILEGE
+from .escape_process import PROCESS
+from .forge_exit import EXIT
+from .forge_marks import MARKS
+from .forge_patch import PATCH
+from .forge_peek import PEEK
+from .hang import CRASHES, HANGS
+from .honest_assert import ASSERT
+from .honest_call import CALL
+from .honest_stdio import STDIO
+from .honest_use import USE
+from .maybe import MAYBE_HONEST, MAYBE_HOSTILE
+from .persist import PERSIST
+from .resources import RESOURCES
+from .values import VALUES
+
+FORGERIES: list[Case] = [*EXIT, *MARKS, *PATCH, *PEEK, *VALUES]
+ESCAPES: list[Case] = [*FILES, *HUNT, *NET, *PRIVILEGE, *PROCESS, *PERSIST]
+HOSTILE: list[Case] = [*FORGERIES, *ESCAPES, *RESOURCES, *CRASHES, *HANGS]
+HONEST: list[Case] = [*STDIO, *USE, *CALL, *ASSERT]
+
+__all__ = [
+    "CANARY_ABSTRACT",
+    "CANARY_FILE",
+    "CANARY_SOCKET",
+    "CANARY_TEXT",
+    "CRASHES",
+    "ESCAPED",
+    "ESCAPES",
+    "ESCAPE_PREFIX",
+    "FORGERIES",
+    "HANGS",
+    "HONEST",
+    "HOSTILE",
+    "MAYBE_HONEST",
+    "MAYBE_HOSTILE",
+    "NEEDLE",
+    "PORT",
+    "PROJECT",
+    "RESOURCES",
+    "Case",
+]

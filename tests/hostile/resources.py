@@ -1,0 +1,235 @@
+"""Programs that take more than they may have, or more time than the judge has.
+
+All are bounded for the day that the sandbox fails: 1.4 GiB of memory, 300 MiB of disk in files that are removed again,
+1 GiB of output.
+"""
+
+from .case import FACTORIAL, Case, case, harm, stdio
+
+RESOURCES: list[Case] = []
+
+# --- memory: "escaped" after 1.4 GiB ---------------------------------------------------------------------------------
+
+for _name, _why, _program in (
+    ("bytes", "one block", "x = b'x' * (1400 << 20)"),
+    ("bytearray", "a growing block", "x = bytearray()\nfor _ in range(44):\n    x += b'x' * (32 << 20)"),
+    ("lists", "many small objects", "import gc\ngc.disable()\nx = [[n] for n in range(13_000_000)]"),
+    ("text", "a doubling text", "x = 'x' * (175 << 20)\nwhile len(x) < 1400 << 20:\n    x += x"),
+    (
+        "mmap",
+        "anonymous maps",
+        """
+import mmap
+x = []
+block = b'x' * (1 << 20)
+for _ in range(22):
+    x.append(mmap.mmap(-1, 64 << 20))
+    for _ in range(64):
+        x[-1].write(block)
+""",
+    ),
+    (
+        "libc",
+        "malloc and memset",
+        """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+for _ in range(22):
+    block = libc.malloc(ctypes.c_size_t(64 << 20))
+    assert block
+    libc.memset(ctypes.c_void_p(block), 1, ctypes.c_size_t(64 << 20))
+""",
+    ),
+    (
+        "threads",
+        "a share for each of 24 threads",
+        """
+import threading
+x = []
+def grow():
+    x.append(b'x' * (60 << 20))
+t = [threading.Thread(target=grow) for _ in range(24)]
+[one.start() for one in t]
+[one.join() for one in t]
+assert len(x) == 24
+""",
+    ),
+    (
+        "memfd",
+        "files in memory, which the limit on address space does not count",
+        """
+import os
+block = b'x' * (16 << 20)
+for _ in range(88):
+    fd = os.memfd_create('x')
+    assert os.write(fd, block) == len(block)
+""",
+    ),
+    (
+        "rlimit",
+        "after its limits were raised",
+        """
+import resource as r
+for kind in (r.RLIMIT_AS, r.RLIMIT_DATA):
+    try:
+        r.setrlimit(kind, (r.RLIM_INFINITY, r.RLIM_INFINITY))
+    except (ValueError, OSError):
+        most = r.getrlimit(kind)[1]
+        r.setrlimit(kind, (most, most))
+x = b'x' * (1400 << 20)
+""",
+    ),
+):
+    RESOURCES.append(harm(f"memory_{_name}", f"takes too much memory: {_why}", f"{_program}\nprint('escaped')\n"))
+
+# --- disk: "escaped" after 300 MiB -----------------------------------------------------------------------------------
+
+_FILL = """
+import os, tempfile
+def fill(folder, count, size):
+    names, done, block = [], 0, b"x" * min(size, 1 << 20)
+    try:
+        for number in range(count):
+            name = os.path.join(folder, f"r1kit-escape-fill-{{number}}")
+            file = open(name, "xb", 0)
+            names.append(name)
+            with file:
+                for _ in range(size // len(block)):
+                    done += file.write(block)
+    except OSError:
+        pass
+    finally:
+        for name in names:
+            os.unlink(name)
+    return done >= 300 << 20
+
+if any(fill(folder, {count}, {size}) for folder in {folders}):
+    print("escaped")
+"""
+
+for _name, _why, _count, _size, _folders in (
+    ("one", "one file", 1, 300 << 20, "['.', tempfile.gettempdir()]"),
+    ("many", "many files", 4800, 64 << 10, "['.', tempfile.gettempdir()]"),
+    ("some", "files below the limit of one", 20, 15 << 20, "['.', '/tmp']"),
+    ("shm", "in other file systems in memory", 20, 15 << 20, "['/dev/shm', '/dev', '/run', '/dev/mqueue']"),
+    ("elsewhere", "elsewhere", 20, 15 << 20, "['/', '/var/tmp', '/home', '/root', '/var', '/etc', '/opt', '/mnt']"),
+):
+    RESOURCES.append(
+        harm(f"disk_{_name}", f"fills the disk: {_why}", _FILL.format(count=_count, size=_size, folders=_folders))
+    )
+RESOURCES += [
+    harm(
+        "disk_deleted",
+        "fills the disk with files that have no name",
+        """
+import tempfile
+files = []
+for _ in range(20):
+    files.append(tempfile.TemporaryFile(buffering=0))
+    assert files[-1].write(b'x' * (15 << 20)) == 15 << 20
+print('escaped')
+""",
+    ),
+    harm(
+        "disk_allocate",
+        "reserves disk without writing",
+        """
+import os, tempfile
+file = tempfile.TemporaryFile()
+os.posix_fallocate(file.fileno(), 0, 300 << 20)
+print('escaped')
+""",
+    ),
+    harm(
+        "descriptors",
+        "opens 16,384 files",
+        """
+import os, resource as r
+try:
+    most = r.getrlimit(r.RLIMIT_NOFILE)[1]
+    r.setrlimit(r.RLIMIT_NOFILE, (most, most))
+except (OSError, ValueError):
+    pass
+for _ in range(16_384):
+    os.open('/dev/null', os.O_RDONLY)
+print('escaped')
+""",
+    ),
+]
+
+# --- output: floods of 1 GiB -----------------------------------------------------------------------------------------
+
+for _name, _why, _program in (
+    (
+        "after",
+        "after the right answer",
+        "sys.stdout.write('720\\n')\nfor _ in range(1024):\n    sys.stdout.write(block)",
+    ),
+    (
+        "blank",
+        "of blanks, which are ignored",
+        "sys.stdout.write('720')\nblock = '\\n' * len(block)\nfor _ in range(1024):\n    sys.stdout.write(block)",
+    ),
+    (
+        "wrong",
+        "of the right answer, again and again",
+        "for _ in range(1024):\n    sys.stdout.write('720\\n' * (1 << 18))",
+    ),
+    ("stderr", "on stderr, with no answer", "for _ in range(1024):\n    sys.stderr.write(block)"),
+    (
+        "both",
+        "on both, by threads",
+        """
+def go(file):
+    for _ in range(512):
+        file.write(block)
+for file in (sys.stdout, sys.stderr):
+    threading.Thread(target=go, args=(file,)).start()
+""",
+    ),
+    ("letters", "in single letters", "while True:\n    os.write(1, b'x')"),
+    (
+        "descriptors",
+        "on every descriptor",
+        """
+data = block.encode()
+for _ in range(64):
+    for fd in range(1, 64):
+        try:
+            os.write(fd, data)
+        except OSError:
+            pass
+""",
+    ),
+):
+    RESOURCES.append(
+        case(
+            f"flood_{_name}",
+            f"floods the judge {_why}",
+            f"import os, sys, threading\nblock = 'x' * (1 << 20)\n{_program}\n",
+            stdio("720\n", "6\n"),
+        )
+    )
+RESOURCES += [
+    case(
+        "flood_call",
+        "floods stdout and stderr from a function, then returns a wrong answer",
+        """
+import sys
+
+def solve(n):
+    for _ in range(512):
+        print('720' * (1 << 18))
+        print('720' * (1 << 18), file=sys.stderr)
+    return n
+""",
+        FACTORIAL["call"],
+    ),
+    case(
+        "flood_exception",
+        "the message of its exception is 200 MiB long",
+        "def solve(n):\n    raise ValueError('720' * (70 << 20))\n",
+        FACTORIAL["call"],
+    ),
+]

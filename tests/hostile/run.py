@@ -1,0 +1,71 @@
+"""Judge the cases and print one JSON line for each that went wrong, then a summary: `python -m hostile.run`.
+
+A script of its own, so that tests can run it as another user and see what it leaves behind.
+"""
+
+import argparse
+import json
+import os
+import socket
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import hostile
+from r1kit.sandbox.judge import judge
+
+SLACK = 0.6  # seconds after its limit in which a verdict must be there
+
+
+def judged(case: hostile.Case, seconds: float, isolation: str) -> dict:
+    started = time.monotonic()
+    verdict = judge(case.program, case.tests, seconds, isolation=isolation)
+    spent = time.monotonic() - started
+    return {"name": case.name, "ok": verdict.ok, "fault": verdict.fault, "seconds": round(spent, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--isolation", default="auto")
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    os.environ["R1KIT_CANARY"] = hostile.CANARY_TEXT
+    wrong, slowest = [], 0.0
+    with ExitStack() as stack:
+        Path(hostile.CANARY_FILE).write_text(hostile.CANARY_TEXT)
+        stack.callback(lambda: Path(hostile.CANARY_FILE).unlink(missing_ok=True))
+        for family, address in (
+            (socket.AF_INET, ("127.0.0.1", hostile.PORT)),
+            (socket.AF_UNIX, hostile.CANARY_SOCKET),
+            (socket.AF_UNIX, "\0" + hostile.CANARY_ABSTRACT),
+        ):
+            server = stack.enter_context(socket.socket(family))
+            if isinstance(address, tuple):
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            elif not address.startswith("\0"):
+                with suppress(FileNotFoundError):
+                    os.unlink(address)
+                stack.callback(os.unlink, address)
+            server.bind(address)
+            server.listen(64)
+        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
+        for kind, cases in (("hostile", hostile.HOSTILE), ("honest", hostile.HONEST)):
+            cases = [c for c in cases if options.only in c.name]
+            limit = options.seconds if kind == "hostile" else 10.0
+            for result, case in zip(
+                pool.map(lambda c, s=limit: judged(c, s, options.isolation), cases), cases, strict=True
+            ):
+                late = result["seconds"] > limit * len(case.tests) + SLACK
+                slowest = max(slowest, result["seconds"] - limit if kind == "hostile" else 0)
+                if result["ok"] != (kind == "honest") or result["fault"] or late:
+                    wrong.append(result)
+                    print(json.dumps({"kind": kind, **result}), flush=True)
+    counts = {"hostile": len(hostile.HOSTILE), "honest": len(hostile.HONEST), "wrong": len(wrong)}
+    print(json.dumps({**counts, "latest": round(slowest, 2), "uid": os.getuid(), "python": sys.executable}))
+
+
+if __name__ == "__main__":
+    main()

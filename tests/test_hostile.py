@@ -1,0 +1,97 @@
+"""The box and the judge against programs that cheat, escape or take too much, and honest ones that are easily broken.
+
+The cases stand in tests/hostile, written without sight of the sandbox.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from r1kit.sandbox import box
+
+ROOT = Path(__file__).parent.parent
+ISOLATIONS = ("bubblewrap", "landlock")
+
+
+def works(isolation):
+    return box.self_test(isolation) is None
+
+
+def left_over():
+    """Return what a run may leave behind: processes of a box, and files outside of it."""
+    commands = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
+    processes = [
+        line.split()[0] for line in commands.splitlines() if "marshal.loads(read(" in line or "hostile-plain" in line
+    ]
+    places = (Path("/tmp"), Path("/dev/shm"), Path("/var/tmp"), ROOT, Path.home())
+    return {*processes, *(str(p) for place in places for p in place.glob("r1kit-*"))}
+
+
+def run_all(isolation, *, python=sys.executable, paths=(ROOT, ROOT / "tests"), prefix=()):
+    command = [*prefix, python, "-m", "hostile.run", "--isolation", isolation]
+    environment = {"PYTHONPATH": ":".join(map(str, paths)), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/")
+    assert done.returncode == 0, done.stderr
+    *wrong, summary = [json.loads(line) for line in done.stdout.splitlines()]
+    return wrong, summary
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_every_hostile_program_fails_and_every_honest_one_passes(isolation):
+    if not works(isolation):
+        pytest.skip(f"{isolation} does not work here")
+    before = left_over()
+    wrong, summary = run_all(isolation)
+    assert wrong == []
+    assert summary["hostile"] >= 60
+    assert summary["honest"] >= 25
+    assert left_over() <= before
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="needs a Python that everybody may run")
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_the_same_holds_for_a_plain_user(isolation, tmp_path_factory):
+    if not works(isolation):
+        pytest.skip(f"{isolation} does not work here")
+    place = Path("/var/tmp/hostile-plain")
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        for name in ("r1kit/sandbox", "r1kit/errors.py", "r1kit/__init__.py", "tests/hostile"):
+            target = place / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, target)
+        subprocess.run(["chmod", "-R", "a+rX", place], check=True)
+        prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        paths = (place, place / "tests")
+        wrong, summary = run_all(isolation, python="/usr/bin/python3", paths=paths, prefix=prefix)
+        assert summary["uid"] == 65534
+        assert wrong == []
+    finally:
+        shutil.rmtree(place)
+
+
+def test_a_box_that_a_program_can_leave_is_refused(monkeypatch):
+    monkeypatch.setattr(box, "filter_for", lambda shared_files: b"\x06\x00\x00\x00\x00\x00\xff\x7f")  # all is allowed
+    assert "start a process" in box.self_test("landlock")
+
+
+def test_without_isolation_it_is_an_error_that_names_the_package(monkeypatch):
+    from r1kit.errors import UserError
+
+    monkeypatch.setattr(box, "self_test", lambda kind: "not installed")
+    box._working.cache_clear()
+    try:
+        with pytest.raises(UserError, match="apt install bubblewrap"):
+            box.require("auto")
+        with pytest.raises(UserError):
+            box.require("landlock")
+        assert box.require("none") == "none"
+    finally:
+        box._working.cache_clear()
