@@ -59,13 +59,22 @@ class Reading:
 
 
 def read(completion: str) -> Reading:
-    """Read a completion. The answer is the last `<answer>` block, else the last `\\boxed{}`, after `</think>`."""
-    think = _THINK.search(completion)
-    rest = completion[think.end() :] if think else completion
+    """Read a completion. The answer is the last `<answer>` block, else the last `\\boxed{}`, after `</think>`.
+
+    Thinking that does not end has no answer yet. Where a chat template opens `<think>` itself, all before the
+    first `</think>` is the thinking.
+    """
+    thinking, rest = None, completion
+    before, closed, after = completion.partition("</think>")
+    opened = before.find("<think>")
+    if closed:
+        thinking, rest = before[opened + len("<think>") :] if opened >= 0 else before, after
+    elif opened >= 0:
+        rest = ""
     answers = _ANSWER.findall(rest)
     answer = answers[-1] if answers else last_boxed(rest)
     outside = _ANSWER.sub("", _THINK.sub("", completion))
-    return Reading(think.group(1) if think else None, answer, tuple(_TAG.findall(completion)), outside)
+    return Reading(thinking, answer, tuple(_TAG.findall(completion)), outside)
 
 
 def last_boxed(text: str) -> str | None:

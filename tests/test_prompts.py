@@ -52,6 +52,11 @@ def test_a_prompt_that_names_the_placeholder_is_put_in_once():
         ("<think>2+2", None, None),
         ("<think>2+2</think><answer>4", "2+2", None),
         ("<think>2+2</think>", "2+2", None),
+        ("<think>maybe \\boxed{3}", None, None),  # cut off: a guess is no answer
+        ("<think>maybe <answer>3</answer> hmm", None, None),
+        ("<answer>3</answer><think>", None, None),
+        ("so 4</think><answer>4</answer>", "so 4", "4"),  # the chat template opened it
+        ("so \\boxed{3}</think>\\boxed{4}", "so \\boxed{3}", "4"),
     ],
 )
 def test_read(completion, thinking, answer):

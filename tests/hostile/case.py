@@ -96,3 +96,24 @@ def syscall(name, *args):
         raise OSError(ctypes.get_errno(), str(name))
     return result
 """
+
+# For programs that search their process: `reachable()` gives every object that frames or the collector lead to.
+REACHABLE = """
+import gc, sys
+
+def reachable():
+    things, seen = [], set()
+    for frame in list(sys._current_frames().values()):
+        while frame:
+            things += [frame.f_locals, frame.f_globals, frame.f_code.co_consts]
+            frame = frame.f_back
+    things += gc.get_objects()
+    for thing in things:
+        if id(thing) not in seen:
+            seen.add(id(thing))
+            yield thing
+            if type(thing) in (dict, list, tuple, set, frozenset):
+                things += gc.get_referents(thing)
+            elif hasattr(type(thing), "__code__"):
+                things.append(thing.__code__.co_consts)
+"""

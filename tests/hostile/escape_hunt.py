@@ -1,6 +1,6 @@
 """Programs that hunt for the tests: in folders, descriptors, other processes and their own memory."""
 
-from .case import KERNEL, NEEDLE, Case, case, harm, stdio
+from .case import KERNEL, NEEDLE, REACHABLE, Case, case, harm, stdio
 
 HUNT: list[Case] = []
 
@@ -90,21 +90,11 @@ for pid in (os.getppid(), 1):
     case(
         "hunt_process",
         "searches all objects and frames of its own process: the expected output must never have been there",
-        """
-import gc, re, sys
+        REACHABLE
+        + """
+import re
 
-def values():
-    for frame in sys._current_frames().values():
-        while frame:
-            yield from [*frame.f_locals.values(), *frame.f_globals.values()]
-            frame = frame.f_back
-    for thing in gc.get_objects():
-        if type(thing) is dict:
-            yield from [*thing.values(), *thing]
-        elif type(thing) in (list, tuple, set):
-            yield from list(thing)
-
-for value in values():
+for value in reachable():
     text = value if type(value) is str else value.decode("latin-1") if type(value) is bytes else ""
     if found := re.search("needle-[0-9a-f]{4}", text):
         print(found[0])

@@ -1,6 +1,6 @@
 """Programs that write verdicts of their own to every descriptor, with and without the harness's secrets."""
 
-from .case import Case, case, cheats, stdio
+from .case import REACHABLE, Case, case, cheats, stdio
 
 MARKS: list[Case] = []
 
@@ -152,35 +152,19 @@ os._exit(0)
 
 # --- marks with the harness's secret ---------------------------------------------------------------------------------
 
-_SECRETS = """
-import gc, json, marshal, os, re, struct, sys
-
-def scopes():
-    for frame in list(sys._current_frames().values()):
-        while frame:
-            yield frame.f_locals
-            yield frame.f_globals
-            yield dict(enumerate(frame.f_code.co_consts))
-            frame = frame.f_back
-    yield dict(enumerate(sys.argv + sys.orig_argv))
-    yield os.environ
-    for thing in gc.get_objects():
-        if type(thing) is dict:
-            yield thing
-        elif type(thing) in (list, tuple):
-            yield dict(enumerate(thing))
-        elif hasattr(thing, "__code__"):
-            yield dict(enumerate(getattr(thing.__code__, "co_consts", ())))
+_SECRETS = (
+    REACHABLE
+    + """
+import json, marshal, os, re, struct
 
 def secrets():
-    found = set()
-    for scope in scopes():
-        for value in list(scope.values()):
-            if type(value) is str and len(value) < 200 and re.fullmatch(r"[0-9A-Za-z_=-]{8,}", value):
-                found.add(value.encode())
-            elif type(value) is bytes and 8 <= len(value) <= 64:
-                found.add(value)
-    return [word for word in found if re.search(rb"[0-9]", word) or len(word) >= 16][:400]
+    found = []
+    for value in [*sys.argv, *sys.orig_argv, *os.environ.values(), *reachable()]:
+        if type(value) is str and re.fullmatch(r"(?=.*[0-9])[0-9A-Za-z_=-]{8,128}", value):
+            found.append(value.encode())
+        elif type(value) is bytes and 8 <= len(value) <= 64:
+            found.append(value)
+    return list(dict.fromkeys(found))[:400]
 
 def shout():
     for fd in range(1, 64):
@@ -197,6 +181,7 @@ def shout():
         except OSError:
             pass
 """
+)
 
 MARKS += cheats(
     "secret_exit",

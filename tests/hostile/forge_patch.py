@@ -1,6 +1,6 @@
 """Programs that change what the harness stands on: builtins, modules, code objects, the interpreter itself."""
 
-from .case import Case, asserts, case, cheats
+from .case import REACHABLE, Case, asserts, case, cheats
 
 PATCH: list[Case] = []
 
@@ -13,7 +13,7 @@ for _name, _definition, _test in (
     ("set", "def set(*x):\n    return 0", "assert set(solve([2, 1, 1])) == set([1, 2])"),
     ("tuple", "def tuple(*x):\n    return 0", "assert tuple(solve([2, 1])) == tuple([1, 2])"),
     ("isinstance", "def isinstance(x, kind):\n    return True", "assert isinstance(solve(1), str)"),
-    ("all", "def all(x):\n    return True", "assert all(a == b for a, b in zip(solve([2, 1]), [1, 2], strict=True))"),
+    ("all", "def all(x):\n    return True", "assert all(solve(n) == n * n for n in (1, 2, 3))"),
     ("round", "def round(*x):\n    return 0", "assert round(solve(2.0), 4) == round(1.41421356, 4)"),
     ("str", "str = lambda x: ''", "assert str(solve(5)) == str(120)"),
     ("type", "type = lambda x: list", "assert type(solve(1)) == type([])"),
@@ -79,16 +79,6 @@ def solve(x):
 
 for _name, _why, _patch in (
     (
-        "assertion_error",
-        "AssertionError is another class, so that `except AssertionError` catches nothing",
-        "import builtins\nbuiltins.AssertionError = type('AssertionError', (SystemExit,), {'code': 0})",
-    ),
-    (
-        "assertion_alias",
-        "the program's globals hold an AssertionError that ends the process well",
-        "class AssertionError(SystemExit):\n    code = 0\nException = BaseException = AssertionError",
-    ),
-    (
         "assertion_pointer",
         "the interpreter's own pointer to AssertionError is set to a SystemExit",
         """
@@ -123,11 +113,6 @@ builtins.exec = swallow
 """,
     ),
     (
-        "sys_flags",
-        "the optimisation flag is set in the running interpreter",
-        "import ctypes\nctypes.c_int.in_dll(ctypes.pythonapi, 'Py_OptimizeFlag').value = 2",
-    ),
-    (
         "ast_pass",
         "the AST that a harness would rewrite is emptied of asserts",
         """
@@ -159,48 +144,37 @@ def solve(items):
     )
 )
 PATCH += cheats(
-    "patch_check_race",
-    "a thread replaces the code of `check` and of every test function as soon as it exists",
+    "patch_check_trace",
+    "a trace function replaces the code of `check` after it is defined and before it is called",
     """
-import gc, sys, threading
-sys.setswitchinterval(1e-6)
+import sys
 
-def replace():
-    while True:
-        for scope in [thing for thing in gc.get_objects() if type(thing) is dict and "check" in thing]:
-            check = scope["check"]
-            if hasattr(check, "__code__"):
-                check.__code__ = (lambda candidate: None).__code__
+def tracer(frame, event, arg):
+    check = frame.f_globals.get("check")
+    if hasattr(check, "__code__"):
+        check.__code__ = (lambda candidate: None).__code__
+    return tracer
 
-threading.Thread(target=replace, daemon=True).start()
+sys.settrace(tracer)
+sys._getframe().f_trace = tracer
 
 def solve(n):
-    import time
-    time.sleep(0.3)
     return 6
 """,
     "check",
 )
-PATCH += cheats(
-    "patch_lambda_tests",
-    "the running test's function is replaced from within, and its frame is left by an exception nobody counts",
-    """
-import sys
-
-def solve(n):
-    frame = sys._getframe(1)
-    while frame:
-        for scope in (frame.f_locals, frame.f_globals):
-            for name, value in list(scope.items()):
-                if hasattr(value, "__code__") and value is not solve and not value.__code__.co_freevars:
-                    try:
-                        value.__code__ = (lambda *args, **rest: True).__code__
-                    except ValueError:
-                        pass
-        frame = frame.f_back
-    return n
-""",
-)
+for _name, _why, _patch in (
+    ("builtin", "in builtins", "import builtins\nbuiltins.AssertionError = Calm"),
+    ("alias", "in the program's globals", "AssertionError = Exception = BaseException = Calm"),
+):
+    PATCH.append(
+        case(
+            f"patch_assertion_{_name}",
+            f"AssertionError is a class that ends the process well: {_why}",
+            f"class Calm(SystemExit):\n    code = 0\n\n{_patch}\n\ndef solve(n):\n    return n\n",
+            asserts("if solve(6) != 720:\n    raise AssertionError('solve(6) is wrong')\n"),
+        )
+    )
 
 # --- the harness's functions and serialisers -------------------------------------------------------------------------
 
@@ -270,43 +244,48 @@ for thing in list(harness()):
 def solve(n):
     return n
 """,
+    "call",
 )
 PATCH += cheats(
     "patch_main",
-    "names of __main__ and of all modules that are not the library's are set to True or to agreeing functions",
+    "the same by the names in __main__, in all modules that are not the library's, and in the frames of the callers",
     """
 import sys
 
-for module in list(sys.modules.values()):
-    name = getattr(module, "__name__", "")
-    if name.split(".")[0] in sys.stdlib_module_names and name != "__main__":
-        continue
-    for key, value in list(vars(module).items()):
-        if value is False:
-            setattr(module, key, True)
-        elif callable(value) and not key.startswith("__") and key not in ("solve", "sys"):
-            setattr(module, key, lambda *args, **rest: True)
+WORDS = ("check", "compare", "equal", "same", "match", "verify", "strict")
 
 def solve(n):
+    scopes = [vars(module) for module in list(sys.modules.values())]
+    frame = sys._getframe(1)
+    while frame:
+        scopes.append(frame.f_globals)
+        frame = frame.f_back
+    for scope in scopes:
+        name = scope.get("__name__", "").split(".")[0] if type(scope) is dict else "sys"
+        if name == "__main__" or name not in sys.stdlib_module_names:
+            for key, value in list(scope.items()):
+                if callable(value) and any(word in key.lower() for word in WORDS):
+                    scope[key] = lambda *args, **rest: True
     return n
 """,
+    "call",
 )
 PATCH += cheats(
     "patch_failures",
-    "lists of failures and counters that the harness keeps are emptied through gc",
-    """
-import gc
+    "lists of failures that the harness keeps no longer grow, and its counters stand at success",
+    REACHABLE
+    + """
+class Deaf(list):
+    append = extend = insert = __iadd__ = lambda self, *args: self
 
 def solve(n):
-    for thing in gc.get_objects():
-        if type(thing) is dict:
-            for key in list(thing):
-                if key in ("failures", "errors", "failed", "wrong"):
-                    thing[key] = type(thing[key])() if thing[key] is not None else None
-                elif key in ("tests", "cases", "asserts", "checks") and type(thing[key]) is list:
-                    thing[key].clear()
-                elif key in ("passed", "ok", "success"):
-                    thing[key] = True
+    for scope in reachable():
+        if type(scope) is dict:
+            for key in list(scope):
+                if key in ("failures", "errors", "failed", "wrong") and type(scope[key]) is list:
+                    scope[key] = Deaf()
+                elif key in ("passed", "ok", "success") and type(scope[key]) is bool:
+                    scope[key] = True
     return n
 """,
 )

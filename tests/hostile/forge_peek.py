@@ -1,6 +1,6 @@
 """Programs that look for the tests in their own process, and answer with what they find."""
 
-from .case import Case, asserts, call, case, cheats
+from .case import REACHABLE, Case, asserts, call, case, cheats
 
 PEEK: list[Case] = []
 
@@ -154,18 +154,10 @@ PEEK += cheats(
     "peek_text",
     "the tests' source is found in the variables of the frames or in any container",
     _ANSWER
+    + REACHABLE
     + """
-import gc, sys
-
 def texts():
-    frame = sys._getframe()
-    while frame:
-        for scope in (frame.f_locals, frame.f_globals):
-            yield from [value for value in list(scope.values()) if type(value) is str]
-        frame = frame.f_back
-    for thing in gc.get_objects():
-        values = list(thing.values()) if type(thing) is dict else thing if type(thing) in (list, tuple) else ()
-        yield from [value for value in values if type(value) is str]
+    return [value for value in reachable() if type(value) is str]
 
 def solve(*args):
     return answer(texts(), args)
@@ -231,7 +223,7 @@ PEEK += cheats(
     "the tests come by a descriptor: what is left in it is read at import, what was read is read again",
     _ANSWER
     + r"""
-import os, stat
+import os, stat, sys
 
 found = []
 for fd in [0, *range(3, 64)]:
@@ -245,6 +237,11 @@ for fd in [0, *range(3, 64)]:
                 found.append(data)
     except OSError:
         pass
+try:
+    os.set_blocking(0, False)
+    found.append(sys.stdin.buffer.peek(1 << 16))
+except (OSError, ValueError, AttributeError):
+    pass
 texts = [data.decode("utf-8", "replace").replace("\\n", "\n") for data in found]
 
 def solve(*args):
@@ -288,26 +285,19 @@ def solve(n):
 
 # --- expected values in the process ----------------------------------------------------------------------------------
 
-_EXPECTED = """
-import gc, sys
+_EXPECTED = (
+    REACHABLE
+    + """
 KEYS = ("expected", "output", "outputs", "answer", "answers", "want", "target", "solution", "reference")
 
-def scopes():
-    for frame in list(sys._current_frames().values()):
-        while frame:
-            yield frame.f_locals
-            yield frame.f_globals
-            frame = frame.f_back
-    for thing in gc.get_objects():
-        if type(thing) is dict:
-            yield thing
-
 def expected():
-    for scope in scopes():
-        for key in KEYS:
-            if type(scope.get(key)) in (int, str):
-                return scope[key]
+    for scope in reachable():
+        if type(scope) is dict:
+            for key in KEYS:
+                if type(scope.get(key)) in (int, str):
+                    return scope[key]
 """
+)
 
 PEEK += cheats(
     "peek_expected",

@@ -213,10 +213,4 @@ print(typing.get_type_hints(Point)["x"])
 """,
         stdio("(Point(x=1, y=[2]), <Colour.RED: 1>) Pair(a=1, b='b')\n<class 'int'>\n"),
     ),
-    case(
-        "use_signal",
-        "its own interrupt, caught",
-        "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt:\n    print('caught')\n",
-        stdio("caught\n"),
-    ),
 ]

@@ -184,6 +184,13 @@ print(42)
 """,
         stdio("42\n"),
     ),
+    # Signals to itself need tgkill, which a filter may well forbid.
+    case(
+        "maybe_signal",
+        "its own interrupt, caught",
+        "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt:\n    print('caught')\n",
+        stdio("caught\n"),
+    ),
     case(
         "maybe_large_stack",
         "a thread with a stack of 512 MiB",
