@@ -10,10 +10,15 @@ import pytest
 from r1kit.errors import UserError
 from r1kit.recipe import Reward
 from r1kit.rewards import FAULT, REWARDS, bind, check_columns, find
-from r1kit.rewards.accuracy import accuracy, check
+from r1kit.rewards.accuracy import accuracy
 from r1kit.rewards.form import brevity, format
 from r1kit.rewards.lab import score
 from r1kit.rewards.language import detect, language, share, words
+
+
+def check(gold, answer, verifier):
+    """Whether the accuracy reward takes `answer`."""
+    return accuracy([f"<answer>{answer}</answer>"], [gold], [verifier]) == [1.0]
 
 
 def said(answer):
@@ -124,7 +129,7 @@ def test_choice(gold, answer, right):
 
 
 def test_an_unknown_verifier_is_told():
-    with pytest.raises(ValueError, match="use math, exact, choice or code"):
+    with pytest.raises(ValueError, match="use math, exact, choice, code, reasoning_gym"):
         check("4", "4", "maths")
 
 
@@ -328,7 +333,55 @@ def test_the_language_reward_does_not_apply_where_no_thinking_is_wanted():
 
 def test_find_knows_every_name_of_the_table():
     for name, function in REWARDS.items():
-        assert find(Reward(name=name)) is function
+        if name != "preference":
+            assert find(Reward(name=name)) is function
+    with pytest.raises(UserError, match=r"rewards\.0 = .*a reward model's hub id or folder"):
+        find(Reward(name="preference"))
+
+
+@pytest.mark.parametrize("entry", [{"name": "cosine", "max_tokens": 0}, {"name": "brevity", "max_tokens": -1}])
+def test_a_setting_that_cannot_be_is_refused_at_the_start(entry):
+    with pytest.raises(UserError, match=r"^rewards\.0 = .*max_tokens"):
+        find(Reward(**entry))
+
+
+def test_a_setting_wins_over_a_column_of_its_name():
+    function = bind(Reward(name="brevity", max_tokens=2))
+    assert function(completions=["a"], completion_ids=[[1, 2]], max_tokens=[9]) == [1.0]
+
+
+@pytest.mark.parametrize("value", ["float('nan')", "float('-inf')", "'text'", "1j"])
+def test_what_is_no_number_is_a_fault_once_the_reward_has_worked(here, monkeypatch, value):
+    (here / "odd.py").write_text(f"values = [1, {value}]\ndef odd(completions, **c):\n    return [values.pop(0)]\n")
+    monkeypatch.syspath_prepend(str(here))
+    monkeypatch.delitem(sys.modules, "odd", raising=False)
+    function = bind(Reward(name="odd.odd"))
+    assert function(completions=["a"]) == [1.0]
+    assert function(completions=["a"]) == [FAULT]
+
+
+def test_too_few_values_are_a_fault_and_the_first_call_may_raise(here, monkeypatch, capsys):
+    (here / "few.py").write_text("def few(completions, **c):\n    return [1.0]\n")
+    monkeypatch.syspath_prepend(str(here))
+    with pytest.raises(UserError, match="returned 1 values for 2 completions"):
+        bind(Reward(name="few.few"))(completions=["a", "b"])
+    function = bind(Reward(name="few.few"))
+    assert function(completions=["a"]) == [1.0]
+    assert function(completions=["a", "b"]) == [FAULT, FAULT]
+    assert "its 2 rows are left out" in capsys.readouterr().err
+
+
+def test_rows_are_checked_before_a_run():
+    from r1kit.rewards import check_rows
+
+    accuracy_only, both = [Reward(name="accuracy")], [Reward(name="accuracy"), Reward(name="language")]
+    assert check_rows(accuracy_only, {"verifier": ["math", None]}, "d") == {}
+    with pytest.raises(UserError, match=r"data = d; has rows of verifier mth; did you mean math\?"):
+        check_rows(accuracy_only, {"verifier": ["math", "mth"]}, "d")
+    with pytest.raises(UserError, match="language xx, which cannot be told"):
+        check_rows(both, {"language": ["en", None, "pt-BR", "xx"]}, "d")
+    code = check_rows([Reward(name="accuracy", isolation="none")], {"tests": [None, [{"kind": "call"}]]}, "d")
+    assert code == {"isolation": "none"}
 
 
 def test_an_unknown_reward_is_answered_with_the_nearest():

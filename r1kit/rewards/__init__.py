@@ -3,35 +3,48 @@
 `f(completions, **columns) -> list[float | None]`. What follows a bare `*` in a function's signature
 are its knobs, set in a recipe's reward entry; the rest are columns of the data. `None` means that the
 reward does not apply to the row. FAULT means that no verdict could be had (a dead sandbox, a broken
-gold answer): r1kit takes that row out of its group's statistics, and counts it.
+gold answer): r1kit takes that row out of its group's statistics, and counts it. A reward that raises, or
+returns what is no number, gives a FAULT for each row, too: it neither ends a run nor makes a low total.
+Only its first call may raise, so that a mistake is told at once.
 """
 
 import asyncio
-import importlib
+import importlib.util
 import inspect
+import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from r1kit.errors import UserError, suggest
 from r1kit.recipe import Reward
 from r1kit.rewards.accuracy import FAULT as FAULT
-from r1kit.rewards.accuracy import accuracy
-from r1kit.rewards.form import brevity, format
-from r1kit.rewards.language import language
+from r1kit.rewards.accuracy import VERIFIERS, accuracy
+from r1kit.rewards.form import brevity, fenced, format, tags
+from r1kit.rewards.language import known, language
+from r1kit.rewards.preference import preference
+from r1kit.rewards.shaping import cosine, length, overlong, repetition, steps
 
 RewardFunction = Callable[..., Sequence[float | None]]
 
 REWARDS: dict[str, RewardFunction] = {
     "accuracy": accuracy,
     "format": format,
+    "tags": tags,
+    "fenced": fenced,
     "language": language,
     "brevity": brevity,
+    "length": length,
+    "cosine": cosine,
+    "overlong": overlong,
+    "repetition": repetition,
+    "steps": steps,
+    "preference": preference,
 }
 # Columns of which a reward needs at least one.
-NEEDS = {"accuracy": ("answer", "tests")}
+NEEDS = dict.fromkeys(("accuracy", "length", "cosine"), ("answer", "tests"))
 
 
 def find(entry: Reward, index: int = 0) -> RewardFunction:
@@ -56,12 +69,22 @@ def find(entry: Reward, index: int = 0) -> RewardFunction:
         raise UserError(f"{field}.name", entry.name, "no such reward", suggest(entry.name, REWARDS))
     if not callable(function):
         raise UserError(f"{field}.name", entry.name, "must be a function that Python can import", "check the path")
-    knobs = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    knobs = _knobs(function)
     for key, value in entry.knobs.items():
         if key not in knobs:
             fields = ["name", "weight", "where", "from_step", "last_steps", *knobs]
             raise UserError(f"{field}.{key}", value, f"{entry.name} has no such setting", suggest(key, fields))
-    return partial(function, **entry.knobs) if entry.knobs else function
+    bound = partial(function, **entry.knobs) if entry.knobs else function
+    if entry.name in REWARDS:
+        try:  # of no rows: only the knobs can be wrong
+            bound([], prompts=[], completion_ids=[])
+        except (ValueError, TypeError) as error:
+            raise UserError(field, entry.knobs, str(error), "mend its settings") from None
+    return bound
+
+
+def _knobs(function: Callable[..., Any]) -> list[str]:
+    return [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def check_columns(entries: Sequence[Reward], columns: Sequence[str], source: str) -> None:
@@ -86,28 +109,96 @@ def check_columns(entries: Sequence[Reward], columns: Sequence[str], source: str
             raise UserError("data", source, f"reward {entry.name} needs a column {' or '.join(either)}", do)
 
 
+def check_rows(entries: Sequence[Reward], columns: Mapping[str, Sequence[Any]], source: str) -> dict[str, Any]:
+    """Check what the rows ask of the rewards: known verifiers, and a box for code that works here.
+
+    Returns what a run should record of it. Raises UserError.
+    """
+    if any(e.name == "language" for e in entries):
+        for code in sorted({c for c in columns.get("language", ()) if c}):
+            if not known(code):
+                raise UserError("data", source, f"has rows of language {code}, which cannot be told", "drop the rows")
+    graders = [e for e in entries if e.name in NEEDS]
+    if not graders:
+        return {}
+    verifiers = set(columns.get("verifier", ())) - {None}
+    for unknown in sorted(map(str, verifiers - set(VERIFIERS))):
+        raise UserError("data", source, f"has rows of verifier {unknown}", suggest(unknown, VERIFIERS))
+    if "reasoning_gym" in verifiers and importlib.util.find_spec("reasoning_gym") is None:
+        raise UserError("data", source, "has rows of verifier reasoning_gym", "pip install r1kit[reasoning-gym]")
+    if "code" not in verifiers and not any(columns.get("tests", ())):
+        return {}
+    from r1kit.sandbox.box import require
+
+    return {"isolation": require(graders[0].knobs.get("isolation", "auto"))}
+
+
+def check_data(entries: Sequence[Reward], rows: Any, source: str) -> dict[str, Any]:
+    """Check a data set (`datasets.Dataset`) by its columns and rows; see check_columns and check_rows."""
+    check_columns(entries, rows.column_names, source)
+    return check_rows(
+        entries, {c: rows[c] for c in ("verifier", "tests", "language") if c in rows.column_names}, source
+    )
+
+
 def bind(entry: Reward, index: int = 0) -> RewardFunction:
-    """Return the entry's reward as a function for TRL: `None` on rows and steps it does not apply to."""
+    """Return the entry's reward as a function for TRL: `None` on rows and steps it does not apply to.
+
+    A knob wins over a column of its name. Faults: see the module.
+    """
     function = find(entry, index)
+    target = function.func if isinstance(function, partial) else function
+    knobs, called = _knobs(target), False
 
     def reward(completions: Sequence[Any], trainer_state: Any = None, **columns: Any) -> Sequence[float | None]:
+        nonlocal called
         count = len(completions)
         if trainer_state is not None and not _in_window(entry, trainer_state.global_step, trainer_state.max_steps):
             return [None] * count
         rows = [i for i in range(count) if all(columns[c][i] in values for c, values in entry.where.items())]
         scores: list[float | None] = [None] * count
-        if rows:
-            chosen = {
-                k: [v[i] for i in rows] if isinstance(v, list) and len(v) == count else v for k, v in columns.items()
-            }
+        if not rows:
+            return scores
+        chosen = {
+            k: [v[i] for i in rows] if isinstance(v, list) and len(v) == count else v
+            for k, v in columns.items()
+            if k not in knobs
+        }
+        try:
             values: Any = function(completions=[completions[i] for i in rows], **chosen)
             if inspect.isawaitable(values):
                 values = asyncio.run(_awaited(values))
-            for i, value in zip(rows, values, strict=True):
-                scores[i] = value
+            checked = [_number(value) for value in values]
+            if len(checked) != len(rows):
+                raise ValueError(f"returned {len(checked)} values for {len(rows)} completions")
+        except UserError:
+            raise
+        except Exception as error:
+            if not called:
+                raise UserError(f"rewards.{index}", entry.name, f"raised {error!r}", "mend it, or the data") from error
+            print(f"reward {entry.name} raised {error!r}: its {len(rows)} rows are left out", file=sys.stderr)
+            checked = [FAULT] * len(rows)
+        called = True
+        for i, value in zip(rows, checked, strict=True):
+            scores[i] = value
         return scores
 
     reward.__name__ = entry.name.rpartition(".")[2]
+    return reward
+
+
+def _number(value: Any) -> float | None:
+    """Return a reward's value as a number, FAULT where it is none."""
+    return None if value is None else float(value) if math.isfinite(value) else FAULT
+
+
+def aside(function: RewardFunction) -> Callable[..., Any]:
+    """Return `function` as an asynchronous one, in a thread of its own: TRL calls all such at once."""
+
+    async def reward(**given: Any) -> Any:
+        return await asyncio.to_thread(function, **given)
+
+    reward.__name__ = function.__name__
     return reward
 
 

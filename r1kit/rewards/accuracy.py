@@ -1,19 +1,29 @@
-"""Accuracy: is the answer of a completion right? By verifier, one row at a time."""
+"""Accuracy: is the answer of a completion right? By verifier, one row at a time.
+
+    math            the same mathematics (symbolic.py), in worker processes
+    exact           the same text, but for case, white space and a dot at the end
+    choice          the same letter
+    code            the row's tests (sandbox/judge.py), in a box
+    reasoning_gym   that library's own scorer, for rows made by it (tasks.py)
+
+The answer is what stands in `<answer>`, else in the last `\\boxed{}` after `</think>`.
+"""
 
 import json
 import math
 import re
-from collections.abc import Sequence
-from fractions import Fraction
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from r1kit.prompts import completion_text, read
+from r1kit.rewards.answers import Verdict, choice, exact
 
 FAULT = math.inf
 FIELDS = {"stdio": {"input", "output"}, "call": {"function", "args", "expected"}, "assert": {"code"}}
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
-_CHOICE = re.compile(r"\(?([A-Za-z])\)?[.:)]?(?=\s|$)")
+VERIFIERS = ("math", "exact", "choice", "code", "reasoning_gym")
+_FENCE = re.compile(r"```[a-z0-9+]*[^\S\n]*\n(.*?)```", re.DOTALL)
+_timeouts: Counter = Counter()
 
 
 def accuracy(
@@ -21,66 +31,80 @@ def accuracy(
     answer: Sequence[Any] | None = None,
     verifier: Sequence[str | None] | None = None,
     tests: Sequence[Any] | None = None,
+    metadata: Sequence[Any] | None = None,
     *,
     partial: bool = False,
+    seconds: float = 3.0,
+    isolation: str = "auto",
     **columns: Any,
 ) -> list[float | None]:
-    """1.0 where the answer is right, else 0.0; by each row's `verifier`: math, exact, choice or code.
+    """1.0 where the answer is right, else 0.0, by each row's `verifier`.
 
-    Rows without a verifier are code where they have tests, else math. With `partial`, code gets the
-    share of the tests that it passed. `None` where a row has neither answer nor tests.
+    Rows without a verifier are code where they have tests, else math. With `partial`, code gets the share of
+    the tests that it passed, and reasoning_gym its own score. A test of code, and an answer in mathematics, may
+    take `seconds`; what takes longer is wrong. `None` where a row has neither answer nor tests; FAULT where no
+    verdict could be had: a dead box or worker, broken tests, a gold answer that does not parse. `isolation`:
+    auto, bubblewrap, landlock or none (sandbox/box.py). Raises ValueError for an unknown verifier.
     """
     count = len(completions)
+    if seconds <= 0:
+        raise ValueError(f"seconds = {seconds} must be above 0")
     answers = answer or [None] * count
     jobs = [_tests(t) for t in (tests or [None] * count)]
-    broken = [t is None for t in jobs]
-    kinds = [v or ("code" if t else "math") for v, t in zip(verifier or [None] * count, jobs, strict=True)]
+    kinds = [v or ("code" if t or t is None else "math") for v, t in zip(verifier or [None] * count, jobs, strict=True)]
+    for unknown in set(kinds) - set(VERIFIERS):
+        raise ValueError(f"unknown verifier {unknown!r}: use {', '.join(VERIFIERS)}")
     said = [read(completion_text(c)).answer for c in completions]
     scores: list[float | None] = [None] * count
-    code = [i for i in range(count) if kinds[i] == "code" and jobs[i]]
-    for i, score in zip(code, _run([(said[i], jobs[i] or []) for i in code], partial), strict=True):
-        scores[i] = score
+
+    def fill(kind: str, wanted: Sequence[Any], score: Callable[[list[int]], list[float]]) -> None:
+        rows = [i for i in range(count) if kinds[i] == kind and wanted[i] is not None and wanted[i] != []]
+        for i, value in zip(rows, score(rows) if rows else [], strict=True):
+            scores[i] = value
+
+    entries = _entries(metadata or [None] * count, columns.get("question") or columns.get("prompts"), answers)
+    fill("exact", answers, lambda rows: [float(exact(str(answers[i]), said[i] or "")) for i in rows])
+    fill("choice", answers, lambda rows: [float(choice(str(answers[i]), said[i] or "")) for i in rows])
+    fill("math", answers, lambda rows: _math([(str(answers[i]), said[i]) for i in rows], seconds))
+    fill("code", jobs, lambda rows: _code([(said[i], jobs[i] or []) for i in rows], partial, seconds, isolation))
+    fill("reasoning_gym", entries, lambda rows: _tasks([(entries[i], said[i]) for i in rows], partial, seconds))
     for i in range(count):
-        if broken[i]:
+        if jobs[i] is None:
             scores[i] = FAULT
-        elif kinds[i] != "code" and answers[i] is not None:
-            scores[i] = float(said[i] is not None and check(str(answers[i]), said[i] or "", kinds[i]))
     return scores
 
 
-def check(gold: str, said: str, verifier: str) -> bool:
-    """Whether `said` is the same answer as `gold`. Raises ValueError for an unknown verifier."""
-    if verifier == "exact":
-        return _plain(gold) == _plain(said)
-    if verifier == "choice":
-        found = _CHOICE.match(said.strip())
-        return bool(found) and found.group(1).upper() == gold.strip().strip("()").upper()  # type: ignore[union-attr]
-    if verifier == "math":
-        return _same_math(gold.strip(), said.strip())
-    raise ValueError(f"unknown verifier {verifier!r}: use math, exact, choice or code")
+def _entries(metadata: Sequence[Any], questions: Sequence[Any] | None, answers: Sequence[Any]) -> list[Any]:
+    """Return reasoning_gym's entries, put together of a row's columns; metadata may stand as JSON."""
+    entries: list[Any] = []
+    for i, given in enumerate(metadata):
+        known = json.loads(given) if isinstance(given, str) else given
+        question = questions[i] if questions else ""
+        entries.append(known and {"question": question, "answer": answers[i], "metadata": known})
+    return entries
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.split()).rstrip(".").casefold()
+def take_timeouts() -> int:
+    """Return how many answers took too long in this process since this was last asked."""
+    taken = _timeouts["timeouts"]
+    _timeouts["timeouts"] -= taken
+    return taken
 
 
-@lru_cache(maxsize=65536)
-def _same_math(gold: str, said: str) -> bool:
-    """Compare equal text and plain numbers as they are written, all else by math-verify's symbolic equivalence."""
-    if _plain(gold) == _plain(said):
-        return True
-    if _NUMBER.fullmatch(gold) and _NUMBER.fullmatch(said):
-        return Fraction(gold) == Fraction(said)
-    if len(said) > 1000:
-        return False
-    from math_verify import parse, verify
+def _math(pairs: list[tuple[str, str | None]], seconds: float) -> list[float]:
+    from r1kit.rewards.workers import verify_all
 
-    return bool(verify(parse(f"${_bare(gold)}$"), parse(f"${_bare(said)}$")))
+    verdicts = verify_all([(gold, said or "") for gold, said in pairs], seconds)
+    _timeouts["timeouts"] += verdicts.count(Verdict.TIMEOUT)
+    return [FAULT if v in (Verdict.BROKEN_GOLD, Verdict.FAULT) else float(v is Verdict.RIGHT) for v in verdicts]
 
 
-def _bare(text: str) -> str:
-    """Return an answer without the math signs around it."""
-    return text.strip().strip("$").strip()
+def _tasks(pairs: list[tuple[Any, str | None]], partial: bool, seconds: float) -> list[float]:
+    from r1kit.rewards.tasks import score_all
+
+    scores = score_all(pairs, seconds)
+    _timeouts["timeouts"] += scores.count(None)
+    return [0.0 if s is None else s if partial or s == FAULT else float(s == 1.0) for s in scores]
 
 
 def _tests(value: Any) -> list[dict[str, Any]] | None:
@@ -92,20 +116,28 @@ def _tests(value: Any) -> list[dict[str, Any]] | None:
         return None
 
 
-_FENCE = re.compile(r"```(?:python|py)?\s*\n(.*?)```", re.DOTALL)
+def program(said: str | None) -> str:
+    """Return the program of an answer: its last fenced block, else all of it."""
+    fenced = _FENCE.findall(said or "")
+    return (fenced[-1] if fenced else said or "").strip()
 
 
-def _run(jobs: list[tuple[str | None, list[dict[str, Any]]]], partial: bool) -> list[float]:
+def _code(
+    jobs: list[tuple[str | None, list[dict[str, Any]]]], partial: bool, seconds: float, isolation: str
+) -> list[float]:
     from r1kit.sandbox.judge import judge_all
 
-    programs = []
-    for said, tests in jobs:
-        fenced = _FENCE.findall(said or "")
-        programs.append(((fenced[-1] if fenced else said or "").strip(), tests))
+    programs = [(program(said), tests) for said, tests in jobs]
     wanted = [job for job in programs if job[0]]
-    verdicts = iter(judge_all(wanted))
+    verdicts = iter(judge_all(wanted, seconds, count_all=partial, isolation=isolation))
     scores = []
-    for program, _ in programs:
-        verdict = next(verdicts) if program else None
-        scores.append(0.0 if verdict is None else verdict.passed / verdict.total if partial else float(verdict.ok))
+    for text, _ in programs:
+        verdict = next(verdicts) if text else None
+        if verdict is None:
+            scores.append(0.0)
+        elif verdict.fault:
+            scores.append(FAULT)
+        else:
+            _timeouts["timeouts"] += verdict.timed_out
+            scores.append(verdict.passed / verdict.total if partial else float(verdict.ok))
     return scores

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from r1kit.errors import UserError, suggest
+from r1kit.errors import UserError
+from r1kit.prompts import completion_text, read
 from r1kit.recipe import Reward
-from r1kit.rewards import FAULT, bind, check_columns
+from r1kit.rewards import FAULT, bind, check_columns, check_rows
 from r1kit.run import write_file
-
-VERIFIERS = (None, "math", "exact", "choice", "code")
 
 
 def score_file(file: str, names: Sequence[str], output: str | None) -> None:
@@ -24,6 +23,7 @@ def score_file(file: str, names: Sequence[str], output: str | None) -> None:
     entries = [Reward(name=name.strip()) for name in names]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     check_columns(entries, columns, file)
+    check_rows(entries, {name: [row.get(name) for row in rows] for name in columns}, file)
     scored = score(rows, entries, columns)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in scored)
     if output is None:
@@ -34,7 +34,10 @@ def score_file(file: str, names: Sequence[str], output: str | None) -> None:
         except OSError as error:
             raise UserError("--output", output, "must be a file that can be written", error.strerror or "") from None
         print(output)
-    print(_table(scored, [bind(e).__name__ for e in entries]), file=sys.stderr)
+    given = [bind(e).__name__ for e in entries]
+    print(_table(scored, given), file=sys.stderr)
+    for warning in warnings(scored, given):
+        print(f"note: {warning}", file=sys.stderr)
 
 
 def score(rows: list[dict[str, Any]], entries: Sequence[Reward], columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -66,14 +69,56 @@ def _read(file: str) -> list[dict[str, Any]]:
             raise UserError("FILE", f"{file}:{number}", "must be JSON", str(error)) from None
         if not isinstance(row, dict) or not isinstance(row.get("completion"), str | list):
             raise UserError("FILE", f"{file}:{number}", "needs a key completion", "add it")
-        if row.get("verifier") not in VERIFIERS:
-            raise UserError(
-                "FILE", f"{file}:{number}", f"verifier {row['verifier']}", suggest(row["verifier"], VERIFIERS[1:])
-            )
         rows.append(row)
     if not rows:
         raise UserError("FILE", file, "has no rows", "give at least one")
     return rows
+
+
+def warnings(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
+    """Return what would waste a run with scored `rows` and these rewards."""
+    found = []
+    prompts = [str(row["prompt"]) for row in rows if row.get("prompt")]
+    if "format" in names and prompts and not any("<think>" in p or "<answer>" in p for p in prompts):
+        found.append("no prompt asks for <think> and <answer>, which format looks for: the template must")
+    for name in names:
+        values = [row[name] for row in rows]
+        numbers = {v for v in values if isinstance(v, int | float)}
+        if not numbers:
+            found.append(f"{name} applies to no row")
+        elif len(numbers) == 1 and len(values) > 1:
+            found.append(f"{name} is {numbers.pop():g} for every row: there is nothing to learn from it")
+        if faults := values.count("fault"):
+            found.append(f"{name} has no verdict on {faults} of {len(rows)} rows: gold answers or tests are broken")
+    found += _alike(rows, names)
+    cut = sum(_cut(row) for row in rows)
+    if cut:
+        found.append(f"{cut} of {len(rows)} completions end before an answer: give them more tokens")
+    return found
+
+
+def _alike(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
+    """Say how many prompts have several completions of the same total reward: GRPO learns nothing from those."""
+    groups: dict[str, set[float]] = {}
+    sizes: dict[str, int] = {}
+    for row in rows:
+        key = json.dumps(row.get("prompt"), sort_keys=True, default=str)
+        total = sum(v for name in names if isinstance(v := row[name], int | float))
+        groups.setdefault(key, set()).add(total)
+        sizes[key] = sizes.get(key, 0) + 1
+    several = [key for key, size in sizes.items() if size > 1]
+    alike = sum(len(groups[key]) == 1 for key in several)
+    if not alike or len(several) < 2:
+        return []
+    return [f"{alike} of {len(several)} prompts have completions of one total reward: they teach nothing"]
+
+
+def _cut(row: dict[str, Any]) -> bool:
+    """Whether a completion ended at its limit, or in the middle of its thinking or its answer."""
+    if row.get("finish_reason") is not None:
+        return row["finish_reason"] == "length"
+    tags = read(completion_text(row["completion"])).tags
+    return any(tags.count(f"<{name}>") > tags.count(f"</{name}>") for name in ("think", "answer"))
 
 
 def _table(rows: list[dict[str, Any]], names: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ from itertools import *; from math import *; from operator import *; from typing
 def main(setup):
     """Serve tests until the judge closes the pipe. `setup`: program, seccomp, landlock, limits (box.py)."""
     if setup["landlock"]:
-        _shut_in(setup["landlock"])
+        shut_in(setup["landlock"])
     _write(1, _header(b"R"))
     try:
         program = compile(setup["program"].removeprefix("\ufeff"), "program", "exec", dont_inherit=True)
@@ -175,12 +175,17 @@ def _enter(setup, stdin, stdout, answer, extra=None):
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
     resource.setrlimit(resource.RLIMIT_STACK, (STACK if hard == -1 else min(STACK, hard), hard))
     if setup["seccomp"] is not None:
-        filter_ = setup["seccomp"].replace(_number(SELF, 4), _number(os.getpid(), 4))
-        address = id(filter_) + bytes.__basicsize__ - 1  # where CPython keeps the bytes of a `bytes`
-        program = _number(len(filter_) // 8, 8) + _number(address, 8)  # struct sock_fprog
-        _c("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        if _c("prctl", PR_SET_SECCOMP, 2, program, 0, 0):
-            os._exit(120)
+        confine(setup["seccomp"])
+
+
+def confine(rules):
+    """Put this process under a seccomp filter (seccomp.py), for good; it ends where that fails."""
+    rules = rules.replace(_number(SELF, 4), _number(os.getpid(), 4))
+    address = id(rules) + bytes.__basicsize__ - 1  # where CPython keeps the bytes of a `bytes`
+    program = _number(len(rules) // 8, 8) + _number(address, 8)  # struct sock_fprog
+    _c("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if _c("prctl", PR_SET_SECCOMP, 2, program, 0, 0):
+        os._exit(120)
 
 
 def _c(name, *args):
@@ -319,7 +324,7 @@ def _test(frame, _job):
     _write(3, b"passed")
 
 
-def _shut_in(paths):
+def shut_in(paths):
     """Drop all capabilities and see only `paths` = {"read": [...], "write": [...]}, by Landlock, from here on."""
     _c("prctl", PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
     _c("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -13,7 +13,7 @@ from typing import Any
 
 from r1kit.data.load import problems
 from r1kit.recipe import EvalRecipe
-from r1kit.rewards import check_columns
+from r1kit.rewards import check_data
 from r1kit.run import Run, is_main, model_path, write_file
 from r1kit.sampling.score import sample_rows
 from r1kit.sampling.stats import summary
@@ -22,7 +22,9 @@ from r1kit.sampling.stats import summary
 def main(recipe: EvalRecipe, run: Run) -> None:
     """Sample every model on the same questions and sum up."""
     rows = problems(recipe.data.eval, recipe.prompt, "data.eval")
-    check_columns(recipe.rewards, rows.column_names, recipe.data.eval[0].path)
+    judged = check_data(recipe.rewards, rows, recipe.data.eval[0].path)
+    if judged and is_main():
+        run.update(**judged)
     models = recipe.models or {Path(recipe.model.path or "").name: recipe.model.path or ""}
     for name, path in models.items():
         model_path(path, f"models.{name}" if recipe.models else "model.path")

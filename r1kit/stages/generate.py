@@ -14,7 +14,7 @@ from r1kit.data.filters import select
 from r1kit.data.load import problems
 from r1kit.errors import UserError
 from r1kit.recipe import GenerateRecipe
-from r1kit.rewards import check_columns
+from r1kit.rewards import check_data
 from r1kit.run import Run, is_main, replace_folder, write_file
 from r1kit.sampling.score import sample_rows
 from r1kit.training.rollouts import write_table
@@ -23,7 +23,9 @@ from r1kit.training.rollouts import write_table
 def main(recipe: GenerateRecipe, run: Run) -> None:
     """Sample, score, keep and write."""
     rows = problems(recipe.data.train, recipe.prompt)
-    check_columns(recipe.rewards, rows.column_names, recipe.data.train[0].path)
+    judged = check_data(recipe.rewards, rows, recipe.data.train[0].path)
+    if judged and is_main():
+        run.update(**judged)
     sampled = sample_rows(recipe, recipe.model, rows, run, run.path / "samples", "generate")
     if not is_main():
         return

@@ -10,8 +10,8 @@ the loss is TRL's default (DAPO's token mean) unless the recipe sets `trl.loss_t
 from r1kit.data.load import problems
 from r1kit.errors import UserError
 from r1kit.recipe import RLRecipe
-from r1kit.rewards import bind, check_columns
-from r1kit.run import Run
+from r1kit.rewards import aside, bind, check_data
+from r1kit.run import Run, is_main
 from r1kit.training.arguments import rl_arguments
 from r1kit.training.policy import check_context, check_template, load_model, load_tokenizer, lora_config
 
@@ -20,14 +20,16 @@ def main(recipe: RLRecipe, run: Run) -> None:
     """Train the policy and save it."""
     # The data first: a fault in it is then said before torch is imported.
     rows = problems(recipe.data.train, recipe.prompt)
-    check_columns(recipe.rewards, rows.column_names, recipe.data.train[0].path)
+    judged = check_data(recipe.rewards, rows, recipe.data.train[0].path)
     wanted = recipe.training.batch_size * recipe.training.updates_per_rollout // recipe.sampling.group_size
     if len(rows) < wanted:
         must = f"has {len(rows)} problems, and a rollout takes {wanted}"
         raise UserError("data.train", recipe.data.train[0].path, must, "give more, or a smaller training.batch_size")
     held_out = problems(recipe.data.eval, recipe.prompt, "data.eval") if recipe.data.eval else None
     if held_out is not None:
-        check_columns(recipe.rewards, held_out.column_names, recipe.data.eval[0].path)
+        judged |= check_data(recipe.rewards, held_out, recipe.data.eval[0].path)
+    if judged and is_main():
+        run.update(**judged)
     block = recipe.training.updates_per_rollout * int(recipe.trl.get("num_iterations", 1))
 
     from r1kit.training.core import fit
@@ -48,7 +50,7 @@ def main(recipe: RLRecipe, run: Run) -> None:
         trainer = RLTrainer(
             model=model,
             args=arguments,
-            reward_funcs=[bind(entry, i) for i, entry in enumerate(recipe.rewards)],
+            reward_funcs=[aside(bind(entry, i)) for i, entry in enumerate(recipe.rewards)],
             train_dataset=rows,
             eval_dataset=held_out,
             processing_class=tokenizer,

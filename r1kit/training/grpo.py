@@ -12,6 +12,7 @@ from trl import GRPOTrainer
 
 from r1kit.errors import UserError
 from r1kit.recipe import RLRecipe
+from r1kit.rewards.accuracy import take_timeouts
 from r1kit.run import Run
 from r1kit.training.checkpoints import CheckpointMixin
 from r1kit.training.order import GroupSampler
@@ -34,7 +35,6 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             raise UserError("training.reference_reset_steps", steps, must, "use FSDP 2, DDP or ZeRO-2")
         self.run = run
         self.keep_checkpoints = recipe.training.keep_checkpoints
-        self.faults = 0
 
     def _get_train_sampler(self, dataset: Any = None) -> GroupSampler:
         return GroupSampler(
@@ -59,8 +59,14 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         """Return (B*G, rewards); a row with a fault is all NaN, which TRL takes out of its group."""
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        metrics = self._metrics["train" if self.model.training else "eval"]
         faulty = torch.isinf(rewards).any(dim=1)
-        self._metrics["train" if self.model.training else "eval"]["faults"].append(faulty.sum().item())
+        metrics["faults"].append(faulty.sum().item())
+        for name, values in zip(self.reward_func_names, rewards.unbind(dim=1), strict=True):
+            metrics[f"rewards/{name}/none"].append(torch.isnan(values).sum().item())
+            metrics[f"rewards/{name}/faults"].append(torch.isinf(values).sum().item())
+        timeouts = torch.tensor([take_timeouts()], device=rewards.device)
+        metrics["timeouts"].append(self.accelerator.gather(timeouts).sum().item())
         rewards = (rewards * _GRAIN).round() / _GRAIN
         return torch.where(faulty.unsqueeze(1), torch.nan, rewards)
 

@@ -1,0 +1,79 @@
+"""Problems of the library reasoning_gym, scored by its own scorers, in worker processes of their own.
+
+Some of these scorers hand an answer to sympy's parser, which runs what it reads as Python. The workers are
+therefore shut in (sandbox/boot.py): they read Python's own files alone, write none, and start and reach nothing.
+A hostile answer could still say of itself, within its worker, that it is right.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from r1kit.rewards.answers import Verdict
+from r1kit.rewards.workers import Pool
+
+COMMAND = (sys.executable, "-P", "-c", "from r1kit.rewards.tasks import serve; serve()")
+FAULT = float("inf")
+
+
+def score_all(pairs: Sequence[tuple[Any, str | None]], seconds: float = 3.0) -> list[float | None]:
+    """Return the scores, 0 to 1, of (entry, answer) pairs; None for a timeout, FAULT where there is none to be had.
+
+    An entry is reasoning_gym's: question, answer and metadata, as a dict or its JSON.
+    """
+    texts = [(e if isinstance(e, str) else json.dumps(e, sort_keys=True), a or "") for e, a in pairs]
+    unique = list(dict.fromkeys(texts))
+    with ThreadPoolExecutor(_pool().size) as threads:
+        found = dict(zip(unique, threads.map(lambda pair: _score(*pair, seconds), unique), strict=True))
+    return [found[text] for text in texts]
+
+
+def _score(entry: str, answer: str, seconds: float) -> float | None:
+    verdict = _pool().ask(entry, answer, seconds)
+    if verdict is Verdict.TIMEOUT:
+        return None
+    return verdict if isinstance(verdict, float) else FAULT
+
+
+@lru_cache(maxsize=1)
+def _pool() -> Pool:
+    return Pool(COMMAND)
+
+
+def score(entry: str, answer: str) -> float | str:
+    """In a worker: score one answer."""
+    import reasoning_gym
+
+    try:
+        given = json.loads(entry)
+        scorer = reasoning_gym.get_score_answer_fn(given["metadata"]["source_dataset"])
+    except Exception:
+        return Verdict.BROKEN_GOLD.value
+    try:
+        return float(scorer(answer=answer, entry=given))
+    except Exception:  # scorers are not all ready for any text
+        return 0.0
+
+
+def serve() -> None:
+    """Be a worker of the pool."""
+    from r1kit.rewards import workers
+
+    workers.serve(score, _prepare)
+
+
+def _prepare() -> None:
+    """Load what is needed, then give up all else."""
+    import reasoning_gym  # noqa: F401
+
+    from r1kit.sandbox import boot
+    from r1kit.sandbox.seccomp import filter_for
+
+    read = {sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), "/usr", "/lib", "/lib64"}
+    boot.shut_in({"read": [path for path in read if Path(path).exists()], "write": ["/dev/null"]})
+    if (rules := filter_for(shared_files=True)) is not None:
+        boot.confine(rules)

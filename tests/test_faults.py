@@ -1,0 +1,88 @@
+"""What goes wrong with rewards in the middle of a training: the run ends, and its metrics say what happened."""
+
+import json
+
+import pytest
+from helpers import RL, info, metrics, r1kit, recipe, table
+
+pytestmark = pytest.mark.slow
+
+# Rewards that sabotage the workers of the accuracy beside them, one step each, and that raise in another.
+CHAOS = """
+import os, signal, subprocess, threading, time
+
+calls = 0
+
+def children(word):
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
+    return [int(pid) for pid, parent, args in rows if int(parent) == os.getpid() and word in args]
+
+def strike(word, kind):
+    end = time.time() + 5
+    while time.time() < end and not (found := children(word)):
+        time.sleep(0.01)
+    for pid in found:
+        os.kill(pid, kind)
+
+def chaos(completions, **columns):
+    global calls
+    calls += 1
+    if calls == 2:
+        strike("symbolic import serve", signal.SIGKILL)
+    if calls == 4:
+        strike("symbolic import serve", signal.SIGSTOP)
+    if calls == 5:
+        raise RuntimeError("out of luck")
+    if calls == 6:
+        return [float("nan")] * len(completions)
+    return [0.5] * len(completions)
+"""
+
+
+def test_a_run_survives_dead_and_hanging_workers_and_a_reward_that_raises(here, monkeypatch):
+    (here / "chaos.py").write_text(CHAOS)
+    golds = ["x^2+1", "\\frac{x}{2}", "7", "4"]
+    problems = [{"prompt": f"What is {n} + 1?", "answer": golds[n % 4], "verifier": "math"} for n in range(40)]
+    (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
+    values = {**RL, "data": {"train": [{"path": "rows.jsonl"}]}, "output": "run"}
+    values["rewards"] = [{"name": "accuracy", "seconds": 1.0}, {"name": "chaos.chaos"}]
+    values["training"] = {"steps": 7, "batch_size": 16, "learning_rate": 1e-3, "save_steps": 3, "log_steps": 1}
+    _, err = r1kit("rl-zero", recipe(here / "recipe.yaml", **values))
+    assert "reward chaos.chaos raised RuntimeError('out of luck'): its 16 rows are left out" in err
+    lines = [line for line in metrics(here / "run") if "reward" in line]
+    assert info(here / "run")["status"] == "finished"
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6, 7]
+    assert [line["rewards/chaos/faults"] for line in lines] == [0, 0, 0, 0, 16, 16, 0]
+    assert [line["faults"] for line in lines] == [0, 0, 0, 0, 16, 16, 0]
+    assert sum(line["timeouts"] for line in lines) >= 1  # the workers that were stopped
+    assert sum(line["rewards/accuracy/faults"] for line in lines) == 0  # the dead ones were replaced
+    rows = table(here / "run/completions")
+    assert len(rows) == 112
+    assert all(row["advantage"] == 0 for row in rows if row["step"] in (5, 6))
+
+
+def test_a_reward_that_never_worked_is_told_at_once(here):
+    (here / "broken.py").write_text("def broken(completions, **columns):\n    return 1 / 0\n")
+    values = {**RL, "output": "run", "rewards": [{"name": "broken.broken"}]}
+    _, err = r1kit("rl-zero", recipe(here / "recipe.yaml", **values), code=2)
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: rewards.0 = broken.broken; raised ZeroDivisionError")
+
+
+def test_the_isolation_of_code_stands_in_run_json(here):
+    tests = [{"kind": "call", "function": "f", "args": [1], "expected": 2}]
+    (here / "rows.jsonl").write_text(json.dumps({"prompt": "Write f", "tests": tests}) + "\n")
+    values = {
+        "model": {"path": "tiny:student"},
+        "data": {"eval": [{"path": "rows.jsonl"}]},
+        "prompt": {"template": "tiny"},
+        "sampling": {"samples": 1, "max_tokens": 4},
+    }
+    for isolation in ("none", "landlock"):
+        entry = {"name": "accuracy", "isolation": isolation}
+        r1kit("eval", recipe(here / "e.yaml", **values, output=f"run-{isolation}", rewards=[entry]))
+        assert info(here / f"run-{isolation}")["isolation"] == isolation
+    entry = {"name": "accuracy", "isolation": "docker"}
+    _, err = r1kit("eval", recipe(here / "e.yaml", **values, output="run-docker", rewards=[entry]), code=2)
+    assert "isolation = docker" in err

@@ -1,0 +1,95 @@
+"""The reward lab's warnings, and reasoning_gym's problems through it."""
+
+import json
+
+import pytest
+from helpers import r1kit
+
+from r1kit.recipe import Reward
+from r1kit.rewards.lab import score, warnings
+
+RIGHT = "<think>2 + 2</think><answer>4</answer>"
+
+
+def warned(rows, *names):
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return warnings(score(rows, [Reward(name=name) for name in names], columns), names)
+
+
+def test_nothing_is_said_of_rows_that_teach():
+    ask = "Think in <think> </think>, answer in <answer> </answer>: 2 + 2"
+    rows = [{"prompt": ask, "completion": c, "answer": "4"} for c in (RIGHT, "<think>a</think> 5", "4")]
+    assert warned(rows, "accuracy", "format") == []
+
+
+def test_a_prompt_that_never_asks_for_the_format():
+    rows = [{"prompt": "2 + 2", "completion": c, "answer": "4"} for c in (RIGHT, "4")]
+    assert warned(rows, "format") == [
+        "no prompt asks for <think> and <answer>, which format looks for: the template must"
+    ]
+
+
+def test_golds_that_do_not_parse():
+    rows = [{"completion": RIGHT, "answer": g} for g in ("4", "\\frac{1}{", "\\frac{1}{")]
+    assert "accuracy has no verdict on 2 of 3 rows: gold answers or tests are broken" in warned(rows, "accuracy")
+
+
+def test_rewards_that_are_all_equal():
+    rows = [{"completion": RIGHT, "answer": "4"}] * 3
+    assert warned(rows, "accuracy") == ["accuracy is 1 for every row: there is nothing to learn from it"]
+
+
+def test_groups_of_one_reward():
+    rows = [
+        {"prompt": p, "completion": c, "answer": "4"}
+        for p, cs in (("a", (RIGHT, RIGHT)), ("b", (RIGHT, "5")), ("c", ("5", "6")))
+        for c in cs
+    ]
+    assert warned(rows, "accuracy") == ["2 of 3 prompts have completions of one total reward: they teach nothing"]
+
+
+@pytest.mark.parametrize(
+    "cut", [{"completion": "<think>2 + "}, {"completion": "<answer>4"}, {"completion": "4", "finish_reason": "length"}]
+)
+def test_completions_that_were_cut_off(cut):
+    rows = [{"completion": RIGHT, "answer": "4"}, {**cut, "answer": "4"}]
+    assert warned(rows, "accuracy") == ["1 of 2 completions end before an answer: give them more tokens"]
+
+
+def test_the_command_prints_its_warnings(here):
+    (here / "rows.jsonl").write_text(json.dumps({"completion": RIGHT, "answer": "4"}) + "\n")
+    (here / "cut.jsonl").write_text(json.dumps({"completion": "<think>", "answer": "4"}) + "\n")
+    _, err = r1kit("rewards", "cut.jsonl", "--rewards", "accuracy", "-o", "out.jsonl")
+    assert "note: 1 of 1 completions end before an answer" in err
+    _, err = r1kit("rewards", "rows.jsonl", "--rewards", "accuracy")
+    assert "note" not in err
+
+
+# Tasks whose answers are unlike each other: numbers, words, sets, grids, formulas, programs of moves.
+TASKS = """
+    ab acre advanced_geometry aiw base_conversion basic_arithmetic binary_alternation bitwise_arithmetic caesar_cipher
+    calendar_arithmetic chain_sum color_cube_rotation complex_arithmetic count_bits count_primes countdown
+    course_schedule decimal_arithmetic family_relationships fraction_simplification gcd gsm_symbolic
+    intermediate_integration isomorphic_strings knights_knaves largest_island lcm leg_counting letter_counting maze
+    n_queens number_sorting polynomial_equations power_function prime_factorization products propositional_logic
+    rotate_matrix shortest_path simple_equations simple_geometry spell_backward sudoku time_intervals word_sorting
+""".split()  # noqa: SIM905
+
+
+def test_reasoning_gym_scores_by_its_own_scorers(here):
+    reasoning_gym = pytest.importorskip("reasoning_gym")
+    rows = []
+    for task in TASKS:
+        entry = reasoning_gym.create_dataset(task, size=1, seed=3)[0]
+        row = {"prompt": entry["question"], "metadata": entry["metadata"], "verifier": "reasoning_gym", "task": task}
+        for text in (str(entry["answer"]), "no idea"):
+            completion = f"<think>a</think><answer>{text}</answer>"
+            rows.append({**row, "answer": entry["answer"], "completion": completion})
+    (here / "rows.jsonl").write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
+    r1kit("rewards", "rows.jsonl", "--rewards", "accuracy", "-o", "out.jsonl")
+    scored = [json.loads(line) for line in (here / "out.jsonl").read_text().splitlines()]
+    right = {row["task"] for row in scored[::2] if row["accuracy"] == 1.0}
+    wrong = {row["task"] for row in scored[1::2] if row["accuracy"] == 0.0}
+    assert len(right & wrong) >= 30
+    assert wrong == set(TASKS)
+    print(sorted(set(TASKS) - right))

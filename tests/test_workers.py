@@ -1,0 +1,250 @@
+"""The pool of workers: what is slow is killed, what dies is asked again, nothing is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from r1kit.rewards import workers
+from r1kit.rewards.answers import Verdict
+from r1kit.rewards.workers import Pool
+
+SLOW = ("5", "(((x+y+z+1)^{999}+1)^{999}+1)^{9}")  # passes the filter, and keeps sympy busy for minutes
+HEAD = """
+import json, os, struct, sys, time
+sys.path.insert(0, {root!r})
+from r1kit.rewards.workers import _read, _send
+_send(1, "ready")
+def asked():
+    head = _read(4)
+    return json.loads(_read(struct.unpack("!I", head)[0])) if head else sys.exit()
+"""
+ROOT = str(Path(workers.__file__).parents[2])
+
+
+def stub(body):
+    """The command of a worker that speaks the protocol and does `body`."""
+    return [sys.executable, "-c", HEAD.format(root=ROOT) + textwrap.dedent(body)]
+
+
+@pytest.fixture
+def pool(request):
+    """A pool of two workers; as a parameter: of stubs that do so."""
+    body = getattr(request, "param", None)
+    made = Pool(stub(body), 2) if body else Pool(size=2)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closed():
+    """Ends the process's own pool."""
+    yield
+    workers.close()
+
+
+def alive(process):
+    return process.poll() is None
+
+
+def test_pairs_keep_their_order_and_are_judged_once():
+    asked = [("x+1", "1+x"), ("5", "5.0"), ("x+1", "x+2"), ("x+1", "1+x"), ("", "5"), ("\\sqrt{12}", "2\\sqrt3")]
+    workers.counts(reset=True)
+    assert workers.verify_all(asked) == [
+        Verdict.RIGHT,
+        Verdict.RIGHT,
+        Verdict.WRONG,
+        Verdict.RIGHT,
+        Verdict.BROKEN_GOLD,
+        Verdict.RIGHT,
+    ]
+    assert workers.counts() == {"right": 4, "wrong": 1, "timeout": 0, "broken gold": 1, "fault": 0}
+    assert workers.counts(reset=True)["right"] == 4
+    assert workers.counts()["right"] == 0
+    assert workers.verify("x+1", "1+x") is Verdict.RIGHT
+
+
+def test_plain_numbers_and_words_start_no_worker(pool):
+    found = pool.verify_all([("4", "4.0"), ("1/2", "0.5"), ("Paris", "Rome"), ("12", "-12"), ("7", "9^{9^9}")], 3)
+    assert [v is Verdict.RIGHT for v in found] == [True, True, False, False, False]
+    assert pool.workers == []
+
+
+def test_a_worker_has_no_torch_in_it():
+    source = "import sys; from r1kit.rewards import symbolic, workers; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("thread", [False, True], ids=["main thread", "another thread"])
+def test_a_slow_pair_is_killed_in_time_and_the_next_one_is_judged(pool, thread):
+    assert pool.verify_all([("x+1", "1+x")], 3) == [Verdict.RIGHT]  # the worker is up
+    slow = pool.workers[0].process
+    found = []
+
+    def run():
+        start = time.monotonic()
+        found.extend(pool.verify_all([SLOW], 3))
+        found.append(time.monotonic() - start)
+
+    if thread:
+        other = threading.Thread(target=run)
+        other.start()
+        other.join()
+    else:
+        run()
+    assert found[0] is Verdict.TIMEOUT
+    assert 2.9 < found[1] < 3.5
+    assert slow.returncode == -signal.SIGKILL
+    assert pool.counts(False)["timeout"] == 1
+    assert pool.verify_all([("x+1", "x+2")], 3) == [Verdict.WRONG]
+
+
+@pytest.mark.parametrize("pool", ["asked(); time.sleep(60)"], indirect=True)
+def test_the_start_of_a_worker_is_not_the_pairs_time_and_several_wait_at_once(pool):
+    start = time.monotonic()
+    asked = [(f"x+{n}", f"{n}-x") for n in range(4)]
+    assert pool.verify_all(asked, 0.5) == [Verdict.TIMEOUT] * 4
+    assert time.monotonic() - start < 8  # two by two; most of it is Python that starts
+
+
+@pytest.mark.parametrize("pool", ["while True: asked(); time.sleep(2); _send(1, 'right')"], indirect=True)
+def test_a_worker_killed_in_the_middle_is_replaced_once(pool):
+    found = []
+    asking = threading.Thread(target=lambda: found.extend(pool.verify_all([("x+1", "1+x")], 20)))
+    asking.start()
+    while not (pool.workers and pool.workers[0]._ready):
+        time.sleep(0.01)
+    first = pool.workers[0].process
+    os.kill(first.pid, signal.SIGKILL)
+    asking.join()
+    assert found == [Verdict.RIGHT]
+    assert pool.workers[0].process.pid != first.pid
+    assert first.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("pool", ["while True: asked(); _send(1, 'right')"], indirect=True)
+def test_a_worker_killed_at_rest_costs_nothing(pool):
+    assert pool.verify_all([("x+1", "1+x")], 20) == [Verdict.RIGHT]
+    os.kill(pool.workers[0].process.pid, signal.SIGKILL)
+    assert pool.verify_all([("x+2", "2+x")], 20) == [Verdict.RIGHT]
+    assert len(pool.workers) == 1
+
+
+@pytest.mark.parametrize("pool", ["asked(); os._exit(1)"], indirect=True)
+def test_a_pair_on_which_every_worker_dies_is_a_fault_which_is_not_remembered(pool):
+    assert pool.verify_all([("x+1", "1+x")], 20) == [Verdict.FAULT]
+    assert pool.counts(False)["fault"] == 1
+    pool.command = stub("asked(); _send(1, 'right')")
+    assert pool.verify_all([("x+1", "1+x")], 20) == [Verdict.RIGHT]
+
+
+def test_a_worker_that_does_not_start_is_a_fault(monkeypatch, pool):
+    monkeypatch.setattr(workers, "START", 0.2)
+    pool.command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    assert pool.verify_all([("x+1", "1+x")], 3) == [Verdict.FAULT]
+    assert pool.workers == []
+
+
+@pytest.mark.parametrize("pool", ["while True: asked(); _send(1, 'right')"], indirect=True)
+def test_a_worker_is_replaced_in_the_end(monkeypatch, pool):
+    monkeypatch.setattr(workers, "LIFE", 2)
+    assert pool.verify_all([("x+1", "1+x")], 20) == [Verdict.RIGHT]
+    first = pool.workers[0].process
+    assert pool.verify_all([("x+2", "2+x")], 20) == [Verdict.RIGHT]
+    assert pool.workers == []
+    assert first.returncode is not None
+
+
+def test_eight_threads_at_once(pool):
+    found = {}
+
+    def run(n):
+        found[n] = pool.verify_all([(f"x+{k}", f"{k if k % 2 else k + 1}+x") for k in range(n, n + 4)], 20)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(pool.workers) <= 2
+    for n in range(8):
+        assert found[n] == [Verdict.RIGHT if k % 2 else Verdict.WRONG for k in range(n, n + 4)]
+    assert pool.counts(False)["right"] == pool.counts(False)["wrong"] == 16
+
+
+FORK = """
+import os, sys, threading
+from r1kit.rewards import workers
+from r1kit.rewards.answers import Verdict
+assert workers.verify("x+1", "1+x") is Verdict.RIGHT
+parents = {w.process.pid for w in workers._POOL.workers}
+workers._POOL._lock.acquire()  # as if another thread held it at that moment
+child = os.fork()
+if child == 0:
+    ok = workers.verify("x+1", "x+3") is Verdict.WRONG and workers.counts()["wrong"] == 1
+    own = {w.process.pid for w in workers._POOL.workers}
+    workers.close()
+    os._exit(0 if ok and own and not own & parents else 1)
+workers._POOL._lock.release()
+assert os.waitpid(child, 0)[1] == 0
+assert workers.verify("x+2", "2+x") is Verdict.RIGHT
+assert {w.process.pid for w in workers._POOL.workers} == parents
+print("done")
+"""
+
+
+def test_a_forked_child_has_workers_of_its_own_and_leaves_its_parents_alone():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+def test_close_leaves_no_process_and_the_pool_starts_again(pool):
+    assert pool.verify_all([("x+1", "1+x"), ("x+2", "2+x")], 20) == [Verdict.RIGHT] * 2
+    processes = [w.process for w in pool.workers]
+    assert all(map(alive, processes))
+    pool.close()
+    for process in processes:
+        assert process.returncode is not None
+        with pytest.raises(ProcessLookupError):  # collected: no zombie either
+            os.kill(process.pid, 0)
+    assert pool.verify_all([("x+3", "3+x")], 20) == [Verdict.RIGHT]
+
+
+LEFT = """
+import os, signal, sys, threading, time
+from r1kit.rewards import workers
+assert workers.verify("x+1", "1+x").value == "right"
+print(workers._POOL.workers[0].process.pid, flush=True)
+if sys.argv[1] == "busy":
+    threading.Thread(target=workers.verify, args=(*{slow!r}, 1.0), daemon=True).start()
+    time.sleep(0.5)
+if sys.argv[1] != "exit":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["exit", "idle", "busy"])
+def test_a_worker_ends_with_its_process_however_that_ends(how):
+    done = subprocess.run([sys.executable, "-c", LEFT.format(slow=SLOW), how], capture_output=True, text=True, cwd=ROOT)
+    worker = Path(f"/proc/{int(done.stdout)}")
+    end = time.monotonic() + 8  # a busy one: its second, and two more
+    while worker.exists() and "\nState:\tZ" not in (worker / "status").read_text() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert time.monotonic() < end
+
+
+def test_the_ranks_of_a_machine_share_its_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert Pool().size == 4
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert Pool().size == 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert Pool().size == 1
