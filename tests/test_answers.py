@@ -1,8 +1,10 @@
 """Math answers: what is the same, what is not. Verdicts by hand; sympy prints and expands what it can be asked."""
 
+import json
 import random
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import sympy
@@ -10,6 +12,7 @@ import sympy
 from r1kit.rewards.answers import Verdict, choice, clean, exact, monstrous, quick
 from r1kit.rewards.quantities import number, unit
 from r1kit.rewards.symbolic import judge
+from r1kit.rewards.workers import verify_all
 
 
 def pairs(table):
@@ -258,3 +261,14 @@ def test_exact_folds_spaces_case_and_the_full_stop():
     assert exact("New York", " new\n york. ")
     assert not exact("Paris", "Paris, France")
     assert not exact("1.0", "1")
+
+
+def test_the_verdicts_on_the_notations_of_well_known_data_sets():
+    lines = (Path(__file__).parent / "data/math_pairs.jsonl").read_text().splitlines()
+    cases = [json.loads(line) for line in lines]
+    assert len(cases) >= 150
+    math = [case for case in cases if case["verifier"] == "math"]
+    found = dict(zip(map(id, math), verify_all([(c["gold"], c["answer"]) for c in math]), strict=True))
+    for case in cases:
+        right = found[id(case)] is Verdict.RIGHT if id(case) in found else choice(case["gold"], case["answer"])
+        assert right is case["expected"], case

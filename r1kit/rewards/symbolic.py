@@ -209,9 +209,13 @@ def _whole(value: Any) -> Any:
     return sympy.S.Zero if value == 0 or (value.is_Float and value._prec < 20 and abs(value) < 1e-60) else value
 
 
+def _prepare() -> None:
+    """Load now what is loaded at the first use."""
+    judge("x+1", "\\frac{1}{2}+\\sqrt{2}")
+
+
 def serve() -> None:
     """Be a worker of the pool."""
     from r1kit.rewards import workers
 
-    # What is loaded at the first use is loaded before the first pair.
-    workers.serve(lambda *pair: judge(*pair).value, lambda: bool(judge("x+1", "\\frac{1}{2}+\\sqrt{2}")))
+    workers.serve(lambda *pair: judge(*pair).value, _prepare)

@@ -28,7 +28,7 @@ def score_all(pairs: Sequence[tuple[Any, str | None]], seconds: float = 3.0) -> 
     texts = [(e if isinstance(e, str) else json.dumps(e, sort_keys=True), a or "") for e, a in pairs]
     unique = list(dict.fromkeys(texts))
     with ThreadPoolExecutor(_pool().size) as threads:
-        found = dict(zip(unique, threads.map(lambda pair: _score(*pair, seconds), unique), strict=True))
+        found = dict(zip(unique, threads.map(lambda pair: _score(pair[0], pair[1], seconds), unique), strict=True))
     return [found[text] for text in texts]
 
 

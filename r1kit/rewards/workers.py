@@ -76,11 +76,11 @@ class Pool:
         if len(slow) > 1 and self.size > 1:
             threads = ThreadPoolExecutor(min(self.size, len(slow)))
             try:
-                judged = list(threads.map(lambda pair: self.ask(pair[0], pair[1], seconds), slow))
+                judged = list(threads.map(lambda pair: self._verdict(pair, seconds), slow))
             finally:
                 threads.shutdown(cancel_futures=True)
         else:
-            judged = [self.ask(*pair, seconds) for pair in slow]
+            judged = [self._verdict(pair, seconds) for pair in slow]
         verdicts = {pair: verdict for pair, verdict in found.items() if verdict} | dict(zip(slow, judged, strict=True))
         with self._lock:
             for pair, verdict in zip(slow, judged, strict=True):
@@ -107,6 +107,10 @@ class Pool:
                     self._rest(worker)
                     return verdict
         return Verdict.FAULT
+
+    def _verdict(self, pair: tuple[str, str], seconds: float) -> Verdict:
+        verdict = self.ask(*pair, seconds)
+        return verdict if isinstance(verdict, Verdict) else Verdict.FAULT
 
     def _take(self) -> "Worker":
         """Return a worker at rest, else a new one."""
