@@ -29,12 +29,16 @@ SECONDS = 3.0
 
 
 def test_of(problem: dict) -> dict:
-    return {"kind": "assert", "code": f"{problem['test']}\ncheck({problem['entry_point']})"}
+    """Return a problem's test; what its prompt gives beside the function asked for is the test's, not the program's."""
+    given = ast.parse(problem["prompt"] + "    pass")
+    given.body = [n for n in given.body if getattr(n, "name", "") != problem["entry_point"]]
+    code = f"{ast.unparse(given)}\n{problem['test']}\ncheck({problem['entry_point']})"
+    return {"kind": "assert", "code": code, "function": problem["entry_point"]}
 
 
 def ours(jobs: list[tuple[dict, str]], isolation: str = "auto") -> list[bool]:
     """Judge (problem, body) pairs in boxes."""
-    judging._kept = judging._Kept()
+    judging._kept.clear()
     pairs = [(problem["prompt"] + body, [test_of(problem)]) for problem, body in jobs]
     return [v.ok for v in judging.judge_all(pairs, SECONDS, isolation=isolation)]
 

@@ -22,6 +22,8 @@ def strike(word, kind):
     end = time.time() + 5
     while time.time() < end and not (found := children(word)):
         time.sleep(0.01)
+    if kind == signal.SIGSTOP:
+        found = [min(found)]  # the oldest, which is up
     for pid in found:
         os.kill(pid, kind)
 

@@ -1,9 +1,11 @@
 """The sandbox with what this machine has: bubblewrap where it is installed, else Landlock."""
 
+import time
 from pathlib import Path
 
 import pytest
 
+from r1kit.sandbox import box
 from r1kit.sandbox.judge import Verdict, judge, judge_all
 
 
@@ -166,6 +168,16 @@ def test_several_programs_at_once_keep_their_order():
     test = [{"kind": "call", "function": "f", "args": [], "expected": 1}]
     jobs = [(f"def f(): return {n}", test) for n in (0, 1, 2, 1, 1)]
     assert [v.passed for v in judge_all(jobs)] == [0, 1, 0, 1, 1]
+
+
+def test_many_tests_of_one_program_are_dealt_out_and_end_at_the_first_failure():
+    program = "import time\ndef f(x):\n    time.sleep(0.05)\n    return x"
+    tests = [{"kind": "call", "function": "f", "args": [n], "expected": n} for n in range(20)]
+    assert judge(program, tests, count_all=True) == Verdict(20, 20)
+    wrong = [*tests[:2], {**tests[2], "expected": -1}, *tests[3:]]
+    assert judge(program, wrong, count_all=True) == Verdict(19, 20)
+    assert judge(program, wrong).passed < 10
+    assert not judge(program, wrong).ok
 
 
 # Programs that do not end, or end too soon
@@ -343,3 +355,121 @@ def test_the_network_is_not_reached():
 def test_nothing_of_our_environment_is_seen(monkeypatch):
     monkeypatch.setenv("R1KIT_TEST_TOKEN", "hush")
     assert call("import os\ndef f(): return os.environ.get('R1KIT_TEST_TOKEN')", ((), None)).ok
+
+
+# Faults that a review found
+
+
+@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "import fcntl\nfcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())",
+        "import fcntl\nfcntl.fcntl(0, 10, 9)",
+        "import fcntl, struct\nfcntl.ioctl(0, 0x8901, struct.pack('i', os.getppid()))",
+        "import socket\nsocket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
+        "os.chmod('/dev/null', 0o666)",
+        "os.truncate('/dev/null', 0)",
+    ],
+)
+def test_ways_around_the_filter_are_closed(isolation, attack):
+    if box.self_test(isolation):
+        pytest.skip(f"{isolation} does not work here")
+    program = f"import os\n{attack}\nprint('escaped')"
+    assert not judge(program, [{"kind": "stdio", "input": "", "output": "escaped"}], isolation=isolation).ok
+
+
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        ("10**400", 2.5),
+        ("{10**5000: 1}", {"a": 1}),
+        ("{frozenset([10**5000]): 1}", {"a": 1}),
+        ("{1: 2, '1': 2}", {"1": 2}),
+    ],
+)
+def test_no_answer_breaks_the_comparison(returned, expected):
+    assert call(f"def f(): return {returned}", ((), expected)) == Verdict(0, 1)
+
+
+def test_colliding_hashes_do_not_reach_the_judge():
+    program = """
+import os, time
+def f():
+    data = b"".join(b"i%d:%x" % (len(b"%x" % (k * (2**61 - 1))), k * (2**61 - 1)) for k in range(1, 20000))
+    os.write(3, b"e19999:" + data[:200000])
+    os._exit(0)
+"""
+    started = time.monotonic()
+    assert not call(program, ((), [1])).ok
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    "breaking",
+    [
+        "os.rmdir(os.getcwd())",
+        "os.chmod('/tmp', 0)",
+        "os.mkdir('../2')",
+        "[(os.mkdir('d'), os.chdir('d')) for _ in range(1500)]",
+    ],
+)
+@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
+def test_a_program_that_breaks_its_box_is_wrong_and_no_fault(isolation, breaking):
+    if box.self_test(isolation):
+        pytest.skip(f"{isolation} does not work here")
+    tests = [{"kind": "call", "function": "f", "args": [], "expected": n} for n in (1, 2)]
+    verdict = judge(f"import os\ndef f():\n    {breaking}\n    return 1", tests, isolation=isolation)
+    assert not verdict.ok
+    assert not verdict.fault
+
+
+@pytest.mark.parametrize(
+    ("program", "tests"),
+    [
+        ("def f(x): raise StopIteration", "assert all(map(lambda c: f(c[0]) == c[1], [(1, 2)]))"),
+        ("def f(x): raise StopIteration", "for a, b in zip(map(f, [1]), [2]): assert a == b"),
+        ("def f(x): return 0\nclass M: isclose = lambda s, *a: True\nmath = M()", "assert math.isclose(f(2), 4.0)"),
+        ("def f(x): return 0\ndef Counter(x): return 0", "assert Counter(f([1])) == Counter([1, 2])"),
+    ],
+)
+def test_a_program_does_not_bring_its_own_test(program, tests):
+    assert not asserts(program, tests).ok
+
+
+def test_with_a_function_named_the_program_gives_nothing_else():
+    program = "def poly(*a): return 0\ndef find_zero(x): return 0"
+    tests = (
+        "def poly(xs, x): return sum(c * x**i for i, c in enumerate(xs))\nassert poly([1, 2], find_zero([1, 2])) == 0"
+    )
+    assert not asserts(program, tests).ok
+    bare = {"kind": "assert", "code": "assert poly([1, 2], find_zero([1, 2])) == 0", "function": "find_zero"}
+    assert not judge(program, [bare]).ok
+
+
+@pytest.mark.parametrize(
+    ("program", "tests"),
+    [
+        ("def f(x): return x + 2", "def check(f):\n    assert f(2) == 4\ncheck(f)"),
+        ("def f(x): x.append(2)", "a = [1]\nf(a)\nassert a == [1, 2]"),
+        ("def f(x): return -0.0", "assert str(f(1)) == '-0.0'"),
+        ("import math\ndef f(x): return x / 3", "assert math.isclose(f(1), 1 / 3)"),
+    ],
+)
+def test_honest_programs_pass_their_asserts(program, tests):
+    assert asserts(program, tests).ok
+
+
+def test_leetcodes_prelude_leaves_the_builtins_and_the_methods():
+    power = "class Solution:\n    def f(self, x): return pow(x, 3, 1000)"
+    assert call(power, ((12,), 728)).ok
+    merge = "class Solution:\n    def merge(self, x: List[int]): return x + [1]"
+    assert call(merge, (([2],), [2, 1]), function="merge").ok
+
+
+def test_a_program_that_always_hangs_is_given_up():
+    tests = [{"kind": "call", "function": "f", "args": [n], "expected": n} for n in range(40)]
+    started = time.monotonic()
+    verdict = judge("def f(x):\n    while True: pass", tests, seconds=0.3, count_all=True)
+    assert verdict == Verdict(0, 40, timed_out=True)
+    assert time.monotonic() - started < 12

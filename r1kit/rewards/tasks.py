@@ -75,5 +75,5 @@ def _prepare() -> None:
 
     read = {sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), "/usr", "/lib", "/lib64"}
     boot.shut_in({"read": [path for path in read if Path(path).exists()], "write": ["/dev/null"]})
-    if (rules := filter_for(shared_files=True)) is not None:
+    if (rules := filter_for()) is not None:
         boot.confine(rules)

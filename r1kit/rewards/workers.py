@@ -25,7 +25,7 @@ from pathlib import Path
 
 from r1kit.rewards.answers import Verdict, quick
 
-START = 120.0  # seconds until a worker is up, on a machine that is busy; a pair's own seconds begin after that
+START = 60.0  # seconds until a worker is up, on a machine that is busy; a pair's own seconds begin after that
 MEMORY = 2 << 30
 CACHED = 16384
 LIFE = 1000  # pairs until a worker is replaced: the caches of sympy and of the parser only grow

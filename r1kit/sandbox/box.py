@@ -34,11 +34,13 @@ ISOLATIONS = ("auto", "bubblewrap", "landlock", "none")
 MEMORY = 1024 * 2**20  # bytes of address space a process
 DISK = 64 * 2**20  # bytes that a program may write
 READY = 20.0  # seconds that an empty box may take to start
-COMPILE = 3.0  # seconds for Python to read the program
+COMPILE = 10.0  # seconds for Python to read the program, on a machine that is busy
 SLACK = 0.4  # seconds after a test's own limit in which its reply must be there
 
 _PATHS = tuple(p for p in dict.fromkeys(("/usr", "/lib", "/lib64", "/bin", sys.base_prefix)) if Path(p).exists())
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2"}
+_PYTHON = os.path.realpath(sys.executable)
 _HERE = Path(__file__).parent
 _LIMITS = {
     resource.RLIMIT_AS: MEMORY,
@@ -63,7 +65,11 @@ module.main(setup)
 
 
 class BoxFault(Exception):
-    """The box did not start, or died: nothing can be said about the program."""
+    """The box did not start: nothing can be said about the program."""
+
+
+class BoxDied(Exception):
+    """The box started, and died in a test."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +88,13 @@ class Box:
     def __init__(self, process: subprocess.Popen, folder: str | None):
         self._process, self._folder, self._buffer = process, folder, b""
         self.runs = False  # whether the program is Python at all
+        self._stuck = False
         self.clean = True  # whether its folders are as they were before the test
         self._in, self._out = (pipe.fileno() for pipe in (process.stdin, process.stdout) if pipe)
+        os.set_blocking(self._in, False)
 
     def run(self, job: Mapping[str, Any], seconds: float, hidden: Mapping[str, Any] | None = None) -> Reply:
-        """Run one test; `hidden` goes to the tester's process alone. Raises BoxFault."""
+        """Run one test; `hidden` goes to the tester's process alone. Raises BoxDied."""
         deadline = time.monotonic() + seconds + SLACK
         try:
             self._send({**job, "seconds": seconds}, deadline)
@@ -97,10 +105,11 @@ class Box:
             state, code, printed, answer = (int(part) for part in head[1:].split(b","))
             text = self._take(printed + answer, deadline)
         except TimeoutError:
+            self._stuck = True
             self.end()
             return Reply("timeout", -9, b"", b"")
         except (OSError, ValueError, EOFError) as error:
-            raise BoxFault(str(error)) from None
+            raise BoxDied(str(error)) from None
         return Reply(("ended", "timeout", "flood")[state], code, text[:printed], text[printed:])
 
     def wait_ready(self, seconds: float = COMPILE) -> None:
@@ -113,10 +122,18 @@ class Box:
             self.runs = self._take_until(b";", time.monotonic() + seconds).startswith(b"C1")
 
     def end(self) -> None:
-        """Kill whatever runs in the box."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, 9)
-        self._process.wait()
+        """End the box: by the end of its input, so that bubblewrap collects its own, else by force."""
+        if self._process.returncode is not None:
+            return
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
+        try:
+            self._process.wait(timeout=0 if self._stuck else 0.2)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, 9)
+            self._process.wait()
 
     def send_setup(self, setup: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError):  # a box that did not start is found by wait_ready
@@ -126,7 +143,8 @@ class Box:
         data = memoryview(b"%8d" % len(body := dumps(value)) + body)
         while data:
             self._wait(self._in, select.POLLOUT, deadline)
-            data = data[os.write(self._in, data[:65536]) :]
+            with contextlib.suppress(BlockingIOError):
+                data = data[os.write(self._in, data[:65536]) :]
 
     def _wait(self, fd: int, event: int, deadline: float) -> None:
         """Wait until `fd` can be read or written; watch the folder that a landlocked program writes to."""
@@ -169,8 +187,7 @@ class Box:
 @contextlib.contextmanager
 def open_box(program: str, isolation: str = "auto") -> Iterator[Box]:
     """Start a box with `program` in it. Raises BoxFault where it does not start, UserError without isolation."""
-    kind = isolation if isolation in ("none", "bubblewrap", "landlock") else require(isolation)
-    with _started(program, kind) as box:
+    with _started(program, require(isolation)) as box:
         yield box
 
 
@@ -179,28 +196,28 @@ def _started(program: str, kind: str) -> Iterator[Box]:
     with contextlib.ExitStack() as stack:
         folder = "/tmp"
         if kind != "bubblewrap":
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="r1kit-box-", ignore_cleanup_errors=True))
+            folder = stack.enter_context(_folder())
         setup = {
             "program": program.encode(errors="replace").decode(),
             "folder": folder,
             "limits": _LIMITS,
-            "seccomp": None if kind == "none" else filter_for(shared_files=kind == "landlock"),
+            "seccomp": None if kind == "none" else filter_for(),
             "landlock": {"read": _PATHS, "write": (folder, *_DEVICES)} if kind == "landlock" else None,
         }
-        process = subprocess.Popen(
-            [
-                *(_bubblewrap() if kind == "bubblewrap" else ()),
-                os.path.realpath(sys.executable),
-                *("-I", "-S", "-X", "utf8", "-c", _START),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            cwd=None if kind == "bubblewrap" else folder,
-            env={"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2"},
-            start_new_session=True,
-        )
+        command = [*_bubblewrap(), _PYTHON] if kind == "bubblewrap" else [_PYTHON]
+        try:
+            process = subprocess.Popen(
+                [*command, "-s", "-P", "-S", "-X", "utf8", "-c", _START],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                bufsize=0,
+                cwd=None if kind == "bubblewrap" else folder,
+                env={**_ENVIRONMENT, "PATH": os.environ.get("PATH", os.defpath)},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise BoxFault(f"the box did not start: {error}") from None
         box = Box(process, folder if kind == "landlock" else None)
         try:
             box.send_setup(setup)
@@ -208,42 +225,18 @@ def _started(program: str, kind: str) -> Iterator[Box]:
             yield box
         finally:
             box.end()
-            for pipe in (process.stdin, process.stdout):
-                if pipe:
-                    pipe.close()
 
 
 def _bubblewrap() -> list[str]:
-    command = [
-        "bwrap",
-        "--unshare-all",
-        "--die-with-parent",
-        "--new-session",
-        "--cap-drop",
-        "ALL",
-        "--clearenv",
-        "--hostname",
-        "box",
-    ]
-    command += ["--setenv", "MALLOC_ARENA_MAX", "2"]
+    command = "bwrap --unshare-all --die-with-parent --new-session --cap-drop ALL --clearenv --hostname box".split()  # noqa: SIM905
+    for name, value in _ENVIRONMENT.items():
+        command += ["--setenv", name, value]
     for path in _PATHS:
         command += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]
     command += ["--tmpfs", "/dev"]
     for device in _DEVICES:
         command += ["--dev-bind", device, device]
-    return [
-        *command,
-        "--size",
-        str(DISK),
-        "--tmpfs",
-        "/tmp",
-        "--remount-ro",
-        "/dev",
-        "--remount-ro",
-        "/",
-        "--chdir",
-        "/tmp",
-    ]
+    return [*command, *f"--size {DISK} --tmpfs /tmp --remount-ro /dev --remount-ro / --chdir /tmp".split()]
 
 
 @cache
@@ -252,13 +245,29 @@ def _code() -> tuple[Any, Any]:
     return tuple(compile((_HERE / name).read_text(), name, "exec") for name in ("values.py", "boot.py"))  # type: ignore[return-value]
 
 
+@contextlib.contextmanager
+def _folder() -> Iterator[str]:
+    """Make a folder that a program may write to, and remove it, whatever the program made of it."""
+    folder = tempfile.mkdtemp(prefix="r1kit-box-")
+    try:
+        yield folder
+    finally:
+        try:
+            os.rmdir(folder)
+        except OSError:
+            subprocess.run(["chmod", "-R", "u+rwx", folder], stderr=subprocess.DEVNULL)
+            subprocess.run(["rm", "-rf", "--", folder], stderr=subprocess.DEVNULL)
+
+
 def _size(folder: str) -> int:
-    """Return the bytes of all files under `folder`."""
-    total = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512
+    """Return the bytes of the files under `folder`, a page each for their names; at most some more than DISK."""
+    total, folders = 0, [folder]
+    while folders and total <= DISK:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                total += 4096 + entry.stat(follow_symlinks=False).st_blocks * 512
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
     return total
 
 
@@ -274,7 +283,7 @@ def _written(pid: int) -> int:
 
 # Every attempt must fail; "done" must come, or the box ran nothing.
 _PROBE = """
-import os, socket
+import fcntl, os, socket
 def attempt(name, action):
     try:
         action()
@@ -286,6 +295,10 @@ attempt("write outside", lambda: open({outside!r}, "w"))
 attempt("start a process", lambda: os.fork() or os._exit(0))
 attempt("connect", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).connect(("127.0.0.1", {port})))
 attempt("read the environment", lambda: os.environ["R1KIT_CANARY"])
+attempt("send datagrams", lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+attempt("have its parent signalled", lambda: fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid()))
+attempt("change a device", lambda: os.chmod("/dev/null", 0o666))
+attempt("cut a file", lambda: os.truncate({canary!r}, 0))
 attempt("read /proc", lambda: open("/proc/self/environ").read())
 print("done", flush=True)
 attempt("run a command", lambda: os.execv("/bin/echo", ["echo", "run a command"]))
@@ -324,7 +337,7 @@ def self_test(kind: str) -> str | None:
     """Try to break out of a box of `kind`; return what is wrong with it, or None."""
     import socket
 
-    if filter_for(shared_files=False) is None:
+    if filter_for() is None:
         return "no seccomp filter for this processor"
     if kind == "bubblewrap" and shutil.which("bwrap") is None:
         return "not installed"
@@ -336,10 +349,8 @@ def self_test(kind: str) -> str | None:
         try:
             with _started(program, kind) as box:
                 reply = box.run({"kind": "stdio", "stdin": b""}, 5.0)
-        except BoxFault as fault:
+        except (BoxFault, BoxDied) as fault:
             return str(fault)
-        except FileNotFoundError:
-            return "not installed"
     printed = reply.printed.decode(errors="replace").splitlines()
     if "done" not in printed:
         return "it ran nothing"

@@ -15,26 +15,26 @@ Three kinds of tests (DESIGN: rows), each in a fresh process of the program:
 An exit code alone is never a pass.
 """
 
-import ast
 import builtins
+import hashlib
 import json
 import marshal
 import math
 import os
+import symtable
 import threading
-from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from r1kit.sandbox.box import Box, BoxFault, open_box
-from r1kit.sandbox.values import decode
+from r1kit.sandbox.box import Box, BoxDied, BoxFault, open_box
+from r1kit.sandbox.values import JSON, decode
 
 SECONDS = 3.0
+TIMEOUTS = 3  # after so many tests that took too long, a program fails the rest
 KEPT = 65536  # verdicts kept: the same program for the same tests is run once
-COUNTS: Counter = Counter()  # of this process: runs, timeouts, floods, faults
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,15 @@ class Verdict:
     @property
     def ok(self) -> bool:
         return self.total > 0 and self.passed == self.total
+
+    def __add__(self, other: "Verdict") -> "Verdict":
+        """The verdict on both parts of the tests."""
+        return Verdict(
+            self.passed + other.passed,
+            self.total + other.total,
+            self.timed_out or other.timed_out,
+            self.fault or other.fault,
+        )
 
 
 def judge(program: str, tests: Sequence[dict[str, Any]], seconds: float = SECONDS, **settings: Any) -> Verdict:
@@ -65,84 +74,103 @@ def judge_all(
 ) -> list[Verdict]:
     """Judge several programs at once, on all cores. A program's tests end at the first failure, but for `count_all`.
 
-    Raises ValueError for a test of no known kind, UserError where there is no isolation.
+    Where there are fewer programs than cores, the tests of one are dealt out. Raises ValueError for a test of no
+    known kind, UserError where there is no isolation.
     """
-    keys = [(p, json.dumps(list(t), sort_keys=True), seconds, count_all, isolation) for p, t in jobs]
-    open_keys = [k for k in dict.fromkeys(keys) if _kept.get(k) is None]
-    found: dict[tuple, Verdict] = {}
-    if len(open_keys) > 1:
-        found.update(zip(open_keys, _pool().map(lambda k: _judge(*k), open_keys), strict=True))
-    elif open_keys:
-        found[open_keys[0]] = _judge(*open_keys[0])
-    verdicts = [found.get(k) or _kept.get(k) or _judge(*k) for k in keys]
-    for key, verdict in found.items():
-        if not verdict.fault:
-            _kept.put(key, verdict)
-    return verdicts
+    keys = [_key(p, t, seconds, count_all, isolation) for p, t in jobs]
+    found = {key: verdict for key in keys if (verdict := _kept.get(key))}
+    new = {
+        key: (p, json.loads(json.dumps(list(t)))) for key, (p, t) in zip(keys, jobs, strict=True) if key not in found
+    }
+    work = []
+    for key, (program, tests) in new.items():
+        for test in tests:
+            if test["kind"] not in KINDS:
+                raise ValueError(f"a test of kind {test['kind']!r}: use {', '.join(KINDS)}")
+        failed, parts = threading.Event(), min(max(1, _cores() // len(new)), len(tests) // 4) or 1
+        for part in range(parts):
+            work.append((key, _Job(program, tests[part::parts], seconds, count_all, isolation, failed)))
+    judged = _pool().map(_judge, [job for _, job in work]) if len(work) > 1 else [_judge(job) for _, job in work]
+    for (key, job), verdict in zip(work, judged, strict=True):
+        found[key] = found[key] + verdict if key in found else verdict
+        if job.failed.is_set() and not count_all and not found[key].ok:
+            found[key] = replace(found[key], fault=False)  # wrong is wrong, whatever became of the other tests
+    with _lock:  # what took too long may have had a busy machine
+        _kept.update({key: found[key] for key in new if not found[key].fault and not found[key].timed_out})
+        while len(_kept) > KEPT:
+            del _kept[next(iter(_kept))]
+    return [found[key] for key in keys]
 
 
-class _Kept:
-    """The newest verdicts."""
-
-    def __init__(self) -> None:
-        self._verdicts: OrderedDict[tuple, Verdict] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple) -> Verdict | None:
-        return self._verdicts.get(key)
-
-    def put(self, key: tuple, verdict: Verdict) -> None:
-        with self._lock:
-            self._verdicts[key] = verdict
-            while len(self._verdicts) > KEPT:
-                self._verdicts.popitem(last=False)
-
-
-_kept = _Kept()
+_kept: dict[str, Verdict] = {}  # the newest verdicts, oldest first
+_lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 
+def _key(program: str, tests: Sequence[dict[str, Any]], *settings: Any) -> str:
+    return hashlib.sha256(json.dumps([program, list(tests), *settings], sort_keys=True).encode()).hexdigest()
+
+
+def _cores() -> int:
+    """Return how many programs may run at once: ranks on one machine share its cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
 def _pool() -> ThreadPoolExecutor:
-    """Return this process's threads, one a core; ranks on one machine share the cores."""
-    if os.getpid() not in _pools:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        ranks = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-        _pools.clear()
-        _pools[os.getpid()] = ThreadPoolExecutor(max(1, cores // ranks), thread_name_prefix="judge")
-    return _pools[os.getpid()]
+    """Return this process's threads; a forked child has none of its parent's."""
+    with _lock:
+        if os.getpid() not in _pools:
+            _pools.clear()
+            _pools[os.getpid()] = ThreadPoolExecutor(_cores(), thread_name_prefix="judge")
+        return _pools[os.getpid()]
 
 
-def _judge(program: str, tests: str, seconds: float, count_all: bool, isolation: str) -> Verdict:
-    """Judge one program; a box that dies gets a second try, then there is no verdict."""
-    parsed = json.loads(tests)
-    unknown = [t["kind"] for t in parsed if t["kind"] not in KINDS]
-    if unknown:
-        raise ValueError(f"a test of kind {unknown[0]!r}: use {', '.join(KINDS)}")
+@dataclass(frozen=True)
+class _Job:
+    """A program and some of its tests; `failed` is set when the rest need not be run."""
+
+    program: str
+    tests: list[dict[str, Any]]
+    seconds: float
+    count_all: bool
+    isolation: str
+    failed: threading.Event
+
+
+def _judge(job: _Job) -> Verdict:
+    """Judge a program. A box that does not start, or dies, gets a second try.
+
+    After that one that does not start is a fault; one that always dies under a program fails it, or programs would
+    learn to break their boxes.
+    """
     for _ in range(2):
         try:
-            return _run(program, parsed, seconds, count_all, isolation)
+            return _run(job)
         except BoxFault:
-            COUNTS["box faults"] += 1
-    return Verdict(0, len(parsed), fault=True)
+            fault = True
+        except BoxDied:
+            fault = False
+    if not fault:
+        job.failed.set()
+    return Verdict(0, len(job.tests), fault=fault)
 
 
-def _run(program: str, tests: list[dict[str, Any]], seconds: float, count_all: bool, isolation: str) -> Verdict:
-    passed, timed_out, left = 0, False, list(tests)
-    while left:
-        with open_box(program, isolation) as box:
+def _run(job: _Job) -> Verdict:
+    passed, timeouts, left = 0, 0, list(job.tests)
+    while left and timeouts < TIMEOUTS and not job.failed.is_set():
+        with open_box(job.program, job.isolation) as box:
             if not box.runs:
-                return Verdict(passed, len(tests), timed_out)
-            while left:
+                break
+            while left and not job.failed.is_set():
                 test = left.pop(0)
-                COUNTS["runs"] += 1
-                ok, state = KINDS[test["kind"]](box, test, seconds)
-                COUNTS[state] += 1
-                passed, timed_out = passed + ok, timed_out or state == "timeout"
-                if not ok and not count_all:
-                    return Verdict(passed, len(tests), timed_out)
+                ok, state = KINDS[test["kind"]](box, test, job.seconds)
+                passed, timeouts = passed + ok, timeouts + (state == "timeout")
+                if not ok and not job.count_all:
+                    job.failed.set()
                 if state == "timeout" or not box.clean:
                     break  # it may be gone, or hold files of this test: the next one gets a box of its own
-    return Verdict(passed, len(tests), timed_out)
+    return Verdict(passed, len(job.tests), timeouts > 0)
 
 
 def _stdio(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
@@ -158,15 +186,17 @@ def _lines(text: str) -> list[str]:
 
 def _call(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
     reply = box.run({"kind": "call", "function": test["function"], "args": test["args"]}, seconds)
+    expected = test["expected"]
+    likely = len(reply.answer) <= 256 + 16 * len(json.dumps(expected))  # a right one is of its size
     try:
-        answer = decode(reply.answer)
-    except ValueError:
-        return False, reply.state
-    return reply.state == "ended" and reply.code == 0 and _same(answer, test["expected"]), reply.state
+        right = likely and _same(decode(reply.answer, letters=JSON), expected)
+    except Exception:  # the answer may be made to break the comparison
+        right = False
+    return right and reply.state == "ended" and reply.code == 0, reply.state
 
 
 def _assert(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
-    hidden = _test_code(test["code"])
+    hidden = _test_code(test["code"], test.get("function"))
     if hidden is None:
         return False, "broken test"
     reply = box.run({"kind": "assert"}, seconds, hidden)
@@ -175,52 +205,59 @@ def _assert(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
 
 KINDS = {"stdio": _stdio, "call": _call, "assert": _assert}
 
+# What test code may use without an import, as in the solutions' own preludes: the tester takes it from Python itself.
+_MODULES = "bisect collections copy functools heapq itertools math operator random re string sys".split()  # noqa: SIM905
+_THINGS = {
+    **dict.fromkeys(("Counter", "OrderedDict", "defaultdict", "deque"), "collections"),
+    **dict.fromkeys(("Any", "Dict", "List", "Optional", "Set", "Tuple", "Union"), "typing"),
+}
+
 
 @lru_cache(maxsize=1024)
-def _test_code(text: str) -> dict[str, Any] | None:
-    """Return what a tester needs of test code: itself compiled, and the names it wants. None where it is no Python."""
+def _test_code(text: str, function: str | None) -> dict[str, Any] | None:
+    """Return what a tester needs of test code: itself compiled, the names it wants of the program, and of Python.
+
+    None where it is no Python. Of the program it gets `function` alone, if that is given, else all that it uses
+    and does not define itself. Python's own names are among them only where nothing else is (MBPP asks for a
+    function `sum`): else a program could bring an `all` of its own.
+    """
     try:
-        tree = ast.parse(text)
-        code = compile(tree, "test", "exec", dont_inherit=True)
+        code = compile(text, "test", "exec", dont_inherit=True)
+        free = _free(symtable.symtable(text, "test", "exec"))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    return {"code": marshal.dumps(code), "names": _names(tree)}
-
-
-def _names(tree: ast.Module) -> list[str]:
-    """Return the names in test code that the program may give: all that it uses and does not define itself.
-
-    Python's own names are among them only where nothing else is (MBPP asks for a function `sum`): else a
-    program could bring an `all` of its own.
-    """
-    nodes = list(ast.walk(tree))
-    used = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-    own = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-    own |= {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
-    own |= {n.arg for n in nodes if isinstance(n, ast.arg)}
-    own |= {
-        (a.asname or a.name).split(".")[0] for n in nodes if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names
+    imports = {
+        name: name if name in _MODULES else _THINGS[name] for name in free if name in _MODULES or name in _THINGS
     }
-    own |= {n.name for n in nodes if isinstance(n, ast.ExceptHandler) and n.name}
-    free = sorted(used - own)
-    foreign = [name for name in free if not hasattr(builtins, name)]
-    return foreign or free
+    foreign = [name for name in free if name not in imports and not hasattr(builtins, name)]
+    names = [function] if function else foreign or [name for name in free if name not in imports]
+    return {"code": marshal.dumps(code), "names": names, "imports": imports}
+
+
+def _free(top: symtable.SymbolTable) -> list[str]:
+    """Return the global names that code uses and does not bind itself."""
+    own = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    used = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
+    inner = list(top.get_children())
+    while inner:
+        table = inner.pop()
+        used |= {s.get_name() for s in table.get_symbols() if s.is_global() and s.is_referenced()}
+        inner += table.get_children()
+    return sorted(used - own)
 
 
 def _same(answer: Any, expected: Any) -> bool:
     """Whether a decoded answer is the JSON value `expected`, in type, length and value.
 
     JSON has no tuples and no keys but strings: a tuple counts as a list, and other keys as json.dumps writes
-    them. Where a float is expected, an int will do, and both may differ by 1e-6, relative above 1.
+    them (values.py). Where a float is expected an int will do, and both may differ by a millionth.
     """
     if isinstance(expected, float) and type(answer) in (int, float):
-        return answer == expected or math.isclose(answer, expected, rel_tol=1e-6, abs_tol=1e-6)
+        return answer == expected or math.isclose(answer, expected, rel_tol=1e-6, abs_tol=1e-12)
     if isinstance(expected, list):
         pairs = type(answer) in (list, tuple) and len(answer) == len(expected)
         return pairs and all(map(_same, answer, expected))
     if isinstance(expected, dict):
-        if type(answer) is not dict or len(answer) != len(expected):
-            return False
-        keyed = {k if type(k) is str else json.dumps(k, default=str): v for k, v in answer.items()}
-        return keyed.keys() == expected.keys() and all(_same(keyed[k], expected[k]) for k in expected)
+        same_keys = type(answer) is dict and answer.keys() == expected.keys()
+        return same_keys and all(_same(answer[k], expected[k]) for k in expected)
     return type(answer) is type(expected) and answer == expected

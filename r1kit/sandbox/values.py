@@ -23,7 +23,7 @@ def encode(value, refer=None, depth=0):
     if issubclass(kind, int):
         return _sized(b"i", b"%x" % int.__index__(value))
     if issubclass(kind, float):
-        return _sized(b"f", float.hex(float.__add__(value, 0.0)).encode())
+        return _sized(b"f", float.hex(value).encode())
     if issubclass(kind, complex):
         return b"c" + encode(complex.__add__(value, 0).real) + encode(complex.__add__(value, 0).imag)
     if issubclass(kind, str):
@@ -52,13 +52,14 @@ def _sized(letter, content):
     return letter + b"%d:" % len(content) + content
 
 
-def decode(data, resolve=None):
+def decode(data, resolve=None, letters="nyzifcsbltdego"):
     """Return the value of `data`, from wherever it came. Raises ValueError for anything but one whole value.
 
-    `resolve` makes a value of the number of a thing that is no data.
+    `resolve` makes a value of the number of a thing that is no data. With JSON as `letters` only what JSON has is
+    taken, and keys become text as json.dumps makes it: nothing whose hash a program can choose enters a table.
     """
     try:
-        value, end = _decode(data, 0, resolve, 0)
+        value, end = _decode(data, 0, resolve, 0, letters)
     except (IndexError, TypeError, OverflowError, UnicodeError, RecursionError) as error:
         raise ValueError(f"no value: {error}") from None
     if end != len(data):
@@ -67,17 +68,31 @@ def decode(data, resolve=None):
 
 
 _BUILD = {"l": list, "t": tuple, "e": set, "g": frozenset}
+JSON = "nyzifsltd"
 
 
-def _decode(data, at, resolve, depth):
+def _key(key):
+    """Return a dict's key as json.dumps writes it."""
+    if isinstance(key, str):
+        return key
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    if isinstance(key, int | float):
+        return str(key)
+    raise ValueError("no key")
+
+
+def _decode(data, at, resolve, depth, letters):
     letter, at = chr(data[at]), at + 1
+    if letter not in letters:
+        raise ValueError("no value")
     if letter in "nyz":
         return {"n": None, "y": True, "z": False}[letter], at
-    if depth > DEPTH + 2 or letter not in "ifcsbdltego":
+    if depth > DEPTH + 2:
         raise ValueError("no value")
     if letter == "c":
-        real, at = _decode(data, at, resolve, depth + 1)
-        imaginary, at = _decode(data, at, resolve, depth + 1)
+        real, at = _decode(data, at, resolve, depth + 1, letters)
+        imaginary, at = _decode(data, at, resolve, depth + 1, letters)
         return complex(real, imaginary), at
     colon = data.index(b":", at, at + 12)
     size, at = int(data[at:colon]), colon + 1
@@ -86,9 +101,15 @@ def _decode(data, at, resolve, depth):
     if letter in "ltegd":
         parts = []
         for _ in range(size):
-            part, at = _decode(data, at, resolve, depth + 1)
+            part, at = _decode(data, at, resolve, depth + 1, letters)
             parts.append(part)
-        return dict(zip(parts[::2], parts[1::2])) if letter == "d" else _BUILD[letter](parts), at  # noqa: B905
+        if letter != "d":
+            return _BUILD[letter](parts), at
+        keys = map(_key, parts[::2]) if letters == JSON else parts[::2]
+        made = dict(zip(keys, parts[1::2], strict=True))
+        if 2 * len(made) != size:
+            raise ValueError("a key twice")
+        return made, at
     content, at = bytes(data[at : at + size]), at + size
     if letter == "b":
         return content, at
