@@ -7,6 +7,7 @@ of a recipe's `prompt.template` that holds `{prompt}` is used as a template as i
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 R1_ZERO = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
@@ -21,6 +22,7 @@ CHAT = "chat"
 
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_BRACE = re.compile(r"\\boxed\s{0,9}\{|[{}]")
 _TAG = re.compile(r"</?(?:think|answer)>")
 
 
@@ -58,6 +60,7 @@ class Reading:
         return self.tags == wanted and filled and not self.outside.strip()
 
 
+@lru_cache(maxsize=4096)
 def read(completion: str) -> Reading:
     """Read a completion. The answer is the last `<answer>` block, else the last `\\boxed{}`, after `</think>`.
 
@@ -71,21 +74,32 @@ def read(completion: str) -> Reading:
         thinking, rest = before[opened + len("<think>") :] if opened >= 0 else before, after
     elif opened >= 0:
         rest = ""
-    answers = _ANSWER.findall(rest)
+    answers = _blocks(_ANSWER, "</answer>", rest)
     answer = answers[-1] if answers else last_boxed(rest)
-    outside = _ANSWER.sub("", _THINK.sub("", completion))
+    outside = completion
+    for pattern, end in ((_THINK, "</think>"), (_ANSWER, "</answer>")):
+        last = outside.rfind(end) + len(end) if end in outside else 0
+        outside = pattern.sub("", outside[:last]) + outside[last:]
     return Reading(thinking, answer, tuple(_TAG.findall(completion)), outside)
+
+
+def _blocks(pattern: re.Pattern[str], end: str, text: str) -> list[str]:
+    """Return what stands in the blocks of `text`; nothing after the last `end` is searched, where none can close."""
+    return pattern.findall(text, 0, text.rfind(end) + len(end)) if end in text else []
 
 
 def last_boxed(text: str) -> str | None:
     """Return what stands in the last balanced `\\boxed{...}` of `text`, or None."""
-    for start in reversed([m.end() for m in re.finditer(r"\\boxed\s*\{", text)]):
-        depth = 1
-        for i in range(start, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[i], 0)
-            if depth == 0:
-                return text[start:i]
-    return None
+    opened, closed = list[int | None](), None  # where the braces began; the boxes by their content's start
+    last = -1
+    for match in _BRACE.finditer(text):
+        if match.group() == "}":
+            start = opened.pop() if opened else None
+            if start is not None and start > last:
+                last, closed = start, text[start : match.start()]
+        else:
+            opened.append(match.end() if len(match.group()) > 1 else None)
+    return closed
 
 
 def completion_text(completion: str | list[dict]) -> str:

@@ -146,7 +146,7 @@ def saved(here):
 
 def table(stderr):
     """Reward: its cells, of the table on stderr."""
-    head, *lines = [line.split() for line in stderr.strip().splitlines()]
+    head, *lines = [line.split() for line in stderr.strip().splitlines() if not line.startswith("note: ")]
     assert head == ["reward", "mean", "min", "max", "none", "fault"]
     return {name: cells for name, *cells in lines}
 

@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -396,7 +397,7 @@ def test_preference_of_what_cannot_be_judged(judges, monkeypatch):
     assert 0 < scores[0] < 1
     assert scores[1] == FAULT
     stub = SimpleNamespace(text=lambda asked, text: text, logits=lambda texts, size: [math.nan, math.inf])
-    monkeypatch.setattr("r1kit.rewards.preference._load", lambda *_: stub)
+    monkeypatch.setattr(sys.modules["r1kit.rewards.preference"], "_load", lambda *_: stub)
     assert preference(["a", "b"], ["?"] * 2, scale="none", device="cpu", model="m") == [FAULT, 10.0]
 
 

@@ -245,6 +245,8 @@ def test_the_ranks_of_a_machine_share_its_cores(monkeypatch):
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     assert Pool().size == 4
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert Pool().size == 4
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert Pool().size == 2
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
     assert Pool().size == 1

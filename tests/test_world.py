@@ -6,7 +6,7 @@ import pytest
 from r1kit.data import world
 from r1kit.data.facts import CAPITALS
 from r1kit.prompts import read
-from r1kit.sandbox import judge
+from r1kit.sandbox.judge import judge
 
 SEEDS = (0, 1, 7)
 QUESTION = re.compile(r"Q: (.*?)\nA:", re.DOTALL)

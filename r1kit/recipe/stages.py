@@ -99,7 +99,7 @@ class RLRecipe(Recipe):
             )
         if not self.rewards:
             raise UserError("rewards", "[]", "RL needs a reward", "give at least one")
-        names = [r.name for r in self.rewards]
+        names = [r.name.rpartition(".")[2] for r in self.rewards]
         for name in names:
             if names.count(name) > 1:
                 raise UserError(

@@ -5,7 +5,7 @@ are its knobs, set in a recipe's reward entry; the rest are columns of the data.
 reward does not apply to the row. FAULT means that no verdict could be had (a dead sandbox, a broken
 gold answer): r1kit takes that row out of its group's statistics, and counts it. A reward that raises, or
 returns what is no number, gives a FAULT for each row, too: it neither ends a run nor makes a low total.
-Only its first call may raise, so that a mistake is told at once.
+Only its first call in a run's first step may raise, so that a mistake is told at once.
 """
 
 import asyncio
@@ -14,8 +14,9 @@ import inspect
 import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from r1kit.errors import UserError, suggest
@@ -24,7 +25,7 @@ from r1kit.rewards.accuracy import FAULT as FAULT
 from r1kit.rewards.accuracy import VERIFIERS, accuracy
 from r1kit.rewards.form import brevity, fenced, format, tags
 from r1kit.rewards.language import known, language
-from r1kit.rewards.preference import preference
+from r1kit.rewards.preference import load, preference
 from r1kit.rewards.shaping import cosine, length, overlong, repetition, steps
 
 RewardFunction = Callable[..., Sequence[float | None]]
@@ -43,6 +44,8 @@ REWARDS: dict[str, RewardFunction] = {
     "steps": steps,
     "preference": preference,
 }
+# What TRL gives a reward beside the data's columns.
+GIVEN = ("completions", "prompts", "completion_ids", "trainer_state", "log_extra", "log_metric", "environments")
 # Columns of which a reward needs at least one.
 NEEDS = dict.fromkeys(("accuracy", "length", "cosine"), ("answer", "tests"))
 
@@ -61,7 +64,7 @@ def find(entry: Reward, index: int = 0) -> RewardFunction:
             sys.path.insert(0, os.getcwd())
         try:
             function = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever stands in a user's file
             raise UserError(
                 f"{field}.name", entry.name, "must be a function that Python can import", str(error)
             ) from None
@@ -95,12 +98,10 @@ def check_columns(entries: Sequence[Reward], columns: Sequence[str], source: str
         required = [
             p.name
             for p in inspect.signature(target).parameters.values()
-            if p.kind is p.POSITIONAL_OR_KEYWORD
-            and p.default is p.empty
-            and p.name not in ("completions", "prompts", "completion_ids")
+            if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty and p.name not in GIVEN
         ]
         for column in (*required, *entry.where):
-            if column not in columns:
+            if column not in columns or (column == "prompt" and column in entry.where):
                 do = "add it, or rename one with data.train.0.columns"
                 raise UserError("data", source, f"reward {entry.name} needs the column {column}", do)
         either = NEEDS.get(entry.name, ())
@@ -115,13 +116,13 @@ def check_rows(entries: Sequence[Reward], columns: Mapping[str, Sequence[Any]], 
     Returns what a run should record of it. Raises UserError.
     """
     if any(e.name == "language" for e in entries):
-        for code in sorted({c for c in columns.get("language", ()) if c}):
+        for code in sorted({c for c in columns.get("language", ()) if isinstance(c, str) and c}):
             if not known(code):
                 raise UserError("data", source, f"has rows of language {code}, which cannot be told", "drop the rows")
     graders = [e for e in entries if e.name in NEEDS]
     if not graders:
         return {}
-    verifiers = set(columns.get("verifier", ())) - {None}
+    verifiers = set(map(str, columns.get("verifier", ()))) - {"None"}
     for unknown in sorted(map(str, verifiers - set(VERIFIERS))):
         raise UserError("data", source, f"has rows of verifier {unknown}", suggest(unknown, VERIFIERS))
     if "reasoning_gym" in verifiers and importlib.util.find_spec("reasoning_gym") is None:
@@ -130,7 +131,8 @@ def check_rows(entries: Sequence[Reward], columns: Mapping[str, Sequence[Any]], 
         return {}
     from r1kit.sandbox.box import require
 
-    return {"isolation": require(graders[0].knobs.get("isolation", "auto"))}
+    found = [require(entry.knobs.get("isolation", "auto")) for entry in graders]
+    return {"isolation": found[0]}
 
 
 def check_data(entries: Sequence[Reward], rows: Any, source: str) -> dict[str, Any]:
@@ -139,6 +141,13 @@ def check_data(entries: Sequence[Reward], rows: Any, source: str) -> dict[str, A
     return check_rows(
         entries, {c: rows[c] for c in ("verifier", "tests", "language") if c in rows.column_names}, source
     )
+
+
+def load_models(entries: Sequence[Reward]) -> None:
+    """Load now what `preference` would load at its first call, perhaps after days. Raises UserError."""
+    for entry in entries:
+        if entry.name == "preference":
+            load(**{k: v for k, v in entry.knobs.items() if k in ("model", "revision", "device")})
 
 
 def bind(entry: Reward, index: int = 0) -> RewardFunction:
@@ -159,22 +168,27 @@ def bind(entry: Reward, index: int = 0) -> RewardFunction:
         scores: list[float | None] = [None] * count
         if not rows:
             return scores
-        chosen = {
+        chosen: dict[str, Any] = {
             k: [v[i] for i in rows] if isinstance(v, list) and len(v) == count else v
             for k, v in columns.items()
             if k not in knobs
         }
+        log_extra: Any = chosen.get("log_extra")
+        if log_extra:
+            chosen["log_extra"] = lambda name, values: log_extra(name, _spread(values, rows, count))
+        if trainer_state is not None:
+            chosen["trainer_state"] = trainer_state
         try:
             values: Any = function(completions=[completions[i] for i in rows], **chosen)
             if inspect.isawaitable(values):
-                values = asyncio.run(_awaited(values))
+                values = asyncio.run_coroutine_threadsafe(_awaited(values), _loop(os.getpid())).result()
             checked = [_number(value) for value in values]
             if len(checked) != len(rows):
                 raise ValueError(f"returned {len(checked)} values for {len(rows)} completions")
         except UserError:
             raise
         except Exception as error:
-            if not called:
+            if not called and (trainer_state is None or trainer_state.global_step == 0):
                 raise UserError(f"rewards.{index}", entry.name, f"raised {error!r}", "mend it, or the data") from error
             print(f"reward {entry.name} raised {error!r}: its {len(rows)} rows are left out", file=sys.stderr)
             checked = [FAULT] * len(rows)
@@ -185,6 +199,20 @@ def bind(entry: Reward, index: int = 0) -> RewardFunction:
 
     reward.__name__ = entry.name.rpartition(".")[2]
     return reward
+
+
+def _spread(values: Sequence[Any], rows: Sequence[int], count: int) -> list[Any]:
+    """Return `values` of some of `count` rows as values of all."""
+    given = dict(zip(rows, values, strict=True))
+    return [given.get(i) for i in range(count)]
+
+
+@cache
+def _loop(_process: int) -> asyncio.AbstractEventLoop:
+    """Return this process's loop for asynchronous rewards: what they keep open belongs to one loop."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="rewards", daemon=True).start()
+    return loop
 
 
 def _number(value: Any) -> float | None:

@@ -14,6 +14,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from r1kit.prompts import completion_text, read
@@ -22,7 +23,7 @@ from r1kit.rewards.answers import Verdict, choice, exact
 FAULT = math.inf
 FIELDS = {"stdio": {"input", "output"}, "call": {"function", "args", "expected"}, "assert": {"code"}}
 VERIFIERS = ("math", "exact", "choice", "code", "reasoning_gym")
-_FENCE = re.compile(r"```[a-z0-9+]*[^\S\n]*\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 _timeouts: Counter = Counter()
 
 
@@ -62,26 +63,39 @@ def accuracy(
         for i, value in zip(rows, score(rows) if rows else [], strict=True):
             scores[i] = value
 
-    entries = _entries(metadata or [None] * count, columns.get("question") or columns.get("prompts"), answers)
-    fill("exact", answers, lambda rows: [float(exact(str(answers[i]), said[i] or "")) for i in rows])
-    fill("choice", answers, lambda rows: [float(choice(str(answers[i]), said[i] or "")) for i in rows])
-    fill("math", answers, lambda rows: _math([(str(answers[i]), said[i]) for i in rows], seconds))
+    asked = [_question(q) for q in columns.get("question") or columns.get("prompts") or [""] * count]
+    entries = [
+        _entry(m, q, a) if k == "reasoning_gym" else None
+        for k, m, q, a in zip(kinds, metadata or [None] * count, asked, answers, strict=True)
+    ]
+    fill("exact", answers, lambda rows: [_text(exact, answers[i], said[i]) for i in rows])
+    fill("choice", answers, lambda rows: [_text(choice, answers[i], said[i]) for i in rows])
+    fill("math", answers, lambda rows: _math([(str(answers[i]), said[i], asked[i]) for i in rows], seconds))
     fill("code", jobs, lambda rows: _code([(said[i], jobs[i] or []) for i in rows], partial, seconds, isolation))
     fill("reasoning_gym", entries, lambda rows: _tasks([(entries[i], said[i]) for i in rows], partial, seconds))
     for i in range(count):
-        if jobs[i] is None:
+        if kinds[i] == "code" and jobs[i] is None:
             scores[i] = FAULT
     return scores
 
 
-def _entries(metadata: Sequence[Any], questions: Sequence[Any] | None, answers: Sequence[Any]) -> list[Any]:
-    """Return reasoning_gym's entries, put together of a row's columns; metadata may stand as JSON."""
-    entries: list[Any] = []
-    for i, given in enumerate(metadata):
-        known = json.loads(given) if isinstance(given, str) else given
-        question = questions[i] if questions else ""
-        entries.append(known and {"question": question, "answer": answers[i], "metadata": known})
-    return entries
+def _question(prompt: Any) -> str:
+    """Return a prompt's text: its own, or its last message's."""
+    return prompt if isinstance(prompt, str) else str(prompt[-1]["content"]) if prompt else ""
+
+
+def _entry(metadata: Any, question: str, answer: Any) -> dict[str, Any] | None:
+    """Return reasoning_gym's entry, put together of a row's columns; metadata may stand as JSON."""
+    try:
+        known = json.loads(metadata) if isinstance(metadata, str) else metadata
+    except ValueError:
+        known = {}  # which its scorer finds broken
+    return None if known is None else {"question": question, "answer": answer, "metadata": known}
+
+
+def _text(same: Callable[[str, str], bool], gold: Any, said: str | None) -> float:
+    """Compare two texts; a gold one that says nothing is a fault."""
+    return FAULT if not str(gold).strip() else float(said is not None and same(str(gold), said))
 
 
 def take_timeouts() -> int:
@@ -91,12 +105,22 @@ def take_timeouts() -> int:
     return taken
 
 
-def _math(pairs: list[tuple[str, str | None]], seconds: float) -> list[float]:
+def _math(rows: list[tuple[str, str | None, str]], seconds: float) -> list[float]:
+    """Score rows of (gold, answer, question). An answer that only copies a part of the question says nothing."""
     from r1kit.rewards.workers import verify_all
 
-    verdicts = verify_all([(gold, said or "") for gold, said in pairs], seconds)
+    pairs = [
+        (gold, said if said and (exact(gold, said) or not _copied(said, asked)) else "") for gold, said, asked in rows
+    ]
+    verdicts = verify_all(pairs, seconds)
     _timeouts["timeouts"] += verdicts.count(Verdict.TIMEOUT)
     return [FAULT if v in (Verdict.BROKEN_GOLD, Verdict.FAULT) else float(v is Verdict.RIGHT) for v in verdicts]
+
+
+def _copied(said: str, question: str) -> bool:
+    """Whether an answer is a computation that stands in the question as it is."""
+    bare = re.sub(r"[\s$]", "", said)
+    return bool(re.search(r"\w\W*[-+*/^!×÷·\\]", bare)) and bare in re.sub(r"[\s$]", "", question)
 
 
 def _tasks(pairs: list[tuple[Any, str | None]], partial: bool, seconds: float) -> list[float]:
@@ -111,9 +135,19 @@ def _tests(value: Any) -> list[dict[str, Any]] | None:
     """Return a row's tests, which stand as a list or as JSON; None where they are broken."""
     try:
         tests = (json.loads(value) if isinstance(value, str) and value else value) or []
-        return tests if all(FIELDS[t["kind"]] <= t.keys() for t in tests) else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+        for test in tests:
+            if not FIELDS[test["kind"]] <= test.keys() or not isinstance(test.get("args", []), list):
+                return None
+            if test["kind"] == "assert":
+                _compiled(test["code"])
+        return tests
+    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError):
         return None
+
+
+@lru_cache(maxsize=4096)
+def _compiled(code: str) -> None:
+    compile(code, "test", "exec", dont_inherit=True)
 
 
 def program(said: str | None) -> str:

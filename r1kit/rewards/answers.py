@@ -213,10 +213,11 @@ def monstrous(text: str) -> bool:
     for char in text:
         depth += (char in "([{") - (char in ")]}")
         deepest = max(depth, deepest)
+    if deepest > DEPTH or text.count("^") > OPERATORS:
+        return True
     largest, exponent = _powers(text)
     return (
-        deepest > DEPTH
-        or len(_OPERATOR.findall(text)) > OPERATORS
+        len(_OPERATOR.findall(text)) > OPERATORS
         or any(int(n) > FACTORIAL for n in re.findall(r"(\d+)\s*!", text))
         or bool(re.search(r"!\s*!|[({][^(){}]*[!^][^(){}]*[)}]\s*!", text))
         or bool(re.search(r"[)}]\s*!", text) and largest > FACTORIAL)

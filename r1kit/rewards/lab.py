@@ -43,6 +43,8 @@ def score_file(file: str, names: Sequence[str], output: str | None) -> None:
 def score(rows: list[dict[str, Any]], entries: Sequence[Reward], columns: Sequence[str]) -> list[dict[str, Any]]:
     """Return `rows` with a column for each reward; a fault is the text "fault"."""
     values = {name: [row.get(name) for row in rows] for name in columns}
+    if "target_language" in values:  # rows that generate made, in which `language` is a score
+        values["language"] = values.pop("target_language")
     completions, prompts = values.pop("completion"), values.pop("prompt", [""] * len(rows))
     ids = values.pop("completion_ids", None) or [str(c).split() for c in completions]
     scored = [dict(row) for row in rows]
@@ -56,7 +58,7 @@ def score(rows: list[dict[str, Any]], entries: Sequence[Reward], columns: Sequen
 
 def _read(file: str) -> list[dict[str, Any]]:
     try:
-        lines = Path(file).read_text().splitlines()
+        lines = Path(file).read_text().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError("FILE", file, "must be a JSONL file that can be read", str(error)) from None
     rows = []

@@ -122,7 +122,7 @@ def language(
 ) -> list[float | None]:
     """The share of the chain of thought's words in the row's `language`, else in the prompt's.
 
-    0.0 without a chain of thought; `None` where the row wants none.
+    0.0 without a chain of thought, or one without words; `None` where the row wants none.
     """
     count = len(completions)
     targets, wanted = language or [None] * count, thinking or [True] * count
@@ -133,7 +133,8 @@ def language(
             scores.append(None)
         else:
             text = prompt if isinstance(prompt, str) else prompt[-1]["content"]
-            scores.append(share(chain.thinking or "", target or detect(text)) if chain.thinks else 0.0)
+            said = chain.thinking or ""
+            scores.append(share(said, target or detect(text)) if words(said) else 0.0)
     return scores
 
 

@@ -8,6 +8,7 @@ harmlessness by the whole completion: `part: answer` and `part: all`. It uses th
 import math
 import os
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -50,7 +51,7 @@ def preference(
     spoken = [i for i, text in enumerate(said) if text.strip()]
     if not spoken:
         return scores
-    judge = _load(model, revision, device or _accelerator())
+    judge = load(model, revision, device)
     questions = question or [None] * len(said)
     texts = [judge.text(_messages(prompts[i], questions[i]), said[i]) for i in spoken]
     for i, logit in zip(spoken, judge.logits(texts, batch_size), strict=True):
@@ -121,6 +122,15 @@ class _Judge:
         with torch.inference_mode():
             logits = self.model(input_ids=ids, attention_mask=mask).logits  # (B, 1)
         return iter(logits[:, 0].float().tolist())
+
+
+_loading = threading.Lock()
+
+
+def load(model: str, revision: str | None = None, device: str | None = None) -> _Judge:
+    """Return the reward model, loaded once a process. Raises UserError."""
+    with _loading:
+        return _load(model, revision, device or _accelerator())
 
 
 @lru_cache(maxsize=4)

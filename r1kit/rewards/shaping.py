@@ -18,7 +18,13 @@ from r1kit.rewards.accuracy import FAULT, accuracy
 
 
 def length(
-    completions: Sequence[Any], prompts: Sequence[Any], completion_ids: Sequence[Sequence[int]], **columns: Any
+    completions: Sequence[Any],
+    prompts: Sequence[Any],
+    completion_ids: Sequence[Sequence[int]],
+    *,
+    seconds: float = 3.0,
+    isolation: str = "auto",
+    **columns: Any,
 ) -> list[float | None]:
     """The shortest right completion of a prompt gets 0.5, the longest -0.5; wrong ones at most 0.
 
@@ -29,7 +35,9 @@ def length(
 
     In [-0.5, 0.5]. Rows without a verdict are left out of min and max.
     """
-    verdicts = accuracy(completions, prompts=prompts, completion_ids=completion_ids, **columns)
+    verdicts = accuracy(
+        completions, prompts=prompts, completion_ids=completion_ids, seconds=seconds, isolation=isolation, **columns
+    )
     groups: dict[str, list[int]] = {}
     for i, (prompt, verdict) in enumerate(zip(prompts, verdicts, strict=True)):
         if verdict is not None and verdict != FAULT:
@@ -54,6 +62,8 @@ def cosine(
     wrong_short: float = -1.0,
     wrong_long: float = -0.5,
     exceeded: float | None = None,
+    seconds: float = 3.0,
+    isolation: str = "auto",
     **columns: Any,
 ) -> list[float | None]:
     """A right completion is worth more the shorter it is, a wrong one costs less the longer it is.
@@ -69,7 +79,7 @@ def cosine(
     ends = {"right_short": right_short, "right_long": right_long, "wrong_short": wrong_short, "wrong_long": wrong_long}
     for knob, value in (ends | ({} if exceeded is None else {"exceeded": exceeded})).items():
         _check_number("cosine", knob, value)
-    verdicts = accuracy(completions, completion_ids=completion_ids, **columns)
+    verdicts = accuracy(completions, completion_ids=completion_ids, seconds=seconds, isolation=isolation, **columns)
     scores = list(verdicts)
     for i, (verdict, ids) in enumerate(zip(verdicts, completion_ids, strict=True)):
         if verdict is None or verdict == FAULT:

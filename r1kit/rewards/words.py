@@ -4,7 +4,8 @@ A word is a run of two letters or more in one script (of one syllable or more in
 without spaces (Han, kana, Thai) each letter counts as one word. Not words: single letters (variables), numbers and what
 is written onto them (2nd, x2, 5cm), LaTeX, code (fenced, inline, names with an underscore), addresses, tags, and names
 in quotation marks, which is to say quoted spans of at most four words, whatever their language. But where these are
-more than a quarter of a text they count as words, or a policy could hide its language in quotation marks.
+more than a quarter of a text they count as words, or a policy could hide its language in quotation marks; and so
+do words of other than Latin and Greek letters in code and LaTeX.
 """
 
 import re
@@ -48,12 +49,19 @@ _WORD = re.compile("|".join(f"(?P<{s}>[{letters}]{_LENGTH.get(s, '{2,}')})" for 
 
 def clean(text: str) -> str:
     """Return `text` without what holds no words: code, LaTeX, numbers, addresses, tags and quoted names."""
-    text = _LEFT_OUT.sub(" ", unicodedata.normalize("NFC", text))
+    text = _LEFT_OUT.sub(_foreign, unicodedata.normalize("NFC", text))
     sizes = [len(_WORD.findall(match.group())) for match in _QUOTED.finditer(text)]
     names = sum(size for size in sizes if size <= _MAX_NAME)
     if names > max(_FEW, len(_WORD.findall(text)) / 4):
         return text
     return _QUOTED.sub(lambda m: " " if len(_WORD.findall(m.group())) <= _MAX_NAME else m.group(), text)
+
+
+def _foreign(match: re.Match[str]) -> str:
+    """Return what stands in code or LaTeX in other than Latin letters: that is language, not notation."""
+    return " ".join(
+        ["", *(w.group() for w in _WORD.finditer(match.group()) if w.lastgroup not in ("latin", "greek")), ""]
+    )
 
 
 def find(text: str) -> Iterator[re.Match[str]]:

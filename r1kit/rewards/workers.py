@@ -71,7 +71,7 @@ class Pool:
 
     def verify_all(self, pairs: Sequence[tuple[str, str]], seconds: float) -> list[Verdict]:
         """Return the verdicts on pairs, in order, each distinct pair judged once."""
-        found = {pair: self._found.get((*pair, seconds)) or quick(*pair) for pair in dict.fromkeys(pairs)}
+        found = {pair: self._found.get((*pair, seconds)) or _quick(*pair) for pair in dict.fromkeys(pairs)}
         slow = [pair for pair, verdict in found.items() if verdict is None]
         if len(slow) > 1 and self.size > 1:
             threads = ThreadPoolExecutor(min(self.size, len(slow)))
@@ -84,7 +84,7 @@ class Pool:
         verdicts = {pair: verdict for pair, verdict in found.items() if verdict} | dict(zip(slow, judged, strict=True))
         with self._lock:
             for pair, verdict in zip(slow, judged, strict=True):
-                if verdict is not Verdict.FAULT:
+                if verdict not in (Verdict.FAULT, Verdict.TIMEOUT):  # what took too long may have had a busy machine
                     self._found[(*pair, seconds)] = verdict
             while len(self._found) > CACHED:
                 del self._found[next(iter(self._found))]
@@ -213,6 +213,13 @@ class Worker:
                 pipe.close()
 
 
+def _quick(gold: str, answer: str) -> Verdict | None:
+    try:
+        return quick(gold, answer)
+    except Exception:  # one text must not take the verdicts of all others along
+        return Verdict.WRONG
+
+
 def _send(file: int, message: object) -> None:
     data = json.dumps(message).encode()
     data = struct.pack("!I", len(data)) + data
@@ -223,7 +230,7 @@ def _send(file: int, message: object) -> None:
 def _size() -> int:
     """Return how many workers this process may have: up to 4, its share of the cores among the machine's ranks."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, 4) // int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
+    return max(1, min(4, cores // int(os.environ.get("LOCAL_WORLD_SIZE") or 1)))
 
 
 def serve(judge: Callable[[str, str], str | float], prepare: Callable[[], None]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.errors import Interrupted
 from r1kit.prompts import read
 from r1kit.recipe import EvalRecipe, GenerateRecipe, Model
-from r1kit.rewards import FAULT, bind
+from r1kit.rewards import FAULT, RewardFunction, bind
 from r1kit.run import Run
 from r1kit.sampling.sampler import Sampler, make_sampler
 from r1kit.training.rollouts import write_table
@@ -44,13 +44,14 @@ def sample_rows(
     starts = range(0, len(problems), per_unit)
     files = [folder / f"unit-{i:06d}.parquet" for i in range(len(starts))]
     missing = [i for i in range(len(starts)) if i % world == rank and not files[i].exists()]
+    functions = [bind(entry, i) for i, entry in enumerate(recipe.rewards)]
     sampler = make_sampler(model, recipe.prompt, settings) if missing else None
     started = shown = time.time()
     for done, i in enumerate(missing, start=1):
         if (run.path / "stop").exists():
             raise Interrupted
         unit = problems[starts[i] : starts[i] + per_unit]
-        rows = _unit(sampler, recipe, model, unit, recipe.seed * 1000003 + i)  # type: ignore[arg-type]
+        rows = _unit(sampler, recipe, functions, model, unit, recipe.seed * 1000003 + i)  # type: ignore[arg-type]
         write_table(rows, files[i])
         if time.time() - shown > 10 or done == len(missing):
             shown = time.time()
@@ -68,15 +69,19 @@ def _read(files: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def _unit(
-    sampler: Sampler, recipe: GenerateRecipe | EvalRecipe, model: Model, unit: dict[str, list[Any]], seed: int
+    sampler: Sampler,
+    recipe: GenerateRecipe | EvalRecipe,
+    functions: Sequence[RewardFunction],
+    model: Model,
+    unit: dict[str, list[Any]],
+    seed: int,
 ) -> list[dict[str, Any]]:
     count = recipe.sampling.samples
     groups = sampler.sample(unit["prompt"], count, seed)
     columns = {name: [v for v in values for _ in range(count)] for name, values in unit.items()}
     samples = [s for group in groups for s in group]
     scores = {}
-    for index, entry in enumerate(recipe.rewards):
-        function = bind(entry, index)
+    for function in functions:
         scores[function.__name__] = function(
             completions=[s.text for s in samples],
             prompts=columns["prompt"],

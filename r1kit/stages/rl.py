@@ -10,7 +10,7 @@ the loss is TRL's default (DAPO's token mean) unless the recipe sets `trl.loss_t
 from r1kit.data.load import problems
 from r1kit.errors import UserError
 from r1kit.recipe import RLRecipe
-from r1kit.rewards import aside, bind, check_data
+from r1kit.rewards import aside, bind, check_data, load_models
 from r1kit.run import Run, is_main
 from r1kit.training.arguments import rl_arguments
 from r1kit.training.policy import check_context, check_template, load_model, load_tokenizer, lora_config
@@ -47,6 +47,7 @@ def main(recipe: RLRecipe, run: Run) -> None:
         shown = [p if isinstance(p, str) else p[-1]["content"] for p in rows[:200]["prompt"]]
         prompt_tokens = max(len(ids) for ids in tokenizer(shown).input_ids)
         check_context(model, prompt_tokens + tokens, "sampling.max_tokens", tokens)
+        load_models(recipe.rewards)
         trainer = RLTrainer(
             model=model,
             args=arguments,
