@@ -148,3 +148,10 @@ def test_a_row_counts_for_the_first_filter_that_drops_it():
 
 def test_nothing_sampled_is_nothing_kept():
     assert kept([], correct=True, per_prompt=1, pass_rate=(0.1, 0.9)) == []
+
+
+def test_a_sample_without_a_verdict_is_dropped_as_a_fault_and_says_nothing_of_its_prompt():
+    faulty = row(correct=None, fault=True)
+    rows = [row(fault=False), faulty, faulty, row(id="b", fault=False)]
+    assert kept(rows, pass_rate=(1.0, 1.0)) == [rows[0], rows[3]]
+    assert select(rows, Filters(**OFF))[1]["dropped"] == {"fault": 2}

@@ -119,3 +119,9 @@ def test_nothing_has_no_mean():
     assert mean([]) is None
     assert mean([1, 2, 6]) == 3
     assert summary([])["pass@1"] is None
+
+
+def test_faults_are_counted_and_left_out_of_pass_at_1():
+    rows = [*rows_of(a="11"), sample("a", "4", None, fault=True), sample("b", "4", None, fault=True)]
+    stats = summary(rows)
+    assert (stats["faults"], stats["samples"], stats["pass@1"]) == (2, 4, 1.0)

@@ -53,6 +53,9 @@ def select(rows: list[Row], keep: Filters) -> tuple[list[Row], dict[str, Any]]:
         if gone:
             report["examples"][name] = {k: gone[0][k] for k in ("prompt", "completion")}
 
+    if faulty := [r for r in rows if r.get("fault")]:  # no verdict could be had: neither right nor wrong
+        drop("fault", faulty)
+        rows = [r for r in rows if not r.get("fault")]
     low, high = keep.pass_rate
     if (low, high) != (0.0, 1.0):
         tried, right = Counter(r["id"] for r in rows), Counter(r["id"] for r in rows if r["correct"])

@@ -99,6 +99,7 @@ def _unit(
                 "completion": sample.text,
                 **{n: _text(columns[n][i]) for n in ("answer", "tests", "verifier") if n in columns},
                 **{n: (None if v == FAULT else v) for n, v in given.items()},
+                "fault": FAULT in given.values(),
                 "correct": None if accuracy in (None, FAULT) else accuracy == 1.0,
                 "domain": columns["domain"][i],
                 "thinking": columns["thinking"][i],

@@ -8,10 +8,12 @@ Writes `eval.json` and prints a table to stderr. Several models (`models:`) make
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from r1kit.data.load import problems
+from r1kit.errors import UserError
 from r1kit.recipe import EvalRecipe
 from r1kit.rewards import check_data
 from r1kit.run import Run, is_main, model_path, write_file
@@ -28,6 +30,10 @@ def main(recipe: EvalRecipe, run: Run) -> None:
     models = recipe.models or {Path(recipe.model.path or "").name: recipe.model.path or ""}
     for name, path in models.items():
         model_path(path, f"models.{name}" if recipe.models else "model.path")
+    files = Counter(map(_file_name, models))
+    for name in models:
+        if files[_file_name(name)] > 1:
+            raise UserError(f"models.{name}", models[name], "another model has nearly this name", "rename one")
     ladder = []
     for name, path in models.items():
         block = recipe.model.model_copy(update={"path": path})
@@ -36,6 +42,9 @@ def main(recipe: EvalRecipe, run: Run) -> None:
     if is_main():
         write_file(run.path / "eval.json", json.dumps({"models": ladder}, indent=2, ensure_ascii=False) + "\n")
         print(table(ladder), file=sys.stderr)
+        for line in ladder:
+            if line["faults"]:
+                print(f"note: {line['model']}: no verdict on {line['faults']} answers, left out", file=sys.stderr)
 
 
 def _file_name(name: str) -> str:
@@ -47,6 +56,7 @@ def rung(name: str, path: str, stats: dict[str, Any]) -> dict[str, Any]:
     return {
         "model": name,
         "path": path,
+        "faults": stats["faults"],
         "accuracy": {d: part["pass@1"] for d, part in stats["domains"].items()},
         "thinking": stats["thinking"],
         "format": stats["format"],
