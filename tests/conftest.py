@@ -24,3 +24,14 @@ def here(tmp_path, monkeypatch):
     """A new folder, which is the working directory too."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+# Coverage makes a command a third slower; these files run dozens, of code that other tests cover.
+_UNCOVERED = ("test_resume", "test_distributed", "test_faults", "test_hostile")
+
+
+@pytest.fixture(autouse=True)
+def uncovered_commands(request, monkeypatch):
+    """Run the commands of some test files without measuring coverage in them."""
+    if request.module.__name__ in _UNCOVERED:
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)

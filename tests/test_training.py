@@ -57,6 +57,21 @@ def test_grpo_is_stock_trl_to_the_last_bit(tmp_path, training):
         assert torch.equal(a, b), name
 
 
+def test_a_run_without_any_verdict_does_not_go_on_for_days(tmp_path):
+    from r1kit.errors import UserError
+    from r1kit.rewards import FAULT
+    from r1kit.training.grpo import RLTrainer
+
+    def dead(completions, **columns):
+        return [FAULT] * len(completions)
+
+    recipe = rl_recipe(steps=20, kl=0.0)
+    trainer = rl_trainer(RLTrainer, recipe, tmp_path / "own", reward=dead, run=Run(tmp_path / "own"), recipe=recipe)
+    with pytest.raises(UserError, match="no completion of 10 rollouts had a verdict"):
+        trainer.train()
+    assert trainer.state.global_step == 9
+
+
 def test_sft_weights_after_a_step_are_stock_trl(tmp_path):
     from trl import SFTTrainer
 

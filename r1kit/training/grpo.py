@@ -19,6 +19,7 @@ from r1kit.training.order import GroupSampler
 from r1kit.training.rollouts import rollout_rows, write_table
 
 REFERENCE = "reference.pt"
+BLIND = 10  # rollouts in a row without a single verdict that end a run
 # Sums of multiples of 1/65536 are exact in float32, so that equal rewards make advantages of exactly 0.
 _GRAIN = 65536
 
@@ -34,6 +35,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             must = "a replaced reference model is lost on resume with ZeRO-3"
             raise UserError("training.reference_reset_steps", steps, must, "use FSDP 2, DDP or ZeRO-2")
         self.run = run
+        self._blind = 0
         self.keep_checkpoints = recipe.training.keep_checkpoints
 
     def _get_train_sampler(self, dataset: Any = None) -> GroupSampler:
@@ -62,6 +64,11 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         metrics = self._metrics["train" if self.model.training else "eval"]
         faulty = torch.isinf(rewards).any(dim=1)
         metrics["faults"].append(faulty.sum().item())
+        self._blind = self._blind + 1 if faulty.all() else 0
+        if self._blind == BLIND:
+            names = ", ".join(self.reward_func_names)
+            must = f"no completion of {BLIND} rollouts had a verdict: there is nothing to learn from"
+            raise UserError("rewards", names, must, "mend what is broken (see stderr), then run the same command again")
         for name, values in zip(self.reward_func_names, rewards.unbind(dim=1), strict=True):
             metrics[f"rewards/{name}/none"].append(torch.isnan(values).sum().item())
             metrics[f"rewards/{name}/faults"].append(torch.isinf(values).sum().item())
