@@ -27,7 +27,7 @@ def here(tmp_path, monkeypatch):
 
 
 # Coverage makes a command a third slower; these files run dozens, of code that other tests cover.
-_UNCOVERED = ("test_resume", "test_distributed", "test_faults", "test_hostile")
+_UNCOVERED = ("test_resume", "test_distributed", "test_faults", "test_training")
 
 
 @pytest.fixture(autouse=True)
