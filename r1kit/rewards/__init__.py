@@ -123,7 +123,7 @@ def check_rows(entries: Sequence[Reward], columns: Mapping[str, Sequence[Any]], 
     if not graders:
         return {}
     verifiers = set(map(str, columns.get("verifier", ()))) - {"None"}
-    for unknown in sorted(map(str, verifiers - set(VERIFIERS))):
+    for unknown in sorted(verifiers - set(VERIFIERS)):
         raise UserError("data", source, f"has rows of verifier {unknown}", suggest(unknown, VERIFIERS))
     if "reasoning_gym" in verifiers and importlib.util.find_spec("reasoning_gym") is None:
         raise UserError("data", source, "has rows of verifier reasoning_gym", "pip install r1kit[reasoning-gym]")

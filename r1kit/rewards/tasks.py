@@ -13,11 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from r1kit.rewards.accuracy import FAULT
 from r1kit.rewards.answers import Verdict
 from r1kit.rewards.workers import Pool
 
 COMMAND = (sys.executable, "-P", "-c", "from r1kit.rewards.tasks import serve; serve()")
-FAULT = float("inf")
 
 
 def score_all(pairs: Sequence[tuple[Any, str | None]], seconds: float = 3.0) -> list[float | None]:
