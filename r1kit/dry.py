@@ -7,6 +7,7 @@ from typing import Any
 
 from r1kit.launch import count_processes, launch_command
 from r1kit.recipe import Recipe, RLRecipe, SFTRecipe, dump
+from r1kit.rewards import find
 from r1kit.run import PACKAGE, model_path
 
 GIB = 2**30
@@ -15,7 +16,9 @@ TRAINED, FROZEN = 16, 2
 
 
 def show(stage: str, recipe: Recipe, processes: int | None, accelerate_config: str | None) -> None:
-    """Print what the stage would do."""
+    """Print what the stage would do. Raises UserError for a reward or a setting of one that there is not."""
+    for index, entry in enumerate(getattr(recipe, "rewards", [])):
+        find(entry, index)
     print(dump(recipe))
     command = launch_command(processes, accelerate_config)
     words = [*command, "-m", "r1kit.launch", recipe.output or "RUN"] if command else ["(this process)"]

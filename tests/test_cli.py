@@ -215,3 +215,10 @@ def test_rewards_refuse_what_they_cannot_score(here, content, words, said):
     if content is not None:
         (here / "none.jsonl").write_text(content)
     assert said in refused("rewards", "none.jsonl", *words)
+
+
+def test_a_dry_run_finds_a_typo_in_a_reward(here):
+    file = Path(__file__).parent.parent / "recipes/tiny/rl_zero.yaml"
+    done = r1kit("rl-zero", str(file), "rewards.0.isolaton=none", "--dry-run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "rewards.0.isolaton = none; accuracy has no such setting; did you mean isolation?" in done.stderr
