@@ -27,7 +27,8 @@ def _help(context: typer.Context) -> None:
 
 HELP = {
     "rl-zero": "R1-Zero: GRPO on a base model, with accuracy and format rewards.",
-    "generate": "SFT data: sample completions, score them, keep the good ones.",
+    "generate": "SFT data: sample completions, score them, keep the good ones, have them rewritten.",
+    "data": "Mix, filter and clean data without sampling; `r1kit data inspect PATH` shows what is there.",
     "sft": "Supervised fine-tuning; also trains a base from nothing on plain text.",
     "rl": "GRPO on a fine-tuned model, with language consistency added.",
     "distill": "SFT of a small model on generated rows.",
@@ -54,6 +55,11 @@ def _stage(name: str):
         from r1kit.recipe import load, override
 
         words = list(recipe or [])
+        if name == "data" and words[:1] == ["inspect"]:
+            from r1kit.data.inspect import inspect
+
+            inspect(words[1:])
+            return
         file = words.pop(0) if words and ("=" not in words[0] or Path(words[0]).is_file()) else None
         values = dict(override(word) for word in words)
         given = {"model.path": model, "data.train": dataset or None, "output": output}

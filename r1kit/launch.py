@@ -29,6 +29,7 @@ STAGES = {
     "sft": "r1kit.stages.sft",
     "distill": "r1kit.stages.sft",
     "generate": "r1kit.stages.generate",
+    "data": "r1kit.stages.data",
     "eval": "r1kit.stages.evaluate",
 }
 

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import sys
@@ -24,7 +25,7 @@ import yaml
 
 from r1kit import __version__
 from r1kit.errors import UserError
-from r1kit.recipe import Recipe, dump
+from r1kit.recipe import DataRecipe, GenerateRecipe, Recipe, dump, parse
 
 PACKAGE = Path(__file__).parent
 SHIPPED = {"tiny:base": PACKAGE / "tiny" / "base", "tiny:student": PACKAGE / "tiny" / "student"}
@@ -239,18 +240,33 @@ def _difference(run: Run, recipe: Recipe, stage: str, more: bool = True) -> str:
     if run.info.get("stage") != stage:
         return f"stage {run.info.get('stage')}, not {stage}"
     try:
-        old = _flat(yaml.safe_load((run.path / "recipe.yaml").read_text()))
+        values = yaml.safe_load((run.path / "recipe.yaml").read_text())
     except FileNotFoundError:
         return ""
-    new = _flat(yaml.safe_load(dump(recipe)))
+    with contextlib.suppress(UserError):  # fields that are newer than the run have their defaults
+        values = yaml.safe_load(dump(parse(stage, values)))
+    old, new = _flat(values), _flat(yaml.safe_load(dump(recipe)))
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
-        if before == after or key == "output":
+        if before == after or key == "output" or _MEANS.search(key):
             continue
-        if more and key in ("training.steps", "training.epochs") and before and after and after > before:
+        if more and _more(key, before, after):
             continue
         return f"{key} = {before}, not {after}"
     return ""
+
+
+# How servers are reached says nothing of what is sampled from them: they may move while a run waits.
+_MEANS = re.compile(r"(^|\.)server\.(urls|key|concurrency|timeout|retries|backoff)(\.|$)")
+
+
+def _more(key: str, before: Any, after: Any) -> bool:
+    """Whether a field says that a run should go on for longer, or only what becomes of its data in the end."""
+    if key in ("training.steps", "training.epochs"):
+        return bool(before and after and after > before)
+    if re.search(r"(^|\.)budget\.(tokens|cost)$", key):
+        return after is None or bool(before and after > before)
+    return key.startswith("card.")
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
@@ -267,8 +283,14 @@ def parents(recipe: Recipe) -> list[dict[str, Any]]:
     """Return the runs that a recipe reads from, for the lineage."""
     models = [recipe.model.path] if recipe.model.path else []
     models += list(getattr(recipe, "models", {}).values())
+    roles = {"model": models, "data": [s.path for s in recipe.data.train + recipe.data.eval]}
+    if isinstance(recipe, GenerateRecipe):
+        taught = [t.model.path for t in (recipe.refine, recipe.journey) if t and t.model and t.model.path]
+        roles["teacher"] = taught
+    if isinstance(recipe, GenerateRecipe | DataRecipe):
+        roles["benchmark"] = [s.path for s in recipe.hygiene.decontaminate]
     found = []
-    for role, paths in (("model", models), ("data", [s.path for s in recipe.data.train + recipe.data.eval])):
+    for role, paths in roles.items():
         for path in paths:
             info = Run(Path(path)).info if Path(path).is_dir() else {}
             found.append({"role": role, "path": path, "stage": info.get("stage"), "status": info.get("status")})

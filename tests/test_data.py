@@ -92,7 +92,6 @@ def test_a_run_gives_its_data(here):
         ("none.jsonl", None, "must be a file, a folder, a run or a hub id"),
         ("empty.jsonl", "", "is empty"),
         ("head.csv", "prompt,answer\n", ""),
-        ("broken.jsonl", '{"prompt": \n', "cannot be read"),
         ("broken.parquet", "PAR", "cannot be read"),
         ("folder/notes.txt", "no rows", "holds no .json"),
     ],

@@ -137,7 +137,10 @@ def test_the_report_names_each_filter_with_an_example():
     chosen, report = select(rows, Filters(per_prompt=1))
     assert chosen == [rows[0]]
     assert report["dropped"] == {"truncated": 1, "incorrect": 2, "format": 1, "per_prompt": 0}
-    assert report["examples"]["incorrect"] == {"prompt": "3 + 3?", "completion": rows[1]["completion"]}
+    assert report["examples"]["incorrect"] == [
+        {"prompt": "3 + 3?", "completion": rows[1]["completion"]},
+        {"prompt": "2 + 2?", "completion": rows[2]["completion"]},
+    ]
     assert "per_prompt" not in report["examples"]
 
 

@@ -1,4 +1,8 @@
-"""Rejection sampling: which samples `generate` keeps, and what each filter dropped."""
+"""Rejection sampling: which samples are kept, and what each filter dropped.
+
+Rows come in whole groups (all samples of a prompt), one shard after the other, so that no more than a shard is in
+memory.
+"""
 
 import re
 from collections import Counter
@@ -8,8 +12,13 @@ from typing import Any
 from r1kit.prompts import read
 from r1kit.recipe import Filters
 from r1kit.rewards.language import share
+from r1kit.rewards.words import words
 
 Row = dict[str, Any]
+Report = dict[str, Any]
+
+EXAMPLES = 3
+UNANSWERED = ("context", "refused", "failed")  # reasons of a sample that has no completion
 
 
 def chain(keep: Filters) -> dict[str, Callable[[Row], bool]]:
@@ -30,6 +39,12 @@ def chain(keep: Filters) -> dict[str, Callable[[Row], bool]]:
         filters["long_paragraph"] = lambda row: all(len(p) <= longest for p in _thinking(row).split("\n"))
     if not keep.code_blocks:
         filters["code_block"] = lambda row: "```" not in _thinking(row)
+    if low := keep.min_tokens:
+        filters["too_short"] = lambda row: row["tokens"] >= low
+    if high := keep.max_tokens:
+        filters["too_long"] = lambda row: row["tokens"] <= high
+    if most := keep.max_thinking:
+        filters["long_thinking"] = lambda row: len(words(_thinking(row))) <= most
     return filters
 
 
@@ -39,53 +54,100 @@ def _thinking(row: Row) -> str:
 
 def repetition(text: str, n: int = 4) -> float:
     """Return the share of the word n-grams of `text` that stood before in it."""
-    words = re.findall(r"\w+|[^\w\s]", text)
-    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+    grams = _grams(text, n)
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
-def select(rows: list[Row], keep: Filters) -> tuple[list[Row], dict[str, Any]]:
-    """Return the rows to keep, and the drop report: counts and an example for each filter."""
-    report: dict[str, Any] = {"sampled": len(rows), "dropped": {}, "examples": {}}
+def _grams(text: str, n: int) -> list[tuple[str, ...]]:
+    said = re.findall(r"\w+|[^\w\s]", text)
+    return [tuple(said[i : i + n]) for i in range(len(said) - n + 1)]
 
-    def drop(name: str, gone: list[Row]) -> None:
-        report["dropped"][name] = len(gone)
-        if gone:
-            report["examples"][name] = {k: gone[0][k] for k in ("prompt", "completion")}
 
-    if faulty := [r for r in rows if r.get("fault")]:  # no verdict could be had: neither right nor wrong
-        drop("fault", faulty)
-        rows = [r for r in rows if not r.get("fault")]
-    low, high = keep.pass_rate
-    if (low, high) != (0.0, 1.0):
-        tried, right = Counter(r["id"] for r in rows), Counter(r["id"] for r in rows if r["correct"])
-        inside = {i for i in tried if low <= right[i] / tried[i] <= high}
-        drop("pass_rate", [r for r in rows if r["id"] not in inside])
-        rows = [r for r in rows if r["id"] in inside]
-    for name, test in chain(keep).items():
+class Sieve:
+    """Filters rows, shard by shard, and keeps the drop report: counts and examples for each filter."""
+
+    def __init__(self, keep: Filters):
+        self.keep = keep
+        self.report: Report = {"sampled": 0, "dropped": {}, "examples": {}, "kept": 0}
+        self.chain = chain(keep)
+        names = [*(["pass_rate"] if keep.pass_rate != (0.0, 1.0) else []), *self.chain]
+        self.report["dropped"] = dict.fromkeys([*names, *(["per_prompt"] if keep.per_prompt else [])], 0)
+
+    def __call__(self, rows: list[Row]) -> list[Row]:
+        """Return the rows to keep, of some whole groups."""
+        keep = self.keep
+        self.report["sampled"] += len(rows)
+        rows = self._part(rows, "unanswered", lambda r: r.get("finish_reason") not in UNANSWERED)
+        rows = self._part(rows, "fault", lambda r: not r.get("fault"))  # no verdict: neither right nor wrong
+        low, high = keep.pass_rate
+        if (low, high) != (0.0, 1.0):
+            tried, right = Counter(r["id"] for r in rows), Counter(r["id"] for r in rows if r["correct"])
+            rows = self._part(rows, "pass_rate", lambda r: low <= right[r["id"]] / tried[r["id"]] <= high)
+        for name, test in self.chain.items():
+            rows = self._part(rows, name, test)
+        if keep.per_prompt:
+            chosen = {id(row) for row in _limit(rows, keep.per_prompt, keep.prefer)}
+            rows = self._part(rows, "per_prompt", lambda r: id(r) in chosen)
+        self.report["kept"] += len(rows)
+        return rows
+
+    def drop(self, name: str, rows: list[Row]) -> None:
+        """Count rows that were kept here as dropped by something that comes later."""
+        self.report["kept"] -= len(rows)
+        self._note(name, rows)
+
+    def _part(self, rows: list[Row], name: str, test: Callable[[Row], bool]) -> list[Row]:
         verdicts = [test(row) for row in rows]
-        drop(name, [r for r, ok in zip(rows, verdicts, strict=True) if not ok])
-        rows = [r for r, ok in zip(rows, verdicts, strict=True) if ok]
-    if keep.per_prompt:
-        rows, surplus = _limit(rows, keep.per_prompt, keep.prefer)
-        drop("per_prompt", surplus)
-    report["kept"] = len(rows)
-    return rows, report
+        gone = [row for row, ok in zip(rows, verdicts, strict=True) if not ok]
+        if gone:
+            self._note(name, gone)
+        return [row for row, ok in zip(rows, verdicts, strict=True) if ok] if gone else rows
+
+    def _note(self, name: str, gone: list[Row]) -> None:
+        self.report["dropped"][name] = self.report["dropped"].get(name, 0) + len(gone)
+        shown = self.report["examples"].setdefault(name, [])
+        for row in gone[: EXAMPLES - len(shown)]:
+            shown.append({k: row[k] for k in ("prompt", "completion")})
+        if not shown:
+            del self.report["examples"][name]
 
 
-def _limit(rows: list[Row], count: int, prefer: str) -> tuple[list[Row], list[Row]]:
-    """Keep `count` different completions a prompt."""
-    groups: dict[str, list[Row]] = {}
+def select(rows: list[Row], keep: Filters) -> tuple[list[Row], Report]:
+    """Return the rows to keep of all rows at once, and the drop report."""
+    sieve = Sieve(keep)
+    return sieve(rows), sieve.report
+
+
+def _limit(rows: list[Row], count: int, prefer: str) -> list[Row]:
+    """Return at most `count` different completions of each prompt."""
+    groups: dict[str, dict[str, Row]] = {}
     for row in rows:
-        groups.setdefault(row["id"], []).append(row)
+        groups.setdefault(row["id"], {}).setdefault(row["completion"], row)
     kept: list[Row] = []
-    surplus: list[Row] = []
     for group in groups.values():
+        different = list(group.values())
         if prefer == "shortest":
-            group = sorted(group, key=lambda r: r["tokens"])
-        seen: set[str] = set()
-        for row in group:
-            new = row["completion"] not in seen and len(seen) < count
-            seen |= {row["completion"]} if new else set()
-            (kept if new else surplus).append(row)
-    return kept, surplus
+            different.sort(key=lambda r: r["tokens"])
+        kept += _diverse(different, count) if prefer == "diverse" else different[:count]
+    return kept
+
+
+def _diverse(rows: list[Row], count: int) -> list[Row]:
+    """Return the first row, then again and again the one whose word 3-grams are the least like any chosen one's."""
+    left = [(row, set(_grams(row["completion"], 3))) for row in rows]
+    chosen = [left.pop(0)]
+    while left and len(chosen) < count:
+        alike = [max(_alike(grams, other) for _, other in chosen) for _, grams in left]
+        chosen.append(left.pop(alike.index(min(alike))))
+    return [row for row, _ in chosen]
+
+
+def _alike(one: set[Any], other: set[Any]) -> float:
+    return len(one & other) / (len(one | other) or 1)
+
+
+def table(report: Report, first: str = "sampled") -> str:
+    """Return a drop report as text, a line a filter."""
+    lines = [f"{first:>16} {report[first]:8d}"]
+    lines += [f"{name:>16} {-count:8d}" for name, count in report["dropped"].items()]
+    return "\n".join([*lines, f"{'kept':>16} {report['kept']:8d}"])

@@ -1,34 +1,42 @@
-"""Read a recipe's sources into rows: problems (for RL, generation, evaluation) or SFT examples."""
+"""Read a recipe's sources into rows: problems (for RL, generation, evaluation) or SFT examples.
+
+Nothing here holds all rows in memory: `datasets` maps them from disk, and each change goes through them in batches.
+"""
 
 import hashlib
 import json
-import re
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data import world
+from r1kit.data import made
+from r1kit.data.adapters import adapt
+from r1kit.data.files import read_stored
 from r1kit.errors import UserError, suggest
 from r1kit.prompts import CHAT, render
-from r1kit.recipe import Prompt, Source
+from r1kit.recipe import Data, Prompt, Source
 from r1kit.rewards.language import detect
-from r1kit.run import data_path
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-FORMATS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
+BATCH = 1000
 
 
-def read_source(source: Source, field: str = "data.train.0") -> "Dataset":
-    """Read one source, rename its columns and draw its rows. Raises UserError where that cannot be done."""
+def read_source(source: Source, field: str = "data.train.0", draw: bool = True) -> "Dataset":
+    """Read one source, bring its columns to r1kit's and draw its rows. Raises UserError where that cannot be done."""
     import datasets
 
-    if source.path.startswith("world:"):
-        dataset = _world(source, field)
-    else:
-        dataset = _stored(source, field)
+    if made.is_made(source.path):
+        rows = [_text_tests(row) for row in made.make(source, field)]
+        dataset = datasets.Dataset.from_list(rows)
         if source.rows and source.rows < len(dataset):
+            dataset = dataset.shuffle(seed=source.seed).select(range(source.rows))
+    else:
+        if source.settings:
+            raise UserError(f"{field}.settings", source.settings, "a stored source has none", "remove them")
+        dataset = adapt(read_stored(source, field), source, field)
+        if draw and source.rows and source.rows < len(dataset):
             dataset = dataset.shuffle(seed=source.seed).select(range(source.rows))
     for new, old in source.columns.items():
         if new != old and new in dataset.column_names and old in dataset.column_names:
@@ -40,97 +48,96 @@ def read_source(source: Source, field: str = "data.train.0") -> "Dataset":
         if name in dataset.column_names:
             dataset = dataset.remove_columns(name)
         dataset = dataset.add_column(name, [value] * len(dataset))
-    if "tests" in dataset.column_names and not isinstance(dataset.features["tests"], datasets.Value):
-        texts = [json.dumps(t, ensure_ascii=False) if t else "" for t in dataset["tests"]]
-        dataset = dataset.remove_columns("tests").add_column("tests", texts)
+    dataset = _plain(dataset)
     if len(dataset) == 0:
         raise UserError(f"{field}.path", source.path, "has no rows", "give a source with at least one")
     return dataset
 
 
-def _world(source: Source, field: str) -> "Dataset":
+def _text_tests(row: dict[str, Any]) -> dict[str, Any]:
+    tests = row.get("tests")
+    return row if tests is None else {**row, "tests": as_text(tests)}
+
+
+def as_text(value: Any) -> str:
+    """Return a nested value as JSON, text as it is, and nothing as an empty text."""
+    if not value and not isinstance(value, int | float):
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _plain(dataset: "Dataset") -> "Dataset":
+    """Write columns as text whose values differ in type from row to row: tests, metadata, answers."""
     import datasets
 
-    name = source.path.partition(":")[2]
-    if source.split not in ("train", "test"):
-        raise UserError(f"{field}.split", source.split, "the world has two splits", "use train or test")
-    count = source.rows or 1000
-    if name == "text":
-        rows = list(world.text(source.split, count, source.seed))
-    elif name in world.DOMAINS:
-        rows = list(world.rows(name, source.split, count, source.seed))
-        for row in rows:
-            row["tests"] = json.dumps(row["tests"]) if row["tests"] else ""
-    else:
-        raise UserError(
-            f"{field}.path", source.path, "no such part of the world", suggest(name, [*world.DOMAINS, "text"])
-        )
-    return datasets.Dataset.from_list(rows)
+    names = [n for n in ("tests", "metadata") if n in dataset.column_names]
+    names += [n for n, kind in dataset.features.items() if isinstance(kind, datasets.Json) and n not in names]
+    names = [n for n in names if not isinstance(dataset.features[n], datasets.Value)]
+    if not names:
+        return dataset
+    features = datasets.Features(dataset.features | dict.fromkeys(names, datasets.Value("string")))
+
+    def plain(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return {n: [None if v is None and n != "tests" else as_text(v) for v in batch[n]] for n in names}
+
+    return dataset.map(plain, batched=True, batch_size=BATCH, features=features, load_from_cache_file=False)
 
 
-def _stored(source: Source, field: str) -> "Dataset":
+def read_all(sources: Sequence[Source], field: str, total: int | None = None, seed: int = 0) -> "Dataset":
+    """Read sources and put them together, by their shares where they have some; a column lacking in one is None there.
+
+    Raises UserError.
+    """
     import datasets
 
-    path = Path(data_path(source.path, f"{field}.path"))
-    try:
-        if path.is_dir() and (path / "dataset_info.json").exists():
-            return datasets.load_from_disk(str(path))
-        if path.is_dir() and (path / "dataset_dict.json").exists():
-            return datasets.load_from_disk(str(path / source.split))
-        if path.exists():
-            files = sorted(p for p in path.rglob("*") if p.suffix in FORMATS) if path.is_dir() else [path]
-            files = _of_split(files, source.split) if path.is_dir() else files
-            if not files or files[0].suffix not in FORMATS:
-                raise UserError(f"{field}.path", source.path, f"holds no {', '.join(FORMATS)} file", "check the path")
-            if all(f.stat().st_size == 0 for f in files):
-                raise UserError(f"{field}.path", source.path, "is empty", "give a source with at least one row")
-            kind = FORMATS[files[0].suffix]
-            names = [str(f) for f in files if f.suffix == files[0].suffix]
-            return datasets.load_dataset(kind, data_files=names, split="train")
-        return datasets.load_dataset(source.path, source.name, split=source.split)
-    except UserError:
-        raise
-    except Exception as error:  # the library raises whatever its readers and the network do
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{field}.path", source.path, f"cannot be read: {reason}", "check the path, the name and the network"
-        ) from None
-
-
-def _of_split(files: list[Path], split: str) -> list[Path]:
-    """Return the files whose names bear `split`, all where none bears any split."""
-    words = {f: set(re.split(r"[-_.]", f.stem)) for f in files}
-    named = any(w & {"train", "test", "validation", "valid", "dev"} for w in words.values())
-    return [f for f in files if split in words[f]] if named else files
-
-
-def _together(sources: Sequence[Source], field: str) -> "Dataset":
-    import datasets
-
-    parts = [read_source(source, f"{field}.{i}") for i, source in enumerate(sources)]
+    shared = any(source.share for source in sources)
+    parts = [read_source(source, f"{field}.{i}", draw=not shared) for i, source in enumerate(sources)]
+    if shared:
+        parts = _mixed(parts, sources, field, total)
     names = list(dict.fromkeys(name for part in parts for name in part.column_names))
-    filled = []
-    for part in parts:
-        for name in names:
-            if name not in part.column_names:
-                part = part.add_column(name, [None] * len(part))
-        filled.append(part.select_columns(names))
-    if len(filled) == 1:
-        return filled[0]
+    if len(parts) == 1:
+        return parts[0]
     features = datasets.Features()
     for name in names:
         kinds = [p.features[name] for p in parts if name in p.features]
         kinds = [k for k in kinds if k != datasets.Value("null")] or kinds
         features[name] = kinds[0] if all(k == kinds[0] for k in kinds) else datasets.Value("string")
-    return datasets.concatenate_datasets([p.cast(features) for p in filled])
+    filled = []
+    for part in parts:
+        for name in names:
+            if name not in part.column_names:
+                part = part.add_column(name, [None] * len(part))
+        filled.append(part.select_columns(names).cast(features))
+    return datasets.concatenate_datasets(filled)
 
 
-def problems(sources: Sequence[Source], prompt: Prompt, field: str = "data.train") -> "Dataset":
+def _mixed(parts: list["Dataset"], sources: Sequence[Source], field: str, total: int | None) -> list["Dataset"]:
+    """Draw from each part so many rows that the shares hold; of a source with `rows`, at most so many."""
+    shares = [source.share or 0.0 for source in sources]
+    there = [min(len(p), s.rows or len(p)) for p, s in zip(parts, sources, strict=True)]
+    most = int(min(n / share for n, share in zip(there, shares, strict=True)) + 1e-9)
+    if total and total > most:
+        short = min(range(len(parts)), key=lambda i: there[i] / shares[i])
+        must = f"{shares[short]:g} of {total} rows are {round(shares[short] * total)}, and it has {there[short]}"
+        raise UserError(f"{field}.{short}.share", shares[short], must, f"set data.rows to at most {most}")
+    wanted = total or most
+    counts = [round(share * wanted) for share in shares]
+    counts[counts.index(max(counts))] += wanted - sum(counts)
+    return [
+        part.shuffle(seed=source.seed).select(range(min(count, len(part))))
+        for part, source, count in zip(parts, sources, counts, strict=True)
+    ]
+
+
+def problems(
+    sources: Sequence[Source], prompt: Prompt, field: str = "data.train", data: Data | None = None
+) -> "Dataset":
     """Return rows of problems: the prompt as the model sees it, the bare `question`, and what rewards need.
 
-    `id`, `domain`, `language` and `thinking` are filled in where a source lacks them.
+    `id`, `domain`, `language` and `thinking` are filled in where a source lacks them. Rows that are the same problem
+    with the same id stand once.
     """
-    dataset = _together(sources, field)
+    dataset = read_all(sources, field, data.rows if data else None)
     if "prompt" not in dataset.column_names:
         do = f"it has {', '.join(dataset.column_names)}; rename one with {field}.0.columns"
         raise UserError(field, sources[0].path, "needs a column prompt", do)
@@ -140,7 +147,7 @@ def problems(sources: Sequence[Source], prompt: Prompt, field: str = "data.train
         question = row["prompt"]
         if not question or not isinstance(question, str | list):
             raise UserError(field, question, "each prompt must be text or messages", "mend or drop the row")
-        plain = question if isinstance(question, str) else question[-1]["content"]
+        plain = plain_text(question)
         filled = {k: v if row.get(k) is None else row[k] for k, v in defaults.items()}
         filled["question"] = plain
         language = row.get("target_language") or row.get("language")  # the former in rows that generate made
@@ -149,14 +156,42 @@ def problems(sources: Sequence[Source], prompt: Prompt, field: str = "data.train
         filled["prompt"] = shown(question, prompt)
         return filled
 
-    return dataset.map(fill, remove_columns="prompt", load_from_cache_file=False)
+    filled = dataset.map(fill, remove_columns="prompt", load_from_cache_file=False)
+    return _each_once(filled, sources[0].path, field)
+
+
+def _each_once(dataset: "Dataset", path: str, field: str) -> "Dataset":
+    """Drop rows whose id and question stood before. Raises UserError where an id stands for two questions."""
+    seen: dict[bytes, bytes] = {}
+    kept: list[int] = []
+    for start in range(0, len(dataset), BATCH):
+        batch = dataset[start : start + BATCH]
+        for i, (name, question) in enumerate(zip(batch["id"], batch["question"], strict=True), start=start):
+            key, text = _short(name), _short(question)
+            if seen.setdefault(key, text) != text:
+                must = f"two problems have the id {name}"
+                raise UserError(field, path, must, "give each an id of its own, or none: r1kit makes them")
+            if len(kept) < len(seen):
+                kept.append(i)
+    if len(kept) == len(dataset):
+        return dataset
+    print(f"note: {len(dataset) - len(kept)} of {len(dataset)} problems stood before and are left out", file=sys.stderr)
+    return dataset.select(kept)
+
+
+def _short(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
+def plain_text(question: str | list[dict[str, str]]) -> str:
+    """Return a prompt's text: its own, or its last message's."""
+    return question if isinstance(question, str) else question[-1]["content"]
 
 
 def shown(question: str | list[dict[str, str]], prompt: Prompt) -> str | list[dict[str, str]]:
     """Return a question as the model is asked it: text for a plain template, messages for `chat`."""
     if prompt.template != CHAT:
-        plain = question if isinstance(question, str) else question[-1]["content"]
-        return render(prompt.template, plain) + prompt.prefill
+        return render(prompt.template, plain_text(question)) + prompt.prefill
     messages = [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
     if prompt.system and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": prompt.system}, *messages]
@@ -168,9 +203,11 @@ def stable_id(question: str, answer: Any) -> str:
     return hashlib.sha256(f"{question}\0{answer}".encode()).hexdigest()[:16]
 
 
-def examples(sources: Sequence[Source], prompt: Prompt, field: str = "data.train") -> "Dataset":
+def examples(
+    sources: Sequence[Source], prompt: Prompt, field: str = "data.train", data: Data | None = None
+) -> "Dataset":
     """Return SFT examples in one of TRL's formats: `text`, `messages`, or `prompt` and `completion`."""
-    dataset = _together(sources, field)
+    dataset = read_all(sources, field, data.rows if data else None)
     names = dataset.column_names
     forms = [f for f in ("text", "messages", "completion") if f in names]
     if len(forms) > 1:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from r1kit.errors import UserError, suggest
 from r1kit.recipe.blocks import (
-    Filters,
+    Data,
     LengthStep,
     Lora,
     Model,
@@ -21,20 +21,26 @@ from r1kit.recipe.blocks import (
     Prompt,
     Reward,
     RLSampling,
-    Sampling,
     Source,
     Training,
     list_sources,
 )
-from r1kit.recipe.stages import RECIPES, EvalRecipe, GenerateRecipe, Recipe, RLRecipe, SFTRecipe
+from r1kit.recipe.generation import Budget, Card, Filters, Hygiene, Journey, Refine, Sampling, Server, Teacher
+from r1kit.recipe.stages import RECIPES, DataRecipe, EvalRecipe, GenerateRecipe, Recipe, RLRecipe, SFTRecipe
 from r1kit.recipe.trl import OWNED, trl_fields
 
 __all__ = [
     "OWNED",
     "RECIPES",
+    "Budget",
+    "Card",
+    "Data",
+    "DataRecipe",
     "EvalRecipe",
     "Filters",
     "GenerateRecipe",
+    "Hygiene",
+    "Journey",
     "LengthStep",
     "Lora",
     "Model",
@@ -43,10 +49,13 @@ __all__ = [
     "RLRecipe",
     "RLSampling",
     "Recipe",
+    "Refine",
     "Reward",
     "SFTRecipe",
     "Sampling",
+    "Server",
     "Source",
+    "Teacher",
     "Training",
     "dump",
     "load",

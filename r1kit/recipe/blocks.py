@@ -1,5 +1,6 @@
 """The blocks that recipes are made of; each field is described under it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -63,7 +64,10 @@ class Model(Block):
 
 
 class Source(Block):
-    """A data set: a hub id, a local file or folder, a run directory, or `world:NAME`."""
+    """A data set: a hub id, a local file or folder, a run directory, or one that r1kit makes.
+
+    Made are `world:NAME` (the scale model's world), `reasoning_gym:TASK` and `self-cognition:NAME`.
+    """
 
     path: str
     """Where it is."""
@@ -73,19 +77,31 @@ class Source(Block):
     """The split to read."""
     rows: Positive | None = None
     """At most so many rows, drawn with the seed."""
+    share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """This source's share of all rows; then each source has one, and they sum to 1."""
     seed: int = 0
-    """For drawing rows, and for the world's questions."""
+    """For drawing rows, and for those that are made."""
+    stream: bool = False
+    """Read row by row, for a set larger than memory or than its part that is wanted: `rows` of it are drawn from a
+    moving window, without reading the rest."""
+    broken: Literal["stop", "skip"] = "stop"
+    """What a line of JSONL that cannot be read does: end the stage, or be left out and counted."""
+    adapter: str | None = None
+    """How a known data set's columns become r1kit's (data/adapters); found by the columns where none is named.
+    `none` leaves them as they are."""
+    settings: dict[str, Any] = {}
+    """Settings of what makes the rows: those of a reasoning_gym task, the names of self-cognition."""
     columns: dict[str, str] = {}
     """New name: old name."""
     values: dict[str, Any] = {}
     """Columns with one value for all rows, such as `domain: math`."""
 
 
-def list_sources(values: Any) -> Any:
-    """Return a `data` block in which `train` and `eval` are lists of sources: one may stand alone, or as its path."""
+def list_sources(values: Any, keys: Sequence[str] = ("train", "eval")) -> Any:
+    """Return a block in which `keys` are lists of sources: one may stand alone, or as its path."""
     if isinstance(values, dict):
         values = dict(values)
-        for key in ("train", "eval"):
+        for key in keys:
             if isinstance(values.get(key), str | dict):
                 values[key] = [values[key]]
             if isinstance(values.get(key), list):
@@ -100,6 +116,8 @@ class Data(Block):
     """The sources, put together and shuffled with the seed."""
     eval: list[Source] = []
     """Held-out rows, for evaluation while training."""
+    rows: Positive | None = None
+    """Rows in all, where the sources of `train` have shares; default: as many as the shares allow."""
 
     @model_validator(mode="before")
     @classmethod
@@ -116,6 +134,8 @@ class Prompt(Block):
     """A system message (`chat` only)."""
     prefill: str = ""
     """What the completion is made to begin with, such as <think> or <answer>."""
+    template_settings: dict[str, Any] = {}
+    """Arguments of the chat template, such as enable_thinking (`generate` and `eval`)."""
 
     @model_validator(mode="after")
     def _known(self) -> "Prompt":
@@ -129,25 +149,6 @@ class LengthStep(Block):
 
     from_step: Positive
     max_tokens: Positive
-
-
-class Sampling(Block):
-    """How completions are sampled."""
-
-    temperature: Annotated[float, Field(ge=0)] = 1.0
-    """0 takes the likeliest token."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Nucleus."""
-    top_k: Annotated[int, Field(ge=0)] = 0
-    """0: all tokens."""
-    max_tokens: Positive = 1024
-    """Longest completion, in tokens."""
-    samples: Positive = 1
-    """Completions a prompt (`generate` and `eval`)."""
-    batch_size: Positive = 64
-    """Completions sampled at once on a device (`generate` and `eval`)."""
-    engine: Literal["transformers"] = "transformers"
-    """What samples."""
 
 
 class RLSampling(Block):
@@ -242,28 +243,3 @@ class SFTTraining(Training):
     """Put several rows into one sequence."""
     group_by_length: bool = False
     """Batch rows of like length together: up to 3 times as fast, but a batch is then less of a mixture."""
-
-
-class Filters(Block):
-    """Which completions `generate` keeps, and how many a prompt. Applied in this order."""
-
-    correct: bool = True
-    """Only those with the right answer."""
-    format: bool = True
-    """Only those in the exact form."""
-    finished: bool = True
-    """Only those that ended by themselves."""
-    language: Share = 0.0
-    """At least this share of the chain of thought's words in the question's language."""
-    max_repetition: Share = 1.0
-    """At most this share of the completion's word 4-grams repeated."""
-    max_paragraph: Positive | None = None
-    """No paragraph of the chain of thought with more characters."""
-    code_blocks: bool = True
-    """Whether a code block may stand in the chain of thought."""
-    pass_rate: tuple[Share, Share] = (0.0, 1.0)
-    """Only prompts whose share of right samples lies within."""
-    per_prompt: Positive | None = None
-    """At most so many completions a prompt; default: all."""
-    prefer: Literal["first", "shortest"] = "first"
-    """Which of them."""

@@ -1,20 +1,10 @@
 """The recipe of each stage, and the checks across its fields."""
 
-from typing import Any
+from typing import Any, Literal
 
 from r1kit.errors import UserError, suggest
-from r1kit.recipe.blocks import (
-    Block,
-    Data,
-    Filters,
-    Model,
-    Prompt,
-    Reward,
-    RLSampling,
-    RLTraining,
-    Sampling,
-    SFTTraining,
-)
+from r1kit.recipe.blocks import Block, Data, Model, Prompt, Reward, RLSampling, RLTraining, SFTTraining
+from r1kit.recipe.generation import Card, Filters, Hygiene, Journey, Refine, Sampling, Server, sums_to_one
 from r1kit.recipe.trl import OWNED, trl_fields
 
 
@@ -36,8 +26,20 @@ class Recipe(Block):
         self._check_model()
 
     def _check_data(self, part: str) -> None:
-        if not getattr(self.data, part):
+        sources = getattr(self.data, part)
+        if not sources:
             raise UserError(f"data.{part}", "[]", "needs at least one source", "give data: or --dataset D")
+        shares = [source.share for source in sources]
+        given = [share for share in shares if share is not None]
+        if given and (len(given) < len(shares) or not sums_to_one(given)):
+            must = f"of {len(shares)} sources each needs a share, and they must sum to 1"
+            raise UserError(f"data.{part}", given, must, "mend the shares")
+        if part == "train" and self.data.rows and not given:
+            raise UserError("data.rows", self.data.rows, "counts rows where sources have shares", "give each a share")
+        for index, source in enumerate(sources):
+            if source.stream and source.rows is None:
+                must = "a source that is read as a stream is drawn from: how many rows?"
+                raise UserError(f"data.{part}.{index}.stream", True, must, f"give data.{part}.{index}.rows")
 
     def _check_model(self) -> None:
         if self.model.path is None:
@@ -117,16 +119,59 @@ class RLLanguageRecipe(RLRecipe):
 class GenerateRecipe(Recipe):
     """`generate`: sample, score, keep."""
 
+    thinking: Literal["as-given", "none", "short"] = "as-given"
+    """as-given: as each row says. none: rows answered without a chain of thought. short: with one of at most
+    keep.max_thinking words."""
     sampling: Sampling = Sampling(samples=4)
     rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format"), Reward(name="language")]
+    hygiene: Hygiene = Hygiene()
     keep: Filters = Filters()
+    refine: Refine | None = None
+    journey: Journey | None = None
+    card: Card = Card()
 
     def check(self) -> None:
         super().check()
-        _check_sampling(self)
-        low, high = self.keep.pass_rate
-        if low > high:
-            raise UserError("keep.pass_rate", [low, high], "must be a lowest and a highest share", "swap them")
+        _check_sampling(self.sampling, "sampling")
+        _check_keep(self.keep)
+        if self.thinking == "short" and self.keep.max_thinking is None:
+            must = "how many words are short?"
+            raise UserError("thinking", "short", must, "give keep.max_thinking")
+        if self.refine and self.journey:
+            raise UserError("refine", "set", "journey is set too", "give one of the two, or run generate twice")
+        for name, teacher in (("refine", self.refine), ("journey", self.journey)):
+            if teacher is None:
+                continue
+            _check_sampling(teacher.sampling, f"{name}.sampling")
+            if not any(entry.name == "accuracy" for entry in self.rewards):
+                raise UserError(name, "set", "what is rewritten is verified again", "add the reward accuracy")
+        if self.journey and self.sampling.samples < 2:
+            must = "a journey is made of a wrong and a right completion of one prompt"
+            raise UserError("sampling.samples", self.sampling.samples, must, "use at least 2, better 8")
+
+
+class DataRecipe(Recipe):
+    """`data`: sources, mixing, filters and hygiene, without sampling."""
+
+    rewards: list[Reward] = []
+    """Computed for rows with completions."""
+    hygiene: Hygiene = Hygiene()
+    keep: Filters = Filters(finished=False, correct=False, format=False)
+    shuffle: bool = True
+    """Whether the rows of the sources are shuffled with the seed."""
+    card: Card = Card()
+
+    def check(self) -> None:
+        super().check()
+        _check_keep(self.keep)
+        if self.keep.correct and not any(entry.name == "accuracy" for entry in self.rewards):
+            raise UserError(
+                "keep.correct", True, "whether an answer is right, a reward says", "add accuracy to rewards"
+            )
+
+    def _check_model(self) -> None:
+        if self.model.path is not None or self.model.new is not None:
+            raise UserError("model.path", self.model.path, "data needs no model", "remove it, or use generate")
 
 
 class EvalRecipe(Recipe):
@@ -138,7 +183,7 @@ class EvalRecipe(Recipe):
     rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format"), Reward(name="language")]
 
     def check(self) -> None:
-        _check_sampling(self)
+        _check_sampling(self.sampling, "sampling")
         if not self.data.eval and self.data.train:
             self.data.eval, self.data.train = self.data.train, []
         self._check_data("eval")
@@ -156,14 +201,31 @@ RECIPES: dict[str, type[Recipe]] = {
     "sft": SFTRecipe,
     "distill": SFTRecipe,
     "generate": GenerateRecipe,
+    "data": DataRecipe,
     "eval": EvalRecipe,
 }
 
 
-def _check_sampling(recipe: "GenerateRecipe | EvalRecipe") -> None:
-    s = recipe.sampling
+def _check_sampling(s: Sampling, field: str) -> None:
     if s.temperature == 0 and s.samples > 1:
-        raise UserError("sampling.samples", s.samples, "temperature 0 gives one answer", "set sampling.samples=1")
+        raise UserError(f"{field}.samples", s.samples, "temperature 0 gives one answer", f"set {field}.samples=1")
+    if s.vllm and s.engine != "vllm":
+        raise UserError(f"{field}.vllm", s.vllm, f"engine = {s.engine} does not read it", f"set {field}.engine=vllm")
+    if s.server != Server() and s.engine != "openai":
+        must = f"engine = {s.engine} asks no server"
+        raise UserError(f"{field}.server.urls", s.server.urls, must, f"set {field}.engine=openai")
+    b = s.budget
+    if b.cost and not (b.input_price or b.output_price):
+        must = "nothing has a price"
+        raise UserError(f"{field}.budget.cost", b.cost, must, f"give {field}.budget.output_price")
+
+
+def _check_keep(keep: Filters) -> None:
+    low, high = keep.pass_rate
+    if low > high:
+        raise UserError("keep.pass_rate", [low, high], "must be a lowest and a highest share", "swap them")
+    if keep.min_tokens and keep.max_tokens and keep.min_tokens > keep.max_tokens:
+        raise UserError("keep.min_tokens", keep.min_tokens, f"is above max_tokens = {keep.max_tokens}", "swap them")
 
 
 def _check_training(recipe: "SFTRecipe | RLRecipe") -> None:
@@ -171,6 +233,9 @@ def _check_training(recipe: "SFTRecipe | RLRecipe") -> None:
     if recipe.prompt.prefill:
         must = "only generate and eval can begin a completion"
         raise UserError("prompt.prefill", recipe.prompt.prefill, must, "remove it")
+    if recipe.prompt.template_settings:
+        must = "only generate and eval read it"
+        raise UserError("prompt.template_settings", "set", must, "set trl.chat_template_kwargs")
     if t.steps is not None and t.epochs is not None:
         raise UserError("training.steps", t.steps, f"epochs = {t.epochs} is set too", "give one of the two")
     if t.steps is None and t.epochs is None:
@@ -195,6 +260,3 @@ def _check_training(recipe: "SFTRecipe | RLRecipe") -> None:
         known = trl_fields(config)
         if known and key not in known:
             raise UserError(f"trl.{key}", recipe.trl[key], f"no such field in TRL's {config}", suggest(key, known))
-
-
-# TRL's field: the recipe's own field that sets it.

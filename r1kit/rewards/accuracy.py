@@ -6,7 +6,8 @@
     code            the row's tests (sandbox/judge.py), in a box
     reasoning_gym   that library's own scorer, for rows made by it (tasks.py)
 
-The answer is what stands in `<answer>`, else in the last `\\boxed{}` after `</think>`.
+The answer is what stands in `<answer>`, else in the last `\\boxed{}` after `</think>`. Of an answer block with words
+around a box, as R1 writes it, mathematics takes the last box.
 """
 
 import json
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from r1kit.prompts import completion_text, read
+from r1kit.prompts import completion_text, last_boxed, read
 from r1kit.rewards.answers import Verdict, choice, exact
 
 FAULT = math.inf
@@ -109,8 +110,9 @@ def _math(rows: list[tuple[str, str | None, str]], seconds: float) -> list[float
     """Score rows of (gold, answer, question). An answer that only copies a part of the question says nothing."""
     from r1kit.rewards.workers import verify_all
 
+    given = [(gold, said and (last_boxed(said) or said), asked) for gold, said, asked in rows]
     pairs = [
-        (gold, said if said and (exact(gold, said) or not _copied(said, asked)) else "") for gold, said, asked in rows
+        (gold, said if said and (exact(gold, said) or not _copied(said, asked)) else "") for gold, said, asked in given
     ]
     verdicts = verify_all(pairs, seconds)
     _timeouts["timeouts"] += verdicts.count(Verdict.TIMEOUT)

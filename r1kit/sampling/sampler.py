@@ -1,89 +1,95 @@
-"""Sample completions: one interface, an engine behind it."""
+"""Sample completions: one interface, three engines behind it."""
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from r1kit.recipe import Model, Prompt, Sampling
 
+OPEN, CLOSE = "<think>", "</think>"
+
 
 @dataclass(frozen=True)
 class Sample:
-    """A completion; `tokens` counts its ids, the end token among them."""
+    """A completion; `tokens` counts its ids, the end token among them.
+
+    `ids` is empty where an engine does not give them. `finish_reason` is stop or length, or another of a server's;
+    `context` where the prompt did not fit, `refused` or `failed` where there is no completion for another reason.
+    """
 
     text: str
-    ids: tuple[int, ...]
-    finish_reason: str  # "stop" or "length"
+    tokens: int
+    finish_reason: str
+    ids: tuple[int, ...] = ()
+    prompt_tokens: int = 0
 
-    @property
-    def tokens(self) -> int:
-        return len(self.ids)
+
+@dataclass(frozen=True)
+class Unit:
+    """Prompts (text, or chat messages) that are sampled together, with a seed of their own."""
+
+    index: int
+    prompts: Sequence[Any]
+    seed: int
+
+
+Groups = list[list[Sample]]
 
 
 class Sampler(Protocol):
-    """What samples: the same seed gives the same samples."""
+    """What samples. The same seed gives the same samples, as far as the engine can."""
 
-    def sample(self, prompts: Sequence[Any], count: int, seed: int) -> list[list[Sample]]:
-        """Return `count` samples for each prompt (text, or chat messages)."""
+    def stream(self, units: Iterable[Unit], count: int) -> Iterator[tuple[int, Groups]]:
+        """Yield each unit's index with `count` samples for each of its prompts, in any order.
+
+        Takes no more units than it works on, and works on no more than a few beyond those that were taken from it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+    def report(self) -> dict[str, int]:
+        """Return what a user should know of the work so far, such as how many requests were tried again."""
         ...
 
 
-class TransformersSampler:
-    """Samples with transformers' `generate`, on the GPU where there is one."""
+class InTurn:
+    """An engine in this process: one unit after the other."""
 
-    def __init__(self, model: Model, prompt: Prompt, settings: Sampling):
-        from r1kit.training.policy import check_context, check_template, load_model, load_tokenizer
+    def stream(self, units: Iterable[Unit], count: int) -> Iterator[tuple[int, Groups]]:
+        for unit in units:
+            yield unit.index, self.sample(unit.prompts, count, unit.seed)
 
-        self.prompt, self.settings = prompt, settings
-        self.tokenizer = load_tokenizer(model)
-        self.model = load_model(model, training=False).eval()
-        check_context(self.model, settings.max_tokens, "sampling.max_tokens", settings.max_tokens)
-        check_template(self.tokenizer, prompt.template)
-        ends = self.model.generation_config.eos_token_id
-        ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
-        self.ends = sorted({*ends, self.tokenizer.eos_token_id})
+    def sample(self, prompts: Sequence[Any], count: int, seed: int) -> Groups:
+        """Return `count` samples for each prompt."""
+        raise NotImplementedError
 
-    def sample(self, prompts: Sequence[Any], count: int, seed: int) -> list[list[Sample]]:
-        import torch
+    def close(self) -> None:
+        pass
 
-        torch.manual_seed(seed)
-        texts = [self._text(p) for p in prompts]
-        inputs = self.tokenizer(
-            texts, return_tensors="pt", padding=True, add_special_tokens=isinstance(prompts[0], str)
-        )
-        inputs = {k: v.to(self.model.device) for k, v in inputs.items() if k in ("input_ids", "attention_mask")}
-        hot = self.settings.temperature > 0
-        chosen = {"temperature": self.settings.temperature, "top_p": self.settings.top_p, "top_k": self.settings.top_k}
-        with torch.inference_mode():
-            output = self.model.generate(
-                **inputs,
-                do_sample=hot,
-                **(chosen if hot else {"temperature": None, "top_p": None, "top_k": None}),
-                num_return_sequences=count,
-                max_new_tokens=self.settings.max_tokens,
-                eos_token_id=self.ends,
-                pad_token_id=self.tokenizer.pad_token_id,
-            )
-        rows = output[:, inputs["input_ids"].shape[1] :].tolist()
-        samples = [self._sample(ids) for ids in rows]
-        return [samples[i : i + count] for i in range(0, len(samples), count)]
-
-    def _text(self, prompt: Any) -> str:
-        if isinstance(prompt, str):
-            return prompt
-        text = self.tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
-        return text + self.prompt.prefill
-
-    def _sample(self, ids: list[int]) -> Sample:
-        end = next((i for i, token in enumerate(ids) if token in self.ends), None)
-        kept = ids if end is None else ids[: end + 1]
-        text = self.tokenizer.decode(kept if end is None else kept[:-1], skip_special_tokens=True)
-        return Sample(self.prompt.prefill + text, tuple(kept), "length" if end is None else "stop")
+    def report(self) -> dict[str, int]:
+        return {}
 
 
-SAMPLERS = {"transformers": TransformersSampler}
+SAMPLERS = {
+    "transformers": "r1kit.sampling.local.TransformersSampler",
+    "vllm": "r1kit.sampling.vllm_engine.VllmSampler",
+    "openai": "r1kit.sampling.server.ServerSampler",
+}
 
 
-def make_sampler(model: Model, prompt: Prompt, settings: Sampling) -> Sampler:
-    """Return the sampler that a recipe names."""
-    return SAMPLERS[settings.engine](model, prompt, settings)
+def make_sampler(model: Model, prompt: Prompt, settings: Sampling, field: str = "sampling") -> Sampler:
+    """Return the sampler that a recipe names; `field` is the place of its settings. Raises UserError."""
+    module, _, name = SAMPLERS[settings.engine].rpartition(".")
+    return getattr(importlib.import_module(module), name)(model, prompt, settings, field)
+
+
+def beginning(rendered: str, prefill: str) -> str:
+    """Return what a completion begins with that the model was given: the prefill, or a template's own <think>."""
+    if prefill:
+        return prefill
+    bare = rendered.rstrip()
+    return OPEN + rendered[len(bare) :] if bare.endswith(OPEN) else ""

@@ -1,119 +1,279 @@
-"""Sample and score: the core of `generate` and `eval`, resumable unit by unit.
+"""Sample and score: the core of `generate` and `eval`, resumable shard by shard.
 
-Prompts are dealt out in units. Each unit has a seed of its own and becomes one file in `samples/`, so
-that a run that was killed loses at most the unit in flight, doubles nothing, and ends in the same rows
-on any number of processes.
+Prompts are dealt out in units, each with a seed of its own; a unit becomes one shard. While a server works on the next
+units, this process scores and writes what came back. Memory holds the units in flight, however many rows there are.
 """
 
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import Interrupted
 from r1kit.prompts import read
-from r1kit.recipe import EvalRecipe, GenerateRecipe, Model
+from r1kit.recipe import Budget, EvalRecipe, GenerateRecipe, Model, Prompt, Reward, Sampling
 from r1kit.rewards import FAULT, RewardFunction, bind
-from r1kit.run import Run
-from r1kit.sampling.sampler import Sampler, make_sampler
-from r1kit.training.rollouts import write_table
+from r1kit.run import Run, is_main
+from r1kit.sampling.sampler import Groups, Sample, Sampler, Unit, make_sampler
+from r1kit.sampling.shards import Row, Shards, fingerprint
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+READ = 10_000  # rows of problems looked at together
+CARRIED = ("answer", "tests", "verifier", "metadata")  # of a problem, into the rows of its samples
+
+
+@dataclass(frozen=True)
+class Work:
+    """What samples, how, and what it is called."""
+
+    model: Model
+    prompt: Prompt
+    settings: Sampling
+    seed: int
+    label: str
+    field: str = "sampling"
+
+    def sampler(self) -> Sampler:
+        return make_sampler(self.model, self.prompt, self.settings, self.field)
+
 
 def sample_rows(
     recipe: GenerateRecipe | EvalRecipe, model: Model, problems: "Dataset", run: Run, folder: Path, label: str
-) -> list[dict[str, Any]]:
-    """Return every sample of `problems` with its rewards, in order; `folder` keeps them.
+) -> Shards:
+    """Sample every problem, score the samples, and return their shards, which `folder` keeps.
 
-    On several processes each samples its share; all return all rows. Raises Interrupted when a launcher
-    asks for a stop.
+    On several processes each samples its share; all return all shards. Raises Interrupted when a launcher asks for a
+    stop, UserError where the engine or the data is at fault.
     """
     settings = recipe.sampling
+    functions = [bind(entry, i) for i, entry in enumerate(recipe.rewards)]
+    per_unit = max(1, settings.batch_size // settings.samples)
+    starts = range(0, len(problems), per_unit)
+    shards = Shards(folder, len(starts), [f.__name__ for f in functions])
+    if is_main():
+        asked = problems.select_columns(["id", "question"])
+        parts = (asked[i : i + READ] for i in range(0, len(asked), READ))
+        texts = (text for part in parts for pair in zip(part["id"], part["question"], strict=True) for text in pair)
+        shards.begin(problems=len(problems), fingerprint=fingerprint(texts))
+
+    def unit(index: int) -> dict[str, list[Any]]:
+        return problems[starts[index] : starts[index] + per_unit]
+
+    def rows(index: int, groups: Groups) -> list[Row]:
+        return score(unit(index), groups, functions, model, _seed(recipe.seed, index))
+
+    work = Work(model, recipe.prompt, settings, recipe.seed, label)
+    fill(shards, lambda index: unit(index)["prompt"], rows, work, run)
+    return shards
+
+
+def _seed(seed: int, index: int) -> int:
+    return seed * 1000003 + index
+
+
+def fill(
+    shards: Shards,
+    prompts: Callable[[int], Sequence[Any]],
+    rows: Callable[[int, Groups], list[Row]],
+    work: Work,
+    run: Run,
+) -> None:
+    """Sample `prompts` of each missing shard and write the `rows` made of the samples, each process its share.
+
+    A shard without prompts is written without rows. Returns when the budget is spent, too.
+    """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1:  # the ranks meet before the work, which may take one of them much longer than another
         import torch
         from accelerate import PartialState
 
         PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
-    per_unit = max(1, settings.batch_size // settings.samples)
-    starts = range(0, len(problems), per_unit)
-    files = [folder / f"unit-{i:06d}.parquet" for i in range(len(starts))]
-    missing = [i for i in range(len(starts)) if i % world == rank and not files[i].exists()]
-    functions = [bind(entry, i) for i, entry in enumerate(recipe.rewards)]
-    sampler = make_sampler(model, recipe.prompt, settings) if missing else None
-    started = shown = time.time()
-    for done, i in enumerate(missing, start=1):
-        if (run.path / "stop").exists():
-            raise Interrupted
-        unit = problems[starts[i] : starts[i] + per_unit]
-        rows = _unit(sampler, recipe, functions, model, unit, recipe.seed * 1000003 + i)  # type: ignore[arg-type]
-        write_table(rows, files[i])
-        if time.time() - shown > 10 or done == len(missing):
-            shown = time.time()
-            left = (shown - started) / done * (len(missing) - done)
-            print(f"{label} {done}/{len(missing)} batches  {left:.0f} s left", file=sys.stderr, flush=True)
+    done = set(shards.done())
+    mine = [i for i in range(shards.count) if i % world == rank]
+    missing = [i for i in mine if i not in done]
+    meter = Meter(work.settings.budget, world)
+    meter.restore(shards, [i for i in mine if i in done])
+    progress = Progress(work.label, len(missing))
+    sampler: Sampler | None = None
+
+    def units() -> Iterator[Unit]:
+        for index in missing:
+            if meter.spent():
+                progress.note(f"the budget is spent: {meter}")
+                return
+            if asked := list(prompts(index)):
+                meter.begin()
+                yield Unit(index, asked, _seed(work.seed, index))
+            else:
+                shards.write(index, rows(index, []))
+                progress.step()
+
+    try:
+        waiting = units()
+        first = next(waiting, None)
+        if first is not None:
+            sampler = work.sampler()
+            for index, groups in sampler.stream(_chained(first, waiting), work.settings.samples):
+                shards.write(index, rows(index, groups))
+                meter.add(groups)
+                progress.step(groups, sampler.report(), meter.cost)
+                if (run.path / "stop").exists():
+                    raise Interrupted
+    finally:
+        if sampler is not None:
+            sampler.close()
     if world > 1:
         PartialState().wait_for_everyone()
-    return _read(files)
 
 
-def _read(files: Sequence[Path]) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
+def _chained(first: Unit, rest: Iterator[Unit]) -> Iterator[Unit]:
+    yield first
+    yield from rest
 
-    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+class Meter:
+    """What sampling has spent, on all processes an equal part of the budget."""
+
+    def __init__(self, budget: Budget, world: int = 1):
+        self.budget, self.world = budget, world
+        self.tokens, self.cost = 0, 0.0
+        self.begun = self.finished = 0
+
+    def restore(self, shards: Shards, done: Sequence[int]) -> None:
+        """Count what finished shards have spent."""
+        if self.budget.tokens or self.budget.cost:
+            for index in done:
+                for row in shards.read(index, ["tokens", "prompt_tokens"]):
+                    self._count(row["prompt_tokens"] or 0, row["tokens"])
+
+    def begin(self) -> None:
+        self.begun += 1
+
+    def add(self, groups: Groups) -> None:
+        self.finished += 1
+        for sample in (s for group in groups for s in group):
+            self._count(sample.prompt_tokens, sample.tokens)
+
+    def _count(self, asked: int, said: int) -> None:
+        self.tokens += asked + said
+        self.cost += (asked * self.budget.input_price + said * self.budget.output_price) / 1e6
+
+    def spent(self) -> bool:
+        """Whether the budget is spent, with what the units in flight will have taken by the look of the others."""
+        share = 1 + (self.begun - self.finished) / self.finished if self.finished else 1.0
+        limits = ((self.tokens, self.budget.tokens), (self.cost, self.budget.cost))
+        return any(limit and used * share >= limit / self.world for used, limit in limits)
+
+    def __str__(self) -> str:
+        return f"{self.tokens} tokens" + (f", {self.cost:.2f} paid" if self.cost else "")
 
 
-def _unit(
-    sampler: Sampler,
-    recipe: GenerateRecipe | EvalRecipe,
-    functions: Sequence[RewardFunction],
-    model: Model,
-    unit: dict[str, list[Any]],
-    seed: int,
-) -> list[dict[str, Any]]:
-    count = recipe.sampling.samples
-    groups = sampler.sample(unit["prompt"], count, seed)
-    columns = {name: [v for v in values for _ in range(count)] for name, values in unit.items()}
+class Progress:
+    """Lines on stderr: batches done, rates, time left. Every ten seconds; on a terminal one line that changes."""
+
+    def __init__(self, label: str, total: int):
+        self.label, self.total, self.done = label, total, 0
+        self.live = sys.stderr.isatty()
+        self.started = self.shown = time.time()
+        self.rows = self.tokens = 0
+
+    def step(self, groups: Groups = (), told: dict[str, int] | None = None, cost: float = 0.0) -> None:  # type: ignore[assignment]
+        self.done += 1
+        samples = [s for group in groups for s in group]
+        self.rows += len(samples)
+        self.tokens += sum(s.tokens for s in samples)
+        now = time.time()
+        if now - self.shown < (0.5 if self.live else 10) and self.done < self.total:
+            return
+        self.shown, spent = now, max(1e-6, now - self.started)
+        left = spent / self.done * (self.total - self.done)
+        parts = [f"{self.label} {self.done}/{self.total} batches", f"{self.rows / spent:.1f} rows/s",
+                 f"{self.tokens / spent:.0f} tokens/s", f"{_duration(left)} left"]  # fmt: skip
+        parts += [f"{cost:.2f} paid"] if cost else []
+        parts += [f"{name} {count}" for name, count in sorted((told or {}).items()) if name != "answered"]
+        line = "  ".join(parts)
+        end = "\n" if not self.live or self.done == self.total else ""
+        print(f"\r\x1b[K{line}" if self.live else line, end=end, file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        print(f"\nnote: {text}" if self.live else f"note: {text}", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def score(
+    unit: dict[str, list[Any]], groups: Groups, functions: Sequence[RewardFunction], model: Model, seed: int
+) -> list[Row]:
+    """Return a row for each sample of a unit (columns of problems), with its rewards."""
+    columns = {
+        name: [v for v, group in zip(values, groups, strict=True) for _ in group] for name, values in unit.items()
+    }
     samples = [s for group in groups for s in group]
-    scores = {}
-    for function in functions:
-        scores[function.__name__] = function(
-            completions=[s.text for s in samples],
-            prompts=columns["prompt"],
-            completion_ids=[s.ids for s in samples],
-            **{k: v for k, v in columns.items() if k != "prompt"},
-        )
+    numbers = [n for group in groups for n in range(len(group))]
+    scores = rewards_of([s.text for s in samples], [_ids(s) for s in samples], columns, functions)
     rows = []
     for i, sample in enumerate(samples):
-        given = {name: values[i] for name, values in scores.items()}
-        accuracy = given.get("accuracy")
         rows.append(
             {
                 "id": columns["id"][i],
                 "prompt": columns["question"][i],
                 "completion": sample.text,
-                **{n: _text(columns[n][i]) for n in ("answer", "tests", "verifier") if n in columns},
-                **{n: (None if v == FAULT else v) for n, v in given.items()},
-                "fault": FAULT in given.values(),
-                "correct": None if accuracy in (None, FAULT) else accuracy == 1.0,
+                **{n: _text(columns[n][i]) for n in CARRIED if n in columns},
+                **verdict({name: values[i] for name, values in scores.items()}),
                 "domain": columns["domain"][i],
                 "thinking": columns["thinking"][i],
                 "thinks": read(sample.text).thinks,
                 "target_language": columns["language"][i],
                 "tokens": sample.tokens,
+                "prompt_tokens": sample.prompt_tokens,
                 "finish_reason": sample.finish_reason,
                 "model": model.path,
                 "seed": seed,
-                "sample": i % count,
+                "sample": numbers[i],
             }
         )
     return rows
 
 
+def rewards_of(
+    completions: list[str], ids: list[Any], columns: dict[str, list[Any]], functions: Sequence[RewardFunction]
+) -> dict[str, Sequence[float | None]]:
+    """Return each reward's values of completions, whose problems stand in `columns`."""
+    more = {k: v for k, v in columns.items() if k != "prompt"}
+    given = {"completions": completions, "prompts": columns["prompt"], "completion_ids": ids, **more}
+    return {f.__name__: f(**given) for f in functions}
+
+
+def verdict(given: dict[str, float | None]) -> Row:
+    """Return a row's reward columns, and whether it is right, or has no verdict."""
+    accuracy = given.get("accuracy")
+    return {
+        **{n: (None if v == FAULT else v) for n, v in given.items()},
+        "fault": FAULT in given.values(),
+        "correct": None if accuracy in (None, FAULT) else accuracy == 1.0,
+    }
+
+
+def _ids(sample: Sample) -> Sequence[int]:
+    """Return a sample's ids; where the engine gives none, as many numbers, since rewards count them."""
+    return sample.ids or range(sample.tokens)
+
+
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
+
+
+def bound(entries: Sequence[Reward]) -> list[RewardFunction]:
+    """Return the functions of reward entries."""
+    return [bind(entry, i) for i, entry in enumerate(entries)]

@@ -28,8 +28,9 @@ def main(recipe: EvalRecipe, run: Run) -> None:
     if judged and is_main():
         run.update(**judged)
     models = recipe.models or {Path(recipe.model.path or "").name: recipe.model.path or ""}
-    for name, path in models.items():
-        model_path(path, f"models.{name}" if recipe.models else "model.path")
+    if recipe.sampling.engine != "openai":  # a server knows its models by other names
+        for name, path in models.items():
+            model_path(path, f"models.{name}" if recipe.models else "model.path")
     files = Counter(map(_file_name, models))
     for name in models:
         if files[_file_name(name)] > 1:
@@ -38,7 +39,7 @@ def main(recipe: EvalRecipe, run: Run) -> None:
     for name, path in models.items():
         block = recipe.model.model_copy(update={"path": path})
         sampled = sample_rows(recipe, block, rows, run, run.path / "samples" / _file_name(name), f"eval {name}")
-        ladder.append(rung(name, path, summary(sampled)))
+        ladder.append(rung(name, path, summary([row for rows_of_shard in sampled for row in rows_of_shard])))
     if is_main():
         write_file(run.path / "eval.json", json.dumps({"models": ladder}, indent=2, ensure_ascii=False) + "\n")
         print(table(ladder), file=sys.stderr)

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
+from r1kit.data.write import write_table
 from r1kit.errors import UserError
 from r1kit.recipe import RLRecipe
 from r1kit.rewards.accuracy import take_timeouts
 from r1kit.run import Run
 from r1kit.training.checkpoints import CheckpointMixin
 from r1kit.training.order import GroupSampler
-from r1kit.training.rollouts import rollout_rows, write_table
+from r1kit.training.rollouts import rollout_rows
 
 REFERENCE = "reference.pt"
 BLIND = 10  # rollouts in a row without a single verdict that end a run
@@ -98,7 +99,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         rows = rollout_rows(self._logs, len(lengths), self.num_generations, step, weights)
         for row, tokens, done in zip(rows, lengths.tolist(), finished.tolist(), strict=True):
             row["tokens"], row["finish_reason"] = tokens, "stop" if done else "length"
-        write_table(rows, self.run.path / "completions" / f"step-{step:08d}.parquet")
+        write_table(rows, self.run.path / "completions" / f"step-{step:08d}.parquet", self.reward_func_names)
 
     def save_extra(self, checkpoint: Path) -> None:
         """Save the reference model where it is replaced during the run."""

@@ -5,20 +5,7 @@ file here bears the step that it was generated for, so that a resumed run writes
 """
 
 import math
-from pathlib import Path
 from typing import Any
-
-from r1kit.run import whole_file
-
-
-def write_table(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write `rows` as one Parquet file, whole or not at all."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows), temporary)
 
 
 def rollout_rows(

@@ -1,0 +1,151 @@
+"""Read stored data sets: local files and folders, saved data sets, runs, and the hub; whole or as a stream."""
+
+import atexit
+import json
+import logging
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from r1kit.errors import UserError
+from r1kit.recipe import Source
+from r1kit.run import data_path
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
+FORMATS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
+WINDOW = 10_000  # rows of a stream that the next one is drawn from
+
+
+def read_stored(source: Source, field: str) -> "Dataset":
+    """Return the rows of a stored source, memory-mapped from disk. Raises UserError where they cannot be read."""
+    import datasets
+
+    path = Path(data_path(source.path, f"{field}.path"))
+    files: list[Path] = []
+    try:
+        if path.is_dir() and (path / "dataset_info.json").exists():
+            return datasets.load_from_disk(str(path))
+        if path.is_dir() and (path / "dataset_dict.json").exists():
+            return datasets.load_from_disk(str(path / source.split))
+        if path.exists():
+            files = _files(path, source, field)
+            if source.stream:
+                return _drawn(_open(files, streaming=True), source)
+            return _open(files)
+        found = datasets.load_dataset(source.path, source.name, split=source.split, streaming=source.stream)
+        return _drawn(found, source) if source.stream else found
+    except UserError:
+        raise
+    except Exception as error:  # the library raises whatever its readers and the network do
+        if mended := _mended(files, source, field):
+            return mended
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{field}.path", source.path, f"cannot be read: {reason}", "check the path, the name and the network"
+        ) from None
+
+
+def _files(path: Path, source: Source, field: str) -> list[Path]:
+    """Return the files to read, all of one format."""
+    files = sorted(p for p in path.rglob("*") if p.suffix in FORMATS) if path.is_dir() else [path]
+    files = [f for f in files if not any(part.startswith(".") for part in f.relative_to(path).parts)]
+    files = _of_split(files, source.split) if path.is_dir() else files
+    if not files or files[0].suffix not in FORMATS:
+        raise UserError(f"{field}.path", source.path, f"holds no {', '.join(FORMATS)} file", "check the path")
+    if len(kinds := sorted({f.suffix for f in files if f.suffix != ".json"})) > 1:
+        raise UserError(f"{field}.path", source.path, f"holds files of {', '.join(kinds)}", "give one kind by itself")
+    if kinds:  # a .json beside them is about the data
+        files = [f for f in files if f.suffix == kinds[0]]
+    if all(f.stat().st_size == 0 for f in files):
+        raise UserError(f"{field}.path", source.path, "is empty", "give a source with at least one row")
+    return files
+
+
+def _of_split(files: list[Path], split: str) -> list[Path]:
+    """Return the files whose names bear `split`, all where none bears any split."""
+    words = {f: set(re.split(r"[-_.]", f.stem)) for f in files}
+    named = any(w & {"train", "test", "validation", "valid", "dev"} for w in words.values())
+    return [f for f in files if split in words[f]] if named else files
+
+
+def _open(files: list[Path], streaming: bool = False) -> Any:
+    import datasets
+
+    names = [str(f) for f in files]
+    logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)  # what it says is raised, too
+    return datasets.load_dataset(FORMATS[files[0].suffix], data_files=names, split="train", streaming=streaming)
+
+
+def _drawn(stream: "IterableDataset", source: Source) -> "Dataset":
+    """Draw `rows` of a stream from a moving window, and store those alone."""
+    from datasets import Dataset
+    from datasets.arrow_writer import ArrowWriter
+
+    drawn = stream.shuffle(seed=source.seed, buffer_size=WINDOW).take(source.rows or 0)
+    file = tempfile.mkdtemp(dir=scratch()) + "/rows.arrow"
+    with ArrowWriter(path=file, features=drawn.features) as writer:
+        for row in drawn:
+            writer.write(row)
+        writer.finalize()
+    return Dataset.from_file(file)
+
+
+@cache
+def scratch() -> str:
+    """Return a folder for what this process must put on disk; it goes when the process ends."""
+    folder = tempfile.mkdtemp(prefix="r1kit-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _mended(files: list[Path], source: Source, field: str) -> "Dataset | None":
+    """Say which line of which JSONL file is broken, or leave such lines out; None where no line is."""
+    import datasets
+
+    if not files or files[0].suffix != ".jsonl":
+        return None
+    bad: list[str] = []
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+        copy = Path(folder) / "rows.jsonl"
+        with open(copy, "w", encoding="utf-8") as out:
+            for file in files:
+                for number, row in _lines(file):
+                    if isinstance(row, dict):
+                        out.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    elif source.broken == "stop":
+                        do = f"mend the line, or set {field}.broken=skip"
+                        raise UserError(f"{field}.path", f"{file}:{number}", str(row), do)
+                    else:
+                        bad.append(f"{file}:{number}")
+        if not bad:
+            return None
+        print(f"note: {len(bad)} broken lines are left out, the first is {bad[0]}", file=sys.stderr)
+        if copy.stat().st_size == 0:
+            raise UserError(f"{field}.path", source.path, "has no line that can be read", "check the file")
+        try:
+            return datasets.load_dataset("json", data_files=[str(copy)], split="train")
+        except Exception as error:
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise UserError(f"{field}.path", source.path, f"cannot be read: {reason}", "check the file") from None
+
+
+def _lines(file: Path) -> Iterator[tuple[int, Any]]:
+    """Yield the number of each line that is not blank, with its row, or with what is wrong with it as text."""
+    with open(file, "rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8-sig"))
+                yield number, row if isinstance(row, dict) else "must be a JSON object"
+            except UnicodeDecodeError as error:
+                yield number, f"must be UTF-8: byte {error.start + 1} of the line is none"
+            except json.JSONDecodeError as error:
+                yield number, f"must be JSON: {error.msg} at column {error.colno}"

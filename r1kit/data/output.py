@@ -1,0 +1,64 @@
+"""The end of `generate` and `data`: rows into `data/`, counts into its card, the whole to the hub where asked."""
+
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from r1kit import __version__
+from r1kit.data.write import DataWriter, data_card, push
+from r1kit.recipe import DataRecipe, GenerateRecipe
+from r1kit.run import Run
+
+Row = dict[str, Any]
+
+
+class Output:
+    """A new `data/` of a run."""
+
+    def __init__(self, run: Run, recipe: GenerateRecipe | DataRecipe, scores: list[str] | tuple[str, ...]):
+        self.run, self.recipe = run, recipe
+        self.writer = DataWriter(run.path / "data", scores)
+        self.domains: Counter[str] = Counter()
+        self.languages: Counter[str] = Counter()
+        self.columns: dict[str, None] = {}
+
+    @property
+    def rows(self) -> int:
+        return self.writer.rows
+
+    def add(self, rows: list[Row]) -> None:
+        """Write and count rows."""
+        self.writer.add(rows)
+        for row in rows:
+            self.domains[str(row.get("domain") or "")] += 1
+            language = row.get("target_language") or row.get("language")
+            if isinstance(language, str) and language:
+                self.languages[language] += 1
+            self.columns.update(dict.fromkeys(row))
+
+    def finish(self, reports: dict[str, Any], made_by: dict[str, Any]) -> None:
+        """Write the card, put the folder in its place, and send it where the recipe says."""
+        card = self.recipe.card
+        facts = {
+            "stage": self.run.info.get("stage", "generate"),
+            "version": __version__,
+            "date": datetime.now(UTC).date().isoformat(),
+            "rows": self.rows,
+            "columns": list(self.columns),
+            "domains": self.domains,
+            "languages": self.languages,
+            "sources": [_source(s.model_dump(exclude_defaults=True)) for s in self.recipe.data.train],
+            "made_by": made_by,
+            "reports": reports,
+        }
+        self.writer.finish(data_card(card, facts))
+        if card.push_to_hub:
+            address = push(self.run.path / "data", card)
+            self.run.update(pushed=address)
+            print(f"sent to {address}", file=sys.stderr)
+
+
+def _source(values: dict[str, Any]) -> str:
+    path = values.pop("path")
+    return path + (f" ({', '.join(f'{k}: {v}' for k, v in values.items())})" if values else "")

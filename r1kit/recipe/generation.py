@@ -1,0 +1,250 @@
+"""The blocks of `generate`, `data` and `eval`: sampling, filters, hygiene, rewriting, journeys, the data card."""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from r1kit.recipe.blocks import Block, Model, Positive, Prompt, Share, Source, list_sources
+
+
+class Server(Block):
+    """OpenAI-compatible servers: vLLM, SGLang, llama.cpp, `transformers serve`, a hosted model."""
+
+    urls: list[str] = ["http://localhost:8000/v1"]
+    """Where they answer, up to /v1; requests go to the one with the least to do."""
+    key: str | None = None
+    """The environment variable that holds the API key; default: OPENAI_API_KEY, where it is set."""
+    concurrency: Positive = 64
+    """Requests under way at once on each server."""
+    timeout: Annotated[float, Field(gt=0)] = 1800.0
+    """Seconds that one request may take."""
+    retries: Annotated[int, Field(ge=0)] = 8
+    """Further tries after a 429, a 5xx, a time-out, a cut connection or a body that makes no sense."""
+    backoff: Annotated[float, Field(ge=0)] = 1.0
+    """Seconds before the second try; doubled at each further one, up to a minute. Retry-After wins."""
+    samples_per_request: Positive = 1
+    """The `n` of a request. Above 1 only for servers that know it."""
+    endpoint: Literal["auto", "chat", "completions"] = "auto"
+    """Which interface: auto takes chat/completions for the template `chat`, else completions."""
+    body: dict[str, Any] = {}
+    """Further fields of each request, such as chat_template_kwargs."""
+
+    @field_validator("urls", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("urls")
+    @classmethod
+    def _addresses(cls, value: list[str]) -> list[str]:
+        if not value or any(not url.startswith(("http://", "https://")) for url in value):
+            raise ValueError("must be addresses like http://localhost:8000/v1")
+        return value
+
+
+class Budget(Block):
+    """What sampling may spend. The run ends with what it has when it is spent, and goes on when it is raised."""
+
+    tokens: Positive | None = None
+    """Tokens, of prompts and completions; those of a local engine's prompts are not counted."""
+    cost: Annotated[float, Field(gt=0)] | None = None
+    """Money, in the currency of the prices."""
+    input_price: Annotated[float, Field(ge=0)] = 0.0
+    """Price of a million prompt tokens."""
+    output_price: Annotated[float, Field(ge=0)] = 0.0
+    """Price of a million completion tokens."""
+
+
+class Sampling(Block):
+    """How completions are sampled."""
+
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """0 takes the likeliest token."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    """0: all tokens."""
+    max_tokens: Positive = 1024
+    """Longest completion, in tokens."""
+    samples: Positive = 1
+    """Completions a prompt."""
+    batch_size: Positive = 64
+    """Completions sampled at once on a device, and written as one shard."""
+    engine: Literal["transformers", "vllm", "openai"] = "transformers"
+    """What samples: transformers or vLLM in this process, or servers."""
+    server: Server = Server()
+    """Engine openai: where and how to ask."""
+    vllm: dict[str, Any] = {}
+    """Engine vllm: further arguments of vllm.LLM, such as tensor_parallel_size or max_model_len."""
+    budget: Budget = Budget()
+
+
+class Filters(Block):
+    """Which completions are kept, and how many a prompt. Applied in this order."""
+
+    finished: bool = True
+    """Only those that ended by themselves."""
+    correct: bool = True
+    """Only those with the right answer."""
+    format: bool = True
+    """Only those in the exact form."""
+    language: Share = 0.0
+    """At least this share of the chain of thought's words in the question's language."""
+    max_repetition: Share = 1.0
+    """At most this share of the completion's word 4-grams repeated."""
+    max_paragraph: Positive | None = None
+    """No paragraph of the chain of thought with more characters."""
+    code_blocks: bool = True
+    """Whether a code block may stand in the chain of thought."""
+    min_tokens: Positive | None = None
+    """At least so many tokens."""
+    max_tokens: Positive | None = None
+    """At most so many tokens."""
+    max_thinking: Positive | None = None
+    """At most so many words in the chain of thought."""
+    pass_rate: tuple[Share, Share] = (0.0, 1.0)
+    """Only prompts whose share of right samples lies within. It counts all samples, before the other filters."""
+    per_prompt: Positive | None = None
+    """At most so many different completions a prompt; default: all."""
+    prefer: Literal["first", "shortest", "diverse"] = "first"
+    """Which of them: diverse takes those with the fewest word 3-grams in common."""
+
+
+class Hygiene(Block):
+    """What is removed from the problems before anything is sampled, and from the rows of `data`."""
+
+    exact: bool = False
+    """Problems that stood before, but for case, white space and signs."""
+    near: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Problems like an earlier one: at least this Jaccard similarity of their letter 5-grams (MinHash, then exact), and
+    the same gold answer, or no answers and the same numbers. 0.7 is a good start."""
+    decontaminate: list[Source] = []
+    """Benchmarks whose problems must not be in the data: a shared word n-gram drops a row."""
+    ngram: Annotated[int, Field(ge=3)] = 10
+    """Words of an n-gram; a shorter benchmark problem is compared whole."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_a_list(cls, values: Any) -> Any:
+        return list_sources(values, ("decontaminate",))
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be done."""
+        return bool(self.exact or self.near or self.decontaminate)
+
+
+REWRITE = """You edit the reasoning of another model so that people can follow it.
+
+Problem:
+{prompt}
+
+Its reasoning:
+{thinking}
+
+Its final answer: {answer}
+
+Rewrite the reasoning in {language}: keep every step that the answer rests on, in order and in full sentences, drop \
+repetitions and side remarks, and do not add results of your own. Then summarise the solution in one or two sentences. \
+Reply in exactly this form:
+<think>
+the rewritten reasoning
+</think>
+<summary>
+the summary
+</summary>
+<answer>
+the final answer alone
+</answer>"""
+
+CORRECT = """A student solved a problem wrongly, then rightly. Write it as one train of thought.
+
+Problem:
+{prompt}
+
+The wrong attempt:
+{wrong}
+
+The right attempt:
+{right}
+
+Write the thoughts in {language} as if they were one person's: begin with the wrong attempt, notice what is wrong with \
+it, go back to the step where it went wrong, and go on rightly to the end. Reply in exactly this form:
+<think>
+the thoughts
+</think>
+<answer>
+the final answer alone
+</answer>"""
+
+
+class Teacher(Block):
+    """What rewrites: a teacher, or where `model` is not given, the model that sampled."""
+
+    model: Model | None = None
+    prompt: Prompt = Prompt(template="chat")
+    """How it is asked."""
+    sampling: Sampling = Sampling(temperature=0.6, max_tokens=4096)
+    tries: Positive = 1
+    """Replies asked for; the first that holds is taken."""
+
+    @model_validator(mode="after")
+    def _samples_are_tries(self) -> "Teacher":
+        if self.sampling.samples not in (1, self.tries):
+            raise ValueError("sampling.samples: set tries instead")
+        self.sampling = self.sampling.model_copy(update={"samples": self.tries})
+        return self
+
+
+class Refine(Teacher):
+    """Cold-start rows: each kept chain of thought is rewritten readably and summarised, and verified again."""
+
+    template: str = REWRITE
+    """What the teacher is asked, with {prompt}, {thinking}, {answer} and {language} in it."""
+    summary: bool = True
+    """Whether the answer block holds the summary, with the final answer in a box, or the answer alone."""
+    otherwise: Literal["drop", "keep"] = "drop"
+    """What becomes of a row whose rewriting does not hold: dropped, or kept as it was."""
+
+    @model_validator(mode="after")
+    def _slots(self) -> "Refine":
+        if "{thinking}" not in self.template or "{prompt}" not in self.template:
+            raise ValueError("template must have {prompt} and {thinking} in it")
+        return self
+
+
+class Journey(Teacher):
+    """Journey rows: of a prompt's wrong and right completions, one that tries, notices, goes back and succeeds."""
+
+    method: Literal["stitch", "teacher"] = "stitch"
+    """Join the two at the step where they part, or have a teacher write it."""
+    template: str = CORRECT
+    """What the teacher is asked, with {prompt}, {wrong}, {right} and {language} in it."""
+    per_prompt: Positive = 1
+    """Journeys of each prompt that has wrong and right completions."""
+    max_wrong_steps: Positive | None = None
+    """At most so many steps on the wrong path; default: to its end."""
+    shortcuts: bool = False
+    """Write the plain right completions in place of the journeys made of them: the other side of a comparison."""
+
+
+class Card(Block):
+    """What the data card says that r1kit cannot know, and where the data is sent."""
+
+    license: str | None = None
+    """An identifier of the hub's, such as apache-2.0."""
+    language: list[str] = []
+    """Codes; default: those of the rows."""
+    tags: list[str] = []
+    about: str = ""
+    """A paragraph on what the data is for."""
+    push_to_hub: str | None = None
+    """A data set's id on the hub, to which the finished data is sent."""
+    private: bool = True
+    """Whether a data set that is made there is private."""
+
+
+def sums_to_one(shares: list[float]) -> bool:
+    """Whether shares are all of a whole."""
+    return math.isclose(sum(shares), 1.0, abs_tol=1e-6)

@@ -1,0 +1,100 @@
+"""The engine `vllm`: vLLM in this process, over as many GPUs as `vllm: {tensor_parallel_size: N}` says.
+
+With several processes each one has a vLLM of its own (data parallel) on GPUs of its own.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from r1kit.errors import UserError
+from r1kit.recipe import Model, Prompt, Sampling
+from r1kit.run import model_path
+from r1kit.sampling.local import render_chat
+from r1kit.sampling.sampler import Groups, InTurn, Sample, beginning
+
+# What a launcher says of the ranks, which vLLM would take for its own.
+_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+class VllmSampler(InTurn):
+    """Samples with vllm.LLM."""
+
+    def __init__(self, model: Model, prompt: Prompt, settings: Sampling, field: str = "sampling"):
+        from r1kit.training.policy import check_template, load_tokenizer
+
+        self.prompt, self.settings = prompt, settings
+        self.tokenizer = load_tokenizer(model)
+        check_template(self.tokenizer, prompt.template)
+        with _on_its_own(int(settings.vllm.get("tensor_parallel_size", 1))):
+            try:
+                from vllm import LLM
+            except ImportError:
+                do = "pip install vllm, or use the engine transformers"
+                raise UserError(f"{field}.engine", "vllm", "vLLM is not installed", do) from None
+            dtype = model.dtype
+            given = {
+                "model": model_path(model.path or ""),
+                "dtype": dtype,
+                "revision": model.revision,
+                "trust_remote_code": model.trust_remote_code,
+                **settings.vllm,
+            }
+            try:
+                self.llm = LLM(**given)
+            except TypeError as error:
+                raise UserError(f"{field}.vllm", settings.vllm, "must be arguments of vllm.LLM", str(error)) from None
+            except (ValueError, OSError) as error:
+                reason = str(error).splitlines()[0]
+                must = f"vLLM does not start: {reason}"
+                raise UserError("model.path", model.path, must, f"check the model and {field}.vllm") from None
+
+    def sample(self, prompts: Sequence[Any], count: int, seed: int) -> Groups:
+        from vllm import SamplingParams
+        from vllm.inputs import TokensPrompt
+
+        texts = [render_chat(self.tokenizer, p, self.prompt) for p in prompts]
+        ids = self.tokenizer(texts, add_special_tokens=isinstance(prompts[0], str)).input_ids
+        s = self.settings
+        # Each prompt has a seed, so that its samples do not depend on what else is sampled at the time.
+        chosen = [
+            SamplingParams(
+                n=count,
+                temperature=s.temperature,
+                top_p=s.top_p,
+                top_k=s.top_k,
+                max_tokens=s.max_tokens,
+                seed=seed * 10007 + i,
+            )
+            for i in range(len(ids))
+        ]
+        outputs = self.llm.generate([TokensPrompt(prompt_token_ids=i) for i in ids], chosen, use_tqdm=False)
+        groups = []
+        for text, output in zip(texts, outputs, strict=True):
+            start = beginning(text, self.prompt.prefill)
+            groups.append(
+                [
+                    Sample(start + o.text, len(o.token_ids), o.finish_reason or "stop", tuple(o.token_ids))
+                    for o in sorted(output.outputs, key=lambda o: o.index)
+                ]
+            )
+        return groups
+
+
+@contextlib.contextmanager
+def _on_its_own(gpus: int) -> Iterator[None]:
+    """Hide the launcher's ranks from vLLM, and show it only this rank's GPUs; restored afterwards."""
+    before = dict(os.environ)
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    for name in [n for n in os.environ if n in _LAUNCHER or n.startswith("TORCHELASTIC_")]:
+        del os.environ[name]
+    if "LOCAL_RANK" in before:
+        seen = [d for d in before.get("CUDA_VISIBLE_DEVICES", "").split(",") if d]
+        wanted = range(rank * gpus, (rank + 1) * gpus)
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(seen[i] if i < len(seen) else str(i) for i in wanted)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,158 @@
+"""`r1kit data`: sources, mixing, filters and hygiene, without sampling.
+
+    r1kit data recipes/sky-t1/problems.yaml
+    r1kit data inspect runs/tiny/cold_start
+
+Writes `data/` (Parquet and a data card) and `drops.json`, like `generate`.
+"""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from r1kit.data.filters import Sieve, table
+from r1kit.data.hygiene import clean
+from r1kit.data.load import BATCH, plain_text, read_all, stable_id
+from r1kit.data.output import Output
+from r1kit.errors import UserError
+from r1kit.prompts import completion_text
+from r1kit.recipe import DataRecipe
+from r1kit.rewards import check_data
+from r1kit.rewards.language import detect
+from r1kit.run import Run, write_file
+from r1kit.sampling.score import bound, rewards_of, verdict
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# What filters read, beside what the rows have themselves.
+HELPERS = ("question", "said", "_finish", "_thinking", "_language", "_tokens")
+
+
+def main(recipe: DataRecipe, run: Run) -> None:
+    """Read, clean, score, filter and write."""
+    rows = _prepared(read_all(recipe.data.train, "data.train", recipe.data.rows), recipe)
+    if len(rows) == 0:
+        raise UserError("data.train", recipe.data.train[0].path, "has no rows", "give a source with at least one")
+    rows, hygiene = clean(rows, recipe.hygiene)
+    answered = "said" in rows.column_names
+    if recipe.rewards:
+        if not answered:
+            must = "rewards score completions, and the rows have none"
+            raise UserError("rewards", recipe.rewards[0].name, must, "remove them, or use generate")
+        judged = check_data(recipe.rewards, rows, recipe.data.train[0].path)
+        run.update(**judged)
+        rows = _scored(rows, recipe)
+    sieve = Sieve(recipe.keep)
+    if sieve.report["dropped"] and not answered:
+        must = "filters look at completions, and the rows have none"
+        raise UserError("keep", next(iter(sieve.report["dropped"])), must, "remove it, or use generate")
+    kept = _sifted(rows, sieve, recipe) if answered else list(range(len(rows)))
+    report = sieve.report if answered else hygiene
+    drops = report | ({"hygiene": hygiene} if answered and recipe.hygiene.wanted else {})
+    write_file(run.path / "drops.json", json.dumps(drops, indent=2, ensure_ascii=False) + "\n")
+    if recipe.hygiene.wanted or not answered:
+        print(table(hygiene, "rows"), file=sys.stderr)
+    if answered:
+        print(table(report), file=sys.stderr)
+    if not kept:
+        raise UserError(
+            "keep", "all filters", f"no row is left of {len(rows)}; see {run.path}/drops.json", "loosen them"
+        )
+    chosen = rows.select(kept)
+    chosen = chosen.shuffle(seed=recipe.seed) if recipe.shuffle else chosen
+    chosen = chosen.remove_columns([c for c in HELPERS if c in chosen.column_names])
+    output = Output(run, recipe, [f.__name__ for f in bound(recipe.rewards)])
+    for start in range(0, len(chosen), BATCH):
+        output.add(chosen.select(range(start, min(len(chosen), start + BATCH))).to_list())
+    output.finish({"Problems": hygiene} | ({"Rows": report} if answered else {}), {})
+    run.update(rows=output.rows)
+
+
+def _prepared(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
+    """Add what hygiene and filters read: the question, the completion, an id. Raises UserError."""
+    names = rows.column_names
+    form = next((f for f in ("prompt", "messages", "text") if f in names), None)
+    if form is None:
+        must = "needs a column prompt, messages or text"
+        do = f"it has {', '.join(names)}; rename one with data.train.0.columns"
+        raise UserError("data.train", recipe.data.train[0].path, must, do)
+    answered = form == "messages" or "completion" in names
+
+    def prepare(row: dict[str, Any]) -> dict[str, Any]:
+        if not row[form]:
+            raise UserError("data.train", row[form], f"each row must have a {form}", "mend or drop the row")
+        asked = row[form]
+        if form == "messages":
+            asked = next((m["content"] for m in reversed(asked) if m["role"] == "user"), "")
+        question = plain_text(asked)
+        new: dict[str, Any] = {"question": question}
+        if "id" not in names or not row["id"]:
+            new["id"] = stable_id(question, row.get("answer"))
+        if answered:
+            said = row["messages"][-1]["content"] if form == "messages" else completion_text(row["completion"] or "")
+            language = row.get("target_language") or row.get("language")
+            new["said"] = said
+            new["_finish"] = row.get("finish_reason") or "stop"
+            new["_thinking"] = row.get("thinking") is not False
+            new["_language"] = language if isinstance(language, str) else detect(question)
+            new["_tokens"] = int(row["tokens"]) if row.get("tokens") else len(said.split())
+        return new
+
+    return rows.map(prepare, load_from_cache_file=False)
+
+
+def _scored(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
+    """Add each reward's column, and `correct` and `fault`."""
+    functions = bound(recipe.rewards)
+
+    def score(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        columns = {**batch, "thinking": batch["_thinking"], "language": batch["_language"], "prompt": batch["question"]}
+        ids = [range(n) for n in batch["_tokens"]]
+        given = {k: v for k, v in columns.items() if k not in ("completion", "said")}
+        values = rewards_of(batch["said"], ids, given, functions)
+        verdicts = [verdict({n: v[i] for n, v in values.items()}) for i in range(len(ids))]
+        return {name: [v[name] for v in verdicts] for name in verdicts[0]}
+
+    old = [c for c in (*(f.__name__ for f in functions), "correct", "fault") if c in rows.column_names]
+    return rows.remove_columns(old).map(score, batched=True, batch_size=256, load_from_cache_file=False)
+
+
+def _sifted(rows: "Dataset", sieve: Sieve, recipe: DataRecipe) -> list[int]:
+    """Return the numbers of the rows to keep. Rows of one id are looked at together, wherever they stand."""
+    order = list(range(len(rows)))
+    if recipe.keep.per_prompt or recipe.keep.pass_rate != (0.0, 1.0):
+        ids = rows["id"][:]
+        first: dict[str, int] = {}
+        for i, name in enumerate(ids):
+            first.setdefault(name, i)
+        order.sort(key=lambda i: first[ids[i]])
+    read = [c for c in ("id", *HELPERS, "correct", "fault") if c in rows.column_names]
+    looked = rows.select_columns(read).select(order)
+    kept: list[int] = []
+    waiting: list[dict[str, Any]] = []
+    for start in range(0, len(looked), BATCH):
+        for offset, row in enumerate(looked.select(range(start, min(len(looked), start + BATCH))).to_list()):
+            waiting.append(_view(row, order[start + offset]))
+        ends = [i for i in range(1, len(waiting)) if waiting[i]["id"] != waiting[i - 1]["id"]]
+        if ends:
+            kept += [row["number"] for row in sieve(waiting[: ends[-1]])]
+            waiting = waiting[ends[-1] :]
+    kept += [row["number"] for row in sieve(waiting)]
+    return sorted(kept)
+
+
+def _view(row: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return a row as filters read it."""
+    return {
+        "number": number,
+        "id": row["id"],
+        "prompt": row["question"],
+        "completion": row["said"],
+        "finish_reason": row["_finish"],
+        "thinking": row["_thinking"],
+        "target_language": row["_language"],
+        "tokens": row["_tokens"],
+        "correct": row.get("correct"),
+        "fault": row.get("fault"),
+    }
