@@ -93,3 +93,16 @@ def test_reasoning_gym_scores_by_its_own_scorers(here):
     assert len(right & wrong) >= 30
     assert wrong == set(TASKS)
     print(sorted(set(TASKS) - right))
+
+
+def test_the_workers_of_reasoning_gym_outlive_a_batch():
+    """A worker asks the kernel to die with its parent, and that means the thread which began it."""
+    reasoning_gym = pytest.importorskip("reasoning_gym")
+    from r1kit.rewards.tasks import _pool, score_all
+
+    problems = list(reasoning_gym.create_dataset("chain_sum", size=12, seed=5))
+    pids = []
+    for part in (problems[:6], problems[6:]):
+        assert score_all([(p, p["answer"]) for p in part]) == [1.0] * 6
+        pids.append({worker.process.pid for worker in _pool().workers if worker.process.poll() is None})
+    assert pids[0] & pids[1]

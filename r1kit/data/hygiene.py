@@ -34,7 +34,7 @@ SLACK = 0.12  # MinHash looks so much lower than the threshold, since what it fi
 BOILERPLATE = 3  # benchmark problems that share an n-gram, from which on it says nothing
 SHORTEST = 5  # words of a short problem that is looked for within a text
 EXAMPLES = 3
-_WORD = re.compile(r"[぀-ヿ一-鿿]|[^\W぀-ヿ一-鿿]+")
+_WORD = re.compile(r"[぀-ヿ一-鿿]|[^\W぀-ヿ一-鿿]+|[-+*/=<>^×÷]")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -46,7 +46,7 @@ def normal(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text for n-grams; a letter of Chinese or Japanese is one."""
+    """Return the words of a text for n-grams; a letter of Chinese or Japanese is one, and so is an operator."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
@@ -73,9 +73,9 @@ class Cleaner:
 
     def check(self, row: Row) -> tuple[str, str] | None:
         """Return why a row must go, with the text that it is like; None where it may stay."""
-        text = row["question"]
-        if self.benchmark and (like := self.benchmark.find(text)):
+        if self.benchmark and (like := self.benchmark.find(row["question"])):
             return "contaminated", like
+        text = whole(row)
         if self.wanted.exact:
             key = hashlib.blake2b(normal(text).encode(), digest_size=8).digest()
             if key in self.seen:
@@ -100,7 +100,7 @@ class Near:
         """Return an earlier text that this row is like; without one, remember the row."""
         from datasketch import MinHash
 
-        text = normal(row["question"])
+        text = normal(whole(row))
         grams = shingles(text)
         sketch = MinHash(num_perm=PERMUTATIONS, hashfunc=_hash)
         sketch.update_batch([gram.encode() for gram in grams])
@@ -136,6 +136,11 @@ def what_decides(row: Row) -> str:
     if answer not in (None, "") and not row.get("tests"):
         return "= " + normal(str(answer))
     return " ".join(sorted(_NUMBER.findall(row["question"])))
+
+
+def whole(row: Row) -> str:
+    """Return what duplicates are told by: the question, with the completion where a row has one."""
+    return f"{row['question']}\n{row['said']}" if row.get("said") else row["question"]
 
 
 class Benchmark:
@@ -196,7 +201,7 @@ def clean(dataset: "Dataset", wanted: Hygiene) -> tuple["Dataset", Report]:
     ):
         if asked:
             report["dropped"][name] = 0
-    columns = [c for c in ("question", "answer", "tests") if c in dataset.column_names]
+    columns = [c for c in ("question", "said", "answer", "tests") if c in dataset.column_names]
     kept: list[int] = []
     looked = dataset.select_columns(columns)
     for start in range(0, len(looked), BATCH):

@@ -1,5 +1,6 @@
 """`r1kit data inspect PATH`: columns, counts, lengths, languages and samples of any data source."""
 
+import os
 import statistics
 from collections import Counter
 from typing import Any
@@ -21,6 +22,7 @@ def inspect(words: list[str]) -> None:
         raise UserError(
             "PATH", " ".join(words) or "none", "a data source is needed", "r1kit data inspect PATH [split=test]"
         )
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     values: dict[str, Any] = {"path": words[0]}
     for word in words[1:]:
         key, value = override(word)

@@ -14,6 +14,19 @@ class Block(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _over_the_defaults(cls, values: Any) -> Any:
+        """Put a part of a block over what that block has by default, so that one key does not reset the others."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        for name, given in values.items():
+            default = cls.model_fields[name].default if name in cls.model_fields else None
+            if isinstance(default, Block) and isinstance(given, dict):
+                values[name] = {**default.model_dump(include=default.model_fields_set), **given}
+        return values
+
 
 class Lora(Block):
     """Train a low-rank adapter (LoRA, arXiv 2106.09685) in place of all weights."""

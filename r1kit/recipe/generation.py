@@ -112,10 +112,13 @@ class Filters(Block):
 
 
 class Hygiene(Block):
-    """What is removed from the problems before anything is sampled, and from the rows of `data`."""
+    """What is removed from the problems before anything is sampled, and from the rows of `data`.
+
+    Rows of `data` with completions are duplicates where both prompt and completion are.
+    """
 
     exact: bool = False
-    """Problems that stood before, but for case, white space and signs."""
+    """Problems that stood before, but for case, white space, dollar signs, quotes and a dot at the end."""
     near: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Problems like an earlier one: at least this Jaccard similarity of their letter 5-grams (MinHash, then exact), and
     the same gold answer, or no answers and the same numbers. 0.7 is a good start."""

@@ -6,6 +6,7 @@ A hostile answer could still say of itself, within its worker, that it is right.
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +28,8 @@ def score_all(pairs: Sequence[tuple[Any, str | None]], seconds: float = 3.0) -> 
     """
     texts = [(e if isinstance(e, str) else json.dumps(e, sort_keys=True), a or "") for e, a in pairs]
     unique = list(dict.fromkeys(texts))
-    with ThreadPoolExecutor(_pool().size) as threads:
-        found = dict(zip(unique, threads.map(lambda pair: _score(pair[0], pair[1], seconds), unique), strict=True))
+    verdicts = _threads(os.getpid()).map(lambda pair: _score(pair[0], pair[1], seconds), unique)
+    found = dict(zip(unique, verdicts, strict=True))
     return [found[text] for text in texts]
 
 
@@ -37,6 +38,12 @@ def _score(entry: str, answer: str, seconds: float) -> float | None:
     if verdict is Verdict.TIMEOUT:
         return None
     return verdict if isinstance(verdict, float) else FAULT
+
+
+@lru_cache(maxsize=1)
+def _threads(_process: int) -> ThreadPoolExecutor:
+    """Return this process's threads, which stay: a shut-in worker dies with the thread that began it."""
+    return ThreadPoolExecutor(_pool().size, thread_name_prefix="tasks")
 
 
 @lru_cache(maxsize=1)

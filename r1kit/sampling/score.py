@@ -165,8 +165,8 @@ class Meter:
         self.cost += (asked * self.budget.input_price + said * self.budget.output_price) / 1e6
 
     def spent(self) -> bool:
-        """Whether the budget is spent, with what the units in flight will have taken by the look of the others."""
-        share = 1 + (self.begun - self.finished) / self.finished if self.finished else 1.0
+        """Whether the budget would be spent with the units in flight and one more, by the look of the finished ones."""
+        share = (self.begun + 1) / self.finished if self.finished else 1.0
         limits = ((self.tokens, self.budget.tokens), (self.cost, self.budget.cost))
         return any(limit and used * share >= limit / self.world for used, limit in limits)
 

@@ -1,0 +1,311 @@
+"""The engine `openai`, against a server on the loopback that misbehaves by plan, and against `transformers serve`."""
+
+import collections
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers import info, r1kit, recipe, start, table
+from servers import free_port, loopback, served, stats
+
+from r1kit.errors import UserError
+from r1kit.recipe import Model, Prompt, Sampling
+from r1kit.sampling.sampler import Unit
+from r1kit.sampling.server import ServerSampler
+
+GSM = {"path": "reasoning_gym:chain_sum", "rows": 40, "settings": {"min_terms": 2, "max_terms": 3, "max_digits": 2}}
+FAST = {"backoff": 0.01, "timeout": 1.0}
+
+
+def sampler(url: str, template: str = "r1-zero", samples: int = 1, **server) -> ServerSampler:
+    settings = Sampling(engine="openai", samples=samples, max_tokens=64, server={"urls": url, **FAST, **server})
+    return ServerSampler(Model(path="loopback"), Prompt(template=template), settings)
+
+
+def sampled(engine: ServerSampler, prompts, count: int = 1, size: int = 4):
+    """All samples, unit by unit, in the order of the prompts."""
+    units = [Unit(i, prompts[i : i + size], i) for i in range(0, len(prompts), size)]
+    try:
+        found = dict(engine.stream(units, count))
+    finally:
+        engine.close()
+    return [group for unit in units for group in found[unit.index]]
+
+
+def asked(n: int) -> str:
+    return f"What is {n} + {n + 1}?"
+
+
+def chat(n: int) -> list[dict]:
+    return [{"role": "user", "content": asked(n)}]
+
+
+def generate(url, tmp_path, name="recipe.yaml", **changes):
+    values = {
+        "model": {"path": "loopback"},
+        "data": {"train": [GSM]},
+        "sampling": {"engine": "openai", "samples": 4, "batch_size": 16, "server": {"urls": url, **FAST}},
+        "rewards": [{"name": "accuracy"}, {"name": "format"}],
+        **changes,
+    }
+    return recipe(tmp_path / name, **values)
+
+
+def test_plain_prompts_are_completed(tmp_path):
+    with loopback(tmp_path) as url:
+        groups = sampled(sampler(url), [asked(n) for n in range(10)], count=3)
+        assert stats(url)["asked"] == 30
+    assert [len(group) for group in groups] == [3] * 10
+    for n, group in enumerate(groups):
+        assert {s.text for s in group} == {f"<think> adding gives {2 * n + 1} .</think><answer> {2 * n + 1}</answer>"}
+        assert all(s.finish_reason == "stop" and s.tokens > 0 and s.prompt_tokens == 5 for s in group)
+
+
+@pytest.mark.parametrize("field", ["text", "reasoning", "reasoning_content"])
+def test_reasoning_is_put_back_wherever_a_server_returns_it(tmp_path, field):
+    with loopback(tmp_path, field=field) as url:
+        [[sample]] = sampled(sampler(url, "chat"), [chat(3)])
+    assert sample.text == "<think> adding gives 7 .</think><answer> 7</answer>"
+
+
+@pytest.mark.parametrize(
+    ("choice", "text"),
+    [
+        ({"message": {"content": "sum is 7</think>7"}, "finish_reason": "stop"}, "<think>sum is 7</think>7"),
+        ({"message": {"content": None, "reasoning": "so far"}, "finish_reason": "length"}, "<think>so far"),
+        ({"message": {"content": "7", "reasoning": None}, "finish_reason": "stop"}, "7"),
+        ({"message": {"content": "a <think>b</think>c"}, "finish_reason": "stop"}, "a <think>b</think>c"),
+    ],
+)
+def test_the_text_of_a_choice(tmp_path, choice, text):
+    with loopback(tmp_path) as url:
+        engine = sampler(url, "chat")
+        assert [s.text for s in engine._read(json.dumps({"choices": [choice]}).encode(), 1)] == [text]
+        engine.close()
+
+
+def test_several_samples_a_request_where_the_server_knows_n(tmp_path):
+    with loopback(tmp_path) as url:
+        groups = sampled(sampler(url, samples=4, samples_per_request=3), [asked(n) for n in range(5)], count=4)
+        assert stats(url)["asked"] == 10
+    assert [len(group) for group in groups] == [4] * 5
+    assert sum(s.prompt_tokens for s in groups[0]) == 10
+
+
+def test_a_server_that_ignores_n_is_told(tmp_path):
+    with loopback(tmp_path, knows_n=False) as url, pytest.raises(UserError, match="it does not know n; set it to 1"):
+        sampled(sampler(url, samples=4, samples_per_request=4), [asked(1)], count=4)
+
+
+def test_samples_have_seeds_of_their_own_that_stay(tmp_path):
+    with loopback(tmp_path, wrong=0.5) as url:
+        prompts = [asked(n) for n in range(40)]
+        first = sampled(sampler(url), prompts, count=4)
+        again = sampled(sampler(url), prompts, count=4)
+    assert first == again
+    assert any(len({s.text for s in group}) > 1 for group in first)
+
+
+def test_requests_at_once_are_bounded_and_units_are_taken_as_they_are_needed(tmp_path):
+    taken = []
+
+    def units():
+        for i in range(200):
+            taken.append(i)
+            yield Unit(i, [asked(i)] * 4, i)
+
+    with loopback(tmp_path, seconds=0.02) as url:
+        engine = sampler(url, concurrency=8)
+        stream = engine.stream(units(), 1)
+        for _ in range(3):
+            next(stream)
+        time.sleep(0.3)  # whoever takes the samples is slow: nothing more is begun
+        assert len(taken) <= 3 + 2 * 8 // 4 + 1
+        assert stats(url)["at_once"] <= 8
+        assert sum(1 for _ in stream) == 197
+        engine.close()
+
+
+def test_work_goes_to_all_servers(tmp_path):
+    with loopback(tmp_path, seconds=0.01) as one, loopback(tmp_path, seconds=0.01) as two:
+        engine = sampler(one)
+        engine.close()
+        settings = Sampling(engine="openai", max_tokens=8, server={"urls": [one, two], "concurrency": 4, **FAST})
+        sampled(ServerSampler(Model(path="m"), Prompt(), settings), [asked(n) for n in range(100)])
+        share = stats(one)["asked"]
+        assert share + stats(two)["asked"] == 100
+        assert 30 < share < 70
+
+
+def test_a_prompt_beyond_the_context_is_a_sample_that_says_so(tmp_path):
+    with loopback(tmp_path, context=60) as url:
+        prompts = [asked(1), asked(2) + " " * 100, asked(3)]
+        groups = sampled(sampler(url), prompts)
+    assert [g[0].finish_reason for g in groups] == ["stop", "context", "stop"]
+    assert groups[1][0].text == ""
+
+
+def test_answers_without_choices_are_given_up_after_the_last_try_and_the_rest_goes_on(tmp_path):
+    with loopback(tmp_path, faults={"empty": 0.5, "silent": 0.2}, seed=3) as url:
+        engine = sampler(url, "chat", retries=1)
+        groups = sampled(engine, [chat(n) for n in range(60)])
+    reasons = collections.Counter(g[0].finish_reason for g in groups)
+    assert set(reasons) == {"stop", "failed"}
+    assert engine.report()["failed"] == reasons["failed"]
+
+
+@pytest.mark.parametrize(
+    ("server", "asks", "line"),
+    [
+        ({"refuse": True}, {}, "sampling.server.body = {}; the server refuses every request with 400: unknown field"),
+        ({"key": "secret"}, {}, "model.path = loopback; http://127.0.0.1:"),
+        ({"faults": {"500": 1.0}}, {"retries": 2}, "sampling.server.urls = http://127.0.0.1:"),
+        ({"faults": {"timeout": 1.0}}, {"retries": 0, "timeout": 0.2}, "sampling.server.urls = http://127.0.0.1:"),
+        ({}, {"key": "R1KIT_NO_SUCH_KEY"}, "sampling.server.key = R1KIT_NO_SUCH_KEY; names an environment variable"),
+    ],
+)
+def test_what_no_further_try_can_mend_is_told(tmp_path, server, asks, line):
+    with loopback(tmp_path, **server) as url, pytest.raises(UserError) as caught:
+        sampled(sampler(url, **asks), [asked(n) for n in range(20)])
+    assert str(caught.value).startswith(line)
+
+
+def test_the_key_is_sent(tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "secret")
+    with loopback(tmp_path, key="secret") as url:
+        [[sample]] = sampled(sampler(url, key="MY_KEY"), [asked(1)])
+    assert sample.finish_reason == "stop"
+
+
+def test_a_server_that_is_down_is_told_at_once():
+    port = free_port()
+    started = time.time()
+    with pytest.raises(UserError) as caught:
+        sampler(f"http://127.0.0.1:{port}/v1")
+    assert time.time() - started < 2
+    assert str(caught.value).startswith(f"sampling.server.urls.0 = http://127.0.0.1:{port}/v1; no server answers there")
+
+
+def test_a_server_that_misbehaves_loses_and_doubles_nothing(tmp_path):
+    """5% each of 429, 500, time-out, cut connection and malformed body."""
+    faults = dict.fromkeys(("429", "500", "timeout", "cut", "malformed"), 0.05)
+    count = int(os.environ.get("R1KIT_PROMPTS", "500"))
+    data = {"train": [{**GSM, "rows": count, "settings": {"min_terms": 4, "max_terms": 6, "min_digits": 4}}]}
+    with loopback(tmp_path, faults=faults, hang=1.5) as url:
+        sampling = {"engine": "openai", "samples": 1, "batch_size": 50, "server": {"urls": url, **FAST}}
+        file = generate(url, tmp_path, data=data, sampling=sampling)
+        _, err = r1kit("generate", file, f"output={tmp_path / 'run'}")
+        seen = stats(url)
+    rows = table(tmp_path / "run/data")
+    assert len(rows) == len({r["id"] for r in rows}) == count
+    assert all(r["correct"] for r in rows)
+    assert all(seen[fault] > 0.02 * count for fault in faults)
+    assert seen["different"] == count
+    assert "retried 429" in err
+
+
+def test_a_server_that_dies_keeps_what_is_done_and_the_same_command_goes_on(tmp_path):
+    run, port = tmp_path / "run", free_port()
+    data = {"train": [{**GSM, "rows": 200, "settings": {"min_digits": 6, "max_digits": 8}}]}
+    values = {"retries": 3, "backoff": 0.02, "timeout": 5, "concurrency": 4}
+    url = f"http://127.0.0.1:{port}/v1"
+    sampling = {"engine": "openai", "samples": 1, "batch_size": 4, "server": {"urls": url, **values}}
+    file = generate(url, tmp_path, data=data, sampling=sampling)
+    with loopback(tmp_path, port=port, seconds=0.05):
+        process = start("generate", file, f"output={run}")
+        while len(list(run.glob("samples/*.parquet"))) < 5:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, ""), err
+    line = err.strip().splitlines()[-1]
+    assert line.startswith(f"error: sampling.server.urls = {url}; stopped answering (")
+    assert line.endswith("finished work is kept: mend the server, then the same command again")
+    kept = {p.name: p.stat().st_mtime_ns for p in run.glob("samples/*.parquet")}
+    assert kept
+    with loopback(tmp_path) as moved:  # on another port, which is no other recipe
+        out, _ = r1kit("generate", file, f"output={run}", f"sampling.server.urls={moved}")
+    assert out == f"{run}\n"
+    assert len({r["id"] for r in table(run / "data")}) == 200
+    now = {p.name: p.stat().st_mtime_ns for p in run.glob("samples/*.parquet")}
+    assert all(now[name] == at for name, at in kept.items())
+
+
+def test_a_budget_ends_the_run_with_what_it_has_and_a_larger_one_goes_on(tmp_path):
+    run = tmp_path / "run"
+    with loopback(tmp_path, seconds=0.005) as url:
+        sampling = {"engine": "openai", "samples": 1, "batch_size": 4, "server": {"urls": url, "concurrency": 4}}
+        data = {"train": [{**GSM, "rows": 100, "settings": {"min_digits": 6, "max_digits": 8}}]}
+        file = generate(url, tmp_path, data=data, sampling=sampling)
+        prices = ["sampling.budget.input_price=1000000", "sampling.budget.output_price=2000000"]
+        _, err = r1kit("generate", file, f"output={run}", "sampling.budget.cost=900", *prices)
+        first = info(run)
+        assert 0 < first["rows"] < 100
+        assert first["cost"] == first["prompt_tokens"] + 2 * first["tokens"]
+        assert 500 < first["cost"] < 1000
+        assert "the budget is spent" in err
+        again, err = r1kit("generate", file, f"output={run}", "sampling.budget.cost=900", *prices)
+        assert (again, err) == (f"{run}\n", "")  # finished
+        r1kit("generate", file, f"output={run}", "sampling.budget.cost=100000", *prices)
+        assert info(run)["rows"] == 100
+        assert stats(url)["twice"] == 0
+
+
+def test_kill_9_at_any_moment_ends_in_the_same_rows(tmp_path):
+    import random
+
+    data = {"train": [{**GSM, "rows": 150}]}
+    with loopback(tmp_path, wrong=0.3, seconds=0.02) as url:
+        sampling = {"engine": "openai", "samples": 2, "batch_size": 8, "server": {"urls": url, "concurrency": 8}}
+        file = generate(url, tmp_path, data=data, sampling=sampling)
+        r1kit("generate", file, f"output={tmp_path / 'whole'}")
+        rng, killed = random.Random(5), tmp_path / "killed"
+        for _ in range(int(os.environ.get("R1KIT_KILLS", "1")) + 1):
+            process = start("generate", file, f"output={killed}")
+            wanted = len(list(killed.glob("samples/*.parquet"))) + rng.randint(1, 12)
+            while len(list(killed.glob("samples/*.parquet"))) < wanted and process.poll() is None:
+                time.sleep(0.005)
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        r1kit("generate", file, f"output={killed}")
+    key = lambda row: (row["id"], row["sample"])  # noqa: E731
+    assert sorted(table(tmp_path / "whole/data"), key=key) == sorted(table(killed / "data"), key=key)
+
+
+@pytest.mark.slow
+def test_transformers_serve_is_asked_one_request_a_sample(tmp_path):
+    """The real server of transformers, with the scale model."""
+    from r1kit.run import SHIPPED
+
+    port, model = free_port(), str(SHIPPED["tiny:base"])
+    command = [str(Path(sys.executable).parent / "transformers"), "serve", "--port", str(port), "--device", "cpu"]
+    with served([*command, model], port, tmp_path / "log") as url:
+        values = {
+            "model": {"path": model},
+            "data": {"train": [{"path": "world:facts", "rows": 12}]},
+            "prompt": {"template": "tiny", "prefill": "<answer>"},
+            "sampling": {
+                "engine": "openai",
+                "samples": 2,
+                "max_tokens": 16,
+                "temperature": 0.7,
+                "batch_size": 8,
+                "server": {"urls": url, "concurrency": 2},
+            },
+            "keep": {"format": False},
+        }
+        r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={tmp_path / 'run'}")
+    rows = [row for file in sorted((tmp_path / "run/samples").glob("*.parquet")) for row in table_of(file)]
+    assert len(rows) == 24
+    assert sum(r["correct"] for r in rows) > 12  # the base knows its capitals
+    assert all(r["completion"].startswith("<answer>") for r in rows)
+
+
+def table_of(file: Path) -> list[dict]:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(file).to_pylist()
