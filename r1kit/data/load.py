@@ -130,12 +130,13 @@ def _mixed(parts: list["Dataset"], sources: Sequence[Source], field: str, total:
 
 
 def problems(
-    sources: Sequence[Source], prompt: Prompt, field: str = "data.train", data: Data | None = None
+    sources: Sequence[Source], prompt: Prompt | None, field: str = "data.train", data: Data | None = None
 ) -> "Dataset":
     """Return rows of problems: the prompt as the model sees it, the bare `question`, and what rewards need.
 
     `id`, `domain`, `language` and `thinking` are filled in where a source lacks them. Rows that are the same problem
-    with the same id stand once.
+    with the same id stand once. Without `prompt` the prompts stay as the source has them: a template that stands in
+    each row would be most of what a large set holds.
     """
     dataset = read_all(sources, field, data.rows if data else None)
     if "prompt" not in dataset.column_names:
@@ -153,34 +154,40 @@ def problems(
         language = row.get("target_language") or row.get("language")  # the former in rows that generate made
         filled["language"] = language if isinstance(language, str) else detect(plain)
         filled["id"] = str(row.get("id") or stable_id(plain, row.get("answer")))
-        filled["prompt"] = shown(question, prompt)
+        if prompt is not None:
+            filled["prompt"] = shown(question, prompt)
         return filled
 
-    filled = dataset.map(fill, remove_columns="prompt", load_from_cache_file=False)
+    gone = "prompt" if prompt is not None else None
+    filled = dataset.map(fill, remove_columns=gone, load_from_cache_file=False)
     return _each_once(filled, sources[0].path, field)
 
 
 def _each_once(dataset: "Dataset", path: str, field: str) -> "Dataset":
     """Drop rows whose id and question stood before. Raises UserError where an id stands for two questions."""
-    seen: dict[bytes, bytes] = {}
-    kept: list[int] = []
-    for start in range(0, len(dataset), BATCH):
-        batch = dataset[start : start + BATCH]
-        for i, (name, question) in enumerate(zip(batch["id"], batch["question"], strict=True), start=start):
-            key, text = _short(name), _short(question)
-            if seen.setdefault(key, text) != text:
-                must = f"two problems have the id {name}"
-                raise UserError(field, path, must, "give each an id of its own, or none: r1kit makes them")
-            if len(kept) < len(seen):
-                kept.append(i)
-    if len(kept) == len(dataset):
+    import numpy as np
+
+    keys, texts = np.empty(len(dataset), np.uint64), np.empty(len(dataset), np.uint64)
+    looked = dataset.select_columns(["id", "question"])
+    for start in range(0, len(looked), BATCH):
+        batch = looked[start : start + BATCH]
+        end = start + len(batch["id"])
+        keys[start:end] = [_short(name) for name in batch["id"]]
+        texts[start:end] = [_short(question) for question in batch["question"]]
+    _, first, back = np.unique(keys, return_index=True, return_inverse=True)
+    if len(first) == len(dataset):
         return dataset
-    print(f"note: {len(dataset) - len(kept)} of {len(dataset)} problems stood before and are left out", file=sys.stderr)
-    return dataset.select(kept)
+    other = np.flatnonzero(texts != texts[first[back]])
+    if len(other):
+        must = f"two problems have the id {dataset[int(other[0])]['id']}"
+        raise UserError(field, path, must, "give each an id of its own, or none: r1kit makes them")
+    lost = len(dataset) - len(first)
+    print(f"note: {lost} of {len(dataset)} problems stood before and are left out", file=sys.stderr)
+    return dataset.select(np.sort(first))
 
 
-def _short(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+def _short(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def plain_text(question: str | list[dict[str, str]]) -> str:

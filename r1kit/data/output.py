@@ -8,7 +8,7 @@ from typing import Any
 from r1kit import __version__
 from r1kit.data.write import DataWriter, data_card, push
 from r1kit.recipe import DataRecipe, GenerateRecipe
-from r1kit.run import Run
+from r1kit.run import Run, write_file
 
 Row = dict[str, Any]
 
@@ -52,9 +52,10 @@ class Output:
             "made_by": made_by,
             "reports": reports,
         }
-        self.writer.finish(data_card(card, facts))
+        write_file(self.run.path / "README.md", data_card(card, facts))
+        self.writer.finish()
         if card.push_to_hub:
-            address = push(self.run.path / "data", card)
+            address = push(self.run.path, card)
             self.run.update(pushed=address)
             print(f"sent to {address}", file=sys.stderr)
 

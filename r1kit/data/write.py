@@ -1,4 +1,4 @@
-"""Write a data set: Parquet that `load_dataset` and TRL's SFTTrainer read as it is, with a data card."""
+"""Write a data set: Parquet that `load_dataset` and TRL's SFTTrainer read as it is, with a data card beside it."""
 
 import json
 import shutil
@@ -119,16 +119,15 @@ class DataWriter:
             self._writer.close()
             self._writer = None
 
-    def finish(self, card: str) -> None:
-        """Write what is left and the card, and put the folder in its place."""
+    def finish(self) -> None:
+        """Write what is left, and put the folder in its place."""
         self._flush(len(self._waiting))
         self._end()
-        (self.folder / "README.md").write_text(card, encoding="utf-8")
         replace_folder(self.folder, self.target)
 
 
-def push(folder: Path, card: Card) -> str:
-    """Send a finished `data/` to the hub and return its address. Raises UserError where that fails."""
+def push(run: Path, card: Card) -> str:
+    """Send a run's README.md and `data/` to the hub and return the address. Raises UserError where that fails."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -136,11 +135,17 @@ def push(folder: Path, card: Card) -> str:
     api = HfApi()
     try:
         api.create_repo(name, repo_type="dataset", private=card.private, exist_ok=True)
-        api.upload_folder(folder_path=folder, repo_id=name, repo_type="dataset", commit_message="Data made by r1kit")
+        api.upload_folder(
+            folder_path=run,
+            repo_id=name,
+            repo_type="dataset",
+            allow_patterns=["README.md", "data/*.parquet"],
+            commit_message="Data made by r1kit",
+        )
     except (OSError, ValueError, HfHubHTTPError) as error:  # no network, no token, no right to write there
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         must = f"could not be sent: {reason}"
-        do = f"the data is whole in {folder}; log in with `hf auth login`, then the same command again"
+        do = f"the data is whole in {run}/data; log in with `hf auth login`, then the same command again"
         raise UserError("card.push_to_hub", name, must, do) from None
     return f"https://huggingface.co/datasets/{name}"
 
@@ -159,7 +164,7 @@ def data_card(card: Card, facts: dict[str, Any]) -> str:
     front["language"] = card.language or sorted(facts["languages"])
     front["tags"] = ["r1kit", "reasoning", *card.tags]
     front["size_categories"] = [next((name for top, name in SIZES if rows < top), "n>1M")]
-    front["configs"] = [{"config_name": "default", "data_files": [{"split": "train", "path": "train-*.parquet"}]}]
+    front["configs"] = [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}]
     lines = ["---", yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(), "---", "", "# Data card", ""]
     lines += [card.about, ""] if card.about else []
     lines += [f"{rows} rows, made by `r1kit {facts['stage']}` {facts['version']} on {facts['date']}.", ""]

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1kit.data.load import shown
 from r1kit.errors import Interrupted
 from r1kit.prompts import read
 from r1kit.recipe import Budget, EvalRecipe, GenerateRecipe, Model, Prompt, Reward, Sampling
@@ -46,7 +47,7 @@ class Work:
 def sample_rows(
     recipe: GenerateRecipe | EvalRecipe, model: Model, problems: "Dataset", run: Run, folder: Path, label: str
 ) -> Shards:
-    """Sample every problem, score the samples, and return their shards, which `folder` keeps.
+    """Sample every problem (its prompt as the source has it), score the samples, and return their shards in `folder`.
 
     On several processes each samples its share; all return all shards. Raises Interrupted when a launcher asks for a
     stop, UserError where the engine or the data is at fault.
@@ -63,7 +64,8 @@ def sample_rows(
         shards.begin(problems=len(problems), fingerprint=fingerprint(texts))
 
     def unit(index: int) -> dict[str, list[Any]]:
-        return problems[starts[index] : starts[index] + per_unit]
+        found = problems[starts[index] : starts[index] + per_unit]
+        return {**found, "prompt": [shown(question, recipe.prompt) for question in found["prompt"]]}
 
     def rows(index: int, groups: Groups) -> list[Row]:
         return score(unit(index), groups, functions, model, _seed(recipe.seed, index))

@@ -23,7 +23,7 @@ from r1kit.sampling.stats import summary
 
 def main(recipe: EvalRecipe, run: Run) -> None:
     """Sample every model on the same questions and sum up."""
-    rows = problems(recipe.data.eval, recipe.prompt, "data.eval")
+    rows = problems(recipe.data.eval, None, "data.eval")
     judged = check_data(recipe.rewards, rows, recipe.data.eval[0].path)
     if judged and is_main():
         run.update(**judged)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.data.filters import Sieve, table
 from r1kit.data.hygiene import clean
-from r1kit.data.load import problems
+from r1kit.data.load import problems, shown
 from r1kit.data.output import Output
 from r1kit.errors import UserError
 from r1kit.prompts import CHAT
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def main(recipe: GenerateRecipe, run: Run) -> None:
     """Sample, score, keep, rewrite and write."""
     asked = _without_thinking(recipe) if recipe.thinking == "none" else recipe
-    rows = problems(asked.data.train, asked.prompt, data=asked.data)
+    rows = problems(asked.data.train, None, data=asked.data)
     rows, hygiene = clean(rows, asked.hygiene)
     if len(rows) == 0:
         raise UserError("hygiene", "set", f"it dropped all of {hygiene['rows']} problems", "loosen it")
@@ -60,7 +60,8 @@ def _without_thinking(recipe: GenerateRecipe) -> GenerateRecipe:
 def _unit(recipe: GenerateRecipe, rows: "Dataset", index: int) -> dict[str, dict[str, Any]]:
     """Return the problems of a shard by id."""
     size = max(1, recipe.sampling.batch_size // recipe.sampling.samples)
-    return {row["id"]: row for row in rows.select(range(index * size, min(len(rows), (index + 1) * size))).to_list()}
+    part = rows.select(range(index * size, min(len(rows), (index + 1) * size))).to_list()
+    return {row["id"]: {**row, "prompt": shown(row["prompt"], recipe.prompt)} for row in part}
 
 
 def _second(recipe: GenerateRecipe, shards: Shards, rows: "Dataset", run: Run) -> Shards | None:
