@@ -88,6 +88,9 @@ def _drawn(stream: "IterableDataset", source: Source) -> "Dataset":
     from datasets import Dataset
     from datasets.arrow_writer import ArrowWriter
 
+    for name, values in source.where.items():
+        if stream.column_names and name in stream.column_names:
+            stream = stream.filter(lambda row, name=name, values=values: row[name] in values)
     drawn = stream.shuffle(seed=source.seed, buffer_size=WINDOW).take(source.rows or 0)
     file = tempfile.mkdtemp(dir=scratch()) + "/rows.arrow"
     with ArrowWriter(path=file, features=drawn.features) as writer:

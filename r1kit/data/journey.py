@@ -25,7 +25,7 @@ TURNS: dict[str, tuple[str, str, str]] = {
     "es": ("Espera, esto no es correcto.", "Volvamos a: {step}", "Empecemos de nuevo."),
     "ru": ("Стоп, это неверно.", "Вернёмся к шагу: {step}", "Начнём сначала."),
 }
-_STEP = re.compile(r"[^\n.!?。！？؟]*(?:[.!?。！？؟]+(?=\s|$|[一-鿿])|\n+|$)")
+_END = re.compile(r"(?<=[.!?؟])\s+|(?<=[。！？])|\n+")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Pair:
 
 def steps(thinking: str) -> list[str]:
     """Return the steps of a chain of thought: its sentences, or its lines."""
-    return [step.strip() for step in _STEP.findall(thinking) if step.strip()]
+    return [step.strip() for step in _END.split(thinking) if step.strip()]
 
 
 def pairs(group: Sequence[Row], count: int) -> list[Pair]:

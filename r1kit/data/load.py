@@ -35,7 +35,7 @@ def read_source(source: Source, field: str = "data.train.0", draw: bool = True) 
     else:
         if source.settings:
             raise UserError(f"{field}.settings", source.settings, "a stored source has none", "remove them")
-        dataset = adapt(read_stored(source, field), source, field)
+        dataset = _where(adapt(read_stored(source, field), source, field), source, field)
         if draw and source.rows and source.rows < len(dataset):
             dataset = dataset.shuffle(seed=source.seed).select(range(source.rows))
     for new, old in source.columns.items():
@@ -51,6 +51,21 @@ def read_source(source: Source, field: str = "data.train.0", draw: bool = True) 
     dataset = _plain(dataset)
     if len(dataset) == 0:
         raise UserError(f"{field}.path", source.path, "has no rows", "give a source with at least one")
+    return dataset
+
+
+def _where(dataset: "Dataset", source: Source, field: str) -> "Dataset":
+    """Return the rows that have the values wanted."""
+    for name, values in source.where.items():
+        if name not in dataset.column_names:
+            raise UserError(f"{field}.where.{name}", values, "no such column", suggest(name, dataset.column_names))
+        wanted = set(values)
+        there = [i for start in range(0, len(dataset), BATCH) for i, value in
+                 enumerate(dataset[start : start + BATCH][name], start=start) if value in wanted]  # fmt: skip
+        if not there:
+            must = f"no row has one of these in {name}"
+            raise UserError(f"{field}.where.{name}", values, must, "see r1kit data inspect")
+        dataset = dataset.select(there)
     return dataset
 
 

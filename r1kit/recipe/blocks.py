@@ -108,6 +108,8 @@ class Source(Block):
     """New name: old name."""
     values: dict[str, Any] = {}
     """Columns with one value for all rows, such as `domain: math`."""
+    where: dict[str, list[Any]] = {}
+    """Column: the values of which a row must have one. Looked at before rows are drawn."""
 
 
 def list_sources(values: Any, keys: Sequence[str] = ("train", "eval")) -> Any:

@@ -27,6 +27,9 @@ class Server(Block):
     """The `n` of a request. Above 1 only for servers that know it."""
     endpoint: Literal["auto", "chat", "completions"] = "auto"
     """Which interface: auto takes chat/completions for the template `chat`, else completions."""
+    seeds: bool = True
+    """Whether a request carries a seed, so that a run that was killed ends in the same rows. vLLM's CPU build dies of
+    seeds unless it is started with --no-enable-chunked-prefill."""
     body: dict[str, Any] = {}
     """Further fields of each request, such as chat_template_kwargs."""
 
@@ -228,8 +231,6 @@ class Journey(Teacher):
     """Journeys of each prompt that has wrong and right completions."""
     max_wrong_steps: Positive | None = None
     """At most so many steps on the wrong path; default: to its end."""
-    shortcuts: bool = False
-    """Write the plain right completions in place of the journeys made of them: the other side of a comparison."""
 
 
 class Card(Block):

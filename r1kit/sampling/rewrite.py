@@ -47,7 +47,11 @@ def refine_tasks(rows: Sequence[Row], refine: Refine) -> list[Task]:
         said = read(row["completion"])
         if not row["thinking"] or not said.thinks:
             continue
-        slots = {"prompt": row["prompt"], "thinking": (said.thinking or "").strip(), "answer": said.answer or ""}
+        slots = {
+            "prompt": row["prompt"],
+            "thinking": (said.thinking or "").strip(),
+            "answer": (said.answer or "").strip(),
+        }
         ask = _fill(refine.template, row, **slots)
         found.append(Task(row, ask, lambda text, row=row: refined(text, row, refine.summary)))
     return found
@@ -185,10 +189,8 @@ def rescored(
 def stitched(
     rows: list[Row], journey: Journey, problems: dict[str, dict[str, Any]], functions: Sequence[RewardFunction]
 ) -> list[Row]:
-    """Return the journeys of a shard's rows, scored; with `shortcuts` the right completions they are made of."""
+    """Return the journeys of a shard's rows, scored; `original` is the right completion that each is made of."""
     found = journey_pairs(rows, journey)
-    if journey.shortcuts:
-        return [pair.right for pair in found]
     joined = [(pair.right, None, stitch(pair, journey.max_wrong_steps)) for pair in found]
     again = rescored(joined, problems, functions)
     return [{**row, "original": pair.right["completion"]} for row, pair in zip(again, found, strict=True)]

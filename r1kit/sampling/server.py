@@ -229,9 +229,10 @@ class ServerSampler:
             "max_tokens": s.max_tokens,
             "temperature": s.temperature,
             "top_p": s.top_p,
-            "seed": seed,
             "stream": False,
         }
+        if s.server.seeds:
+            body["seed"] = seed
         if n > 1:
             body["n"] = n
         if s.top_k:

@@ -6,6 +6,7 @@ With several processes each one has a vLLM of its own (data parallel) on GPUs of
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from r1kit.errors import UserError
@@ -17,13 +18,22 @@ from r1kit.sampling.sampler import Groups, InTurn, Sample, beginning
 # What a launcher says of the ranks, which vLLM would take for its own.
 _LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 
+# vLLM 0.32's CPU build: a seeded request dies where its prefill is cut in pieces (a CPU generator has no offset).
+_ON_A_CPU = {"dtype": "float32", "enforce_eager": True, "enable_chunked_prefill": False}
+
 
 class VllmSampler(InTurn):
     """Samples with vllm.LLM."""
 
     def __init__(self, model: Model, prompt: Prompt, settings: Sampling, field: str = "sampling"):
+        import torch
+
         from r1kit.training.policy import check_template, load_tokenizer
 
+        path = model_path(model.path or "")
+        if (Path(path) / "adapter_config.json").exists():
+            do = "run it again with model.lora.merge=true, or use the engine transformers"
+            raise UserError("model.path", model.path, "vLLM samples from whole models, and this is an adapter", do)
         self.prompt, self.settings = prompt, settings
         self.tokenizer = load_tokenizer(model)
         check_template(self.tokenizer, prompt.template)
@@ -33,12 +43,12 @@ class VllmSampler(InTurn):
             except ImportError:
                 do = "pip install vllm, or use the engine transformers"
                 raise UserError(f"{field}.engine", "vllm", "vLLM is not installed", do) from None
-            dtype = model.dtype
             given = {
-                "model": model_path(model.path or ""),
-                "dtype": dtype,
+                "model": path,
+                "dtype": model.dtype,
                 "revision": model.revision,
                 "trust_remote_code": model.trust_remote_code,
+                **({} if torch.cuda.is_available() else _ON_A_CPU),
                 **settings.vllm,
             }
             try:

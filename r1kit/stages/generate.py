@@ -72,7 +72,7 @@ def _second(recipe: GenerateRecipe, shards: Shards, rows: "Dataset", run: Run) -
 
     if refine := recipe.refine:
         return rewrite(recipe, refine, "refine", lambda r: refine_tasks(Sieve(recipe.keep)(r), refine), shards, of, run)
-    if (journey := recipe.journey) and journey.method == "teacher" and not journey.shortcuts:
+    if (journey := recipe.journey) and journey.method == "teacher":
         return rewrite(recipe, journey, "journey", lambda r: journey_tasks(r, journey), shards, of, run)
     return None
 

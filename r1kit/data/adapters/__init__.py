@@ -45,9 +45,9 @@ ADAPTERS: dict[str, Adapter] = {
     "aime-2025": _known("question answer", mathematics.answered, lambda row: str(row["answer"]).strip().isdigit()),
     "numina-math": _known("problem solution source messages", mathematics.boxed),
     "numina-math-1.5": _known("problem solution answer problem_type question_type", mathematics.numina),
-    "openr1-math": _known("problem solution answer problem_type generations", mathematics.numina),
+    "openr1-math": _known("problem solution answer problem_type question_type generations", mathematics.numina),
     "dapo-math": _known("prompt reward_model data_source", mathematics.dapo),
-    "dapo-math-processed": _known("prompt solution source_prompt", mathematics.dapo_processed),
+    "dapo-math-processed": _known("prompt solution source_prompt reward_model", mathematics.dapo_processed),
     "deepscaler": _known("problem answer solution", mathematics.answered),
     "big-math": _known("problem answer source domain", mathematics.answered),
     "humaneval": _known("task_id prompt canonical_solution test entry_point", code.humaneval),
@@ -89,13 +89,15 @@ def adapt(dataset: "Dataset", source: Source, field: str) -> "Dataset":
 def _find(dataset: "Dataset", source: Source) -> str | None:
     """Return the name of the adapter that fits best, None where none is needed or fits."""
     names = set(dataset.column_names)
-    ours = "prompt" in names and names & {"answer", "tests", "completion"}
-    if source.columns or ours or len(dataset) == 0:
+    if source.columns or len(dataset) == 0:
         return None
+    ours = "prompt" in names and names & {"answer", "tests", "completion"}
     first = dataset[0]
     fitting = [n for n, a in ADAPTERS.items() if a.columns <= names and a.fits(first)]
-    if "messages" in names and not any(n in ("numina-math", "mixture-of-thoughts") for n in fitting):
-        return None
+    if ours:  # with columns like r1kit's, only what could be nothing else
+        fitting = [n for n in fitting if not ADAPTERS[n].columns & {"problem", "question"}]
+    elif "messages" in names:  # which SFT reads as they are
+        fitting = [n for n in fitting if len(ADAPTERS[n].columns) > 2]
     return max(fitting, key=lambda n: len(ADAPTERS[n].columns), default=None)
 
 

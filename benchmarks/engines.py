@@ -1,0 +1,109 @@
+"""The same `generate` through four engines, with a real LLM: 300 problems, 4 samples each, verified, filtered, written.
+
+    .venv-vllm/bin/python tools/smollm2.py runs/smollm2
+    .venv-vllm/bin/python benchmarks/engines.py runs/smollm2 [--rows 300]
+
+In process: transformers and vLLM. Servers: vLLM's and `transformers serve`. Needs the environment of `make env-vllm`.
+SmolLM2-135M is asked sums in a plain template; what it gets right is not the point, that every row arrives is.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from helpers import info, r1kit, recipe, table  # noqa: E402
+from servers import free_port, served  # noqa: E402
+
+GYM = {
+    "path": "reasoning_gym:chain_sum",
+    "settings": {"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 2},
+}
+ASKED = "State the final answer to the following arithmetic problem:"
+TEMPLATE = f"{ASKED} 12 + 7 =\n<answer>19</answer>\n{ASKED} 9 - 4 =\n<answer>5</answer>\n{{prompt}}\n"
+
+
+def values(model: str, rows: int, **sampling) -> dict:
+    """The recipe."""
+    return {
+        "model": {"path": model},
+        "data": {"train": [{**GYM, "rows": rows}]},
+        "prompt": {"template": TEMPLATE, "prefill": "<answer>"},
+        "sampling": {"samples": 4, "temperature": 0.7, "max_tokens": 8, "batch_size": 100, **sampling},
+        "rewards": [{"name": "accuracy"}, {"name": "format"}],
+        "keep": {"format": False, "finished": False, "per_prompt": 1},
+    }
+
+
+def vllm_server(model: str, port: int) -> list[str]:
+    """vLLM's OpenAI-compatible server on the CPU; seeds and chunked prefill do not go together there."""
+    module = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--port", str(port)]
+    return [*module, "--dtype", "float32", "--enforce-eager", "--max-model-len", "512", "--no-enable-chunked-prefill"]
+
+
+def transformers_server(model: str, port: int) -> list[str]:
+    """`transformers serve`."""
+    return [str(Path(sys.executable).parent / "transformers"), "serve", "--port", str(port), "--device", "cpu", model]
+
+
+def run(folder: Path, name: str, model: str, rows: int, **sampling) -> dict:
+    """Generate and count."""
+    file, out = recipe(folder / f"{name}.yaml", **values(model, rows, **sampling)), folder / name
+    started = time.perf_counter()
+    r1kit("generate", file, f"output={out}")
+    seconds = time.perf_counter() - started
+    sampled = [r for f in sorted((out / "samples").glob("*.parquet")) for r in table_of(f)]
+    drops = json.loads((out / "drops.json").read_text())
+    problems = json.loads((out / "samples/manifest.json").read_text())["problems"]
+    assert len(sampled) == len({(r["id"], r["sample"]) for r in sampled}) == 4 * problems
+    assert drops["kept"] == len(table(out / "data")) == info(out)["rows"]
+    return {
+        "engine": name,
+        "problems": problems,
+        "samples": len(sampled),
+        "right": sum(bool(r["correct"]) for r in sampled),
+        "faults": sum(r["fault"] for r in sampled),
+        "kept": drops["kept"],
+        "seconds": seconds,
+        "tokens": sum(r["tokens"] for r in sampled),
+    }
+
+
+def table_of(file: Path) -> list[dict]:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(file).to_pylist()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--rows", type=int, default=300)
+    parser.add_argument("--only", nargs="*", default=["transformers", "vllm", "vllm-server", "transformers-serve"])
+    options = parser.parse_args()
+    model = str(Path(options.model).resolve())
+    print("| engine | problems | samples | right | faults | kept | seconds | tokens a second |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for engine in options.only:
+            if engine in ("transformers", "vllm"):
+                more = {"vllm": {"max_model_len": 512}} if engine == "vllm" else {}
+                found = run(folder, engine, model, options.rows, engine=engine, **more)
+            else:
+                port = free_port()
+                command = (vllm_server if engine == "vllm-server" else transformers_server)(model, port)
+                with served(command, port, folder / f"{engine}.log", VLLM_CPU_KVCACHE_SPACE="2") as url:
+                    asks = {"urls": url, "concurrency": 32 if engine == "vllm-server" else 4}
+                    found = run(folder, engine, model, options.rows, engine="openai", server=asks)
+            cells = [found[k] for k in ("engine", "problems", "samples", "right", "faults", "kept")]
+            rate = found["tokens"] / found["seconds"]
+            print("| " + " | ".join(map(str, [*cells, f"{found['seconds']:.0f}", f"{rate:.0f}"])) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

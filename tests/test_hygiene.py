@@ -1,0 +1,164 @@
+"""Duplicates and contamination: what is dropped, what is not, and why."""
+
+import json
+import random
+
+import pytest
+
+from r1kit.data.hygiene import Benchmark, clean, jaccard, ngrams, normal, shingles, words
+from r1kit.errors import UserError
+from r1kit.recipe import Hygiene
+
+datasets = pytest.importorskip("datasets")
+RIVER = (
+    "A boat goes up a river of ten miles in five hours and comes back down in two; how fast does the river run here?"
+)
+
+
+@pytest.fixture(autouse=True)
+def _folder(here):
+    pass
+
+
+def cleaned(questions, answers=None, **wanted):
+    """The questions that stay, and the counts of the others."""
+    rows = {"question": list(questions)}
+    if answers is not None:
+        rows["answer"] = list(answers)
+    kept, report = clean(datasets.Dataset.from_dict(rows), Hygiene(**wanted))
+    assert report["rows"] == len(rows["question"])
+    assert report["kept"] + sum(report["dropped"].values()) == report["rows"]
+    return kept["question"][:], report
+
+
+def benchmark(*texts, column="problem"):
+    with open("benchmark.jsonl", "w") as file:
+        file.writelines(json.dumps({column: text}) + "\n" for text in texts)
+    return "benchmark.jsonl"
+
+
+def test_without_wishes_nothing_happens():
+    assert cleaned(["a", "a"]) == (["a", "a"], {"rows": 2, "dropped": {}, "examples": {}, "kept": 2})
+
+
+def test_exact_duplicates_differ_in_what_changes_no_problem():
+    same = ["What is $x + 1$?", "what is  x + 1", "What is \\(x + 1\\) ?", "WHAT IS “x + 1”?"]
+    other = ["What is $x - 1$?", "What is x + 1.5?", "What is 15 + x?", "What is 1.5 + x?"]
+    kept, report = cleaned([*same, *other], exact=True)
+    assert kept == [same[0], *other]
+    assert report["dropped"] == {"exact_duplicate": 3}
+    assert report["examples"]["exact_duplicate"][0] == {"prompt": same[1], "like": same[1]}
+
+
+def test_jaccard_of_shingles_by_hand():
+    assert shingles("abcdef") == {"abcde", "bcdef"}
+    assert shingles("ab") == {"ab"}
+    assert jaccard(shingles("abcdef"), shingles("abcdeg")) == pytest.approx(1 / 3)
+
+
+def test_near_duplicates_are_like_an_earlier_one():
+    reworded = RIVER.replace("how fast does", "with what speed does")
+    other = "A train goes up a hill of ten miles in an hour; what does the ticket for its way back cost in the end?"
+    kept, report = cleaned([RIVER, reworded, other], near=0.7)
+    assert kept == [RIVER, other]
+    assert report["examples"]["near_duplicate"] == [{"prompt": reworded, "like": normal(RIVER)}]
+    assert cleaned([RIVER, reworded, other], near=0.98)[0] == [RIVER, reworded, other]
+
+
+def test_the_same_words_with_other_numbers_are_another_problem():
+    asked = [f"{RIVER} Its width is {n} feet." for n in (30, 30, 31)]
+    assert cleaned(asked, near=0.7)[0] == [asked[0], asked[2]]
+    assert cleaned(asked, answers=["1", "1", "2"], near=0.7)[0] == [asked[0], asked[2]]
+    assert cleaned(asked, answers=["1", "1", "1"], near=0.7)[0] == [asked[0]]
+
+
+def test_rows_with_completions_are_duplicates_where_both_are():
+    rows = datasets.Dataset.from_dict({"question": ["a", "a", "a"], "said": ["x", "y", "x"]})
+    kept, _ = clean(rows, Hygiene(exact=True))
+    assert kept["said"][:] == ["x", "y"]
+
+
+def test_words_of_a_text():
+    assert words("If $x^2+1 = \\frac{3}{4}$, Find X.") == [
+        "if",
+        "x",
+        "^",
+        "2",
+        "+",
+        "1",
+        "=",
+        "frac",
+        "3",
+        "4",
+        "find",
+        "x",
+    ]
+    assert words("求和abc") == ["求", "和", "abc"]
+    assert ngrams(["a", "b", "c"], 2) == [("a", "b"), ("b", "c")]
+
+
+def test_a_shared_run_of_words_is_contamination():
+    held = (
+        "Let n be the smallest positive integer that is divisible by four and nine, and whose digits are four or nine"
+    )
+    asked = [
+        f"Please solve this problem for me. {held.upper()}! Answer:",
+        "Let n be the smallest positive integer that fits",
+    ]
+    kept, report = cleaned(asked, decontaminate=benchmark(held))
+    assert kept == [asked[1]]
+    assert report["examples"]["contaminated"] == [{"prompt": asked[0], "like": held}]
+
+
+def test_short_problems_are_compared_whole():
+    held = ["What is 2 + 2?", "What is the capital of France?"]
+    asked = ["what is 2 + 2", "What is 2 - 2?", "What is 2 + 22?", "Answer now: what is the capital of France? Say it."]
+    assert cleaned(asked, decontaminate=benchmark(*held))[0] == asked[1:3]
+
+
+def test_what_many_problems_of_a_benchmark_share_says_nothing():
+    boiler = "can be written as m over n where m and n are relatively prime positive integers find m plus n"
+    held = [
+        f"The area of {shape} with side {i} {boiler}" for i, shape in enumerate(("a square", "a cube", "a disc"), 3)
+    ]
+    asked = [f"The weight of my cat in pounds {boiler}", held[1]]
+    assert cleaned(asked, decontaminate=benchmark(*held))[0] == [asked[0]]
+    found = Benchmark(10)
+    found.add(held[:2])  # two are not many
+    found.close()
+    assert found.find(asked[0]) in held
+
+
+def test_a_benchmark_that_stands_twice_is_no_boilerplate():
+    held = "A farmer has twelve sheep and sells all but seven of them to his neighbour in spring"
+    assert cleaned([held + " again"], decontaminate=benchmark(held, held, held, held))[0] == []
+
+
+def test_chinese_is_compared_letter_by_letter():
+    held = "一个农夫有十二只羊，他把除了七只以外的都卖给了邻居，还剩几只？"
+    assert cleaned(["请回答：" + held + "谢谢", "一个农夫有几只羊？"], decontaminate=benchmark(held))[0] == [
+        "一个农夫有几只羊？"
+    ]
+
+
+def test_a_benchmark_without_problems_is_told():
+    with pytest.raises(
+        UserError, match=r"hygiene\.decontaminate\.0 = benchmark\.jsonl; needs a column prompt; it has deep"
+    ):
+        cleaned(["a"], decontaminate=benchmark("a", column="deep"))
+
+
+def test_planted_near_duplicates_are_found_and_nothing_else():
+    """Texts of 40 words; a tenth of the words of the planted ones is changed."""
+    rng = random.Random(1)
+    syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
+    vocabulary = [a + b for a in syllables for b in rng.sample(syllables, 10)]
+    fresh = [" ".join(rng.choices(vocabulary, k=40)) for _ in range(150)]
+    planted = []
+    for text in fresh[:40]:
+        said = text.split()
+        for place in rng.sample(range(40), 4):
+            said[place] = rng.choice(vocabulary)
+        planted.append(" ".join(said))
+    kept, _ = cleaned([*fresh, *planted], near=0.5)
+    assert kept == fresh

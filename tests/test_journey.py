@@ -1,0 +1,179 @@
+"""Journeys: pairs, stitching, and the rewriting of kept rows, by a teacher on the loopback."""
+
+import pytest
+from helpers import info, r1kit, recipe, table
+from servers import loopback
+
+from r1kit.data.journey import pairs, steps, stitch
+from r1kit.prompts import read
+from r1kit.recipe import Refine
+from r1kit.sampling.rewrite import refine_tasks, refined
+
+
+def row(thinking, answer, correct, **changes):
+    completion = f"<think> {thinking}</think><answer> {answer}</answer>"
+    given = {"id": "a", "prompt": "q", "completion": completion, "correct": correct, "finish_reason": "stop"}
+    return {**given, "target_language": "en", "thinking": True, **changes}
+
+
+RIGHT = row("2 plus 3 is 5. 5 plus 4 is 9. 9 minus 1 is 8.", "8", True)
+WRONG = row("2 plus 3 is 5. 5 plus 4 is 8. 8 minus 1 is 7.", "7", False)
+FAR = row("2 minus 3 is 1. 1 plus 4 is 5.", "5", False)
+
+
+def test_steps_are_sentences_or_lines():
+    assert steps(" 2 plus 3 is 5. 5 is 1.5 more.\nSo: 6") == ["2 plus 3 is 5.", "5 is 1.5 more.", "So: 6"]
+    assert steps("二加三是五。五加四是九。") == ["二加三是五。", "五加四是九。"]
+
+
+def test_the_pair_that_goes_furthest_together_is_taken():
+    [pair] = pairs([FAR, WRONG, RIGHT], 1)
+    assert (pair.wrong, pair.right, pair.common) == (WRONG, RIGHT, 1)
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        [RIGHT, RIGHT],
+        [WRONG, FAR],
+        [RIGHT, {**WRONG, "correct": None}],
+        [RIGHT, {**WRONG, "finish_reason": "length"}],
+        [RIGHT, row("", "7", False)],
+        [RIGHT, row("2 plus 3 is 5. 5 plus 4 is 9.", "9", False)],  # it stops too early, at no wrong step
+    ],
+)
+def test_without_a_step_that_went_wrong_there_is_no_journey(group):
+    assert pairs(group, 3) == []
+
+
+def test_each_right_completion_makes_one_journey():
+    other = row("3 plus 2 is 5. 5 plus 3 is 8.", "8", True)
+    assert [p.right for p in pairs([RIGHT, other, WRONG, FAR], 9)] == [RIGHT, other]
+
+
+def test_a_journey_tries_notices_goes_back_and_succeeds():
+    [pair] = pairs([WRONG, RIGHT], 1)
+    said = stitch(pair)
+    assert said == (
+        "<think> 2 plus 3 is 5. 5 plus 4 is 8. 8 minus 1 is 7. Wait, that is not right. "
+        "Let me go back to: 2 plus 3 is 5. 5 plus 4 is 9. 9 minus 1 is 8.</think><answer> 8</answer>"
+    )
+    assert read(said).well_formed()
+    assert "8 minus 1" not in stitch(pair, max_wrong_steps=1)
+
+
+def test_a_journey_that_parts_at_once_begins_again_in_its_language():
+    [pair] = pairs([FAR, {**RIGHT, "target_language": "fa"}], 1)
+    said = read(stitch(pair)).thinking
+    assert "صبر کن" in said
+    assert "از نو شروع می‌کنم" in said
+
+
+REPLY = "<think>Long live the sum.</think><summary>It is 8.</summary><answer>8</answer>"
+
+
+@pytest.mark.parametrize(
+    ("reply", "verifier", "summary", "answer"),
+    [
+        (REPLY, "math", True, "It is 8.\n\n\\boxed{8}"),
+        (REPLY, "math", False, "8"),
+        (REPLY, "exact", True, "8"),
+        (REPLY.replace("<answer>8", "<answer>\\boxed{8}"), "math", True, "It is 8.\n\n\\boxed{8}"),
+        (REPLY, "code", True, "It is 8.\n\n```python\n8\n```"),
+        ("<think>I must rewrite this.</think>" + REPLY, "math", False, "8"),
+    ],
+)
+def test_a_reply_becomes_a_completion_of_the_exact_form(reply, verifier, summary, answer):
+    completion = refined(reply, {"verifier": verifier}, summary)
+    assert completion == f"<think>\nLong live the sum.\n</think>\n<answer>\n{answer}\n</answer>"
+    assert read(completion).well_formed()
+
+
+@pytest.mark.parametrize("part", ["think", "summary", "answer"])
+def test_a_reply_that_lacks_a_part_is_none(part):
+    assert refined(REPLY.replace(f"</{part}>", ""), {"verifier": "math"}, True) is None
+
+
+def test_braces_in_a_row_stay_as_they_are():
+    [task] = refine_tasks([row("{answer} and {x}", "{prompt}", True)], Refine(template="{prompt}|{thinking}|{answer}"))
+    assert task.ask == "q|{answer} and {x}|{prompt}"
+
+
+GYM = {"path": "reasoning_gym:chain_sum", "rows": 30, "settings": {"min_digits": 3}}
+
+
+def values(url, **changes):
+    server = {"engine": "openai", "server": {"urls": url, "backoff": 0.01}}
+    return {
+        "model": {"path": "loopback"},
+        "data": {"train": [GYM]},
+        "sampling": {**server, "samples": 4, "batch_size": 16},
+        "keep": {"format": False, "per_prompt": 1},
+        "rewards": [{"name": "accuracy"}, {"name": "format"}],
+        **changes,
+    }
+
+
+def test_kept_rows_are_rewritten_by_a_teacher_and_verified_again(tmp_path):
+    """The teacher is wrong now and then: what it gets wrong is not kept."""
+    with loopback(tmp_path) as url, loopback(tmp_path, style="teacher", wrong=0.5) as teacher:
+        refine = {
+            "model": {"path": "teacher"},
+            "sampling": {"engine": "openai", "server": {"urls": teacher}},
+            "template": "{thinking} {prompt}",
+            "tries": 2,
+        }
+        gym = {**GYM, "values": {"verifier": "math"}}
+        file = recipe(tmp_path / "r.yaml", **values(url, refine=refine, data={"train": [gym]}))
+        r1kit("generate", file, f"output={tmp_path / 'run'}")
+    rows, drops = table(tmp_path / "run/data"), info_of(tmp_path / "run/drops.json")
+    assert drops["dropped"]["not_refined"] > 0
+    assert len(rows) == drops["kept"] == 30 - drops["dropped"]["not_refined"]
+    for r in rows:
+        assert r["completion"].startswith("<think>\nWe add the numbers one after the other")
+        assert f"The total is {r['answer']}.\n\n\\boxed{{{r['answer']}}}" in r["completion"]
+        assert (r["correct"], r["teacher"], r["model"]) == (True, "teacher", "loopback")
+        assert r["original"] == f"<think> adding gives {r['answer']} .</think><answer> {r['answer']}</answer>"
+    assert {"role": "teacher", "path": "teacher", "stage": None, "status": None} in info(tmp_path / "run")["parents"]
+    assert "| teacher | teacher |" in (tmp_path / "run/README.md").read_text()
+
+
+def test_what_cannot_be_rewritten_may_stay_as_it_was(tmp_path):
+    with loopback(tmp_path) as url:  # asked for a rewriting, it answers something of another form
+        refine = {"sampling": {"engine": "openai", "server": {"urls": url}}, "otherwise": "keep"}
+        file = recipe(tmp_path / "r.yaml", **values(url, refine=refine))
+        r1kit("generate", file, f"output={tmp_path / 'run'}")
+    rows = table(tmp_path / "run/data")
+    assert len(rows) == 30
+    assert all(r["completion"].startswith("<think> adding") for r in rows)
+    assert "not_refined" not in info_of(tmp_path / "run/drops.json")["dropped"]
+
+
+def test_journeys_by_stitching_are_verified(tmp_path):
+    with loopback(tmp_path, wrong=0.5) as url:
+        file = recipe(tmp_path / "r.yaml", **values(url, journey={"method": "stitch"}))
+        r1kit("generate", file, f"output={tmp_path / 'run'}")
+    rows = table(tmp_path / "run/data")
+    assert 20 < len(rows) <= 30
+    for r in rows:
+        assert "Wait, that is not right." in r["completion"]
+        assert r["correct"]
+        assert read(r["completion"]).answer.strip() == read(r["original"]).answer.strip() == r["answer"]
+
+
+def test_journeys_by_a_teacher_are_verified(tmp_path):
+    with loopback(tmp_path, wrong=0.5) as url, loopback(tmp_path, style="teacher", wrong=0.3) as teacher:
+        sampling = {"engine": "openai", "server": {"urls": teacher}}
+        journey = {"method": "teacher", "model": {"path": "teacher"}, "sampling": sampling}
+        journey["template"] = "{wrong} {right} {prompt}"
+        file = recipe(tmp_path / "r.yaml", **values(url, journey=journey))
+        r1kit("generate", file, f"output={tmp_path / 'run'}")
+    rows = table(tmp_path / "run/data")
+    assert 5 < len(rows) < 30
+    assert all(r["completion"].startswith("<think>\nWe add") and r["correct"] for r in rows)
+
+
+def info_of(file):
+    import json
+
+    return json.loads(file.read_text())
