@@ -55,7 +55,7 @@ def served(command: list[str], port: int, log: Path, seconds: float = 180, **env
         while True:
             assert process.poll() is None, log.read_text()[-3000:]
             assert time.time() < deadline, log.read_text()[-3000:]
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/models", timeout=2):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
                 break
             time.sleep(0.3)
         yield url
