@@ -21,7 +21,7 @@ from servers import free_port, served  # noqa: E402
 
 GYM = {
     "path": "reasoning_gym:chain_sum",
-    "settings": {"min_terms": 2, "max_terms": 3, "min_digits": 1, "max_digits": 2},
+    "settings": {"min_terms": 2, "max_terms": 3, "min_digits": 2, "max_digits": 2},
 }
 ASKED = "State the final answer to the following arithmetic problem:"
 TEMPLATE = f"{ASKED} 12 + 7 =\n<answer>19</answer>\n{ASKED} 9 - 4 =\n<answer>5</answer>\n{{prompt}}\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.launch import count_processes, launch_command
-from r1kit.recipe import Recipe, RLRecipe, SFTRecipe, dump
+from r1kit.recipe import DataRecipe, Recipe, RLRecipe, SFTRecipe, dump
 from r1kit.rewards import find
 from r1kit.run import PACKAGE, model_path
 
@@ -24,7 +24,7 @@ def show(stage: str, recipe: Recipe, processes: int | None, accelerate_config: s
     words = [*command, "-m", "r1kit.launch", recipe.output or "RUN"] if command else ["(this process)"]
     print(f"launch: {shlex.join(words) if command else words[0]}")
     print(f"stage: {stage}")
-    names = getattr(recipe, "models", {}) or {"model": recipe.model.path}
+    names = getattr(recipe, "models", {}) or ({} if isinstance(recipe, DataRecipe) else {"model": recipe.model.path})
     for name, path in names.items():
         print(f"{name}: {_describe(path, recipe)}")
     for line in [*_work(recipe, count_processes(processes, accelerate_config)), *notes(recipe)]:
@@ -91,12 +91,16 @@ def _work(recipe: Recipe, processes: int) -> list[str]:
             prompts = t.batch_size * t.updates_per_rollout // recipe.sampling.group_size
             lines.append(f"rollout: {prompts} prompts x {recipe.sampling.group_size} completions")
         return lines
+    if isinstance(recipe, DataRecipe):
+        return [f"work: {len(recipe.data.train)} sources, read, cleaned, filtered and written"]
     settings = recipe.sampling  # type: ignore[attr-defined]
     return [f"work: {settings.samples} samples a prompt, up to {settings.max_tokens} tokens"]
 
 
 def notes(recipe: Recipe) -> list[str]:
     """Return what this machine lacks for the recipe."""
+    if isinstance(recipe, DataRecipe):
+        return []
     if any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/kfd", "/dev/dri/renderD128")):
         return []
     wants = recipe.model.quantize is not None or recipe.model.dtype in ("bfloat16", "float16")

@@ -19,6 +19,9 @@ STAGES = {
     "reasoning_data": "generate",
     "facts_data": "generate",
     "sft_data": "generate",
+    "journeys": "generate",
+    "problems": "data",
+    "sft": "sft",
     "base": "sft",
     "student": "sft",
     "dev1": "sft",
@@ -68,7 +71,13 @@ def test_there_is_a_script_for_each_model_and_it_names_recipes_that_exist():
 
 
 @pytest.mark.parametrize(
-    ("name", "millions"), [("Qwen2.5-0.5B", 494.03), ("Qwen2.5-1.5B", 1543.71), ("Qwen2.5-7B", 7615.62)]
+    ("name", "millions"),
+    [
+        ("Qwen2.5-0.5B", 494.03),
+        ("Qwen2.5-1.5B", 1543.71),
+        ("Qwen2.5-7B", 7615.62),
+        ("Qwen2.5-32B-Instruct", 32763.88),
+    ],
 )
 def test_parameters_of_the_qwen_configs_are_those_of_their_model_cards(name, millions):
     import json

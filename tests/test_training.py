@@ -173,7 +173,7 @@ def test_a_saved_model_reads_back_the_same_ids_and_continues_the_same(tmp_path):
     from r1kit.prompts import render
     from r1kit.recipe import Model, Prompt, Sampling
     from r1kit.run import SHIPPED
-    from r1kit.sampling.sampler import TransformersSampler
+    from r1kit.sampling.local import TransformersSampler
 
     run = tmp_path / "run"
     r1kit("sft", recipe(tmp_path / "sft.yaml", **SFT), f"output={run}")
