@@ -261,12 +261,13 @@ _MEANS = re.compile(r"(^|\.)server\.(urls|key|concurrency|timeout|retries|backof
 
 
 def _more(key: str, before: Any, after: Any) -> bool:
-    """Whether a field says that a run should go on for longer, or only what becomes of its data in the end."""
+    """Whether a field says that a run should go on for longer, or only what becomes of its samples in the end."""
     if key in ("training.steps", "training.epochs"):
         return bool(before and after and after > before)
     if re.search(r"(^|\.)budget\.(tokens|cost)$", key):
         return after is None or bool(before and after > before)
-    return key.startswith("card.")
+    # Filters and rewriting come after the samples, which stay as they are; rewritten rows look after themselves.
+    return key.startswith(("card.", "keep.")) or bool(re.match(r"(refine|journey)(\.|$)", key))
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -5,7 +5,8 @@
 It solves the sums and differences of whole numbers that it is asked; it answers the same request with the same text.
 Which fault a request meets depends on a count of its own, so that a further try may meet none. Settings: `faults`, the
 share of each of 429, 500, timeout, cut, malformed, empty, silent; `wrong`, the share of wrong answers; `seconds`, how
-long an answer takes; `field`, where reasoning goes (reasoning, reasoning_content or text); `style`, what is answered.
+long an answer takes; `poison`, a text that no answer comes to; `credit`, how many requests are answered before each is
+refused with `drained`; `field`, where reasoning goes (reasoning, reasoning_content or text); `style`, what is answered.
 """
 
 import asyncio
@@ -73,6 +74,11 @@ class Server:
             await asyncio.sleep(self.settings.get("seconds", 0.0))
             if self.settings.get("key") and request.headers.get("Authorization") != f"Bearer {self.settings['key']}":
                 return web.json_response({"error": {"message": "bad key"}}, status=401)
+            text = body.get("prompt") or body["messages"][-1]["content"]
+            if self.settings.get("poison", "\0") in text:
+                return web.Response(text="internal error", status=500)
+            if self.counts["asked"] > self.settings.get("credit", 10**9):
+                return web.json_response({"error": {"message": "no credit left"}}, status=self.settings["drained"])
             if refused := self._refused(body):
                 return web.json_response({"error": {"message": refused}}, status=400)
             if self.settings.get("count", True):

@@ -127,8 +127,8 @@ def test_kept_rows_are_rewritten_by_a_teacher_and_verified_again(tmp_path):
         file = recipe(tmp_path / "r.yaml", **values(url, refine=refine, data={"train": [gym]}))
         r1kit("generate", file, f"output={tmp_path / 'run'}")
     rows, drops = table(tmp_path / "run/data"), info_of(tmp_path / "run/drops.json")
-    assert drops["dropped"]["not_refined"] > 0
-    assert len(rows) == drops["kept"] == 30 - drops["dropped"]["not_refined"]
+    assert drops["dropped"]["not_held"] > 0
+    assert len(rows) == drops["kept"] == 30 - drops["dropped"]["not_held"]
     for r in rows:
         assert r["completion"].startswith("<think>\nWe add the numbers one after the other")
         assert f"The total is {r['answer']}.\n\n\\boxed{{{r['answer']}}}" in r["completion"]
@@ -146,7 +146,7 @@ def test_what_cannot_be_rewritten_may_stay_as_it_was(tmp_path):
     rows = table(tmp_path / "run/data")
     assert len(rows) == 30
     assert all(r["completion"].startswith("<think> adding") for r in rows)
-    assert "not_refined" not in info_of(tmp_path / "run/drops.json")["dropped"]
+    assert "not_held" not in info_of(tmp_path / "run/drops.json")["dropped"]
 
 
 def test_journeys_by_stitching_are_verified(tmp_path):

@@ -158,6 +158,41 @@ def test_answers_without_choices_are_given_up_after_the_last_try_and_the_rest_go
     assert engine.report()["failed"] == reasons["failed"]
 
 
+def test_a_prompt_that_no_try_gets_an_answer_to_does_not_end_the_run(tmp_path):
+    with loopback(tmp_path, poison="7 + 8") as url:
+        engine = sampler(url, retries=2)
+        groups = sampled(engine, [asked(n) for n in range(12)])  # the last ones are not alone, 7 is
+        alone = sampler(url, retries=1)
+        last = sampled(alone, [asked(1), asked(7)], size=1)
+    assert [n for n, group in enumerate(groups) if group[0].finish_reason == "failed"] == [7]
+    assert [group[0].finish_reason for group in last] == ["stop", "failed"]
+
+
+@pytest.mark.parametrize(("drained", "field"), [(402, "model.path = loopback"), (400, "sampling.server.urls = http")])
+def test_an_account_that_runs_dry_ends_the_run_and_spoils_no_row(tmp_path, drained, field):
+    run = tmp_path / "run"
+    data = {"train": [{**GSM, "settings": {"min_digits": 5, "max_digits": 6}}]}
+    with loopback(tmp_path, credit=60, drained=drained) as url:
+        sampling = {"engine": "openai", "samples": 2, "batch_size": 4, "server": {"urls": url, **FAST}}
+        file = generate(url, tmp_path, data=data, sampling=sampling)
+        _, err = r1kit("generate", file, f"output={run}", "sampling.server.concurrency=2", code=2)
+    assert err.strip().splitlines()[-1].startswith(f"error: {field}")
+    rows = [row for file in run.glob("samples/*.parquet") for row in table_of(file)]
+    assert 30 < len(rows) < 80
+    assert {row["finish_reason"] for row in rows} == {"stop"}
+    with loopback(tmp_path) as url:
+        r1kit("generate", file, f"output={run}", f"sampling.server.urls={url}")
+    assert info(run)["rows"] == 80
+
+
+def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path):
+    with loopback(tmp_path) as url:
+        engine = sampler(url)
+        body = b'{"choices": [{"text": "a \\ud83d b \\ud83d\\ude00", "finish_reason": "stop"}]}'
+        assert engine._read(body, 1)[0].text == "a \ufffd b \U0001f600"
+        engine.close()
+
+
 @pytest.mark.parametrize(
     ("server", "asks", "line"),
     [

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 Report = dict[str, Any]
 
 EXAMPLES = 3
+EVERY = (0.0, 1.0)  # pass rates
 UNANSWERED = ("context", "refused", "failed")  # reasons of a sample that has no completion
 
 
@@ -63,6 +64,13 @@ def _grams(text: str, n: int) -> list[tuple[str, ...]]:
     return [tuple(said[i : i + n]) for i in range(len(said) - n + 1)]
 
 
+def within(rows: list[Row], pass_rate: tuple[float, float]) -> set[str]:
+    """Return the ids of the prompts whose share of right samples lies within; samples without a verdict do not count."""
+    judged = [r for r in rows if not r.get("fault") and r.get("finish_reason") not in UNANSWERED]
+    tried, right = Counter(r["id"] for r in judged), Counter(r["id"] for r in judged if r["correct"])
+    return {name for name, count in tried.items() if pass_rate[0] <= right[name] / count <= pass_rate[1]}
+
+
 class Sieve:
     """Filters rows, shard by shard, and keeps the drop report: counts and examples for each filter."""
 
@@ -70,7 +78,7 @@ class Sieve:
         self.keep = keep
         self.report: Report = {"sampled": 0, "dropped": {}, "examples": {}, "kept": 0}
         self.chain = chain(keep)
-        names = [*(["pass_rate"] if keep.pass_rate != (0.0, 1.0) else []), *self.chain]
+        names = [*(["pass_rate"] if keep.pass_rate != EVERY else []), *self.chain]
         self.report["dropped"] = dict.fromkeys([*names, *(["per_prompt"] if keep.per_prompt else [])], 0)
 
     def __call__(self, rows: list[Row]) -> list[Row]:
@@ -79,10 +87,9 @@ class Sieve:
         self.report["sampled"] += len(rows)
         rows = self._part(rows, "unanswered", lambda r: r.get("finish_reason") not in UNANSWERED)
         rows = self._part(rows, "fault", lambda r: not r.get("fault"))  # no verdict: neither right nor wrong
-        low, high = keep.pass_rate
-        if (low, high) != (0.0, 1.0):
-            tried, right = Counter(r["id"] for r in rows), Counter(r["id"] for r in rows if r["correct"])
-            rows = self._part(rows, "pass_rate", lambda r: low <= right[r["id"]] / tried[r["id"]] <= high)
+        if keep.pass_rate != EVERY:
+            taken = within(rows, keep.pass_rate)
+            rows = self._part(rows, "pass_rate", lambda r: r["id"] in taken)
         for name, test in self.chain.items():
             rows = self._part(rows, name, test)
         if keep.per_prompt:
@@ -91,10 +98,11 @@ class Sieve:
         self.report["kept"] += len(rows)
         return rows
 
-    def drop(self, name: str, rows: list[Row]) -> None:
-        """Count rows that were kept here as dropped by something that comes later."""
-        self.report["kept"] -= len(rows)
-        self._note(name, rows)
+    def drop(self, name: str, rows: list[Row], came_through: bool = True) -> None:
+        """Count rows as dropped by something else: by what comes later where they came through here, or before."""
+        self.report["kept" if came_through else "sampled"] += -len(rows) if came_through else len(rows)
+        if rows:
+            self._note(name, rows)
 
     def _part(self, rows: list[Row], name: str, test: Callable[[Row], bool]) -> list[Row]:
         verdicts = [test(row) for row in rows]

@@ -44,6 +44,9 @@ KINDS = {
     "model": "string",
     "teacher": "string",
     "original": "string",
+    "held": "bool",
+    "teacher_prompt_tokens": "int64",
+    "teacher_tokens": "int64",
     "seed": "int64",
     "sample": "int64",
 }

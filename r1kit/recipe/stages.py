@@ -133,7 +133,7 @@ class GenerateRecipe(Recipe):
     def check(self) -> None:
         super().check()
         _check_sampling(self.sampling, "sampling")
-        _check_keep(self.keep)
+        _check_keep(self.keep, self.rewards)
         if self.thinking == "short" and self.keep.max_thinking is None:
             must = "how many words are short?"
             raise UserError("thinking", "short", must, "give keep.max_thinking")
@@ -163,11 +163,7 @@ class DataRecipe(Recipe):
 
     def check(self) -> None:
         super().check()
-        _check_keep(self.keep)
-        if self.keep.correct and not any(entry.name == "accuracy" for entry in self.rewards):
-            raise UserError(
-                "keep.correct", True, "whether an answer is right, a reward says", "add accuracy to rewards"
-            )
+        _check_keep(self.keep, self.rewards)
 
     def _check_model(self) -> None:
         if self.model.path is not None or self.model.new is not None:
@@ -220,8 +216,15 @@ def _check_sampling(s: Sampling, field: str) -> None:
         raise UserError(f"{field}.budget.cost", b.cost, must, f"give {field}.budget.output_price")
 
 
-def _check_keep(keep: Filters) -> None:
+def _check_keep(keep: Filters, rewards: list[Reward]) -> None:
     low, high = keep.pass_rate
+    judged = any(entry.name == "accuracy" for entry in rewards)
+    for name, wanted in (("correct", keep.correct), ("pass_rate", (low, high) != (0.0, 1.0))):
+        if wanted and not judged:
+            do = (
+                "add accuracy to rewards, or set keep.correct=false" if name == "correct" else "add accuracy to rewards"
+            )
+            raise UserError(f"keep.{name}", getattr(keep, name), "whether an answer is right, a reward says", do)
     if low > high:
         raise UserError("keep.pass_rate", [low, high], "must be a lowest and a highest share", "swap them")
     if keep.min_tokens and keep.max_tokens and keep.min_tokens > keep.max_tokens:

@@ -5,21 +5,23 @@ the question's language and with a summary, and keeps what is still right. Here 
 each reply is put into R1's format, scored by the same rewards and held against the same filters as what it came from.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1kit.data.filters import Sieve, chain
+from r1kit.data.filters import EVERY, Sieve, chain
+from r1kit.data.hygiene import words
 from r1kit.data.journey import Pair, pairs, stitch
 from r1kit.data.load import shown
 from r1kit.prompts import read
 from r1kit.recipe import Filters, GenerateRecipe, Journey, Refine, Teacher
 from r1kit.rewards import RewardFunction
-from r1kit.run import Run
+from r1kit.run import Run, is_main
 from r1kit.sampling.sampler import Groups, Sample
 from r1kit.sampling.score import Work, bound, fill, rewards_of, verdict
-from r1kit.sampling.shards import Row, Shards
+from r1kit.sampling.shards import USAGE, Row, Shards, fingerprint
 
 OWN_LANGUAGE = 0.9  # least share of the question's language in a chain that was rewritten
 NAMES = {
@@ -109,7 +111,9 @@ def rewrite(
 ) -> Shards:  # fmt: skip
     """Return shards of rewritten rows, one for each of `shards`; `held` tells those that hold.
 
-    `tasks` makes the tasks of a shard's rows; `problems` gives a shard's problems by id, for the rewards.
+    `tasks` makes the tasks of a shard's rows; `problems` gives a shard's problems by id, for the rewards. Shards that
+    are not there yet, since a budget is spent, wait. Raises UserError where rows stand there that were rewritten from
+    other filters' or by another teacher.
     """
     functions = bound(recipe.rewards)
     second = Shards(run.path / field, shards.count, shards.scores)
@@ -117,18 +121,17 @@ def rewrite(
     model = teacher.model or recipe.model
 
     def prompts(index: int) -> list[Any]:
-        return [shown(task.ask, prompt) for task in tasks(shards.read(index))] if index in there else []
+        return [shown(task.ask, prompt) for task in tasks(shards.read(index))]
 
     def rows(index: int, groups: Groups) -> list[Row]:
-        if index not in there:
-            return []
         asked = tasks(shards.read(index))
         return held_rows(asked, groups, problems(index), functions, recipe.keep, model.path or "")
 
-    there = set(shards.done())
-    second.begin(of=len(there))
+    if is_main():  # what is rewritten depends on the filters, and how, on the teacher
+        told = [recipe.keep.model_dump_json(), teacher.model_dump_json(exclude={"sampling": {"server", "budget"}})]
+        second.begin(fingerprint=json.loads(shards.manifest.read_text())["fingerprint"], settings=fingerprint(told))
     work = Work(model, prompt, teacher.sampling, recipe.seed + 1, field, f"{field}.sampling")
-    fill(second, prompts, rows, work, run)
+    fill(second, prompts, rows, work, run, among=set(shards.done()))
     return second
 
 
@@ -153,10 +156,15 @@ def held_rows(
         if i not in chosen and not row["fault"] and all(test(row) for test in tests):
             chosen[i] = row
     return [
-        {**chosen[i], "held": True, "teacher": teacher, "original": task.row["completion"]}
-        if i in chosen
-        else {**task.row, "held": False, "teacher": teacher, "original": None}
-        for i, task in enumerate(tasks)
+        {
+            **chosen.get(i, task.row),
+            "held": i in chosen,
+            "teacher": teacher,
+            "original": task.row["completion"] if i in chosen else None,
+            USAGE[0]: sum(sample.prompt_tokens for sample in group),
+            USAGE[1]: sum(sample.tokens for sample in group),
+        }
+        for i, (task, group) in enumerate(zip(tasks, groups, strict=True))
     ]
 
 
@@ -171,7 +179,7 @@ def rescored(
     texts = [text for _, _, text in changed]
     given = [problems[row["id"]] for row, _, _ in changed]
     columns = {name: [problem[name] for problem in given] for name in given[0]}
-    lengths = [sample.tokens if sample else len(text.split()) for _, sample, text in changed]
+    lengths = [sample.tokens if sample else len(words(text)) for _, sample, text in changed]
     scores = rewards_of(texts, [range(n) for n in lengths], columns, functions)
     return [
         {
@@ -198,4 +206,4 @@ def stitched(
 
 def plain_sieve(keep: Filters) -> Sieve:
     """Return a sieve for rows that are no longer whole groups."""
-    return Sieve(keep.model_copy(update={"pass_rate": (0.0, 1.0), "per_prompt": None}))
+    return Sieve(keep.model_copy(update={"pass_rate": EVERY, "per_prompt": None}))

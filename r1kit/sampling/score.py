@@ -7,7 +7,7 @@ units, this process scores and writes what came back. Memory holds the units in 
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -85,10 +85,12 @@ def fill(
     rows: Callable[[int, Groups], list[Row]],
     work: Work,
     run: Run,
+    among: Container[int] | None = None,
 ) -> None:
     """Sample `prompts` of each missing shard and write the `rows` made of the samples, each process its share.
 
-    A shard without prompts is written without rows. Returns when the budget is spent, too.
+    A shard without prompts is written without rows; `among` limits which shards are looked at. Returns when the budget
+    is spent, too.
     """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1:  # the ranks meet before the work, which may take one of them much longer than another
@@ -98,7 +100,7 @@ def fill(
         PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
     done = set(shards.done())
     mine = [i for i in range(shards.count) if i % world == rank]
-    missing = [i for i in mine if i not in done]
+    missing = [i for i in mine if i not in done and (among is None or i in among)]
     meter = Meter(work.settings.budget, world)
     meter.restore(shards, [i for i in mine if i in done])
     progress = Progress(work.label, len(missing))
@@ -145,14 +147,15 @@ class Meter:
     def __init__(self, budget: Budget, world: int = 1):
         self.budget, self.world = budget, world
         self.tokens, self.cost = 0, 0.0
+        self.before = (0, 0.0)  # what of it earlier sessions have spent
         self.begun = self.finished = 0
 
     def restore(self, shards: Shards, done: Sequence[int]) -> None:
         """Count what finished shards have spent."""
         if self.budget.tokens or self.budget.cost:
             for index in done:
-                for row in shards.read(index, ["tokens", "prompt_tokens"]):
-                    self._count(row["prompt_tokens"] or 0, row["tokens"])
+                self._count(*shards.usage(index))
+            self.before = (self.tokens, self.cost)
 
     def begin(self) -> None:
         self.begun += 1
@@ -170,7 +173,10 @@ class Meter:
         """Whether the budget would be spent with the units in flight and one more, by the look of the finished ones."""
         share = (self.begun + 1) / self.finished if self.finished else 1.0
         limits = ((self.tokens, self.budget.tokens), (self.cost, self.budget.cost))
-        return any(limit and used * share >= limit / self.world for used, limit in limits)
+        return any(
+            limit and before + (used - before) * share >= limit / self.world
+            for (used, limit), before in zip(limits, self.before, strict=True)
+        )
 
     def __str__(self) -> str:
         return f"{self.tokens} tokens" + (f", {self.cost:.2f} paid" if self.cost else "")

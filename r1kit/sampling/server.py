@@ -6,9 +6,10 @@ request gives the same sample after a resume, as far as the server can. Concurre
 more units are begun than keep them busy, so that a slow verifier holds the servers back and memory stays flat.
 
 What may pass (429, 5xx, time-outs, cut connections, bodies that make no sense) is tried again, after Retry-After or
-exponentially longer pauses (tenacity), on another server where there is one. What stays broken is of two kinds: a
-server that does not answer at all ends the run, its finished work kept (exit 2); a prompt that no server can answer,
-such as one beyond the context, becomes a sample without text whose finish_reason says why.
+exponentially longer pauses (tenacity), on another server where there is one. What stays broken is of two kinds. A
+server that no longer answers ends the run, its finished work kept (exit 2). A prompt that no server can answer, such as
+one beyond the context, becomes a sample without text whose finish_reason says why. Which of the two it is, a request
+tells that was answered before: it is sent again, for one token.
 
 aiohttp, not the openai package: that spends several milliseconds of CPU on a request, which two cores feel.
 """
@@ -38,7 +39,13 @@ LONGEST_PAUSE = 60.0
 PROBE_SECONDS = 5.0
 # Statuses that may pass. A 404 of a hosted server that is short of a model is none of them.
 PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
-HOPELESS = {401: "the key is refused", 403: "access is refused", 404: "there is no such model or interface", 405: ""}
+HOPELESS = {
+    401: "the key is refused",
+    402: "the account is empty",
+    403: "access is refused",
+    404: "there is no such model or interface",
+    405: "",
+}
 ALL_REFUSED = 16  # so many refusals before the first answer: the request itself is wrong
 
 
@@ -66,6 +73,7 @@ class ServerSampler:
         self.name, self.prompt, self.settings, self.field = model.path or "", prompt, settings, field
         server = settings.server
         self.chat = server.endpoint == "chat" or (server.endpoint == "auto" and prompt.template == CHAT)
+        self.path = "chat/completions" if self.chat else "completions"
         if prompt.template == CHAT and not self.chat:
             must = "a server knows the chat template, and is asked in messages"
             raise UserError(f"{field}.server.endpoint", server.endpoint, must, "use auto or chat")
@@ -73,6 +81,9 @@ class ServerSampler:
         self.endpoints = [Endpoint(url, server.concurrency) for url in server.urls]
         self.counts: Counter[str] = Counter()
         self.told: set[str] = set()
+        self.good: dict[str, Any] | None = None  # a request that was answered
+        self.asking: asyncio.Lock | None = None
+        self.asked, self.answers = -1.0, False  # when `good` was sent again, and whether it was answered
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="server", daemon=True)
         self.thread.start()
@@ -213,7 +224,7 @@ class ServerSampler:
                 with attempt:
                     return await self._post(body, n)
         except Passing as failure:
-            if failure.kind == "body":  # an answer came each time, and none that made sense
+            if failure.kind == "body" or await self._alive():  # so it is this request that cannot be answered
                 self.counts["failed"] += n
                 self._tell(f"a request was given up after {server.retries + 1} tries: {failure.reason}")
                 return [Sample("", 0, "failed")] * n
@@ -257,8 +268,7 @@ class ServerSampler:
         endpoint.busy += 1
         try:
             async with endpoint.places:
-                path = "chat/completions" if self.chat else "completions"
-                async with self.session.post(f"{endpoint.url}/{path}", json=body) as response:
+                async with self.session.post(f"{endpoint.url}/{self.path}", json=body) as response:
                     content = await response.read()
                     status, wait = response.status, response.headers.get("Retry-After")
         except TimeoutError:
@@ -273,11 +283,11 @@ class ServerSampler:
             self._count(str(status), endpoint)
             raise Passing("server", f"status {status}: {_message(content)}", _seconds(wait))
         if status in HOPELESS:
-            must = f"{endpoint.url}/{path} answers {status}: {HOPELESS[status] or _message(content)}"
+            must = f"{endpoint.url}/{self.path} answers {status}: {HOPELESS[status] or _message(content)}"
             do = "check the address, the key and the model's name" + ("" if self.chat else ", or use the template chat")
             raise UserError("model.path", self.name, must, do)
         if status >= 400:
-            return self._refused(status, _message(content), n)
+            return await self._refused(status, _message(content), n)
         try:
             samples = self._read(content, n)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -285,22 +295,54 @@ class ServerSampler:
             raise Passing("body", f"the answer makes no sense ({error})") from None
         endpoint.rests_until = 0.0
         self.counts["answered"] += 1
+        self.good = self.good or body
         return samples
+
+    async def _alive(self) -> bool:
+        """Whether a server still answers a request that was answered before."""
+        if self.good is None:
+            return False
+        since = time.monotonic()
+        self.asking = self.asking or asyncio.Lock()
+        async with self.asking:
+            if self.asked < since:  # else somebody has asked in the meantime
+                self.asked, self.answers = time.monotonic(), await self._answers({**self.good, "max_tokens": 1})
+        return self.answers
+
+    async def _answers(self, body: dict[str, Any]) -> bool:
+        import aiohttp
+
+        assert self.session
+        for _ in range(3):
+            for endpoint in self.endpoints:
+                try:
+                    async with self.session.post(f"{endpoint.url}/{self.path}", json=body) as response:
+                        self._read(await response.read(), 1)
+                        return True
+                except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+                    await asyncio.sleep(self.settings.server.backoff)
+        return False
 
     def _count(self, kind: str, endpoint: Endpoint, rests: bool = True) -> None:
         self.counts[f"retried {kind}"] += 1
         if rests:
             endpoint.rests_until = time.monotonic() + self.settings.server.backoff
 
-    def _refused(self, status: int, message: str, n: int) -> list[Sample]:
+    async def _refused(self, status: int, message: str, n: int) -> list[Sample]:
         """Return samples without text, of a prompt that is refused. Raises UserError where all of them are."""
         long = any(word in message.lower() for word in ("context", "too long", "maximum length", "max_model_len"))
         kind = "context" if long or status == 413 else "refused"
         self.counts[kind] += n
         self._tell(f"a prompt was refused with {status}: {message}")
-        if kind == "refused" and self.counts["refused"] >= ALL_REFUSED and not self.counts["answered"]:
-            must = f"the server refuses every request with {status}: {message}"
-            raise UserError(f"{self.field}.server.body", self.settings.server.body, must, "mend the sampling settings")
+        if kind == "refused" and not await self._alive():
+            if self.good is not None:
+                must = f"refuses with {status} what it answered before: {message}"
+                do = "finished work is kept: mend the server or the account, then the same command again"
+                raise UserError(f"{self.field}.server.urls", ", ".join(self.settings.server.urls), must, do)
+            if self.counts["refused"] >= ALL_REFUSED:
+                must = f"the server refuses every request with {status}: {message}"
+                do = "mend the sampling settings"
+                raise UserError(f"{self.field}.server.body", self.settings.server.body, must, do)
         return [Sample("", 0, kind)] * n
 
     def _tell(self, text: str) -> None:
@@ -327,7 +369,7 @@ class ServerSampler:
         if any(reason is None for reason in reasons):
             raise ValueError("a choice was cut off")
         return [
-            Sample(text, round(said * len(text) / letters), reason, (), asked if i == 0 else 0)
+            Sample(_whole(text), round(said * len(text) / letters), str(reason), (), asked if i == 0 else 0)
             for i, (text, reason) in enumerate(zip(texts, reasons, strict=True))
         ]
 
@@ -350,6 +392,11 @@ class ServerSampler:
             text = self.prompt.prefill + text
         # Some chat templates open the thinking themselves, and the text then begins within it.
         return OPEN + text if CLOSE in text and OPEN not in text.partition(CLOSE)[0] else text
+
+
+def _whole(text: str) -> str:
+    """Return a text with U+FFFD for each half of a surrogate pair that stands alone, which no file can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _seed(seed: int, prompt: int, sample: int) -> int:

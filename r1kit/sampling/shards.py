@@ -16,6 +16,8 @@ from r1kit.errors import UserError
 from r1kit.run import write_file
 
 Row = dict[str, Any]
+# Tokens of a teacher's prompts and replies on a row, all its tries together.
+USAGE = ("teacher_prompt_tokens", "teacher_tokens")
 
 
 def fingerprint(texts: Iterable[str]) -> str:
@@ -51,6 +53,9 @@ class Shards:
         if self.manifest.exists():
             given = json.loads(self.manifest.read_text())
             if changed := next((k for k in wanted if given.get(k) != wanted[k]), None):
+                if changed == "settings":
+                    do = f"put them back, or remove {self.folder} to have all of it made again"
+                    raise UserError("output", self.folder, "was made with other settings", do)
                 must = (
                     f"its finished shards are of other data ({changed} was {given.get(changed)}, is {wanted[changed]})"
                 )
@@ -74,6 +79,12 @@ class Shards:
             must = f"this shard cannot be read: {str(error).splitlines()[0]}"
             do = "remove it, then the same command again"
             raise UserError("output", self.path(index), must, do) from None
+
+    def usage(self, index: int) -> tuple[int, int]:
+        """Return how many tokens of prompts and of completions a shard has cost; of rewritten rows, the teacher's."""
+        rows = self.read(index, ["tokens", "prompt_tokens", *USAGE])
+        said = sum(row.get(USAGE[1], row["tokens"]) or 0 for row in rows)
+        return sum(row.get(USAGE[0], row["prompt_tokens"]) or 0 for row in rows), said
 
     def __iter__(self) -> Iterator[list[Row]]:
         """Yield the rows of each shard that is there, in order."""

@@ -10,20 +10,21 @@ known of them, and a data card) and `drops.json`.
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.filters import Sieve, table
+from r1kit.data.filters import EVERY, Sieve, table, within
 from r1kit.data.hygiene import clean
 from r1kit.data.load import problems, shown
 from r1kit.data.output import Output
 from r1kit.errors import UserError
 from r1kit.prompts import CHAT
-from r1kit.recipe import GenerateRecipe
+from r1kit.recipe import GenerateRecipe, Refine
 from r1kit.rewards import check_data
 from r1kit.run import Run, is_main, write_file
-from r1kit.sampling.rewrite import journey_tasks, plain_sieve, refine_tasks, rewrite, stitched
+from r1kit.sampling.rewrite import Task, journey_tasks, plain_sieve, refine_tasks, rewrite, stitched
 from r1kit.sampling.score import bound, sample_rows
-from r1kit.sampling.shards import Row, Shards
+from r1kit.sampling.shards import USAGE, Row, Shards
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -33,7 +34,7 @@ def main(recipe: GenerateRecipe, run: Run) -> None:
     """Sample, score, keep, rewrite and write."""
     asked = _without_thinking(recipe) if recipe.thinking == "none" else recipe
     rows = problems(asked.data.train, None, data=asked.data)
-    rows, hygiene = clean(rows, asked.hygiene)
+    rows, hygiene = clean(rows.shuffle(seed=recipe.seed), asked.hygiene)
     if len(rows) == 0:
         raise UserError("hygiene", "set", f"it dropped all of {hygiene['rows']} problems", "loosen it")
     judged = check_data(asked.rewards, rows, asked.data.train[0].path)
@@ -73,39 +74,87 @@ def _second(recipe: GenerateRecipe, shards: Shards, rows: "Dataset", run: Run) -
     if refine := recipe.refine:
         return rewrite(recipe, refine, "refine", lambda r: refine_tasks(Sieve(recipe.keep)(r), refine), shards, of, run)
     if (journey := recipe.journey) and journey.method == "teacher":
-        return rewrite(recipe, journey, "journey", lambda r: journey_tasks(r, journey), shards, of, run)
+        return rewrite(recipe, journey, "journey", partial(_journey_tasks, recipe), shards, of, run)
     return None
+
+
+def _journey_tasks(recipe: GenerateRecipe, sampled: list[Row]) -> list[Task]:
+    assert recipe.journey
+    taken = within(sampled, recipe.keep.pass_rate)
+    return journey_tasks([row for row in sampled if row["id"] in taken], recipe.journey)
 
 
 def _kept(
     recipe: GenerateRecipe, shards: Shards, second: Shards | None, rows: "Dataset", sieve: Sieve
 ) -> Iterator[list[Row]]:
     """Yield the rows to keep, shard by shard; the sieve counts the others."""
-    functions = bound(recipe.rewards)
     rewritten = set(second.done()) if second else set()
     for index in shards.done():
         sampled = shards.read(index)
-        if recipe.journey and not second:
-            yield sieve(stitched(sampled, recipe.journey, _unit(recipe, rows, index), functions))
-        elif second is None:
+        tried = second.read(index) if second and index in rewritten else None
+        if recipe.journey:
+            yield sieve(_journeys(recipe, sampled, tried, _unit(recipe, rows, index), sieve))
+        elif recipe.refine:
+            yield _refined(recipe.refine, sieve(sampled), tried, sieve)
+        else:
             yield sieve(sampled)
-        elif index in rewritten:
-            tried = second.read(index)
-            held = [_without(row, "held") for row in tried if row["held"]]
-            if recipe.journey:
-                yield sieve(held)
-                continue
-            kept = sieve(sampled)
-            lost = [_without(row, "held") for row in tried if not row["held"]]
-            plain = {(r["id"], r["sample"]) for r in tried}
-            if recipe.refine and recipe.refine.otherwise == "drop":
-                sieve.drop("not_refined", lost)
-                lost = []
-            yield [*held, *lost, *(row for row in kept if (row["id"], row["sample"]) not in plain)]
 
 
-def _without(row: Row, column: str) -> Row:
-    return {k: v for k, v in row.items() if k != column}
+def _journeys(
+    recipe: GenerateRecipe,
+    sampled: list[Row],
+    tried: list[Row] | None,
+    problems: dict[str, dict[str, Any]],
+    sieve: Sieve,
+) -> list[Row]:
+    """Return the journeys of a shard; `tried` are a teacher's, None where it was not asked."""
+    assert recipe.journey
+    taken = within(sampled, recipe.keep.pass_rate)
+    if recipe.keep.pass_rate != EVERY:
+        sieve.drop("pass_rate", [row for row in sampled if row["id"] not in taken], came_through=False)
+    sampled = [row for row in sampled if row["id"] in taken]
+    if recipe.journey.method == "stitch":
+        return stitched(sampled, recipe.journey, problems, bound(recipe.rewards))
+    if tried is None:
+        waiting = [task.row for task in journey_tasks(sampled, recipe.journey)]
+        sieve.drop("not_rewritten", waiting, came_through=False)
+        return []
+    sieve.drop("not_held", [row for row in tried if not row["held"]], came_through=False)
+    return [_plain(row) for row in tried if row["held"]]
+
+
+def _refined(refine: Refine, kept: list[Row], tried: list[Row] | None, sieve: Sieve) -> list[Row]:
+    """Return a shard's rows after the teacher; `tried` is None where its budget was spent before them."""
+    if tried is None:
+        tried, lost = [], [task.row for task in refine_tasks(kept, refine)]
+        why = "not_rewritten"
+    else:
+        lost, why = [_plain(row) for row in tried if not row["held"]], "not_held"
+    asked = {(row["id"], row["sample"]) for row in [*tried, *lost]}
+    if refine.otherwise == "drop":
+        sieve.drop(why, lost)
+        lost = []
+    held = [_plain(row) for row in tried if row["held"]]
+    return [*held, *lost, *(row for row in kept if (row["id"], row["sample"]) not in asked)]
+
+
+def _plain(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name not in ("held", *USAGE)}
+
+
+def _spent(recipe: GenerateRecipe, shards: Shards, second: Shards | None) -> dict[str, Any]:
+    """Return the tokens of both passes, and what each cost at its own prices."""
+    spent: dict[str, Any] = {"samples": 0, "tokens": 0, "prompt_tokens": 0, "cost": 0.0}
+    teacher = recipe.refine or recipe.journey
+    passes = [(shards, recipe.sampling.budget), *([(second, teacher.sampling.budget)] if second and teacher else [])]
+    for part, budget in passes:
+        for index in part.done():
+            asked, said = part.usage(index)
+            spent["tokens"] += said
+            spent["prompt_tokens"] += asked
+            spent["cost"] += (asked * budget.input_price + said * budget.output_price) / 1e6
+    spent["samples"] = sum(len(shards.read(index, ["id"])) for index in shards.done())
+    return spent | {"cost": round(spent["cost"], 6)}
 
 
 def _write(
@@ -113,15 +162,8 @@ def _write(
 ) -> None:
     sieve = plain_sieve(recipe.keep) if recipe.journey else Sieve(recipe.keep)
     output = Output(run, recipe, shards.scores)
-    spent = {"tokens": 0, "prompt_tokens": 0, "samples": 0}
     for kept in _kept(recipe, shards, second, rows, sieve):
         output.add(kept)
-    for part in [shards, *([second] if second else [])]:
-        for index in part.done():
-            columns = part.read(index, ["tokens", "prompt_tokens"])
-            spent["samples"] += len(columns)
-            spent["tokens"] += sum(row["tokens"] for row in columns)
-            spent["prompt_tokens"] += sum(row["prompt_tokens"] or 0 for row in columns)
     report = sieve.report
     reports = {"Problems": hygiene, "Samples": report} if recipe.hygiene.wanted else {"Samples": report}
     drops = report | ({"hygiene": hygiene} if recipe.hygiene.wanted else {})
@@ -138,8 +180,6 @@ def _write(
         worst = max(report["dropped"], key=report["dropped"].get)
         must = f"dropped all of {report['sampled']} samples; see {run.path}/drops.json"
         raise UserError("keep", worst, must, "loosen it")
-    b = recipe.sampling.budget
-    cost = (spent["prompt_tokens"] * b.input_price + spent["tokens"] * b.output_price) / 1e6
     about = {
         "model": recipe.model.path,
         "sampling": f"{recipe.sampling.samples} samples a prompt, temperature {recipe.sampling.temperature}, "
@@ -151,4 +191,7 @@ def _write(
     if left:
         print(f"note: {left} of {shards.count} batches were not sampled, since the budget is spent; with a larger one "
               "the same command goes on", file=sys.stderr)  # fmt: skip
-    run.update(rows=output.rows, cost=round(cost, 6), batches_left=left, **spent)
+    if second and (waiting := len(shards.done()) - len(second.done())):
+        print(f"note: {waiting} batches were not rewritten, since the teacher's budget is spent; with a larger one the "
+              "same command goes on", file=sys.stderr)  # fmt: skip
+    run.update(rows=output.rows, batches_left=left, **_spent(recipe, shards, second))
