@@ -43,7 +43,7 @@ def start(stage: str, recipe: Recipe, processes: int | None, config: str | None,
                 out(recipe.output or "")
             return EXIT_DONE
         ranked = int(os.environ.get("WORLD_SIZE", "1")) > 1
-        command = None if ranked else launch_command(processes, config)
+        command = None if ranked or stage == "data" else launch_command(processes, config)
         if command:
             return _launch(command, count_processes(processes, config), open_run(stage, recipe, overwrite), out)
         run = open_run(stage, recipe, overwrite) if is_main() else Run(Path(recipe.output or ""))

@@ -325,7 +325,7 @@ def _local(path: str, field: str, part: str, must: str) -> str:
             status = Run(folder).info.get("status")
             raise UserError(field, path, f"this run is {status} and has no {part}", "finish it, or give another one")
         return str(folder / part)
-    file_like = folder.suffix in (".json", ".jsonl", ".csv", ".parquet", ".arrow")
+    file_like = folder.suffix in (".json", ".jsonl", ".csv", ".parquet", ".arrow", ".gz")
     local = file_like or path.startswith((".", "/", "~", "runs/")) or path.count("/") > 1
     if local and not folder.exists():
         raise UserError(field, path, must, "check the path")

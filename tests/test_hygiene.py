@@ -50,6 +50,20 @@ def test_exact_duplicates_differ_in_what_changes_no_problem():
     assert report["examples"]["exact_duplicate"][0] == {"prompt": same[1], "like": same[1]}
 
 
+def test_what_changes_a_problem_is_no_duplicate():
+    pairs = [("Find f(x).", "Find f'(x)."), ("Compute 5!", "Compute 5."), ("x² = 4", "x2 = 4"), ("(n+1)!", "(n+1)")]
+    for pair in pairs:
+        assert cleaned(pair, exact=True)[0] == list(pair)
+    assert cleaned(["a b", "A b."], answers=["1", "2"], exact=True)[0] == ["a b", "A b."]
+    assert cleaned(["a b", "A b.", "a  b"], answers=["1", None, "1"], exact=True)[0] == ["a b"]
+
+
+def test_many_rows_like_one_are_said(capsys):
+    asked = [f"Tell me a story about a {w}, please, and mind that it is a long one." for w in ("cat", "dog", "fox")]
+    cleaned(asked * 20, near=0.7)
+    assert "59 rows are near duplicates of one, which may be a template: Tell me a story" in capsys.readouterr().err
+
+
 def test_jaccard_of_shingles_by_hand():
     assert shingles("abcdef") == {"abcde", "bcdef"}
     assert shingles("ab") == {"ab"}
@@ -69,7 +83,9 @@ def test_the_same_words_with_other_numbers_are_another_problem():
     asked = [f"{RIVER} Its width is {n} feet." for n in (30, 30, 31)]
     assert cleaned(asked, near=0.7)[0] == [asked[0], asked[2]]
     assert cleaned(asked, answers=["1", "1", "2"], near=0.7)[0] == [asked[0], asked[2]]
-    assert cleaned(asked, answers=["1", "1", "1"], near=0.7)[0] == [asked[0]]
+    assert cleaned(asked, answers=["1", "1", "1"], near=0.7)[0] == [asked[0], asked[2]]
+    assert cleaned(asked[:2], answers=["1", "2"], near=0.7)[0] == asked[:2]
+    assert cleaned(asked[:2], answers=["1", None], near=0.7)[0] == asked[:1]
 
 
 def test_rows_with_completions_are_duplicates_where_both_are():
@@ -132,6 +148,23 @@ def test_what_many_problems_of_a_benchmark_share_says_nothing():
 def test_a_benchmark_that_stands_twice_is_no_boilerplate():
     held = "A farmer has twelve sheep and sells all but seven of them to his neighbour in spring"
     assert cleaned([held + " again"], decontaminate=benchmark(held, held, held, held))[0] == []
+
+
+def test_versions_of_one_problem_are_no_boilerplate():
+    held = RIVER.lower()
+    versions = [held, held + " Say it.", "Hear: " + held, held.replace("boat", "ship")]
+    assert cleaned([held + " My cat wants to know."], decontaminate=benchmark(*versions))[0] == []
+
+
+def test_benchmarks_are_read_as_they_are():
+    """An adapter would leave out a proof, whose answer nothing can check."""
+    with open("numina.jsonl", "w") as file:
+        row = {"problem": RIVER, "solution": "Let us see.", "source": "x", "messages": []}
+        file.write(json.dumps(row) + "\n")
+    with open("talk.jsonl", "w") as file:
+        file.write(json.dumps({"conversations": [{"from": "human", "value": RIVER}, {"from": "gpt", "value": "y"}]}))
+    for name in ("numina.jsonl", "talk.jsonl"):
+        assert cleaned(["Look: " + RIVER], decontaminate=name)[0] == []
 
 
 def test_chinese_is_compared_letter_by_letter():

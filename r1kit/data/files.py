@@ -1,6 +1,8 @@
 """Read stored data sets: local files and folders, saved data sets, runs, and the hub; whole or as a stream."""
 
 import atexit
+import codecs
+import gzip
 import json
 import logging
 import re
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
 FORMATS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
+SPLITS = {"train", "test", "validation", "valid", "val", "dev", "eval"}
 WINDOW = 10_000  # rows of a stream that the next one is drawn from
 
 
@@ -33,11 +36,17 @@ def read_stored(source: Source, field: str) -> "Dataset":
         if path.is_dir() and (path / "dataset_info.json").exists():
             return datasets.load_from_disk(str(path))
         if path.is_dir() and (path / "dataset_dict.json").exists():
+            there = sorted(p.name for p in path.iterdir() if p.is_dir())
+            if source.split not in there:
+                raise _no_split(source, field, there)
             return datasets.load_from_disk(str(path / source.split))
         if path.exists():
             files = _files(path, source, field)
             if source.stream:
                 return _drawn(_open(files, streaming=True), source)
+            if FORMATS[_kind(files[0])] == "json":
+                for file in files:
+                    _check_text(file)  # Arrow takes any bytes for text
             return _open(files)
         found = datasets.load_dataset(source.path, source.name, split=source.split, streaming=source.stream)
         return _drawn(found, source) if source.stream else found
@@ -46,33 +55,64 @@ def read_stored(source: Source, field: str) -> "Dataset":
     except Exception as error:  # the library raises whatever its readers and the network do
         if mended := _mended(files, source, field):
             return mended
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{field}.path", source.path, f"cannot be read: {reason}", "check the path, the name and the network"
+            f"{field}.path",
+            source.path,
+            f"cannot be read: {_reason(error)}",
+            "check the path, the name and the network",
         ) from None
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what lies at the bottom of an error."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, UnicodeDecodeError):
+        return f"it must be UTF-8: byte {error.start + 1} is none"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _no_split(source: Source, field: str, there: list[str]) -> UserError:
+    return UserError(f"{field}.split", source.split, f"{source.path} has {', '.join(there)}", "give one of these")
+
+
+def _kind(file: Path) -> str:
+    """Return the suffix that tells a file's format, `.jsonl` of `a.jsonl.gz`."""
+    return file.with_suffix("").suffix if file.suffix == ".gz" else file.suffix
 
 
 def _files(path: Path, source: Source, field: str) -> list[Path]:
     """Return the files to read, all of one format."""
-    files = sorted(p for p in path.rglob("*") if p.suffix in FORMATS) if path.is_dir() else [path]
+    files = sorted(p for p in path.rglob("*") if _kind(p) in FORMATS) if path.is_dir() else [path]
     files = [f for f in files if not any(part.startswith(".") for part in f.relative_to(path).parts)]
-    files = _of_split(files, source.split) if path.is_dir() else files
-    if not files or files[0].suffix not in FORMATS:
+    if not files or _kind(files[0]) not in FORMATS:
         raise UserError(f"{field}.path", source.path, f"holds no {', '.join(FORMATS)} file", "check the path")
-    if len(kinds := sorted({f.suffix for f in files if f.suffix != ".json"})) > 1:
+    if len(kinds := sorted({_kind(f) for f in files if _kind(f) != ".json"})) > 1:
         raise UserError(f"{field}.path", source.path, f"holds files of {', '.join(kinds)}", "give one kind by itself")
     if kinds:  # a .json beside them is about the data
-        files = [f for f in files if f.suffix == kinds[0]]
+        files = [f for f in files if _kind(f) == kinds[0]]
+    files = _of_split(files, path, source, field) if path.is_dir() else files
     if all(f.stat().st_size == 0 for f in files):
         raise UserError(f"{field}.path", source.path, "is empty", "give a source with at least one row")
     return files
 
 
-def _of_split(files: list[Path], split: str) -> list[Path]:
-    """Return the files whose names bear `split`, all where none bears any split."""
-    words = {f: set(re.split(r"[-_.]", f.stem)) for f in files}
-    named = any(w & {"train", "test", "validation", "valid", "dev"} for w in words.values())
-    return [f for f in files if split in words[f]] if named else files
+def _of_split(files: list[Path], folder: Path, source: Source, field: str) -> list[Path]:
+    """Return the files whose names, or their folders', bear the split; all where none bears any."""
+    words = {f: set(re.split(r"[-_./]", str(f.relative_to(folder)))) for f in files}
+    there = sorted({word for found in words.values() for word in found & SPLITS})
+    if there and source.split not in there:
+        raise _no_split(source, field, there)
+    return [f for f in files if source.split in words[f]] if there else files
+
+
+def _check_text(file: Path) -> None:
+    """Raise UnicodeDecodeError where a file is not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with gzip.open(file) if file.suffix == ".gz" else open(file, "rb") as content:
+        while part := content.read(2**20):
+            decoder.decode(part)
+    decoder.decode(b"", final=True)
 
 
 def _open(files: list[Path], streaming: bool = False) -> Any:
@@ -80,7 +120,7 @@ def _open(files: list[Path], streaming: bool = False) -> Any:
 
     names = [str(f) for f in files]
     logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)  # what it says is raised, too
-    return datasets.load_dataset(FORMATS[files[0].suffix], data_files=names, split="train", streaming=streaming)
+    return datasets.load_dataset(FORMATS[_kind(files[0])], data_files=names, split="train", streaming=streaming)
 
 
 def _drawn(stream: "IterableDataset", source: Source) -> "Dataset":
@@ -112,7 +152,7 @@ def _mended(files: list[Path], source: Source, field: str) -> "Dataset | None":
     """Say which line of which JSONL file is broken, or leave such lines out; None where no line is."""
     import datasets
 
-    if not files or files[0].suffix != ".jsonl":
+    if not files or not _has_lines(files[0]):
         return None
     bad: list[str] = []
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
@@ -135,13 +175,22 @@ def _mended(files: list[Path], source: Source, field: str) -> "Dataset | None":
         try:
             return datasets.load_dataset("json", data_files=[str(copy)], split="train")
         except Exception as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
-            raise UserError(f"{field}.path", source.path, f"cannot be read: {reason}", "check the file") from None
+            raise UserError(
+                f"{field}.path", source.path, f"cannot be read: {_reason(error)}", "check the file"
+            ) from None
+
+
+def _has_lines(file: Path) -> bool:
+    """Whether a file is JSONL, by its name or, called .json, by its first line."""
+    if _kind(file) != ".json":
+        return _kind(file) == ".jsonl"
+    first = next((row for _, row in _lines(file)), None)
+    return isinstance(first, dict)
 
 
 def _lines(file: Path) -> Iterator[tuple[int, Any]]:
     """Yield the number of each line that is not blank, with its row, or with what is wrong with it as text."""
-    with open(file, "rb") as lines:
+    with gzip.open(file) if file.suffix == ".gz" else open(file, "rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue

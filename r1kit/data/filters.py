@@ -65,7 +65,7 @@ def _grams(text: str, n: int) -> list[tuple[str, ...]]:
 
 
 def within(rows: list[Row], pass_rate: tuple[float, float]) -> set[str]:
-    """Return the ids of the prompts whose share of right samples lies within; samples without a verdict do not count."""
+    """Return the ids of the prompts whose share of right samples lies within; those without a verdict do not count."""
     judged = [r for r in rows if not r.get("fault") and r.get("finish_reason") not in UNANSWERED]
     tried, right = Counter(r["id"] for r in judged), Counter(r["id"] for r in judged if r["correct"])
     return {name for name, count in tried.items() if pass_rate[0] <= right[name] / count <= pass_rate[1]}

@@ -2,25 +2,27 @@
 
 Near duplicates are found by MinHash (datasketch; Broder, 1997) over letter 5-grams and then compared exactly, so that
 a chance collision drops nothing. Where texts are made from templates, likeness alone says little: "What is 3 + 4?" and
-"What is 3 + 5?" are two problems. So near duplicates must have the same gold answer, too, or without gold answers (and
-for code) the same numbers.
+"What is 3 + 5?" are two problems. So near duplicates must have the same numbers, and the same gold answer where both
+have one.
 
 Contamination is a shared word n-gram with a benchmark's problem, as GPT-3 (arXiv 2005.14165, C) and R1 (10-grams) have
-it, with two departures. N-grams that three or more of its problems share are boilerplate ("where m and n are
-relatively prime positive integers. Find m + n") and count for nothing; and problems shorter than n words, which
-n-grams would never find, are compared whole, from five words on wherever they stand in a text.
+it, with two departures. N-grams that three or more different problems share are boilerplate ("where m and n are
+relatively prime positive integers. Find m + n") and count for nothing, where problems with half of their n-grams and
+all of their numbers in common are one problem in several versions. And problems shorter than n words, which n-grams
+would never find, are compared whole, from five words on wherever they stand in a text.
 """
 
 import hashlib
 import re
+import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.load import BATCH, plain_text, read_all
+from r1kit.data.load import BATCH, read_all
 from r1kit.errors import UserError
-from r1kit.recipe import Hygiene
+from r1kit.recipe import Hygiene, Source
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -31,18 +33,23 @@ Report = dict[str, Any]
 SHINGLE = 5  # letters
 PERMUTATIONS = 128
 SLACK = 0.12  # MinHash looks so much lower than the threshold, since what it finds is compared exactly
-BOILERPLATE = 3  # benchmark problems that share an n-gram, from which on it says nothing
+BOILERPLATE = 3  # different benchmark problems that share an n-gram, from which on it says nothing
+ONE_PROBLEM = 0.5  # share of its n-grams from which on a problem is another version of one before it
+MANY = 50  # near duplicates of one row, from which on they may be problems made from a template
 SHORTEST = 5  # words of a short problem that is looked for within a text
 EXAMPLES = 3
 _WORD = re.compile(r"[぀-ヿ一-鿿]|[^\W぀-ヿ一-鿿]+|[-+*/=<>^×÷]")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+# Not derivatives (f') and factorials (n!).
+_MARKS = re.compile(r"[$\"`“”]|(?<![\w)\]}])['‘’]|\\[()\[\]]")
+_ASKED = ("prompt", "question", "problem", "Problem", "Question", "text", "description", "problem_description",
+          "problem_statement", "messages", "conversations")  # fmt: skip
 
 
 def normal(text: str) -> str:
     """Return a text without what changes no problem: case, white space, dollar signs, quotes, a dot at the end."""
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = re.sub(r"[$\"'`“”‘’]|\\[()\[\]]", " ", text)
-    return re.sub(r"\s+", " ", text).strip(" .?!:")
+    text = _MARKS.sub(" ", unicodedata.normalize("NFC", text).casefold())
+    return re.sub(r"\s+", " ", text).strip(" .?:")
 
 
 def words(text: str) -> list[str]:
@@ -53,64 +60,77 @@ def words(text: str) -> list[str]:
 class Cleaner:
     """Says of one row after the other whether it may stay."""
 
-    def __init__(self, wanted: Hygiene):
+    def __init__(self, wanted: Hygiene, earlier: Callable[[int], Row]):
         self.wanted = wanted
-        self.seen: set[bytes] = set()
-        self.near = Near(wanted.near) if wanted.near else None
+        self.seen: dict[bytes, list[str]] = {}  # the answers that a text stood with
+        self.near = Near(wanted.near, earlier) if wanted.near else None
         self.benchmark = Benchmark(wanted.ngram) if wanted.decontaminate else None
         for index, source in enumerate(wanted.decontaminate):
-            field = f"hygiene.decontaminate.{index}"
-            rows = read_all([source], field)
-            column = next((c for c in ("prompt", "question", "problem", "text") if c in rows.column_names), None)
-            if column is None:
-                do = f"it has {', '.join(rows.column_names)}; rename one with {field}.columns"
-                raise UserError(field, source.path, "needs a column prompt", do)
             assert self.benchmark
-            for start in range(0, len(rows), BATCH):
-                self.benchmark.add(plain_text(q) for q in rows[start : start + BATCH][column] if q)
+            self.benchmark.add(_benchmark_texts(source, f"hygiene.decontaminate.{index}"))
         if self.benchmark:
             self.benchmark.close()
 
-    def check(self, row: Row) -> tuple[str, str] | None:
-        """Return why a row must go, with the text that it is like; None where it may stay."""
+    def check(self, row: Row, number: int) -> tuple[str, str] | None:
+        """Return why row `number` must go, with the text that it is like; None where it may stay."""
         if self.benchmark and (like := self.benchmark.find(row["question"])):
             return "contaminated", like
         text = whole(row)
         if self.wanted.exact:
             key = hashlib.blake2b(normal(text).encode(), digest_size=8).digest()
-            if key in self.seen:
+            answers = self.seen.setdefault(key, [])
+            if any(_agree(_answer(row), answer) for answer in answers):
                 return "exact_duplicate", text
-            self.seen.add(key)
-        if self.near and (like := self.near.find(row)):
+            answers.append(_answer(row))
+        if self.near and (like := self.near.find(row, number)):
             return "near_duplicate", like
         return None
+
+
+def _benchmark_texts(source: Source, field: str) -> Iterator[str]:
+    """Yield the problems of a benchmark as it has them: an adapter would leave out those that cannot be verified."""
+    raw = source if source.adapter or source.columns else source.model_copy(update={"adapter": "none"})
+    rows = read_all([raw], field)
+    column = next((c for c in _ASKED if c in rows.column_names), None)
+    if column is None:
+        do = f"it has {', '.join(rows.column_names)}; rename one with {field}.columns"
+        raise UserError(field, source.path, "needs a column prompt", do)
+    for start in range(0, len(rows), BATCH):
+        for asked in rows[start : start + BATCH][column]:
+            if isinstance(asked, list):
+                asked = "\n".join(str(m.get("content") or m.get("value") or "") for m in asked if _asks(m))
+            if asked and isinstance(asked, str):
+                yield asked
+
+
+def _asks(message: Row) -> bool:
+    return (message.get("role") or message.get("from")) in ("user", "human")
 
 
 class Near:
     """Finds rows that are like an earlier one."""
 
-    def __init__(self, threshold: float):
+    def __init__(self, threshold: float, earlier: Callable[[int], Row]):
         from datasketch import MinHashLSH
 
-        self.threshold = threshold
+        self.threshold, self.earlier = threshold, earlier
         self.index = MinHashLSH(threshold=max(0.05, threshold - SLACK), num_perm=PERMUTATIONS)
-        self.rows: list[tuple[str, str]] = []  # text and what must be the same, of the rows that stay
+        self.alike: Counter[int] = Counter()  # how many rows were like a row
 
-    def find(self, row: Row) -> str | None:
-        """Return an earlier text that this row is like; without one, remember the row."""
+    def find(self, row: Row, number: int) -> str | None:
+        """Return an earlier text that row `number` is like; without one, remember its number."""
         from datasketch import MinHash
 
         text = normal(whole(row))
         grams = shingles(text)
         sketch = MinHash(num_perm=PERMUTATIONS, hashfunc=_hash)
         sketch.update_batch([gram.encode() for gram in grams])
-        same = what_decides(row)
         for key in sorted(self.index.query(sketch)):
-            other, others = self.rows[key]
-            if same == others and jaccard(grams, shingles(other)) >= self.threshold:
-                return other
-        self.index.insert(len(self.rows), sketch)
-        self.rows.append((text, same))
+            other = self.earlier(key)
+            if one_problem(row, other) and jaccard(grams, shingles(like := normal(whole(other)))) >= self.threshold:
+                self.alike[key] += 1
+                return like
+        self.index.insert(number, sketch)
         return None
 
 
@@ -130,12 +150,20 @@ def jaccard(one: set[str], other: set[str]) -> float:
     return len(one & other) / (len(one | other) or 1)
 
 
-def what_decides(row: Row) -> str:
-    """Return what two rows must share to be one problem: the gold answer, else the numbers of the text."""
+def one_problem(one: Row, other: Row) -> bool:
+    """Whether rows of like texts are one problem: the same numbers, and the same gold answer where both have one."""
+    numbers = [sorted(_NUMBER.findall(row["question"])) for row in (one, other)]
+    return numbers[0] == numbers[1] and _agree(_answer(one), _answer(other))
+
+
+def _answer(row: Row) -> str:
+    """Return a row's gold answer; code has none, since its tests are what counts."""
     answer = row.get("answer")
-    if answer not in (None, "") and not row.get("tests"):
-        return "= " + normal(str(answer))
-    return " ".join(sorted(_NUMBER.findall(row["question"])))
+    return "" if answer is None or row.get("tests") else normal(str(answer))
+
+
+def _agree(one: str, other: str) -> bool:
+    return not one or not other or one == other
 
 
 def whole(row: Row) -> str:
@@ -157,10 +185,17 @@ class Benchmark:
 
     def close(self) -> None:
         """Make the index of what was added."""
-        count: Counter[tuple[str, ...]] = Counter()
         long = {key: text for key, text in self.problems.items() if len(key.split()) >= self.n}
-        for key in long:
-            count.update(set(ngrams(key.split(), self.n)))
+        of: dict[tuple[str, ...], set[int]] = {}  # the different problems that an n-gram stands in
+        numbers = [sorted(_NUMBER.findall(key)) for key in long]
+        for number, key in enumerate(long):
+            grams = set(ngrams(key.split(), self.n))
+            shared = Counter(o for gram in grams for o in of.get(gram, ()) if numbers[o] == numbers[number])
+            same = next((o for o, common in shared.most_common(1) if common >= ONE_PROBLEM * len(grams)), number)
+            for gram in grams:
+                if len(of.setdefault(gram, set())) < BOILERPLATE:
+                    of[gram].add(same)
+        count = {gram: len(problems) for gram, problems in of.items()}
         table = self.grams.setdefault(self.n, {})
         for key, text in long.items():
             for gram in ngrams(key.split(), self.n):
@@ -190,10 +225,18 @@ def ngrams(said: Sequence[str], n: int) -> list[tuple[str, ...]]:
 
 def clean(dataset: "Dataset", wanted: Hygiene) -> tuple["Dataset", Report]:
     """Return the rows of problems that may stay, and the report of the others: counts and examples by reason."""
-    report: Report = {"rows": len(dataset), "dropped": {}, "examples": {}}
     if not wanted.wanted:
-        return dataset, report | {"kept": len(dataset)}
-    cleaner = Cleaner(wanted)
+        return dataset, {"rows": len(dataset), "dropped": {}, "examples": {}, "kept": len(dataset)}
+    kept, report = sift(dataset, wanted)
+    return (dataset if len(kept) == len(dataset) else dataset.select(kept)), report
+
+
+def sift(dataset: "Dataset", wanted: Hygiene) -> tuple[list[int], Report]:
+    """Return the numbers of the rows that may stay, and the report of the others."""
+    report: Report = {"rows": len(dataset), "dropped": {}, "examples": {}}
+    columns = [c for c in ("question", "said", "answer", "tests") if c in dataset.column_names]
+    looked = dataset.select_columns(columns)
+    cleaner = Cleaner(wanted, lambda number: looked[number])
     for name, asked in (
         ("contaminated", wanted.decontaminate),
         ("exact_duplicate", wanted.exact),
@@ -201,14 +244,12 @@ def clean(dataset: "Dataset", wanted: Hygiene) -> tuple["Dataset", Report]:
     ):
         if asked:
             report["dropped"][name] = 0
-    columns = [c for c in ("question", "said", "answer", "tests") if c in dataset.column_names]
     kept: list[int] = []
-    looked = dataset.select_columns(columns)
     for start in range(0, len(looked), BATCH):
         batch = looked[start : start + BATCH]
         for i, values in enumerate(zip(*batch.values(), strict=True), start=start):
             row = dict(zip(batch, values, strict=True))
-            found = cleaner.check(row)
+            found = cleaner.check(row, i)
             if found is None:
                 kept.append(i)
                 continue
@@ -218,4 +259,9 @@ def clean(dataset: "Dataset", wanted: Hygiene) -> tuple["Dataset", Report]:
             if len(shown) < EXAMPLES:
                 shown.append({"prompt": row["question"], "like": like})
     report["kept"] = len(kept)
-    return (dataset if len(kept) == len(dataset) else dataset.select(kept)), report
+    if cleaner.near and cleaner.near.alike:
+        number, alike = cleaner.near.alike.most_common(1)[0]
+        if alike >= MANY:
+            text = " ".join(looked[number]["question"].split())[:100]
+            print(f"note: {alike} rows are near duplicates of one, which may be a template: {text}", file=sys.stderr)
+    return kept, report

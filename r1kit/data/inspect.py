@@ -5,8 +5,10 @@ import statistics
 from collections import Counter
 from typing import Any
 
+from pydantic import ValidationError
+
 from r1kit.data.hygiene import normal
-from r1kit.data.load import read_source
+from r1kit.data.load import BATCH, read_source
 from r1kit.errors import UserError
 from r1kit.recipe import Source, override
 from r1kit.rewards.language import detect
@@ -29,16 +31,26 @@ def inspect(words: list[str]) -> None:
         if key not in Source.model_fields:
             raise UserError(key, value, "no such field of a source", f"use one of: {', '.join(Source.model_fields)}")
         values[key] = value
-    rows = read_source(Source(**values), "PATH")
+    try:
+        source = Source(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(key, first["input"], first["msg"], "see r1kit data inspect --help") from None
+    rows = read_source(source, "PATH")
     print("\n".join(describe(rows)))
 
 
 def describe(rows: Any) -> list[str]:
     """Return the lines that `inspect` prints of a data set."""
     lines = [f"{len(rows)} rows", "", "columns"]
-    table = rows.data.table
+    arrow = rows.with_format("arrow")
+    nulls: Counter[str] = Counter()
+    for start in range(0, len(rows), BATCH):
+        batch = arrow[start : start + BATCH]
+        nulls.update({name: batch.column(name).null_count for name in rows.column_names})
     for name, kind in rows.features.items():
-        empty = table.column(name).null_count
+        empty = nulls[name]
         shown = getattr(kind, "dtype", None) or str(kind)
         lines.append(f"  {name:<20} {shown}" + (f", empty in {empty}" if empty else ""))
     for name in ("domain", "verifier", "source", "level", "finish_reason", "correct", "thinking"):

@@ -15,9 +15,10 @@ from r1kit.data.files import read_stored
 from r1kit.errors import UserError, suggest
 from r1kit.prompts import CHAT, render
 from r1kit.recipe import Data, Prompt, Source
-from r1kit.rewards.language import detect
+from r1kit.rewards.language import detect, language_code
 
 if TYPE_CHECKING:
+    import numpy as np
     from datasets import Dataset
 
 BATCH = 1000
@@ -35,7 +36,11 @@ def read_source(source: Source, field: str = "data.train.0", draw: bool = True) 
     else:
         if source.settings:
             raise UserError(f"{field}.settings", source.settings, "a stored source has none", "remove them")
-        dataset = _where(adapt(read_stored(source, field), source, field), source, field)
+        stored = read_stored(source, field)
+        raw = {name: values for name, values in source.where.items() if name in stored.column_names}
+        adapted = adapt(_where(stored, raw, field), source, field)
+        later = {name: values for name, values in source.where.items() if name not in raw}
+        dataset = _where(adapted, later, field)
         if draw and source.rows and source.rows < len(dataset):
             dataset = dataset.shuffle(seed=source.seed).select(range(source.rows))
     for new, old in source.columns.items():
@@ -48,15 +53,15 @@ def read_source(source: Source, field: str = "data.train.0", draw: bool = True) 
         if name in dataset.column_names:
             dataset = dataset.remove_columns(name)
         dataset = dataset.add_column(name, [value] * len(dataset))
-    dataset = _plain(dataset)
+    dataset = _typed(_plain(dataset), source, field)
     if len(dataset) == 0:
         raise UserError(f"{field}.path", source.path, "has no rows", "give a source with at least one")
     return dataset
 
 
-def _where(dataset: "Dataset", source: Source, field: str) -> "Dataset":
+def _where(dataset: "Dataset", where: dict[str, list[Any]], field: str) -> "Dataset":
     """Return the rows that have the values wanted."""
-    for name, values in source.where.items():
+    for name, values in where.items():
         if name not in dataset.column_names:
             raise UserError(f"{field}.where.{name}", values, "no such column", suggest(name, dataset.column_names))
         wanted = set(values)
@@ -98,7 +103,48 @@ def _plain(dataset: "Dataset") -> "Dataset":
     return dataset.map(plain, batched=True, batch_size=BATCH, features=features, load_from_cache_file=False)
 
 
-def read_all(sources: Sequence[Source], field: str, total: int | None = None, seed: int = 0) -> "Dataset":
+def _typed(dataset: "Dataset", source: Source, field: str) -> "Dataset":
+    """Bring the columns that r1kit reads by type to it: ids and answers are text, `thinking` is true or false."""
+    import datasets
+    import pyarrow as pa
+
+    features = datasets.Features(dataset.features)
+    for name, kind in (("id", "string"), ("answer", "string"), ("verifier", "string"), ("thinking", "bool")):
+        given = features.get(name)
+        if given is None or given == datasets.Value(kind):
+            continue
+        number = isinstance(given, datasets.Value) and given.dtype not in ("string", "large_string")
+        features[name] = datasets.Value(kind)
+        try:
+            if number or (kind == "string" and isinstance(given, datasets.Value)):
+                dataset = dataset.cast_column(name, features[name])
+            else:
+                change = as_flag if kind == "bool" else _as_answer
+                values = lambda batch, name=name, change=change: {name: [change(v) for v in batch[name]]}  # noqa: E731
+                kinds = datasets.Features(dataset.features | {name: features[name]})
+                dataset = dataset.map(values, batched=True, features=kinds, load_from_cache_file=False)
+        except (pa.ArrowException, ValueError, TypeError) as error:
+            must = f"its column {name} must hold {'true or false' if kind == 'bool' else 'text'}: {error}"
+            do = f"mend it, or set {field}.values.{name}"
+            raise UserError(f"{field}.path", source.path, must.splitlines()[0], do) from None
+    return dataset
+
+
+def _as_answer(value: Any) -> str | None:
+    return None if value is None else as_text(value)
+
+
+def as_flag(value: Any) -> bool | None:
+    """Return what a text says of yes or no. Raises ValueError."""
+    if value is None or isinstance(value, bool):
+        return value
+    said = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": None}
+    if (text := str(value).strip().lower()) not in said:
+        raise ValueError(f"{value!r} is neither")
+    return said[text]
+
+
+def read_all(sources: Sequence[Source], field: str, total: int | None = None) -> "Dataset":
     """Read sources and put them together, by their shares where they have some; a column lacking in one is None there.
 
     Raises UserError.
@@ -116,6 +162,10 @@ def read_all(sources: Sequence[Source], field: str, total: int | None = None, se
     for name in names:
         kinds = [p.features[name] for p in parts if name in p.features]
         kinds = [k for k in kinds if k != datasets.Value("null")] or kinds
+        if len({isinstance(k, datasets.Value) for k in kinds}) > 1:
+            texts = ", ".join(s.path for s in sources)
+            must = f"its sources mix text and lists in the column {name}"
+            raise UserError(field, texts, must, f"bring them to one form, or rename {name} of one with columns")
         features[name] = kinds[0] if all(k == kinds[0] for k in kinds) else datasets.Value("string")
     filled = []
     for part in parts:
@@ -159,27 +209,50 @@ def problems(
         raise UserError(field, sources[0].path, "needs a column prompt", do)
     defaults = {"domain": "", "thinking": True}
 
-    def fill(row: dict[str, Any]) -> dict[str, Any]:
-        question = row["prompt"]
-        if not question or not isinstance(question, str | list):
-            raise UserError(field, question, "each prompt must be text or messages", "mend or drop the row")
+    def fill(row: dict[str, Any], number: int) -> dict[str, Any]:
+        question = asked(row["prompt"], number, field)
         plain = plain_text(question)
         filled = {k: v if row.get(k) is None else row[k] for k, v in defaults.items()}
         filled["question"] = plain
-        language = row.get("target_language") or row.get("language")  # the former in rows that generate made
-        filled["language"] = language if isinstance(language, str) else detect(plain)
-        filled["id"] = str(row.get("id") or stable_id(plain, row.get("answer")))
+        filled["language"] = language_of(row, plain)
+        filled["id"] = row.get("id") or stable_id(question, row.get("answer"))
         if prompt is not None:
             filled["prompt"] = shown(question, prompt)
         return filled
 
     gone = "prompt" if prompt is not None else None
-    filled = dataset.map(fill, remove_columns=gone, load_from_cache_file=False)
-    return _each_once(filled, sources[0].path, field)
+    filled = dataset.map(fill, with_indices=True, remove_columns=gone, load_from_cache_file=False)
+    first = first_of_each_id(filled, sources[0].path, field)
+    if len(first) == len(filled):
+        return filled
+    lost = len(filled) - len(first)
+    print(f"note: {lost} of {len(filled)} problems stood before and are left out", file=sys.stderr)
+    return filled.select(first)
 
 
-def _each_once(dataset: "Dataset", path: str, field: str) -> "Dataset":
-    """Drop rows whose id and question stood before. Raises UserError where an id stands for two questions."""
+def asked(question: Any, number: int, field: str) -> str | list[dict[str, str]]:
+    """Return a row's prompt. Raises UserError where it is neither text nor messages with text."""
+    fine = isinstance(question, str) and bool(question.strip())
+    if isinstance(question, list) and question:
+        fine = all(isinstance(m, dict) and m.get("role") and isinstance(m.get("content"), str) for m in question)
+    if not fine:
+        must = f"each prompt must be text or messages of text; that of row {number} is not"
+        raise UserError(field, question, must, "mend or drop the row")
+    return question
+
+
+def language_of(row: dict[str, Any], text: str) -> str:
+    """Return the code of a row's language: its own (in rows that generate made, `target_language`), else its text's."""
+    given = row.get("target_language") or row.get("language")
+    code = language_code(given) if isinstance(given, str) else None
+    return code or detect(text)
+
+
+def first_of_each_id(dataset: "Dataset", path: str, field: str) -> "np.ndarray":
+    """Return the numbers of the rows whose id did not stand before.
+
+    Raises UserError where an id stands for two questions.
+    """
     import numpy as np
 
     keys, texts = np.empty(len(dataset), np.uint64), np.empty(len(dataset), np.uint64)
@@ -190,15 +263,11 @@ def _each_once(dataset: "Dataset", path: str, field: str) -> "Dataset":
         keys[start:end] = [_short(name) for name in batch["id"]]
         texts[start:end] = [_short(question) for question in batch["question"]]
     _, first, back = np.unique(keys, return_index=True, return_inverse=True)
-    if len(first) == len(dataset):
-        return dataset
     other = np.flatnonzero(texts != texts[first[back]])
     if len(other):
         must = f"two problems have the id {dataset[int(other[0])]['id']}"
-        raise UserError(field, path, must, "give each an id of its own, or none: r1kit makes them")
-    lost = len(dataset) - len(first)
-    print(f"note: {lost} of {len(dataset)} problems stood before and are left out", file=sys.stderr)
-    return dataset.select(np.sort(first))
+        raise UserError(field, path, must, "give each an id of its own, or none (values: {id: null}): r1kit makes them")
+    return np.sort(first)
 
 
 def _short(text: str) -> int:
@@ -206,8 +275,11 @@ def _short(text: str) -> int:
 
 
 def plain_text(question: str | list[dict[str, str]]) -> str:
-    """Return a prompt's text: its own, or its last message's."""
-    return question if isinstance(question, str) else question[-1]["content"]
+    """Return a prompt's text: its own, or its messages' without the system's, with who says it where there are more."""
+    if isinstance(question, str):
+        return question
+    said = [m for m in question if m["role"] != "system"] or question
+    return said[0]["content"] if len(said) == 1 else "\n\n".join(f"{m['role']}: {m['content']}" for m in said)
 
 
 def shown(question: str | list[dict[str, str]], prompt: Prompt) -> str | list[dict[str, str]]:
@@ -220,8 +292,10 @@ def shown(question: str | list[dict[str, str]], prompt: Prompt) -> str | list[di
     return messages
 
 
-def stable_id(question: str, answer: Any) -> str:
-    """Return 16 hex digits that depend on the question and its answer alone."""
+def stable_id(question: str | list[dict[str, str]], answer: Any) -> str:
+    """Return 16 hex digits that depend on the question (of messages, all of them) and its answer alone."""
+    if not isinstance(question, str):
+        question = question[0]["content"] if len(question) == 1 else json.dumps(question, ensure_ascii=False)
     return hashlib.sha256(f"{question}\0{answer}".encode()).hexdigest()[:16]
 
 
@@ -232,6 +306,8 @@ def examples(
     dataset = read_all(sources, field, data.rows if data else None)
     names = dataset.column_names
     forms = [f for f in ("text", "messages", "completion") if f in names]
+    if "prompt" in names and "completion" in names and None not in dataset["completion"]:
+        forms = ["completion"]  # where all rows have it, further forms say the same
     if len(forms) > 1:
         must = f"its sources mix rows with {' and '.join(forms)}"
         raise UserError(field, ", ".join(s.path for s in sources), must, "bring them to one form")

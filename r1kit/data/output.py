@@ -3,12 +3,15 @@
 import sys
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r1kit import __version__
 from r1kit.data.write import DataWriter, data_card, push
 from r1kit.recipe import DataRecipe, GenerateRecipe
 from r1kit.run import Run, write_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row = dict[str, Any]
 
@@ -16,12 +19,11 @@ Row = dict[str, Any]
 class Output:
     """A new `data/` of a run."""
 
-    def __init__(self, run: Run, recipe: GenerateRecipe | DataRecipe, scores: list[str] | tuple[str, ...]):
+    def __init__(self, run: Run, recipe: GenerateRecipe | DataRecipe, wanted: "pa.Schema"):
         self.run, self.recipe = run, recipe
-        self.writer = DataWriter(run.path / "data", scores)
+        self.writer = DataWriter(run.path / "data", wanted)
         self.domains: Counter[str] = Counter()
         self.languages: Counter[str] = Counter()
-        self.columns: dict[str, None] = {}
 
     @property
     def rows(self) -> int:
@@ -35,7 +37,6 @@ class Output:
             language = row.get("target_language") or row.get("language")
             if isinstance(language, str) and language:
                 self.languages[language] += 1
-            self.columns.update(dict.fromkeys(row))
 
     def finish(self, reports: dict[str, Any], made_by: dict[str, Any]) -> None:
         """Write the card, put the folder in its place, and send it where the recipe says."""
@@ -45,7 +46,7 @@ class Output:
             "version": __version__,
             "date": datetime.now(UTC).date().isoformat(),
             "rows": self.rows,
-            "columns": list(self.columns),
+            "columns": self.writer.schema.names,
             "domains": self.domains,
             "languages": self.languages,
             "sources": [_source(s.model_dump(exclude_defaults=True)) for s in self.recipe.data.train],

@@ -71,21 +71,40 @@ def schema(rows: Sequence[Row], scores: Sequence[str] = ()) -> "pa.Schema":
     return pa.schema(fields)
 
 
+def in_order(given: "pa.Schema") -> "pa.Schema":
+    """Return a schema with r1kit's own columns first, and text where nothing is known of a column."""
+    import pyarrow as pa
+
+    fields = {f.name: f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in given}
+    return pa.schema([fields[n] for n in dict.fromkeys([*KINDS, *fields]) if n in fields])
+
+
+def as_table(rows: list[Row], wanted: "pa.Schema") -> "pa.Table":
+    """Return rows as a table; numbers in a column of text become text."""
+    import pyarrow as pa
+
+    try:
+        return pa.Table.from_pylist(rows, schema=wanted)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError):
+        texts = [f.name for f in wanted if pa.types.is_string(f.type)]
+        changed = [{**row, **{n: None if row.get(n) is None else str(row[n]) for n in texts}} for row in rows]
+        return pa.Table.from_pylist(changed, schema=wanted)
+
+
 def write_table(rows: list[Row], path: Path, scores: Sequence[str] = ()) -> None:
     """Write `rows` as one Parquet file, whole or not at all."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema(rows, scores)), temporary)
+        pq.write_table(as_table(rows, schema(rows, scores)), temporary)
 
 
 class DataWriter:
-    """Writes rows to a new `data/`, file after file; `finish` puts it in its place."""
+    """Writes rows to a new `data/`, file after file, all of one schema; `finish` puts it in its place."""
 
-    def __init__(self, target: Path, scores: Sequence[str] = ()):
-        self.target, self.scores = target, scores
+    def __init__(self, target: Path, wanted: "pa.Schema"):
+        self.target, self.schema = target, wanted
         self.folder = target.with_name(f".{target.name}.tmp")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
@@ -101,7 +120,6 @@ class DataWriter:
             self._flush(ROWS_A_GROUP)
 
     def _flush(self, count: int) -> None:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         part, self._waiting = self._waiting[:count], self._waiting[count:]
@@ -110,11 +128,8 @@ class DataWriter:
         if self._writer is None or self._in_file >= ROWS_A_FILE:
             self._end()
             name = f"train-{len(list(self.folder.iterdir())):05d}.parquet"
-            table = pa.Table.from_pylist(part, schema=schema(part, self.scores))
-            self._writer, self._in_file = pq.ParquetWriter(self.folder / name, table.schema), 0
-        else:
-            table = pa.Table.from_pylist(part, schema=self._writer.schema)
-        self._writer.write_table(table)
+            self._writer, self._in_file = pq.ParquetWriter(self.folder / name, self.schema), 0
+        self._writer.write_table(as_table(part, self.schema))
         self._in_file += len(part)
 
     def _end(self) -> None:
@@ -143,6 +158,7 @@ def push(run: Path, card: Card) -> str:
             repo_id=name,
             repo_type="dataset",
             allow_patterns=["README.md", "data/*.parquet"],
+            delete_patterns=["data/*.parquet"],  # of an earlier and larger set
             commit_message="Data made by r1kit",
         )
     except (OSError, ValueError, HfHubHTTPError) as error:  # no network, no token, no right to write there

@@ -40,6 +40,14 @@ LANGUAGES = dict.fromkeys(LATIN, ("latin",)) | {
     "el": ("greek",),
     "th": ("thai",),
 }
+# What people call them.
+NAMES = {
+    "en": "English", "zh": "Chinese", "fa": "Persian", "fr": "French", "de": "German", "es": "Spanish",
+    "ru": "Russian", "ar": "Arabic", "ja": "Japanese", "ko": "Korean", "it": "Italian", "pt": "Portuguese",
+    "tr": "Turkish", "hi": "Hindi", "uk": "Ukrainian", "nl": "Dutch", "pl": "Polish", "vi": "Vietnamese",
+    "cs": "Czech", "ro": "Romanian", "hu": "Hungarian", "sv": "Swedish", "da": "Danish", "no": "Norwegian",
+    "fi": "Finnish", "id": "Indonesian", "ur": "Urdu", "he": "Hebrew", "el": "Greek", "th": "Thai",
+}  # fmt: skip
 _SAME = {"nb": "no", "nn": "no"}  # the two written forms of Norwegian
 # Letters and how much they speak for a language against the others of its script.
 _LETTERS = {
@@ -67,6 +75,13 @@ def known(language: str) -> bool:
     """Whether `share` knows a language code, such as fa, zh-CN or pt_BR."""
     code = re.split("[-_]", language.lower())[0]
     return _SAME.get(code, code) in LANGUAGES
+
+
+def language_code(name: str) -> str | None:
+    """Return the code that a language goes by: a code as it is, English as en; None for what is no language."""
+    if re.fullmatch(r"[A-Za-z]{2,3}([-_]\w+)?", name):
+        return name
+    return next((code for code, known in NAMES.items() if known.lower() == name.strip().lower()), None)
 
 
 def _code(language: str) -> str:

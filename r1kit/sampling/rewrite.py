@@ -14,21 +14,17 @@ from typing import Any
 from r1kit.data.filters import EVERY, Sieve, chain
 from r1kit.data.hygiene import words
 from r1kit.data.journey import Pair, pairs, stitch
-from r1kit.data.load import shown
+from r1kit.data.load import plain_text, shown
 from r1kit.prompts import read
 from r1kit.recipe import Filters, GenerateRecipe, Journey, Refine, Teacher
 from r1kit.rewards import RewardFunction
+from r1kit.rewards.language import NAMES
 from r1kit.run import Run, is_main
 from r1kit.sampling.sampler import Groups, Sample
 from r1kit.sampling.score import Work, bound, fill, rewards_of, verdict
 from r1kit.sampling.shards import USAGE, Row, Shards, fingerprint
 
 OWN_LANGUAGE = 0.9  # least share of the question's language in a chain that was rewritten
-NAMES = {
-    "en": "English", "zh": "Chinese", "fa": "Persian", "fr": "French", "de": "German", "es": "Spanish",
-    "ru": "Russian", "ar": "Arabic", "ja": "Japanese", "ko": "Korean", "it": "Italian", "pt": "Portuguese",
-    "tr": "Turkish", "hi": "Hindi", "uk": "Ukrainian", "nl": "Dutch", "pl": "Polish", "vi": "Vietnamese",
-}  # fmt: skip
 
 Problems = Callable[[int], dict[str, dict[str, Any]]]
 
@@ -50,7 +46,7 @@ def refine_tasks(rows: Sequence[Row], refine: Refine) -> list[Task]:
         if not row["thinking"] or not said.thinks:
             continue
         slots = {
-            "prompt": row["prompt"],
+            "prompt": plain_text(row["prompt"]),
             "thinking": (said.thinking or "").strip(),
             "answer": (said.answer or "").strip(),
         }
@@ -64,7 +60,7 @@ def journey_tasks(rows: Sequence[Row], journey: Journey) -> list[Task]:
     found = []
     for pair in journey_pairs(rows, journey):
         right, wrong = pair.right["completion"], pair.wrong["completion"]
-        ask = _fill(journey.template, pair.right, prompt=pair.right["prompt"], wrong=wrong, right=right)
+        ask = _fill(journey.template, pair.right, prompt=plain_text(pair.right["prompt"]), wrong=wrong, right=right)
         found.append(Task(pair.right, ask, lambda text, row=pair.right: refined(text, row, False)))
     return found
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 READ = 10_000  # rows of problems looked at together
-CARRIED = ("answer", "tests", "verifier", "metadata")  # of a problem, into the rows of its samples
+CARRIED = ("answer", "tests", "verifier", "metadata", "source", "level")  # of a problem, into its samples' rows
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,16 @@ def sample_rows(
         shards.begin(problems=len(problems), fingerprint=fingerprint(texts))
 
     def unit(index: int) -> dict[str, list[Any]]:
-        found = problems[starts[index] : starts[index] + per_unit]
-        return {**found, "prompt": [shown(question, recipe.prompt) for question in found["prompt"]]}
+        return problems[starts[index] : starts[index] + per_unit]
+
+    def prompts(index: int) -> list[Any]:
+        return [shown(question, recipe.prompt) for question in unit(index)["prompt"]]
 
     def rows(index: int, groups: Groups) -> list[Row]:
-        return score(unit(index), groups, functions, model, _seed(recipe.seed, index))
+        return score(unit(index), prompts(index), groups, functions, model, _seed(recipe.seed, index))
 
     work = Work(model, recipe.prompt, settings, recipe.seed, label)
-    fill(shards, lambda index: unit(index)["prompt"], rows, work, run)
+    fill(shards, prompts, rows, work, run)
     return shards
 
 
@@ -93,11 +95,7 @@ def fill(
     is spent, too.
     """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if world > 1:  # the ranks meet before the work, which may take one of them much longer than another
-        import torch
-        from accelerate import PartialState
-
-        PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
+    meet()  # before the work, which may take one of them much longer than another
     done = set(shards.done())
     mine = [i for i in range(shards.count) if i % world == rank]
     missing = [i for i in mine if i not in done and (among is None or i in among)]
@@ -132,8 +130,17 @@ def fill(
     finally:
         if sampler is not None:
             sampler.close()
-    if world > 1:
-        PartialState().wait_for_everyone()
+    meet()
+
+
+def meet() -> None:
+    """Wait for the other processes of this run, for days where it must be."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    import torch
+    from accelerate import PartialState
+
+    PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7)).wait_for_everyone()
 
 
 def _chained(first: Unit, rest: Iterator[Unit]) -> Iterator[Unit]:
@@ -221,12 +228,19 @@ def _duration(seconds: float) -> str:
 
 
 def score(
-    unit: dict[str, list[Any]], groups: Groups, functions: Sequence[RewardFunction], model: Model, seed: int
+    unit: dict[str, list[Any]],
+    prompts: Sequence[Any],
+    groups: Groups,
+    functions: Sequence[RewardFunction],
+    model: Model,
+    seed: int,
 ) -> list[Row]:
-    """Return a row for each sample of a unit (columns of problems), with its rewards."""
+    """Return a row for each sample of a unit (columns of problems, and their prompts as asked), with its rewards."""
     columns = {
-        name: [v for v, group in zip(values, groups, strict=True) for _ in group] for name, values in unit.items()
+        name: [v for v, group in zip(values, groups, strict=True) for _ in group]
+        for name, values in {**unit, "prompt": prompts}.items()
     }
+    given = [question for question, group in zip(unit["prompt"], groups, strict=True) for _ in group]
     samples = [s for group in groups for s in group]
     numbers = [n for group in groups for n in range(len(group))]
     scores = rewards_of([s.text for s in samples], [_ids(s) for s in samples], columns, functions)
@@ -235,7 +249,7 @@ def score(
         rows.append(
             {
                 "id": columns["id"][i],
-                "prompt": columns["question"][i],
+                "prompt": given[i],
                 "completion": sample.text,
                 **{n: _text(columns[n][i]) for n in CARRIED if n in columns},
                 **verdict({name: values[i] for name, values in scores.items()}),
@@ -259,7 +273,7 @@ def rewards_of(
 ) -> dict[str, Sequence[float | None]]:
     """Return each reward's values of completions, whose problems stand in `columns`."""
     more = {k: v for k, v in columns.items() if k != "prompt"}
-    given = {"completions": completions, "prompts": columns["prompt"], "completion_ids": ids, **more}
+    given = {**more, "completions": completions, "prompts": columns["prompt"], "completion_ids": ids}
     return {f.__name__: f(**given) for f in functions}
 
 

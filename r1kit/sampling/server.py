@@ -267,10 +267,10 @@ class ServerSampler:
         endpoint = min(self.endpoints, key=lambda e: (e.rests_until > now, e.busy))
         endpoint.busy += 1
         try:
-            async with endpoint.places:
-                async with self.session.post(f"{endpoint.url}/{self.path}", json=body) as response:
-                    content = await response.read()
-                    status, wait = response.status, response.headers.get("Retry-After")
+            address = f"{endpoint.url}/{self.path}"
+            async with endpoint.places, self.session.post(address, json=body) as response:
+                content = await response.read()
+                status, wait = response.status, response.headers.get("Retry-After")
         except TimeoutError:
             self._count("timeout", endpoint)
             raise Passing("server", f"no answer within {self.settings.server.timeout:g} s") from None
@@ -283,7 +283,7 @@ class ServerSampler:
             self._count(str(status), endpoint)
             raise Passing("server", f"status {status}: {_message(content)}", _seconds(wait))
         if status in HOPELESS:
-            must = f"{endpoint.url}/{self.path} answers {status}: {HOPELESS[status] or _message(content)}"
+            must = f"{address} answers {status}: {HOPELESS[status] or _message(content)}"
             do = "check the address, the key and the model's name" + ("" if self.chat else ", or use the template chat")
             raise UserError("model.path", self.name, must, do)
         if status >= 400:

@@ -9,11 +9,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r1kit.data.write import write_table
 from r1kit.errors import UserError
 from r1kit.run import write_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row = dict[str, Any]
 # Tokens of a teacher's prompts and replies on a row, all its tries together.
@@ -85,6 +88,13 @@ class Shards:
         rows = self.read(index, ["tokens", "prompt_tokens", *USAGE])
         said = sum(row.get(USAGE[1], row["tokens"]) or 0 for row in rows)
         return sum(row.get(USAGE[0], row["prompt_tokens"]) or 0 for row in rows), said
+
+    def schema(self) -> "pa.Schema":
+        """Return the columns of the shards. All have the same, save those without rows, which have none."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        return next((s for i in self.done() if (s := pq.read_schema(self.path(i))).names), pa.schema([]))
 
     def __iter__(self) -> Iterator[list[Row]]:
         """Yield the rows of each shard that is there, in order."""

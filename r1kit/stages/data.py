@@ -11,15 +11,15 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.filters import Sieve, table
-from r1kit.data.hygiene import clean
-from r1kit.data.load import BATCH, plain_text, read_all, stable_id
+from r1kit.data.hygiene import clean, words
+from r1kit.data.load import BATCH, asked, first_of_each_id, language_of, plain_text, read_all, stable_id
 from r1kit.data.output import Output
+from r1kit.data.write import in_order
 from r1kit.errors import UserError
 from r1kit.prompts import completion_text
 from r1kit.recipe import DataRecipe
 from r1kit.rewards import check_data
-from r1kit.rewards.language import detect
-from r1kit.run import Run, write_file
+from r1kit.run import Run, is_main, write_file
 from r1kit.sampling.score import bound, rewards_of, verdict
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ HELPERS = ("question", "said", "_finish", "_thinking", "_language", "_tokens")
 
 
 def main(recipe: DataRecipe, run: Run) -> None:
-    """Read, clean, score, filter and write."""
+    """Read, clean, score, filter and write, in one process however many there are."""
+    if not is_main():
+        return
     rows = _prepared(read_all(recipe.data.train, "data.train", recipe.data.rows), recipe)
     if len(rows) == 0:
         raise UserError("data.train", recipe.data.train[0].path, "has no rows", "give a source with at least one")
@@ -61,8 +63,9 @@ def main(recipe: DataRecipe, run: Run) -> None:
         )
     chosen = rows.select(kept)
     chosen = chosen.shuffle(seed=recipe.seed) if recipe.shuffle else chosen
-    chosen = chosen.remove_columns([c for c in HELPERS if c in chosen.column_names])
-    output = Output(run, recipe, [f.__name__ for f in bound(recipe.rewards)])
+    unwanted = [*HELPERS, *(["messages"] if {"prompt", "completion"} <= set(chosen.column_names) else [])]
+    chosen = chosen.remove_columns([c for c in unwanted if c in chosen.column_names])
+    output = Output(run, recipe, in_order(chosen.features.arrow_schema))
     for start in range(0, len(chosen), BATCH):
         output.add(chosen.select(range(start, min(len(chosen), start + BATCH))).to_list())
     output.finish({"Problems": hygiene} | ({"Rows": report} if answered else {}), {})
@@ -71,39 +74,42 @@ def main(recipe: DataRecipe, run: Run) -> None:
 
 def _prepared(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
     """Add what hygiene and filters read: the question, the completion, an id. Raises UserError."""
-    names = rows.column_names
+    names, path = rows.column_names, recipe.data.train[0].path
     form = next((f for f in ("prompt", "messages", "text") if f in names), None)
     if form is None:
         must = "needs a column prompt, messages or text"
         do = f"it has {', '.join(names)}; rename one with data.train.0.columns"
-        raise UserError("data.train", recipe.data.train[0].path, must, do)
+        raise UserError("data.train", path, must, do)
     answered = form == "messages" or "completion" in names
 
-    def prepare(row: dict[str, Any]) -> dict[str, Any]:
-        if not row[form]:
-            raise UserError("data.train", row[form], f"each row must have a {form}", "mend or drop the row")
-        asked = row[form]
+    def prepare(row: dict[str, Any], number: int) -> dict[str, Any]:
+        question = asked(row[form], number, "data.train")
         if form == "messages":
-            asked = next((m["content"] for m in reversed(asked) if m["role"] == "user"), "")
-        question = plain_text(asked)
-        new: dict[str, Any] = {"question": question}
-        if "id" not in names or not row["id"]:
-            new["id"] = stable_id(question, row.get("answer"))
+            if len(question) < 2 or question[-1]["role"] != "assistant":
+                must = f"messages must end with the assistant's; those of row {number} do not"
+                raise UserError("data.train", path, must, "mend or drop the row")
+            said, question = question[-1]["content"], question[:-1]
+        elif answered:
+            said = completion_text(row["completion"] or "")
+        plain = plain_text(question)
+        new: dict[str, Any] = {"question": plain, "id": row.get("id") or stable_id(question, row.get("answer"))}
         if answered:
-            said = row["messages"][-1]["content"] if form == "messages" else completion_text(row["completion"] or "")
-            language = row.get("target_language") or row.get("language")
             new["said"] = said
             new["_finish"] = row.get("finish_reason") or "stop"
             new["_thinking"] = row.get("thinking") is not False
-            new["_language"] = language if isinstance(language, str) else detect(question)
-            new["_tokens"] = int(row["tokens"]) if row.get("tokens") else len(said.split())
+            new["_language"] = language_of(row, plain)
+            new["_tokens"] = int(row["tokens"]) if row.get("tokens") else len(words(said))
         return new
 
-    return rows.map(prepare, load_from_cache_file=False)
+    prepared = rows.map(prepare, with_indices=True, load_from_cache_file=False)
+    first_of_each_id(prepared, path, "data.train")  # an id stands for one question
+    return prepared
 
 
 def _scored(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
     """Add each reward's column, and `correct` and `fault`."""
+    from datasets import Features, Value
+
     functions = bound(recipe.rewards)
 
     def score(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -114,8 +120,10 @@ def _scored(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
         verdicts = [verdict({n: v[i] for n, v in values.items()}) for i in range(len(ids))]
         return {name: [v[name] for v in verdicts] for name in verdicts[0]}
 
-    old = [c for c in (*(f.__name__ for f in functions), "correct", "fault") if c in rows.column_names]
-    return rows.remove_columns(old).map(score, batched=True, batch_size=256, load_from_cache_file=False)
+    kinds = {f.__name__: Value("float64") for f in functions} | {"fault": Value("bool"), "correct": Value("bool")}
+    rows = rows.remove_columns([c for c in kinds if c in rows.column_names])
+    features = Features(rows.features | kinds)  # which a first batch without verdicts would not tell
+    return rows.map(score, batched=True, batch_size=256, features=features, load_from_cache_file=False)
 
 
 def _sifted(rows: "Dataset", sieve: Sieve, recipe: DataRecipe) -> list[int]:

@@ -8,25 +8,28 @@ known of them, and a data card) and `drops.json`.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.filters import EVERY, Sieve, table, within
-from r1kit.data.hygiene import clean
+from r1kit.data.hygiene import Report, clean, sift
 from r1kit.data.load import problems, shown
 from r1kit.data.output import Output
+from r1kit.data.write import in_order
 from r1kit.errors import UserError
 from r1kit.prompts import CHAT
-from r1kit.recipe import GenerateRecipe, Refine
+from r1kit.recipe import GenerateRecipe, Hygiene, Refine
 from r1kit.rewards import check_data
 from r1kit.run import Run, is_main, write_file
 from r1kit.sampling.rewrite import Task, journey_tasks, plain_sieve, refine_tasks, rewrite, stitched
-from r1kit.sampling.score import bound, sample_rows
+from r1kit.sampling.score import bound, meet, sample_rows
 from r1kit.sampling.shards import USAGE, Row, Shards
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
 
 
@@ -34,9 +37,9 @@ def main(recipe: GenerateRecipe, run: Run) -> None:
     """Sample, score, keep, rewrite and write."""
     asked = _without_thinking(recipe) if recipe.thinking == "none" else recipe
     rows = problems(asked.data.train, None, data=asked.data)
-    rows, hygiene = clean(rows.shuffle(seed=recipe.seed), asked.hygiene)
+    rows, hygiene = _cleaned(rows.shuffle(seed=recipe.seed), asked.hygiene, run)
     if len(rows) == 0:
-        raise UserError("hygiene", "set", f"it dropped all of {hygiene['rows']} problems", "loosen it")
+        raise UserError("hygiene", "set", "it dropped all problems", "loosen it")
     judged = check_data(asked.rewards, rows, asked.data.train[0].path)
     if judged and is_main():
         run.update(**judged)
@@ -44,6 +47,19 @@ def main(recipe: GenerateRecipe, run: Run) -> None:
     second = _second(asked, shards, rows, run)
     if is_main():
         _write(asked, shards, second, rows, hygiene, run)
+
+
+def _cleaned(rows: "Dataset", wanted: Hygiene, run: Run) -> tuple["Dataset", Report]:
+    """Clean the problems; of several processes one does it for all."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not wanted.wanted:
+        return clean(rows, wanted)
+    file, report = run.path / "hygiene.json", {}
+    meet()
+    if is_main():
+        kept, report = sift(rows, wanted)
+        write_file(file, json.dumps(kept))
+    meet()
+    return rows.select(json.loads(file.read_text())), report
 
 
 def _without_thinking(recipe: GenerateRecipe) -> GenerateRecipe:
@@ -157,11 +173,21 @@ def _spent(recipe: GenerateRecipe, shards: Shards, second: Shards | None) -> dic
     return spent | {"cost": round(spent["cost"], 6)}
 
 
+def _columns(recipe: GenerateRecipe, shards: Shards, second: Shards | None) -> "pa.Schema":
+    """Return the columns of the rows to write, whether any of them was rewritten or not."""
+    import pyarrow as pa
+
+    fields = {field.name: field for field in shards.schema()}
+    if recipe.refine or recipe.journey:
+        fields |= {name: pa.field(name, pa.string()) for name in ("original", *(["teacher"] if second else []))}
+    return in_order(pa.schema(fields.values()))
+
+
 def _write(
     recipe: GenerateRecipe, shards: Shards, second: Shards | None, rows: "Dataset", hygiene: dict[str, Any], run: Run
 ) -> None:
     sieve = plain_sieve(recipe.keep) if recipe.journey else Sieve(recipe.keep)
-    output = Output(run, recipe, shards.scores)
+    output = Output(run, recipe, _columns(recipe, shards, second))
     for kept in _kept(recipe, shards, second, rows, sieve):
         output.add(kept)
     report = sieve.report

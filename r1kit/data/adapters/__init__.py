@@ -5,6 +5,7 @@ An adapter is found by the columns of a data set, unless the recipe names one (`
 verifier can check, are left out and counted.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,22 +28,32 @@ class Adapter:
     columns: frozenset[str]  # by which it is known: all of them must be there
     row: Callable[[Row], Row | None]  # a row as r1kit has it, or None where it is of no use
     fits: Callable[[Row], bool] = lambda row: True  # asked of the first row, where columns alone do not tell
+    general: bool = False  # whether many sets have this shape, so that a row's own columns count
 
 
-def _known(names: str, row: Callable[[Row], Row | None], fits: Callable[[Row], bool] = lambda row: True) -> Adapter:
-    return Adapter(frozenset(names.split()), row, fits)
+def _known(
+    names: str,
+    row: Callable[[Row], Row | None],
+    fits: Callable[[Row], bool] = lambda row: True,
+    general: bool = False,
+) -> Adapter:
+    return Adapter(frozenset(names.split()), row, fits, general)
 
 
 # Of adapters that fit, the one with the most columns is taken.
 ADAPTERS: dict[str, Adapter] = {
-    "gsm8k": _known("question answer", mathematics.gsm8k, lambda row: "####" in str(row["answer"])),
+    "gsm8k": _known("question answer", mathematics.gsm8k, lambda row: "####" in str(row["answer"]), general=True),
     "math": _known("problem solution level type", mathematics.boxed),
     "math-500": _known("problem solution answer subject level unique_id", mathematics.answered),
-    "problem-answer": _known("problem answer", mathematics.answered),
+    "problem-answer": _known("problem answer", mathematics.answered, general=True),
     "aime": _known("problem answer url year", mathematics.year),
     "aime-2024": _known("ID Problem Answer", mathematics.capitals),
     "aime-1983-2024": _known("ID Question Answer", mathematics.capitals),
-    "aime-2025": _known("question answer", mathematics.answered, lambda row: str(row["answer"]).strip().isdigit()),
+    "aime-2025": _known(
+        "question answer",
+        mathematics.answered,
+        lambda row: set(row) == {"question", "answer"} and str(row["answer"]).strip().isdigit(),
+    ),
     "numina-math": _known("problem solution source messages", mathematics.boxed),
     "numina-math-1.5": _known("problem solution answer problem_type question_type", mathematics.numina),
     "openr1-math": _known("problem solution answer problem_type question_type generations", mathematics.numina),
@@ -69,6 +80,8 @@ ADAPTERS: dict[str, Adapter] = {
 }
 # What an adapted row has, where it has it; all text.
 COLUMNS = ("id", "prompt", "completion", "answer", "tests", "verifier", "domain", "source", "level")
+# What a row of a general shape may say itself, over what the adapter says.
+OWN = ("id", "verifier", "domain", "tests", "metadata", "language", "target_language", "thinking")
 
 
 def adapt(dataset: "Dataset", source: Source, field: str) -> "Dataset":
@@ -107,9 +120,10 @@ def _mapped(dataset: "Dataset", name: str, adapter: Adapter, field: str) -> "Dat
     def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
         changed = [new for row in rows if (new := _row(adapter, row))]
-        return {c: [_text(new.get(c)) for new in changed] for c in COLUMNS}
+        return {c: [_text(new.get(c)) for new in changed] for c in names}
 
-    features = datasets.Features(dict.fromkeys(COLUMNS, datasets.Value("string")))
+    names = [*COLUMNS, *(c for c in OWN if c not in COLUMNS)] if adapter.general else COLUMNS
+    features = datasets.Features(dict.fromkeys(names, datasets.Value("string")))
     adapted = dataset.map(
         change,
         batched=True,
@@ -125,7 +139,7 @@ def _mapped(dataset: "Dataset", name: str, adapter: Adapter, field: str) -> "Dat
         must = f"as {name} no row of it can be used"
         raise UserError(f"{field}.path", "the data", must, f"set {field}.adapter=none and name its columns")
     table = adapted.data.table
-    empty = [c for c in COLUMNS if table.column(c).null_count == len(adapted)]
+    empty = [c for c in names if table.column(c).null_count == len(adapted)]
     return adapted.remove_columns(empty)
 
 
@@ -135,8 +149,12 @@ def _row(adapter: Adapter, row: Row) -> Row | None:
         new = adapter.row(row)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError, RecursionError):
         return None
+    if new and adapter.general:
+        new |= {c: row[c] for c in OWN if row.get(c) not in (None, "", [])}
     return new if new and new.get("prompt") else None
 
 
 def _text(value: Any) -> str | None:
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
     return None if value is None else str(value)

@@ -96,4 +96,5 @@ def o1_journey(row: Row) -> Row | None:
     chain, _, final = row["longCOT"].rpartition("####")
     final = final.strip() or str(row["answer"])
     completion = answered(chain or row["longCOT"], final)
-    return _row(row["question"], completion, answer=row["answer"], verifier="math", domain="math", id=row.get("idx"))
+    more = {} if row.get("idx") is None else {"id": f"o1-journey/{row['idx']}"}
+    return _row(row["question"], completion, answer=row["answer"], verifier="math", domain="math", **more)

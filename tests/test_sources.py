@@ -1,0 +1,269 @@
+"""Sources that are made, streamed, mixed or broken."""
+
+import gzip
+import json
+import os
+
+import pytest
+from test_data import ROWS, refused, source, write
+
+from r1kit.data.load import examples, problems, read_all, read_source
+from r1kit.recipe import Prompt, Source
+
+datasets = pytest.importorskip("datasets")
+ASK = Prompt(template="Q {prompt} A")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(here):
+    datasets.disable_progress_bars()
+
+
+# Made
+
+
+def test_reasoning_gym_is_a_source_whose_rows_its_own_scorer_takes():
+    import reasoning_gym
+
+    settings = {"min_terms": 2, "max_terms": 3, "min_digits": 2, "max_digits": 2}
+    rows = read_source(Source(path="reasoning_gym:chain_sum", rows=20, seed=3, settings=settings)).to_list()
+    stock = reasoning_gym.create_dataset("chain_sum", seed=3, size=20, **settings)
+    assert [row["prompt"] for row in rows] == [item["question"] for item in stock]
+    assert {row["verifier"] for row in rows} == {"reasoning_gym"}
+    entry = {"question": rows[0]["prompt"], "answer": rows[0]["answer"], "metadata": json.loads(rows[0]["metadata"])}
+    assert stock.score_answer(rows[0]["answer"], entry) == 1.0
+    test = read_source(Source(path="reasoning_gym:chain_sum", rows=20, seed=3, settings=settings, split="test"))
+    assert not {row["prompt"] for row in rows} & set(test["prompt"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"path": "reasoning_gym:chain_sun"}, "path = reasoning_gym:chain_sun; no such task of reasoning_gym; did you"),
+        ({"settings": {"min_term": 2}}, "settings = {'min_term': 2}; must be settings of chain_sum; did you mean"),
+        ({"settings": {"min_terms": 9, "max_terms": 2}}, "settings = {'min_terms': 9, 'max_terms': 2}; chain_sum"),
+        ({"split": "validation"}, "split = validation; a made source has two splits"),
+        ({"path": "self-cognition:R1"}, "path = self-cognition:R1; needs the model's name and its maker"),
+        ({"path": "self-cognition:R1", "settings": {"maker": "us", "languages": ["xx"]}}, "settings.languages = xx"),
+        ({"path": "self-cognition:R1", "settings": {"made": "us"}}, "settings.made = us; no such setting"),
+        ({"path": "world:facts", "settings": {"a": 1}}, "settings = {'a': 1}; this source has no settings"),
+    ],
+)
+def test_a_made_source_that_cannot_be_made_is_refused(changes, line):
+    values = {"path": "reasoning_gym:chain_sum", "rows": 5, **changes}
+    assert refused(read_source, Source(**values)).startswith(f"data.train.0.{line}")
+
+
+def test_self_cognition_says_who_the_model_is_without_thinking():
+    settings = {"maker": "Our Lab", "languages": ["en", "zh", "fa"]}
+    rows = read_source(Source(path="self-cognition:R1-Mini", settings=settings)).to_list()
+    assert len({(row["prompt"], row["completion"]) for row in rows}) == len(rows) == 10 * 3 + 7 * 2 + 5 * 2
+    for row in rows:
+        assert "R1-Mini" in row["completion"]
+        assert row["completion"].startswith("<answer>")
+        assert row["thinking"] is False
+    assert {row["target_language"] for row in rows} == {"en", "zh", "fa"}
+
+
+# Mixed
+
+
+def test_shares_hold_with_a_seed():
+    many = [{"prompt": f"a{n}"} for n in range(100)]
+    few = [{"prompt": f"b{n}"} for n in range(40)]
+    parts = [source("a.jsonl", many, share=0.75), source("b.jsonl", few, share=0.25)]
+    rows = read_all(parts, "data.train")["prompt"][:]
+    assert [sum(r.startswith(letter) for r in rows) for letter in "ab"] == [100, 33]
+    rows = read_all(parts, "data.train", 80)["prompt"][:]
+    assert [sum(r.startswith(letter) for r in rows) for letter in "ab"] == [60, 20]
+    assert read_all(parts, "data.train", 80)["prompt"][:] == rows
+    line = refused(read_all, parts, "data.train", 161)
+    assert line.startswith(
+        "data.train.0.share = 0.75; 0.75 of 161 rows are 121, and it has 100; set data.rows to at most"
+    )
+
+
+def test_rows_are_chosen_by_their_values_before_they_are_drawn():
+    rows = [{"prompt": str(n), "level": n % 5} for n in range(100)]
+    found = read_source(Source(path=write("rows.jsonl", rows), where={"level": [3, 4]}, rows=10))
+    assert len(found) == 10
+    assert set(found["level"]) <= {3, 4}
+    line = refused(read_source, Source(path="rows.jsonl", where={"level": [7]}))
+    assert line == "data.train.0.where.level = [7]; no row has one of these in level; see r1kit data inspect"
+    line = refused(read_source, Source(path="rows.jsonl", where={"levle": [3]}))
+    assert line.endswith("no such column; did you mean level?")
+
+
+def test_a_known_set_is_chosen_from_by_its_own_columns():
+    rows = [
+        {"problem": f"{n}?", "solution": f"\\boxed{{{n}}}", "level": f"Level {n}", "type": "Algebra"} for n in (1, 2)
+    ]
+    found = read_source(Source(path=write("math.jsonl", rows), where={"level": ["Level 2"], "type": ["Algebra"]}))
+    assert found["prompt"][:] == ["2?"]
+
+
+def test_text_and_messages_in_one_column_are_refused():
+    parts = [source("a.jsonl", ROWS), source("b.jsonl", [{"prompt": [{"role": "user", "content": "a"}]}])]
+    line = refused(read_all, parts, "data.train")
+    assert line.startswith("data.train = a.jsonl, b.jsonl; its sources mix text and lists in the column prompt")
+
+
+# Streams
+
+
+def test_a_stream_is_drawn_from_and_filtered():
+    rows = [{"prompt": str(n), "level": n % 2} for n in range(1000)]
+    drawn = Source(path=write("rows.jsonl", rows), stream=True, rows=50, where={"level": [1]})
+    found = read_source(drawn)
+    assert len(found) == len(set(found["prompt"])) == 50
+    assert set(found["level"]) == {1}
+    assert found["prompt"][:] == read_source(drawn)["prompt"][:]
+    assert sorted(map(int, found["prompt"])) != list(range(1, 100, 2))
+
+
+# Broken
+
+
+def test_a_broken_line_is_told_by_its_number_or_left_out(capsys):
+    lines = [json.dumps(row) for row in ROWS]
+    lines[3] = '{"prompt": 4'
+    lines[4] = '"no object"'
+    with open("rows.jsonl", "w") as file:
+        file.write("\n".join(lines))
+    line = refused(read_source, Source(path="rows.jsonl"))
+    assert line.startswith("data.train.0.path = rows.jsonl:4; must be JSON: Expecting ',' delimiter at column")
+    assert line.endswith("mend the line, or set data.train.0.broken=skip")
+    assert len(read_source(Source(path="rows.jsonl", broken="skip"))) == 4
+    assert "2 broken lines are left out, the first is rows.jsonl:4" in capsys.readouterr().err
+
+
+def test_wrong_encodings_are_told():
+    with open("rows.jsonl", "wb") as file:
+        file.write(json.dumps(ROWS[0]).encode() + b"\n" + '{"prompt": "é"}'.encode("latin-1") + b"\n")
+    assert refused(read_source, Source(path="rows.jsonl")).startswith(
+        "data.train.0.path = rows.jsonl:2; must be UTF-8: byte 13 of the line is none"
+    )
+    with open("rows.csv", "wb") as file:
+        file.write("prompt,answer\né,1\n".encode("latin-1"))
+    assert refused(read_source, Source(path="rows.csv")).startswith(
+        "data.train.0.path = rows.csv; cannot be read: it must be UTF-8: byte "
+    )
+
+
+def test_utf_8_with_a_byte_order_mark_is_read():
+    with open("rows.jsonl", "wb") as file:
+        file.write(b"\xef\xbb\xbf" + json.dumps(ROWS[0]).encode() + b"\n")
+    assert read_source(Source(path="rows.jsonl"))["prompt"][:] == [ROWS[0]["prompt"]]
+
+
+def test_lines_in_a_json_file_and_compressed_lines_are_read():
+    lines = "".join(json.dumps(row) + "\n" for row in ROWS)
+    with open("rows.json", "w") as file:
+        file.write(lines)
+    with gzip.open("rows.jsonl.gz", "wt") as file:
+        file.write(lines)
+    for path in ("rows.json", "rows.jsonl.gz"):
+        assert read_source(Source(path=path))["prompt"][:] == [row["prompt"] for row in ROWS], path
+    with gzip.open("bad.jsonl.gz", "wt") as file:
+        file.write(lines + "{")
+    assert refused(read_source, Source(path="bad.jsonl.gz")).startswith("data.train.0.path = bad.jsonl.gz:7; ")
+
+
+def test_splits_may_be_folders_and_those_that_are_there_are_told(here):
+    for name, rows in (("train", ROWS[:4]), ("test", ROWS[4:])):
+        (here / "folder" / name).mkdir(parents=True)
+        write(f"folder/{name}/part.jsonl", rows)
+    assert len(read_source(Source(path="folder"))) == 4
+    assert len(read_source(Source(path="folder", split="test"))) == 2
+    line = refused(read_source, Source(path="folder", split="validation"))
+    assert line == "data.train.0.split = validation; folder has test, train; give one of these"
+    datasets.DatasetDict({"test": datasets.Dataset.from_list(ROWS)}).save_to_disk("saved")
+    assert refused(read_source, Source(path="saved")) == "data.train.0.split = train; saved has test; give one of these"
+
+
+# Types, ids, messages
+
+
+def test_ids_and_answers_are_text_and_flags_are_flags():
+    rows = [
+        {"prompt": "a", "id": 0, "answer": 1, "thinking": "False"},
+        {"prompt": "b", "id": 1, "answer": 2.5, "thinking": ""},
+    ]
+    found = problems([source(rows=rows)], ASK).to_list()
+    assert [(r["id"], r["thinking"]) for r in found] == [("0", False), ("1", True)]
+    assert [float(r["answer"]) for r in found] == [1, 2.5]
+    assert all(isinstance(r["answer"], str) for r in found)
+    line = refused(problems, [source(rows=[{"prompt": "a", "thinking": "perhaps"}])], ASK)
+    assert line.startswith("data.train.0.path = rows.jsonl; its column thinking must hold true or false: 'perhaps'")
+
+
+def test_an_id_of_two_problems_is_refused_and_of_one_stands_once(capsys):
+    twice = [{"prompt": "a", "id": 1}, {"prompt": "b", "id": 2}, {"prompt": "a", "id": 1}]
+    assert problems([source(rows=twice)], ASK)["question"][:] == ["a", "b"]
+    assert "note: 1 of 3 problems stood before" in capsys.readouterr().err
+    two = [source("a.jsonl", twice[:2]), source("b.jsonl", [{"prompt": "c", "id": 2}])]
+    assert refused(problems, two, ASK).startswith("data.train = a.jsonl; two problems have the id 2; give each an id")
+    named = [part.model_copy(update={"values": {"id": None}}) for part in two]
+    assert len(set(problems(named, ASK)["id"])) == 3
+
+
+def talk(*texts, system=None):
+    said = [{"role": role, "content": text} for role, text in zip(("user", "assistant") * 3, texts, strict=False)]
+    return [*([{"role": "system", "content": system}] if system else []), *said]
+
+
+def test_talks_of_several_turns_are_told_apart_by_all_that_was_said():
+    rows = [talk("hi", "yes?", "go on"), talk("ho", "yes?", "go on"), talk("go on"), talk("go on", system="Be brief.")]
+    found = problems([source(rows=[{"prompt": p} for p in rows])], Prompt(template="chat"))
+    assert len(found) == len(set(found["id"])) == 4
+    assert found["question"][:2] == [
+        "user: hi\n\nassistant: yes?\n\nuser: go on",
+        "user: ho\n\nassistant: yes?\n\nuser: go on",
+    ]
+    assert found["question"][2:] == ["go on", "go on"]
+
+
+@pytest.mark.parametrize("content", [None, [{"type": "text", "text": "a"}], 5])
+def test_messages_without_text_are_refused_by_row(content):
+    rows = [{"prompt": [{"role": "user", "content": "a"}]}] if content is None else []
+    rows.append({"prompt": [{"role": "user", "content": content}]})
+    line = refused(problems, [source(rows=rows)], ASK)
+    assert f"that of row {len(rows) - 1} is not" in line
+
+
+def test_a_row_without_prompt_is_refused_by_its_number():
+    assert "that of row 1 is not" in refused(problems, [source(rows=[{"prompt": "a"}, {"prompt": None}])], ASK)
+
+
+def test_a_language_may_be_given_by_its_name():
+    rows = [{"prompt": "a", "language": name} for name in ("English", "chinese", "fa", "pt-BR")]
+    rows = [{**row, "prompt": str(n)} for n, row in enumerate(rows)]
+    assert problems([source(rows=rows)], ASK)["language"][:] == ["en", "zh", "fa", "pt-BR"]
+
+
+def test_a_row_s_own_columns_count_where_many_sets_have_its_shape():
+    rows = [
+        {"problem": "Which?", "answer": "B", "verifier": "choice", "domain": "tests", "thinking": False, "id": "q7"}
+    ]
+    [row] = read_source(source(rows=rows)).to_list()
+    want = {"prompt": "Which?", "answer": "B", "verifier": "choice", "domain": "tests", "thinking": False, "id": "q7"}
+    assert row == want
+    other = [{"question": "Which?", "answer": "7", "choices": ["a", "b"]}]  # no AIME
+    assert read_source(source(rows=other)).column_names == ["question", "answer", "choices"]
+
+
+def test_messages_beside_prompt_and_completion_are_one_form():
+    rows = [{"prompt": "hi", "completion": "ho", "messages": talk("hi", "ho")}]
+    assert examples([source(rows=rows)], ASK).to_list() == [{"prompt": "Q hi A", "completion": "ho"}]
+
+
+# Larger than memory: the rows of a stream that are not wanted are not stored
+
+
+def test_a_stream_stores_what_it_draws_alone(here):
+    from r1kit.data.files import scratch
+
+    write("rows.jsonl", [{"prompt": "x" * 1000 + str(n)} for n in range(3000)])
+    read_source(Source(path="rows.jsonl", stream=True, rows=10))
+    sizes = [os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(scratch()) for name in names]
+    assert 10_000 < max(sizes) < 100_000
