@@ -1,8 +1,9 @@
 """Journeys: pairs, stitching, and the rewriting of kept rows, by a teacher on the loopback."""
 
+import pyarrow.parquet as pq
 import pytest
 from helpers import info, r1kit, recipe, table
-from servers import loopback
+from servers import loopback, stats
 
 from r1kit.data.journey import pairs, steps, stitch
 from r1kit.prompts import read
@@ -171,6 +172,109 @@ def test_journeys_by_a_teacher_are_verified(tmp_path):
     rows = table(tmp_path / "run/data")
     assert 5 < len(rows) < 30
     assert all(r["completion"].startswith("<think>\nWe add") and r["correct"] for r in rows)
+
+
+def test_reasoning_that_the_teacher_s_server_parts_is_no_rewriting():
+    """A teacher that thinks aloud, and then leaves the rewritten thoughts out."""
+    from r1kit.recipe import Filters, Reward
+    from r1kit.sampling.rewrite import held_rows
+    from r1kit.sampling.sampler import Sample
+    from r1kit.sampling.score import bound
+
+    old = row("adding gives 7.", "7", True, verifier="math")
+    reply = "<summary>It is 7.</summary><answer>7</answer>"
+    private = "<think>The user wants it rewritten in English, so the sum of both is 7.</think>"
+    problems = {old["id"]: {"id": old["id"], "prompt": "What is 3 + 4?", "answer": "7", "verifier": "math"}}
+    for text, held in (
+        (private + reply, False),
+        (private + "<think>We add three and four, which is 7 in the end.</think>" + reply, True),
+    ):
+        sample = Sample(text, 40, "stop", parted=len(private), prompt_tokens=9)
+        tasks, judged = refine_tasks([old], Refine()), bound([Reward(name="accuracy")])
+        [new] = held_rows(tasks, [[sample] * 2], problems, judged, Filters(), "teacher")
+        assert new["held"] is held
+        assert (new["teacher_tokens"], new["teacher_prompt_tokens"]) == (80, 18)
+
+
+def refining(url, teacher, **changes):
+    refine = {
+        "model": {"path": "teacher"},
+        "sampling": {"engine": "openai", "server": {"urls": teacher, "backoff": 0.01, "concurrency": 2}},
+        "template": "{thinking} {prompt}",
+    }
+    refine["sampling"]["budget"] = {"output_price": 1e6, "input_price": 2e6}
+    gym = {**GYM, "values": {"verifier": "math"}}
+    return values(url, refine=refine, data={"train": [gym]}, **changes)
+
+
+def test_a_teacher_s_budget_ends_the_rewriting_and_a_larger_one_goes_on(tmp_path):
+    run = tmp_path / "run"
+    with loopback(tmp_path) as url, loopback(tmp_path, style="teacher") as teacher:
+        file = recipe(tmp_path / "r.yaml", **refining(url, teacher))
+        _, err = r1kit("generate", file, f"output={run}", "refine.sampling.budget.cost=500")
+        some = table(run / "data")
+        assert 0 < len(some) < 30
+        assert info_of(run / "drops.json")["dropped"]["not_rewritten"] == 30 - len(some)
+        assert "batches were not rewritten, since the teacher's budget is spent" in err
+        keeping = ["refine.sampling.budget.cost=600", "refine.otherwise=keep"]
+        line = r1kit("generate", file, f"output={run}", *keeping, code=2)[1].strip().splitlines()[-1]
+        assert line.startswith(f"error: output = {run}/refine; was made with other settings; put them back, or remove")
+        r1kit("generate", file, f"output={run}", "refine.sampling.budget.cost=100000")
+    rows, told = table(run / "data"), info(run)
+    assert len(rows) == 30
+    assert {r["id"]: r for r in some}.items() <= {r["id"]: r for r in rows}.items()
+    second = [r for file in sorted((run / "refine").glob("*.parquet")) for r in pq.read_table(file).to_pylist()]
+    first = [r for file in sorted((run / "samples").glob("*.parquet")) for r in pq.read_table(file).to_pylist()]
+    spent = {name: sum(r[f"teacher_{name}"] for r in second) for name in ("tokens", "prompt_tokens")}
+    assert told["cost"] == spent["tokens"] + 2 * spent["prompt_tokens"] > 0
+    assert told["tokens"] == spent["tokens"] + sum(r["tokens"] for r in first)
+
+
+def test_a_budget_that_is_raised_rewrites_what_was_sampled_since(tmp_path):
+    run = tmp_path / "run"
+    with loopback(tmp_path) as url, loopback(tmp_path, style="teacher") as teacher:
+        file = recipe(tmp_path / "r.yaml", **refining(url, teacher))
+        r1kit("generate", file, f"output={run}", "sampling.budget.tokens=900", "sampling.server.concurrency=2")
+        assert 0 < info(run)["rows"] < 30
+        done = len(list((run / "refine").glob("*.parquet")))
+        assert done == len(list((run / "samples").glob("*.parquet"))) < 8
+        r1kit("generate", file, f"output={run}", "sampling.server.concurrency=2")
+    assert len({r["id"] for r in table(run / "data")}) == 30
+    assert all(r["teacher"] for r in table(run / "data"))
+
+
+def test_filters_may_change_without_sampling_again(tmp_path):
+    run = tmp_path / "run"
+    with loopback(tmp_path, wrong=0.5) as url:
+        file = recipe(tmp_path / "r.yaml", **values(url))
+        r1kit("generate", file, f"output={run}")
+        few, asked = len(table(run / "data")), stats(url)["asked"]
+        r1kit("generate", file, f"output={run}", "keep.per_prompt=null")
+        more = table(run / "data")
+        r1kit("generate", file, f"output={run}", "keep.pass_rate=[0.4,0.6]", "keep.per_prompt=null")
+        hard = table(run / "data")
+        r1kit("generate", file, f"output={run}", "journey.method=stitch", "keep.pass_rate=[0.4,0.6]")
+        assert stats(url)["asked"] == asked
+    assert few < len(more)
+    assert {r["id"] for r in hard} < {r["id"] for r in more}
+    assert {r["id"] for r in table(run / "data")} == {r["id"] for r in hard}  # of those, journeys
+    assert info_of(run / "drops.json")["dropped"]["pass_rate"] > 0
+
+
+def test_rows_have_the_same_columns_whether_the_first_was_rewritten_or_not(tmp_path):
+    """A first shard whose rows the teacher spoils must not take the others' columns away."""
+    run = tmp_path / "run"
+    with loopback(tmp_path) as url, loopback(tmp_path, style="teacher", poison="0") as teacher:
+        changed = refining(url, teacher)
+        changed["refine"]["otherwise"] = "keep"
+        changed["refine"]["sampling"]["server"]["retries"] = 0
+        changed["sampling"]["batch_size"] = 4
+        r1kit("generate", recipe(tmp_path / "r.yaml", **changed), f"output={run}")
+    rows = table(run / "data")
+    assert len(rows) == 30
+    assert {"original", "teacher"} <= set(rows[0])
+    assert {r["original"] is None for r in rows} == {True, False}
+    assert not {"held", "teacher_tokens", "teacher_prompt_tokens"} & set(rows[0])
 
 
 def info_of(file):

@@ -180,7 +180,8 @@ def data_card(card: Card, facts: dict[str, Any]) -> str:
     front: dict[str, Any] = {}
     if card.license:
         front["license"] = card.license
-    front["language"] = card.language or sorted(facts["languages"])
+    if languages := card.language or sorted(facts["languages"]):
+        front["language"] = languages
     front["tags"] = ["r1kit", "reasoning", *card.tags]
     front["size_categories"] = [next((name for top, name in SIZES if rows < top), "n>1M")]
     front["configs"] = [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}]

@@ -20,6 +20,7 @@ class TransformersSampler(InTurn):
         check_template(self.tokenizer, prompt.template)
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+        self.context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 10**9
         self.ends = sorted({*ends, self.tokenizer.eos_token_id})
 
     def sample(self, prompts: Sequence[Any], count: int, seed: int) -> Groups:
@@ -27,9 +28,12 @@ class TransformersSampler(InTurn):
 
         torch.manual_seed(seed)
         texts = [render_chat(self.tokenizer, p, self.prompt) for p in prompts]
-        inputs = self.tokenizer(
-            texts, return_tensors="pt", padding=True, add_special_tokens=isinstance(prompts[0], str)
-        )
+        asked = self.tokenizer(texts, add_special_tokens=isinstance(prompts[0], str)).input_ids
+        fits = [i for i, ids in enumerate(asked) if len(ids) < self.context]
+        groups: Groups = [[Sample("", 0, "context")] * count for _ in texts]
+        if not fits:
+            return groups
+        inputs = self.tokenizer.pad({"input_ids": [asked[i] for i in fits]}, return_tensors="pt")
         inputs = {k: v.to(self.model.device) for k, v in inputs.items() if k in ("input_ids", "attention_mask")}
         hot = self.settings.temperature > 0
         chosen = {"temperature": self.settings.temperature, "top_p": self.settings.top_p, "top_k": self.settings.top_k}
@@ -44,9 +48,10 @@ class TransformersSampler(InTurn):
                 pad_token_id=self.tokenizer.pad_token_id,
             )
         rows = output[:, inputs["input_ids"].shape[1] :].tolist()
-        begun = [beginning(text, self.prompt.prefill) for text in texts for _ in range(count)]
-        samples = [self._sample(ids, start) for ids, start in zip(rows, begun, strict=True)]
-        return [samples[i : i + count] for i in range(0, len(samples), count)]
+        for place, i in enumerate(fits):
+            start = beginning(texts[i], self.prompt.prefill)
+            groups[i] = [self._sample(ids, start) for ids in rows[place * count : (place + 1) * count]]
+        return groups
 
     def _sample(self, ids: list[int], start: str) -> Sample:
         end = next((i for i, token in enumerate(ids) if token in self.ends), None)

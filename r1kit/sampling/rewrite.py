@@ -140,7 +140,7 @@ def held_rows(
         (i, sample, completion)
         for i, (task, group) in enumerate(zip(tasks, groups, strict=True))
         for sample in group
-        if sample.finish_reason == "stop" and (completion := task.reply(sample.text))
+        if sample.finish_reason == "stop" and (completion := task.reply(sample.text[sample.parted :]))
     ]
     candidates = rescored([(tasks[i].row, sample, text) for i, sample, text in tried], problems, functions)
     strict = keep.model_copy(

@@ -15,7 +15,8 @@ class Sample:
     """A completion; `tokens` counts its ids, the end token among them.
 
     `ids` is empty where an engine does not give them. `finish_reason` is stop or length, or another of a server's;
-    `context` where the prompt did not fit, `refused` or `failed` where there is no completion for another reason.
+    `context` where the prompt did not fit, `refused` or `failed` where there is no completion for another reason. The
+    first `parted` characters are reasoning that a server returned apart from the text.
     """
 
     text: str
@@ -23,6 +24,7 @@ class Sample:
     finish_reason: str
     ids: tuple[int, ...] = ()
     prompt_tokens: int = 0
+    parted: int = 0
 
 
 @dataclass(frozen=True)

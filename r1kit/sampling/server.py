@@ -363,23 +363,24 @@ class ServerSampler:
             raise ValueError("no choices")
         usage = answer.get("usage") or {}
         asked, said = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        texts = [self._text(choice) for choice in choices[:n]]
+        said_apart = [self._text(choice) for choice in choices[:n]]
+        texts = [_whole(text) for text, _ in said_apart]
         letters = sum(map(len, texts)) or 1
         reasons = [choice.get("finish_reason") for choice in choices[:n]]
         if any(reason is None for reason in reasons):
             raise ValueError("a choice was cut off")
         return [
-            Sample(_whole(text), round(said * len(text) / letters), str(reason), (), asked if i == 0 else 0)
+            Sample(text, round(said * len(text) / letters), str(reason), (), asked if i == 0 else 0, said_apart[i][1])
             for i, (text, reason) in enumerate(zip(texts, reasons, strict=True))
         ]
 
-    def _text(self, choice: dict[str, Any]) -> str:
-        """Return a choice's text, with the reasoning that a server has parted from it put back in tags."""
+    def _text(self, choice: dict[str, Any]) -> tuple[str, int]:
+        """Return a choice's text, with reasoning that a server has parted put back in tags, and the length of that."""
         if not self.chat:
             text = choice["text"]
             if not isinstance(text, str):
                 raise ValueError("no text")
-            return self.prompt.prefill + text
+            return self.prompt.prefill + text, 0
         message = choice["message"]
         text, reasoning = message.get("content"), message.get("reasoning") or message.get("reasoning_content")
         if text is None and reasoning is None:
@@ -387,11 +388,11 @@ class ServerSampler:
         text = text or ""
         if reasoning:
             closed = CLOSE if text or choice.get("finish_reason") != "length" else ""
-            return f"{OPEN}{reasoning}{closed}{text}"
+            return f"{OPEN}{reasoning}{closed}{text}", len(f"{OPEN}{reasoning}{closed}")
         if self.prompt.prefill and not text.startswith(self.prompt.prefill):
             text = self.prompt.prefill + text
         # Some chat templates open the thinking themselves, and the text then begins within it.
-        return OPEN + text if CLOSE in text and OPEN not in text.partition(CLOSE)[0] else text
+        return OPEN + text if CLOSE in text and OPEN not in text.partition(CLOSE)[0] else text, 0
 
 
 def _whole(text: str) -> str:

@@ -79,16 +79,17 @@ class VllmSampler(InTurn):
             )
             for i in range(len(ids))
         ]
-        outputs = self.llm.generate([TokensPrompt(prompt_token_ids=i) for i in ids], chosen, use_tqdm=False)
-        groups = []
-        for text, output in zip(texts, outputs, strict=True):
-            start = beginning(text, self.prompt.prefill)
-            groups.append(
-                [
-                    Sample(start + o.text, len(o.token_ids), o.finish_reason or "stop", tuple(o.token_ids))
-                    for o in sorted(output.outputs, key=lambda o: o.index)
-                ]
-            )
+        longest = self.llm.llm_engine.model_config.max_model_len
+        fits = [i for i, prompt in enumerate(ids) if len(prompt) < longest]
+        asked = [TokensPrompt(prompt_token_ids=ids[i]) for i in fits]
+        outputs = self.llm.generate(asked, [chosen[i] for i in fits], use_tqdm=False) if asked else []
+        groups: Groups = [[Sample("", 0, "context")] * count for _ in ids]
+        for i, output in zip(fits, outputs, strict=True):
+            start = beginning(texts[i], self.prompt.prefill)
+            groups[i] = [
+                Sample(start + o.text, len(o.token_ids), o.finish_reason or "stop", tuple(o.token_ids))
+                for o in sorted(output.outputs, key=lambda o: o.index)
+            ]
         return groups
 
 

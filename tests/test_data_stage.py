@@ -1,0 +1,248 @@
+"""`r1kit data` and `r1kit data inspect`, the data card, and what `load_dataset`, TRL and the hub make of the output."""
+
+import json
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from helpers import info, r1kit, recipe, table
+from test_data import ROWS, write
+
+from r1kit.data.write import push
+from r1kit.errors import UserError
+from r1kit.recipe import Card
+
+MATH = [{"problem": f"What is {n} plus one?", "answer": str(n + 1)} for n in range(20)]
+SAID = [
+    {"prompt": f"What is {n} + 1?", "answer": str(n + 1), "level": n % 3,
+     "completion": f"<think>\nIt is {n} and one more.\n</think>\n<answer>\n{n + 1 + (n % 4 == 0)}\n</answer>"}
+    for n in range(20)
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(here):
+    pass
+
+
+def made(code=0, **values):
+    """Run `data` and return its rows and its stderr."""
+    _, err = r1kit("data", recipe(here_file("r.yaml"), **values), "output=run", code=code)
+    return (table(here_file("run/data")) if code == 0 else []), err
+
+
+def here_file(name):
+    from pathlib import Path
+
+    return Path(name).absolute()
+
+
+def drops():
+    return json.loads(here_file("run/drops.json").read_text())
+
+
+def test_problems_are_adapted_mixed_cleaned_and_written():
+    held = [{"problem": MATH[3]["problem"], "answer": "4"}]
+    rows, err = made(
+        data={"train": [{"path": write("math.jsonl", [*MATH, MATH[5]])}, {"path": write("own.jsonl", ROWS)}]},
+        hygiene={"exact": True, "decontaminate": write("held.jsonl", held)},
+        card={"license": "apache-2.0", "about": "A set of sums."},
+    )
+    assert len(rows) == 19 + len(ROWS)
+    assert drops()["dropped"] == {"contaminated": 1, "exact_duplicate": 1}
+    assert {r["verifier"] for r in rows} == {"math", None}
+    assert len({r["id"] for r in rows}) == len(rows)
+    assert "note: data.train.0 is read as problem-answer" in err
+    assert "exact_duplicate       -1" in err
+    assert [r["prompt"] for r in rows] != sorted((r["prompt"] for r in rows), key=str)  # shuffled
+    card = here_file("run/README.md").read_text()
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["license"] == "apache-2.0"
+    assert "language" not in front
+    assert front["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-*.parquet"}]
+    assert "A set of sums." in card
+    assert "| dropped: contaminated | 1 |" in card
+    assert info(here_file("run"))["rows"] == len(rows)
+
+
+def test_completions_are_scored_and_filtered_group_by_group():
+    rows, _ = made(
+        data={"train": write("said.jsonl", [*SAID, *[{**r, "completion": r["completion"] + " "} for r in SAID]])},
+        rewards=[{"name": "accuracy"}, {"name": "format"}],
+        keep={"correct": True, "format": True, "per_prompt": 1, "prefer": "shortest"},
+    )
+    assert len(rows) == 15 == len({r["prompt"] for r in rows})
+    assert all(r["correct"] and r["accuracy"] == 1.0 and r["level"] in (0, 1, 2) for r in rows)
+    assert drops()["dropped"] == {"incorrect": 10, "format": 0, "per_prompt": 15}
+
+
+def test_a_first_batch_without_verdicts_takes_no_column_away():
+    broken = [{**r, "answer": ")(", "prompt": f"no {n}"} for n, r in enumerate(SAID * 15)]  # 300 faults first
+    rows, _ = made(
+        data={"train": write("said.jsonl", [*broken, *SAID])},
+        rewards=[{"name": "accuracy"}], shuffle=False,
+    )  # fmt: skip
+    assert sum(r["correct"] is True for r in rows) == 15
+
+
+def test_the_output_is_what_load_dataset_and_the_trainers_read(here):
+    import datasets
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    from r1kit.run import SHIPPED
+
+    made(data={"train": write("said.jsonl", SAID)})
+    for path in ("run", "run/data"):
+        loaded = datasets.load_dataset(str(here / path), split="train", cache_dir=str(here / "cache"))
+        assert len(loaded) == 20
+        assert {"prompt", "completion", "id"} <= set(loaded.column_names)
+    model = AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:student"])
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:student"])
+    arguments = SFTConfig(output_dir=str(here / "out"), max_steps=1, use_cpu=True, report_to=[], bf16=False)
+    trainer = SFTTrainer(model, arguments, train_dataset=loaded, processing_class=tokenizer)
+    assert torch.isfinite(torch.tensor(trainer.train().training_loss))
+
+
+def test_messages_are_read_and_stay_messages():
+    talk = [[{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": f"a{n}"}] for n in range(5)]
+    rows, _ = made(
+        data={"train": write("talk.jsonl", [{"messages": m} for m in [*talk, talk[0]]])}, hygiene={"exact": True}
+    )
+    assert sorted(r["messages"][0]["content"] for r in rows) == [f"q{n}" for n in range(5)]
+    ends = [{"messages": talk[0][:1]}]
+    _, err = r1kit("data", recipe(here_file("e.yaml"), data={"train": write("ends.jsonl", ends)}), "output=e", code=2)
+    assert "messages must end with the assistant's; those of row 0 do not" in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"data": {"train": "none.jsonl"}}, "data.train.0.path = none.jsonl; must be a file, a folder"),
+        ({"keep": {"correct": True}}, "keep.correct = True; whether an answer is right, a reward says; add accuracy"),
+        ({"keep": {"max_tokens": 5}}, "keep = too_long; filters look at completions, and the rows have none"),
+        ({"rewards": [{"name": "accuracy"}]}, "rewards = accuracy; rewards score completions, and the rows have none"),
+        ({"model": {"path": "tiny:base"}}, "model.path = tiny:base; data needs no model"),
+        ({"data": {"train": "two.jsonl"}}, "data.train = two.jsonl; two problems have the id 7; give each an id"),
+        ({"data": {"train": "odd.jsonl"}}, "data.train = odd.jsonl; needs a column prompt, messages or text; it has a"),
+        (
+            {"data": {"train": [{"path": "rows.jsonl", "rows": 5, "stream": True, "where": {"x": [1]}}]}},
+            "data.train.0.",
+        ),
+        ({"data": {"train": [{"path": "rows.jsonl", "stream": True}]}}, "data.train.0.stream = True; a source that is"),
+        ({"data": {"train": [{"path": "rows.jsonl", "share": 0.5}]}}, "data.train = [0.5]; of 1 sources each needs a"),
+        ({"hygiene": {"decontaminate": "odd.jsonl"}}, "hygiene.decontaminate.0 = odd.jsonl; needs a column prompt"),
+        ({"hygiene": {"near": 1.5}}, "hygiene.near = 1.5"),
+        ({"hygiene": {"exakt": True}}, "hygiene.exakt = True; no such key; did you mean exact?"),
+    ],
+)
+def test_mistakes_are_one_line(changes, line):
+    write("rows.jsonl", ROWS)
+    write("two.jsonl", [{"prompt": "a", "id": 7}, {"prompt": "b", "id": 7}])
+    write("odd.jsonl", [{"a": 1}])
+    _, err = made(2, **{"data": {"train": "rows.jsonl"}, **changes})
+    assert err.strip().splitlines()[-1].startswith(f"error: {line}"), err
+
+
+def test_several_processes_write_once():
+    write("rows.jsonl", ROWS)
+    file = recipe(here_file("r.yaml"), data={"train": "rows.jsonl"})
+    out, _ = r1kit("data", file, "output=run", "--num-processes", "2")
+    assert out == "run\n"
+    assert len(table(here_file("run/data"))) == len(ROWS)
+
+
+# inspect
+
+
+def test_inspect_says_what_a_source_holds():
+    rows = [{**row, "level": None if n < 2 else "x"} for n, row in enumerate([*SAID, SAID[0]])]
+    rows.append({"prompt": "حاصل 2 + 2 چیست؟", "completion": "y", "answer": "4", "level": "x"})
+    out, _ = r1kit("data", "inspect", write("said.jsonl", rows))
+    assert out.startswith("22 rows")
+    assert "empty in 2" in out
+    assert "en 21, fa 1" in out
+    assert "prompts that stood before: 1" in out
+    assert "level: x 20, None 2" in out or "level: x 19" in out
+    drawn, _ = r1kit("data", "inspect", "said.jsonl", "rows=5", 'where={"level": ["x"]}')
+    assert drawn.startswith("5 rows")
+    assert "empty in" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "PATH = none; a data source is needed"),
+        (["rows.jsonl", "rows=abc"], "rows = abc; "),
+        (["rows.jsonl", "row=5"], "row = 5; no such field of a source"),
+        (["nothing.jsonl"], "PATH.path = nothing.jsonl; must be a file"),
+        (["broken.jsonl"], "PATH.path = broken.jsonl:2; must be JSON"),
+    ],
+)
+def test_inspect_of_what_is_no_source_is_one_line(words, line):
+    write("rows.jsonl", ROWS)
+    here_file("broken.jsonl").write_text('{"prompt": "a"}\n{"prompt"\n')
+    _, err = r1kit("data", "inspect", *words, code=2)
+    assert err.startswith(f"error: {line}")
+    assert err.count("\n") == 1
+
+
+def test_a_run_is_inspected(here):
+    made(data={"train": write("rows.jsonl", ROWS)})
+    assert r1kit("data", "inspect", "run")[0].startswith("6 rows")
+
+
+# The hub. There is none here: HfApi is replaced, and what it is asked is looked at.
+
+
+def test_push_sends_the_card_and_the_data_and_removes_what_is_no_longer_there(here, monkeypatch):
+    calls = []
+    api = SimpleNamespace(
+        create_repo=lambda *a, **k: calls.append(("create_repo", a, k)),
+        upload_folder=lambda **k: calls.append(("upload_folder", (), k)),
+    )
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
+    assert push(here, Card(push_to_hub="me/sums")) == "https://huggingface.co/datasets/me/sums"
+    (_, made_as, settings), (_, _, sent) = calls
+    assert (made_as, settings["private"], settings["repo_type"]) == (("me/sums",), True, "dataset")
+    assert sent["allow_patterns"] == ["README.md", "data/*.parquet"]
+    assert sent["delete_patterns"] == ["data/*.parquet"]
+
+
+def test_without_the_hub_the_data_is_kept_and_the_same_command_goes_on(here):
+    import inspect
+
+    from huggingface_hub import HfApi
+
+    known = inspect.signature(HfApi.upload_folder).parameters
+    assert {"folder_path", "repo_id", "repo_type", "allow_patterns", "delete_patterns", "commit_message"} <= set(known)
+    with pytest.raises(UserError, match="could not be sent"):
+        push(here, Card(push_to_hub="me/sums"))
+    write("rows.jsonl", ROWS)
+    file = recipe(here_file("r.yaml"), data={"train": "rows.jsonl"}, card={"push_to_hub": "me/sums"})
+    _, err = r1kit("data", file, "output=run", code=2)
+    assert err.strip().splitlines()[-1].startswith("error: card.push_to_hub = me/sums; could not be sent: ")
+    assert len(table(here_file("run/data"))) == len(ROWS)
+    r1kit("data", file, "output=run", "card.push_to_hub=null")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="a small file system must be mounted")
+def test_a_full_disk_is_told_and_the_same_command_goes_on(here):
+    import subprocess
+
+    (here / "small").mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", "small"], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        rows = [{"prompt": f"{n} " + os.urandom(500).hex()} for n in range(2000)]
+        file = recipe(here_file("r.yaml"), data={"train": write("rows.jsonl", rows)})
+        _, err = r1kit("data", file, "output=small/run", code=2)
+        assert err.strip().splitlines()[-1].startswith("error: output = small/run; no space left on the device")
+        subprocess.run(["mount", "-o", "remount,size=30m", "small"], check=True)
+        r1kit("data", file, "output=small/run")
+        assert len(table(here / "small/run/data")) == 2000
+    finally:
+        subprocess.run(["umount", "small"], check=True)
