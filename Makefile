@@ -1,16 +1,20 @@
 # `make demo` and `make test` do all of their own set-up: a fresh machine with Python 3.11 and make will do.
 PYTHON ?= python3
 VENV ?= .venv
+VENV_VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint env clean
+.PHONY: demo test test-vllm lint env env-vllm clean
 
 demo: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash recipes/tiny/run.sh
 
 test: env
 	$(BIN)/python -m pytest -m "not vllm and not browser and not gpu" --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+test-vllm: env-vllm
+	$(VENV_VLLM)/bin/python -m pytest -m vllm $(ARGS)
 
 lint: env
 	$(BIN)/ruff format --check .
@@ -27,5 +31,12 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/pip install --quiet -e ".[dev]"
 	touch $@
 
+# vLLM wants an older transformers than r1kit's, so it has an environment of its own.
+env-vllm: $(VENV_VLLM)/.ready
+
+$(VENV_VLLM)/.ready: pyproject.toml tools/vllm_env.sh
+	bash tools/vllm_env.sh $(VENV_VLLM) $(PYTHON)
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(VENV_VLLM) build *.egg-info

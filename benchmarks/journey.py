@@ -1,0 +1,47 @@
+"""Journey rows against shortcut rows over several seeds: runs recipes/journey/run.sh for each.
+
+    python benchmarks/journey.py [--seeds 0 1 2]        (two to three minutes a seed on 2 cores)
+
+Prints, for students trained on either, accuracy and tokens an answer on held-out arithmetic: the mean over the seeds
+and the range from the least to the greatest; and how many rows and how many tokens each was trained on.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from helpers import metrics, table  # noqa: E402
+from ladder import figure  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--output", default="runs/journey-seeds")
+    options = parser.parse_args()
+    found: dict[str, list[dict]] = {"journeys": [], "shortcuts": []}
+    for seed in options.seeds:
+        out = Path(options.output) / str(seed)
+        subprocess.run(["bash", str(ROOT / "recipes/journey/run.sh"), str(out), str(seed)], check=True)
+        rows = len(table(out / "journeys/data"))
+        for model in json.loads((out / "eval/eval.json").read_text())["models"]:
+            trained = metrics(out / f"on_{model['model']}")
+            seen = max(line.get("num_tokens", 0) for line in trained)
+            steps = max(line.get("step", 0) for line in trained)
+            found[model["model"]].append({**model, "rows": rows, "seen": seen, "steps": steps})
+    print("\n| trained on | rows | steps | tokens trained on | accuracy | tokens an answer |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, runs in found.items():
+        accuracy = figure([run["accuracy"]["arithmetic"] for run in runs])
+        said = figure([run["tokens"] for run in runs], percent=False)
+        counts = [f"{sum(run[key] for run in runs) / len(runs):.0f}" for key in ("rows", "steps", "seen")]
+        print(f"| {name} | {' | '.join(counts)} | {accuracy} | {said} |")
+
+
+if __name__ == "__main__":
+    main()

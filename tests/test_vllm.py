@@ -1,0 +1,114 @@
+"""vLLM on the CPU, in process and as a server, with the scale model: `make test-vllm`."""
+
+import json
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from helpers import info, r1kit, recipe
+from servers import free_port, served
+
+pytestmark = pytest.mark.vllm
+
+CAPITALS = {
+    "data": {"train": [{"path": "world:facts", "rows": 24}]},
+    "prompt": {"template": "tiny", "prefill": "<answer>"},
+    "keep": {"format": False},
+}
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+
+
+@pytest.fixture(scope="module")
+def base() -> str:
+    from r1kit.run import SHIPPED
+
+    return str(SHIPPED["tiny:base"])
+
+
+def sampled(run: Path) -> list[dict]:
+    return [row for file in sorted((run / "samples").glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+
+
+def test_both_local_engines_say_the_same_at_temperature_0(tmp_path, base):
+    greedy = {"temperature": 0, "samples": 1, "max_tokens": 24, "batch_size": 12}
+    said = {}
+    for engine in ("transformers", "vllm"):
+        values = {**CAPITALS, "model": {"path": base}, "sampling": {**greedy, "engine": engine}}
+        r1kit("generate", recipe(tmp_path / f"{engine}.yaml", **values), f"output={tmp_path / engine}")
+        said[engine] = {r["id"]: (r["completion"], r["tokens"], r["finish_reason"]) for r in sampled(tmp_path / engine)}
+    assert len(said["vllm"]) == 24
+    same = sum(said["vllm"][name] == said["transformers"][name] for name in said["vllm"])
+    assert same >= 22  # two tokens of equal logits may part them
+
+
+def test_vllm_in_process_is_filtered_and_goes_on_in_the_same_rows(tmp_path, base):
+    values = {
+        **CAPITALS,
+        "model": {"path": base},
+        "sampling": {"engine": "vllm", "samples": 4, "temperature": 0.7, "max_tokens": 16, "batch_size": 16},
+    }
+    run = tmp_path / "run"
+    r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={run}")
+    whole = sampled(run)
+    assert len(whole) == 96
+    assert info(run)["rows"] == sum(r["correct"] and r["finish_reason"] == "stop" for r in whole) > 48
+    for number in (1, 3):
+        (run / f"samples/shard-{number:06d}.parquet").unlink()
+    state = {**info(run), "status": "interrupted"}
+    (run / "run.json").write_text(json.dumps(state))
+    r1kit("generate", tmp_path / "r.yaml", f"output={run}")
+    assert sampled(run) == whole
+
+
+def test_vllm_s_server_is_asked_with_seeds(tmp_path, base):
+    port = free_port()
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", base, "--port", str(port)]
+    command += ["--dtype", "float32", "--enforce-eager", "--no-enable-chunked-prefill"]
+    with served(command, port, tmp_path / "log") as url:
+        server = {"urls": url, "concurrency": 8, "samples_per_request": 2}
+        sampling = {"engine": "openai", "samples": 4, "temperature": 0.7, "max_tokens": 16, "server": server}
+        values = {**CAPITALS, "model": {"path": base}, "sampling": sampling}
+        for name in ("one", "two"):
+            r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={tmp_path / name}")
+        long = {**values, "data": {"train": "long.jsonl"}}
+        (tmp_path / "long.jsonl").write_text(json.dumps({"prompt": "word " * 9000, "answer": "1"}) + "\n")
+        long["data"] = {"train": [str(tmp_path / "long.jsonl"), {"path": "world:facts", "rows": 4}]}
+        r1kit("generate", recipe(tmp_path / "long.yaml", **long), f"output={tmp_path / 'long'}")
+    key = lambda row: (row["id"], row["sample"])  # noqa: E731
+    one, two = (sorted(sampled(tmp_path / name), key=key) for name in ("one", "two"))
+    assert len(one) == 96
+    assert sum(a["completion"] == b["completion"] for a, b in zip(one, two, strict=True)) > 90
+    reasons = [row["finish_reason"] for row in sampled(tmp_path / "long") if row["answer"] == "1"]
+    assert reasons == ["context"] * 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"sampling": {"engine": "vllm", "vllm": {"no_such_thing": 1}}},
+            "sampling.vllm = {'no_such_thing': 1}; must be",
+        ),
+        ({"model": {"path": "nothing/here"}}, "model.path = nothing/here; "),
+    ],
+)
+def test_what_vllm_refuses_is_one_line(tmp_path, base, changes, line):
+    values = {**CAPITALS, "model": {"path": base}, "sampling": {"engine": "vllm"}, **changes}
+    _, err = r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={tmp_path / 'run'}", code=2)
+    assert err.strip().splitlines()[-1].startswith(f"error: {line}")
+
+
+def test_a_prompt_beyond_the_context_is_a_sample_that_says_so(tmp_path, base):
+    (tmp_path / "long.jsonl").write_text(json.dumps({"prompt": "word " * 9000, "answer": "1"}) + "\n")
+    for engine in ("transformers", "vllm"):
+        values = {**CAPITALS, "model": {"path": base}, "sampling": {"engine": engine, "samples": 2, "max_tokens": 8}}
+        values["data"] = {"train": [str(tmp_path / "long.jsonl"), {"path": "world:facts", "rows": 4}]}
+        run = tmp_path / engine
+        r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={run}")
+        assert [r["finish_reason"] for r in sampled(run) if r["answer"] == "1"] == ["context"] * 2
+        assert len(sampled(run)) == 10
