@@ -20,7 +20,7 @@ def show(stage: str, recipe: Recipe, processes: int | None, accelerate_config: s
     for index, entry in enumerate(getattr(recipe, "rewards", [])):
         find(entry, index)
     print(dump(recipe))
-    command = launch_command(processes, accelerate_config)
+    command = None if isinstance(recipe, DataRecipe) else launch_command(processes, accelerate_config)
     words = [*command, "-m", "r1kit.launch", recipe.output or "RUN"] if command else ["(this process)"]
     print(f"launch: {shlex.join(words) if command else words[0]}")
     print(f"stage: {stage}")

@@ -257,7 +257,8 @@ def _difference(run: Run, recipe: Recipe, stage: str, more: bool = True) -> str:
 
 
 # How servers are reached says nothing of what is sampled from them: they may move while a run waits.
-_MEANS = re.compile(r"(^|\.)server\.(urls|key|concurrency|timeout|retries|backoff)(\.|$)")
+MEANS = ("urls", "key", "concurrency", "timeout", "retries", "backoff")
+_MEANS = re.compile(rf"(^|\.)server\.({'|'.join(MEANS)})(\.|$)")
 
 
 def _more(key: str, before: Any, after: Any) -> bool:

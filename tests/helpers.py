@@ -21,7 +21,7 @@ def start(*words: object) -> subprocess.Popen:
 def r1kit(*words: object, code: int = 0) -> tuple[str, str]:
     """Run `r1kit`, hold its exit code against `code`, and return stdout and stderr."""
     process = start(*words)
-    out, err = process.communicate(timeout=900)
+    out, err = process.communicate(timeout=3600)
     assert process.returncode == code, f"exit {process.returncode}, not {code}:\n{err[-4000:]}"
     return out, err
 

@@ -5,8 +5,9 @@
 It solves the sums and differences of whole numbers that it is asked; it answers the same request with the same text.
 Which fault a request meets depends on a count of its own, so that a further try may meet none. Settings: `faults`, the
 share of each of 429, 500, timeout, cut, malformed, empty, silent; `wrong`, the share of wrong answers; `seconds`, how
-long an answer takes; `poison`, a text that no answer comes to; `credit`, how many requests are answered before each is
-refused with `drained`; `field`, where reasoning goes (reasoning, reasoning_content or text); `style`, what is answered.
+long an answer takes; `poison`, `busy` and `bad`, texts that are met with 500, 429 and 400; `credit`, how many requests
+are answered before each is refused with `drained`; `field`, where reasoning goes (reasoning, reasoning_content or
+text); `style`, what is answered.
 """
 
 import asyncio
@@ -71,16 +72,20 @@ class Server:
         try:
             if fault := self._fault():
                 return await self._misbehave(fault, request)
-            await asyncio.sleep(self.settings.get("seconds", 0.0))
             if self.settings.get("key") and request.headers.get("Authorization") != f"Bearer {self.settings['key']}":
                 return web.json_response({"error": {"message": "bad key"}}, status=401)
             text = body.get("prompt") or body["messages"][-1]["content"]
             if self.settings.get("poison", "\0") in text:
                 return web.Response(text="internal error", status=500)
+            if self.settings.get("busy", "\0") in text:
+                return web.json_response({"error": {"message": "slow down"}}, status=429)
+            if self.settings.get("bad", "\0") in text:
+                return web.json_response({"error": {"message": "no such thing"}}, status=400)
             if self.counts["asked"] > self.settings.get("credit", 10**9):
                 return web.json_response({"error": {"message": "no credit left"}}, status=self.settings["drained"])
             if refused := self._refused(body):
                 return web.json_response({"error": {"message": refused}}, status=400)
+            await asyncio.sleep(self.settings.get("seconds", 0.0))
             if self.settings.get("count", True):
                 self.answered[json.dumps(body, sort_keys=True)] += 1
             return web.json_response(self._answer(body))

@@ -134,6 +134,7 @@ def test_messages_are_read_and_stay_messages():
         ),
         ({"data": {"train": [{"path": "rows.jsonl", "stream": True}]}}, "data.train.0.stream = True; a source that is"),
         ({"data": {"train": [{"path": "rows.jsonl", "share": 0.5}]}}, "data.train = [0.5]; of 1 sources each needs a"),
+        ({"data": {"train": "label.jsonl"}}, "data.train = label.jsonl; each completion must be text or messages of"),
         ({"hygiene": {"decontaminate": "odd.jsonl"}}, "hygiene.decontaminate.0 = odd.jsonl; needs a column prompt"),
         ({"hygiene": {"near": 1.5}}, "hygiene.near = 1.5"),
         ({"hygiene": {"exakt": True}}, "hygiene.exakt = True; no such key; did you mean exact?"),
@@ -143,6 +144,7 @@ def test_mistakes_are_one_line(changes, line):
     write("rows.jsonl", ROWS)
     write("two.jsonl", [{"prompt": "a", "id": 7}, {"prompt": "b", "id": 7}])
     write("odd.jsonl", [{"a": 1}])
+    write("label.jsonl", [{"prompt": "a", "completion": 5}])
     _, err = made(2, **{"data": {"train": "rows.jsonl"}, **changes})
     assert err.strip().splitlines()[-1].startswith(f"error: {line}"), err
 
@@ -188,6 +190,11 @@ def test_inspect_of_what_is_no_source_is_one_line(words, line):
     _, err = r1kit("data", "inspect", *words, code=2)
     assert err.startswith(f"error: {line}")
     assert err.count("\n") == 1
+
+
+def test_rows_of_any_type_are_inspected():
+    write("odd.jsonl", [{"prompt": 5, "completion": [1, 2], "text": ["a"]}])
+    assert r1kit("data", "inspect", "odd.jsonl")[0].startswith("1 rows")
 
 
 def test_a_run_is_inspected(here):

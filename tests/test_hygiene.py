@@ -51,6 +51,8 @@ def test_exact_duplicates_differ_in_what_changes_no_problem():
 
 
 def test_what_changes_a_problem_is_no_duplicate():
+    same = ["Janet\u2019s ducks can't swim.", "janet's 'ducks' can't swim"]
+    assert cleaned(same, exact=True)[0] == same[:1]
     pairs = [("Find f(x).", "Find f'(x)."), ("Compute 5!", "Compute 5."), ("x² = 4", "x2 = 4"), ("(n+1)!", "(n+1)")]
     for pair in pairs:
         assert cleaned(pair, exact=True)[0] == list(pair)
@@ -195,3 +197,15 @@ def test_planted_near_duplicates_are_found_and_nothing_else():
         planted.append(" ".join(said))
     kept, _ = cleaned([*fresh, *planted], near=0.5)
     assert kept == fresh
+
+
+def test_a_benchmark_in_a_form_that_holds_no_problem_is_refused():
+    turns = [{"prompt": ["Look here.", RIVER]}]
+    with open("turns.jsonl", "w") as file:
+        file.write(json.dumps(turns[0]) + "\n")
+    assert cleaned(["Look: " + RIVER], decontaminate="turns.jsonl")[0] == []
+    for value in ({"text": RIVER}, [{"role": "agent", "content": RIVER}]):
+        with open("odd.jsonl", "w") as file:
+            file.write(json.dumps({"prompt": value}) + "\n")
+        with pytest.raises(UserError, match="its column prompt"):
+            cleaned([RIVER], decontaminate="odd.jsonl")

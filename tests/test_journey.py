@@ -216,7 +216,7 @@ def test_a_teacher_s_budget_ends_the_rewriting_and_a_larger_one_goes_on(tmp_path
         assert 0 < len(some) < 30
         assert info_of(run / "drops.json")["dropped"]["not_rewritten"] == 30 - len(some)
         assert "batches were not rewritten, since the teacher's budget is spent" in err
-        keeping = ["refine.sampling.budget.cost=600", "refine.otherwise=keep"]
+        keeping = ["refine.sampling.budget.cost=600", "refine.tries=2"]
         line = r1kit("generate", file, f"output={run}", *keeping, code=2)[1].strip().splitlines()[-1]
         assert line.startswith(f"error: output = {run}/refine; was made with other settings; put them back, or remove")
         r1kit("generate", file, f"output={run}", "refine.sampling.budget.cost=100000")

@@ -54,18 +54,39 @@ def test_sft_ends_in_the_same_weights(tmp_path):
     assert info(killed)["steps"] == info(whole)["steps"] == 24
 
 
-@pytest.mark.parametrize(("stage", "values"), [("generate", GENERATE), ("eval", EVAL)])
-def test_sampled_rows_are_neither_lost_nor_doubled(tmp_path, stage, values):
-    file, whole, killed = recipe(tmp_path / "recipe.yaml", **values), tmp_path / "whole", tmp_path / "killed"
-    seconds = whole_run(stage, file, whole)
-    killed_then_finished(stage, file, killed, seconds, seed=3)
+def test_evaluated_rows_are_neither_lost_nor_doubled(tmp_path):
+    file, whole, killed = recipe(tmp_path / "recipe.yaml", **EVAL), tmp_path / "whole", tmp_path / "killed"
+    seconds = whole_run("eval", file, whole)
+    killed_then_finished("eval", file, killed, seconds, seed=3)
     folders = [path.relative_to(whole) for path in whole.rglob("*") if path.is_dir()]
     assert folders
     for folder in folders:
         assert table(whole / folder) == table(killed / folder)
-    if stage == "generate":
-        rows = table(killed / "data")
-        assert len(rows) == len({(r["id"], r["sample"]) for r in rows}) == 120
+
+
+def test_generated_rows_are_neither_lost_nor_doubled(tmp_path):
+    """Each kill hits a live process, which has come some shards further, at a random moment after the last of them."""
+    problems = max(60, 15 * KILLS)
+    values = {**GENERATE, "data": {"train": [{"path": "world:arithmetic", "rows": problems}]}}
+    values["sampling"] = {**GENERATE["sampling"], "samples": 4, "batch_size": 16}
+    file, whole, killed = recipe(tmp_path / "recipe.yaml", **values), tmp_path / "whole", tmp_path / "killed"
+    r1kit("generate", file, f"output={whole}")
+    rng = random.Random(3)
+    for _ in range(KILLS):
+        process = start("generate", file, f"output={killed}")
+        wanted = len(list(killed.glob("samples/shard-*"))) + rng.randint(0, 2)
+        while len(list(killed.glob("samples/shard-*"))) < wanted:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.3))
+        assert process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    r1kit("generate", file, f"output={killed}")
+    for folder in ("samples", "data"):
+        assert table(whole / folder) == table(killed / folder)
+    rows = table(killed / "samples")
+    assert len(rows) == len({(r["id"], r["sample"]) for r in rows}) == 4 * problems
 
 
 def test_a_reference_model_that_was_replaced_survives(tmp_path):

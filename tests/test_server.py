@@ -170,6 +170,67 @@ def test_a_prompt_that_no_try_gets_an_answer_to_does_not_end_the_run(tmp_path):
     assert [group[0].finish_reason for group in last] == ["stop", "failed"]
 
 
+def test_a_prompt_that_is_refused_does_not_end_the_run_however_many_samples_it_has(tmp_path):
+    with loopback(tmp_path, bad="7 + 8", seconds=0.3) as url:
+        groups = sampled(sampler(url, samples=16), [asked(7), asked(8)], count=16)
+    assert [{s.finish_reason for s in group} for group in groups] == [{"refused"}, {"stop"}]
+    with loopback(tmp_path, bad="7 + 8", faults={"429": 0.6}) as url:
+        groups = sampled(sampler(url, retries=30), [asked(n) for n in range(12)], size=1)
+    assert [n for n, group in enumerate(groups) if group[0].finish_reason == "refused"] == [7]
+
+
+def test_prompts_that_alone_are_left_of_a_run_are_refused_without_ending_it(tmp_path):
+    """Twenty bad prompts among those of an earlier session: what was answered then says that the server is well."""
+    problems = [{"prompt": f"Bad thing {n}?", "answer": "1"} for n in range(20)]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
+    data = {"train": [str(tmp_path / "p.jsonl"), {**GSM, "settings": {"min_digits": 5, "max_digits": 6}}]}
+    run = tmp_path / "run"
+    with loopback(tmp_path, bad="Bad thing") as url:
+        sampling = {"engine": "openai", "samples": 1, "batch_size": 1, "server": {"urls": url, **FAST}}
+        file = generate(url, tmp_path, data=data, sampling=sampling)
+        r1kit("generate", file, f"output={run}")
+        for shard in run.glob("samples/shard-*.parquet"):
+            if table_of(shard)[0]["finish_reason"] == "refused":
+                shard.unlink()
+        (run / "run.json").write_text(json.dumps({**info(run), "status": "interrupted"}))
+        r1kit("generate", file, f"output={run}")
+    reasons = collections.Counter(row["finish_reason"] for f in run.glob("samples/*.parquet") for row in table_of(f))
+    assert reasons == {"refused": 20, "stop": 40}
+
+
+def test_a_server_that_stays_busy_spoils_no_row(tmp_path):
+    with loopback(tmp_path, busy="7 + 8") as url, pytest.raises(UserError, match=r"stopped answering \(status 429"):
+        sampled(sampler(url, retries=2), [asked(n) for n in range(12)])
+
+
+def test_an_answer_without_text_is_an_answer(tmp_path):
+    with loopback(tmp_path) as url:
+        engine = sampler(url, "chat")
+        empty = {"message": {"content": None, "reasoning_content": None}, "finish_reason": "stop"}
+        assert engine._read(json.dumps({"choices": [empty]}).encode(), 1)[0].text == ""
+        engine.close()
+
+
+def test_a_budget_allows_what_the_finished_ones_say():
+    from r1kit.recipe import Budget
+    from r1kit.sampling.sampler import Sample
+    from r1kit.sampling.score import Meter
+
+    meter = Meter(Budget(tokens=1000))
+    assert meter.allows()
+    meter.begin()
+    assert not meter.allows()  # until the first is known, one at a time
+    meter.add([[Sample("", 200, "stop")]])
+    for _ in range(4):
+        assert meter.allows()
+        meter.begin()
+    assert not meter.allows()  # five of 200
+    for _ in range(4):
+        meter.add([[Sample("", 195, "stop")]])
+    assert meter.tokens == 980
+    assert not meter.allows()
+
+
 @pytest.mark.parametrize(("drained", "field"), [(402, "model.path = loopback"), (400, "sampling.server.urls = http")])
 def test_an_account_that_runs_dry_ends_the_run_and_spoils_no_row(tmp_path, drained, field):
     run = tmp_path / "run"

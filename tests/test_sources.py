@@ -108,6 +108,14 @@ def test_text_and_messages_in_one_column_are_refused():
     assert line.startswith("data.train = a.jsonl, b.jsonl; its sources mix text and lists in the column prompt")
 
 
+def test_made_rows_are_chosen_from_and_lists_are_compared_whole():
+    some = read_source(Source(path="reasoning_gym:chain_sum", rows=50, where={"verifier": ["reasoning_gym"]}))
+    assert len(some) == 50
+    assert "no such column" in refused(read_source, Source(path="world:facts", rows=5, where={"nosuch": ["x"]}))
+    rows = [{"prompt": str(n), "tags": ["a"] if n else ["a", "b"]} for n in range(4)]
+    assert len(read_source(Source(path=write("rows.jsonl", rows), where={"tags": [["a"]]}))) == 3
+
+
 # Streams
 
 
@@ -167,6 +175,15 @@ def test_lines_in_a_json_file_and_compressed_lines_are_read():
     with gzip.open("bad.jsonl.gz", "wt") as file:
         file.write(lines + "{")
     assert refused(read_source, Source(path="bad.jsonl.gz")).startswith("data.train.0.path = bad.jsonl.gz:7; ")
+
+
+def test_a_broken_gzip_is_told():
+    for content in (b"no gzip", gzip.compress(json.dumps(ROWS[0]).encode() * 100)[:-20]):
+        with open("rows.jsonl.gz", "wb") as file:
+            file.write(content)
+        assert refused(read_source, Source(path="rows.jsonl.gz")).startswith(
+            "data.train.0.path = rows.jsonl.gz; cannot be read"
+        )
 
 
 def test_splits_may_be_folders_and_those_that_are_there_are_told(here):
@@ -236,9 +253,9 @@ def test_a_row_without_prompt_is_refused_by_its_number():
 
 
 def test_a_language_may_be_given_by_its_name():
-    rows = [{"prompt": "a", "language": name} for name in ("English", "chinese", "fa", "pt-BR")]
+    rows = [{"prompt": "a", "language": name} for name in ("English", "chinese", "fa", "pt-BR", "cpp")]
     rows = [{**row, "prompt": str(n)} for n, row in enumerate(rows)]
-    assert problems([source(rows=rows)], ASK)["language"][:] == ["en", "zh", "fa", "pt-BR"]
+    assert problems([source(rows=rows)], ASK)["language"][:] == ["en", "zh", "fa", "pt-BR", "en"]
 
 
 def test_a_row_s_own_columns_count_where_many_sets_have_its_shape():
@@ -248,6 +265,8 @@ def test_a_row_s_own_columns_count_where_many_sets_have_its_shape():
     [row] = read_source(source(rows=rows)).to_list()
     want = {"prompt": "Which?", "answer": "B", "verifier": "choice", "domain": "tests", "thinking": False, "id": "q7"}
     assert row == want
+    coded = [{"problem": "Which?", "answer": "x", "tests": [{"kind": "stdio", "input": "", "output": "1"}]}]
+    assert read_source(source(rows=coded))["verifier"][:] == ["code"]
     other = [{"question": "Which?", "answer": "7", "choices": ["a", "b"]}]  # no AIME
     assert read_source(source(rows=other)).column_names == ["question", "answer", "choices"]
 

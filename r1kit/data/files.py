@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -150,10 +151,17 @@ def scratch() -> str:
 
 def _mended(files: list[Path], source: Source, field: str) -> "Dataset | None":
     """Say which line of which JSONL file is broken, or leave such lines out; None where no line is."""
+    try:
+        if not files or not _has_lines(files[0]):
+            return None
+        return _without_broken(files, source, field)
+    except (OSError, EOFError, zlib.error):  # no gzip file, or a part of one
+        return None
+
+
+def _without_broken(files: list[Path], source: Source, field: str) -> "Dataset | None":
     import datasets
 
-    if not files or not _has_lines(files[0]):
-        return None
     bad: list[str] = []
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         copy = Path(folder) / "rows.jsonl"

@@ -40,15 +40,16 @@ SHORTEST = 5  # words of a short problem that is looked for within a text
 EXAMPLES = 3
 _WORD = re.compile(r"[぀-ヿ一-鿿]|[^\W぀-ヿ一-鿿]+|[-+*/=<>^×÷]")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-# Not derivatives (f') and factorials (n!).
-_MARKS = re.compile(r"[$\"`“”]|(?<![\w)\]}])['‘’]|\\[()\[\]]")
+_MARKS = re.compile(r"[$\"`“”]|\\[()\[\]]")
+_QUOTED = re.compile(r"(?<![\w)\]}])'([^']*)'(?!\w)")  # not what is left: derivatives (f'), can't
 _ASKED = ("prompt", "question", "problem", "Problem", "Question", "text", "description", "problem_description",
           "problem_statement", "messages", "conversations")  # fmt: skip
 
 
 def normal(text: str) -> str:
     """Return a text without what changes no problem: case, white space, dollar signs, quotes, a dot at the end."""
-    text = _MARKS.sub(" ", unicodedata.normalize("NFC", text).casefold())
+    text = unicodedata.normalize("NFC", text).casefold().replace("‘", "'").replace("’", "'")
+    text = _QUOTED.sub(r" \1 ", _MARKS.sub(" ", text))
     return re.sub(r"\s+", " ", text).strip(" .?:")
 
 
@@ -95,16 +96,28 @@ def _benchmark_texts(source: Source, field: str) -> Iterator[str]:
     if column is None:
         do = f"it has {', '.join(rows.column_names)}; rename one with {field}.columns"
         raise UserError(field, source.path, "needs a column prompt", do)
+    there = False
     for start in range(0, len(rows), BATCH):
         for asked in rows[start : start + BATCH][column]:
             if isinstance(asked, list):
-                asked = "\n".join(str(m.get("content") or m.get("value") or "") for m in asked if _asks(m))
-            if asked and isinstance(asked, str):
+                asked = "\n".join(text for part in asked if (text := _said(part)))
+            if not isinstance(asked, str | None):
+                do = f"name the column of the problem with {field}.columns"
+                raise UserError(field, source.path, f"its column {column} is neither text nor messages", do)
+            there = there or bool(asked)
+            if asked:
                 yield asked
+    if not there:
+        do = f"name the column of the problem with {field}.columns"
+        raise UserError(field, source.path, f"its column {column} holds no problem", do)
 
 
-def _asks(message: Row) -> bool:
-    return (message.get("role") or message.get("from")) in ("user", "human")
+def _said(part: Any) -> str:
+    """Return what a part of a talk asks: a turn of the user's, or text."""
+    if isinstance(part, dict):
+        asks = (part.get("role") or part.get("from")) in ("user", "human")
+        return str(part.get("content") or part.get("value") or "") if asks else ""
+    return str(part or "")
 
 
 class Near:

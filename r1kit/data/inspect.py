@@ -60,7 +60,7 @@ def describe(rows: Any) -> list[str]:
             lines.append(f"{name}: {most}" + (f", and {len(counts) - 8} others" if len(counts) > 8 else ""))
     part = rows.select(range(min(LOOKED, len(rows)))).to_list()
     names = [n for n in ("prompt", "messages", "completion", "text") if n in rows.column_names]
-    texts = {name: [_text(row[name]) for row in part if row.get(name)] for name in names}
+    texts = {name: [str(_text(row[name])) for row in part if row.get(name)] for name in names}
     of = "" if len(part) == len(rows) else f" (of the first {len(part)} rows)"
     lines += ["", f"lengths in words{of}        least  median    95%    most"]
     for name, found in texts.items():

@@ -30,7 +30,7 @@ def read_source(source: Source, field: str = "data.train.0", draw: bool = True) 
 
     if made.is_made(source.path):
         rows = [_text_tests(row) for row in made.make(source, field)]
-        dataset = datasets.Dataset.from_list(rows)
+        dataset = _where(datasets.Dataset.from_list(rows), source.where, field)
         if source.rows and source.rows < len(dataset):
             dataset = dataset.shuffle(seed=source.seed).select(range(source.rows))
     else:
@@ -64,9 +64,8 @@ def _where(dataset: "Dataset", where: dict[str, list[Any]], field: str) -> "Data
     for name, values in where.items():
         if name not in dataset.column_names:
             raise UserError(f"{field}.where.{name}", values, "no such column", suggest(name, dataset.column_names))
-        wanted = set(values)
         there = [i for start in range(0, len(dataset), BATCH) for i, value in
-                 enumerate(dataset[start : start + BATCH][name], start=start) if value in wanted]  # fmt: skip
+                 enumerate(dataset[start : start + BATCH][name], start=start) if value in values]  # fmt: skip
         if not there:
             must = f"no row has one of these in {name}"
             raise UserError(f"{field}.where.{name}", values, must, "see r1kit data inspect")
@@ -162,9 +161,11 @@ def read_all(sources: Sequence[Source], field: str, total: int | None = None) ->
     for name in names:
         kinds = [p.features[name] for p in parts if name in p.features]
         kinds = [k for k in kinds if k != datasets.Value("null")] or kinds
-        if len({isinstance(k, datasets.Value) for k in kinds}) > 1:
+        if not all(isinstance(k, datasets.Value) for k in kinds) and any(k != kinds[0] for k in kinds):
             texts = ", ".join(s.path for s in sources)
-            must = f"its sources mix text and lists in the column {name}"
+            must = f"its sources hold different things in the column {name}: {kinds[0]} and others"
+            if any(isinstance(k, datasets.Value) for k in kinds):
+                must = f"its sources mix text and lists in the column {name}"
             raise UserError(field, texts, must, f"bring them to one form, or rename {name} of one with columns")
         features[name] = kinds[0] if all(k == kinds[0] for k in kinds) else datasets.Value("string")
     filled = []

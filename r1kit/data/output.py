@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit import __version__
 from r1kit.data.write import DataWriter, data_card, push
 from r1kit.recipe import DataRecipe, GenerateRecipe
+from r1kit.rewards.language import language_code
 from r1kit.run import Run, write_file
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class Output:
         for row in rows:
             self.domains[str(row.get("domain") or "")] += 1
             language = row.get("target_language") or row.get("language")
-            if isinstance(language, str) and language:
-                self.languages[language] += 1
+            if isinstance(language, str) and (code := language_code(language)):
+                self.languages[code] += 1
 
     def finish(self, reports: dict[str, Any], made_by: dict[str, Any]) -> None:
         """Write the card, put the folder in its place, and send it where the recipe says."""

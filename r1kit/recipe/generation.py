@@ -123,8 +123,8 @@ class Hygiene(Block):
     exact: bool = False
     """Problems that stood before, but for case, white space, dollar signs, quotes and a dot at the end."""
     near: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Problems like an earlier one: at least this Jaccard similarity of their letter 5-grams (MinHash, then exact), and
-    the same gold answer, or no answers and the same numbers. 0.7 is a good start."""
+    """Problems like an earlier one: at least this Jaccard similarity of their letter 5-grams (MinHash, then exact), the
+    same numbers, and the same gold answer where both have one. 0.7 is a good start."""
     decontaminate: list[Source] = []
     """Benchmarks whose problems must not be in the data: a shared word n-gram drops a row."""
     ngram: Annotated[int, Field(ge=3)] = 10

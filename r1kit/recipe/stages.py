@@ -143,7 +143,7 @@ class GenerateRecipe(Recipe):
             if teacher is None:
                 continue
             _check_sampling(teacher.sampling, f"{name}.sampling")
-            if not any(entry.name == "accuracy" for entry in self.rewards):
+            if not _judges(self.rewards):
                 raise UserError(name, "set", "what is rewritten is verified again", "add the reward accuracy")
         if self.journey and self.sampling.samples < 2:
             must = "a journey is made of a wrong and a right completion of one prompt"
@@ -216,9 +216,14 @@ def _check_sampling(s: Sampling, field: str) -> None:
         raise UserError(f"{field}.budget.cost", b.cost, must, f"give {field}.budget.output_price")
 
 
+def _judges(rewards: list[Reward]) -> bool:
+    """Whether a reward says what is right: `accuracy`, or a function of that name."""
+    return any(entry.name.rpartition(".")[2] == "accuracy" for entry in rewards)
+
+
 def _check_keep(keep: Filters, rewards: list[Reward]) -> None:
     low, high = keep.pass_rate
-    judged = any(entry.name == "accuracy" for entry in rewards)
+    judged = _judges(rewards)
     for name, wanted in (("correct", keep.correct), ("pass_rate", (low, high) != (0.0, 1.0))):
         if wanted and not judged:
             do = (

@@ -78,8 +78,8 @@ def known(language: str) -> bool:
 
 
 def language_code(name: str) -> str | None:
-    """Return the code that a language goes by: a code as it is, English as en; None for what is no language."""
-    if re.fullmatch(r"[A-Za-z]{2,3}([-_]\w+)?", name):
+    """Return the code that a language goes by: a code as it is, English as en; None for what `share` does not know."""
+    if known(name):
         return name
     return next((code for code, known in NAMES.items() if known.lower() == name.strip().lower()), None)
 

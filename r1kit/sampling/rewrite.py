@@ -19,7 +19,7 @@ from r1kit.prompts import read
 from r1kit.recipe import Filters, GenerateRecipe, Journey, Refine, Teacher
 from r1kit.rewards import RewardFunction
 from r1kit.rewards.language import NAMES
-from r1kit.run import Run, is_main
+from r1kit.run import MEANS, Run, is_main
 from r1kit.sampling.sampler import Groups, Sample
 from r1kit.sampling.score import Work, bound, fill, rewards_of, verdict
 from r1kit.sampling.shards import USAGE, Row, Shards, fingerprint
@@ -124,7 +124,8 @@ def rewrite(
         return held_rows(asked, groups, problems(index), functions, recipe.keep, model.path or "")
 
     if is_main():  # what is rewritten depends on the filters, and how, on the teacher
-        told = [recipe.keep.model_dump_json(), teacher.model_dump_json(exclude={"sampling": {"server", "budget"}})]
+        means = {"sampling": {"budget": True, "server": set(MEANS)}, "otherwise": True}
+        told = [recipe.keep.model_dump_json(), teacher.model_dump_json(exclude=means)]
         second.begin(fingerprint=json.loads(shards.manifest.read_text())["fingerprint"], settings=fingerprint(told))
     work = Work(model, prompt, teacher.sampling, recipe.seed + 1, field, f"{field}.sampling")
     fill(second, prompts, rows, work, run, among=set(shards.done()))

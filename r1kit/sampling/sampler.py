@@ -42,10 +42,15 @@ Groups = list[list[Sample]]
 class Sampler(Protocol):
     """What samples. The same seed gives the same samples, as far as the engine can."""
 
-    def stream(self, units: Iterable[Unit], count: int) -> Iterator[tuple[int, Groups]]:
+    def trust(self, prompt: Any) -> None:
+        """Hear of a prompt that was answered in an earlier session."""
+        ...
+
+    def stream(self, units: Iterable[Unit | None], count: int) -> Iterator[tuple[int, Groups]]:
         """Yield each unit's index with `count` samples for each of its prompts, in any order.
 
-        Takes no more units than it works on, and works on no more than a few beyond those that were taken from it.
+        Takes no more units than it works on, and works on no more than a few beyond those that were taken from it. None
+        among the units says that the next one is to be taken when another has come back.
         """
         ...
 
@@ -61,8 +66,12 @@ class Sampler(Protocol):
 class InTurn:
     """An engine in this process: one unit after the other."""
 
-    def stream(self, units: Iterable[Unit], count: int) -> Iterator[tuple[int, Groups]]:
+    def trust(self, prompt: Any) -> None:
+        pass
+
+    def stream(self, units: Iterable[Unit | None], count: int) -> Iterator[tuple[int, Groups]]:
         for unit in units:
+            assert unit is not None  # each one has come back before the next is taken
             yield unit.index, self.sample(unit.prompts, count, unit.seed)
 
     def sample(self, prompts: Sequence[Any], count: int, seed: int) -> Groups:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1kit.data.filters import UNANSWERED
 from r1kit.data.load import shown
 from r1kit.errors import Interrupted
 from r1kit.prompts import read
@@ -104,12 +105,15 @@ def fill(
     progress = Progress(work.label, len(missing))
     sampler: Sampler | None = None
 
-    def units() -> Iterator[Unit]:
+    def units() -> Iterator[Unit | None]:
         for index in missing:
-            if meter.spent():
-                progress.note(f"the budget is spent: {meter}")
-                return
-            if asked := list(prompts(index)):
+            asked = list(prompts(index))
+            while asked and not meter.allows():
+                if meter.begun == meter.finished:
+                    progress.note(f"the budget is spent: {meter}")
+                    return
+                yield None
+            if asked:
                 meter.begin()
                 yield Unit(index, asked, _seed(work.seed, index))
             else:
@@ -121,6 +125,8 @@ def fill(
         first = next(waiting, None)
         if first is not None:
             sampler = work.sampler()
+            if done:
+                _trust(sampler, shards, min(done), prompts)
             for index, groups in sampler.stream(_chained(first, waiting), work.settings.samples):
                 shards.write(index, rows(index, groups))
                 meter.add(groups)
@@ -143,7 +149,14 @@ def meet() -> None:
     PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7)).wait_for_everyone()
 
 
-def _chained(first: Unit, rest: Iterator[Unit]) -> Iterator[Unit]:
+def _trust(sampler: Sampler, shards: Shards, index: int, prompts: Callable[[int], Sequence[Any]]) -> None:
+    """Tell the sampler of a prompt that was answered before: by it a server that is gone is told from a bad prompt."""
+    answered = [row["finish_reason"] not in UNANSWERED for row in shards.read(index, ["finish_reason"])]
+    if answered and answered[0]:
+        sampler.trust(prompts(index)[0])
+
+
+def _chained(first: Unit | None, rest: Iterator[Unit | None]) -> Iterator[Unit | None]:
     yield first
     yield from rest
 
@@ -154,15 +167,14 @@ class Meter:
     def __init__(self, budget: Budget, world: int = 1):
         self.budget, self.world = budget, world
         self.tokens, self.cost = 0, 0.0
-        self.before = (0, 0.0)  # what of it earlier sessions have spent
-        self.begun = self.finished = 0
+        self.begun = self.finished = 0  # units, those of earlier sessions among them
 
     def restore(self, shards: Shards, done: Sequence[int]) -> None:
         """Count what finished shards have spent."""
         if self.budget.tokens or self.budget.cost:
             for index in done:
                 self._count(*shards.usage(index))
-            self.before = (self.tokens, self.cost)
+            self.begun = self.finished = len(done)
 
     def begin(self) -> None:
         self.begun += 1
@@ -176,14 +188,17 @@ class Meter:
         self.tokens += asked + said
         self.cost += (asked * self.budget.input_price + said * self.budget.output_price) / 1e6
 
-    def spent(self) -> bool:
-        """Whether the budget would be spent with the units in flight and one more, by the look of the finished ones."""
-        share = (self.begun + 1) / self.finished if self.finished else 1.0
-        limits = ((self.tokens, self.budget.tokens), (self.cost, self.budget.cost))
-        return any(
-            limit and before + (used - before) * share >= limit / self.world
-            for (used, limit), before in zip(limits, self.before, strict=True)
-        )
+    def allows(self) -> bool:
+        """Whether the budget holds for those in flight and one more, at the mean of the finished ones.
+
+        As long as none is finished, one at a time.
+        """
+        flying = self.begun - self.finished
+        limits = [(self.tokens, self.budget.tokens), (self.cost, self.budget.cost)]
+        limits = [(used, limit / self.world) for used, limit in limits if limit]
+        if not self.finished:
+            return not limits or flying == 0
+        return all(used + (flying + 1) * used / self.finished <= limit for used, limit in limits)
 
     def __str__(self) -> str:
         return f"{self.tokens} tokens" + (f", {self.cost:.2f} paid" if self.cost else "")

@@ -46,7 +46,8 @@ HOPELESS = {
     404: "there is no such model or interface",
     405: "",
 }
-ALL_REFUSED = 16  # so many refusals before the first answer: the request itself is wrong
+BUSY = {429, 503, 529}  # too much is asked: no fault of the request
+ALL_REFUSED = 16  # so many prompts refused before the first answer: the request itself is wrong
 
 
 class Passing(Exception):
@@ -81,6 +82,7 @@ class ServerSampler:
         self.endpoints = [Endpoint(url, server.concurrency) for url in server.urls]
         self.counts: Counter[str] = Counter()
         self.told: set[str] = set()
+        self.refused: set[int] = set()  # prompts
         self.good: dict[str, Any] | None = None  # a request that was answered
         self.asking: asyncio.Lock | None = None
         self.asked, self.answers = -1.0, False  # when `good` was sent again, and whether it was answered
@@ -94,7 +96,10 @@ class ServerSampler:
             self.close()
             raise
 
-    def stream(self, units: Iterable[Unit], count: int) -> Iterator[tuple[int, Groups]]:
+    def trust(self, prompt: Any) -> None:
+        self.good = self._body(prompt, 0, 1)
+
+    def stream(self, units: Iterable[Unit | None], count: int) -> Iterator[tuple[int, Groups]]:
         results: queue.Queue[tuple[int, Future]] = queue.Queue()
         waiting, open_units, error = iter(units), dict[int, Future](), None
         places = sum(self.settings.server.concurrency for _ in self.endpoints)
@@ -104,8 +109,10 @@ class ServerSampler:
         try:
             while True:
                 while more and error is None and (requests < 2 * places or len(open_units) < 2):
-                    unit = next(waiting, None)
+                    unit = next(waiting, "end")
                     if unit is None:
+                        break
+                    if isinstance(unit, str):
                         more = False
                         break
                     future = asyncio.run_coroutine_threadsafe(self._unit(unit, count), self.loop)
@@ -131,10 +138,8 @@ class ServerSampler:
                 future.cancel()
 
     def close(self) -> None:
-        if self.session is not None:
-            self._await(self.session.close())
-            self.session = None
         if self.thread.is_alive():
+            self._await(self._shut())
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join()
             self.loop.close()
@@ -169,6 +174,15 @@ class ServerSampler:
                 raise UserError(
                     f"{self.field}.server.urls.{index}", url, reason, "start the server or mend the address"
                 )
+
+    async def _shut(self) -> None:
+        """End what is still under way, and close the connections."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        if self.session is not None:
+            await self.session.close()
 
     async def _probe(self, endpoint: Endpoint) -> str:
         """Return why nothing answers at an address; any answer will do."""
@@ -224,7 +238,8 @@ class ServerSampler:
                 with attempt:
                     return await self._post(body, n)
         except Passing as failure:
-            if failure.kind == "body" or await self._alive():  # so it is this request that cannot be answered
+            # An answer that makes no sense, or others that do: so it is this request that cannot be answered.
+            if failure.kind == "body" or (failure.kind == "server" and await self._alive()):
                 self.counts["failed"] += n
                 self._tell(f"a request was given up after {server.retries + 1} tries: {failure.reason}")
                 return [Sample("", 0, "failed")] * n
@@ -281,13 +296,14 @@ class ServerSampler:
             endpoint.busy -= 1
         if status in PASSING:
             self._count(str(status), endpoint)
-            raise Passing("server", f"status {status}: {_message(content)}", _seconds(wait))
+            kind = "busy" if status in BUSY else "server"
+            raise Passing(kind, f"status {status}: {_message(content)}", _seconds(wait))
         if status in HOPELESS:
             must = f"{address} answers {status}: {HOPELESS[status] or _message(content)}"
             do = "check the address, the key and the model's name" + ("" if self.chat else ", or use the template chat")
             raise UserError("model.path", self.name, must, do)
         if status >= 400:
-            return await self._refused(status, _message(content), n)
+            return await self._refused(status, _message(content), n, body)
         try:
             samples = self._read(content, n)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -313,14 +329,24 @@ class ServerSampler:
         import aiohttp
 
         assert self.session
-        for _ in range(3):
+        pause = self.settings.server.backoff
+        for _ in range(self.settings.server.retries + 1):
+            refused = 0
             for endpoint in self.endpoints:
                 try:
                     async with self.session.post(f"{endpoint.url}/{self.path}", json=body) as response:
-                        self._read(await response.read(), 1)
+                        answer, status = await response.read(), response.status
+                        wait = _seconds(response.headers.get("Retry-After"))
+                    if status == 200 and json.loads(answer)["choices"]:
                         return True
-                except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-                    await asyncio.sleep(self.settings.server.backoff)
+                    refused += status >= 400 and status not in PASSING
+                    pause = pause if wait is None else max(pause, wait)
+                except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+                    continue
+            if refused == len(self.endpoints):
+                return False
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE, 2 * pause)
         return False
 
     def _count(self, kind: str, endpoint: Endpoint, rests: bool = True) -> None:
@@ -328,7 +354,7 @@ class ServerSampler:
         if rests:
             endpoint.rests_until = time.monotonic() + self.settings.server.backoff
 
-    async def _refused(self, status: int, message: str, n: int) -> list[Sample]:
+    async def _refused(self, status: int, message: str, n: int, body: dict[str, Any]) -> list[Sample]:
         """Return samples without text, of a prompt that is refused. Raises UserError where all of them are."""
         long = any(word in message.lower() for word in ("context", "too long", "maximum length", "max_model_len"))
         kind = "context" if long or status == 413 else "refused"
@@ -339,7 +365,10 @@ class ServerSampler:
                 must = f"refuses with {status} what it answered before: {message}"
                 do = "finished work is kept: mend the server or the account, then the same command again"
                 raise UserError(f"{self.field}.server.urls", ", ".join(self.settings.server.urls), must, do)
-            if self.counts["refused"] >= ALL_REFUSED:
+            self.refused.add(hash(json.dumps(body.get("messages") or body["prompt"])))
+            while len(self.refused) >= ALL_REFUSED and self.good is None and any(e.busy for e in self.endpoints):
+                await asyncio.sleep(0.05)  # others may still be answered
+            if len(self.refused) >= ALL_REFUSED and self.good is None:
                 must = f"the server refuses every request with {status}: {message}"
                 do = "mend the sampling settings"
                 raise UserError(f"{self.field}.server.body", self.settings.server.body, must, do)
@@ -383,7 +412,7 @@ class ServerSampler:
             return self.prompt.prefill + text, 0
         message = choice["message"]
         text, reasoning = message.get("content"), message.get("reasoning") or message.get("reasoning_content")
-        if text is None and reasoning is None:
+        if text is None and reasoning is None and "content" not in message:
             raise ValueError("no content")
         text = text or ""
         if reasoning:

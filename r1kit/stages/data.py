@@ -90,7 +90,7 @@ def _prepared(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
                 raise UserError("data.train", path, must, "mend or drop the row")
             said, question = question[-1]["content"], question[:-1]
         elif answered:
-            said = completion_text(row["completion"] or "")
+            said = completion_text(_answer(row["completion"], number, path))
         plain = plain_text(question)
         new: dict[str, Any] = {"question": plain, "id": row.get("id") or stable_id(question, row.get("answer"))}
         if answered:
@@ -98,12 +98,25 @@ def _prepared(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
             new["_finish"] = row.get("finish_reason") or "stop"
             new["_thinking"] = row.get("thinking") is not False
             new["_language"] = language_of(row, plain)
-            new["_tokens"] = int(row["tokens"]) if row.get("tokens") else len(words(said))
+            counted = row.get("tokens")
+            new["_tokens"] = int(counted) if isinstance(counted, int | float) and counted else len(words(said))
         return new
 
     prepared = rows.map(prepare, with_indices=True, load_from_cache_file=False)
     first_of_each_id(prepared, path, "data.train")  # an id stands for one question
     return prepared
+
+
+def _answer(completion: Any, number: int, path: str) -> Any:
+    """Return a completion as it is. Raises UserError where it is neither text nor messages of text."""
+    if isinstance(completion, list):
+        fine = all(isinstance(m, dict) and isinstance(m.get("content"), str) for m in completion)
+    else:
+        fine = isinstance(completion, str | None)
+    if not fine:
+        must = f"each completion must be text or messages of text; that of row {number} is not"
+        raise UserError("data.train", path, must, "mend or drop the row, or rename the column")
+    return completion or ""
 
 
 def _scored(rows: "Dataset", recipe: DataRecipe) -> "Dataset":

@@ -19,7 +19,7 @@ from r1kit.training.policy import check_context, check_template, load_model, loa
 def main(recipe: RLRecipe, run: Run) -> None:
     """Train the policy and save it."""
     # The data first: a fault in it is then said before torch is imported.
-    rows = problems(recipe.data.train, recipe.prompt)
+    rows = problems(recipe.data.train, recipe.prompt, data=recipe.data)
     judged = check_data(recipe.rewards, rows, recipe.data.train[0].path)
     wanted = recipe.training.batch_size * recipe.training.updates_per_rollout // recipe.sampling.group_size
     if len(rows) < wanted:

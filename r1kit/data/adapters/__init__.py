@@ -150,7 +150,8 @@ def _row(adapter: Adapter, row: Row) -> Row | None:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError, RecursionError):
         return None
     if new and adapter.general:
-        new |= {c: row[c] for c in OWN if row.get(c) not in (None, "", [])}
+        own = {c: row[c] for c in OWN if row.get(c) not in (None, "", [])}
+        new |= ({"verifier": "code", "domain": "code"} if "tests" in own else {}) | own
     return new if new and new.get("prompt") else None
 
 
