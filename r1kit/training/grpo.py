@@ -16,6 +16,7 @@ from r1kit.recipe import RLRecipe
 from r1kit.rewards.accuracy import take_timeouts
 from r1kit.run import Run
 from r1kit.training.checkpoints import CheckpointMixin
+from r1kit.training.lean import LeanMixin
 from r1kit.training.order import GroupSampler
 from r1kit.training.rollouts import rollout_rows
 
@@ -25,8 +26,8 @@ BLIND = 10  # rollouts in a row without a single verdict that end a run
 _GRAIN = 65536
 
 
-class RLTrainer(CheckpointMixin, GRPOTrainer):
-    """GRPO as TRL does it."""
+class RLTrainer(CheckpointMixin, LeanMixin, GRPOTrainer):
+    """GRPO as TRL does it, without what it does in vain."""
 
     def __init__(self, *args: Any, run: Run, recipe: RLRecipe, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -38,6 +39,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         self.run = run
         self._blind = 0
         self.keep_checkpoints = recipe.training.keep_checkpoints
+        self.set_savings(recipe.training.savings)
 
     def _get_train_sampler(self, dataset: Any = None) -> GroupSampler:
         return GroupSampler(

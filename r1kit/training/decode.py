@@ -1,0 +1,178 @@
+"""Sample with a causal language model in this process: one prefill a prompt, and no work for what is finished.
+
+transformers' `generate` prefills a prompt once for each of its completions, copies the whole cache at every step, and
+decodes finished rows until the last one ends. Here each different prompt is prefilled once and its cache repeated; the
+cache grows in place; and rows leave as they finish. The distribution is that of `generate` with the same settings:
+logits go through transformers' own warpers in its order.
+"""
+
+import inspect
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import Cache
+from transformers.cache_utils import DynamicLayer
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, PreTrainedModel
+
+SPARE = 64  # positions by which a cache grows at least
+LEAVE = 0.125  # share of the rows that must have finished before the others are moved together
+
+
+class GrowingLayer(DynamicLayer):
+    """A layer of a cache that is written in place, and copied only when it must grow."""
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._room: list[torch.Tensor] = [key_states, value_states]
+            self._length = 0
+        new = self._length + key_states.shape[-2]
+        if new > self._room[0].shape[-2]:
+            shape = (*key_states.shape[:2], max(new + SPARE, new * 3 // 2), key_states.shape[-1])
+            room = [key_states.new_empty(*shape[:-1], states.shape[-1]) for states in (key_states, value_states)]
+            for large, small in zip(room, self._room, strict=True):
+                large[..., : self._length, :] = small[..., : self._length, :]
+            self._room = room
+        if self._length or self._room[0] is not key_states:
+            self._room[0][..., self._length : new, :] = key_states
+            self._room[1][..., self._length : new, :] = value_states
+        self._length = new
+        self._show()
+        return self.keys, self.values
+
+    def _show(self) -> None:
+        self.keys, self.values = (room[..., : self._length, :] for room in self._room)
+
+    def take(self, rows: torch.Tensor) -> None:
+        """Keep these rows, in this order; one may stand several times."""
+        self._room = [room[..., : self._length, :].index_select(0, rows) for room in self._room]
+        self._show()
+
+
+def can_sample(model: "PreTrainedModel", config: "GenerationConfig") -> str:
+    """Return why `sample` is not the same as `generate` here; empty where it is."""
+    text = model.config.get_text_config()
+    if model.config.is_encoder_decoder or getattr(model, "_is_stateful", False):
+        return "the model keeps more than keys and values"
+    if set(getattr(text, "layer_types", None) or ["full_attention"]) != {"full_attention"} or (
+        getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)
+    ):
+        return "the model has layers of sliding attention"
+    if (config.num_beams or 1) != 1 or (config.repetition_penalty or 1.0) != 1.0 or not config.do_sample:
+        return "it is sampled with more than temperature, top_k, top_p and min_p"
+    return ""
+
+
+def warpers(config: "GenerationConfig") -> Any:
+    """Return what transformers puts logits through, in its order."""
+    from transformers import (
+        LogitsProcessorList,
+        MinPLogitsWarper,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    found = LogitsProcessorList()
+    if config.temperature is not None and config.temperature != 1.0:
+        found.append(TemperatureLogitsWarper(config.temperature))
+    if config.top_k:
+        found.append(TopKLogitsWarper(top_k=config.top_k))
+    if config.top_p is not None and config.top_p < 1.0:
+        found.append(TopPLogitsWarper(top_p=config.top_p))
+    if config.min_p is not None:
+        found.append(MinPLogitsWarper(min_p=config.min_p))
+    return found
+
+
+@torch.no_grad()
+def sample(
+    model: "PreTrainedModel", prompts: Sequence[Sequence[int]], config: "GenerationConfig", ends: Sequence[int]
+) -> tuple[list[list[int]], list[list[float]]]:
+    """Return a completion (ids, the end token among them) for each prompt, and its ids' log-probabilities.
+
+    Prompts that follow each other and are equal are prefilled once. The log-probabilities are those of the model at the
+    config's temperature, before top_k, top_p and min_p.
+    """
+    device, most = model.device, config.max_new_tokens
+    first = [i for i, prompt in enumerate(prompts) if i == 0 or prompt != prompts[i - 1]]
+    counts = torch.tensor([b - a for a, b in zip(first, [*first[1:], len(prompts)], strict=True)], device=device)
+    cache = Cache(layer_class_to_replicate=GrowingLayer)
+    logits, mask, length = _prefill(model, [prompts[i] for i in first], cache, most)
+    rows = torch.repeat_interleave(torch.arange(len(first), device=device), counts)
+    _take(cache, rows)
+    logits = logits[rows]
+    mask, length = (None if mask is None else mask[rows]), length[rows]
+
+    change, stops = warpers(config), torch.tensor(list(ends), device=device)
+    tokens = torch.zeros(len(prompts), most, dtype=torch.long, device=device)
+    chances = torch.zeros(len(prompts), most, device=device)
+    sizes = torch.zeros(len(prompts), dtype=torch.long, device=device)
+    places = torch.arange(len(prompts), device=device)  # of the rows that are decoded
+    running = torch.ones(len(prompts), dtype=torch.bool, device=device)
+    empty = torch.zeros(len(prompts), 0, dtype=torch.long, device=device)
+    temperature = config.temperature or 1.0
+    filled = cache.get_seq_length()
+    for step in range(most):
+        scores = logits.float()
+        chosen = torch.multinomial(torch.softmax(change(empty[: len(scores)], scores), dim=-1), 1)
+        chance = torch.log_softmax(scores / temperature, dim=-1).gather(1, chosen).squeeze(1)
+        now = places[running]
+        tokens[now, step], chances[now, step], sizes[now] = chosen[running, 0], chance[running], step + 1
+        running = running & ~torch.isin(chosen.squeeze(1), stops)
+        left = int(running.sum())
+        if left == 0 or step + 1 == most:
+            break
+        if left <= (1 - LEAVE) * len(places):
+            kept = running.nonzero().squeeze(1)
+            _take(cache, kept)
+            places, chosen, length, running = places[kept], chosen[kept], length[kept], running[kept]
+            mask = None if mask is None else mask[kept]
+        filled += 1
+        shown = None if mask is None else mask[..., :filled]
+        logits = _forward(model, chosen, shown, (length + step).unsqueeze(1), cache)
+    ids, sizes = tokens.tolist(), sizes.tolist()
+    said = chances.tolist()
+    return [row[:n] for row, n in zip(ids, sizes, strict=True)], [row[:n] for row, n in zip(said, sizes, strict=True)]
+
+
+def _prefill(
+    model: "PreTrainedModel", prompts: Sequence[Sequence[int]], cache: Cache, most: int
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """Run the prompts; return the last logits, the mask of later steps (None without padding), and their lengths."""
+    device, longest = model.device, max(map(len, prompts))
+    length = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device)
+    there = torch.arange(longest, device=device) >= longest - length.unsqueeze(1)
+    if bool(there.all()):
+        places = torch.arange(longest, device=device).unsqueeze(0)
+        return _forward(model, ids, None, places, cache), None, length
+    places = (there.long().cumsum(1) - 1).clamp(min=0)
+    logits = _forward(model, ids, there.long(), places, cache)
+    # Four dimensions, which transformers takes as they are: it makes no new mask at each step.
+    later = torch.cat([there, there.new_ones(len(prompts), most)], dim=1)
+    return logits, later[:, None, None, :], length
+
+
+def _forward(
+    model: "PreTrainedModel", ids: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor, cache: Cache
+) -> torch.Tensor:
+    """Return the logits after the last position."""
+    kept = {_cache_name(type(model)): cache}
+    output = model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=True, logits_to_keep=1, **kept)
+    return output.logits[:, -1]
+
+
+@lru_cache
+def _cache_name(kind: type) -> str:
+    """Return what a model calls its cache: `past_key_values`, from transformers 5.20 on `cache`."""
+    return "cache" if "cache" in inspect.signature(kind.forward).parameters else "past_key_values"
+
+
+def _take(cache: Cache, rows: torch.Tensor) -> None:
+    for layer in cache.layers:
+        layer.take(rows)

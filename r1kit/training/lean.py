@@ -1,0 +1,258 @@
+"""The same update for less work: GRPO without the padding, the rows that teach nothing, and decoding in vain.
+
+Stock TRL 1.16 runs the model on every row of a micro-batch at the width of the whole generation's longest completion
+(huggingface/trl#7179), also on rows whose advantage is 0. Here the model runs on the rows that have a gradient alone,
+in chunks of like length, each as wide as its own longest row. What comes back is put into stock's shape: rows that were
+left out carry the old log-probabilities (ratio 1) and no gradient. So TRL's own loss is computed on what it expects,
+with its own denominators, for every loss type, and each rank makes as many calls and backward passes as before.
+
+- *trim*: chunks of like length, cut to their own columns, in the training pass and for old and reference
+  log-probabilities.
+- *regroup*: within an accumulation window the rows are sorted by length before they are dealt into micro-batches. Not
+  where the loss is a mean over a micro-batch's tokens (`bnpo`, entropy terms).
+- *skip*: rows of advantage 0, and rows that are masked as truncated, are left out. Not with a KL term or entropy terms,
+  for which every row counts.
+- *rollouts*: the engine `transformers` samples by r1kit.training.decode: the same distribution, other draws than
+  `generate` makes of the same seed.
+
+Where dropout or a router's loss makes rows depend on each other, or inputs are more than text, all is as in stock.
+
+Departures: the metric `entropy` is that of the rows trained, since the others are not run. TRL's clip ratios and KL are
+means over each micro-batch's tokens, then over micro-batches, so that they move a little with regrouping.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from trl.extras.profiling import profiling_context
+from trl.models import unwrap_model_for_generation
+
+from r1kit.training.decode import can_sample, sample
+
+# What another forward and backward pass costs, in tokens of a row, so that chunks do not become too small.
+CALL = {"cpu": 256, "other": 4096}
+EDGES = 32  # places at which a batch may be cut
+
+
+def chunks(lengths: Sequence[int], prompt: int, most: int, call: int) -> list[int]:
+    """Return the ends of chunks of rows, sorted by falling length, so that rows x width + `call` a chunk is least.
+
+    `lengths`: of completions; `prompt`: tokens before them; `most`: rows in a chunk. Rows of length 0 are left out.
+    """
+    rows = sum(length > 0 for length in lengths)
+    step = max(1, -(-rows // EDGES))
+    edges = [*range(0, rows, step), rows]
+    best: list[tuple[float, int]] = [(0.0, 0)]  # the cost of all rows before an edge, and the edge before
+    for end in range(1, len(edges)):
+        found = []
+        for start in range(end):
+            count = edges[end] - edges[start]
+            if count <= max(most, step):
+                width = prompt + lengths[edges[start]]
+                found.append((best[start][0] + count * width + call, start))
+        best.append(min(found))
+    ends, end = [], len(edges) - 1
+    while end > 0:
+        ends.append(edges[end])
+        end = best[end][1]
+    return ends[::-1]
+
+
+class LeanMixin:
+    """Over TRL's GRPOTrainer. Overrides `_prepare_inputs`, `_compute_loss`, `_get_per_token_logps_and_entropies` and
+    `_generate_single_turn`."""
+
+    savings: frozenset[str] = frozenset()
+
+    def set_savings(self, wanted: Sequence[str]) -> None:
+        """Save what is wanted and can be; say once what cannot be and why."""
+        left = {name: why for name in wanted if (why := self._why_not(name))}
+        self.savings = frozenset(wanted) - left.keys()
+        self._live: torch.Tensor | None = None
+        self._old: torch.Tensor | None = None
+        self._last_entropy = 0.0
+        if left and self.accelerator.is_main_process:
+            for why in dict.fromkeys(left.values()):
+                names = ", ".join(name for name, reason in left.items() if reason == why)
+                print(f"note: as in stock TRL, no {names}: {why}", file=sys.stderr)
+
+    def _why_not(self, name: str) -> str:
+        """Return why a saving would change the update; empty where it does not."""
+        if self._is_vlm:
+            return "inputs are more than text"
+        if name == "rollouts":
+            return self._why_no_rollouts()
+        if self.aux_loss_enabled:
+            return "a router's loss counts every token"
+        if any(m.p > 0 for m in self.model.modules() if isinstance(m, torch.nn.Dropout)) or self._attention_dropout():
+            return "dropout draws for whole batches"
+        entropies = self._entropy_bonus_enabled or self.top_entropy_quantile < 1.0
+        if name in ("skip", "regroup") and entropies:
+            return "entropy terms count every token of a micro-batch"
+        if name == "skip" and self.beta != 0.0:
+            return "the KL term counts every row"
+        if name == "regroup" and self.loss_type == "bnpo":
+            return "bnpo is a mean over a micro-batch's tokens"
+        return ""
+
+    def _why_no_rollouts(self) -> str:
+        if self.use_vllm or self.use_transformers_continuous_batching or self.rollout_func or self.tools:
+            return "another engine samples"
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return "ranks that share weights must take the same steps"
+        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        return can_sample(model, self.generation_config)
+
+    def _attention_dropout(self) -> bool:
+        config = self.model.config.get_text_config()
+        return any(getattr(config, name, None) for name in ("attention_dropout", "attn_pdrop", "hidden_dropout"))
+
+    def _generate_single_turn(
+        self, prompt_ids: list, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False
+    ) -> tuple[list[list[int]], Any]:
+        if "rollouts" not in self.savings or images is not None or multimodal_fields:
+            return super()._generate_single_turn(
+                prompt_ids, images, multimodal_fields, num_generations, has_tool_images
+            )
+        with (
+            profiling_context(self, "transformers.generate"),
+            unwrap_model_for_generation(
+                self.model_wrapped,
+                self.accelerator,
+                generation_kwargs=self.generation_kwargs,
+                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+            ) as model,
+        ):
+            ids, _ = sample(model, prompt_ids, self.generation_config, self.eos_token_ids)
+        return ids, None
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        before = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        if "regroup" in self.savings and self.model.training and self._buffered_inputs is not before:
+            self._buffered_inputs = self._regrouped(self._buffered_inputs)
+            inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
+        return inputs
+
+    def _regrouped(self, batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Deal the rows of each accumulation window anew: those with a gradient first, the longest first."""
+        window = self.args.gradient_accumulation_steps
+        if len(batches) % window:
+            window = len(batches) if window % len(batches) == 0 else 1
+        dealt = []
+        for start in range(0, len(batches), window):
+            part = batches[start : start + window]
+            rows = [len(batch["completion_ids"]) for batch in part]
+            whole = {name: _joined([batch[name] for batch in part]) for name in part[0]}
+            lengths = _loss_mask(whole).sum(dim=1) * (self._rows_with_gradient(whole) + 0.5)
+            order = torch.argsort(lengths, descending=True, stable=True)
+            whole = {n: v[order] if isinstance(v, torch.Tensor) and v.dim() else v for n, v in whole.items()}
+            offset = 0
+            for count in rows:
+                cut = slice(offset, offset + count)
+                dealt.append({n: v[cut] if isinstance(v, torch.Tensor) and v.dim() else v for n, v in whole.items()})
+                offset += count
+        return dealt
+
+    def _rows_with_gradient(self, inputs: dict[str, Any]) -> torch.Tensor:
+        """Return (B,), bool: which rows are to be run."""
+        there = _loss_mask(inputs).any(dim=1)
+        if "skip" not in self.savings:
+            return torch.ones_like(there)
+        advantages = inputs["advantages"]
+        return there & (advantages != 0 if advantages.dim() == 1 else (advantages != 0).any(dim=1))
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        if not self.savings or not self.model.training:
+            return super()._compute_loss(model, inputs)
+        self._live, self._old = self._rows_with_gradient(inputs), inputs.get("old_per_token_logps")
+        try:
+            return super()._compute_loss(model, inputs)
+        finally:
+            self._live = self._old = None
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int,
+        batch_size: int | None = None, compute_entropy: bool = False, **more: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:  # fmt: skip
+        stock = super()._get_per_token_logps_and_entropies
+        if not self.savings or not self.model.training or any(v is not None and v is not False for v in more.values()):
+            return stock(model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **more)
+        count, prompt = len(input_ids), input_ids.size(1) - logits_to_keep
+        live = self._live if self._live is not None else torch.ones(count, dtype=torch.bool, device=input_ids.device)
+        wide = attention_mask[:, prompt:].sum(dim=1)
+        if "trim" not in self.savings:
+            wide = torch.full_like(wide, logits_to_keep)
+        key = torch.where(live, wide.clamp(min=1), 0)
+        order = torch.argsort(key, descending=True, stable=True)
+        call = CALL["cpu" if input_ids.device.type == "cpu" else "other"]
+        most = batch_size or count
+        agreed = self._agreed(key[order]).tolist()
+        if "trim" in self.savings:
+            ends = chunks(agreed, prompt, most, call)
+        else:
+            rows = sum(length > 0 for length in agreed)
+            ends = [min(end, rows) for end in range(most, rows + most, most)]
+        logps, entropies, anchor, start, trained = [], [], 0.0, 0, int(live.sum())
+        for end in ends or [0]:
+            end = min(end, trained)
+            if end > start:
+                ids, mask, width = self._cut(input_ids[order[start:end]], attention_mask[order[start:end]], prompt)
+            else:  # the other ranks have rows for this call; two tokens without a gradient keep them company
+                ids, mask, width = input_ids[:1, -2:], torch.ones_like(attention_mask[:1, -2:]), 1
+            found, entropy, _ = stock(model, ids, mask, width, compute_entropy=compute_entropy)
+            if end > start:
+                logps.append(_widened(found, logits_to_keep))
+                entropies.append(_widened(entropy, logits_to_keep) if compute_entropy else None)
+            else:
+                anchor = anchor + (found * 0.0).sum()
+            start = end
+        left, back = order[trained:], torch.argsort(order)
+        kind = {"device": input_ids.device, "dtype": found.dtype}
+        old = self._old[left].to(**kind) if self._old is not None else torch.zeros(len(left), logits_to_keep, **kind)
+        whole = torch.cat([*logps, old])[back] + anchor
+        if not compute_entropy:
+            return whole, None, None
+        if logps:
+            mask = attention_mask[order[:trained], prompt:]
+            said = torch.cat(entropies)
+            self._last_entropy = ((said.detach() * mask).sum() / mask.sum().clamp(min=1)).item()
+        filled = torch.full((len(left), logits_to_keep), self._last_entropy, **kind)
+        return whole, torch.cat([*entropies, filled])[back], None
+
+    def _cut(self, ids: torch.Tensor, mask: torch.Tensor, prompt: int) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Return rows without the columns that are padding in all of them, and the width of the completions."""
+        first, last = 0, ids.size(1)
+        if "trim" in self.savings:
+            there = mask.any(dim=0).nonzero()
+            last = max(int(there[-1]) + 1, prompt + 1)
+            first = min(int(there[0]), prompt - 1) if self._relative_positions() else 0
+        return ids[:, first:last], mask[:, first:last], last - prompt
+
+    def _relative_positions(self) -> bool:
+        """Whether columns of padding before a prompt change nothing: so it is with rotary positions."""
+        config = self.model.config.get_text_config()
+        return bool(getattr(config, "rope_parameters", None) or getattr(config, "rope_theta", None))
+
+    def _agreed(self, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the greatest of all ranks' lengths, place by place, so that all cut their rows in the same places."""
+        if self.accelerator.num_processes > 1:
+            torch.distributed.all_reduce(lengths, op=torch.distributed.ReduceOp.MAX)
+        return lengths
+
+
+def _loss_mask(inputs: dict[str, Any]) -> torch.Tensor:
+    mask = inputs["completion_mask"]
+    return mask * inputs["tool_mask"] if "tool_mask" in inputs else mask
+
+
+def _joined(values: list[Any]) -> Any:
+    """Return a value of several micro-batches as one; what belongs to all of them is the same in each."""
+    first = values[0]
+    return torch.cat(values) if isinstance(first, torch.Tensor) and first.dim() else first
+
+
+def _widened(values: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.nn.functional.pad(values, (0, width - values.size(1)))

@@ -1,0 +1,299 @@
+"""The same update for less work: whole gradients against stock TRL, the sampler against transformers' `generate`."""
+
+import math
+
+import pytest
+import torch
+
+from r1kit.run import SHIPPED
+from r1kit.training.lean import chunks
+
+pytestmark = pytest.mark.slow
+
+ROWS, GROUP, LONGEST = 16, 4, 24
+LOSSES = ["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "vespo", "luspo"]
+
+
+def given(seed: int, dead: float = 0.5, truncated: bool = False):
+    """Completions of very different lengths for 4 prompts, and rewards that leave `dead` of the groups equal."""
+    draw = torch.Generator().manual_seed(seed)
+    lengths = [int(math.exp(1.0 + torch.randn((), generator=draw).item())) for _ in range(ROWS)]
+    completions = []
+    for i, length in enumerate(lengths):
+        size = min(max(1, length), LONGEST)
+        ids = torch.randint(3, 900, (size,), generator=draw).tolist()
+        cut = truncated and i % 5 == 0
+        completions.append(ids if cut else [*ids[:-1], 0])
+    rewards = torch.rand(ROWS, generator=draw).mul(8).round().div(8)
+    for group in range(int(dead * ROWS / GROUP)):
+        rewards[group * GROUP : (group + 1) * GROUP] = 0.5
+    return completions, rewards.tolist()
+
+
+def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings):
+    """A GRPO trainer, stock where `savings` is None, whose completions and rewards are given."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import GRPOConfig, GRPOTrainer
+
+    from r1kit.training.lean import LeanMixin
+
+    class Given:
+        def _generate_single_turn(self, prompt_ids, *more, **others):
+            return [list(ids) for ids in completions], None
+
+        def _calculate_rewards(self, *more):
+            return torch.tensor(rewards).unsqueeze(1)
+
+    class Lean(Given, LeanMixin, GRPOTrainer):
+        pass
+
+    class Stock(Given, GRPOTrainer):
+        pass
+
+    torch.manual_seed(seed)
+    prompts = [
+        {"prompt": text} for text in ("Q: What is 3 + 4?\nA:", "Q: 1 - 2?\nA:", "Q: a?\nA:", "Q: Compute 5.\nA:")
+    ]
+    arguments = {
+        "output_dir": str(path),
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 4,
+        "num_generations": GROUP,
+        "max_completion_length": LONGEST,
+        "learning_rate": 1e-3,
+        "max_steps": 1,
+        "bf16": False,
+        "use_cpu": True,
+        "report_to": [],
+        "beta": 0.0,
+        "disable_tqdm": True,
+        "max_grad_norm": 1e9,
+        "gradient_checkpointing": False,
+        "optim": "sgd",
+        "weight_decay": 0.0,
+        "lr_scheduler_type": "constant",
+        **settings,
+    }
+    made = (Stock if savings is None else Lean)(
+        model=AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:student"]),
+        args=GRPOConfig(**arguments),
+        reward_funcs=[lambda completions, **columns: [0.0] * len(completions)],
+        train_dataset=Dataset.from_list(prompts),
+        processing_class=AutoTokenizer.from_pretrained(SHIPPED["tiny:student"]),
+        peft_config=LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, init_lora_weights=False) if lora else None,
+    )
+    if savings is not None:
+        made.set_savings(savings)
+    return made
+
+
+def gradients(path, savings, *values, steps=1, **settings):
+    """The whole gradient of each of `steps` steps, and the trainer."""
+    from transformers import TrainerCallback
+
+    found = {}
+
+    class Keep(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+            for name, p in model.named_parameters():
+                if p.requires_grad:
+                    found[f"{state.global_step} {name}"] = p.grad.clone()
+
+    torch.manual_seed(1)
+    made = trainer(path, savings, *values, max_steps=steps, **settings)
+    made.add_callback(Keep())
+    made.train()
+    assert len({name.split()[0] for name in found}) == steps
+    return found, made
+
+
+def error(one: dict, other: dict) -> float:
+    """The relative L2 error of the whole gradient, over all steps."""
+    norm = math.sqrt(sum(v.double().pow(2).sum().item() for v in one.values()))
+    return math.sqrt(sum((one[n] - other[n]).double().pow(2).sum().item() for n in one)) / norm
+
+
+EACH = [("trim",), ("regroup",), ("skip",), ("trim", "regroup", "skip")]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_update_is_stock_s_for_every_loss(tmp_path, loss):
+    values = given(3)
+    settings = {"loss_type": loss} | ({"importance_sampling_level": "sequence"} if loss == "luspo" else {})
+    stock, _ = gradients(tmp_path, None, *values, **settings)
+    for savings in EACH:
+        assert error(stock, gradients(tmp_path, savings, *values, **settings)[0]) < 1e-5, savings
+
+
+@pytest.mark.parametrize(
+    ("settings", "dead", "truncated"),
+    [
+        ({"beta": 0.04}, 0.5, False),
+        ({"beta": 0.04, "lora": True}, 0.5, False),
+        ({"lora": True}, 0.5, False),
+        ({"num_iterations": 2, "steps": 4}, 0.5, False),
+        ({"steps_per_generation": 8, "steps": 2, "per_device_train_batch_size": 2}, 0.5, False),
+        ({"mask_truncated_completions": True}, 0.25, True),
+        ({"scale_rewards": "batch"}, 0.25, False),
+        ({"importance_sampling_level": "sequence", "num_iterations": 2, "steps": 2}, 0.5, False),
+        ({"off_policy_mask_threshold": 0.1, "num_iterations": 2, "steps": 2}, 0.5, False),
+        ({"delta": 1.5, "num_iterations": 2, "steps": 2}, 0.5, False),
+        ({"top_entropy_quantile": 0.5}, 0.5, False),
+        ({"entropy_coef": 0.01}, 0.5, False),
+    ],
+)  # fmt: skip
+def test_the_update_is_stock_s_in_every_setting(tmp_path, settings, dead, truncated):
+    values = given(5, dead, truncated)
+    stock, one = gradients(tmp_path, None, *values, **settings)
+    assert error(stock, gradients(tmp_path, ("trim", "regroup", "skip"), *values, **settings)[0]) < 1e-5
+    lean, other = gradients(tmp_path, ("trim", "skip"), *values, **settings)
+    assert error(stock, lean) < 1e-5
+    names = [n for n in one.state.log_history[0] if n.startswith(("clip", "kl", "reward", "completions", "loss"))]
+    for name in names:
+        if not math.isnan(one.state.log_history[0][name]):
+            assert other.state.log_history[0][name] == pytest.approx(
+                one.state.log_history[0][name], rel=1e-5, abs=1e-5
+            ), name
+
+
+def test_a_window_with_nothing_left_still_takes_a_step(tmp_path):
+    """AdamW decays the weights and carries its momentum on, as in stock."""
+    values = given(7, dead=1.0)
+    settings = {"optim": "adamw_torch", "weight_decay": 0.1}
+    _, stock = gradients(tmp_path, None, *values, **settings)
+    found, lean = gradients(tmp_path, ("trim", "regroup", "skip"), *values, **settings)
+    assert all(gradient.abs().max() == 0 for gradient in found.values())
+    for one, other in zip(stock.model.parameters(), lean.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_is_skipped_is_not_run(tmp_path, monkeypatch):
+    values = given(9, dead=0.75)
+    tokens = {}
+    for name, savings in (("stock", None), ("lean", ("trim", "regroup", "skip"))):
+        made = trainer(tmp_path, savings, *values)
+        count = [0]
+        made.model.model.register_forward_pre_hook(
+            lambda module, args, kwargs, count=count: count.__setitem__(0, count[0] + kwargs["input_ids"].numel()),
+            with_kwargs=True,
+        )
+        made.train()
+        tokens[name] = count[0]
+    assert tokens["lean"] < 0.3 * tokens["stock"]
+
+
+def test_fallbacks_are_said_once(tmp_path, capsys):
+    made = trainer(tmp_path, ("trim", "regroup", "skip", "rollouts"), *given(1), beta=0.04, loss_type="bnpo")
+    assert made.savings == {"trim", "rollouts"}
+    err = capsys.readouterr().err
+    assert "note: as in stock TRL, no regroup: bnpo is a mean over a micro-batch's tokens" in err
+    assert "note: as in stock TRL, no skip: the KL term counts every row" in err
+
+
+def test_chunks_by_hand():
+    assert chunks([9, 8, 2, 2, 0], prompt=1, most=8, call=0) == [1, 2, 4]
+    assert chunks([9, 9, 2, 2, 0], prompt=1, most=8, call=1000) == [4]
+    assert chunks([5, 5, 5, 5], prompt=1, most=2, call=1000) == [2, 4]
+    assert chunks([0, 0], prompt=1, most=2, call=10) == []
+
+
+# The sampler
+
+
+def model_and_prompts(count=40):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from r1kit.data.world import rows
+
+    model = AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:base"]).eval()
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
+    texts = [f"Q: {row['prompt']}\nA:" for row in rows("arithmetic", "train", count, 0)]
+    return model, tokenizer(texts).input_ids
+
+
+def settings(**changes):
+    from transformers import GenerationConfig
+
+    return GenerationConfig(do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=32, **changes)
+
+
+def test_the_log_probabilities_are_those_of_a_whole_forward_pass():
+    from r1kit.training.decode import sample
+
+    model, prompts = model_and_prompts(6)
+    asked = [prompt for prompt in prompts for _ in range(4)]
+    torch.manual_seed(0)
+    ids, chances = sample(model, asked, settings(), [0])
+    assert len({len(row) for row in ids}) > 3
+    for prompt, row, found in zip(asked, ids, chances, strict=True):
+        logits = model(torch.tensor([[*prompt, *row]])).logits[0, len(prompt) - 1 : -1]
+        wanted = torch.log_softmax(logits, -1).gather(1, torch.tensor(row).unsqueeze(1)).squeeze(1)
+        assert torch.allclose(wanted, torch.tensor(found), atol=1e-5)
+        assert 0 not in row[:-1]
+        assert row[-1] == 0 or len(row) == 32
+
+
+@pytest.mark.parametrize("changes", [{}, {"temperature": 0.7}, {"top_k": 5}, {"top_p": 0.8}, {"min_p": 0.05}])
+def test_first_tokens_have_the_distribution_of_generate(changes):
+    from r1kit.training.decode import sample, warpers
+
+    model, [prompt] = model_and_prompts(1)
+    config = settings()
+    config.update(**changes, max_new_tokens=2)
+    torch.manual_seed(1)
+    count = 4000
+    drawn, _ = sample(model, [prompt] * count, config, [0])
+    firsts = torch.bincount(torch.tensor([row[0] for row in drawn]), minlength=1024).double()
+    logits = model(torch.tensor([prompt])).logits[0, -1:]
+    expected = torch.softmax(warpers(config)(torch.zeros(1, 0, dtype=torch.long), logits), -1)[0].double() * count
+    assert firsts[expected == 0].sum() == 0
+    large = expected >= 5
+    seen = torch.cat([firsts[large], firsts[~large].sum().view(1)])
+    wanted = torch.cat([expected[large], expected[~large].sum().view(1)])
+    wanted, seen = wanted[wanted > 0], seen[wanted > 0]
+    chi, freedom = ((seen - wanted) ** 2 / wanted).sum().item(), len(wanted) - 1
+    assert chi < freedom + 4 * math.sqrt(2 * freedom) + 8
+    theirs = model.generate(torch.tensor([prompt] * count), generation_config=config, pad_token_id=1, eos_token_id=0)[
+        :, len(prompt)
+    ]
+    other = torch.bincount(theirs, minlength=1024).double()
+    both = (firsts + other) >= 10
+    chi = ((firsts[both] - other[both]) ** 2 / (firsts[both] + other[both])).sum().item()
+    freedom = int(both.sum()) - 1
+    assert chi < freedom + 4 * math.sqrt(2 * freedom) + 8
+
+
+def test_greedy_rows_are_those_of_generate_whatever_leaves_and_is_padded():
+    """At a temperature near 0 both take the likeliest token, so that all rows can be compared."""
+    from r1kit.training.decode import sample
+
+    model, prompts = model_and_prompts(24)
+    prompts = [prompt[: len(prompt) - i % 3] for i, prompt in enumerate(prompts)]
+    config = settings()
+    config.update(temperature=1e-4)
+    ids, _ = sample(model, [p for p in prompts for _ in range(2)], config, [0])
+    for i, prompt in enumerate(prompts):
+        alone = model.generate(
+            torch.tensor([prompt]), do_sample=False, max_new_tokens=32, eos_token_id=0, pad_token_id=1
+        )
+        wanted = alone[0, len(prompt) :].tolist()
+        assert ids[2 * i] == ids[2 * i + 1] == wanted
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"repetition_penalty": 1.2}, "sampled with more"),
+        ({"num_beams": 2}, "sampled with more"),
+    ],
+)
+def test_what_generate_alone_can_do_is_left_to_it(change, why):
+    from r1kit.training.decode import can_sample
+
+    model, _ = model_and_prompts(1)
+    assert can_sample(model, settings()) == ""
+    config = settings()
+    config.update(**change)
+    assert why in can_sample(model, config)
