@@ -159,7 +159,7 @@ def hazard_of_end(model: Any, end: int, prompt: int) -> None:
     centre = torch.distributions.Normal(math.log(MEAN) - 0.5, 1.0)
 
     def after(module: Any, args: Any, kwargs: Any, output: Any) -> Any:
-        cache = kwargs.get("past_key_values")
+        cache = next((kwargs[n] for n in ("cache", "past_key_values") if kwargs.get(n) is not None), None)
         if cache is None or torch.is_grad_enabled():
             return output
         said = cache.get_seq_length() - prompt + 1

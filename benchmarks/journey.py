@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from helpers import metrics, table  # noqa: E402
-from ladder import figure  # noqa: E402
+from ladder import figure, with_r1kit  # noqa: E402
 
 
 def main() -> None:
@@ -27,7 +27,9 @@ def main() -> None:
     found: dict[str, list[dict]] = {"journeys": [], "shortcuts": []}
     for seed in options.seeds:
         out = Path(options.output) / str(seed)
-        subprocess.run(["bash", str(ROOT / "recipes/journey/run.sh"), str(out), str(seed)], check=True)
+        subprocess.run(
+            ["bash", str(ROOT / "recipes/journey/run.sh"), str(out), str(seed)], check=True, env=with_r1kit()
+        )
         rows = len(table(out / "journeys/data"))
         for model in json.loads((out / "eval/eval.json").read_text())["models"]:
             trained = metrics(out / f"on_{model['model']}")

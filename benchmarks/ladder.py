@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -55,6 +56,11 @@ def markdown(ladders: list[list[dict]], minutes: list[float]) -> str:
     return "\n".join([*lines, "", note])
 
 
+def with_r1kit() -> dict[str, str]:
+    """Return the environment in which scripts find the `r1kit` of this Python."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 def processor() -> str:
     """Return the processor's name."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -74,7 +80,8 @@ def main() -> None:
         clock = out / "minutes"
         if not clock.exists():
             started = time.time()
-            subprocess.run(["bash", str(ROOT / "recipes/tiny/run.sh"), str(out), str(seed)], check=True)
+            script = ["bash", str(ROOT / "recipes/tiny/run.sh"), str(out), str(seed)]
+            subprocess.run(script, check=True, env=with_r1kit())
             clock.write_text(f"{(time.time() - started) / 60:.2f}")
         minutes.append(float(clock.read_text()))
         ladders.append(json.loads((out / "ladder.json").read_text())["models"])

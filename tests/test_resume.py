@@ -89,20 +89,30 @@ def test_generated_rows_are_neither_lost_nor_doubled(tmp_path):
     assert len(rows) == len({(r["id"], r["sample"]) for r in rows}) == 4 * problems
 
 
-def test_a_reference_model_that_was_replaced_survives(tmp_path):
+@pytest.mark.parametrize("lora", [None, {"r": 4, "alpha": 64}])
+def test_a_reference_model_that_was_replaced_survives(tmp_path, lora):
     """With a strong KL the final weights depend on the reference: a lost one would show."""
     import torch
+    from safetensors.torch import load_file
 
     values = {**RL, "training": {**RL["training"], "steps": 5, "kl": 1.0, "reference_reset_steps": 3}}
+    if lora:
+        values["model"] = {**RL["model"], "lora": lora}
+        values["training"]["learning_rate"] = 1e-2
     file = recipe(tmp_path / "rl.yaml", **values)
     r1kit("rl-zero", file, f"output={tmp_path / 'whole'}")
     first = recipe(tmp_path / "first.yaml", **{**values, "training": {**values["training"], "steps": 4}})
     r1kit("rl-zero", first, f"output={tmp_path / 'parts'}")
     saved = torch.load(tmp_path / "parts/checkpoints/checkpoint-4/reference.pt", weights_only=True)
-    policy = weights(tmp_path / "parts/checkpoints/checkpoint-3")
-    assert all(torch.equal(saved[name], value) for name, value in policy.items())
+    name = "adapter_model.safetensors" if lora else "model.safetensors"
+    policy = load_file(tmp_path / "parts/checkpoints/checkpoint-3" / name)
+    saved = {key.replace(".ref.", "."): value for key, value in saved.items()}
+    assert all(torch.equal(saved[key], value) for key, value in policy.items())
     r1kit("rl-zero", file, f"output={tmp_path / 'parts'}")  # one step more than before goes on
-    assert largest_difference(weights(tmp_path / "whole/model"), weights(tmp_path / "parts/model")) == 0.0
+    whole, parts = (load_file(tmp_path / run / "model" / name) for run in ("whole", "parts"))
+    assert largest_difference(whole, parts) == 0.0
+    kl = {line["step"]: line["kl"] for line in metrics(tmp_path / "whole") if "kl" in line}
+    assert kl[4] < 1e-4 < kl[3]  # the policy has just become the reference
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -48,13 +48,40 @@ def test_grpo_is_stock_trl_to_the_last_bit(tmp_path, training):
 
     from r1kit.training.grpo import RLTrainer
 
-    recipe = rl_recipe(**training)
+    recipe = rl_recipe(**training, savings=[])
     stock = rl_trainer(GRPOTrainer, recipe, tmp_path / "stock")
     stock.train()
     own = rl_trainer(RLTrainer, recipe, tmp_path / "own", run=Run(tmp_path / "own"), recipe=recipe)
     own.train()
     for (name, a), b in zip(stock.model.named_parameters(), own.model.parameters(), strict=True):
         assert torch.equal(a, b), name
+
+
+def dull_or_not(prompts, completions, **columns):
+    """Always the same reward for half of the problems."""
+    return [0.5 if len(p) % 2 else (len(c) % 8) / 4 for p, c in zip(prompts, completions, strict=True)]
+
+
+def test_groups_without_a_signal_give_their_places_to_others(tmp_path):
+    values = {**RL, "rewards": [{"name": "test_training.dull_or_not"}], "data": {"train": "world:arithmetic"}}
+    values["training"] = {**RL["training"], "reference_reset_steps": None, "kl": 0.0, "steps": 4, "savings": ["skip"]}
+    file, ways = recipe(tmp_path / "rl.yaml", **values), {}
+    for name, rounds, more in (("plain", 0, []), ("often", 20, []), ("again", 20, ["training.savings=[rollouts]"])):
+        words = [f"output={tmp_path / name}", f"sampling.resample={rounds}", *more]
+        r1kit("rl-zero", file, *words)
+        rows = table(tmp_path / name / "completions")
+        assert len(rows) == 4 * 16
+        groups = {}
+        for row in rows:
+            assert len(row["prompt"]) % 2 == 0 or row["dull_or_not"] == 0.5
+            groups.setdefault((row["step"], row["group"]), set()).add((row["id"], row["dull_or_not"]))
+        assert all(len({name for name, _ in group}) == 1 for group in groups.values())  # of one problem each
+        ways[name] = sum(len(group) == 1 for group in groups.values()) / len(groups)
+    assert ways["plain"] > 0.25
+    assert ways["often"] == ways["again"] == 0.0
+    shares = [line["resampled"] for line in metrics(tmp_path / "often") if "resampled" in line]
+    assert len(shares) == 4
+    assert all("resampled" not in line for line in metrics(tmp_path / "plain"))
 
 
 def test_a_run_without_any_verdict_does_not_go_on_for_days(tmp_path):

@@ -176,6 +176,9 @@ class RLSampling(Block):
     """Longest completion, in tokens."""
     group_size: Annotated[int, Field(ge=2)] = 16
     """Completions a prompt."""
+    resample: Annotated[int, Field(ge=0)] = 0
+    """How often in a step groups whose rewards are all equal give their places to other problems (DAPO's dynamic
+    sampling)."""
     schedule: list[LengthStep] = []
     """Later values of max_tokens (the paper: 32k, then 64k)."""
 

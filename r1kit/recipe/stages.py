@@ -92,13 +92,6 @@ class RLRecipe(Recipe):
                 "needs kl > 0",
                 "set training.kl or remove it",
             )
-        if t.reference_reset_steps and self.model.lora:
-            raise UserError(
-                "training.reference_reset_steps",
-                t.reference_reset_steps,
-                "the reference of a LoRA run is the base itself",
-                "remove it or model.lora",
-            )
         if not self.rewards:
             raise UserError("rewards", "[]", "RL needs a reward", "give at least one")
         names = [r.name.rpartition(".")[2] for r in self.rewards]

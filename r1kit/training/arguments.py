@@ -101,7 +101,8 @@ def rl_arguments(recipe: RLRecipe, run: Run) -> "GRPOConfig":
         "epsilon": t.clip,
         "steps_per_generation": common["gradient_accumulation_steps"] * t.updates_per_rollout,
         "reward_weights": [r.weight for r in recipe.rewards],
-        "sync_ref_model": t.reference_reset_steps is not None,
+        # Of a LoRA run the reference is an adapter, which r1kit.training.grpo replaces: TRL refuses to.
+        "sync_ref_model": t.reference_reset_steps is not None and recipe.model.lora is None,
         "ref_model_mixup_alpha": 1.0,
         "ref_model_sync_steps": t.reference_reset_steps or 512,
     }

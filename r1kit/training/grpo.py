@@ -1,13 +1,15 @@
 """TRL's GRPOTrainer with what a run of days needs: rollouts kept, exact resume, faults left out.
 
 Overridden, each small: the sampler (an order that resume keeps), `_calculate_rewards` (faults),
-`_generate_and_score_completions` (rollouts are written down) and the checkpoint (the reference model).
+`_generate_and_score_completions` (rollouts are written down) and the checkpoint (the reference model). What is left out
+of stock's work stands in r1kit.training.lean, groups that are sampled again in r1kit.training.dynamic.
 """
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import TrainerCallback
 from trl import GRPOTrainer
 
 from r1kit.data.write import write_table
@@ -16,30 +18,50 @@ from r1kit.recipe import RLRecipe
 from r1kit.rewards.accuracy import take_timeouts
 from r1kit.run import Run
 from r1kit.training.checkpoints import CheckpointMixin
+from r1kit.training.dynamic import GRAIN, DynamicMixin
 from r1kit.training.lean import LeanMixin
 from r1kit.training.order import GroupSampler
 from r1kit.training.rollouts import rollout_rows
 
 REFERENCE = "reference.pt"
+REFERENCE_ADAPTER = "ref"  # TRL's name for the adapter that is the reference, where there is one
 BLIND = 10  # rollouts in a row without a single verdict that end a run
-# Sums of multiples of 1/65536 are exact in float32, so that equal rewards make advantages of exactly 0.
-_GRAIN = 65536
 
 
-class RLTrainer(CheckpointMixin, LeanMixin, GRPOTrainer):
+class ReplaceReference(TrainerCallback):
+    """Every so many steps the policy's adapter becomes the reference's."""
+
+    def __init__(self, trainer: "RLTrainer", steps: int):
+        self.trainer, self.steps = trainer, steps
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step % self.steps == 0:
+            self.trainer.replace_reference()
+
+
+class RLTrainer(CheckpointMixin, DynamicMixin, LeanMixin, GRPOTrainer):
     """GRPO as TRL does it, without what it does in vain."""
 
     def __init__(self, *args: Any, run: Run, recipe: RLRecipe, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        plugin = self.args.deepspeed_plugin
-        if self.args.sync_ref_model and plugin is not None and plugin.zero_stage == 3:
-            steps = recipe.training.reference_reset_steps
+        plugin, steps = self.args.deepspeed_plugin, recipe.training.reference_reset_steps
+        if steps and plugin is not None and plugin.zero_stage == 3:
             must = "a replaced reference model is lost on resume with ZeRO-3"
             raise UserError("training.reference_reset_steps", steps, must, "use FSDP 2, DDP or ZeRO-2")
+        self.adapters = bool(steps and recipe.model.lora)
+        if self.adapters:
+            self.model.add_adapter(REFERENCE_ADAPTER, self.model.peft_config["default"])
+            self.replace_reference()
+            self.add_callback(ReplaceReference(self, steps))
         self.run = run
         self._blind = 0
         self.keep_checkpoints = recipe.training.keep_checkpoints
         self.set_savings(recipe.training.savings)
+        self.resample = recipe.sampling.resample
+        rows = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        if self.resample and rows % self.num_generations:
+            must = f"a process samples {rows} completions, which are no whole groups of {self.num_generations}"
+            raise UserError("sampling.resample", self.resample, must, "use fewer processes, or a larger batch_size")
 
     def _get_train_sampler(self, dataset: Any = None) -> GroupSampler:
         return GroupSampler(
@@ -63,6 +85,9 @@ class RLTrainer(CheckpointMixin, LeanMixin, GRPOTrainer):
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         """Return (B*G, rewards); a row with a fault is all NaN, which TRL takes out of its group."""
+        for column in ("id", "domain", "answer", "question"):
+            if column in inputs[0]:
+                self._log_completion_extra(column, [str(row[column]) for row in inputs])
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         metrics = self._metrics["train" if self.model.training else "eval"]
         faulty = torch.isinf(rewards).any(dim=1)
@@ -77,13 +102,10 @@ class RLTrainer(CheckpointMixin, LeanMixin, GRPOTrainer):
             metrics[f"rewards/{name}/faults"].append(torch.isinf(values).sum().item())
         timeouts = torch.tensor([take_timeouts()], device=rewards.device)
         metrics["timeouts"].append(self.accelerator.gather(timeouts).sum().item())
-        rewards = (rewards * _GRAIN).round() / _GRAIN
+        rewards = (rewards * GRAIN).round() / GRAIN
         return torch.where(faulty.unsqueeze(1), torch.nan, rewards)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        for column in ("id", "domain", "answer", "question"):
-            if column in inputs[0]:
-                self._log_completion_extra(column, [str(row[column]) for row in inputs])
         output = super()._generate_and_score_completions(inputs)
         if self.model.training:
             self._write_rollouts(output)
@@ -103,8 +125,26 @@ class RLTrainer(CheckpointMixin, LeanMixin, GRPOTrainer):
             row["tokens"], row["finish_reason"] = tokens, "stop" if done else "length"
         write_table(rows, self.run.path / "completions" / f"step-{step:08d}.parquet", self.reward_func_names)
 
+    def _reference_weights(self) -> dict[str, torch.nn.Parameter]:
+        """Return the weights of the reference adapter by name."""
+        return {name: p for name, p in self.model.named_parameters() if f".{REFERENCE_ADAPTER}." in name}
+
+    @torch.no_grad()
+    def replace_reference(self) -> None:
+        """Make the policy's adapter the reference's, which TRL takes for the reference where it is there."""
+        policy = dict(self.model.named_parameters())
+        for name, weight in self._reference_weights().items():
+            weight.requires_grad = False
+            weight.copy_(policy[name.replace(f".{REFERENCE_ADAPTER}.", ".default.")])
+
     def save_extra(self, checkpoint: Path) -> None:
         """Save the reference model where it is replaced during the run."""
+        if self.adapters:
+            whole = {
+                n: w.full_tensor() if hasattr(w, "full_tensor") else w for n, w in self._reference_weights().items()
+            }
+            if self.args.should_save:
+                torch.save({name: weight.detach().cpu() for name, weight in whole.items()}, checkpoint / REFERENCE)
         if not self.args.sync_ref_model:
             return
         from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -118,6 +158,11 @@ class RLTrainer(CheckpointMixin, LeanMixin, GRPOTrainer):
         """Take up what TRL forgets: the place within the rollouts, and the replaced reference model."""
         step = int(checkpoint.name.rpartition("-")[2])
         self._step = step * self.args.gradient_accumulation_steps
+        if self.adapters:
+            state = torch.load(checkpoint / REFERENCE, weights_only=True)
+            with torch.no_grad():
+                for name, weight in self._reference_weights().items():
+                    weight.copy_(state[name])
         if not self.args.sync_ref_model:
             return
         from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
