@@ -12,11 +12,16 @@ class UserError(Exception):
         super().__init__(" ".join(line.split()))
 
 
+class OutOfMemory(Exception):
+    """A training did not fit into memory; the same run goes on with smaller micro-batches, which run.json tells."""
+
+
 class Interrupted(Exception):
     """SIGINT or SIGTERM came, and the state is saved."""
 
 
 EXIT_DONE, EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_AGAIN = 75  # EX_TEMPFAIL: the same command goes on
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -14,12 +14,22 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
-from r1kit.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER, Interrupted, UserError
+from r1kit.errors import (
+    EXIT_AGAIN,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USER,
+    Interrupted,
+    OutOfMemory,
+    UserError,
+)
 from r1kit.recipe import Recipe, parse
 from r1kit.run import Run, is_main, open_run, peek, write_file
 
@@ -45,7 +55,11 @@ def start(stage: str, recipe: Recipe, processes: int | None, config: str | None,
         ranked = int(os.environ.get("WORLD_SIZE", "1")) > 1
         command = None if ranked or stage == "data" else launch_command(processes, config)
         if command:
-            return _launch(command, count_processes(processes, config), open_run(stage, recipe, overwrite), out)
+            run = open_run(stage, recipe, overwrite)
+            while (code := _launch(command, count_processes(processes, config), run, out)) == EXIT_AGAIN:
+                (run.path / "exit.json").unlink(missing_ok=True)
+                run.update(status="running", session_started=time.time())
+            return code
         run = open_run(stage, recipe, overwrite) if is_main() else Run(Path(recipe.output or ""))
         code = work(stage, recipe, run)
         if code == EXIT_DONE and is_main():
@@ -77,6 +91,8 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
             run.finish()
     except UserError as error:
         code, line = EXIT_USER, str(error)
+    except OutOfMemory as error:
+        code, line = EXIT_AGAIN, str(error)
     except (Interrupted, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     except Exception as error:
@@ -185,7 +201,8 @@ def _launch(command: list[str], processes: int, run: Run, out) -> int:
     if run.info.get("status") == "running":
         run.pause("failed")
     if left["line"]:
-        print(f"error: {left['line']}", file=sys.stderr)
+        kind = "note" if left["code"] == EXIT_AGAIN else "error"
+        print(f"{kind}: {left['line']}", file=sys.stderr)
     return left["code"]
 
 

@@ -11,16 +11,19 @@ if TYPE_CHECKING:
     from trl import GRPOConfig, SFTConfig
 
 
-def split_batch(training: Training, world_size: int) -> tuple[int, int]:
+FITS = "micro_batch_size"  # in run.json: what was found to fit into memory
+
+
+def split_batch(training: Training, world_size: int, fits: int | None = None) -> tuple[int, int]:
     """Return the rows at once on a device, and the accumulation steps, for a global batch.
 
-    Raises UserError where the batch does not divide.
+    `fits`: how many rows fit into memory, where that is known. Raises UserError where the batch does not divide.
     """
     size = training.batch_size
     if size % world_size:
         raise UserError("training.batch_size", size, f"must divide over {world_size} processes", "change one of them")
     local = size // world_size
-    micro = training.micro_batch_size or local
+    micro = fits or training.micro_batch_size or local
     if local % micro:
         must = f"must divide batch_size / processes = {local}"
         raise UserError("training.micro_batch_size", micro, must, "use a divisor")
@@ -31,7 +34,7 @@ def _common(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
     import torch
 
     t = recipe.training
-    micro, accumulation = split_batch(t, int(os.environ.get("WORLD_SIZE", "1")))
+    micro, accumulation = split_batch(t, int(os.environ.get("WORLD_SIZE", "1")), run.info.get(FITS))
     gpu = torch.cuda.is_available()
     half = gpu and (
         recipe.model.dtype == "bfloat16" or (recipe.model.dtype == "auto" and torch.cuda.is_bf16_supported())

@@ -3,14 +3,19 @@
 SFT and GRPO go through `fit`; what differs between them is the trainer that a stage builds.
 """
 
+import gc
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from r1kit.errors import Interrupted
+import torch
+
+from r1kit.errors import Interrupted, OutOfMemory, UserError
 from r1kit.recipe import RLRecipe, SFTRecipe
 from r1kit.run import Run, is_main
 from r1kit.training import checkpoints
+from r1kit.training.arguments import FITS, split_batch
 from r1kit.training.callbacks import Metrics, Stop
 
 if TYPE_CHECKING:
@@ -27,10 +32,50 @@ def fit(build: Callable[[], "Trainer"], recipe: SFTRecipe | RLRecipe, run: Run, 
     if is_main():
         checkpoints.drop_incomplete(folder)
     last = next(reversed(checkpoints.complete(folder)), None)
-    if last is None or checkpoints.step_of(last) < (recipe.training.steps or 10**12):
-        last = _train(build(), recipe, run, last, block)
+    while last is None or checkpoints.step_of(last) < (recipe.training.steps or 10**12):
+        try:
+            last = _train(build(), recipe, run, last, block)
+            break
+        except RuntimeError as error:  # torch.OutOfMemoryError is one, and so is what the CPU's allocator raises
+            if not _out_of_memory(error):
+                raise
+            line = _smaller(recipe, run)
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # the other ranks wait for this one: all begin anew
+            raise OutOfMemory(line)
+        print(f"note: {line}", file=sys.stderr, flush=True)
+        gc.collect()
+        torch.cuda.empty_cache()
+        checkpoints.drop_incomplete(folder)
+        last = next(reversed(checkpoints.complete(folder)), None)
     if is_main():
         checkpoints.make_model(checkpoints.best_of(last), run.path, recipe.model)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return (
+        isinstance(error, torch.OutOfMemoryError)
+        or "not enough memory" in str(error)
+        or "DefaultCPUAlloc" in str(error)
+    )
+
+
+def _smaller(recipe: SFTRecipe | RLRecipe, run: Run) -> str:
+    """Have the run go on with half the micro-batch or less, and return what to say.
+
+    Raises UserError where it is a single row.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    micro, accumulation = split_batch(recipe.training, world, run.info.get(FITS))
+    if micro == 1:
+        must = "a single row does not fit into memory"
+        do = "use gradient_checkpointing, model.lora, shorter rows or more devices"
+        raise UserError("training.micro_batch_size", 1, must, do)
+    local = micro * accumulation
+    fits = max(size for size in range(1, micro // 2 + 1) if local % size == 0)
+    run.update(**{FITS: fits})
+    return (
+        f"out of memory with {micro} rows at once; goes on with {fits}, the batch of {recipe.training.batch_size} stays"
+    )
 
 
 def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, block: int) -> Any:

@@ -73,6 +73,7 @@ class LeanMixin:
         self._live: torch.Tensor | None = None
         self._old: torch.Tensor | None = None
         self._last_entropy = 0.0
+        self._at_once = 10**9
         if left and self.accelerator.is_main_process:
             for why in dict.fromkeys(left.values()):
                 names = ", ".join(name for name, reason in left.items() if reason == why)
@@ -125,8 +126,23 @@ class LeanMixin:
                 gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
             ) as model,
         ):
-            ids, _ = sample(model, prompt_ids, self.generation_config, self.eos_token_ids)
-        return ids, None
+            return self._sampled(model, prompt_ids), None
+
+    def _sampled(self, model: Any, prompts: list[list[int]]) -> list[list[int]]:
+        """Sample as many rows at once as fit into memory."""
+        found: list[list[int]] = []
+        while len(found) < len(prompts):
+            part = prompts[len(found) : len(found) + self._at_once]
+            try:
+                found += sample(model, part, self.generation_config, self.eos_token_ids)[0]
+            except torch.OutOfMemoryError:
+                if len(part) == 1:
+                    raise
+                self._at_once = len(part) // 2
+                print(
+                    f"note: out of memory; {self._at_once} completions are sampled at once from now on", file=sys.stderr
+                )
+        return found
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         before = self._buffered_inputs
