@@ -199,6 +199,61 @@ def test_chunks_by_hand():
     assert chunks([0, 0], prompt=1, most=2, call=10) == []
 
 
+@pytest.mark.parametrize("settings", [{}, {"gradient_accumulation_steps": 2}, {"completion_only_loss": True}])
+def test_sft_takes_stock_s_step(tmp_path, settings, monkeypatch):
+    monkeypatch.setattr("r1kit.training.sft.call_cost", lambda device: 8)  # rows this short are cut all the same
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from r1kit.recipe import parse
+    from r1kit.training.sft import FineTuner
+
+    rows = [{"prompt": "Q: " + "1 + " * (i % 7) + "2?", "completion": " is 3." * (i * i % 23 + 1)} for i in range(48)]
+    found, logged, counts = {}, {}, {}
+    for name, kind in (("stock", SFTTrainer), ("lean", FineTuner)):
+        grads = found[name] = {}
+
+        class Keep(TrainerCallback):
+            def on_pre_optimizer_step(self, args, state, control, model=None, grads=grads, **kwargs):
+                grads.update({f"{state.global_step} {n}": p.grad.clone() for n, p in model.named_parameters()})
+
+        arguments = {
+            "output_dir": str(tmp_path / name),
+            "per_device_train_batch_size": 8,
+            "max_steps": 3,
+            "bf16": False,
+            "use_cpu": True,
+            "report_to": [],
+            "disable_tqdm": True,
+            "logging_steps": 1,
+            "max_grad_norm": 1e9,
+            "gradient_checkpointing": False,
+            "save_strategy": "no",
+        }
+        asked = parse("sft", {"output": "x", "model": {"path": "tiny:student"}, "data": {"train": "y"}})
+        more = {"recipe": asked} if name == "lean" else {}
+        made = kind(
+            model=AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:student"]),
+            args=SFTConfig(**{**arguments, **settings}), train_dataset=Dataset.from_list(rows),
+            processing_class=AutoTokenizer.from_pretrained(SHIPPED["tiny:student"]), callbacks=[Keep()], **more,
+        )  # fmt: skip
+        if name == "lean":
+            made._get_train_sampler = lambda dataset=None, made=made: SFTTrainer._get_train_sampler(made, dataset)
+        seen = [0]
+        made.model.model.register_forward_pre_hook(
+            lambda module, args, kwargs, seen=seen: seen.__setitem__(0, seen[0] + kwargs["input_ids"].numel()),
+            with_kwargs=True,
+        )
+        made.train()
+        counts[name], logged[name] = seen[0], made.state.log_history
+    assert error(found["stock"], found["lean"]) < 1e-5
+    assert counts["lean"] < 0.8 * counts["stock"]
+    for one, other in zip(logged["stock"][:3], logged["lean"][:3], strict=True):
+        for key in ("loss", "entropy", "mean_token_accuracy", "num_tokens", "grad_norm"):
+            assert float(other[key]) == pytest.approx(float(one[key]), rel=1e-4), key
+
+
 # The sampler
 
 

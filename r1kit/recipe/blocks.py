@@ -260,6 +260,8 @@ class SFTTraining(Training):
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     max_length: Positive = 4096
     """Longest row, in tokens; longer ones are cut."""
+    savings: list[Literal["trim"]] = ["trim"]
+    """What stock TRL does in vain and r1kit leaves out: padding. The update is the same; [] is stock."""
     packing: bool = False
     """Put several rows into one sequence."""
     group_by_length: bool = False

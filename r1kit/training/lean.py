@@ -31,8 +31,6 @@ from trl.models import unwrap_model_for_generation
 
 from r1kit.training.decode import can_sample, sample
 
-# What another forward and backward pass costs, in tokens of a row, so that chunks do not become too small.
-CALL = {"cpu": 256, "other": 4096}
 EDGES = 32  # places at which a batch may be cut
 
 
@@ -58,6 +56,25 @@ def chunks(lengths: Sequence[int], prompt: int, most: int, call: int) -> list[in
         ends.append(edges[end])
         end = best[end][1]
     return ends[::-1]
+
+
+def agree(lengths: torch.Tensor, processes: int) -> torch.Tensor:
+    """Return the greatest of all ranks' lengths, place by place, so that all cut their rows in the same places."""
+    if processes > 1:
+        torch.distributed.all_reduce(lengths, op=torch.distributed.ReduceOp.MAX)
+    return lengths
+
+
+def draws(model: Any) -> bool:
+    """Whether a model has dropout, which draws for whole batches."""
+    config = model.config.get_text_config()
+    named = any(getattr(config, name, None) for name in ("attention_dropout", "attn_pdrop", "hidden_dropout"))
+    return named or any(m.p > 0 for m in model.modules() if isinstance(m, torch.nn.Dropout))
+
+
+def call_cost(device: torch.device) -> int:
+    """Return what another forward and backward pass costs, in tokens of a row, so that chunks stay large enough."""
+    return 256 if device.type == "cpu" else 4096
 
 
 class LeanMixin:
@@ -87,7 +104,7 @@ class LeanMixin:
             return self._why_no_rollouts()
         if self.aux_loss_enabled:
             return "a router's loss counts every token"
-        if any(m.p > 0 for m in self.model.modules() if isinstance(m, torch.nn.Dropout)) or self._attention_dropout():
+        if draws(self.model):
             return "dropout draws for whole batches"
         entropies = self._entropy_bonus_enabled or self.top_entropy_quantile < 1.0
         if name in ("skip", "regroup") and entropies:
@@ -105,10 +122,6 @@ class LeanMixin:
             return "ranks that share weights must take the same steps"
         model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         return can_sample(model, self.generation_config)
-
-    def _attention_dropout(self) -> bool:
-        config = self.model.config.get_text_config()
-        return any(getattr(config, name, None) for name in ("attention_dropout", "attn_pdrop", "hidden_dropout"))
 
     def _generate_single_turn(
         self, prompt_ids: list, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False
@@ -203,9 +216,9 @@ class LeanMixin:
             wide = torch.full_like(wide, logits_to_keep)
         key = torch.where(live, wide.clamp(min=1), 0)
         order = torch.argsort(key, descending=True, stable=True)
-        call = CALL["cpu" if input_ids.device.type == "cpu" else "other"]
+        call = call_cost(input_ids.device)
         most = batch_size or count
-        agreed = self._agreed(key[order]).tolist()
+        agreed = agree(key[order], self.accelerator.num_processes).tolist()
         if "trim" in self.savings:
             ends = chunks(agreed, prompt, most, call)
         else:
@@ -251,12 +264,6 @@ class LeanMixin:
         """Whether columns of padding before a prompt change nothing: so it is with rotary positions."""
         config = self.model.config.get_text_config()
         return bool(getattr(config, "rope_parameters", None) or getattr(config, "rope_theta", None))
-
-    def _agreed(self, lengths: torch.Tensor) -> torch.Tensor:
-        """Return the greatest of all ranks' lengths, place by place, so that all cut their rows in the same places."""
-        if self.accelerator.num_processes > 1:
-            torch.distributed.all_reduce(lengths, op=torch.distributed.ReduceOp.MAX)
-        return lengths
 
 
 def _loss_mask(inputs: dict[str, Any]) -> torch.Tensor:

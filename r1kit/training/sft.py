@@ -1,5 +1,8 @@
 """TRL's SFTTrainer with whole checkpoints and an order of rows that resume keeps.
 
+Within a micro-batch the model runs on chunks of rows of like length, each as wide as its own longest row: the same loss
+and gradient, without the padding, and the batches stay what they are drawn to be.
+
 Departure: with rows of like length batched together, the mean over a batch's own tokens weighs a token of
 a batch of short rows more than one of a batch of long rows, so that long chains of thought are learned
 too little (on the scale model's text, 20% of them came back as 7%). The loss of such a batch is divided
@@ -13,6 +16,7 @@ from trl import SFTTrainer
 
 from r1kit.recipe import SFTRecipe
 from r1kit.training.checkpoints import CheckpointMixin
+from r1kit.training.lean import agree, call_cost, chunks, draws
 from r1kit.training.order import RowSampler
 
 
@@ -25,6 +29,33 @@ class FineTuner(CheckpointMixin, SFTTrainer):
         self.keep_checkpoints = recipe.training.keep_checkpoints
         self.grouped = recipe.training.group_by_length and not recipe.training.packing
         self._row_tokens: float | None = None
+        self.trims = "trim" in recipe.training.savings and not draws(self.model) and not self.aux_loss_enabled
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        plain = inputs.keys() <= {"input_ids", "attention_mask", "labels"} and "attention_mask" in inputs
+        if not self.trims or not plain or return_outputs or num_items_in_batch is None or not self.model.training:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        mask = inputs["attention_mask"]
+        lengths, order = mask.sum(dim=1).sort(descending=True, stable=True)
+        lengths = agree(lengths, self.accelerator.num_processes).tolist()
+        start, loss, counts, metrics = 0, 0.0, [], self._metrics["train"]
+        before = {name: len(metrics[name]) for name in ("entropy", "mean_token_accuracy")}
+        for end in chunks(lengths, 0, len(mask), call_cost(mask.device)):
+            rows = order[start:end]
+            there = mask[rows].any(dim=0).nonzero()
+            cut = slice(int(there[0]), int(there[-1]) + 1)
+            part = {name: values[rows, cut] for name, values in inputs.items()}
+            loss = loss + super().compute_loss(model, part, num_items_in_batch=num_items_in_batch)
+            counts.append((part["labels"][:, 1:] != -100).sum())
+            start = end
+        total = self.accelerator.gather(torch.stack(counts).unsqueeze(0)).sum(dim=0).tolist()
+        for name, first in before.items():  # as of one micro-batch: the mean over its tokens
+            values = metrics[name][first:]
+            mean = sum(v * n for v, n in zip(values, total, strict=True)) / max(1, sum(total))
+            metrics[name][first:] = [mean]
+        return loss
 
     def _get_num_items_in_batch(self, batch_samples: list, device: Any) -> Any:
         counted = super()._get_num_items_in_batch(batch_samples, device)
