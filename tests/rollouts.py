@@ -1,8 +1,12 @@
 """Run under torchrun or accelerate: one GRPO step on completions given beforehand; rank 0 saves the weights.
 
 torchrun --nproc-per-node 2 tests/rollouts.py OUT
+
+ROLLOUTS in the environment, JSON: `training`, further settings of the recipe; `dull`, how many of the first groups have
+equal rewards.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -38,8 +42,13 @@ def given(prompts, trainer):
     return output
 
 
+CASE = json.loads(os.environ.get("ROLLOUTS", "{}"))
+
+
 def by_answer(completions, **columns):
-    return [float(c.count("plus") % 2) + c.count("answer> 3") for c in completions]
+    rank, dull = int(os.environ.get("RANK", "0")), CASE.get("dull", 0)
+    rewards = [float(c.count("plus") % 2) + c.count("answer> 3") for c in completions]
+    return [0.5 if rank * len(rewards) + i < 4 * dull else reward for i, reward in enumerate(rewards)]
 
 
 def main(out: Path) -> None:
@@ -48,7 +57,7 @@ def main(out: Path) -> None:
 
     from r1kit.training.grpo import RLTrainer
 
-    recipe = parse("rl-zero", RECIPE)
+    recipe = parse("rl-zero", {**RECIPE, "training": {**RECIPE["training"], **CASE.get("training", {})}})
     with PartialState().main_process_first():
         out.mkdir(exist_ok=True)
     trainer = RLTrainer(

@@ -1,5 +1,6 @@
 """Two processes on the CPU: DDP by torchrun, FSDP 2 by accelerate."""
 
+import json
 import os
 import signal
 import subprocess
@@ -38,6 +39,23 @@ def test_two_processes_take_the_step_that_one_takes(tmp_path, kind):
     moved = max((alone[n] - w).abs().max().item() for n, w in start_weights.items())
     assert moved > 1e-3
     assert max((alone[n] - both[n]).abs().max().item() for n in alone) < 1e-5
+
+
+@pytest.mark.parametrize("kind", LAUNCHES)
+@pytest.mark.parametrize("kl", [0.0, 0.04])
+def test_two_processes_skip_rows_and_take_stock_s_step(tmp_path, monkeypatch, kind, kl):
+    """The first rank's rows are all without a gradient, the other's are not."""
+    command = launch_command(2, None) if kind == "ddp" else launch_command(None, str(FSDP2))
+    ends = {}
+    for name, savings in (("stock", []), ("lean", ["trim", "regroup", "skip"])):
+        case = {"dull": 2, "training": {"savings": savings, "kl": kl}}
+        monkeypatch.setenv("ROLLOUTS", json.dumps(case))
+        ends[name] = one_step(tmp_path / name, command)
+    first = weights(ROOT / "r1kit/tiny/student")
+    moved = sum((ends["stock"][n] - w).double().pow(2).sum() for n, w in first.items()).sqrt()
+    apart = sum((ends["stock"][n] - ends["lean"][n]).double().pow(2).sum() for n in first).sqrt()
+    assert moved > 1e-3
+    assert apart / moved < 1e-5
 
 
 @pytest.mark.parametrize("kind", LAUNCHES)
