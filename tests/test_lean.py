@@ -41,6 +41,8 @@ def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings)
 
     class Given:
         def _generate_single_turn(self, prompt_ids, *more, **others):
+            if completions is None:
+                return super()._generate_single_turn(prompt_ids, *more, **others)
             return [list(ids) for ids in completions], None
 
         def _calculate_rewards(self, *more):
@@ -156,6 +158,28 @@ def test_the_update_is_stock_s_in_every_setting(tmp_path, settings, dead, trunca
             assert other.state.log_history[0][name] == pytest.approx(
                 one.state.log_history[0][name], rel=1e-5, abs=1e-5
             ), name
+
+
+@pytest.mark.parametrize("settings", [{}, {"beta": 0.04}, {"temperature": 0.7}, {"top_p": 0.9}])
+def test_log_probabilities_of_the_sampling_are_the_old_ones(tmp_path, settings, monkeypatch):
+    """Two updates a rollout: stock runs the model once more on what was sampled."""
+    from r1kit.training import lean
+
+    drawn = []
+    original = lean.sample
+
+    def kept(*args):
+        drawn.append(original(*args))
+        return drawn[-1]
+
+    monkeypatch.setattr(lean, "sample", kept)
+    many = {"steps_per_generation": 8, "per_device_train_batch_size": 2, "steps": 2, **settings}
+    _, rewards = given(5)
+    found, made = gradients(tmp_path, ("rollouts", "trim"), None, rewards, **many)
+    assert len(drawn) == 1
+    stock, _ = gradients(tmp_path, None, drawn[0][0], rewards, **many)
+    assert error(stock, found) < 1e-5
+    assert made._chances is None
 
 
 def test_a_window_with_nothing_left_still_takes_a_step(tmp_path):

@@ -203,6 +203,13 @@ def test_a_server_that_stays_busy_spoils_no_row(tmp_path):
         sampled(sampler(url, retries=2), [asked(n) for n in range(12)])
 
 
+def test_samples_that_are_all_equal_are_said(tmp_path):
+    for wrong, said in ((0.0, True), (0.5, False)):
+        with loopback(tmp_path, wrong=wrong) as url:
+            _, err = r1kit("generate", generate(url, tmp_path), f"output={tmp_path / f'run{wrong}'}")
+        assert ("the 4 samples of each prompt are equal, at temperature 1.0" in err) is said
+
+
 def test_an_answer_without_text_is_an_answer(tmp_path):
     with loopback(tmp_path) as url:
         engine = sampler(url, "chat")

@@ -103,6 +103,7 @@ def fill(
     meter = Meter(work.settings.budget, world)
     meter.restore(shards, [i for i in mine if i in done])
     progress = Progress(work.label, len(missing))
+    likeness = Likeness(work.settings, progress)
     sampler: Sampler | None = None
 
     def units() -> Iterator[Unit | None]:
@@ -130,6 +131,7 @@ def fill(
             for index, groups in sampler.stream(_chained(first, waiting), work.settings.samples):
                 shards.write(index, rows(index, groups))
                 meter.add(groups)
+                likeness.add(groups)
                 progress.step(groups, sampler.report(), meter.cost)
                 if (run.path / "stop").exists():
                     raise Interrupted
@@ -233,6 +235,30 @@ class Progress:
 
     def note(self, text: str) -> None:
         print(f"\nnote: {text}" if self.live else f"note: {text}", file=sys.stderr, flush=True)
+
+
+class Likeness:
+    """Says it where the first prompts' samples are all alike: some servers take no notice of a temperature."""
+
+    LOOKED = 16  # prompts
+
+    def __init__(self, settings: Sampling, progress: Progress):
+        self.settings, self.progress = settings, progress
+        self.seen = self.alike = 0
+
+    def add(self, groups: Groups) -> None:
+        """Look at some groups of samples."""
+        if self.seen >= self.LOOKED or self.settings.samples == 1 or self.settings.temperature == 0:
+            return
+        texts = [{sample.text for sample in group} for group in groups if group[0].text]
+        self.seen += len(texts)
+        self.alike += sum(len(different) == 1 for different in texts)
+        if self.seen >= self.LOOKED and self.alike == self.seen:
+            same = f"the {self.settings.samples} samples of each prompt are equal"
+            self.progress.note(
+                f"{same}, at temperature {self.settings.temperature}; `transformers serve` samples only if the model's "
+                "generation_config.json has do_sample: true"
+            )
 
 
 def _duration(seconds: float) -> str:

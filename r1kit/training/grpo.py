@@ -39,7 +39,7 @@ class ReplaceReference(TrainerCallback):
             self.trainer.replace_reference()
 
 
-class RLTrainer(CheckpointMixin, DynamicMixin, LeanMixin, GRPOTrainer):
+class RLTrainer(CheckpointMixin, LeanMixin, DynamicMixin, GRPOTrainer):
     """GRPO as TRL does it, without what it does in vain."""
 
     def __init__(self, *args: Any, run: Run, recipe: RLRecipe, **kwargs: Any):

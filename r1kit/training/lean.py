@@ -13,7 +13,8 @@ with its own denominators, for every loss type, and each rank makes as many call
 - *skip*: rows of advantage 0, and rows that are masked as truncated, are left out. Not with a KL term or entropy terms,
   for which every row counts.
 - *rollouts*: the engine `transformers` samples by r1kit.training.decode: the same distribution, other draws than
-  `generate` makes of the same seed.
+  `generate` makes of the same seed. Where old log-probabilities are needed (several updates a rollout), those of the
+  sampling are taken, if they are exact: in float32, without top_p, top_k and min_p.
 
 Where dropout or a router's loss makes rows depend on each other, or inputs are more than text, all is as in stock.
 
@@ -79,7 +80,7 @@ def call_cost(device: torch.device) -> int:
 
 class LeanMixin:
     """Over TRL's GRPOTrainer. Overrides `_prepare_inputs`, `_compute_loss`, `_get_per_token_logps_and_entropies` and
-    `_generate_single_turn`."""
+    `_generate_single_turn` and `_generate`."""
 
     savings: frozenset[str] = frozenset()
 
@@ -91,6 +92,7 @@ class LeanMixin:
         self._old: torch.Tensor | None = None
         self._last_entropy = 0.0
         self._at_once = 10**9
+        self._chances: list[list[float]] | None = None
         if left and self.accelerator.is_main_process:
             for why in dict.fromkeys(left.values()):
                 names = ", ".join(name for name, reason in left.items() if reason == why)
@@ -139,15 +141,31 @@ class LeanMixin:
                 gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
             ) as model,
         ):
-            return self._sampled(model, prompt_ids), None
+            return self._sampled(model, prompt_ids)
 
-    def _sampled(self, model: Any, prompts: list[list[int]]) -> list[list[int]]:
+    def _generate(self, prompts: list[Any]) -> tuple:
+        *output, logprobs, extra, images, tool_images = super()._generate(prompts)
+        if "rollouts" in self.savings:
+            self._chances = logprobs if self._chances_are_exact() else None
+            logprobs = None  # to TRL they are those of another engine
+        return (*output, logprobs, extra, images, tool_images)
+
+    def _chances_are_exact(self) -> bool:
+        config = self.generation_config
+        plain = not config.top_k and config.top_p in (None, 1.0) and config.min_p is None
+        # The reference of an adapter is the same model: its log-probabilities are not to be taken for the old ones.
+        alone = self.beta == 0.0 or self.ref_model is not None
+        return plain and alone and self.model.dtype == torch.float32 and self.accelerator.mixed_precision == "no"
+
+    def _sampled(self, model: Any, prompts: list[list[int]]) -> tuple[list[list[int]], list[list[float]]]:
         """Sample as many rows at once as fit into memory."""
         found: list[list[int]] = []
+        chances: list[list[float]] = []
         while len(found) < len(prompts):
             part = prompts[len(found) : len(found) + self._at_once]
             try:
-                found += sample(model, part, self.generation_config, self.eos_token_ids)[0]
+                ids, said = sample(model, part, self.generation_config, self.eos_token_ids)
+                found, chances = found + ids, chances + said
             except torch.OutOfMemoryError:
                 if len(part) == 1:
                     raise
@@ -155,7 +173,7 @@ class LeanMixin:
                 print(
                     f"note: out of memory; {self._at_once} completions are sampled at once from now on", file=sys.stderr
                 )
-        return found
+        return found, chances
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         before = self._buffered_inputs
@@ -209,6 +227,9 @@ class LeanMixin:
         stock = super()._get_per_token_logps_and_entropies
         if not self.savings or not self.model.training or any(v is not None and v is not False for v in more.values()):
             return stock(model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **more)
+        if self._chances is not None and model is self.model and not torch.is_grad_enabled() and not compute_entropy:
+            rows, self._chances = [torch.tensor(row, device=input_ids.device) for row in self._chances], None
+            return torch.stack([_widened(row.unsqueeze(0), logits_to_keep)[0] for row in rows]), None, None
         count, prompt = len(input_ids), input_ids.size(1) - logits_to_keep
         live = self._live if self._live is not None else torch.ones(count, dtype=torch.bool, device=input_ids.device)
         wide = attention_mask[:, prompt:].sum(dim=1)
