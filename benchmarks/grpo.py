@@ -38,7 +38,7 @@ from r1kit.training.lean import LeanMixin
 
 ALL = ("trim", "regroup", "skip", "rollouts")
 BLOCK = 2  # steps of one side before the other has its turn
-MEAN = 128  # tokens of a completion, on average
+MEAN = 64  # tokens of a completion, on average
 LONGEST = 4 * MEAN
 
 
@@ -185,7 +185,7 @@ def middling(tokenizer: Any) -> Any:
 
 def tails(rounds: int) -> list[dict]:
     tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
-    text = "Q: " + "1 + " * 4 + "2?"
+    text = "Q: 1 + 2?"
     size = len(tokenizer(text).input_ids)
     prompts = [text] * 64
     batch = {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 4, "num_generations": 8}

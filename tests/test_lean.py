@@ -221,6 +221,9 @@ def test_chunks_by_hand():
     assert chunks([9, 9, 2, 2, 0], prompt=1, most=8, call=1000) == [4]
     assert chunks([5, 5, 5, 5], prompt=1, most=2, call=1000) == [2, 4]
     assert chunks([0, 0], prompt=1, most=2, call=10) == []
+    ends = chunks(sorted(range(1, 1001), reverse=True), prompt=9, most=3, call=10**6)
+    assert ends[-1] == 1000
+    assert all(end - start <= 3 for start, end in zip([0, *ends], ends, strict=False))
 
 
 @pytest.mark.parametrize("settings", [{}, {"gradient_accumulation_steps": 2}, {"completion_only_loss": True}])
@@ -344,11 +347,23 @@ def test_first_tokens_have_the_distribution_of_generate(changes):
     assert chi < freedom + 4 * math.sqrt(2 * freedom) + 8
 
 
-def test_greedy_rows_are_those_of_generate_whatever_leaves_and_is_padded():
+def test_what_the_model_s_own_settings_say_counts():
+    from r1kit.training.decode import can_sample, merged
+
+    model, _ = model_and_prompts(1)
+    model.generation_config.min_p = 0.2
+    assert merged(model, settings()).min_p == 0.2
+    model.generation_config.suppress_tokens = [7]
+    assert "suppress_tokens" in can_sample(model, settings())
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_greedy_rows_are_those_of_generate_whatever_leaves_and_is_padded(attention):
     """At a temperature near 0 both take the likeliest token, so that all rows can be compared."""
     from r1kit.training.decode import sample
 
     model, prompts = model_and_prompts(24)
+    model.set_attn_implementation(attention)
     prompts = [prompt[: len(prompt) - i % 3] for i, prompt in enumerate(prompts)]
     config = settings()
     config.update(temperature=1e-4)
@@ -364,8 +379,12 @@ def test_greedy_rows_are_those_of_generate_whatever_leaves_and_is_padded():
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"repetition_penalty": 1.2}, "sampled with more"),
-        ({"num_beams": 2}, "sampled with more"),
+        ({"repetition_penalty": 1.2}, "only transformers' generate knows repetition_penalty"),
+        ({"num_beams": 2}, "only transformers' generate knows num_beams"),
+        ({"min_new_tokens": 5}, "only transformers' generate knows min_new_tokens"),
+        ({"no_repeat_ngram_size": 3}, "only transformers' generate knows no_repeat_ngram_size"),
+        ({"suppress_tokens": [5]}, "only transformers' generate knows suppress_tokens"),
+        ({"do_sample": False}, "it takes the likeliest token"),
     ],
 )
 def test_what_generate_alone_can_do_is_left_to_it(change, why):

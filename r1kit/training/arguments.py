@@ -23,7 +23,9 @@ def split_batch(training: Training, world_size: int, fits: int | None = None) ->
     if size % world_size:
         raise UserError("training.batch_size", size, f"must divide over {world_size} processes", "change one of them")
     local = size // world_size
-    micro = fits or training.micro_batch_size or local
+    micro = training.micro_batch_size or local
+    if fits:
+        micro = max(size for size in range(1, min(fits, micro) + 1) if local % size == 0)
     if local % micro:
         must = f"must divide batch_size / processes = {local}"
         raise UserError("training.micro_batch_size", micro, must, "use a divisor")
@@ -46,7 +48,7 @@ def _common(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
         "max_steps": t.steps or -1,
         "num_train_epochs": t.epochs or 1,
         "per_device_train_batch_size": micro,
-        "per_device_eval_batch_size": micro,
+        "per_device_eval_batch_size": split_batch(t, int(os.environ.get("WORLD_SIZE", "1")))[0],
         "gradient_accumulation_steps": accumulation,
         "learning_rate": t.learning_rate,
         "lr_scheduler_type": "cosine_with_min_lr" if cosine else t.schedule,

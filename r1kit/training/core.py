@@ -32,6 +32,7 @@ def fit(build: Callable[[], "Trainer"], recipe: SFTRecipe | RLRecipe, run: Run, 
     if is_main():
         checkpoints.drop_incomplete(folder)
     last = next(reversed(checkpoints.complete(folder)), None)
+    fits = run.info.get(FITS)  # read once: all ranks that run out of memory find the same
     while last is None or checkpoints.step_of(last) < (recipe.training.steps or 10**12):
         try:
             last = _train(build(), recipe, run, last, block)
@@ -39,7 +40,7 @@ def fit(build: Callable[[], "Trainer"], recipe: SFTRecipe | RLRecipe, run: Run, 
         except RuntimeError as error:  # torch.OutOfMemoryError is one, and so is what the CPU's allocator raises
             if not _out_of_memory(error):
                 raise
-            line = _smaller(recipe, run)
+            fits, line = _smaller(recipe, run, fits)
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # the other ranks wait for this one: all begin anew
             raise OutOfMemory(line)
         print(f"note: {line}", file=sys.stderr, flush=True)
@@ -59,13 +60,13 @@ def _out_of_memory(error: RuntimeError) -> bool:
     )
 
 
-def _smaller(recipe: SFTRecipe | RLRecipe, run: Run) -> str:
-    """Have the run go on with half the micro-batch or less, and return what to say.
+def _smaller(recipe: SFTRecipe | RLRecipe, run: Run, fits: int | None) -> tuple[int, str]:
+    """Have the run go on with half the micro-batch or less; return its rows and what to say.
 
     Raises UserError where it is a single row.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    micro, accumulation = split_batch(recipe.training, world, run.info.get(FITS))
+    micro, accumulation = split_batch(recipe.training, world, fits)
     if micro == 1:
         must = "a single row does not fit into memory"
         do = "use gradient_checkpointing, model.lora, shorter rows or more devices"
@@ -73,9 +74,8 @@ def _smaller(recipe: SFTRecipe | RLRecipe, run: Run) -> str:
     local = micro * accumulation
     fits = max(size for size in range(1, micro // 2 + 1) if local % size == 0)
     run.update(**{FITS: fits})
-    return (
-        f"out of memory with {micro} rows at once; goes on with {fits}, the batch of {recipe.training.batch_size} stays"
-    )
+    batch = recipe.training.batch_size
+    return fits, f"out of memory with {micro} rows at once; goes on with {fits}, the batch of {batch} stays"
 
 
 def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, block: int) -> Any:

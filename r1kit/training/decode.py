@@ -6,6 +6,7 @@ cache grows in place; and rows leave as they finish. The distribution is that of
 logits go through transformers' own warpers in its order.
 """
 
+import copy
 import inspect
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel
 
 SPARE = 64  # positions by which a cache grows at least
+# Settings that are followed, and those that change nothing here.
+UNDERSTOOD = {
+    *("max_new_tokens", "max_length", "do_sample", "temperature", "top_k", "top_p", "min_p"),
+    *("pad_token_id", "bos_token_id", "eos_token_id", "use_cache", "transformers_version", "disable_compile"),
+}
+# What fields mean where they are not None, which some versions of transformers leave them.
+DEFAULTS = {
+    "repetition_penalty": 1.0,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "length_penalty": 1.0,
+    "typical_p": 1.0,
+}
 LEAVE = 0.125  # share of the rows that must have finished before the others are moved together
 
 
@@ -53,18 +67,31 @@ class GrowingLayer(DynamicLayer):
         self._show()
 
 
+def merged(model: "PreTrainedModel", config: "GenerationConfig") -> "GenerationConfig":
+    """Return the settings that `generate` would use: where a field is None, the model's own."""
+    whole = copy.deepcopy(config)
+    for name, value in vars(model.generation_config).items():
+        if getattr(whole, name, None) is None:
+            setattr(whole, name, value)
+    return whole
+
+
 def can_sample(model: "PreTrainedModel", config: "GenerationConfig") -> str:
     """Return why `sample` is not the same as `generate` here; empty where it is."""
+    from transformers import GenerationConfig
+
     text = model.config.get_text_config()
     if model.config.is_encoder_decoder or getattr(model, "_is_stateful", False):
         return "the model keeps more than keys and values"
-    if set(getattr(text, "layer_types", None) or ["full_attention"]) != {"full_attention"} or (
-        getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)
-    ):
+    slides = getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)
+    if slides or set(getattr(text, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
         return "the model has layers of sliding attention"
-    if (config.num_beams or 1) != 1 or (config.repetition_penalty or 1.0) != 1.0 or not config.do_sample:
-        return "it is sampled with more than temperature, top_k, top_p and min_p"
-    return ""
+    whole, plain = merged(model, config), GenerationConfig()
+    for name, value in vars(whole).items():
+        same = value in (None, getattr(plain, name, None), DEFAULTS.get(name))
+        if name not in UNDERSTOOD and not name.startswith("_") and not same:
+            return f"only transformers' generate knows {name}"
+    return "" if whole.do_sample else "it takes the likeliest token"
 
 
 def warpers(config: "GenerationConfig") -> Any:
@@ -108,6 +135,7 @@ def sample(
     logits = logits[rows]
     mask, length = (None if mask is None else mask[rows]), length[rows]
 
+    config = merged(model, config)
     change, stops = warpers(config), torch.tensor(list(ends), device=device)
     tokens = torch.zeros(len(prompts), most, dtype=torch.long, device=device)
     chances = torch.zeros(len(prompts), most, device=device)
@@ -153,8 +181,10 @@ def _prefill(
         return _forward(model, ids, None, places, cache), None, length
     places = (there.long().cumsum(1) - 1).clamp(min=0)
     logits = _forward(model, ids, there.long(), places, cache)
-    # Four dimensions, which transformers takes as they are: it makes no new mask at each step.
     later = torch.cat([there, there.new_ones(len(prompts), most)], dim=1)
+    if model.config.get_text_config()._attn_implementation != "sdpa":
+        return logits, later.long(), length
+    # Four dimensions, which transformers takes as they are: it makes no new mask at each step.
     return logits, later[:, None, None, :], length
 
 

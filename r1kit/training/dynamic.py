@@ -55,7 +55,9 @@ class DynamicMixin:
                 del values[counted.get(name, 0) :]
         share = torch.tensor([replaced / (len(prompts) / group)], device=self.accelerator.device)
         self._metrics["train"]["resampled"].append(self.accelerator.gather(share).mean().item())
-        if self._pending_extra_logs or self._pending_metrics:  # a reward logs of its own: it is to do so once
+        if self._most(
+            int(bool(self._pending_extra_logs or self._pending_metrics))
+        ):  # a reward logs of its own: it is to do so once
             self._pending_extra_logs.clear()
             self._pending_metrics.clear()
         else:

@@ -19,9 +19,11 @@ with its own denominators, for every loss type, and each rank makes as many call
 Where dropout or a router's loss makes rows depend on each other, or inputs are more than text, all is as in stock.
 
 Departures: the metric `entropy` is that of the rows trained, since the others are not run. TRL's clip ratios and KL are
-means over each micro-batch's tokens, then over micro-batches, so that they move a little with regrouping.
+means over each micro-batch's tokens, then over micro-batches, so that they move a little with regrouping; in vespo's
+`phi_seq_mean` rows that are left out count as 1.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +34,10 @@ from trl.models import unwrap_model_for_generation
 
 from r1kit.training.decode import can_sample, sample
 
+DROPOUTS = (
+    *("attention_dropout", "attn_pdrop", "hidden_dropout", "dropout", "activation_dropout", "layerdrop"),
+    *("resid_pdrop", "embd_pdrop", "router_jitter_noise"),
+)
 EDGES = 32  # places at which a batch may be cut
 
 
@@ -41,14 +47,14 @@ def chunks(lengths: Sequence[int], prompt: int, most: int, call: int) -> list[in
     `lengths`: of completions; `prompt`: tokens before them; `most`: rows in a chunk. Rows of length 0 are left out.
     """
     rows = sum(length > 0 for length in lengths)
-    step = max(1, -(-rows // EDGES))
+    step = max(1, min(most, -(-rows // EDGES)))
     edges = [*range(0, rows, step), rows]
     best: list[tuple[float, int]] = [(0.0, 0)]  # the cost of all rows before an edge, and the edge before
     for end in range(1, len(edges)):
         found = []
-        for start in range(end):
+        for start in range(max(0, end - most // step), end):
             count = edges[end] - edges[start]
-            if count <= max(most, step):
+            if count <= most:
                 width = prompt + lengths[edges[start]]
                 found.append((best[start][0] + count * width + call, start))
         best.append(min(found))
@@ -69,8 +75,27 @@ def agree(lengths: torch.Tensor, processes: int) -> torch.Tensor:
 def draws(model: Any) -> bool:
     """Whether a model has dropout, which draws for whole batches."""
     config = model.config.get_text_config()
-    named = any(getattr(config, name, None) for name in ("attention_dropout", "attn_pdrop", "hidden_dropout"))
+    named = any(getattr(config, name, None) for name in DROPOUTS)
     return named or any(m.p > 0 for m in model.modules() if isinstance(m, torch.nn.Dropout))
+
+
+def needs_width(model: Any) -> bool:
+    """Whether a model's rotary frequencies depend on how wide a batch is."""
+    given = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    kinds = [given, *(part for part in given.values() if isinstance(part, dict))]
+    return any(kind.get("rope_type") in ("longrope", "dynamic") for kind in kinds)
+
+
+def in_one_piece(trainer: Any) -> bool:
+    """Whether a micro-batch must be one forward pass where gradients flow.
+
+    Weights that are spread over ranks would wait, whole, for the backward pass of the last chunk; and with reentrant
+    checkpointing each chunk would have a backward pass of its own.
+    """
+    reentrant = (trainer.args.gradient_checkpointing_kwargs or {}).get("use_reentrant", False)
+    return (
+        trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled or (trainer.args.gradient_checkpointing and reentrant)
+    )
 
 
 def call_cost(device: torch.device) -> int:
@@ -91,7 +116,7 @@ class LeanMixin:
         self._live: torch.Tensor | None = None
         self._old: torch.Tensor | None = None
         self._last_entropy = 0.0
-        self._at_once = 10**9
+        self._at_once, self._idle = 10**9, False
         self._chances: list[list[float]] | None = None
         if left and self.accelerator.is_main_process:
             for why in dict.fromkeys(left.values()):
@@ -102,12 +127,14 @@ class LeanMixin:
         """Return why a saving would change the update; empty where it does not."""
         if self._is_vlm:
             return "inputs are more than text"
+        if draws(self.model) or self.args.neftune_noise_alpha:
+            return "dropout draws for whole batches"
         if name == "rollouts":
             return self._why_no_rollouts()
+        if name in ("trim", "regroup") and needs_width(self.model):
+            return "the model's positions depend on the width of a batch"
         if self.aux_loss_enabled:
             return "a router's loss counts every token"
-        if draws(self.model):
-            return "dropout draws for whole batches"
         entropies = self._entropy_bonus_enabled or self.top_entropy_quantile < 1.0
         if name in ("skip", "regroup") and entropies:
             return "entropy terms count every token of a micro-batch"
@@ -153,6 +180,7 @@ class LeanMixin:
     def _chances_are_exact(self) -> bool:
         config = self.generation_config
         plain = not config.top_k and config.top_p in (None, 1.0) and config.min_p is None
+        plain = plain and (config.temperature or 1.0) == self.temperature
         # The reference of an adapter is the same model: its log-probabilities are not to be taken for the old ones.
         alone = self.beta == 0.0 or self.ref_model is not None
         return plain and alone and self.model.dtype == torch.float32 and self.accelerator.mixed_precision == "no"
@@ -215,10 +243,13 @@ class LeanMixin:
         if not self.savings or not self.model.training:
             return super()._compute_loss(model, inputs)
         self._live, self._old = self._rows_with_gradient(inputs), inputs.get("old_per_token_logps")
+        self._idle = False
         try:
             return super()._compute_loss(model, inputs)
         finally:
             self._live = self._old = None
+            if self._idle:  # no row of any rank was run: the others say what the entropy is
+                self._metrics["train"]["entropy"][-1] = math.nan  # which TRL leaves out of its means
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int,
@@ -245,6 +276,9 @@ class LeanMixin:
         else:
             rows = sum(length > 0 for length in agreed)
             ends = [min(end, rows) for end in range(most, rows + most, most)]
+        if torch.is_grad_enabled() and in_one_piece(self):
+            ends = ends[-1:]
+        self._idle = not ends
         logps, entropies, anchor, start, trained = [], [], 0.0, 0, int(live.sum())
         for end in ends or [0]:
             end = min(end, trained)

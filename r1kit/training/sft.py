@@ -16,7 +16,7 @@ from trl import SFTTrainer
 
 from r1kit.recipe import SFTRecipe
 from r1kit.training.checkpoints import CheckpointMixin
-from r1kit.training.lean import agree, call_cost, chunks, draws
+from r1kit.training.lean import agree, call_cost, chunks, draws, in_one_piece, needs_width
 from r1kit.training.order import RowSampler
 
 
@@ -29,7 +29,9 @@ class FineTuner(CheckpointMixin, SFTTrainer):
         self.keep_checkpoints = recipe.training.keep_checkpoints
         self.grouped = recipe.training.group_by_length and not recipe.training.packing
         self._row_tokens: float | None = None
-        self.trims = "trim" in recipe.training.savings and not draws(self.model) and not self.aux_loss_enabled
+        noisy = draws(self.model) or bool(self.args.neftune_noise_alpha)
+        whole = noisy or self.aux_loss_enabled or needs_width(self.model) or in_one_piece(self)
+        self.trims = "trim" in recipe.training.savings and not whole
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
