@@ -98,6 +98,7 @@ def trainer(kind: type, model: Any, tokenizer: Any, prompts: list[str], folder: 
     made.add_callback(made.clock)
     if kind is Lean:
         made.set_savings(ALL)
+        assert made.savings == set(ALL)
     return made
 
 

@@ -58,6 +58,14 @@ def test_grpo_is_stock_trl_to_the_last_bit(tmp_path, training):
         assert torch.equal(a, b), name
 
 
+def test_a_plain_run_saves_all_that_can_be_saved(tmp_path):
+    from r1kit.training.grpo import RLTrainer
+
+    asked = rl_recipe(steps=1, kl=0.0)
+    trainer = rl_trainer(RLTrainer, asked, tmp_path / "own", run=Run(tmp_path / "own"), recipe=asked)
+    assert trainer.savings == {"trim", "regroup", "skip", "rollouts"}
+
+
 def dull_or_not(prompts, completions, **columns):
     """Always the same reward for half of the problems."""
     return [0.5 if len(p) % 2 else (len(c) % 8) / 4 for p, c in zip(prompts, completions, strict=True)]

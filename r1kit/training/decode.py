@@ -63,7 +63,12 @@ class GrowingLayer(DynamicLayer):
 
     def take(self, rows: torch.Tensor) -> None:
         """Keep these rows, in this order; one may stand several times."""
-        self._room = [room[..., : self._length, :].index_select(0, rows) for room in self._room]
+        shown = [room[..., : self._length, :] for room in self._room]
+        self._room = [
+            states.new_empty(len(rows), states.shape[1], self._length + SPARE, states.shape[3]) for states in shown
+        ]
+        for room, states in zip(self._room, shown, strict=True):
+            room[..., : self._length, :] = states.index_select(0, rows)
         self._show()
 
 
@@ -88,7 +93,7 @@ def can_sample(model: "PreTrainedModel", config: "GenerationConfig") -> str:
         return "the model has layers of sliding attention"
     whole, plain = merged(model, config), GenerationConfig()
     for name, value in vars(whole).items():
-        same = value in (None, getattr(plain, name, None), DEFAULTS.get(name))
+        same = value in (None, False, getattr(plain, name, None), DEFAULTS.get(name))
         if name not in UNDERSTOOD and not name.startswith("_") and not same:
             return f"only transformers' generate knows {name}"
     return "" if whole.do_sample else "it takes the likeliest token"
@@ -147,7 +152,7 @@ def sample(
     filled = cache.get_seq_length()
     for step in range(most):
         scores = logits.float()
-        chosen = torch.multinomial(torch.softmax(change(empty[: len(scores)], scores), dim=-1), 1)
+        chosen = _drawn(change(empty[: len(scores)], scores))
         chance = torch.log_softmax(scores / temperature, dim=-1).gather(1, chosen).squeeze(1)
         now = places[running]
         tokens[now, step], chances[now, step], sizes[now] = chosen[running, 0], chance[running], step + 1
@@ -166,6 +171,13 @@ def sample(
     ids, sizes = tokens.tolist(), sizes.tolist()
     said = chances.tolist()
     return [row[:n] for row, n in zip(ids, sizes, strict=True)], [row[:n] for row, n in zip(said, sizes, strict=True)]
+
+
+def _drawn(scores: torch.Tensor) -> torch.Tensor:
+    """Return (rows, 1): an id drawn from each row's softmax, by inversion: several times as fast as multinomial."""
+    sums = torch.softmax(scores, dim=-1).cumsum(dim=-1, dtype=torch.float64)
+    level = torch.rand(len(scores), 1, dtype=torch.float64, device=scores.device) * sums[:, -1:]
+    return torch.searchsorted(sums, level, right=True).clamp(max=scores.shape[-1] - 1)
 
 
 def _prefill(
