@@ -37,7 +37,7 @@ def main(recipe: GenerateRecipe, run: Run) -> None:
     """Sample, score, keep, rewrite and write."""
     asked = _without_thinking(recipe) if recipe.thinking == "none" else recipe
     rows = problems(asked.data.train, None, data=asked.data)
-    rows, hygiene = _cleaned(rows.shuffle(seed=recipe.seed), asked.hygiene, run)
+    rows, hygiene = _cleaned(rows.shuffle(seed=recipe.seed).flatten_indices(), asked.hygiene, run)
     if len(rows) == 0:
         raise UserError("hygiene", "set", "it dropped all problems", "loosen it")
     judged = check_data(asked.rewards, rows, asked.data.train[0].path)
