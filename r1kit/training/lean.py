@@ -104,8 +104,8 @@ def call_cost(device: torch.device) -> int:
 
 
 class LeanMixin:
-    """Over TRL's GRPOTrainer. Overrides `_prepare_inputs`, `_compute_loss`, `_get_per_token_logps_and_entropies` and
-    `_generate_single_turn` and `_generate`."""
+    """Over TRL's GRPOTrainer. Overrides `_prepare_inputs`, `_compute_loss`, `_get_per_token_logps_and_entropies`,
+    `_generate` and `_generate_single_turn`."""
 
     savings: frozenset[str] = frozenset()
 
@@ -245,11 +245,12 @@ class LeanMixin:
         self._live, self._old = self._rows_with_gradient(inputs), inputs.get("old_per_token_logps")
         self._idle = False
         try:
-            return super()._compute_loss(model, inputs)
+            loss = super()._compute_loss(model, inputs)
         finally:
             self._live = self._old = None
-            if self._idle:  # no row of any rank was run: the others say what the entropy is
-                self._metrics["train"]["entropy"][-1] = math.nan  # which TRL leaves out of its means
+        if self._idle:  # no row of any rank was run: other micro-batches say what the entropy is
+            self._metrics["train"]["entropy"][-1] = math.nan  # which TRL leaves out of its means
+        return loss
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int,
