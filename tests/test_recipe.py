@@ -251,11 +251,6 @@ LORA = {"r": 8}
             given(RL, training__reference_reset_steps=400, training__kl=0.0),
             "training.reference_reset_steps = 400",
         ),
-        (
-            "rl",
-            given(RL, training__reference_reset_steps=400, model__lora=LORA),
-            "training.reference_reset_steps = 400",
-        ),
         ("rl", given(RL, rewards=[]), "rewards = []"),
         ("rl", given(RL, rewards=[{"name": "format"}, {"name": "format"}]), "rewards = format"),
         (
@@ -304,6 +299,7 @@ def test_fields_that_contradict_each_other_are_refused(stage, values, place):
         # 24 completions a step are no whole groups of 16, two steps' worth are
         ("rl", given(RL, training__batch_size=24, training__updates_per_rollout=2)),
         ("rl-zero", given(RL, training__reference_reset_steps=400)),
+        ("rl-zero", given(RL, training__reference_reset_steps=400, model__lora=LORA)),
         ("rl-zero", given(RL, trl={"loss_type": "grpo", "adam_beta2": 0.95})),
         ("generate", GENERATE),
         ("eval", EVAL),
