@@ -8,7 +8,7 @@ import pytest
 from test_data import ROWS, refused, source, write
 
 from r1kit.data.load import examples, problems, read_all, read_source
-from r1kit.recipe import Prompt, Source
+from r1kit.recipe import Prompt, Source, parse
 
 datasets = pytest.importorskip("datasets")
 ASK = Prompt(template="Q {prompt} A")
@@ -81,6 +81,22 @@ def test_shares_hold_with_a_seed():
     assert line.startswith(
         "data.train.0.share = 0.75; 0.75 of 161 rows are 121, and it has 100; set data.rows to at most"
     )
+
+
+@pytest.mark.parametrize("stage", ["sft", "rl"])
+def test_stages_draw_as_many_rows_as_the_recipe_says(stage):
+    """Their data is read before torch is imported: a number that the shares do not allow is refused there."""
+    from importlib import import_module
+
+    many = [{"prompt": f"a{n}", "answer": "1", "completion": "c"} for n in range(100)]
+    source("a.jsonl", many)
+    values = {
+        "output": "x",
+        "model": {"path": "m"},
+        "data": {"train": [{"path": "a.jsonl", "share": 1.0}], "rows": 101},
+    }
+    line = refused(import_module(f"r1kit.stages.{stage}").main, parse(stage, values), None)
+    assert line.startswith("data.train.0.share = 1.0; 1 of 101 rows are 101, and it has 100")
 
 
 def test_rows_are_chosen_by_their_values_before_they_are_drawn():

@@ -16,7 +16,7 @@ from r1kit.training.policy import check_template, load_model, load_tokenizer, lo
 def main(recipe: SFTRecipe, run: Run) -> None:
     """Train the model and save it."""
     # The data first: a fault in it is then said before torch is imported.
-    rows = examples(recipe.data.train, recipe.prompt)
+    rows = examples(recipe.data.train, recipe.prompt, data=recipe.data)
     held_out = examples(recipe.data.eval, recipe.prompt, "data.eval") if recipe.data.eval else None
 
     from r1kit.training.core import fit
