@@ -1,25 +1,34 @@
 """GRPO against stock TRL: both sides in turn in one run, the same model, prompts, completions and batch.
 
     python benchmarks/grpo.py tails late demo          (the scale model's size; about ten minutes)
-    python benchmarks/grpo.py smollm2 --model runs/smollm2
+    python benchmarks/grpo.py growth                   (about fifteen)
+    python benchmarks/grpo.py smollm2 --model runs/smollm2 --rounds 2
 
 tails     Completions of log-normal length (sigma 1, the longest 4 times the mean), prompts of a tenth of the mean: the
           training pass on given completions, and whole steps. The model's end token is drawn by a hazard of the
           position, so that both samplers meet these lengths.
 late      80% of the groups solved, no KL: the training pass on given completions.
 demo      Rollout and training pass of recipes/tiny/rl_zero.yaml, at its sizes.
-smollm2   Whole steps of SmolLM2-135M on reasoning_gym's chain_sum: group 8, 32 completions of up to 192 tokens.
+growth    `tails`, training pass and whole step, with longer completions, other spreads of lengths and other groups.
+smollm2   Whole steps of SmolLM2-135M on reasoning_gym's chain_sum: group 8, 32 completions of up to 192 tokens. Each
+          side's turn is a process of its own, whose peak memory is taken.
 
 Stock is TRL's GRPOTrainer with bf16 and gradient checkpointing off, the same threads and attention. Prints medians, the
-spread from the least to the greatest, and ratios; `--json FILE` keeps all times.
+spread from the least to the greatest, ratios, and the floor: the operations that the tokens need over the machine's
+measured rate of multiplying matrices, or the bytes that must be read over its measured bandwidth, whichever is more.
+`--json FILE` keeps all times; `--plot FILE` draws them.
 """
 
 import argparse
+import functools
 import itertools
 import json
 import math
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -39,7 +48,6 @@ from r1kit.training.lean import LeanMixin
 ALL = ("trim", "regroup", "skip", "rollouts")
 BLOCK = 2  # steps of one side before the other has its turn
 MEAN = 64  # tokens of a completion, on average
-LONGEST = 4 * MEAN
 
 
 class Timed:
@@ -54,7 +62,7 @@ class Timed:
         started = time.perf_counter()
         output = super()._generate_single_turn(*args, **kwargs)
         self.sampling.append(time.perf_counter() - started)
-        self.lengths = [len(ids) for ids in output[0]]
+        self.lengths.append(([len(ids) for ids in args[0]], [len(ids) for ids in output[0]]))
         return output
 
     def _calculate_rewards(self, *args: Any) -> Any:
@@ -94,7 +102,7 @@ def trainer(kind: type, model: Any, tokenizer: Any, prompts: list[str], folder: 
         train_dataset=Dataset.from_list([{"prompt": text} for text in prompts]),
         processing_class=tokenizer,
     )
-    made.sampling, made.clock = [], Clock()
+    made.sampling, made.lengths, made.clock = [], [], Clock()
     made.add_callback(made.clock)
     if kind is Lean:
         made.set_savings(ALL)
@@ -122,8 +130,42 @@ def steps(made: Any, count: int) -> tuple[list[float], list[float]]:
     return [b - a for a, b in itertools.pairwise(ends)], made.sampling[1:] or [0.0] * count
 
 
-def compare(title: str, make: Any, rounds: int, stated: dict[str, Any]) -> dict[str, Any]:
-    """Take BLOCK steps of each side in turn, after one that warms up; return and print medians and ratios."""
+@functools.cache
+def machine() -> tuple[float, float]:
+    """Return the machine's operations a second on a product of matrices, and its bytes a second on a sum."""
+    one, other, much = torch.randn(2048, 2048), torch.randn(2048, 2048), torch.randn(64 * 2**20)
+
+    def best(work: Any) -> float:
+        times = []
+        for _ in range(7):
+            started = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    return 2 * 2048**3 / best(lambda: one @ other), 4 * much.numel() / best(much.sum)
+
+
+def floors(model: Any, prompts: list[int], lengths: list[int], live: list[bool], group: int) -> tuple[float, float]:
+    """Return the least seconds that sampling and training can take: each prompt prefilled once, nothing padded."""
+    config, (rate, bandwidth) = model.config, machine()
+    head = model.get_output_embeddings().weight.numel()
+    body = sum(p.numel() for p in model.parameters()) - head
+    wide = config.num_hidden_layers * config.num_attention_heads * config.head_dim
+    kept = 8 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim  # bytes of a position's cache
+    sampling = sum(2 * body * p + 2 * wide * p * p for p in prompts[::group]) / rate
+    for step in range(max(lengths)):
+        places = [p + step for p, n in zip(prompts, lengths, strict=True) if n > step]
+        operations = sum(2 * (body + head) + 4 * wide * place for place in places)
+        sampling += max(operations / rate, (4 * (body + head) + kept * sum(places)) / bandwidth)
+    training = 0.0
+    for p, n, here in zip(prompts, lengths, live, strict=True):
+        training += here * 3 * (2 * body * (p + n) + 2 * head * n + 2 * wide * (p + n) ** 2) / rate
+    return sampling, training
+
+
+def compare(title: str, make: Any, rounds: int, stated: dict[str, Any], live: float = 1.0) -> dict[str, Any]:
+    """Take BLOCK steps of each side in turn, after one that warms up. `live`: share of the rows with a gradient."""
     sides = {"stock": make(Stock), "r1kit": make(Lean)}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     sampling: dict[str, list[float]] = {name: [] for name in sides}
@@ -132,32 +174,53 @@ def compare(title: str, make: Any, rounds: int, stated: dict[str, Any]) -> dict[
             took, sampled = steps(made, BLOCK)
             seconds[name] += took
             sampling[name] += sampled
-    result: dict[str, Any] = {"title": title, **stated, "seconds": seconds, "sampling": sampling}
+    made = sides["r1kit"]
+    drawn = made.lengths[-BLOCK * rounds :] or [([stated["prompt"]] * len(made.completions), made.given)]
+    least = [
+        floors(made.model, prompts, lengths, [i < live * len(prompts) for i in range(len(prompts))], stated["group"])
+        for prompts, lengths in drawn
+    ]
+    floor = [statistics.median(part) for part in zip(*least, strict=True)]
+    if not made.lengths:
+        floor[0] = 0.0
+    return report(title, stated, seconds, sampling, floor)
+
+
+def report(
+    title: str, stated: dict[str, Any], seconds: dict[str, list[float]], sampling: dict[str, list[float]],
+    floor: list[float], **more: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Print and return medians, spread, ratios and the floor."""
     print(f"\n{title}: " + ", ".join(f"{k} {v}" for k, v in stated.items()))
     print("| | seconds a step | sampling | training |\n| --- | --- | --- | --- |")
     middle = {}
-    for name in sides:
-        sampled = sampling[name]
-        trained = [a - b for a, b in zip(seconds[name], sampled, strict=True)]
-        middle[name] = [statistics.median(part) for part in (seconds[name], sampled, trained)]
-        cells = [f"{statistics.median(p):.3f} ({min(p):.3f}-{max(p):.3f})" for p in (seconds[name], sampled, trained)]
+    for name, times in seconds.items():
+        parts = times, sampling[name], [a - b for a, b in zip(times, sampling[name], strict=True)]
+        middle[name] = [statistics.median(part) for part in parts]
+        cells = [f"{m:.3f} ({min(p):.3f}-{max(p):.3f})" for m, p in zip(middle[name], parts, strict=True)]
         print(f"| {name} | {' | '.join(cells)} |")
-    ratios = [a / b if b else math.nan for a, b in zip(middle["stock"], middle["r1kit"], strict=True)]
-    print("| ratio | " + " | ".join("-" if math.isnan(r) else f"{r:.2f}" for r in ratios) + " |", flush=True)
-    return result | {"ratios": ratios}
+    middle["floor"] = [sum(floor), *floor]
+    print("| floor | " + " | ".join(f"{x:.3f}" for x in middle["floor"]) + " |")
+    ratios = {}
+    for label, other in (("stock", "r1kit"), ("r1kit", "floor")):
+        pairs = zip(middle[label], middle[other], strict=True)
+        ratios[f"{label} / {other}"] = found = [a / b if b else math.nan for a, b in pairs]
+        print(f"| {label} / {other} | " + " | ".join("-" if math.isnan(r) else f"{r:.2f}" for r in found) + " |")
+    sys.stdout.flush()
+    return {"title": title, **stated, "seconds": seconds, "sampling": sampling, "floor": floor, "ratios": ratios} | more
 
 
-def log_normal(count: int, seed: int) -> list[int]:
-    """Lengths of sigma 1 around MEAN, at most LONGEST."""
+def log_normal(count: int, seed: int, mean: int = MEAN, sigma: float = 1.0) -> list[int]:
+    """Lengths of a spread around a mean, at most four times as long."""
     draw = torch.Generator().manual_seed(seed)
-    centre = math.log(MEAN) - 0.5
-    lengths = [math.exp(centre + torch.randn((), generator=draw).item()) for _ in range(count)]
-    return [min(LONGEST, max(1, round(x))) for x in lengths]
+    centre = math.log(mean) - sigma**2 / 2
+    lengths = [math.exp(centre + sigma * torch.randn((), generator=draw).item()) for _ in range(count)]
+    return [min(4 * mean, max(1, round(x))) for x in lengths]
 
 
-def hazard_of_end(model: Any, end: int, prompt: int) -> None:
+def hazard_of_end(model: Any, end: int, prompt: int, mean: int, sigma: float) -> None:
     """Have the model end with the chance that log-normal lengths have at each position, while it samples."""
-    centre = torch.distributions.Normal(math.log(MEAN) - 0.5, 1.0)
+    centre = torch.distributions.Normal(math.log(mean) - sigma**2 / 2, max(sigma, 0.01))
 
     def after(module: Any, args: Any, kwargs: Any, output: Any) -> Any:
         cache = next((kwargs[n] for n in ("cache", "past_key_values") if kwargs.get(n) is not None), None)
@@ -165,7 +228,7 @@ def hazard_of_end(model: Any, end: int, prompt: int) -> None:
             return output
         said = cache.get_seq_length() - prompt + 1
         below, up_to = (centre.cdf(torch.tensor(math.log(n))) if n else torch.tensor(0.0) for n in (said - 1, said))
-        chance = ((up_to - below) / (1 - below)).clamp(1e-6, 1 - 1e-6)
+        chance = ((up_to - below) / (1 - below).clamp(1e-9)).clamp(1e-6, 1 - 1e-6)
         logits = output.logits[:, -1]
         logits[:, end] = -torch.inf
         logits[:, end] = torch.logsumexp(logits, dim=-1) + torch.log(chance / (1 - chance))
@@ -179,44 +242,46 @@ def middling(tokenizer: Any) -> Any:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=256, intermediate_size=704, num_hidden_layers=6, num_attention_heads=8,
-        num_key_value_heads=4, max_position_embeddings=1024, pad_token_id=1, eos_token_id=0, tie_word_embeddings=True,
+        num_key_value_heads=4, max_position_embeddings=2048, pad_token_id=1, eos_token_id=0, tie_word_embeddings=True,
     )  # fmt: skip
     return LlamaForCausalLM(config)
 
 
-def tails(rounds: int) -> list[dict]:
+def tails(rounds: int, mean: int = MEAN, sigma: float = 1.0, group: int = 8, rows: int = 64) -> list[dict]:
     tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
     text = "Q: 1 + 2?"
     size = len(tokenizer(text).input_ids)
-    prompts = [text] * 64
-    batch = {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 4, "num_generations": 8}
-    batch |= {"max_completion_length": LONGEST}
-    lengths = log_normal(64, 0)
-    stated = {
-        "prompt": size,
-        "completions": 64,
-        "mean": round(sum(lengths) / 64),
-        "longest": max(lengths),
-        "micro-batch": 16,
-        "group": 8,
-    }
+    micro = rows // 4
+    batch = {"per_device_train_batch_size": micro, "gradient_accumulation_steps": 4, "num_generations": group}
+    batch |= {"max_completion_length": 4 * mean}
+    lengths = log_normal(rows, 0, mean, sigma)
+    stated = {"prompt": size, "completions": rows, "sigma": sigma, "micro-batch": micro, "group": group}
 
     def given(kind: type) -> Any:
-        made = trainer(kind, middling(tokenizer), tokenizer, prompts, tempfile.mkdtemp(), **batch)
+        made = trainer(kind, middling(tokenizer), tokenizer, [text] * rows, tempfile.mkdtemp(), **batch)
+        made.given = lengths
         made.completions = [[3 + i % 900 for i in range(n - 1)] + [0] for n in lengths]
-        made.rewards = [float(i % 2) for i in range(64)]
+        made.rewards = [float(i % 2) for i in range(rows)]
         return made
 
     def whole(kind: type) -> Any:
         model = middling(tokenizer)
-        hazard_of_end(model, 0, size)
-        return trainer(kind, model, tokenizer, prompts, tempfile.mkdtemp(), **batch)
+        hazard_of_end(model, 0, size, mean, sigma)
+        return trainer(kind, model, tokenizer, [text] * rows, tempfile.mkdtemp(), **batch)
 
-    drawn = {**stated, "mean": f"about {MEAN}", "longest": f"at most {LONGEST}"}
+    exact = {**stated, "mean": round(sum(lengths) / rows), "longest": max(lengths)}
+    drawn = {**stated, "mean": f"about {mean}", "longest": f"at most {4 * mean}"}
     return [
-        compare("long tails, training pass", given, rounds, stated),
+        compare("long tails, training pass", given, rounds, exact),
         compare("long tails, whole step", whole, rounds, drawn),
     ]
+
+
+def growth(rounds: int) -> list[dict]:
+    """`tails` along one thing at a time: mean length, spread, size of the groups, completions."""
+    ways = [{"mean": n} for n in (32, 128, 256)] + [{"sigma": s} for s in (0.25, 0.5)]
+    ways += [{"group": g} for g in (2, 16, 32)] + [{"rows": 128}]
+    return [found | {"along": way} for way in ways for found in tails(rounds, **way)]
 
 
 def late(rounds: int) -> list[dict]:
@@ -232,18 +297,20 @@ def late(rounds: int) -> list[dict]:
             kind, model, tokenizer, prompts, tempfile.mkdtemp(), per_device_train_batch_size=128, num_generations=8,
             gradient_accumulation_steps=1, max_completion_length=48,
         )  # fmt: skip
+        made.given = lengths
         made.completions = [[3 + i % 900 for i in range(n - 1)] + [0] for n in lengths]
         made.rewards = [1.0 if i // 8 % 5 else float(i % 2) for i in range(128)]  # of five groups one is mixed
         return made
 
     stated = {
+        "prompt": max(len(ids) for ids in tokenizer(prompts).input_ids),
         "completions": 128,
         "lengths": "16-39",
         "micro-batch": 128,
         "group": 8,
         "groups with a gradient": "4 of 16",
     }
-    return [compare("late in a run, training pass", given, rounds, stated)]
+    return [compare("late in a run, training pass", given, rounds, stated, live=4 / 16)]
 
 
 def demo(rounds: int) -> list[dict]:
@@ -260,41 +327,94 @@ def demo(rounds: int) -> list[dict]:
     return [compare("the demo's sizes, whole step", whole, rounds, {"completions": 128, "group": 8, "at most": 48})]
 
 
-def smollm2(rounds: int, path: str) -> list[dict]:
+def smollm2_trainer(kind: type, path: str) -> Any:
     import reasoning_gym
 
     tokenizer = AutoTokenizer.from_pretrained(path)
-    made = reasoning_gym.create_dataset("chain_sum", size=4, seed=0)
     prompts = [
         tokenizer.apply_chat_template([{"role": "user", "content": item["question"]}], tokenize=False,
                                       add_generation_prompt=True)
-        for item in made
+        for item in reasoning_gym.create_dataset("chain_sum", size=4, seed=0)
     ]  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    return trainer(
+        kind, model, tokenizer, prompts, tempfile.mkdtemp(), per_device_train_batch_size=8, num_generations=8,
+        gradient_accumulation_steps=4, max_completion_length=192,
+    )  # fmt: skip
 
-    def whole(kind: type) -> Any:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-        return trainer(
-            kind, model, tokenizer, prompts, tempfile.mkdtemp(), per_device_train_batch_size=8, num_generations=8,
-            gradient_accumulation_steps=4, max_completion_length=192,
-        )  # fmt: skip
 
-    return [compare("SmolLM2-135M, whole step", whole, rounds, {"completions": 32, "group": 8, "at most": 192})]
+def turn(side: str, path: str) -> None:
+    """Take two steps of one side; print the seconds of the second, and this process's peak memory, as JSON."""
+    made = smollm2_trainer({"stock": Stock, "r1kit": Lean}[side], path)
+    seconds, sampled = steps(made, 1)
+    prompts, lengths = made.lengths[-1]
+    floor = floors(made.model, prompts, lengths, [True] * len(lengths), 8)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds[0], "sampling": sampled[0], "floor": floor, "peak": peak, "lengths": lengths}))
+
+
+def smollm2(rounds: int, path: str) -> list[dict]:
+    turns: dict[str, list[dict[str, Any]]] = {"stock": [], "r1kit": []}
+    for _ in range(rounds):
+        for side, found in turns.items():
+            command = [sys.executable, __file__, "smollm2", "--model", path, "--turn", side]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            found.append(json.loads(done.stdout.splitlines()[-1]))
+    stated = {"completions": 32, "micro-batch": 8, "group": 8, "at most": 192}
+    for side, found in turns.items():
+        stated[f"peak MiB of {side}"] = max(round(one["peak"]) for one in found)
+        stated[f"mean tokens of {side}"] = round(statistics.mean(n for one in found for n in one["lengths"]))
+    seconds = {side: [one["seconds"] for one in found] for side, found in turns.items()}
+    sampling = {side: [one["sampling"] for one in found] for side, found in turns.items()}
+    floor = [statistics.median(part) for part in zip(*(one["floor"] for one in turns["r1kit"]), strict=True)]
+    return [report("SmolLM2-135M, whole step", stated, seconds, sampling, floor)]
+
+
+def draw(found: list[dict[str, Any]], path: str) -> None:
+    """Draw the medians of both sides and the floor: sampling below, training above."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(10, 1 + 0.7 * len(found)))
+    colours, height = {"stock": "tab:gray", "r1kit": "tab:blue", "floor": "tab:green"}, 0.27
+    for i, one in enumerate(found):
+        whole = statistics.median(one["seconds"]["stock"])
+        for j, (side, colour) in enumerate(colours.items()):
+            if side == "floor":
+                total, sampled = sum(one["floor"]), one["floor"][0]
+            else:
+                total, sampled = statistics.median(one["seconds"][side]), statistics.median(one["sampling"][side])
+            axes.barh(i + j * height, sampled / whole, height, color=colour, alpha=0.5)
+            axes.barh(i + j * height, (total - sampled) / whole, height, left=sampled / whole, color=colour)
+    names = [one["title"] + "".join(f"\n{k} {v}" for k, v in one.get("along", {}).items()) for one in found]
+    axes.set_yticks([i + height for i in range(len(found))], names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("time of a step, stock = 1; pale: sampling")
+    axes.legend([plt.Rectangle((0, 0), 1, 1, color=c) for c in colours.values()], list(colours), loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="+", choices=["tails", "late", "demo", "smollm2"])
+    parser.add_argument("what", nargs="+", choices=["tails", "late", "demo", "growth", "smollm2"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", default="runs/smollm2")
     parser.add_argument("--json")
+    parser.add_argument("--plot")
+    parser.add_argument("--turn", choices=["stock", "r1kit"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     disable_progress_bars()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, sdpa, no checkpointing")
-    found = []
+    if options.turn:
+        return turn(options.turn, options.model)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, sdpa, no checkpointing; "
+          f"{machine()[0] / 1e9:.0f} GFLOP/s, {machine()[1] / 1e9:.1f} GB/s")  # fmt: skip
+    found: list[dict[str, Any]] = []
     for what in options.what:
         found += smollm2(options.rounds, options.model) if what == "smollm2" else globals()[what](options.rounds)
     if options.json:
         Path(options.json).write_text(json.dumps(found, indent=2) + "\n")
+    if options.plot:
+        draw(found, options.plot)
 
 
 if __name__ == "__main__":
