@@ -38,7 +38,14 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
 from datasets import Dataset, disable_progress_bars
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PrinterCallback,
+    TrainerCallback,
+)
 from trl import GRPOConfig, GRPOTrainer
 
 from r1kit.data.world import rows as world_rows
@@ -51,17 +58,23 @@ MEAN = 64  # tokens of a completion, on average
 
 
 class Timed:
-    """Counts the seconds of sampling and of whole steps; completions and rewards may be given."""
+    """Counts the seconds of sampling and of what else precedes training; completions and rewards may be given."""
 
     completions: list[list[int]] | None = None
     rewards: list[float] | None = None
+
+    def _prepare_inputs(self, *args: Any) -> Any:
+        started = time.perf_counter()
+        inputs = super()._prepare_inputs(*args)
+        self.before += time.perf_counter() - started
+        return inputs
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         if self.completions is not None:
             return [list(ids) for ids in self.completions], None
         started = time.perf_counter()
         output = super()._generate_single_turn(*args, **kwargs)
-        self.sampling.append(time.perf_counter() - started)
+        self.sampled += time.perf_counter() - started
         self.lengths.append(([len(ids) for ids in args[0]], [len(ids) for ids in output[0]]))
         return output
 
@@ -102,8 +115,10 @@ def trainer(kind: type, model: Any, tokenizer: Any, prompts: list[str], folder: 
         train_dataset=Dataset.from_list([{"prompt": text} for text in prompts]),
         processing_class=tokenizer,
     )
-    made.sampling, made.lengths, made.clock = [], [], Clock()
+    made.before, made.sampled, made.lengths, made.clock = 0.0, 0.0, [], Clock()
+    made.clock.trainer = made
     made.add_callback(made.clock)
+    made.remove_callback(PrinterCallback)
     if kind is Lean:
         made.set_savings(ALL)
         assert made.savings == set(ALL)
@@ -111,23 +126,25 @@ def trainer(kind: type, model: Any, tokenizer: Any, prompts: list[str], folder: 
 
 
 class Clock(TrainerCallback):
-    """When each step ended."""
+    """When each step ended, and the seconds of sampling and of all that precedes training until then."""
 
     def __init__(self) -> None:
-        self.ends: list[float] = []
+        self.ends: list[list[float]] = []
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        self.ends.append(time.perf_counter())
+        self.ends.append([time.perf_counter(), self.trainer.sampled, self.trainer.before])
 
 
-def steps(made: Any, count: int) -> tuple[list[float], list[float]]:
-    """Take one step more than `count`; return the seconds of the last ones, and of sampling in them."""
+def steps(made: Any, count: int) -> list[list[float]]:
+    """Take one step more than `count`; return of the last ones the seconds: in all, of sampling, of training.
+
+    What remains is tokenizing, scoring and padding.
+    """
     made.args.max_steps = count + 1
-    made.sampling.clear()
     made.clock.ends.clear()
     made.train()
-    ends = made.clock.ends
-    return [b - a for a, b in itertools.pairwise(ends)], made.sampling[1:] or [0.0] * count
+    spans = [[b - a for a, b in zip(*pair, strict=True)] for pair in itertools.pairwise(made.clock.ends)]
+    return [[whole, sampled, whole - before] for whole, sampled, before in spans]
 
 
 @functools.cache
@@ -167,13 +184,10 @@ def floors(model: Any, prompts: list[int], lengths: list[int], live: list[bool],
 def compare(title: str, make: Any, rounds: int, stated: dict[str, Any], live: float = 1.0) -> dict[str, Any]:
     """Take BLOCK steps of each side in turn, after one that warms up. `live`: share of the rows with a gradient."""
     sides = {"stock": make(Stock), "r1kit": make(Lean)}
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    sampling: dict[str, list[float]] = {name: [] for name in sides}
+    times: dict[str, list[list[float]]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, made in sides.items():
-            took, sampled = steps(made, BLOCK)
-            seconds[name] += took
-            sampling[name] += sampled
+            times[name] += steps(made, BLOCK)
     made = sides["r1kit"]
     drawn = made.lengths[-BLOCK * rounds :] or [([stated["prompt"]] * len(made.completions), made.given)]
     least = [
@@ -183,19 +197,16 @@ def compare(title: str, make: Any, rounds: int, stated: dict[str, Any], live: fl
     floor = [statistics.median(part) for part in zip(*least, strict=True)]
     if not made.lengths:
         floor[0] = 0.0
-    return report(title, stated, seconds, sampling, floor)
+    return report(title, stated, times, floor)
 
 
-def report(
-    title: str, stated: dict[str, Any], seconds: dict[str, list[float]], sampling: dict[str, list[float]],
-    floor: list[float], **more: Any,
-) -> dict[str, Any]:  # fmt: skip
+def report(title: str, stated: dict[str, Any], times: dict[str, list[list[float]]], floor: list[float]) -> dict:
     """Print and return medians, spread, ratios and the floor."""
     print(f"\n{title}: " + ", ".join(f"{k} {v}" for k, v in stated.items()))
     print("| | seconds a step | sampling | training |\n| --- | --- | --- | --- |")
     middle = {}
-    for name, times in seconds.items():
-        parts = times, sampling[name], [a - b for a, b in zip(times, sampling[name], strict=True)]
+    for name, found in times.items():
+        parts = list(zip(*found, strict=True))
         middle[name] = [statistics.median(part) for part in parts]
         cells = [f"{m:.3f} ({min(p):.3f}-{max(p):.3f})" for m, p in zip(middle[name], parts, strict=True)]
         print(f"| {name} | {' | '.join(cells)} |")
@@ -204,10 +215,10 @@ def report(
     ratios = {}
     for label, other in (("stock", "r1kit"), ("r1kit", "floor")):
         pairs = zip(middle[label], middle[other], strict=True)
-        ratios[f"{label} / {other}"] = found = [a / b if b else math.nan for a, b in pairs]
-        print(f"| {label} / {other} | " + " | ".join("-" if math.isnan(r) else f"{r:.2f}" for r in found) + " |")
+        ratios[f"{label} / {other}"] = shares = [a / b if b else math.nan for a, b in pairs]
+        print(f"| {label} / {other} | " + " | ".join("-" if math.isnan(r) else f"{r:.2f}" for r in shares) + " |")
     sys.stdout.flush()
-    return {"title": title, **stated, "seconds": seconds, "sampling": sampling, "floor": floor, "ratios": ratios} | more
+    return {"title": title, **stated, "times": times, "medians": middle, "ratios": ratios}
 
 
 def log_normal(count: int, seed: int, mean: int = MEAN, sigma: float = 1.0) -> list[int]:
@@ -285,32 +296,32 @@ def growth(rounds: int) -> list[dict]:
 
 
 def late(rounds: int) -> list[dict]:
-    """The demo's model and batch, as at its end."""
+    """The demo's model and lengths, as at its end: of 20 groups 16 are solved."""
     tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
-    prompts = [f"Q: {row['prompt']}\nA:" for row in world_rows("arithmetic", "train", 16, 0)]
+    prompts = [f"Q: {row['prompt']}\nA:" for row in world_rows("arithmetic", "train", 20, 0)]
     draw = torch.Generator().manual_seed(0)
-    lengths = torch.randint(16, 40, (128,), generator=draw).tolist()
+    lengths = torch.randint(16, 40, (160,), generator=draw).tolist()
 
     def given(kind: type) -> Any:
         model = AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:base"])
         made = trainer(
-            kind, model, tokenizer, prompts, tempfile.mkdtemp(), per_device_train_batch_size=128, num_generations=8,
+            kind, model, tokenizer, prompts, tempfile.mkdtemp(), per_device_train_batch_size=160, num_generations=8,
             gradient_accumulation_steps=1, max_completion_length=48,
         )  # fmt: skip
         made.given = lengths
         made.completions = [[3 + i % 900 for i in range(n - 1)] + [0] for n in lengths]
-        made.rewards = [1.0 if i // 8 % 5 else float(i % 2) for i in range(128)]  # of five groups one is mixed
+        made.rewards = [1.0 if i // 8 % 5 else float(i % 2) for i in range(160)]  # of five groups one is mixed
         return made
 
     stated = {
         "prompt": max(len(ids) for ids in tokenizer(prompts).input_ids),
-        "completions": 128,
+        "completions": 160,
         "lengths": "16-39",
-        "micro-batch": 128,
+        "micro-batch": 160,
         "group": 8,
-        "groups with a gradient": "4 of 16",
+        "groups with a gradient": "4 of 20",
     }
-    return [compare("late in a run, training pass", given, rounds, stated, live=4 / 16)]
+    return [compare("late in a run, training pass", given, rounds, stated, live=0.2)]
 
 
 def demo(rounds: int) -> list[dict]:
@@ -346,11 +357,11 @@ def smollm2_trainer(kind: type, path: str) -> Any:
 def turn(side: str, path: str) -> None:
     """Take two steps of one side; print the seconds of the second, and this process's peak memory, as JSON."""
     made = smollm2_trainer({"stock": Stock, "r1kit": Lean}[side], path)
-    seconds, sampled = steps(made, 1)
+    (times,) = steps(made, 1)
     prompts, lengths = made.lengths[-1]
     floor = floors(made.model, prompts, lengths, [True] * len(lengths), 8)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds[0], "sampling": sampled[0], "floor": floor, "peak": peak, "lengths": lengths}))
+    print(json.dumps({"times": times, "floor": floor, "peak": peak, "lengths": lengths}))
 
 
 def smollm2(rounds: int, path: str) -> list[dict]:
@@ -364,10 +375,9 @@ def smollm2(rounds: int, path: str) -> list[dict]:
     for side, found in turns.items():
         stated[f"peak MiB of {side}"] = max(round(one["peak"]) for one in found)
         stated[f"mean tokens of {side}"] = round(statistics.mean(n for one in found for n in one["lengths"]))
-    seconds = {side: [one["seconds"] for one in found] for side, found in turns.items()}
-    sampling = {side: [one["sampling"] for one in found] for side, found in turns.items()}
+    times = {side: [one["times"] for one in found] for side, found in turns.items()}
     floor = [statistics.median(part) for part in zip(*(one["floor"] for one in turns["r1kit"]), strict=True)]
-    return [report("SmolLM2-135M, whole step", stated, seconds, sampling, floor)]
+    return [report("SmolLM2-135M, whole step", stated, times, floor)]
 
 
 def draw(found: list[dict[str, Any]], path: str) -> None:
@@ -377,12 +387,9 @@ def draw(found: list[dict[str, Any]], path: str) -> None:
     figure, axes = plt.subplots(figsize=(10, 1 + 0.7 * len(found)))
     colours, height = {"stock": "tab:gray", "r1kit": "tab:blue", "floor": "tab:green"}, 0.27
     for i, one in enumerate(found):
-        whole = statistics.median(one["seconds"]["stock"])
+        whole = one["medians"]["stock"][0]
         for j, (side, colour) in enumerate(colours.items()):
-            if side == "floor":
-                total, sampled = sum(one["floor"]), one["floor"][0]
-            else:
-                total, sampled = statistics.median(one["seconds"][side]), statistics.median(one["sampling"][side])
+            total, sampled, _ = one["medians"][side]
             axes.barh(i + j * height, sampled / whole, height, color=colour, alpha=0.5)
             axes.barh(i + j * height, (total - sampled) / whole, height, left=sampled / whole, color=colour)
     names = [one["title"] + "".join(f"\n{k} {v}" for k, v in one.get("along", {}).items()) for one in found]

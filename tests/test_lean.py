@@ -230,7 +230,7 @@ def test_chunks_by_hand():
 
 @pytest.mark.parametrize("settings", [{}, {"gradient_accumulation_steps": 2}, {"completion_only_loss": True}])
 def test_sft_takes_stock_s_step(tmp_path, settings, monkeypatch):
-    monkeypatch.setattr("r1kit.training.sft.call_cost", lambda device: 8)  # rows this short are cut all the same
+    monkeypatch.setattr("r1kit.training.sft.call_cost", lambda model: 8)  # rows this short are cut all the same
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer

@@ -31,6 +31,7 @@ class FineTuner(CheckpointMixin, SFTTrainer):
         self._row_tokens: float | None = None
         noisy = draws(self.model) or bool(self.args.neftune_noise_alpha)
         whole = noisy or self.aux_loss_enabled or needs_width(self.model) or in_one_piece(self)
+        self._call = call_cost(self.model)
         self.trims = "trim" in recipe.training.savings and not whole
 
     def compute_loss(
@@ -44,7 +45,7 @@ class FineTuner(CheckpointMixin, SFTTrainer):
         lengths = agree(lengths, self.accelerator.num_processes).tolist()
         start, loss, counts, metrics = 0, 0.0, [], self._metrics["train"]
         before = {name: len(metrics[name]) for name in ("entropy", "mean_token_accuracy")}
-        for end in chunks(lengths, 0, len(mask), call_cost(mask.device)):
+        for end in chunks(lengths, 0, len(mask), self._call):
             rows = order[start:end]
             there = mask[rows].any(dim=0).nonzero()
             cut = slice(int(there[0]), int(there[-1]) + 1)
