@@ -102,11 +102,11 @@ def call_cost(model: Any) -> int:
     """Return what another forward and backward pass costs, in tokens of a row, so that chunks stay large enough.
 
     A pass costs a few milliseconds a layer on a CPU (Python), and on a GPU a few tenths (launches); a token, operations
-    in proportion to the parameters. On two CPU cores all values from a quarter of this to its double were alike.
+    in proportion to the parameters. On two CPU cores all values from an eighth of this to its double were alike.
     """
     parameters = sum(p.numel() for p in model.parameters())
     on_cpu = model.device.type == "cpu"
-    cost = model.config.get_text_config().num_hidden_layers * (4e7 if on_cpu else 3e10) / max(1, parameters)
+    cost = model.config.get_text_config().num_hidden_layers * (8e7 if on_cpu else 3e10) / max(1, parameters)
     return round(min(max(cost, 16 if on_cpu else 256), 4096))
 
 
