@@ -47,7 +47,8 @@ _warm: list = []
 
 
 def _environment() -> dict:
-    own = ("PYTEST_", "COVERAGE_", "TORCHINDUCTOR_")  # which pytest and torch set in their own process
+    # What pytest and torch set in their own process, and what warm.py heeds.
+    own = ("PYTEST_", "COVERAGE_", "TORCHINDUCTOR_", "PYTHONPATH")
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 

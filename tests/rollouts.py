@@ -1,9 +1,9 @@
 """Run under torchrun or accelerate: one GRPO step on completions given beforehand; rank 0 saves the weights.
 
-torchrun --nproc-per-node 2 tests/rollouts.py OUT
+torchrun --nproc-per-node 2 tests/rollouts.py OUT CASES
 
-ROLLOUTS in the environment, JSON: `training`, further settings of the recipe; `dull`, how many of the first groups have
-equal rewards.
+CASES is JSON, an object of name and case: each is trained anew and saved in OUT/name. A case may have `training`,
+further settings of the recipe, and `dull`, how many of the first groups have equal rewards.
 """
 
 import json
@@ -42,7 +42,7 @@ def given(prompts, trainer):
     return output
 
 
-CASE = json.loads(os.environ.get("ROLLOUTS", "{}"))
+CASE = {}  # the one that is trained
 
 
 def by_answer(completions, **columns):
@@ -59,7 +59,7 @@ def main(out: Path) -> None:
 
     recipe = parse("rl-zero", {**RECIPE, "training": {**RECIPE["training"], **CASE.get("training", {})}})
     with PartialState().main_process_first():
-        out.mkdir(exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
     trainer = RLTrainer(
         model=load_model(recipe.model),
         args=rl_arguments(recipe, Run(out)),
@@ -81,4 +81,6 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    for name, case in json.loads(sys.argv[2]).items():
+        CASE = case
+        main(Path(sys.argv[1]) / name)

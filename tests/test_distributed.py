@@ -20,38 +20,55 @@ FSDP2 = ROOT / "recipes/accelerate/fsdp2_cpu.yaml"
 LAUNCHES = {"ddp": ["--num-processes", "2"], "fsdp2": ["--accelerate-config", str(FSDP2)]}
 
 
-def one_step(out: Path, command: list[str]) -> dict:
-    script = [str(ROOT / "tests/rollouts.py"), str(out)]
-    done = subprocess.run(
-        [*command, *script], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return torch.load(out / "weights.pt")
+# With a KL term, too, where time does not matter: R1KIT_ALL=1.
+KL = [0.0, 0.04] if os.environ.get("R1KIT_ALL") else [0.0]
+SAVINGS = {"stock": [], "lean": ["trim", "regroup", "skip"]}
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory):
+    """Where a kind of launch leaves the weights of one step, for each of its cases: one launch for all of them."""
+    made = {}
+
+    def launch(kind):
+        if kind not in made:
+            cases = {"given": {}}
+            if kind != "alone":
+                for kl in KL:
+                    for name, savings in SAVINGS.items():
+                        cases[f"{name} {kl}"] = {"dull": 2, "training": {"savings": savings, "kl": kl}}
+            command = {
+                "alone": [sys.executable],
+                "ddp": launch_command(2, None),
+                "fsdp2": launch_command(None, str(FSDP2)),
+            }[kind]
+            out = tmp_path_factory.mktemp(kind)
+            words = [*command, ROOT / "tests/rollouts.py", out, json.dumps(cases)]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            done = subprocess.run([*map(str, words)], env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr[-3000:]
+            made[kind] = out
+        return made[kind]
+
+    return launch
 
 
 @pytest.mark.parametrize("kind", LAUNCHES)
-def test_two_processes_take_the_step_that_one_takes(tmp_path, kind):
-    command = launch_command(2, None) if kind == "ddp" else launch_command(None, str(FSDP2))
-    alone = one_step(tmp_path / "alone", [sys.executable])
-    both = one_step(tmp_path / "both", command)
-    assert (tmp_path / "both/world").read_text().startswith("2 ")
+def test_two_processes_take_the_step_that_one_takes(steps, kind):
+    alone = torch.load(steps("alone") / "given/weights.pt")
+    both = torch.load(steps(kind) / "given/weights.pt")
+    assert (steps(kind) / "given/world").read_text().startswith("2 ")
     start_weights = weights(ROOT / "r1kit/tiny/student")
     moved = max((alone[n] - w).abs().max().item() for n, w in start_weights.items())
     assert moved > 1e-3
     assert max((alone[n] - both[n]).abs().max().item() for n in alone) < 1e-5
 
 
-# With a KL term, too, where time does not matter: R1KIT_ALL=1.
 @pytest.mark.parametrize("kind", LAUNCHES)
-@pytest.mark.parametrize("kl", [0.0, 0.04] if os.environ.get("R1KIT_ALL") else [0.0])
-def test_two_processes_skip_rows_and_take_stock_s_step(tmp_path, monkeypatch, kind, kl):
+@pytest.mark.parametrize("kl", KL)
+def test_two_processes_skip_rows_and_take_stock_s_step(steps, kind, kl):
     """The first rank's rows are all without a gradient, the other's are not."""
-    command = launch_command(2, None) if kind == "ddp" else launch_command(None, str(FSDP2))
-    ends = {}
-    for name, savings in (("stock", []), ("lean", ["trim", "regroup", "skip"])):
-        case = {"dull": 2, "training": {"savings": savings, "kl": kl}}
-        monkeypatch.setenv("ROLLOUTS", json.dumps(case))
-        ends[name] = one_step(tmp_path / name, command)
+    ends = {name: torch.load(steps(kind) / f"{name} {kl}/weights.pt") for name in SAVINGS}
     first = weights(ROOT / "r1kit/tiny/student")
     moved = sum((ends["stock"][n] - w).double().pow(2).sum() for n, w in first.items()).sqrt()
     apart = sum((ends["stock"][n] - ends["lean"][n]).double().pow(2).sum() for n in first).sqrt()

@@ -24,6 +24,7 @@ def become(words: list[str], folder: str, environment: dict[str, str], out: str,
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     for number, file in ((0, os.devnull), (1, out), (2, err)):
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, number)
