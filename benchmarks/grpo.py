@@ -1,7 +1,7 @@
 """GRPO against stock TRL: both sides in turn in one run, the same model, prompts, completions and batch.
 
     python benchmarks/grpo.py tails late demo          (the scale model's size; about ten minutes)
-    python benchmarks/grpo.py growth                   (about fifteen)
+    python benchmarks/grpo.py growth                   (18 comparisons like those of `tails`)
     python benchmarks/grpo.py smollm2 --model runs/smollm2 --rounds 2
 
 tails     Completions of log-normal length (sigma 1, the longest 4 times the mean), prompts of a tenth of the mean: the
