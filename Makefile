@@ -1,5 +1,7 @@
 # `make demo` and `make test` do all of their own set-up: a fresh machine with Python 3.11 and make will do.
 PYTHON ?= python3
+# How many tests run at once, each command with one thread.
+WORKERS ?= 2
 VENV ?= .venv
 VENV_VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
@@ -11,7 +13,7 @@ demo: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash recipes/tiny/run.sh
 
 test: env
-	$(BIN)/python -m pytest -m "not vllm and not browser and not gpu" --cov --cov-report=term-missing:skip-covered $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not vllm and not browser and not gpu" --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 test-vllm: env-vllm
 	$(VENV_VLLM)/bin/python -m pytest -m vllm $(ARGS)

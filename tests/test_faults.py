@@ -42,6 +42,7 @@ def chaos(completions, **columns):
 """
 
 
+@pytest.mark.alone
 def test_a_run_survives_dead_and_hanging_workers_and_a_reward_that_raises(here, monkeypatch):
     (here / "chaos.py").write_text(CHAOS)
     golds = ["x^2+1", "\\frac{x}{2}", "7", "4"]

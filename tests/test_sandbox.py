@@ -392,6 +392,7 @@ def test_no_answer_breaks_the_comparison(returned, expected):
     assert call(f"def f(): return {returned}", ((), expected)) == Verdict(0, 1)
 
 
+@pytest.mark.alone
 def test_colliding_hashes_do_not_reach_the_judge():
     program = """
 import os, time
@@ -467,6 +468,7 @@ def test_leetcodes_prelude_leaves_the_builtins_and_the_methods():
     assert call(merge, (([2],), [2, 1]), function="merge").ok
 
 
+@pytest.mark.alone
 def test_a_program_that_always_hangs_is_given_up():
     tests = [{"kind": "call", "function": "f", "args": [n], "expected": n} for n in range(40)]
     started = time.monotonic()

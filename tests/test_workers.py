@@ -82,6 +82,7 @@ def test_a_worker_has_no_torch_in_it():
     assert done.stdout == "False\n"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("thread", [False, True], ids=["main thread", "another thread"])
 def test_a_slow_pair_is_killed_in_time_and_the_next_one_is_judged(pool, thread):
     assert pool.verify_all([("x+1", "1+x")], 3) == [Verdict.RIGHT]  # the worker is up
@@ -106,6 +107,7 @@ def test_a_slow_pair_is_killed_in_time_and_the_next_one_is_judged(pool, thread):
     assert pool.verify_all([("x+1", "x+2")], 3) == [Verdict.WRONG]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("pool", ["asked(); time.sleep(60)"], indirect=True)
 def test_the_start_of_a_worker_is_not_the_pairs_time_and_several_wait_at_once(pool):
     start = time.monotonic()
@@ -135,6 +137,13 @@ def test_a_worker_killed_at_rest_costs_nothing(pool):
     os.kill(pool.workers[0].process.pid, signal.SIGKILL)
     assert pool.verify_all([("x+2", "2+x")], 20) == [Verdict.RIGHT]
     assert len(pool.workers) == 1
+
+
+@pytest.mark.parametrize("pool", ["asked(); time.sleep(0.5); _send(1, 'right'); asked(); os._exit(1)"], indirect=True)
+def test_a_pair_whose_worker_dies_goes_to_a_new_one_not_to_another_that_may_be_dying(pool):
+    assert pool.verify_all([("x+1", "1+x"), ("x+2", "2+x")], 20) == [Verdict.RIGHT] * 2
+    assert len(pool.workers) == 2
+    assert pool.verify_all([("x+3", "3+x")], 20) == [Verdict.RIGHT]
 
 
 @pytest.mark.parametrize("pool", ["asked(); os._exit(1)"], indirect=True)
@@ -230,6 +239,7 @@ if sys.argv[1] != "exit":
 """
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["exit", "idle", "busy"])
 def test_a_worker_ends_with_its_process_however_that_ends(how):
     done = subprocess.run([sys.executable, "-c", LEFT.format(slow=SLOW), how], capture_output=True, text=True, cwd=ROOT)

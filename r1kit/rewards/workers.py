@@ -92,10 +92,10 @@ class Pool:
         return [verdicts[pair] for pair in pairs]
 
     def ask(self, gold: str, answer: str, seconds: float) -> Verdict | float:
-        """Ask a worker about one pair; another one, once, where the first dies of something else than its time."""
+        """Ask a worker about one pair; a new one, once, where the first dies of something else than its time."""
         with self._places:
-            for _ in range(2):
-                worker = self._take()
+            for take in (self._take, self._start):  # the others at rest may be dying of the same
+                worker = take()
                 try:
                     verdict = worker.ask(gold, answer, seconds)
                 except TimeoutError:
@@ -118,13 +118,16 @@ class Pool:
             try:
                 worker = self._idle.pop()
             except IndexError:
-                worker = Worker(self.command)
-                with self._lock:
-                    self.workers.append(worker)
-                return worker
+                return self._start()
             if worker.process.poll() is None:
                 return worker
             self._end(worker)
+
+    def _start(self) -> "Worker":
+        worker = Worker(self.command)
+        with self._lock:
+            self.workers.append(worker)
+        return worker
 
     def _rest(self, worker: "Worker") -> None:
         worker.asked += 1
