@@ -358,3 +358,18 @@ def test_bad_input_is_one_line_and_exit_2(tmp_path, change, words):
     assert len(lines) == 1
     assert words in lines[0]
     assert "Traceback" not in err
+
+
+def test_a_step_whose_every_row_was_a_fault_is_logged_and_shown(tmp_path, capsys):
+    """Its means are no numbers: NaN, or None where transformers has cleaned them."""
+    from transformers import TrainerControl, TrainerState
+
+    from r1kit.run import Run
+    from r1kit.training.callbacks import Metrics
+
+    state = TrainerState(global_step=1, max_steps=2, is_world_process_zero=True)
+    logs = {"loss": 0.5, "reward": None, "rewards/accuracy/mean": float("nan")}
+    Metrics(Run(tmp_path), "rl-zero").on_log(None, state, TrainerControl(), logs=logs)
+    [line] = metrics(tmp_path)
+    assert line.keys() == {"step", "time", "loss"}
+    assert capsys.readouterr().err.startswith("rl-zero 1/2  loss 0.5  ")

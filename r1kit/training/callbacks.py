@@ -32,7 +32,7 @@ class Metrics(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or not logs:
             return
-        values = {k: v for k, v in logs.items() if not (isinstance(v, float) and math.isnan(v))}
+        values = {k: v for k, v in logs.items() if v is not None and not (isinstance(v, float) and math.isnan(v))}
         self.run.log({"step": state.global_step, "time": round(time.time(), 2), **values})
         wait = 1 if sys.stderr.isatty() else 10
         if time.time() - self.shown < wait and state.global_step not in (1, state.max_steps):
