@@ -52,7 +52,7 @@ from r1kit.data.world import rows as world_rows
 from r1kit.run import SHIPPED
 from r1kit.training.lean import LeanMixin
 
-ALL = ("trim", "regroup", "skip", "rollouts")
+ALL = ("trim", "regroup", "skip", "share", "rollouts")
 BLOCK = 2  # steps of one side before the other has its turn
 MEAN = 64  # tokens of a completion, on average
 

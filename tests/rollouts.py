@@ -3,7 +3,8 @@
 torchrun --nproc-per-node 2 tests/rollouts.py OUT CASES
 
 CASES is JSON, an object of name and case: each is trained anew and saved in OUT/name. A case may have `training`,
-further settings of the recipe, and `dull`, how many of the first groups have equal rewards.
+further settings of the recipe; `dull`, how many of the first groups have equal rewards; and `call`, what a pass is
+reckoned to cost, which decides whether prompts are shared.
 """
 
 import json
@@ -70,6 +71,7 @@ def main(out: Path) -> None:
         run=Run(out),
         recipe=recipe,
     )
+    trainer._call = CASE.get("call", trainer._call)
     trainer.train()
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     state = get_model_state_dict(trainer.model, options=options)

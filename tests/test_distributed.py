@@ -22,7 +22,7 @@ LAUNCHES = {"ddp": ["--num-processes", "2"], "fsdp2": ["--accelerate-config", st
 
 # With a KL term, too, where time does not matter: R1KIT_ALL=1.
 KL = [0.0, 0.04] if os.environ.get("R1KIT_ALL") else [0.0]
-SAVINGS = {"stock": [], "lean": ["trim", "regroup", "skip"]}
+SAVINGS = {"stock": [], "lean": ["trim", "regroup", "skip", "share"]}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def steps(tmp_path_factory):
             if kind != "alone":
                 for kl in KL:
                     for name, savings in SAVINGS.items():
-                        cases[f"{name} {kl}"] = {"dull": 2, "training": {"savings": savings, "kl": kl}}
+                        cases[f"{name} {kl}"] = {"dull": 2, "call": 4, "training": {"savings": savings, "kl": kl}}
             command = {
                 "alone": [sys.executable],
                 "ddp": launch_command(2, None),

@@ -7,7 +7,7 @@ import r1kit
 
 ROOT = Path(r1kit.__file__).parent
 LEVELS = (
-    ("__init__", "errors"),
+    ("__init__", "errors", "imports"),
     ("recipe", "prompts", "run"),
     ("data", "rewards", "sandbox"),
     ("sampling", "training", "scaling", "verifier"),

@@ -10,6 +10,7 @@ from r1kit.training.lean import chunks
 
 pytestmark = pytest.mark.slow
 
+ALL = ("trim", "regroup", "skip", "share")
 ROWS, GROUP, LONGEST = 16, 4, 24
 LOSSES = ["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "vespo", "luspo"]
 
@@ -90,6 +91,7 @@ def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings)
     )
     if savings is not None:
         made.set_savings(savings)
+        made._call = 4  # prompts this short are shared, too
     return made
 
 
@@ -119,7 +121,7 @@ def error(one: dict, other: dict) -> float:
     return math.sqrt(sum((one[n] - other[n]).double().pow(2).sum().item() for n in one)) / norm
 
 
-EACH = [("trim",), ("regroup",), ("skip",), ("trim", "regroup", "skip")]
+EACH = [("trim",), ("regroup",), ("skip",), ("share",), ("trim", "regroup", "skip"), ALL]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -151,7 +153,8 @@ def test_the_update_is_stock_s_for_every_loss(tmp_path, loss):
 def test_the_update_is_stock_s_in_every_setting(tmp_path, settings, dead, truncated):
     values = given(5, dead, truncated)
     stock, one = gradients(tmp_path, None, *values, **settings)
-    assert error(stock, gradients(tmp_path, ("trim", "regroup", "skip"), *values, **settings)[0]) < 1e-5
+    for savings in (("trim", "regroup", "skip"), ("trim", "skip", "share"), ALL):
+        assert error(stock, gradients(tmp_path, savings, *values, **settings)[0]) < 1e-5, savings
     lean, other = gradients(tmp_path, ("trim", "skip"), *values, **settings)
     assert error(stock, lean) < 1e-5
     names = [n for n in one.state.log_history[0] if n.startswith(("clip", "kl", "reward", "completions", "loss"))]
@@ -195,19 +198,62 @@ def test_a_window_with_nothing_left_still_takes_a_step(tmp_path):
         assert torch.equal(one, other)
 
 
-def test_what_is_skipped_is_not_run(tmp_path, monkeypatch):
+def tokens_run(made) -> int:
+    """Train, and return how many tokens went through the model."""
+    count = [0]
+    made.model.model.register_forward_pre_hook(
+        lambda module, args, kwargs: count.__setitem__(0, count[0] + kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    made.train()
+    return count[0]
+
+
+def test_what_is_skipped_is_not_run(tmp_path):
     values = given(9, dead=0.75)
-    tokens = {}
-    for name, savings in (("stock", None), ("lean", ("trim", "regroup", "skip"))):
-        made = trainer(tmp_path, savings, *values)
-        count = [0]
-        made.model.model.register_forward_pre_hook(
-            lambda module, args, kwargs, count=count: count.__setitem__(0, count[0] + kwargs["input_ids"].numel()),
-            with_kwargs=True,
-        )
-        made.train()
-        tokens[name] = count[0]
-    assert tokens["lean"] < 0.3 * tokens["stock"]
+    stock, lean = (tokens_run(trainer(tmp_path, savings, *values)) for savings in (None, ("trim", "regroup", "skip")))
+    assert lean < 0.3 * stock
+
+
+def test_a_prompt_is_run_once_for_its_group(tmp_path):
+    """Of four prompts of up to 16 tokens, each with four completions of ten."""
+    completions = [[3 + i, *range(20, 28), 0] for i in range(ROWS)]
+    rewards = [float(i % 2) for i in range(ROWS)]
+    whole = {"per_device_train_batch_size": ROWS, "gradient_accumulation_steps": 1}
+    one = trainer(tmp_path, ("trim",), completions, rewards, **whole)
+    other = trainer(tmp_path, ("trim", "share"), completions, rewards, **whole)
+    longest = max(len(ids) for ids in one.processing_class([row["prompt"] for row in one.train_dataset]).input_ids)
+    one._call = other._call = 64  # all rows in one pass
+    assert tokens_run(one) == ROWS * (longest + 10)
+    assert tokens_run(other) == 4 * (longest - 1) + ROWS * (1 + 10)
+
+
+def test_groups_stay_together_where_that_is_less_work(tmp_path):
+    """Rows are dealt by length, or by group where the prompts are long beside what differs between the lengths."""
+    completions = [[*range(20, 28 + i % 2), 0] for i in range(ROWS)]
+    rewards = [float(i % 3) for i in range(ROWS)]
+    text = "Q: " + "1 + " * 40
+    apart = trainer(tmp_path, ("trim", "regroup"), completions, rewards)
+    together = trainer(tmp_path, ("trim", "regroup", "share"), completions, rewards)
+    for made in (apart, together):
+        made.train_dataset = made.train_dataset.map(lambda row: {"prompt": text + row["prompt"]})
+        made._call = 16
+    assert tokens_run(together) < 0.45 * tokens_run(apart)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"gradient_checkpointing": True}, "gradient checkpointing keeps no keys and values"),
+        ({"attention": "flex_attention"}, "attention by flex_attention"),
+        ({"window": 8}, "the model has layers of sliding attention"),
+    ],
+)
+def test_where_prompts_are_not_shared(tmp_path, change, why):
+    made = trainer(tmp_path, ("trim",), *given(1))
+    made.args.gradient_checkpointing = "gradient_checkpointing" in change
+    made.model.config._attn_implementation = change.get("attention", "sdpa")
+    made.model.config.sliding_window = change.get("window")
+    assert made._why_not_share() == why
 
 
 def test_fallbacks_are_said_once(tmp_path, capsys):

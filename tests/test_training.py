@@ -63,7 +63,7 @@ def test_a_plain_run_saves_all_that_can_be_saved(tmp_path):
 
     asked = rl_recipe(steps=1, kl=0.0)
     trainer = rl_trainer(RLTrainer, asked, tmp_path / "own", run=Run(tmp_path / "own"), recipe=asked)
-    assert trainer.savings == {"trim", "regroup", "skip", "rollouts"}
+    assert trainer.savings == {"trim", "regroup", "skip", "share", "rollouts"}
 
 
 def dull_or_not(prompts, completions, **columns):

@@ -247,8 +247,11 @@ class RLTraining(Training):
     """Epsilon of the ratio's clipping."""
     reference_reset_steps: Positive | None = None
     """The policy replaces the reference model every so many steps (the paper: 400)."""
-    savings: list[Literal["trim", "regroup", "skip", "rollouts"]] = ["trim", "regroup", "skip", "rollouts"]
-    """What stock TRL does in vain and r1kit leaves out: padding, rows without a gradient, decoding of finished rows.
+    savings: list[Literal["trim", "regroup", "skip", "share", "rollouts"]] = [
+        *("trim", "regroup", "skip", "share", "rollouts")
+    ]
+    """What stock TRL does in vain and r1kit leaves out: padding, rows without a gradient, a prompt run with each of its
+    completions, decoding of finished rows.
     The update is the same; [] is stock (r1kit/training/lean.py)."""
     updates_per_rollout: Positive = 1
     """Optimizer steps that one rollout is split into (the paper: 16)."""

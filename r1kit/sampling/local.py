@@ -1,16 +1,21 @@
-"""The engine `transformers`: sample with its `generate`, on the GPU where there is one."""
+"""The engine `transformers`: sample with a model of transformers in this process, on the GPU where there is one."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from r1kit.imports import heavy
 from r1kit.recipe import Model, Prompt, Sampling
 from r1kit.sampling.sampler import Groups, InTurn, Sample, beginning
 
 
 class TransformersSampler(InTurn):
-    """Samples with transformers' `generate`."""
+    """Samples by r1kit.training.decode, else, where that is not the same, with transformers' `generate`."""
 
     def __init__(self, model: Model, prompt: Prompt, settings: Sampling, field: str = "sampling"):
+        with heavy():
+            import transformers  # noqa: F401
+
+            import r1kit.training.decode  # noqa: F401
         from r1kit.training.policy import check_context, check_template, load_model, load_tokenizer
 
         self.prompt, self.settings = prompt, settings
@@ -33,25 +38,31 @@ class TransformersSampler(InTurn):
         groups: Groups = [[Sample("", 0, "context")] * count for _ in texts]
         if not fits:
             return groups
-        inputs = self.tokenizer.pad({"input_ids": [asked[i] for i in fits]}, return_tensors="pt")
-        inputs = {k: v.to(self.model.device) for k, v in inputs.items() if k in ("input_ids", "attention_mask")}
-        hot = self.settings.temperature > 0
-        chosen = {"temperature": self.settings.temperature, "top_p": self.settings.top_p, "top_k": self.settings.top_k}
         with torch.inference_mode():
-            output = self.model.generate(
-                **inputs,
-                do_sample=hot,
-                **(chosen if hot else {"temperature": None, "top_p": None, "top_k": None}),
-                num_return_sequences=count,
-                max_new_tokens=self.settings.max_tokens,
-                eos_token_id=self.ends,
-                pad_token_id=self.tokenizer.pad_token_id,
-            )
-        rows = output[:, inputs["input_ids"].shape[1] :].tolist()
+            rows = self._ids([asked[i] for i in fits], count)
         for place, i in enumerate(fits):
             start = beginning(texts[i], self.prompt.prefill)
             groups[i] = [self._sample(ids, start) for ids in rows[place * count : (place + 1) * count]]
         return groups
+
+    def _ids(self, prompts: list[list[int]], count: int) -> list[list[int]]:
+        """Return `count` completions of each prompt, as ids."""
+        from transformers import GenerationConfig
+
+        from r1kit.training.decode import can_sample, sample
+
+        hot = self.settings.temperature > 0
+        chosen = {"temperature": self.settings.temperature, "top_p": self.settings.top_p, "top_k": self.settings.top_k}
+        chosen = chosen if hot else dict.fromkeys(chosen)
+        given = {"do_sample": hot, "max_new_tokens": self.settings.max_tokens, **chosen}
+        config = GenerationConfig(**given)
+        if not can_sample(self.model, config):
+            return sample(self.model, [ids for ids in prompts for _ in range(count)], config, self.ends)[0]
+        inputs = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.model.device)
+        ends = {"eos_token_id": self.ends, "pad_token_id": self.tokenizer.pad_token_id}
+        inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        output = self.model.generate(**inputs, num_return_sequences=count, **given, **ends)
+        return output[:, inputs["input_ids"].shape[1] :].tolist()
 
     def _sample(self, ids: list[int], start: str) -> Sample:
         end = next((i for i, token in enumerate(ids) if token in self.ends), None)

@@ -9,6 +9,7 @@ the loss is TRL's default (DAPO's token mean) unless the recipe sets `trl.loss_t
 
 from r1kit.data.load import problems
 from r1kit.errors import UserError
+from r1kit.imports import heavy
 from r1kit.recipe import RLRecipe
 from r1kit.rewards import aside, bind, check_data, load_models
 from r1kit.run import Run, is_main
@@ -32,12 +33,12 @@ def main(recipe: RLRecipe, run: Run) -> None:
         run.update(**judged)
     block = recipe.training.updates_per_rollout * int(recipe.trl.get("num_iterations", 1))
 
-    from r1kit.training.core import fit
-
-    def build():
+    with heavy():
         from r1kit.training.callbacks import LengthSchedule
+        from r1kit.training.core import fit
         from r1kit.training.grpo import RLTrainer
 
+    def build():
         tokenizer = load_tokenizer(recipe.model)
         check_template(tokenizer, recipe.prompt.template)
         arguments = rl_arguments(recipe, run)

@@ -7,6 +7,7 @@
 """
 
 from r1kit.data.load import examples
+from r1kit.imports import heavy
 from r1kit.recipe import SFTRecipe
 from r1kit.run import Run
 from r1kit.training.arguments import sft_arguments
@@ -19,14 +20,14 @@ def main(recipe: SFTRecipe, run: Run) -> None:
     rows = examples(recipe.data.train, recipe.prompt, data=recipe.data)
     held_out = examples(recipe.data.eval, recipe.prompt, "data.eval") if recipe.data.eval else None
 
-    from r1kit.training.core import fit
-
-    def build():
+    with heavy():
         from transformers import set_seed
 
+        from r1kit.training.core import fit
         from r1kit.training.sft import FineTuner
         from r1kit.training.tokenizer import train_tokenizer
 
+    def build():
         arguments = sft_arguments(recipe, run)
         if recipe.model.new:
             texts = (

@@ -8,10 +8,12 @@ with its own denominators, for every loss type, and each rank makes as many call
 
 - *trim*: chunks of like length, cut to their own columns, in the training pass and for old and reference
   log-probabilities.
-- *regroup*: within an accumulation window the rows are sorted by length before they are dealt into micro-batches. Not
-  where the loss is a mean over a micro-batch's tokens (`bnpo`, entropy terms).
+- *regroup*: within an accumulation window the rows are sorted, by length or group by group, before they are dealt into
+  micro-batches. Not where the loss is a mean over a micro-batch's tokens (`bnpo`, entropy terms).
 - *skip*: rows of advantage 0, and rows that are masked as truncated, are left out. Not with a KL term or entropy terms,
   for which every row counts.
+- *share*: the prompt of a group is run once for all its completions, which attend to its keys and values. Attention by
+  sdpa or eager, without gradient checkpointing.
 - *rollouts*: the engine `transformers` samples by r1kit.training.decode: the same distribution, other draws than
   `generate` makes of the same seed. Where old log-probabilities are needed (several updates a rollout), those of the
   sampling are taken, if they are exact: in float32, without top_p, top_k and min_p.
@@ -26,13 +28,15 @@ means over each micro-batch's tokens, then over micro-batches, so that they move
 import math
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from trl.extras.profiling import profiling_context
 from trl.models import unwrap_model_for_generation
 
-from r1kit.training.decode import can_sample, sample
+from r1kit.training.decode import cache_name, can_sample, more_than_keys_and_values, sample
+from r1kit.training.prefix import Prompts
 
 DROPOUTS = (
     *("attention_dropout", "attn_pdrop", "hidden_dropout", "dropout", "activation_dropout", "layerdrop"),
@@ -63,6 +67,12 @@ def chunks(lengths: Sequence[int], prompt: int, most: int, call: int) -> list[in
         ends.append(edges[end])
         end = best[end][1]
     return ends[::-1]
+
+
+def cost(lengths: Sequence[int], prompt: int, most: int, call: int) -> int:
+    """Return what `chunks` makes least."""
+    ends = chunks(lengths, prompt, most, call)
+    return sum((end - start) * (prompt + lengths[start]) + call for start, end in pairwise([0, *ends]))
 
 
 def agree(lengths: torch.Tensor, processes: int) -> torch.Tensor:
@@ -140,7 +150,7 @@ class LeanMixin:
             return "dropout draws for whole batches"
         if name == "rollouts":
             return self._why_no_rollouts()
-        if name in ("trim", "regroup") and needs_width(self.model):
+        if name in ("trim", "regroup", "share") and needs_width(self.model):
             return "the model's positions depend on the width of a batch"
         if self.aux_loss_enabled:
             return "a router's loss counts every token"
@@ -151,15 +161,27 @@ class LeanMixin:
             return "the KL term counts every row"
         if name == "regroup" and self.loss_type == "bnpo":
             return "bnpo is a mean over a micro-batch's tokens"
-        return ""
+        return self._why_not_share() if name == "share" else ""
+
+    def _why_not_share(self) -> str:
+        base = self._base_model()
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return "weights that are spread over ranks are to be run in one piece"
+        if self.args.gradient_checkpointing:
+            return "gradient checkpointing keeps no keys and values"
+        if base.config._attn_implementation not in ("sdpa", "eager"):
+            return f"attention by {base.config._attn_implementation}"
+        return more_than_keys_and_values(base)
+
+    def _base_model(self) -> Any:
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
     def _why_no_rollouts(self) -> str:
         if self.use_vllm or self.use_transformers_continuous_batching or self.rollout_func or self.tools:
             return "another engine samples"
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return "ranks that share weights must take the same steps"
-        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        return can_sample(model, self.generation_config)
+        return can_sample(self._base_model(), self.generation_config)
 
     def _generate_single_turn(
         self, prompt_ids: list, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False
@@ -221,7 +243,7 @@ class LeanMixin:
         return inputs
 
     def _regrouped(self, batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Deal the rows of each accumulation window anew: those with a gradient first, the longest first."""
+        """Deal the rows of each accumulation window anew; see `_order`."""
         window = self.args.gradient_accumulation_steps
         if len(batches) % window:
             window = len(batches) if window % len(batches) == 0 else 1
@@ -230,8 +252,7 @@ class LeanMixin:
             part = batches[start : start + window]
             rows = [len(batch["completion_ids"]) for batch in part]
             whole = {name: _joined([batch[name] for batch in part]) for name in part[0]}
-            lengths = _loss_mask(whole).sum(dim=1) * (self._rows_with_gradient(whole) + 0.5)
-            order = torch.argsort(lengths, descending=True, stable=True)
+            order = self._order(whole, rows)
             whole = {n: v[order] if isinstance(v, torch.Tensor) and v.dim() else v for n, v in whole.items()}
             offset = 0
             for count in rows:
@@ -239,6 +260,31 @@ class LeanMixin:
                 dealt.append({n: v[cut] if isinstance(v, torch.Tensor) and v.dim() else v for n, v in whole.items()})
                 offset += count
         return dealt
+
+    def _order(self, whole: dict[str, Any], counts: Sequence[int]) -> torch.Tensor:
+        """Return the order in which rows are dealt into micro-batches of `counts`: those without a gradient last.
+
+        By length, or, where prompts are shared and that is less work, group by group and by length in each.
+        """
+        live = self._rows_with_gradient(whole)
+        lengths = torch.where(live, _loss_mask(whole).sum(dim=1).clamp(min=1), 0)
+        by_length = torch.argsort(lengths, descending=True, stable=True)
+        if "share" not in self.savings:
+            return by_length
+        prompts = whole["prompt_ids"].masked_fill(whole["prompt_mask"] == 0, -1)
+        groups = torch.unique(prompts, dim=0, return_inverse=True)[1].masked_fill(~live, len(live))
+        by_group = by_length[torch.argsort(groups[by_length], stable=True)]
+
+        def work(order: torch.Tensor) -> int:
+            width, found = prompts.size(1), 0
+            for rows in torch.split(order, list(counts)):
+                sizes = sorted(lengths[rows].tolist(), reverse=True)
+                alone, shared = (cost(sizes, prompt, len(rows), self._call) for prompt in (width, 1))
+                different = groups[rows][live[rows]].unique().numel()
+                found += min(alone, different * (width - 1) + self._call + shared)
+            return found
+
+        return min(by_length, by_group, key=work)
 
     def _rows_with_gradient(self, inputs: dict[str, Any]) -> torch.Tensor:
         """Return (B,), bool: which rows are to be run."""
@@ -278,24 +324,34 @@ class LeanMixin:
             wide = torch.full_like(wide, logits_to_keep)
         key = torch.where(live, wide.clamp(min=1), 0)
         order = torch.argsort(key, descending=True, stable=True)
-        most = batch_size or count
-        agreed = agree(key[order], self.accelerator.num_processes).tolist()
+        most, trained = batch_size or count, int(live.sum())
+        prompts = self._prompts(input_ids, attention_mask, order[: max(1, trained)], prompt)
+        ours = key.new_tensor([prompt, len(prompts), -prompts.width])
+        *agreed, widest, different, narrowest = agree(
+            torch.cat([key[order], ours]), self.accelerator.num_processes
+        ).tolist()
+        rows = sum(length > 0 for length in agreed)
+        shared = "share" in self.savings and (rows - different) * -narrowest > self._call
         if "trim" in self.savings:
-            ends = chunks(agreed, prompt, most, self._call)
+            ends = chunks(agreed, 1 if shared else widest, most, self._call)
         else:
-            rows = sum(length > 0 for length in agreed)
             ends = [min(end, rows) for end in range(most, rows + most, most)]
         if torch.is_grad_enabled() and in_one_piece(self):
             ends = ends[-1:]
         self._idle = not ends
-        logps, entropies, anchor, start, trained = [], [], 0.0, 0, int(live.sum())
+        if shared:
+            with self.accelerator.autocast():
+                prompts.run(model)
+        logps, entropies, anchor, start = [], [], 0.0, 0
         for end in ends or [0]:
-            end = min(end, trained)
+            end, run = min(end, trained), model
             if end > start:
                 ids, mask, width = self._cut(input_ids[order[start:end]], attention_mask[order[start:end]], prompt)
+                if shared:
+                    ids, mask, run = ids[:, -width - 1 :], mask[:, -width - 1 :], prompts.before(model, start, end)
             else:  # the other ranks have rows for this call; two tokens without a gradient keep them company
                 ids, mask, width = input_ids[:1, -2:], torch.ones_like(attention_mask[:1, -2:]), 1
-            found, entropy, _ = stock(model, ids, mask, width, compute_entropy=compute_entropy)
+            found, entropy, _ = stock(run, ids, mask, width, compute_entropy=compute_entropy)
             if end > start:
                 logps.append(_widened(found, logits_to_keep))
                 entropies.append(_widened(entropy, logits_to_keep) if compute_entropy else None)
@@ -314,6 +370,13 @@ class LeanMixin:
             self._last_entropy = ((said.detach() * mask).sum() / mask.sum().clamp(min=1)).item()
         filled = torch.full((len(left), logits_to_keep), self._last_entropy, **kind)
         return whole, torch.cat([*entropies, filled])[back], None
+
+    def _prompts(self, ids: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor, prompt: int) -> Prompts:
+        ids, mask = ids[rows, :prompt], mask[rows, :prompt]
+        first = 0
+        if "trim" in self.savings and self._relative_positions():
+            first = min(int(mask.any(dim=0).nonzero()[0]), prompt - 1)
+        return Prompts(ids[:, first:], mask[:, first:], cache_name(type(self._base_model())))
 
     def _cut(self, ids: torch.Tensor, mask: torch.Tensor, prompt: int) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Return rows without the columns that are padding in all of them, and the width of the completions."""
