@@ -87,7 +87,7 @@ def judge_all(
         for test in tests:
             if test["kind"] not in KINDS:
                 raise ValueError(f"a test of kind {test['kind']!r}: use {', '.join(KINDS)}")
-        failed, parts = threading.Event(), min(max(1, _cores() // len(new)), len(tests) // 4) or 1
+        failed, parts = threading.Event(), min(max(1, cores() // len(new)), len(tests) // 4) or 1
         for part in range(parts):
             work.append((key, _Job(program, tests[part::parts], seconds, count_all, isolation, failed)))
     judged = _pool().map(_judge, [job for _, job in work]) if len(work) > 1 else [_judge(job) for _, job in work]
@@ -111,7 +111,7 @@ def _key(program: str, tests: Sequence[dict[str, Any]], *settings: Any) -> str:
     return hashlib.sha256(json.dumps([program, list(tests), *settings], sort_keys=True).encode()).hexdigest()
 
 
-def _cores() -> int:
+def cores() -> int:
     """Return how many programs may run at once: ranks on one machine share its cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
@@ -122,7 +122,7 @@ def _pool() -> ThreadPoolExecutor:
     with _lock:
         if os.getpid() not in _pools:
             _pools.clear()
-            _pools[os.getpid()] = ThreadPoolExecutor(_cores(), thread_name_prefix="judge")
+            _pools[os.getpid()] = ThreadPoolExecutor(cores(), thread_name_prefix="judge")
         return _pools[os.getpid()]
 
 

@@ -12,6 +12,7 @@ from r1kit.errors import UserError
 from r1kit.imports import heavy
 from r1kit.recipe import RLRecipe
 from r1kit.rewards import aside, bind, check_data, load_models
+from r1kit.rewards.ahead import Ahead
 from r1kit.run import Run, is_main
 from r1kit.training.arguments import rl_arguments
 from r1kit.training.policy import check_context, check_template, load_model, load_tokenizer, lora_config
@@ -49,10 +50,13 @@ def main(recipe: RLRecipe, run: Run) -> None:
         prompt_tokens = max(len(ids) for ids in tokenizer(shown).input_ids)
         check_context(model, prompt_tokens + tokens, "sampling.max_tokens", tokens)
         load_models(recipe.rewards)
+        bound = [bind(entry, i) for i, entry in enumerate(recipe.rewards)]
+        ahead = {i: Ahead(bound[i]) for i, entry in enumerate(recipe.rewards) if entry.name == "accuracy"}
         trainer = RLTrainer(
             model=model,
             args=arguments,
-            reward_funcs=[aside(bind(entry, i)) for i, entry in enumerate(recipe.rewards)],
+            reward_funcs=[aside(ahead.get(i, reward)) for i, reward in enumerate(bound)],
+            ahead=list(ahead.values()),
             train_dataset=rows,
             eval_dataset=held_out,
             processing_class=tokenizer,

@@ -32,7 +32,7 @@ class Metrics(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or not logs:
             return
-        values = {k: v for k, v in logs.items() if v is not None and not (isinstance(v, float) and math.isnan(v))}
+        values = {k: v for k, v in logs.items() if not (isinstance(v, float) and math.isnan(v))}
         self.run.log({"step": state.global_step, "time": round(time.time(), 2), **values})
         wait = 1 if sys.stderr.isatty() else 10
         if time.time() - self.shown < wait and state.global_step not in (1, state.max_steps):
@@ -40,7 +40,7 @@ class Metrics(TrainerCallback):
         self.shown = time.time()
         done = state.global_step - self.first_step
         left = (self.shown - self.started) / max(1, done) * (state.max_steps - state.global_step)
-        parts = [f"{k.split('/')[1] if '/' in k else k} {values[k]:.3g}" for k in SHOWN if k in values]
+        parts = [f"{k.split('/')[1] if '/' in k else k} {v:.3g}" for k in SHOWN if (v := values.get(k)) is not None]
         line = f"{self.stage} {state.global_step}/{state.max_steps}  {'  '.join(parts)}  {left:.0f} s left"
         print(line, file=sys.stderr, flush=True)
 

@@ -9,7 +9,7 @@ logits go through transformers' own warpers in its order.
 import copy
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -154,9 +154,12 @@ class Threads:
 
 @torch.no_grad()
 def sample(
-    model: "PreTrainedModel", prompts: Sequence[Sequence[int]], config: "GenerationConfig", ends: Sequence[int]
-) -> tuple[list[list[int]], list[list[float]]]:
+    model: "PreTrainedModel", prompts: Sequence[Sequence[int]], config: "GenerationConfig", ends: Sequence[int],
+    ended: Callable[[int, list[int]], None] | None = None,
+) -> tuple[list[list[int]], list[list[float]]]:  # fmt: skip
     """Return a completion (ids, the end token among them) for each prompt, and its ids' log-probabilities.
+
+    `ended` is told of each row that ends before the last one: its place and its ids.
 
     Prompts that follow each other and are equal are prefilled once. The log-probabilities are those of the model at the
     config's temperature, before top_k, top_p and min_p.
@@ -188,10 +191,14 @@ def sample(
             chance = torch.log_softmax(scores / temperature, dim=-1).gather(1, chosen).squeeze(1)
             now = places[running]
             tokens[now, step], chances[now, step], sizes[now] = chosen[running, 0], chance[running], step + 1
-            running = running & ~torch.isin(chosen.squeeze(1), stops)
+            done = running & torch.isin(chosen.squeeze(1), stops)
+            running = running & ~done
             left = int(running.sum())
             if left == 0 or step + 1 == most:
                 break
+            if ended:
+                for place in places[done].tolist():
+                    ended(place, tokens[place, : step + 1].tolist())
             if left <= (1 - LEAVE) * len(places):
                 kept = running.nonzero().squeeze(1)
                 _take(cache, kept)

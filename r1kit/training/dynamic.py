@@ -20,7 +20,7 @@ class DynamicMixin:
     resample = 0
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self._rows, self._known = inputs, None
+        self._rows, self._known, self._asked = inputs, None, inputs
         return super()._generate_and_score_completions(inputs)
 
     def _generate(self, prompts: list[Any]) -> tuple:
@@ -40,7 +40,7 @@ class DynamicMixin:
             draw = random.Random(f"{self.args.seed}/{self._step}/{self.accelerator.process_index}/{attempt}")
             drawn = [self.train_dataset[draw.randrange(len(self.train_dataset))] for _ in range(most)]
             rows = [row for row in drawn for _ in range(group)]
-            asked = [row["prompt"] for row in rows]
+            asked, self._asked = [row["prompt"] for row in rows], rows
             new_ids, new_said, _, new_completions, new_logprobs, *_ = super()._generate(asked)
             new = [new_ids, new_said, new_completions, *([] if logprobs is None else [new_logprobs])]
             found = self._own_rewards(rows, asked, new_completions, new_said)

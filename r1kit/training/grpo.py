@@ -5,6 +5,7 @@ Overridden, each small: the sampler (an order that resume keeps), `_calculate_re
 of stock's work stands in r1kit.training.lean, groups that are sampled again in r1kit.training.dynamic.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from r1kit.data.write import write_table
 from r1kit.errors import UserError
 from r1kit.recipe import RLRecipe
 from r1kit.rewards.accuracy import take_timeouts
+from r1kit.rewards.ahead import Ahead
 from r1kit.run import Run
 from r1kit.training.checkpoints import CheckpointMixin
 from r1kit.training.dynamic import GRAIN, DynamicMixin
@@ -42,8 +44,10 @@ class ReplaceReference(TrainerCallback):
 class RLTrainer(CheckpointMixin, LeanMixin, DynamicMixin, GRPOTrainer):
     """GRPO as TRL does it, without what it does in vain."""
 
-    def __init__(self, *args: Any, run: Run, recipe: RLRecipe, **kwargs: Any):
+    def __init__(self, *args: Any, run: Run, recipe: RLRecipe, ahead: Sequence[Ahead] = (), **kwargs: Any):
+        """`ahead`: rewards that are told of rows as they end."""
         super().__init__(*args, **kwargs)
+        self.ahead = ahead
         plugin, steps = self.args.deepspeed_plugin, recipe.training.reference_reset_steps
         if steps and plugin is not None and plugin.zero_stage == 3:
             must = "a replaced reference model is lost on resume with ZeRO-3"
@@ -82,6 +86,13 @@ class RLTrainer(CheckpointMixin, LeanMixin, DynamicMixin, GRPOTrainer):
         else:
             self.generation_config.max_new_tokens = tokens
             self.generation_kwargs["max_new_tokens"] = tokens
+
+    def _row_ended(self, row: int, ids: list[int]) -> None:
+        columns = {name: value for name, value in self._asked[row].items() if name != "prompt"}
+        prompt, text = self._asked[row]["prompt"], self.processing_class.decode(ids, skip_special_tokens=True)
+        completion = text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
+        for reward in self.ahead:
+            reward.begin(completion, trainer_state=self.state, prompts=prompt, **columns)
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         """Return (B*G, rewards); a row with a fault is all NaN, which TRL takes out of its group."""

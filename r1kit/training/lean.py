@@ -223,7 +223,11 @@ class LeanMixin:
         while len(found) < len(prompts):
             part = prompts[len(found) : len(found) + self._at_once]
             try:
-                ids, said = sample(model, part, self.generation_config, self.eos_token_ids)
+                offset = len(found)
+                ids, said = sample(
+                    model, part, self.generation_config, self.eos_token_ids,
+                    lambda place, ids, offset=offset: self._row_ended(offset + place, ids),
+                )  # fmt: skip
                 found, chances = found + ids, chances + said
             except torch.OutOfMemoryError:
                 if len(part) == 1:
@@ -233,6 +237,9 @@ class LeanMixin:
                     f"note: out of memory; {self._at_once} completions are sampled at once from now on", file=sys.stderr
                 )
         return found, chances
+
+    def _row_ended(self, row: int, ids: list[int]) -> None:
+        """Take note of a row that has ended while others are sampled."""
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         before = self._buffered_inputs
