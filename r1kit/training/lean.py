@@ -16,7 +16,8 @@ with its own denominators, for every loss type, and each rank makes as many call
   sdpa or eager, without gradient checkpointing.
 - *rollouts*: the engine `transformers` samples by r1kit.training.decode: the same distribution, other draws than
   `generate` makes of the same seed. Where old log-probabilities are needed (several updates a rollout), those of the
-  sampling are taken, if they are exact: in float32, without top_p, top_k and min_p.
+  sampling are taken, if they are exact: in float32, without top_p, top_k and min_p. Rows that end are judged while the
+  others are sampled (r1kit.rewards.ahead).
 
 Where dropout or a router's loss makes rows depend on each other, or inputs are more than text, all is as in stock.
 
