@@ -1,6 +1,8 @@
 """Rows that are judged while others are sampled: each once, and as without it."""
 
+import functools
 import threading
+import time
 
 import pytest
 
@@ -23,6 +25,12 @@ class Counted:
         return [float(len(c) + len(a)) for c, a in zip(completions, answer, strict=True)]
 
 
+class Named(functools.partial):
+    """A bound function with a name, as `bind` makes it."""
+
+    __name__ = "accuracy"
+
+
 ROWS = [("one", "1"), ("two", "22"), ("three", "333"), ("two", "22"), ("two", "4444")]
 
 
@@ -30,9 +38,17 @@ def called(reward):
     return reward([c for c, _ in ROWS], answer=[a for _, a in ROWS], log_extra=print, trainer_state=None)
 
 
-def test_each_row_is_scored_once_and_in_its_place():
+def ready(seconds=3.0):
+    """A reward that was called once, and what it calls."""
     plain = Counted()
-    reward = Ahead(plain)
+    reward = Ahead(plain, seconds)
+    called(reward)
+    plain.asked.clear()
+    return plain, reward
+
+
+def test_each_row_is_scored_once_and_in_its_place():
+    plain, reward = ready()
     for i in (1, 2, 3):
         reward.begin(ROWS[i][0], answer=ROWS[i][1])
     while len(plain.asked) < 2:
@@ -44,8 +60,7 @@ def test_each_row_is_scored_once_and_in_its_place():
 
 
 def test_what_has_not_begun_is_scored_with_the_rest():
-    plain = Counted()
-    reward = Ahead(plain)
+    plain, reward = ready()
     plain.free.clear()
     for completion, answer in ROWS:
         reward.begin(completion, answer=answer)
@@ -59,13 +74,59 @@ def test_what_has_not_begun_is_scored_with_the_rest():
 
 
 def test_rows_that_are_never_found_again_are_not_begun_any_more():
-    plain = Counted()
-    reward = Ahead(plain)
+    plain, reward = ready()
     reward.begin("<think>", answer="1")
     assert called(reward) == [4, 5, 8, 5, 7]
     before = len(plain.asked)
+    for _ in range(2):
+        reward.begin("one", answer="1")
+        assert len(plain.asked) == before
+        assert called(reward) == [4, 5, 8, 5, 7]
+        before += 1
+
+
+def test_the_first_call_is_of_all_rows():
+    """It alone may say that the reward or the data is broken."""
+    plain = Counted()
+    reward = Ahead(plain)
     reward.begin("one", answer="1")
-    assert len(plain.asked) == before
+    assert called(reward) == [4, 5, 8, 5, 7]
+    assert plain.asked == [[c for c, _ in ROWS]]
+
+
+def test_what_took_too_long_beside_the_sampling_is_judged_again():
+    plain, reward = ready(seconds=0.2)
+    plain.free.clear()
+    reward.begin("one", answer="1")
+    threading.Timer(0.4, plain.free.set).start()
+    time.sleep(0.1)
+    assert called(reward) == [4, 5, 8, 5, 7]
+    assert sorted(plain.asked, key=str) == [["one"], ["one"], ["two", "three", "two", "two"]]
+
+
+def test_timeouts_are_counted_once():
+    from r1kit.rewards.accuracy import accuracy, take_timeouts
+
+    hangs = [{"kind": "call", "function": "f", "args": [], "expected": 1}]
+    given = {"tests": hangs, "answer": None}
+    reward = Ahead(Named(accuracy, seconds=0.3), 0.3)
+    take_timeouts()
+    for _ in range(3):
+        reward.begin("<answer>def f():\n    while True: pass</answer>", **given)
+        time.sleep(0.6)
+        assert reward(["<answer>def f():\n    while True: pass</answer>"], tests=[hangs], answer=[None]) == [0.0]
+        assert take_timeouts() == 1
+
+
+def test_what_is_forgotten_is_not_judged_any_more():
+    plain, reward = ready()
+    plain.free.clear()
+    for completion, answer in ROWS:
+        reward.begin(completion, answer=answer)
+    reward.forget()
+    plain.free.set()
+    assert called(reward) == [4, 5, 8, 5, 7]
+    assert plain.asked[-1] == [c for c, _ in ROWS]
 
 
 def test_a_mistake_comes_through():
@@ -73,6 +134,7 @@ def test_a_mistake_comes_through():
         raise UserError("rewards.0", "broken", "raised", "mend it")
 
     reward = Ahead(broken)
+    reward._useful = True
     reward.begin("one", answer="1")
     with pytest.raises(UserError):
         called(reward)
@@ -93,6 +155,7 @@ def test_accuracy_is_the_same_with_columns_of_every_kind():
     for state, wanted in ((0, [None, None, None]), (5, [1.0, 1.0, None])):
         entry = Reward.model_validate({"name": "accuracy", "from_step": 3, "where": {"domain": ["code", "math"]}})
         reward = Ahead(bind(entry))
+        reward._useful = True
         given = {"trainer_state": SimpleNamespace(global_step=state, max_steps=10)}
         for chat in (False, True):
             completions = [[{"role": "assistant", "content": c}] if chat else c for c in said]

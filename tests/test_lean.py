@@ -443,3 +443,26 @@ def test_what_generate_alone_can_do_is_left_to_it(change, why):
     config = settings()
     config.update(**change)
     assert why in can_sample(model, config)
+
+
+def test_a_model_without_a_cache_is_left_to_generate():
+    from transformers import OpenAIGPTConfig, OpenAIGPTLMHeadModel
+
+    from r1kit.training.decode import can_sample, more_than_keys_and_values
+
+    model = OpenAIGPTLMHeadModel(OpenAIGPTConfig(vocab_size=64, n_positions=32, n_embd=16, n_layer=1, n_head=2))
+    assert more_than_keys_and_values(model) == can_sample(model, settings()) == "the model takes no cache"
+
+
+def test_prompts_are_not_run_at_once_where_a_micro_batch_has_no_room_for_them(tmp_path):
+    """Log-probabilities of the reference are taken of a whole rollout, a micro-batch at a time."""
+    completions = [[3 + i, 20, 0] for i in range(ROWS)]
+    rewards = [float(i % 2) for i in range(ROWS)]
+    shapes = []
+    made = trainer(tmp_path, ("share",), completions, rewards, beta=0.04, per_device_train_batch_size=1,
+                   gradient_accumulation_steps=ROWS)  # fmt: skip
+    made.ref_model.model.register_forward_pre_hook(
+        lambda module, args, kwargs: shapes.append(kwargs["input_ids"].shape), with_kwargs=True
+    )
+    made.train()
+    assert {rows for rows, _ in shapes} == {1}

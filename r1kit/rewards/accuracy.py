@@ -13,6 +13,7 @@ around a box, as R1 writes it, mathematics takes the last box.
 import json
 import math
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -26,6 +27,7 @@ FIELDS = {"stdio": {"input", "output"}, "call": {"function", "args", "expected"}
 VERIFIERS = ("math", "exact", "choice", "code", "reasoning_gym")
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 _timeouts: Counter = Counter()
+EARLY = threading.local()  # `here` in threads whose timeouts do not count: what takes too long there is judged again
 
 
 def accuracy(
@@ -99,6 +101,11 @@ def _text(same: Callable[[str, str], bool], gold: Any, said: str | None) -> floa
     return FAULT if not str(gold).strip() else float(said is not None and same(str(gold), said))
 
 
+def _count(timeouts: int) -> None:
+    if not getattr(EARLY, "here", False):
+        _timeouts["timeouts"] += timeouts
+
+
 def take_timeouts() -> int:
     """Return how many answers took too long in this process since this was last asked."""
     taken = _timeouts["timeouts"]
@@ -115,7 +122,7 @@ def _math(rows: list[tuple[str, str | None, str]], seconds: float) -> list[float
         (gold, said if said and (exact(gold, said) or not _copied(said, asked)) else "") for gold, said, asked in given
     ]
     verdicts = verify_all(pairs, seconds)
-    _timeouts["timeouts"] += verdicts.count(Verdict.TIMEOUT)
+    _count(verdicts.count(Verdict.TIMEOUT))
     return [FAULT if v in (Verdict.BROKEN_GOLD, Verdict.FAULT) else float(v is Verdict.RIGHT) for v in verdicts]
 
 
@@ -129,7 +136,7 @@ def _tasks(pairs: list[tuple[Any, str | None]], partial: bool, seconds: float) -
     from r1kit.rewards.tasks import score_all
 
     scores = score_all(pairs, seconds)
-    _timeouts["timeouts"] += scores.count(None)
+    _count(scores.count(None))
     return [0.0 if s is None else s if partial or s == FAULT else float(s == 1.0) for s in scores]
 
 
@@ -174,6 +181,6 @@ def _code(
         elif verdict.fault:
             scores.append(FAULT)
         else:
-            _timeouts["timeouts"] += verdict.timed_out
+            _count(verdict.timed_out)
             scores.append(verdict.passed / verdict.total if partial else float(verdict.ok))
     return scores

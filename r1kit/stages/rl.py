@@ -51,7 +51,11 @@ def main(recipe: RLRecipe, run: Run) -> None:
         check_context(model, prompt_tokens + tokens, "sampling.max_tokens", tokens)
         load_models(recipe.rewards)
         bound = [bind(entry, i) for i, entry in enumerate(recipe.rewards)]
-        ahead = {i: Ahead(bound[i]) for i, entry in enumerate(recipe.rewards) if entry.name == "accuracy"}
+        ahead = {
+            i: Ahead(bound[i], entry.knobs.get("seconds", 3.0))
+            for i, entry in enumerate(recipe.rewards)
+            if entry.name == "accuracy"
+        }
         trainer = RLTrainer(
             model=model,
             args=arguments,

@@ -88,6 +88,8 @@ def more_than_keys_and_values(model: "PreTrainedModel") -> str:
     text = model.config.get_text_config()
     if model.config.is_encoder_decoder or getattr(model, "_is_stateful", False):
         return "the model keeps more than keys and values"
+    if not {"cache", "past_key_values"} & inspect.signature(type(model).forward).parameters.keys():
+        return "the model takes no cache"
     slides = getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)
     if slides or set(getattr(text, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
         return "the model has layers of sliding attention"
@@ -234,7 +236,8 @@ def _prefill(
     places = (there.long().cumsum(1) - 1).clamp(min=0)
     logits = _forward(model, ids, there.long(), places, cache)
     later = torch.cat([there, there.new_ones(len(prompts), most)], dim=1)
-    if model.config.get_text_config()._attn_implementation != "sdpa":
+    text = model.config.get_text_config()
+    if text._attn_implementation != "sdpa" or getattr(text, "alibi", False):  # alibi is made of the mask itself
         return logits, later.long(), length
     # Four dimensions, which transformers takes as they are: it makes no new mask at each step.
     return logits, later[:, None, None, :], length

@@ -117,7 +117,12 @@ class RLTrainer(CheckpointMixin, LeanMixin, DynamicMixin, GRPOTrainer):
         return torch.where(faulty.unsqueeze(1), torch.nan, rewards)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        output = super()._generate_and_score_completions(inputs)
+        try:
+            output = super()._generate_and_score_completions(inputs)
+        except BaseException:
+            for reward in self.ahead:
+                reward.forget()
+            raise
         if self.model.training:
             self._write_rollouts(output)
         return output

@@ -339,7 +339,8 @@ class LeanMixin:
             torch.cat([key[order], ours]), self.accelerator.num_processes
         ).tolist()
         rows = sum(length > 0 for length in agreed)
-        shared = "share" in self.savings and (rows - different) * -narrowest > self._call
+        room = most * (widest + agreed[0])  # tokens that a pass may have: all prompts are run at once
+        shared = "share" in self.savings and (rows - different) * -narrowest > self._call and different * widest <= room
         if "trim" in self.savings:
             ends = chunks(agreed, 1 if shared else widest, most, self._call)
         else:
