@@ -120,6 +120,18 @@ def test_the_command_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", source], capture_output=True, text=True).stdout == "[]\n"
 
 
+def test_help_of_a_stage_imports_nothing_heavy_either():
+    code = (
+        "import sys, r1kit.cli\n"
+        "sys.argv = ['r1kit', 'rl-zero', '--help']\n"
+        "try: r1kit.cli.main()\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'datasets', 'pydantic') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_a_faulty_recipe_is_found_before_anything_heavy_is_imported():
     source = (
         "import sys\nfrom r1kit.recipe import load\nfrom r1kit.errors import UserError\n"
