@@ -9,7 +9,8 @@ logits go through transformers' own warpers in its order.
 import copy
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -133,25 +134,18 @@ def warpers(config: "GenerationConfig") -> Any:
     return found
 
 
-class Threads:
-    """As many threads as a forward pass is worth: on a CPU one is faster than two for a few rows of a small model."""
+@contextmanager
+def _threads(model: "PreTrainedModel") -> Iterator[Callable[[int], None]]:
+    """Give what chooses the threads for a pass over one token of each of some rows of `model`.
 
-    def __init__(self, model: "PreTrainedModel"):
-        self.all = torch.get_num_threads()
-        self.parameters = sum(p.numel() for p in model.parameters()) if model.device.type == "cpu" else math.inf
-
-    def __enter__(self) -> "Threads":
-        return self
-
-    def set(self, rows: int) -> None:
-        """Choose for a pass over one token of each of `rows`."""
-        wanted = 1 if rows * self.parameters < ALONE else self.all
-        if wanted != torch.get_num_threads():
-            torch.set_num_threads(wanted)
-
-    def __exit__(self, *error: object) -> None:
-        if self.all != torch.get_num_threads():
-            torch.set_num_threads(self.all)
+    On a CPU one thread is faster than two for a few rows of a small model.
+    """
+    every = torch.get_num_threads()
+    parameters = sum(p.numel() for p in model.parameters()) if model.device.type == "cpu" else math.inf
+    try:
+        yield lambda rows: torch.set_num_threads(1 if rows * parameters < ALONE else every)
+    finally:
+        torch.set_num_threads(every)
 
 
 @torch.no_grad()
@@ -186,7 +180,7 @@ def sample(
     empty = torch.zeros(len(prompts), 0, dtype=torch.long, device=device)
     temperature = config.temperature or 1.0
     filled = cache.get_seq_length()
-    with Threads(model) as threads:
+    with _threads(model) as choose:
         for step in range(most):
             scores = logits.float()
             chosen = _drawn(change(empty[: len(scores)], scores))
@@ -207,7 +201,7 @@ def sample(
                 places, chosen, length, running = places[kept], chosen[kept], length[kept], running[kept]
                 mask = None if mask is None else mask[kept]
             filled += 1
-            threads.set(len(places))
+            choose(len(places))
             shown = None if mask is None else mask[..., :filled]
             logits = _forward(model, chosen, shown, (length + step).unsqueeze(1), cache)
     ids, sizes = tokens.tolist(), sizes.tolist()
