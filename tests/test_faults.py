@@ -7,36 +7,39 @@ from helpers import RL, info, metrics, r1kit, recipe, table
 
 pytestmark = pytest.mark.slow
 
-# Rewards that sabotage the workers of the accuracy beside them, one step each, and that raise in another.
+# A reward that sabotages the workers of the accuracy beside it, and that raises, one step each. It asks pairs of its
+# own, which nobody judged before, so that there is a worker to strike and somebody asks it afterwards.
 CHAOS = """
-import os, signal, subprocess, threading, time
+import os, signal
+from itertools import count
+from r1kit.rewards.accuracy import accuracy
+from r1kit.rewards.workers import _POOL, counts
 
-calls = 0
+fresh, calls = count(), count(1)
 
-def children(word):
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    return [int(pid) for pid, parent, args in rows if int(parent) == os.getpid() and word in args]
+def ask():
+    return accuracy(["<answer>y</answer>"], [f"x^2+{next(fresh)}"], ["math"], seconds=1.0)
 
-def strike(word, kind):
-    end = time.time() + 5
-    while time.time() < end and not (found := children(word)):
-        time.sleep(0.01)
-    if kind == signal.SIGSTOP:
-        found = [min(found)]  # the oldest, which is up
-    for pid in found:
+def strike(kind):
+    assert ask() == [0.0]
+    up = [worker.process.pid for worker in _POOL.workers if worker._ready]
+    assert up
+    for pid in up:
         os.kill(pid, kind)
 
 def chaos(completions, **columns):
-    global calls
-    calls += 1
-    if calls == 2:
-        strike("symbolic import serve", signal.SIGKILL)
-    if calls == 4:
-        strike("symbolic import serve", signal.SIGSTOP)
-    if calls == 5:
+    call = next(calls)
+    if call == 2:
+        strike(signal.SIGKILL)
+        assert ask() == [0.0]
+    if call == 4:
+        strike(signal.SIGSTOP)
+        before = counts()["timeout"]
+        while counts()["timeout"] == before:
+            assert ask() == [0.0]
+    if call == 5:
         raise RuntimeError("out of luck")
-    if calls == 6:
+    if call == 6:
         return [float("nan")] * len(completions)
     return [0.5] * len(completions)
 """
