@@ -28,7 +28,7 @@ def here(tmp_path, monkeypatch):
 
 
 # Coverage makes a command a third slower; these files run dozens, of code that other tests cover.
-_UNCOVERED = ("test_resume", "test_distributed", "test_faults", "test_training")
+_UNCOVERED = ("test_resume", "test_distributed", "test_faults", "test_server", "test_training")
 
 
 @pytest.fixture(autouse=True)

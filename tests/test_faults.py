@@ -21,9 +21,10 @@ def ask():
     return accuracy(["<answer>y</answer>"], [f"x^2+{next(fresh)}"], ["math"], seconds=1.0)
 
 def strike(kind):
-    assert ask() == [0.0]
-    up = [worker.process.pid for worker in _POOL.workers if worker._ready]
-    assert up
+    up = []
+    while not up:
+        assert ask() == [0.0]
+        up = [worker.process.pid for worker in _POOL.workers if worker._ready]
     for pid in up:
         os.kill(pid, kind)
 
@@ -45,7 +46,6 @@ def chaos(completions, **columns):
 """
 
 
-@pytest.mark.alone
 def test_a_run_survives_dead_and_hanging_workers_and_a_reward_that_raises(here, monkeypatch):
     (here / "chaos.py").write_text(CHAOS)
     golds = ["x^2+1", "\\frac{x}{2}", "7", "4"]

@@ -100,7 +100,7 @@ def test_braces_in_a_row_stay_as_they_are():
     assert task.ask == "q|{answer} and {x}|{prompt}"
 
 
-GYM = {"path": "reasoning_gym:chain_sum", "rows": 30, "settings": {"min_digits": 3}}
+GYM = {"path": "reasoning_gym:chain_sum", "rows": 30, "settings": {"min_digits": 3}, "values": {"verifier": "math"}}
 
 
 def values(url, **changes):
@@ -124,8 +124,7 @@ def test_kept_rows_are_rewritten_by_a_teacher_and_verified_again(tmp_path):
             "template": "{thinking} {prompt}",
             "tries": 2,
         }
-        gym = {**GYM, "values": {"verifier": "math"}}
-        file = recipe(tmp_path / "r.yaml", **values(url, refine=refine, data={"train": [gym]}))
+        file = recipe(tmp_path / "r.yaml", **values(url, refine=refine))
         r1kit("generate", file, f"output={tmp_path / 'run'}")
     rows, drops = table(tmp_path / "run/data"), info_of(tmp_path / "run/drops.json")
     assert drops["dropped"]["not_held"] > 0
@@ -203,8 +202,7 @@ def refining(url, teacher, **changes):
         "template": "{thinking} {prompt}",
     }
     refine["sampling"]["budget"] = {"output_price": 1e6, "input_price": 2e6}
-    gym = {**GYM, "values": {"verifier": "math"}}
-    return values(url, refine=refine, data={"train": [gym]}, **changes)
+    return values(url, refine=refine, **changes)
 
 
 def test_a_teacher_s_budget_ends_the_rewriting_and_a_larger_one_goes_on(tmp_path):

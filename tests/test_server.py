@@ -17,7 +17,6 @@ from r1kit.recipe import Model, Prompt, Sampling
 from r1kit.sampling.sampler import Unit
 from r1kit.sampling.server import ServerSampler
 
-GSM = {"path": "reasoning_gym:chain_sum", "rows": 40, "settings": {"min_terms": 2, "max_terms": 3, "max_digits": 2}}
 FAST = {"backoff": 0.01, "timeout": 1.0}
 
 
@@ -44,10 +43,18 @@ def chat(n: int) -> list[dict]:
     return [{"role": "user", "content": asked(n)}]
 
 
+def sums(folder: Path, count: int) -> dict:
+    """Write `count` problems whose answers text alone can judge."""
+    rows = [{"prompt": asked(n), "answer": str(2 * n + 1), "verifier": "math"} for n in range(100, 100 + count)]
+    file = folder / f"sums-{count}.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"path": str(file)}
+
+
 def generate(url, tmp_path, name="recipe.yaml", **changes):
     values = {
         "model": {"path": "loopback"},
-        "data": {"train": [GSM]},
+        "data": {"train": [sums(tmp_path, 40)]},
         "sampling": {"engine": "openai", "samples": 4, "batch_size": 16, "server": {"urls": url, **FAST}},
         "rewards": [{"name": "accuracy"}, {"name": "format"}],
         **changes,
@@ -183,7 +190,7 @@ def test_prompts_that_alone_are_left_of_a_run_are_refused_without_ending_it(tmp_
     """Twenty bad prompts among those of an earlier session: what was answered then says that the server is well."""
     problems = [{"prompt": f"Bad thing {n}?", "answer": "1"} for n in range(20)]
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
-    data = {"train": [str(tmp_path / "p.jsonl"), {**GSM, "settings": {"min_digits": 5, "max_digits": 6}}]}
+    data = {"train": [str(tmp_path / "p.jsonl"), sums(tmp_path, 40)]}
     run = tmp_path / "run"
     with loopback(tmp_path, bad="Bad thing") as url:
         sampling = {"engine": "openai", "samples": 1, "batch_size": 1, "server": {"urls": url, **FAST}}
@@ -241,10 +248,9 @@ def test_a_budget_allows_what_the_finished_ones_say():
 @pytest.mark.parametrize(("drained", "field"), [(402, "model.path = loopback"), (400, "sampling.server.urls = http")])
 def test_an_account_that_runs_dry_ends_the_run_and_spoils_no_row(tmp_path, drained, field):
     run = tmp_path / "run"
-    data = {"train": [{**GSM, "settings": {"min_digits": 5, "max_digits": 6}}]}
     with loopback(tmp_path, credit=60, drained=drained) as url:
         sampling = {"engine": "openai", "samples": 2, "batch_size": 4, "server": {"urls": url, **FAST}}
-        file = generate(url, tmp_path, data=data, sampling=sampling)
+        file = generate(url, tmp_path, sampling=sampling)
         _, err = r1kit("generate", file, f"output={run}", "sampling.server.concurrency=2", code=2)
     assert err.strip().splitlines()[-1].startswith(f"error: {field}")
     rows = [row for file in run.glob("samples/*.parquet") for row in table_of(file)]
@@ -299,7 +305,8 @@ def test_a_server_that_misbehaves_loses_and_doubles_nothing(tmp_path):
     """5% each of 429, 500, time-out, cut connection and malformed body."""
     faults = dict.fromkeys(("429", "500", "timeout", "cut", "malformed"), 0.05)
     count = int(os.environ.get("R1KIT_PROMPTS", "500"))
-    data = {"train": [{**GSM, "rows": count, "settings": {"min_terms": 4, "max_terms": 6, "min_digits": 4}}]}
+    hard = {"min_terms": 4, "max_terms": 6, "min_digits": 4}
+    data = {"train": [{"path": "reasoning_gym:chain_sum", "rows": count, "settings": hard}]}
     with loopback(tmp_path, faults=faults, hang=1.5) as url:
         sampling = {"engine": "openai", "samples": 1, "batch_size": 50, "server": {"urls": url, **FAST}}
         file = generate(url, tmp_path, data=data, sampling=sampling)
@@ -315,7 +322,7 @@ def test_a_server_that_misbehaves_loses_and_doubles_nothing(tmp_path):
 
 def test_a_server_that_dies_keeps_what_is_done_and_the_same_command_goes_on(tmp_path):
     run, port = tmp_path / "run", free_port()
-    data = {"train": [{**GSM, "rows": 200, "settings": {"min_digits": 6, "max_digits": 8}}]}
+    data = {"train": [sums(tmp_path, 200)]}
     values = {"retries": 3, "backoff": 0.02, "timeout": 5, "concurrency": 4}
     url = f"http://127.0.0.1:{port}/v1"
     sampling = {"engine": "openai", "samples": 1, "batch_size": 4, "server": {"urls": url, **values}}
@@ -344,7 +351,7 @@ def test_a_budget_ends_the_run_with_what_it_has_and_a_larger_one_goes_on(tmp_pat
     run = tmp_path / "run"
     with loopback(tmp_path, seconds=0.005) as url:
         sampling = {"engine": "openai", "samples": 1, "batch_size": 4, "server": {"urls": url, "concurrency": 4}}
-        data = {"train": [{**GSM, "rows": 100, "settings": {"min_digits": 6, "max_digits": 8}}]}
+        data = {"train": [sums(tmp_path, 100)]}
         file = generate(url, tmp_path, data=data, sampling=sampling)
         prices = ["sampling.budget.input_price=1000000", "sampling.budget.output_price=2000000"]
         _, err = r1kit("generate", file, f"output={run}", "sampling.budget.cost=900", *prices)
@@ -363,7 +370,7 @@ def test_a_budget_ends_the_run_with_what_it_has_and_a_larger_one_goes_on(tmp_pat
 def test_kill_9_at_any_moment_ends_in_the_same_rows(tmp_path):
     import random
 
-    data = {"train": [{**GSM, "rows": 150}]}
+    data = {"train": [sums(tmp_path, 150)]}
     with loopback(tmp_path, wrong=0.3, seconds=0.02) as url:
         sampling = {"engine": "openai", "samples": 2, "batch_size": 8, "server": {"urls": url, "concurrency": 8}}
         file = generate(url, tmp_path, data=data, sampling=sampling)
