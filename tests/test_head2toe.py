@@ -1,0 +1,143 @@
+"""The group lasso beside skglm, and Head2Toe on data whose useful features are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from r1kit.verifier import head2toe
+from r1kit.verifier.group_lasso import largest_penalty, losses, shrink, solve
+
+ROWS, FEATURES, USEFUL = 120, 400, 8
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Features, of which the first ones matter, and targets of each kind."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((ROWS, FEATURES)) * rng.uniform(0.5, 2, FEATURES) + rng.standard_normal(FEATURES)
+    weight = np.zeros((FEATURES, 3))
+    weight[:USEFUL] = rng.standard_normal((USEFUL, 3))
+    outputs = (x - x.mean(0)) @ weight + rng.standard_normal((ROWS, 3))
+    binary = (outputs[:, 0] > 0).astype(float)
+    return {name: torch.tensor(v) for name, v in {"x": x, "numbers": outputs, "binary": binary}.items()} | {
+        "classes": torch.tensor(outputs.argmax(1))
+    }
+
+
+def objective(data, loss, targets, penalty, solution, size):
+    """By the definition, in float64."""
+    value = losses(loss, data["x"] @ solution.weight.double() + solution.bias.double(), targets)
+    norms = solution.weight.double().reshape(-1, size * solution.weight.shape[1]).norm(dim=1)
+    return float(value + penalty * norms.sum())
+
+
+# What skglm 0.5 reaches on this data, by `python benchmarks/group_lasso.py --record`: loss, size of a group, penalty.
+SKGLM = {
+    ("squared", 1, 0.5): 7.916755970801764,
+    ("squared", 1, 0.1): 4.158518872262517,
+    ("squared", 1, 0.02): 1.2520668324931017,
+    ("logistic", 1, 0.5): 0.6511196939775491,
+    ("logistic", 1, 0.1): 0.36084921051467733,
+    ("logistic", 1, 0.02): 0.12201506588401055,
+    ("logistic", 4, 0.5): 0.6424370549479069,
+    ("logistic", 4, 0.1): 0.3126664217614062,
+    ("logistic", 4, 0.02): 0.09956565652802783,
+}
+
+
+@pytest.mark.parametrize(("case", "theirs"), SKGLM.items())
+def test_the_objective_is_skglm_s(data, case, theirs):
+    loss, size, share = case
+    x, y = data["x"], data["numbers" if loss == "squared" else "binary"]
+    penalty = share * largest_penalty(x, y, loss, size, standardize=False)
+    [mine] = solve(x, y, [penalty], loss, size, standardize=False, tolerance=1e-4)
+    assert mine.objective == pytest.approx(theirs, rel=1e-6)
+    value = losses(loss, mine(x), y.reshape(ROWS, -1))
+    assert float(value + penalty * mine.norms(size).sum()) == pytest.approx(theirs, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic", "softmax"])
+def test_the_optimality_conditions_hold_by_automatic_differentiation(data, loss):
+    x = data["x"]
+    y = {"squared": data["numbers"], "logistic": data["binary"], "softmax": data["classes"]}[loss]
+    [one] = solve(x, y, [0.1], loss, 4, relative=True, standardize=False, tolerance=1e-4)
+    penalty = 0.1 * largest_penalty(x, y, loss, 4, standardize=False)
+    weight, bias = one.weight.clone().requires_grad_(), one.bias.clone().requires_grad_()
+    losses(loss, x @ weight + bias, y.unsqueeze(1) if loss == "logistic" else y).backward()
+    shape = (-1, 4 * weight.shape[1])
+    gradient, value = weight.grad.reshape(shape), one.weight.reshape(shape)
+    norms = value.norm(dim=1)
+    assert 0 < (norms > 0).sum() < len(norms) / 2
+    on, off = norms > 0, norms == 0
+    outward = value[on] / norms[on].unsqueeze(1)
+    assert (gradient[on] + penalty * outward).norm(dim=1).max() < 2e-4 * penalty
+    assert gradient[off].norm(dim=1).max() < (1 + 2e-4) * penalty
+    assert bias.grad.abs().max() < 2e-4 * penalty
+    assert torch.allclose(one.pull, gradient.norm(dim=1) / penalty, atol=1e-3)
+
+
+def test_above_the_largest_penalty_all_is_zero_and_just_below_it_is_not(data):
+    most = largest_penalty(data["x"], data["binary"])
+    above, below = solve(data["x"], data["binary"], [1.001 * most, 0.99 * most], tolerance=1e-4)
+    assert above.weight.count_nonzero() == 0
+    assert below.weight.count_nonzero() > 0
+    assert torch.sigmoid(above.bias).item() == pytest.approx(data["binary"].mean().item(), abs=1e-6)
+
+
+def test_standardising_without_a_copy_is_standardising(data):
+    x = data["x"]
+    scaled = (x - x.mean(0)) / x.std(0, correction=0)
+    [mine] = solve(x, data["classes"], [0.2], "softmax", relative=True, tolerance=1e-5)
+    [theirs] = solve(scaled, data["classes"], [0.2], "softmax", relative=True, standardize=False, tolerance=1e-5)
+    assert mine.objective == pytest.approx(theirs.objective, rel=1e-6)
+    assert torch.allclose(mine(x), theirs(scaled), atol=1e-3)
+
+
+def test_a_shrunken_group_is_shorter_or_zero():
+    weight = torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.1, 0.1], [0.1, 0.0]])
+    found = shrink(weight, 2.5, size=2)
+    assert torch.allclose(found[:2], weight[:2] / 2)
+    assert found[2:].count_nonzero() == 0
+
+
+@pytest.mark.parametrize("what", [{"loss": "hinge"}, {"size": 7}])
+def test_what_cannot_be_solved_is_said(data, what):
+    with pytest.raises(ValueError, match=r"hinge|size = 7"):
+        solve(data["x"], data["binary"], [0.1], **what)
+
+
+def test_folds_keep_groups_together_and_are_of_like_size():
+    names = [n // 4 for n in range(101)]
+    place = head2toe.folds(101, names, 5)
+    assert all(len({place[i].item() for i in range(101) if names[i] == name}) == 1 for name in set(names))
+    sizes = torch.bincount(place, minlength=5)
+    assert sizes.max() - sizes.min() <= 4
+
+
+@pytest.mark.parametrize("kind", ["binary", "classes"])
+def test_head2toe_finds_the_useful_features_and_is_calibrated(kind):
+    rng = torch.Generator().manual_seed(1)
+    x = torch.randn(1200, 300, generator=rng)
+    weight = torch.zeros(300, 3)
+    weight[40:52] = 1.5 * torch.randn(12, 3, generator=rng)
+    outputs = x @ weight + 2 * torch.randn(1200, 3, generator=rng)
+    y = (outputs[:, 0] > 0).long() if kind == "binary" else outputs.argmax(1)
+    head = head2toe.fit(x[:600], y[:600], size=4, fractions=(0.04, 0.2, 1.0), penalties=(0.3, 0.1), number=3)
+    assert head.chosen["fraction"] == 0.04
+    assert head.kept.tolist() == list(range(40, 52))
+    chance = head.probabilities(x[600:])
+    all_features = head2toe.fit(x[:600], y[:600], size=4, fractions=(1.0,), penalties=(0.3,), number=3)
+    if kind == "binary":
+        right, sure = (chance > 0.5) == y[600:].bool(), chance
+        assert abs(float((sure - y[600:].double()).mean())) < 0.06
+        worse = ((all_features.probabilities(x[600:]) > 0.5) == y[600:].bool()).float().mean()
+    else:
+        right = chance.argmax(1) == y[600:]
+        assert abs(float(chance.max(1).values.mean() - right.float().mean())) < 0.06
+        worse = (all_features.probabilities(x[600:]).argmax(1) == y[600:]).float().mean()
+    assert right.float().mean() > worse + 0.03
+
+
+def test_one_class_alone_cannot_be_told_apart():
+    with pytest.raises(ValueError, match="two classes"):
+        head2toe.fit(torch.randn(10, 3), torch.ones(10))
