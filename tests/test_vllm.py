@@ -18,11 +18,6 @@ CAPITALS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
-
-
 @pytest.fixture(scope="module")
 def base() -> str:
     from r1kit.run import SHIPPED
@@ -69,7 +64,7 @@ def test_vllm_s_server_is_asked_with_seeds(tmp_path, base):
     port = free_port()
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", base, "--port", str(port)]
     command += ["--dtype", "float32", "--enforce-eager", "--no-enable-chunked-prefill"]
-    with served(command, port, tmp_path / "log") as url:
+    with served(command, port, tmp_path / "log", VLLM_CPU_KVCACHE_SPACE="1") as url:
         server = {"urls": url, "concurrency": 8, "samples_per_request": 2}
         sampling = {"engine": "openai", "samples": 4, "temperature": 0.7, "max_tokens": 16, "server": server}
         values = {**CAPITALS, "model": {"path": base}, "sampling": sampling}
@@ -95,10 +90,14 @@ def test_vllm_s_server_is_asked_with_seeds(tmp_path, base):
             "sampling.vllm = {'no_such_thing': 1}; must be",
         ),
         ({"model": {"path": "nothing/here"}}, "model.path = nothing/here; "),
+        (
+            {"sampling": {"engine": "vllm", "vllm": {"kv_cache_memory_bytes": 10**15}}},
+            "model.path = tiny:base; vLLM does not start: Engine core initialization failed",
+        ),
     ],
 )
-def test_what_vllm_refuses_is_one_line(tmp_path, base, changes, line):
-    values = {**CAPITALS, "model": {"path": base}, "sampling": {"engine": "vllm"}, **changes}
+def test_what_vllm_refuses_is_one_line(tmp_path, changes, line):
+    values = {**CAPITALS, "model": {"path": "tiny:base"}, "sampling": {"engine": "vllm"}, **changes}
     _, err = r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={tmp_path / 'run'}", code=2)
     assert err.strip().splitlines()[-1].startswith(f"error: {line}")
 

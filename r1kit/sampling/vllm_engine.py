@@ -20,6 +20,16 @@ _LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK
 
 # vLLM 0.32's CPU build: a seeded request dies where its prefill is cut in pieces (a CPU generator has no offset).
 _ON_A_CPU = {"dtype": "float32", "enforce_eager": True, "enable_chunked_prefill": False}
+_CACHE = 4 << 30  # bytes of keys and values on a CPU, where vLLM would take 92% of the memory, others' too
+
+
+def _on_a_cpu() -> dict[str, Any]:
+    """Return what vLLM needs on a CPU. Its own variable for the cache's size, in GiB, goes before r1kit's."""
+    import psutil
+
+    if os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
+        return _ON_A_CPU
+    return {**_ON_A_CPU, "kv_cache_memory_bytes": min(_CACHE, psutil.virtual_memory().available // 2)}
 
 
 class VllmSampler(InTurn):
@@ -48,14 +58,14 @@ class VllmSampler(InTurn):
                 "dtype": model.dtype,
                 "revision": model.revision,
                 "trust_remote_code": model.trust_remote_code,
-                **({} if torch.cuda.is_available() else _ON_A_CPU),
+                **({} if torch.cuda.is_available() else _on_a_cpu()),
                 **settings.vllm,
             }
             try:
                 self.llm = LLM(**given)
             except TypeError as error:
                 raise UserError(f"{field}.vllm", settings.vllm, "must be arguments of vllm.LLM", str(error)) from None
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, RuntimeError) as error:  # the last where its own process dies
                 reason = str(error).splitlines()[0]
                 must = f"vLLM does not start: {reason}"
                 raise UserError("model.path", model.path, must, f"check the model and {field}.vllm") from None
