@@ -41,6 +41,7 @@ KINDS = {
     "tokens": "int64",
     "prompt_tokens": "int64",
     "finish_reason": "string",
+    "logprob": "float64",
     "model": "string",
     "teacher": "string",
     "original": "string",

@@ -39,14 +39,15 @@ class TransformersSampler(InTurn):
         if not fits:
             return groups
         with torch.inference_mode():
-            rows = self._ids([asked[i] for i in fits], count)
+            rows, chances = self._ids([asked[i] for i in fits], count)
         for place, i in enumerate(fits):
             start = beginning(texts[i], self.prompt.prefill)
-            groups[i] = [self._sample(ids, start) for ids in rows[place * count : (place + 1) * count]]
+            mine = slice(place * count, (place + 1) * count)
+            groups[i] = [self._sample(*one, start) for one in zip(rows[mine], chances[mine], strict=True)]
         return groups
 
-    def _ids(self, prompts: list[list[int]], count: int) -> list[list[int]]:
-        """Return `count` completions of each prompt, as ids."""
+    def _ids(self, prompts: list[list[int]], count: int) -> tuple[list[list[int]], list[list[float]]]:
+        """Return `count` completions of each prompt, as ids, and the ids' log-probabilities (none by `generate`)."""
         from transformers import GenerationConfig
 
         from r1kit.training.decode import can_sample, sample
@@ -57,18 +58,19 @@ class TransformersSampler(InTurn):
         given = {"do_sample": hot, "max_new_tokens": self.settings.max_tokens, **chosen}
         config = GenerationConfig(**given)
         if not can_sample(self.model, config):
-            return sample(self.model, [ids for ids in prompts for _ in range(count)], config, self.ends)[0]
+            return sample(self.model, [ids for ids in prompts for _ in range(count)], config, self.ends)
         inputs = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.model.device)
         ends = {"eos_token_id": self.ends, "pad_token_id": self.tokenizer.pad_token_id}
         inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         output = self.model.generate(**inputs, num_return_sequences=count, **given, **ends)
-        return output[:, inputs["input_ids"].shape[1] :].tolist()
+        return output[:, inputs["input_ids"].shape[1] :].tolist(), [[] for _ in output]
 
-    def _sample(self, ids: list[int], start: str) -> Sample:
+    def _sample(self, ids: list[int], chances: list[float], start: str) -> Sample:
         end = next((i for i, token in enumerate(ids) if token in self.ends), None)
         kept = ids if end is None else ids[: end + 1]
         text = self.tokenizer.decode(kept if end is None else kept[:-1], skip_special_tokens=True)
-        return Sample(start + text, len(kept), "length" if end is None else "stop", tuple(kept))
+        mean = sum(chances) / len(chances) if chances else None
+        return Sample(start + text, len(kept), "length" if end is None else "stop", tuple(kept), logprob=mean)
 
 
 def render_chat(tokenizer: Any, prompt: Any, settings: Prompt) -> str:

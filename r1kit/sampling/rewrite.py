@@ -186,6 +186,7 @@ def rescored(
             "thinks": read(text).thinks,
             "tokens": lengths[i],
             "finish_reason": "stop",
+            "logprob": None,
         }
         for i, (row, _, text) in enumerate(changed)
     ]

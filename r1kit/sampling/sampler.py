@@ -16,7 +16,8 @@ class Sample:
 
     `ids` is empty where an engine does not give them. `finish_reason` is stop or length, or another of a server's;
     `context` where the prompt did not fit, `refused` or `failed` where there is no completion for another reason. The
-    first `parted` characters are reasoning that a server returned apart from the text.
+    first `parted` characters are reasoning that a server returned apart from the text. `logprob` is the mean
+    log-probability of the ids, None where an engine does not give it.
     """
 
     text: str
@@ -25,6 +26,7 @@ class Sample:
     ids: tuple[int, ...] = ()
     prompt_tokens: int = 0
     parted: int = 0
+    logprob: float | None = None
 
 
 @dataclass(frozen=True)

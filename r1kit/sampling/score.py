@@ -301,6 +301,7 @@ def score(
                 "tokens": sample.tokens,
                 "prompt_tokens": sample.prompt_tokens,
                 "finish_reason": sample.finish_reason,
+                "logprob": sample.logprob,
                 "model": model.path,
                 "seed": seed,
                 "sample": numbers[i],

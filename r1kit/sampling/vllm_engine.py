@@ -86,6 +86,7 @@ class VllmSampler(InTurn):
                 top_k=s.top_k,
                 max_tokens=s.max_tokens,
                 seed=seed * 10007 + i,
+                logprobs=0,  # of the chosen ids alone
             )
             for i in range(len(ids))
         ]
@@ -96,11 +97,14 @@ class VllmSampler(InTurn):
         groups: Groups = [[Sample("", 0, "context")] * count for _ in ids]
         for i, output in zip(fits, outputs, strict=True):
             start = beginning(texts[i], self.prompt.prefill)
-            groups[i] = [
-                Sample(start + o.text, len(o.token_ids), o.finish_reason or "stop", tuple(o.token_ids))
-                for o in sorted(output.outputs, key=lambda o: o.index)
-            ]
+            groups[i] = [_sample(o, start) for o in sorted(output.outputs, key=lambda o: o.index)]
         return groups
+
+
+def _sample(output: Any, start: str) -> Sample:
+    ids = tuple(output.token_ids)
+    mean = output.cumulative_logprob / len(ids) if ids and output.cumulative_logprob is not None else None
+    return Sample(start + output.text, len(ids), output.finish_reason or "stop", ids, logprob=mean)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,162 @@
+"""What N samples a problem are worth, by each way to choose among them, from one run of n >= N samples.
+
+    pass@N         one of N is right: the unbiased estimator of Chen et al. 2021 (arXiv 2107.03374)
+    vote           the answer that most of N give (Wang et al. 2022, arXiv 2203.11171)
+    weighted vote  the answer with the greatest sum of its samples' weights
+    best-of-N      the sample with the greatest score
+    early stop     samples are taken one after the other until the leading answer is sure enough
+
+Each is the mean over all choices of N from the n samples: pass@N and best-of-N in closed form, votes and stopping over
+random choices. Where several answers or samples are equally good, each is taken equally often. A sample without an
+answer has no vote; where nobody votes, the choice is wrong.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+NONE = -1  # the cluster of a sample without an answer
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The n samples of one problem. `clusters`: which answers are equivalent, NONE for no answer."""
+
+    correct: np.ndarray  # (n,) of 0.0 and 1.0
+    clusters: np.ndarray  # (n,) of whole numbers
+    tokens: np.ndarray  # (n,)
+    scores: Mapping[str, np.ndarray] = field(default_factory=dict)  # each (n,)
+    id: str = ""
+
+    def __len__(self) -> int:
+        return len(self.correct)
+
+
+@dataclass(frozen=True)
+class Worth:
+    """A method at one N: the chance of being right and the tokens spent, by problem."""
+
+    accuracy: np.ndarray  # (problems,)
+    tokens: np.ndarray  # (problems,)
+
+
+def pass_at(count: int, right: int, k: int) -> float:
+    """Return the chance that one of k samples, of `count` of which `right` are right, is right."""
+    return 1.0 - math.comb(count - right, k) / math.comb(count, k)
+
+
+def best_of(scores: Sequence[float], correct: Sequence[float], k: int) -> float:
+    """Return the chance that of k samples the one with the greatest score is right; equal scores share it."""
+    values, n = np.asarray(scores, float), len(scores)
+    before, chance = 0, 0.0
+    for value in np.unique(values)[::-1]:
+        block = values == value
+        size = int(block.sum())
+        share = (math.comb(n - before, k) - math.comb(n - before - size, k)) / math.comb(n, k)
+        chance += share * float(np.mean(np.asarray(correct)[block]))
+        before += size
+    return chance
+
+
+def choices(count: int, k: int, draws: int, seed: int = 0) -> np.ndarray:
+    """Return (draws, k) random choices of k of `count` without repetition, the same for the same seed.
+
+    All of them, once, where k is `count`.
+    """
+    if k == count:
+        return np.arange(count)[None]
+    return np.random.default_rng([seed, count, k]).random((draws, count)).argsort(1)[:, :k]
+
+
+def vote(problem: Problem, chosen: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return the chance (draws,) that the answer with most votes is right, for each choice (draws, k) of samples."""
+    sums, right, votes = _tally(problem, chosen, weights)
+    most = sums.max(1, keepdims=True)
+    winners = (votes > 0) & np.isclose(sums, most, rtol=1e-9, atol=1e-12)
+    share = np.divide(right, votes, out=np.zeros_like(right), where=votes > 0)
+    count = winners.sum(1)
+    return np.divide((winners * share).sum(1), count, out=np.zeros(len(chosen)), where=count > 0)
+
+
+def _tally(problem: Problem, chosen: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    """Return, by choice and answer (draws, answers): the sums of weights (-inf: no vote), the right ones, the votes."""
+    answers = max(1, int(problem.clusters.max()) + 1)
+    place = problem.clusters[chosen]
+    voting = place != NONE
+    rows = np.broadcast_to(np.arange(len(chosen))[:, None], chosen.shape)[voting]
+    sums, right, votes = (np.zeros((len(chosen), answers)) for _ in range(3))
+    np.add.at(votes, (rows, place[voting]), 1.0)
+    np.add.at(right, (rows, place[voting]), problem.correct[chosen][voting])
+    np.add.at(sums, (rows, place[voting]), 1.0 if weights is None else weights[chosen][voting])
+    return np.where(votes > 0, sums, -np.inf), right, votes
+
+
+def stopped(
+    problem: Problem, orders: np.ndarray, weights: np.ndarray | None, sure: float, prior: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the chance of being right and the tokens spent, both (draws,), where sampling stops once it is sure.
+
+    The samples come in the orders (draws, N). After each, the leading answer's share of all weights, `prior` counted
+    against it, is how sure it is; where that is at least `sure`, or nothing is left, the vote so far decides.
+    """
+    right, spent = np.zeros(len(orders)), np.zeros(len(orders))
+    open_, tokens = np.ones(len(orders), bool), problem.tokens[orders].cumsum(1)
+    for k in range(1, orders.shape[1] + 1):
+        sums, _, votes = _tally(problem, orders[:, :k], weights)
+        held = np.where(votes > 0, sums, 0.0)
+        share = held.max(1) / (held.sum(1) + prior)
+        now = open_ & ((share >= sure) | (k == orders.shape[1]))
+        if now.any():
+            right[now] = vote(problem, orders[now, :k], weights)
+            spent[now] = tokens[now, k - 1]
+            open_ &= ~now
+    return right, spent
+
+
+def worth(
+    problems: Sequence[Problem], method: str, k: int, score: str | None = None, draws: int = 256, seed: int = 0,
+    sure: float = 0.9,
+) -> Worth:  # fmt: skip
+    """Return what a method makes of k samples of each problem.
+
+    `method`: pass, vote, best (by `score`), stop (up to k samples, sure to this degree). vote and stop weigh by
+    `score` where it is given. Raises ValueError where a problem has fewer than k samples.
+    """
+    short = next((p for p in problems if len(p) < k), None)
+    if short is not None:
+        raise ValueError(f"problem {short.id} has {len(short)} samples, fewer than {k}")
+    right, spent = [], []
+    for problem in problems:
+        weights = problem.scores[score] if score else None
+        cost = k * float(problem.tokens.mean())
+        if method == "pass":
+            chance = pass_at(len(problem), int(problem.correct.sum()), k)
+        elif method == "best":
+            assert weights is not None
+            chance = best_of(weights, problem.correct, k)
+        elif method == "vote":
+            chance = float(vote(problem, choices(len(problem), k, draws, seed), weights).mean())
+        else:
+            orders = np.random.default_rng([seed, len(problem), k]).random((draws, len(problem))).argsort(1)[:, :k]
+            chances, costs = stopped(problem, orders, weights, sure)
+            chance, cost = float(chances.mean()), float(costs.mean())
+        right.append(chance)
+        spent.append(cost)
+    return Worth(np.array(right), np.array(spent))
+
+
+def interval(values: np.ndarray, draws: int = 2000, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
+    """Return the bootstrap interval of the mean over problems: of the same problems for the same seed."""
+    chosen = np.random.default_rng([seed, len(values)]).integers(0, len(values), (draws, len(values)))
+    means = np.asarray(values, float)[chosen].mean(1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def compared(one: np.ndarray, two: np.ndarray, draws: int = 2000, seed: int = 0) -> dict[str, float]:
+    """Return how much better `one` is than `two` on the same problems, with a paired bootstrap interval."""
+    difference = np.asarray(one, float) - np.asarray(two, float)
+    low, high = interval(difference, draws, seed)
+    return {"difference": float(difference.mean()), "low": low, "high": high}
