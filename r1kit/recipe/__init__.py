@@ -25,7 +25,7 @@ from r1kit.recipe.blocks import (
     Training,
     list_sources,
 )
-from r1kit.recipe.generation import Budget, Card, Filters, Hygiene, Journey, Refine, Sampling, Server, Teacher
+from r1kit.recipe.generation import Budget, Card, Filters, Hygiene, Journey, Refine, Sampling, Scaling, Server, Teacher
 from r1kit.recipe.stages import RECIPES, DataRecipe, EvalRecipe, GenerateRecipe, Recipe, RLRecipe, SFTRecipe
 from r1kit.recipe.trl import OWNED, trl_fields
 
@@ -53,6 +53,7 @@ __all__ = [
     "Reward",
     "SFTRecipe",
     "Sampling",
+    "Scaling",
     "Server",
     "Source",
     "Teacher",

@@ -233,6 +233,19 @@ class Journey(Teacher):
     """At most so many steps on the wrong path; default: to its end."""
 
 
+class Scaling(Block):
+    """Inference-time scaling: what N samples a problem make of a model, by each way to choose among them."""
+
+    samples: list[Positive] = []
+    """The N that are looked at; default: 1, 2, 4 and so on up to sampling.samples."""
+    verifier: str | None = None
+    """A run of `r1kit verifier` on this model: votes, best-of-N and stopping go by it too."""
+    sure: list[Annotated[float, Field(gt=0, le=1)]] = [0.5, 0.7, 0.8, 0.9, 0.95]
+    """How sure a vote must be for sampling to stop before the last of N."""
+    draws: Positive = 256
+    """Random choices of N of the samples, where there is no closed form."""
+
+
 class Card(Block):
     """What the data card says that r1kit cannot know, and where the data is sent."""
 

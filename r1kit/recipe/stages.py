@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from r1kit.errors import UserError, suggest
 from r1kit.recipe.blocks import Block, Data, Model, Prompt, Reward, RLSampling, RLTraining, SFTTraining
-from r1kit.recipe.generation import Card, Filters, Hygiene, Journey, Refine, Sampling, Server, sums_to_one
+from r1kit.recipe.generation import Card, Filters, Hygiene, Journey, Refine, Sampling, Scaling, Server, sums_to_one
 from r1kit.recipe.trl import OWNED, trl_fields
 
 
@@ -170,9 +170,13 @@ class EvalRecipe(Recipe):
     """Name: path, for a table of several models."""
     sampling: Sampling = Sampling(temperature=0.6, top_p=0.95, samples=4)
     rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format"), Reward(name="language")]
+    scaling: Scaling | None = None
+    """Votes, best-of-N and early stopping, from the same samples; `scaling: {}` for all of it."""
 
     def check(self) -> None:
         _check_sampling(self.sampling, "sampling")
+        if self.scaling is not None:
+            _check_scaling(self.scaling, self.sampling, self.models)
         if not self.data.eval and self.data.train:
             self.data.eval, self.data.train = self.data.train, []
         self._check_data("eval")
@@ -182,6 +186,21 @@ class EvalRecipe(Recipe):
             self._check_model()
         elif self.model.path is not None:
             raise UserError("models", "set", "model.path is set too", "give one of the two")
+
+
+def _check_scaling(scaling: Scaling, sampling: Sampling, models: dict[str, str]) -> None:
+    if sampling.samples < 2:
+        must = "votes and choices need several samples"
+        raise UserError("sampling.samples", sampling.samples, must, "set it to the greatest N, such as 16")
+    if scaling.samples and max(scaling.samples) > sampling.samples:
+        must = f"are N of {sampling.samples} samples"
+        raise UserError("scaling.samples", scaling.samples, must, "raise sampling.samples, or leave the greater out")
+    if scaling.verifier is not None and sampling.engine == "openai":
+        must = "reads the layers of a model, and a server shows none"
+        raise UserError("scaling.verifier", scaling.verifier, must, "use the engine transformers or vllm")
+    if scaling.verifier is not None and models:
+        must = "is a verifier of one model, and models has several"
+        raise UserError("scaling.verifier", scaling.verifier, must, "give model.path instead")
 
 
 RECIPES: dict[str, type[Recipe]] = {

@@ -63,10 +63,10 @@ def best_of(scores: Sequence[float], correct: Sequence[float], k: int) -> float:
 def choices(count: int, k: int, draws: int, seed: int = 0) -> np.ndarray:
     """Return (draws, k) random choices of k of `count` without repetition, the same for the same seed.
 
-    All of them, once, where k is `count`.
+    Each once, where k is 1 or `count`.
     """
-    if k == count:
-        return np.arange(count)[None]
+    if k in (1, count):
+        return np.arange(count).reshape(-1, k)
     return np.random.default_rng([seed, count, k]).random((draws, count)).argsort(1)[:, :k]
 
 

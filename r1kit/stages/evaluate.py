@@ -3,7 +3,8 @@
     r1kit eval recipes/tiny/eval.yaml model.path=runs/tiny/r1
     r1kit eval recipes/tiny/ladder.yaml
 
-Writes `eval.json` and prints a table to stderr. Several models (`models:`) make a ladder.
+Writes `eval.json` and prints a table to stderr. Several models (`models:`) make a ladder. With `scaling:` it also says
+what N samples a question are worth by each way to choose among them (`scaling.json`, and a picture a model).
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any
 
 from r1kit.data.load import problems
 from r1kit.errors import UserError
-from r1kit.recipe import EvalRecipe
+from r1kit.recipe import EvalRecipe, Model
 from r1kit.rewards import check_data
 from r1kit.run import Run, is_main, model_path, write_file
 from r1kit.sampling.score import sample_rows
@@ -35,17 +36,40 @@ def main(recipe: EvalRecipe, run: Run) -> None:
     for name in models:
         if files[_file_name(name)] > 1:
             raise UserError(f"models.{name}", models[name], "another model has nearly this name", "rename one")
-    ladder = []
+    ladder: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
     for name, path in models.items():
         block = recipe.model.model_copy(update={"path": path})
         sampled = sample_rows(recipe, block, rows, run, run.path / "samples" / _file_name(name), f"eval {name}")
-        ladder.append(rung(name, path, summary([row for rows_of_shard in sampled for row in rows_of_shard])))
+        samples = [row for rows_of_shard in sampled for row in rows_of_shard]
+        ladder.append(rung(name, path, summary(samples)))
+        if recipe.scaling is not None and is_main():
+            curves.append({"model": name, "points": scaled(name, samples, block, recipe, run)})
     if is_main():
         write_file(run.path / "eval.json", json.dumps({"models": ladder}, indent=2, ensure_ascii=False) + "\n")
+        if curves:
+            write_file(run.path / "scaling.json", json.dumps({"models": curves}, indent=2, ensure_ascii=False) + "\n")
         print(table(ladder), file=sys.stderr)
         for line in ladder:
             if line["faults"]:
                 print(f"note: {line['model']}: no verdict on {line['faults']} answers, left out", file=sys.stderr)
+
+
+def scaled(
+    name: str, samples: list[dict[str, Any]], model: Model, recipe: EvalRecipe, run: Run
+) -> list[dict[str, Any]]:
+    """Return the points of a model's curves, having drawn them and printed them to stderr."""
+    from r1kit.scaling.curves import draw, gather, points
+    from r1kit.scaling.curves import table as lines
+
+    assert recipe.scaling
+    problems = gather(samples)
+    if not problems:
+        return []
+    found = points(problems, recipe.scaling, recipe.seed)
+    draw(name, found, run.path / f"scaling-{_file_name(name)}.png")
+    print(lines(name, found), file=sys.stderr)
+    return found
 
 
 def _file_name(name: str) -> str:

@@ -1,0 +1,192 @@
+"""Accuracy against tokens spent: each method's curve for one model, as data, a table and a picture."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from r1kit.prompts import read
+from r1kit.recipe import Scaling
+from r1kit.run import whole_file
+from r1kit.scaling.equivalence import clusters
+from r1kit.scaling.estimators import Problem, compared, interval, worth
+
+Row = dict[str, Any]
+Point = dict[str, Any]
+NAMES = {"logprob": "mean log-probability", "length": "shortness", "verifier": "verifier"}
+
+
+def gather(rows: Iterable[Row], verdicts: Sequence[float] | None = None) -> list[Problem]:
+    """Return the problems that sample rows are of, with what their samples can be chosen by.
+
+    Scores, from 0 to 1: `length`, one over the tokens; `logprob`, the geometric mean of the tokens' probabilities,
+    where all rows have it; `verifier`, the `verdicts`, in the order of the rows. Samples without a verdict on their
+    correctness are left out, and problems with fewer samples than others then.
+    """
+    groups: dict[str, list[tuple[Row, float]]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        if row["correct"] is not None:
+            groups[row["id"]].append((row, verdicts[place] if verdicts is not None else math.nan))
+    if not groups:
+        return []
+    most = max(map(len, groups.values()))
+    whole = {name: group for name, group in groups.items() if len(group) == most}
+    answers = [[read(row["completion"]).answer for row, _ in group] for group in whole.values()]
+    kinds = [group[0][0].get("verifier") or "math" for group in whole.values()]
+    same = clusters(answers, kinds)
+    likely = all(row.get("logprob") is not None for group in whole.values() for row, _ in group)
+    found = []
+    for (name, group), places in zip(whole.items(), same, strict=True):
+        tokens = np.array([row["tokens"] for row, _ in group], float)
+        scores = {"length": 1 / np.maximum(tokens, 1)}
+        if likely:
+            scores["logprob"] = np.exp([row["logprob"] for row, _ in group])
+        if verdicts is not None:
+            scores["verifier"] = np.array([value for _, value in group])
+        right = np.array([float(row["correct"]) for row, _ in group])
+        found.append(Problem(right, np.array(places), tokens, scores, name))
+    return found
+
+
+def points(problems: Sequence[Problem], settings: Scaling, seed: int = 0) -> list[Point]:
+    """Return a point for each method and number of samples: accuracy with its interval, and tokens a problem.
+
+    `more` compares its accuracy with one sample's on the same problems.
+    """
+    count = len(problems[0])
+    numbers = [n for n in settings.samples or _powers(count) if n <= count]
+    scores = list(problems[0].scores)
+    single = worth(problems, "pass", 1)
+    found: list[Point] = []
+
+    def add(method: str, k: int, score: str | None = None, sure: float | None = None) -> None:
+        one = worth(problems, method, k, score, settings.draws, seed, sure or 1.0)
+        low, high = interval(one.accuracy, seed=seed)
+        found.append(
+            {
+                "method": method,
+                "score": score,
+                "samples": k,
+                "sure": sure,
+                "accuracy": float(one.accuracy.mean()),
+                "low": low,
+                "high": high,
+                "tokens": float(one.tokens.mean()),
+                "more": compared(one.accuracy, single.accuracy, seed=seed),
+            }
+        )
+
+    for k in numbers:
+        add("pass", k)
+        add("vote", k)
+        for score in scores if k > 1 else ():
+            add("vote", k, score)
+            add("best", k, score)
+    weigh = "verifier" if "verifier" in scores else None
+    for sure in settings.sure:
+        add("stop", numbers[-1], weigh, sure)
+    return found
+
+
+def _powers(count: int) -> list[int]:
+    """Return 1, 2, 4 and so on up to `count`, and `count`."""
+    return sorted({2**i for i in range(count.bit_length()) if 2**i <= count} | {count})
+
+
+def label(point: Point) -> str:
+    """Return what people call a method."""
+    if point["method"] == "vote" and point["samples"] == 1:
+        return "one sample"
+    by = NAMES.get(point["score"] or "")
+    return {
+        "pass": "one of N is right (pass@N)",
+        "vote": f"vote weighted by {by}" if by else "vote",
+        "best": f"best of N by {by}",
+        "stop": f"vote, stopped when sure{f' (weighted by {by})' if by else ''}",
+    }[point["method"]]
+
+
+def advice(found: Sequence[Point]) -> list[Point]:
+    """Return what to use at which budget: from one sample on, each further method that is better by half a point.
+
+    In the order of what they spend. pass@N is none, since nobody knows which sample is right.
+    """
+    lines: list[Point] = []
+    for point in sorted(found, key=lambda p: (p["tokens"], -p["accuracy"])):
+        dear = point["method"] == "pass" or (not lines and point["samples"] > 1)
+        if not dear and (not lines or point["accuracy"] >= lines[-1]["accuracy"] + 0.005):
+            lines.append(point)
+    return lines
+
+
+def table(name: str, found: Sequence[Point]) -> str:
+    """Return the points as text, a line a method, a column a number of samples; and what to use at which budget."""
+    numbers = sorted({p["samples"] for p in found})
+    methods = dict.fromkeys(label(p) for p in found if p["method"] != "stop")
+    lines = [[f"{name}: accuracy by N", *map(str, numbers)]]
+    for method in methods:
+        cells = {p["samples"]: f"{100 * p['accuracy']:.1f}" for p in found if label(p) == method}
+        lines.append([method, *(cells.get(n, "") for n in numbers)])
+    tokens = {p["samples"]: f"{p['tokens']:.0f}" for p in found if p["method"] == "pass"}
+    lines.append(["tokens a question", *(tokens[n] for n in numbers)])
+    widths = [max(len(row[i]) for row in lines) for i in range(len(lines[0]))]
+    text = [
+        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in lines
+    ]
+    for point in (p for p in found if p["method"] == "stop"):
+        text.append(
+            f"{label(point)}, {point['sure']:g}: {100 * point['accuracy']:.1f} for {point['tokens']:.0f} tokens"
+        )
+    text.append("What to use, by the tokens that a question may cost:")
+    for point in advice(found):
+        spread = f"{100 * point['low']:.1f} to {100 * point['high']:.1f}"
+        sure = f", sure {point['sure']:g}" if point["sure"] else ""
+        which = label(point) + (f", N {point['samples']}{sure}" if point["samples"] > 1 else "")
+        text.append(f"{point['tokens']:>6.0f}  {100 * point['accuracy']:.1f} ({spread})  {which}")
+    return "\n".join(text)
+
+
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999"]  # Okabe and Ito's
+
+
+def draw(name: str, found: Sequence[Point], file: Path) -> None:
+    """Draw accuracy against tokens a question, a curve a method with its 95% band, as PNG and SVG beside each other."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    curves: dict[str, list[Point]] = defaultdict(list)
+    for point in found:
+        if label(point) != "one sample":
+            curves[label(point)].append(point)
+    figure, axes = pyplot.subplots(figsize=(8.5, 5.2), layout="constrained")
+    colours = iter(COLOURS)
+    first = [p for p in found if p["samples"] == 1][:1]  # every curve begins with one sample
+    for method, line in sorted(curves.items(), key=lambda item: -item[1][-1]["accuracy"]):
+        line = sorted([*(p for p in first if p not in line), *line], key=lambda p: p["tokens"])
+        oracle = line[-1]["method"] == "pass"
+        colour = "#aaaaaa" if oracle else next(colours, "#444444")
+        x, y = [p["tokens"] for p in line], [100 * p["accuracy"] for p in line]
+        style: dict[str, Any] = {"linestyle": ":", "marker": None} if oracle else {"marker": "o", "markersize": 4}
+        if line[-1]["method"] == "stop":
+            style["linestyle"] = "--"
+        axes.plot(x, y, label=method, color=colour, **style)
+        if not oracle:
+            low, high = [100 * p["low"] for p in line], [100 * p["high"] for p in line]
+            axes.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set(xlabel="tokens a question", ylabel="right, %", title=name)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for kind in ("png", "svg"):
+        with whole_file(file.with_suffix(f".{kind}")) as temporary:
+            figure.savefig(temporary, format=kind, dpi=150)
+    pyplot.close(figure)
