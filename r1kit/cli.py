@@ -32,7 +32,8 @@ HELP = {
     "sft": "Supervised fine-tuning; also trains a base from nothing on plain text.",
     "rl": "GRPO on a fine-tuned model, with language consistency added.",
     "distill": "SFT of a small model on generated rows.",
-    "eval": "pass@1, majority vote, format, language and length of one model or several.",
+    "eval": "pass@1, majority vote, format, language and length of one model or several; inference-time scaling.",
+    "verifier": "Head2Toe: learn from a model's layers which of its own samples are right.",
 }
 
 

@@ -41,6 +41,7 @@ STAGES = {
     "generate": "r1kit.stages.generate",
     "data": "r1kit.stages.data",
     "eval": "r1kit.stages.evaluate",
+    "verifier": "r1kit.stages.verifier",
 }
 
 

@@ -289,6 +289,9 @@ def parents(recipe: Recipe) -> list[dict[str, Any]]:
     if isinstance(recipe, GenerateRecipe):
         taught = [t.model.path for t in (recipe.refine, recipe.journey) if t and t.model and t.model.path]
         roles["teacher"] = taught
+    scaling = getattr(recipe, "scaling", None)
+    if scaling is not None and scaling.verifier:
+        roles["verifier"] = [scaling.verifier]
     if isinstance(recipe, GenerateRecipe | DataRecipe):
         roles["benchmark"] = [s.path for s in recipe.hygiene.decontaminate]
     found = []

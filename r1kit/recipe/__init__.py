@@ -26,7 +26,16 @@ from r1kit.recipe.blocks import (
     list_sources,
 )
 from r1kit.recipe.generation import Budget, Card, Filters, Hygiene, Journey, Refine, Sampling, Scaling, Server, Teacher
-from r1kit.recipe.stages import RECIPES, DataRecipe, EvalRecipe, GenerateRecipe, Recipe, RLRecipe, SFTRecipe
+from r1kit.recipe.stages import (
+    RECIPES,
+    DataRecipe,
+    EvalRecipe,
+    GenerateRecipe,
+    Recipe,
+    RLRecipe,
+    SFTRecipe,
+    VerifierRecipe,
+)
 from r1kit.recipe.trl import OWNED, trl_fields
 
 __all__ = [
@@ -58,6 +67,7 @@ __all__ = [
     "Source",
     "Teacher",
     "Training",
+    "VerifierRecipe",
     "dump",
     "load",
     "override",

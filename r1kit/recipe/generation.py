@@ -246,6 +246,19 @@ class Scaling(Block):
     """Random choices of N of the samples, where there is no closed form."""
 
 
+class Head(Block):
+    """How Head2Toe chooses its features; the best by cross-validation."""
+
+    penalties: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)] = [0.5, 0.2, 0.1]
+    """Of the group lasso, as shares of the one that leaves nothing."""
+    fractions: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [0.01, 0.05, 0.2]
+    """Shares of the units that are kept."""
+    ridges: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.001, 0.01, 0.1]
+    """Strengths of the head's own penalty on squared weights."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    """All samples of a problem are in the same."""
+
+
 class Card(Block):
     """What the data card says that r1kit cannot know, and where the data is sent."""
 

@@ -4,7 +4,18 @@ from typing import Any, Literal
 
 from r1kit.errors import UserError, suggest
 from r1kit.recipe.blocks import Block, Data, Model, Prompt, Reward, RLSampling, RLTraining, SFTTraining
-from r1kit.recipe.generation import Card, Filters, Hygiene, Journey, Refine, Sampling, Scaling, Server, sums_to_one
+from r1kit.recipe.generation import (
+    Card,
+    Filters,
+    Head,
+    Hygiene,
+    Journey,
+    Refine,
+    Sampling,
+    Scaling,
+    Server,
+    sums_to_one,
+)
 from r1kit.recipe.trl import OWNED, trl_fields
 
 
@@ -188,6 +199,24 @@ class EvalRecipe(Recipe):
             raise UserError("models", "set", "model.path is set too", "give one of the two")
 
 
+class VerifierRecipe(Recipe):
+    """`verifier`: Head2Toe on the layers of a policy, trained on its own samples."""
+
+    sampling: Sampling = Sampling(samples=8)
+    rewards: list[Reward] = [Reward(name="accuracy")]
+    head: Head = Head()
+
+    def check(self) -> None:
+        super().check()
+        _check_sampling(self.sampling, "sampling")
+        if self.sampling.engine == "openai":
+            must = "reads the layers of a model, and a server shows none"
+            raise UserError("sampling.engine", "openai", must, "use the engine transformers or vllm")
+        if not _judges(self.rewards):
+            must = "a verifier learns which samples are right"
+            raise UserError("rewards", [r.name for r in self.rewards], must, "add the reward accuracy")
+
+
 def _check_scaling(scaling: Scaling, sampling: Sampling, models: dict[str, str]) -> None:
     if sampling.samples < 2:
         must = "votes and choices need several samples"
@@ -211,6 +240,7 @@ RECIPES: dict[str, type[Recipe]] = {
     "generate": GenerateRecipe,
     "data": DataRecipe,
     "eval": EvalRecipe,
+    "verifier": VerifierRecipe,
 }
 
 

@@ -63,7 +63,12 @@ def scaled(
     from r1kit.scaling.curves import table as lines
 
     assert recipe.scaling
-    problems = gather(samples)
+    verdicts = None
+    if recipe.scaling.verifier:
+        from r1kit.verifier.verifier import judge
+
+        verdicts = judge(Path(recipe.scaling.verifier), model, recipe.prompt, samples)
+    problems = gather(samples, verdicts)
     if not problems:
         return []
     found = points(problems, recipe.scaling, recipe.seed)

@@ -2,7 +2,7 @@
 
 A linear model under a group lasso scores the features: a feature's score is the norm of its group's weights. The top
 fraction is kept, and a fresh head is trained on those. Penalty and fraction are chosen by cross-validation, whose
-outputs on rows that a head did not see also set its temperature.
+outputs on rows that a head did not see also calibrate it (Platt's scaling: a factor, and a shift of each output).
 
 Departures from the paper: the lasso is solved to its optimum (group_lasso.py) in place of some epochs of Adam, the head
 is a ridge regression solved likewise, and a group may hold one unit at several places (`size`).
@@ -26,18 +26,19 @@ RIDGES = (1e-3, 1e-2, 1e-1)
 
 @dataclass
 class Head:
-    """A linear head on some of the features: outputs are `temperature` times (x[:, kept] W + b)."""
+    """A linear head on some of the features: outputs are `temperature` times (x[:, kept] W + b), and `shift` (C,)."""
 
     kept: Tensor  # (K,) of the features
     weight: Tensor  # (K, C)
     bias: Tensor  # (C,)
     binary: bool
     temperature: float = 1.0
+    shift: Tensor = field(default_factory=lambda: torch.zeros(1))
     chosen: dict[str, Any] = field(default_factory=dict)
 
     def outputs(self, x: Tensor) -> Tensor:
         """Return calibrated outputs (B, C) for all features (B, F): log-odds where binary, else logits of classes."""
-        return self.temperature * (x[:, self.kept] @ self.weight + self.bias)
+        return self.temperature * (x[:, self.kept] @ self.weight + self.bias) + self.shift
 
     def probabilities(self, x: Tensor) -> Tensor:
         """Return the probability of true (B,) where binary, else those of the classes (B, C)."""
@@ -129,14 +130,15 @@ def fit(
                 held.setdefault(key, outputs.new_zeros(len(x), outputs.shape[1]))[outside] = outputs
     true, _ = prepare(loss, targets.to(x.device), classes, x.dtype)
     for key, outputs in held.items():
-        losses[key] = float(_loss(outputs * _temperature(outputs, true, loss), true, loss))
+        factor, shift = calibration(outputs, true, loss)
+        losses[key] = float(_loss(factor * outputs + shift, true, loss))
     best = min(losses, key=losses.__getitem__)
     penalty, fraction, strength = best
     [scores] = _scores(x, targets, [penalty], loss, size, classes)
     kept = top(scores, fraction, size)
     weight, bias = ridge(x[:, kept], targets, strength, loss, classes)
     chosen = {"penalty": penalty, "fraction": fraction, "ridge": strength, "loss": losses[best], "features": len(kept)}
-    return Head(kept, weight, bias, binary, _temperature(held[best], true, loss), chosen)
+    return Head(kept, weight, bias, binary, *calibration(held[best], true, loss), chosen)
 
 
 def _scores(
@@ -151,14 +153,17 @@ def _scores(
     return [group_norms(one.weight * deviation, size) + (one.pull - 1).clamp(max=0) for one in found]
 
 
-def _temperature(outputs: Tensor, targets: Tensor, loss: str) -> float:
-    """Return the factor of the outputs for which the loss is least, by golden section on its logarithm."""
-    low, high, ratio = -3.0, 3.0, (5**0.5 - 1) / 2
+def calibration(outputs: Tensor, targets: Tensor, loss: str) -> tuple[float, Tensor]:
+    """Return the factor of outputs (B, C) and what is added to them (C,) for which the loss is least."""
+    power = torch.zeros((), dtype=outputs.dtype, device=outputs.device, requires_grad=True)
+    shift = torch.zeros(outputs.shape[1], dtype=outputs.dtype, device=outputs.device, requires_grad=True)
+    search = torch.optim.LBFGS([power, shift], max_iter=100, line_search_fn="strong_wolfe")
 
-    def at(power: float) -> float:
-        return float(_loss(outputs * 2.718281828**power, targets, loss))
+    def closure() -> Tensor:
+        search.zero_grad()
+        value = _loss(power.exp() * outputs + shift, targets, loss)
+        value.backward()
+        return value
 
-    for _ in range(30):
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, right) if at(left) < at(right) else (left, high)
-    return 2.718281828 ** ((low + high) / 2)
+    search.step(closure)
+    return float(power.detach().exp()), shift.detach()

@@ -1,0 +1,144 @@
+"""The verifier: its features against ones computed token by token, its measures by hand, and the command."""
+
+import json
+
+import pytest
+import torch
+from helpers import info, r1kit, recipe
+
+from r1kit.verifier.features import OUTPUTS, PLACES, encode, features, spans
+from r1kit.verifier.verifier import auroc, measures
+
+
+@pytest.mark.parametrize(
+    ("completion", "thinking", "answer", "before"),
+    [
+        ("<think> a b</think><answer> 7</answer>", "<think> a b", " 7", ">"),
+        ("<answer> 7</answer>", "<answer> 7</answer>", " 7", ">"),
+        ("so it is 7", "so it is 7", "so it is 7", "7"),
+        ("<think> a b", "<think> a b", "<think> a b", "b"),
+        ("<think>a</think> then <answer> 7", "<think>a", " 7", " "),
+        ("</think><answer></answer>", "</think><answer></answer>", "</answer>", ">"),
+    ],
+)
+def test_where_the_places_of_a_completion_stand(completion, thinking, answer, before):
+    found = [completion[start:end] for start, end in spans(completion)]
+    assert found == [completion, thinking, answer, before, completion[-1:]]
+
+
+@pytest.fixture(scope="module")
+def policy():
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from r1kit.run import SHIPPED
+
+    path = SHIPPED["tiny:base"]
+    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(path)
+
+
+ASKED = ["Q: What is 3 + 4 - 2?\nA:", "Q: Name the capital of France.\nA:", "Q: 2 + 2?\nA:"]
+SAID = ["<think> 3 plus 4 is 7. 7 minus 2 is 5.</think><answer> 5</answer>", "<answer> Paris</answer>", ""]
+
+
+@torch.no_grad()
+def test_features_are_those_of_each_row_alone(policy):
+    model, tokenizer = policy
+    found = features(model, tokenizer, ASKED, SAID)
+    layers, hidden = model.config.num_hidden_layers + 1, model.config.hidden_size
+    assert found.shape == (3, (layers * hidden + len(OUTPUTS)) * len(PLACES))
+    for row, (prompt, said) in enumerate(zip(ASKED, SAID, strict=True)):
+        ids, places = encode(tokenizer, prompt, said, True)
+        states = model(torch.tensor([ids]), output_hidden_states=True)
+        parts = found[row, : layers * hidden * len(PLACES)].reshape(layers, hidden, len(PLACES))
+        tail = found[row, layers * hidden * len(PLACES) :].reshape(len(OUTPUTS), len(PLACES))
+        chances = torch.log_softmax(states.logits[0], -1)
+        for place, (start, end) in enumerate(places):
+            for layer in range(layers):
+                mean = states.hidden_states[layer][0, start:end].mean(0)
+                assert torch.allclose(parts[layer, :, place], mean / mean.norm(), atol=1e-5)
+            said_by = [float(chances[i - 1, ids[i]]) for i in range(start, end)]
+            other = [float(chances[i - 1].argmax() != ids[i]) for i in range(start, end)]
+            entropy = [
+                float(torch.distributions.Categorical(logits=chances[i - 1]).entropy()) for i in range(start, end)
+            ]
+            mean = lambda values: sum(values) / len(values)  # noqa: E731
+            least = min(said_by)
+            wanted = [mean(said_by), least, 2.718281828**least, mean(other), mean(entropy), max(entropy)]
+            assert tail[:, place].tolist() == pytest.approx(wanted, abs=1e-4)
+
+
+def test_the_places_are_those_of_the_completion_s_own_tokens(policy):
+    _, tokenizer = policy
+    ids, places = encode(tokenizer, ASKED[0], SAID[0], True)
+    texts = [tokenizer.decode(ids[start:end]) for start, end in places]
+    assert texts[0] == SAID[0]
+    assert "5" in texts[2]
+    assert "answer" not in texts[2]
+    assert places[4] == (len(ids) - 1, len(ids))
+
+
+def test_measures_by_hand():
+    scores = torch.tensor([0.9, 0.2, 0.6, 0.6, 0.1, 0.3])
+    right = torch.tensor([True, False, True, False, True, True])
+    # Right: .9 .6 .1 .3; wrong: .2 .6. Of 8 pairs .9 wins 2, .6 wins 1 and ties 1, .1 none, .3 wins 1.
+    assert auroc(scores, right) == pytest.approx(4.5 / 8)
+    found = measures(scores, right, ["a", "a", "b", "b", "c", "c"])
+    assert found["within"] == pytest.approx((1.0 + 0.5) / 2)
+    wanted = [0.1**2, 0.2**2, 0.4**2, 0.6**2, 0.9**2, 0.7**2]
+    assert found["brier"] == pytest.approx(sum(wanted) / 6)
+    assert found["ece"] == pytest.approx((0.1 + 0.2 + 2 * abs(0.6 - 0.5) + 0.9 + 0.7) / 6)
+    assert auroc(scores, torch.ones(6)) is None
+    sure = torch.tensor([0.5] * 100)
+    assert measures(sure, torch.arange(100) % 2 == 0, range(100))["ece"] == pytest.approx(0.0, abs=1e-6)
+
+
+VERIFIER = {
+    "model": {"path": "tiny:base"},
+    "data": {
+        "train": [{"path": "world:arithmetic", "rows": 60}],
+        "eval": [{"path": "world:arithmetic", "rows": 40, "split": "test"}],
+    },
+    "prompt": {"template": "tiny"},
+    "sampling": {"samples": 4, "max_tokens": 32, "batch_size": 80},
+    "head": {"penalties": [0.2], "fractions": [0.01], "ridges": [0.001], "folds": 3},
+}
+
+
+@pytest.mark.slow
+def test_a_verifier_is_trained_saved_and_used(here):
+    file = recipe(here / "v.yaml", **VERIFIER)
+    out, err = r1kit("verifier", file, "output=verified")
+    assert out == "verified\n"
+    assert "microseconds to read an answer's layers" in err
+    told = json.loads((here / "verified/verifier/verifier.json").read_text())
+    assert told["measures"]["head2toe"]["auroc"] > 0.75
+    assert told["chosen"]["features"] < 0.02 * told["features"]
+    values = {**VERIFIER, "data": {"eval": VERIFIER["data"]["eval"]}, "scaling": {"verifier": "verified"}}
+    values.pop("head")
+    r1kit("eval", recipe(here / "e.yaml", **values), "output=scaled")
+    [model] = json.loads((here / "scaled/scaling.json").read_text())["models"]
+    assert {p["score"] for p in model["points"]} == {None, "length", "logprob", "verifier"}
+    assert {"role": "verifier", "path": "verified", "stage": "verifier", "status": "finished"} in info(here / "scaled")[
+        "parents"
+    ]
+    # The chance that eval gives is the one that the saved head gives.
+    changed = {**values, "model": {"path": "tiny:student"}}
+    _, err = r1kit("eval", recipe(here / "e2.yaml", **changed), "output=other", code=2)
+    assert "scaling.verifier = verified; reads" in err
+    changed = {**values, "scaling": {"verifier": "nothing"}}
+    _, err = r1kit("eval", recipe(here / "e3.yaml", **changed), "output=none", code=2)
+    assert "scaling.verifier = nothing; there is no verifier" in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"rewards": [{"name": "format"}]}, "rewards = ['format']; a verifier learns which samples are right"),
+        ({"sampling": {"engine": "openai"}}, "sampling.engine = openai; reads the layers"),
+        ({"head": {"fractions": []}}, "head.fractions"),
+        ({"head": {"folds": 1}}, "head.folds = 1"),
+    ],
+)
+def test_what_a_verifier_cannot_be_made_of_is_said(here, changes, line):
+    _, err = r1kit("verifier", recipe(here / "v.yaml", **{**VERIFIER, **changes}), "output=run", code=2)
+    assert err.strip().splitlines()[-1].startswith(f"error: {line}")
