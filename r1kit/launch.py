@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,9 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     if local == 1 and "WORLD_SIZE" not in os.environ:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses one process that sees several GPUs
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    if not sys.warnoptions:  # what the libraries will do away with is for those who write against them
+        libraries = r"(transformers|trl|peft|accelerate|datasets)(\.|$)"
+        warnings.filterwarnings("ignore", category=FutureWarning, module=libraries)
     code, line = EXIT_FAILED, ""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

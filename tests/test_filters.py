@@ -1,7 +1,8 @@
 import pytest
 
 from r1kit.data.filters import chain, repetition, select
-from r1kit.recipe import Filters
+from r1kit.errors import UserError
+from r1kit.recipe import Filters, parse
 
 OFF = {"correct": False, "format": False, "finished": False}
 
@@ -158,3 +159,31 @@ def test_a_sample_without_a_verdict_is_dropped_as_a_fault_and_says_nothing_of_it
     rows = [row(fault=False), faulty, faulty, row(id="b", fault=False)]
     assert kept(rows, pass_rate=(1.0, 1.0)) == [rows[0], rows[3]]
     assert select(rows, Filters(**OFF))[1]["dropped"] == {"fault": 2}
+
+
+def test_a_reward_may_choose_which_completions_are_kept():
+    rows = [think(f"{n}", chance=chance) for n, chance in enumerate((0.2, 0.9, None, 0.5))]
+    assert [r["chance"] for r in kept(rows, per_prompt=2, prefer="chance")] == [0.9, 0.5]
+
+
+def test_a_reward_may_say_how_hard_a_prompt_is():
+    rows = [
+        row(id=name, chance=chance, correct=None) for name, chance in (("a", 0.1), ("a", 0.3), ("b", 0.9), ("b", 0.7))
+    ]
+    assert {r["id"] for r in kept(rows, pass_rate=(0.0, 0.5), pass_rate_by="chance")} == {"a"}
+    assert {r["id"] for r in kept(rows, pass_rate=(0.5, 0.8), pass_rate_by="chance")} == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "keep", "line"),
+    [
+        ("generate", {"prefer": "shortst"}, "keep.prefer = shortst; no such choice"),
+        ("generate", {"pass_rate_by": "verified"}, "keep.pass_rate_by = verified; no such reward here"),
+        ("data", {"prefer": "accuracy"}, "keep.prefer = accuracy; no such choice"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_said(stage, keep, line):
+    values = {"data": {"train": ["x.jsonl"]}, "output": "run", "keep": keep, "rewards": [{"name": "accuracy"}]}
+    with pytest.raises(UserError) as caught:
+        parse(stage, values | ({"model": {"path": "m"}} if stage == "generate" else {})).check()
+    assert str(caught.value).startswith(line)

@@ -32,6 +32,8 @@ STAGES = {
     "distill": "distill",
     "eval": "eval",
     "ladder": "eval",
+    "scaling": "eval",
+    "verifier": "verifier",
 }
 FILES = sorted(p for p in RECIPES.glob("*/*.yaml") if p.parent.name != "accelerate")
 CONFIGS = sorted((RECIPES / "accelerate").glob("*.yaml"))

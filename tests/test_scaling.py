@@ -2,16 +2,30 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from helpers import EVAL, r1kit, recipe
+from helpers import EVAL, info, r1kit, recipe
 
 from r1kit.errors import UserError
 from r1kit.recipe import Scaling, parse
 from r1kit.scaling.curves import advice, gather, label, points, table
 from r1kit.scaling.equivalence import clusters
-from r1kit.scaling.estimators import NONE, Problem, best_of, choices, compared, interval, pass_at, stopped, vote, worth
+from r1kit.scaling.estimators import (
+    NONE,
+    Problem,
+    best_of,
+    choices,
+    compared,
+    gated,
+    interval,
+    pass_at,
+    stopped,
+    vote,
+    worth,
+)
 
 
 def problem(answers: str, right: str = "a", tokens=None, **scores) -> Problem:
@@ -120,6 +134,19 @@ def test_stopping_never_spends_more_than_all_and_is_the_vote_where_it_is_never_s
     assert never.tokens[0] == pytest.approx(sum(range(1, 10)))
     assert never.accuracy[0] == pytest.approx(worth([one], "vote", 9).accuracy[0])
     assert worth([one], "stop", 9, sure=0.6).tokens[0] < 45
+
+
+def test_thinking_only_when_it_is_needed_by_hand():
+    quick = [problem("aa", tokens=[2, 3], p=[0.9, 0.8]), problem("ab", tokens=[2, 2], p=[0.9, 0.1])]
+    slow = [problem("ab", tokens=[20, 30]), problem("aa", tokens=[10, 10])]
+    slow = [replace(one, id=other.id) for one, other in zip(slow, quick, strict=True)]
+    one = gated(quick, slow, sure=0.6)  # of two votes and one against them: 2/3, 1/3
+    assert one.accuracy.tolist() == [1.0, 1.0]
+    assert one.tokens.tolist() == [5, 14]
+    assert gated(quick, slow, sure=0.7).accuracy.tolist() == [0.5, 1.0]
+    assert gated(quick, slow, sure=0.7).tokens.tolist() == [30, 14]
+    assert gated(quick, slow, sure=0.4, score="p").tokens.tolist() == [5, 4]  # 1.7 / 2.7, 0.9 / 2.0
+    assert gated(quick, slow, sure=0.3).accuracy.tolist() == [1.0, 0.5]
 
 
 def test_too_few_samples_are_said():
@@ -245,3 +272,86 @@ def test_the_log_probability_of_a_sample_is_the_model_s(here):
             logits = model(torch.tensor([[*asked, *one.ids]])).logits[0, len(asked) - 1 : -1]
             said = torch.log_softmax(logits / 0.7, -1)[range(len(one.ids)), list(one.ids)]
             assert one.logprob == pytest.approx(float(said.mean()), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def cutter():
+    from transformers import AutoTokenizer
+
+    from r1kit.recipe import Prompt
+    from r1kit.run import SHIPPED
+    from r1kit.scaling.budget import Cutter
+
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
+    return Cutter(tokenizer, Prompt(template="tiny"), "</think><answer>", " 1 plus")
+
+
+CHAIN = "<think> 3 plus 4 is 7. 7 minus 2 is 5.</think><answer> 5</answer>"
+THOUGHT = [" 3", " plus", " 4", " is", " 7", ".", " 7", " minus", " 2", " is", " 5", "."]
+
+
+@pytest.mark.parametrize("budget", [1, 5, 11])
+def test_a_budget_is_kept_to_the_token(cutter, budget):
+    row = {"prompt": "What is 3 + 4 - 2?", "completion": CHAIN}
+    coded = cutter.coded(row)
+    assert [cutter.tokenizer.decode(i) for i in coded.ids[coded.first : coded.last]] == THOUGHT
+    cut = cutter.at(row, budget)
+    assert cut.text == "<think>" + "".join(THOUGHT[:budget]) + "</think><answer>"
+    assert cutter.tokenizer.decode(cut.ids) == "Q: What is 3 + 4 - 2?\nA:" + cut.text
+    assert cut.tokens == 1 + budget + 2  # the opening tag, the thoughts, the two tags that close them
+
+
+def test_what_keeps_its_budget_or_does_not_think_stays(cutter):
+    row = {"prompt": "What is 3 + 4 - 2?", "completion": CHAIN}
+    assert cutter.at(row, len(THOUGHT)) is None
+    assert cutter.at({**row, "completion": "<answer> 5</answer>"}, 1) is None
+    endless = {**row, "completion": CHAIN.partition("</think>")[0]}
+    assert cutter.at(endless, 3).text == "<think> 3 plus 4</think><answer>"
+    assert cutter.on(endless) is None
+    assert cutter.on({**row, "completion": "<answer> 5</answer>"}) is None
+
+
+def test_thinking_is_made_to_go_on(cutter):
+    more = cutter.on({"prompt": "What is 3 + 4 - 2?", "completion": CHAIN})
+    assert more.text == CHAIN.partition("</think>")[0] + " 1 plus"
+    assert more.tokens == 1 + len(THOUGHT) + 2
+
+
+def test_eval_forces_budgets_and_goes_on_where_it_stopped(here):
+    scaling = {
+        "direct": 2,
+        "sure": [0.6],
+        "budgets": [2, 6],
+        "waits": 1,
+        "closing": "</think><answer>",
+        "wait": " so",
+        "answer_tokens": 8,
+    }
+    values = {
+        **SCALED,
+        "data": {"eval": [{"path": "world:arithmetic", "rows": 20, "split": "test"}]},
+        "scaling": scaling,
+    }
+    file = recipe(here / "e.yaml", **values)
+    _, err = r1kit("eval", file, "output=run")
+    assert "one sample, thinking cut at a budget of 6 tokens" in err
+    [model] = json.loads((here / "run/scaling.json").read_text())["models"]
+    forced = [(p["method"], p["at"]) for p in model["points"][-4:]]
+    assert forced == [("direct", 2), ("budget", 2), ("budget", 6), ("wait", 1)]
+    assert all(r["completion"].startswith("<answer>") for r in samples_of(here / "run/samples/tiny_base-direct"))
+    base = {(r["id"], r["sample"]): r for r in samples_of(here / "run/samples/tiny_base")}
+    cut = {(r["id"], r["sample"]): r for r in samples_of(here / "run/samples/tiny_base-budget-2")}
+    assert base.keys() == cut.keys()
+    changed = [key for key in base if base[key]["completion"] != cut[key]["completion"]]
+    assert changed
+    assert all("</think><answer>" in cut[key]["completion"] for key in changed)
+    assert all(cut[key]["tokens"] <= 1 + 2 + 2 + 8 for key in changed)
+    assert all(base[key]["thinks"] for key in changed)
+    (here / "run/samples/tiny_base-budget-2/shard-000001.parquet").unlink()
+    (here / "run/run.json").write_text(json.dumps({**info(here / "run"), "status": "interrupted"}))
+    r1kit("eval", file, "output=run")
+    assert {(r["id"], r["sample"]): r for r in samples_of(here / "run/samples/tiny_base-budget-2")} == cut
+
+
+def samples_of(folder) -> list[dict]:
+    return [row for file in sorted(folder.glob("shard-*.parquet")) for row in pq.read_table(file).to_pylist()]

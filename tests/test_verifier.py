@@ -4,10 +4,11 @@ import json
 
 import pytest
 import torch
-from helpers import info, r1kit, recipe
+from helpers import info, r1kit, recipe, table
 
+from r1kit.recipe import Model, Prompt
 from r1kit.verifier.features import OUTPUTS, PLACES, encode, features, spans
-from r1kit.verifier.verifier import auroc, measures
+from r1kit.verifier.verifier import auroc, judge, measures
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,21 @@ def test_a_verifier_is_trained_saved_and_used(here):
     assert {"role": "verifier", "path": "verified", "stage": "verifier", "status": "finished"} in info(here / "scaled")[
         "parents"
     ]
-    # The chance that eval gives is the one that the saved head gives.
+    # As a reward, it gives what a forward pass of the saved model gives, and ranks what is kept.
+    reward = {"name": "r1kit.verifier.reward.verified", "path": "verified"}
+    made = {**VERIFIER, "data": {"train": VERIFIER["data"]["eval"]}, "rewards": [{"name": "accuracy"}, reward]}
+    made["keep"] = {"correct": False, "format": False, "finished": False, "per_prompt": 1, "prefer": "verified"}
+    made.pop("head")
+    r1kit("generate", recipe(here / "g.yaml", **made), "output=made")
+    best = {row["id"]: row for row in table(here / "made/data")}
+    groups = {}
+    for row in table(here / "made/samples"):
+        groups.setdefault(row["id"], []).append(row)
+    assert all(best[name]["verified"] == max(row["verified"] for row in group) for name, group in groups.items())
+    rows = [row for group in groups.values() for row in group]
+    told = judge(here / "verified", Model(path="tiny:base"), Prompt(template="tiny"), rows)
+    assert told == pytest.approx([row["verified"] for row in rows], abs=1e-4)
+    assert sum(row["correct"] for row in best.values()) / len(best) > sum(row["correct"] for row in rows) / len(rows)
     changed = {**values, "model": {"path": "tiny:student"}}
     _, err = r1kit("eval", recipe(here / "e2.yaml", **changed), "output=other", code=2)
     assert "scaling.verifier = verified; reads" in err

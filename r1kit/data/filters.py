@@ -4,13 +4,14 @@ Rows come in whole groups (all samples of a prompt), one shard after the other, 
 memory.
 """
 
+import math
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 from r1kit.prompts import read
-from r1kit.recipe import Filters
+from r1kit.recipe import PREFER, Filters
 from r1kit.rewards.language import share
 from r1kit.rewards.words import words
 
@@ -64,11 +65,16 @@ def _grams(text: str, n: int) -> list[tuple[str, ...]]:
     return [tuple(said[i : i + n]) for i in range(len(said) - n + 1)]
 
 
-def within(rows: list[Row], pass_rate: tuple[float, float]) -> set[str]:
-    """Return the ids of the prompts whose share of right samples lies within; those without a verdict do not count."""
+def within(rows: list[Row], pass_rate: tuple[float, float], by: str = "correct") -> set[str]:
+    """Return the ids of the prompts whose share of right samples lies within; those without a verdict do not count.
+
+    `by` names the column that tells: `correct`, or a reward, whose mean it is then.
+    """
     judged = [r for r in rows if not r.get("fault") and r.get("finish_reason") not in UNANSWERED]
-    tried, right = Counter(r["id"] for r in judged), Counter(r["id"] for r in judged if r["correct"])
-    return {name for name, count in tried.items() if pass_rate[0] <= right[name] / count <= pass_rate[1]}
+    values: dict[str, list[float]] = defaultdict(list)
+    for row in judged:
+        values[row["id"]].append(float(row[by] or 0.0))
+    return {name for name, all_ in values.items() if pass_rate[0] <= sum(all_) / len(all_) <= pass_rate[1]}
 
 
 class Sieve:
@@ -88,7 +94,7 @@ class Sieve:
         rows = self._part(rows, "unanswered", lambda r: r.get("finish_reason") not in UNANSWERED)
         rows = self._part(rows, "fault", lambda r: not r.get("fault"))  # no verdict: neither right nor wrong
         if keep.pass_rate != EVERY:
-            taken = within(rows, keep.pass_rate)
+            taken = within(rows, keep.pass_rate, keep.pass_rate_by or "correct")
             rows = self._part(rows, "pass_rate", lambda r: r["id"] in taken)
         for name, test in self.chain.items():
             rows = self._part(rows, name, test)
@@ -136,6 +142,8 @@ def _limit(rows: list[Row], count: int, prefer: str) -> list[Row]:
         different = list(group.values())
         if prefer == "shortest":
             different.sort(key=lambda r: r["tokens"])
+        elif prefer not in PREFER:
+            different.sort(key=lambda r: -math.inf if r[prefer] is None else r[prefer], reverse=True)
         kept += _diverse(different, count) if prefer == "diverse" else different[:count]
     return kept
 

@@ -25,7 +25,19 @@ from r1kit.recipe.blocks import (
     Training,
     list_sources,
 )
-from r1kit.recipe.generation import Budget, Card, Filters, Hygiene, Journey, Refine, Sampling, Scaling, Server, Teacher
+from r1kit.recipe.generation import (
+    PREFER,
+    Budget,
+    Card,
+    Filters,
+    Hygiene,
+    Journey,
+    Refine,
+    Sampling,
+    Scaling,
+    Server,
+    Teacher,
+)
 from r1kit.recipe.stages import (
     RECIPES,
     DataRecipe,
@@ -40,6 +52,7 @@ from r1kit.recipe.trl import OWNED, trl_fields
 
 __all__ = [
     "OWNED",
+    "PREFER",
     "RECIPES",
     "Budget",
     "Card",

@@ -83,6 +83,9 @@ class Sampling(Block):
     budget: Budget = Budget()
 
 
+PREFER = ("first", "shortest", "diverse")
+
+
 class Filters(Block):
     """Which completions are kept, and how many a prompt. Applied in this order."""
 
@@ -108,10 +111,12 @@ class Filters(Block):
     """At most so many words in the chain of thought."""
     pass_rate: tuple[Share, Share] = (0.0, 1.0)
     """Only prompts whose share of right samples lies within. It counts all samples, before the other filters."""
+    pass_rate_by: str | None = None
+    """A reward whose mean over a prompt's samples is its pass rate, such as a verifier's; default: the right ones."""
     per_prompt: Positive | None = None
     """At most so many different completions a prompt; default: all."""
-    prefer: Literal["first", "shortest", "diverse"] = "first"
-    """Which of them: diverse takes those with the fewest word 3-grams in common."""
+    prefer: str = "first"
+    """Which of them: first, shortest, diverse (those with the fewest word 3-grams in common), or a reward's best."""
 
 
 class Hygiene(Block):
@@ -242,6 +247,18 @@ class Scaling(Block):
     """A run of `r1kit verifier` on this model: votes, best-of-N and stopping go by it too."""
     sure: list[Annotated[float, Field(gt=0, le=1)]] = [0.5, 0.7, 0.8, 0.9, 0.95]
     """How sure a vote must be for sampling to stop before the last of N."""
+    direct: Annotated[int, Field(ge=0)] = 0
+    """Think only when it is needed: so many samples first answer straight away, and where their vote is `sure`, nobody
+    thinks."""
+    budgets: list[Positive] = []
+    """Budget forcing: tokens after which thinking is closed and the answer sampled (engines transformers and vllm)."""
+    waits: Annotated[int, Field(ge=0)] = 0
+    """Budget forcing: how often the end of the thinking is replaced by `wait`, so that the model thinks on."""
+    closing: str = "</think>\n<answer>"
+    """What closes a chain of thought that has spent its budget."""
+    wait: str = " Wait,"
+    answer_tokens: Positive = 64
+    """Longest answer after that."""
     draws: Positive = 256
     """Random choices of N of the samples, where there is no closed form."""
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from r1kit.errors import UserError, suggest
 from r1kit.recipe.blocks import Block, Data, Model, Prompt, Reward, RLSampling, RLTraining, SFTTraining
 from r1kit.recipe.generation import (
+    PREFER,
     Card,
     Filters,
     Head,
@@ -167,7 +168,7 @@ class DataRecipe(Recipe):
 
     def check(self) -> None:
         super().check()
-        _check_keep(self.keep, self.rewards)
+        _check_keep(self.keep, self.rewards, scored=False)
 
     def _check_model(self) -> None:
         if self.model.path is not None or self.model.new is not None:
@@ -224,6 +225,9 @@ def _check_scaling(scaling: Scaling, sampling: Sampling, models: dict[str, str])
     if scaling.samples and max(scaling.samples) > sampling.samples:
         must = f"are N of {sampling.samples} samples"
         raise UserError("scaling.samples", scaling.samples, must, "raise sampling.samples, or leave the greater out")
+    if (scaling.budgets or scaling.waits) and sampling.engine == "openai":
+        must = "go on from the ids of what was said, and a server takes none"
+        raise UserError("scaling.budgets", scaling.budgets, must, "use the engine transformers or vllm")
     if scaling.verifier is not None and sampling.engine == "openai":
         must = "reads the layers of a model, and a server shows none"
         raise UserError("scaling.verifier", scaling.verifier, must, "use the engine transformers or vllm")
@@ -263,10 +267,17 @@ def _judges(rewards: list[Reward]) -> bool:
     return any(entry.name.rpartition(".")[2] == "accuracy" for entry in rewards)
 
 
-def _check_keep(keep: Filters, rewards: list[Reward]) -> None:
+def _check_keep(keep: Filters, rewards: list[Reward], scored: bool = True) -> None:
+    """Check filters; `scored` where the rewards stand in the rows that they see."""
     low, high = keep.pass_rate
     judged = _judges(rewards)
-    for name, wanted in (("correct", keep.correct), ("pass_rate", (low, high) != (0.0, 1.0))):
+    names = [reward.name.rpartition(".")[2] for reward in rewards if scored]
+    if keep.prefer not in (*PREFER, *names):
+        raise UserError("keep.prefer", keep.prefer, "no such choice, and no such reward", suggest(keep.prefer, PREFER))
+    if keep.pass_rate_by is not None and keep.pass_rate_by not in names:
+        raise UserError("keep.pass_rate_by", keep.pass_rate_by, "no such reward here", "name one of rewards")
+    rated = (low, high) != (0.0, 1.0) and keep.pass_rate_by is None
+    for name, wanted in (("correct", keep.correct), ("pass_rate", rated)):
         if wanted and not judged:
             do = (
                 "add accuracy to rewards, or set keep.correct=false" if name == "correct" else "add accuracy to rewards"

@@ -33,7 +33,7 @@ class TransformersSampler(InTurn):
 
         torch.manual_seed(seed)
         texts = [render_chat(self.tokenizer, p, self.prompt) for p in prompts]
-        asked = self.tokenizer(texts, add_special_tokens=isinstance(prompts[0], str)).input_ids
+        asked = encode(self.tokenizer, prompts, texts)
         fits = [i for i, ids in enumerate(asked) if len(ids) < self.context]
         groups: Groups = [[Sample("", 0, "context")] * count for _ in texts]
         if not fits:
@@ -41,9 +41,10 @@ class TransformersSampler(InTurn):
         with torch.inference_mode():
             rows, chances = self._ids([asked[i] for i in fits], count)
         for place, i in enumerate(fits):
-            start = beginning(texts[i], self.prompt.prefill)
+            start = "" if isinstance(prompts[i], tuple) else beginning(texts[i], self.prompt.prefill)
             mine = slice(place * count, (place + 1) * count)
-            groups[i] = [self._sample(*one, start) for one in zip(rows[mine], chances[mine], strict=True)]
+            before = prompts[i] if isinstance(prompts[i], tuple) else ()
+            groups[i] = [self._sample(*one, start, before) for one in zip(rows[mine], chances[mine], strict=True)]
         return groups
 
     def _ids(self, prompts: list[list[int]], count: int) -> tuple[list[list[int]], list[list[float]]]:
@@ -65,18 +66,30 @@ class TransformersSampler(InTurn):
         output = self.model.generate(**inputs, num_return_sequences=count, **given, **ends)
         return output[:, inputs["input_ids"].shape[1] :].tolist(), [[] for _ in output]
 
-    def _sample(self, ids: list[int], chances: list[float], start: str) -> Sample:
+    def _sample(self, ids: list[int], chances: list[float], start: str, before: tuple[int, ...]) -> Sample:
         end = next((i for i, token in enumerate(ids) if token in self.ends), None)
         kept = ids if end is None else ids[: end + 1]
-        text = self.tokenizer.decode(kept if end is None else kept[:-1], skip_special_tokens=True)
+        said = kept if end is None else kept[:-1]
+        text = self.tokenizer.decode([*before, *said], skip_special_tokens=True)
+        if before:  # decoded alone, a first token may lose its white space
+            text = text[len(self.tokenizer.decode(before, skip_special_tokens=True)) :]
         mean = sum(chances) / len(chances) if chances else None
         return Sample(start + text, len(kept), "length" if end is None else "stop", tuple(kept), logprob=mean)
 
 
+def encode(tokenizer: Any, prompts: Sequence[Any], texts: Sequence[str]) -> list[list[int]]:
+    """Return the ids of prompts, whose texts are given; plain text has the tokenizer's own tokens with it."""
+    if isinstance(prompts[0], tuple):
+        return [list(ids) for ids in prompts]
+    return tokenizer(list(texts), add_special_tokens=isinstance(prompts[0], str)).input_ids
+
+
 def render_chat(tokenizer: Any, prompt: Any, settings: Prompt) -> str:
-    """Return a prompt's text: its own, or the chat template's with the prefill after it."""
+    """Return a prompt's text: its own, that of its ids, or the chat template's with the prefill after it."""
     if isinstance(prompt, str):
         return prompt
+    if isinstance(prompt, tuple):
+        return tokenizer.decode(prompt)
     text = tokenizer.apply_chat_template(
         prompt, tokenize=False, add_generation_prompt=True, **settings.template_settings
     )

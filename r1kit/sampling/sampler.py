@@ -31,7 +31,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Unit:
-    """Prompts (text, or chat messages) that are sampled together, with a seed of their own."""
+    """Prompts that are sampled together, with a seed: text, chat messages or, in this process, a tuple of ids."""
 
     index: int
     prompts: Sequence[Any]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.data.filters import UNANSWERED
 from r1kit.data.load import shown
 from r1kit.errors import Interrupted
-from r1kit.prompts import read
+from r1kit.prompts import CHAT, read
 from r1kit.recipe import Budget, EvalRecipe, GenerateRecipe, Model, Prompt, Reward, Sampling
 from r1kit.rewards import FAULT, RewardFunction, bind
 from r1kit.run import Run, is_main
@@ -76,6 +76,14 @@ def sample_rows(
     work = Work(model, recipe.prompt, settings, recipe.seed, label)
     fill(shards, prompts, rows, work, run)
     return shards
+
+
+def straight(prompt: Prompt, engine: str) -> Prompt:
+    """Return how a model is asked to answer straight away: a chat template's own switch, else the answer is begun."""
+    if prompt.template == CHAT:
+        settings = {"enable_thinking": False, **prompt.template_settings} if engine != "openai" else {}
+        return prompt.model_copy(update={"template_settings": settings or prompt.template_settings})
+    return prompt if prompt.prefill else prompt.model_copy(update={"prefill": "<answer>"})
 
 
 def _seed(seed: int, index: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from r1kit.errors import UserError
 from r1kit.recipe import Model, Prompt, Sampling
 from r1kit.run import model_path
-from r1kit.sampling.local import render_chat
+from r1kit.sampling.local import encode, render_chat
 from r1kit.sampling.sampler import Groups, InTurn, Sample, beginning
 
 # What a launcher says of the ranks, which vLLM would take for its own.
@@ -75,7 +75,7 @@ class VllmSampler(InTurn):
         from vllm.inputs import TokensPrompt
 
         texts = [render_chat(self.tokenizer, p, self.prompt) for p in prompts]
-        ids = self.tokenizer(texts, add_special_tokens=isinstance(prompts[0], str)).input_ids
+        ids = encode(self.tokenizer, prompts, texts)
         s = self.settings
         # Each prompt has a seed, so that its samples do not depend on what else is sampled at the time.
         chosen = [
@@ -96,7 +96,7 @@ class VllmSampler(InTurn):
         outputs = self.llm.generate(asked, [chosen[i] for i in fits], use_tqdm=False) if asked else []
         groups: Groups = [[Sample("", 0, "context")] * count for _ in ids]
         for i, output in zip(fits, outputs, strict=True):
-            start = beginning(texts[i], self.prompt.prefill)
+            start = "" if isinstance(prompts[i], tuple) else beginning(texts[i], self.prompt.prefill)
             groups[i] = [_sample(o, start) for o in sorted(output.outputs, key=lambda o: o.index)]
         return groups
 

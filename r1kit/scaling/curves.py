@@ -12,7 +12,7 @@ from r1kit.prompts import read
 from r1kit.recipe import Scaling
 from r1kit.run import whole_file
 from r1kit.scaling.equivalence import clusters
-from r1kit.scaling.estimators import Problem, compared, interval, worth
+from r1kit.scaling.estimators import Problem, Worth, compared, gated, interval, worth
 
 Row = dict[str, Any]
 Point = dict[str, Any]
@@ -51,31 +51,36 @@ def gather(rows: Iterable[Row], verdicts: Sequence[float] | None = None) -> list
     return found
 
 
-def points(problems: Sequence[Problem], settings: Scaling, seed: int = 0) -> list[Point]:
+def points(
+    problems: Sequence[Problem], settings: Scaling, seed: int = 0,
+    forced: Sequence[tuple[tuple[str, int], Sequence[Problem]]] = (),
+) -> list[Point]:  # fmt: skip
     """Return a point for each method and number of samples: accuracy with its interval, and tokens a problem.
 
-    `more` compares its accuracy with one sample's on the same problems.
+    `more` compares its accuracy with one sample's on the same problems. `forced` are the problems again with their
+    thinking cut at a number of tokens (budget), made to go on a number of times (wait), or answered straight away by a
+    number of samples (direct), which is `at` of the point.
     """
     count = len(problems[0])
-    numbers = [n for n in settings.samples or _powers(count) if n <= count]
+    numbers = sorted({1, *(n for n in settings.samples or _powers(count) if n <= count)})
     scores = list(problems[0].scores)
     single = worth(problems, "pass", 1)
     found: list[Point] = []
 
     def add(method: str, k: int, score: str | None = None, sure: float | None = None) -> None:
         one = worth(problems, method, k, score, settings.draws, seed, sure or 1.0)
+        keep(one, single, {"method": method, "score": score, "samples": k, "sure": sure, "at": None})
+
+    def keep(one: Worth, against: Worth, what: dict[str, Any]) -> None:
         low, high = interval(one.accuracy, seed=seed)
         found.append(
             {
-                "method": method,
-                "score": score,
-                "samples": k,
-                "sure": sure,
+                **what,
                 "accuracy": float(one.accuracy.mean()),
                 "low": low,
                 "high": high,
                 "tokens": float(one.tokens.mean()),
-                "more": compared(one.accuracy, single.accuracy, seed=seed),
+                "more": compared(one.accuracy, against.accuracy, seed=seed),
             }
         )
 
@@ -88,6 +93,20 @@ def points(problems: Sequence[Problem], settings: Scaling, seed: int = 0) -> lis
     weigh = "verifier" if "verifier" in scores else None
     for sure in settings.sure:
         add("stop", numbers[-1], weigh, sure)
+    for (method, at), changed in forced:
+        if method == "direct":
+            names = {p.id for p in changed} & {p.id for p in problems}
+            quick, slow = (
+                sorted((p for p in part if p.id in names), key=lambda p: p.id) for part in (changed, problems)
+            )
+            plain = worth(slow, "pass", 1)
+            for sure in settings.sure:
+                one = gated(quick, slow, sure, "logprob" if "logprob" in quick[0].scores else None)
+                keep(one, plain, {"method": method, "score": None, "samples": 1, "sure": sure, "at": at})
+            continue
+        both = {p.id for p in problems} & {p.id for p in changed}
+        plain, other = (worth([p for p in part if p.id in both], "pass", 1) for part in (problems, changed))
+        keep(other, plain, {"method": method, "score": None, "samples": 1, "sure": None, "at": at})
     return found
 
 
@@ -106,7 +125,22 @@ def label(point: Point) -> str:
         "vote": f"vote weighted by {by}" if by else "vote",
         "best": f"best of N by {by}",
         "stop": f"vote, stopped when sure{f' (weighted by {by})' if by else ''}",
+        "direct": "thinking only when unsure",
+        "budget": "one sample, thinking cut at a budget",
+        "wait": "one sample, made to think on",
     }[point["method"]]
+
+
+def _whole(point: Point) -> str:
+    """Return a method with its settings."""
+    number = f", N {point['samples']}" if point["samples"] > 1 else ""
+    sure = f", sure {point['sure']:g}" if point["sure"] else ""
+    times = {
+        "direct": f", {point['at']} direct answers first",
+        "budget": f" of {point['at']} tokens",
+        "wait": f", {point['at']} times",
+    }.get(point["method"], "")
+    return label(point) + number + sure + times
 
 
 def advice(found: Sequence[Point]) -> list[Point]:
@@ -125,7 +159,7 @@ def advice(found: Sequence[Point]) -> list[Point]:
 def table(name: str, found: Sequence[Point]) -> str:
     """Return the points as text, a line a method, a column a number of samples; and what to use at which budget."""
     numbers = sorted({p["samples"] for p in found})
-    methods = dict.fromkeys(label(p) for p in found if p["method"] != "stop")
+    methods = dict.fromkeys(label(p) for p in found if p["method"] in ("pass", "vote", "best"))
     lines = [[f"{name}: accuracy by N", *map(str, numbers)]]
     for method in methods:
         cells = {p["samples"]: f"{100 * p['accuracy']:.1f}" for p in found if label(p) == method}
@@ -137,16 +171,12 @@ def table(name: str, found: Sequence[Point]) -> str:
         "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
         for row in lines
     ]
-    for point in (p for p in found if p["method"] == "stop"):
-        text.append(
-            f"{label(point)}, {point['sure']:g}: {100 * point['accuracy']:.1f} for {point['tokens']:.0f} tokens"
-        )
+    for point in (p for p in found if p["method"] in ("stop", "direct", "budget", "wait")):
+        text.append(f"{_whole(point)}: {100 * point['accuracy']:.1f} for {point['tokens']:.0f} tokens")
     text.append("What to use, by the tokens that a question may cost:")
     for point in advice(found):
         spread = f"{100 * point['low']:.1f} to {100 * point['high']:.1f}"
-        sure = f", sure {point['sure']:g}" if point["sure"] else ""
-        which = label(point) + (f", N {point['samples']}{sure}" if point["samples"] > 1 else "")
-        text.append(f"{point['tokens']:>6.0f}  {100 * point['accuracy']:.1f} ({spread})  {which}")
+        text.append(f"{point['tokens']:>6.0f}  {100 * point['accuracy']:.1f} ({spread})  {_whole(point)}")
     return "\n".join(text)
 
 
@@ -166,7 +196,7 @@ def draw(name: str, found: Sequence[Point], file: Path) -> None:
             curves[label(point)].append(point)
     figure, axes = pyplot.subplots(figsize=(8.5, 5.2), layout="constrained")
     colours = iter(COLOURS)
-    first = [p for p in found if p["samples"] == 1][:1]  # every curve begins with one sample
+    first = [p for p in found if label(p) == "one sample"]  # every curve begins with one sample
     for method, line in sorted(curves.items(), key=lambda item: -item[1][-1]["accuracy"]):
         line = sorted([*(p for p in first if p not in line), *line], key=lambda p: p["tokens"])
         oracle = line[-1]["method"] == "pass"
@@ -175,6 +205,8 @@ def draw(name: str, found: Sequence[Point], file: Path) -> None:
         style: dict[str, Any] = {"linestyle": ":", "marker": None} if oracle else {"marker": "o", "markersize": 4}
         if line[-1]["method"] == "stop":
             style["linestyle"] = "--"
+        if method == "vote":  # what others often fall on
+            style["zorder"] = 5
         axes.plot(x, y, label=method, color=colour, **style)
         if not oracle:
             low, high = [100 * p["low"] for p in line], [100 * p["high"] for p in line]

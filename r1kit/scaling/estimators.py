@@ -70,27 +70,43 @@ def choices(count: int, k: int, draws: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, count, k]).random((draws, count)).argsort(1)[:, :k]
 
 
+class Tally:
+    """Votes as they come in: for each of some elections, the sums of weights, the right votes and all of an answer."""
+
+    def __init__(self, problem: Problem, elections: int, weights: np.ndarray | None):
+        self.problem = problem
+        self.weights = np.ones(len(problem)) if weights is None else weights
+        shape = (elections, max(1, int(problem.clusters.max()) + 1))
+        self.sums, self.right, self.votes = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+
+    def add(self, samples: np.ndarray) -> None:
+        """Count one sample (elections,) in each."""
+        places = self.problem.clusters[samples]
+        rows = np.flatnonzero(places != NONE)
+        places, samples = places[rows], samples[rows]
+        self.sums[rows, places] += self.weights[samples]
+        self.right[rows, places] += self.problem.correct[samples]
+        self.votes[rows, places] += 1.0
+
+    def chances(self) -> np.ndarray:
+        """Return the chance (elections,) that the answer with the greatest sum is right; of equal ones, each."""
+        sums = np.where(self.votes > 0, self.sums, -np.inf)
+        winners = (self.votes > 0) & np.isclose(sums, sums.max(1, keepdims=True), rtol=1e-9, atol=1e-12)
+        share = np.divide(self.right, self.votes, out=np.zeros_like(self.right), where=self.votes > 0)
+        count = winners.sum(1)
+        return np.divide((winners * share).sum(1), count, out=np.zeros(len(count)), where=count > 0)
+
+    def sure(self, prior: float) -> np.ndarray:
+        """Return the leading answer's share (elections,) of all weights, `prior` counted against it."""
+        return self.sums.max(1) / (self.sums.sum(1) + prior)
+
+
 def vote(problem: Problem, chosen: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the chance (draws,) that the answer with most votes is right, for each choice (draws, k) of samples."""
-    sums, right, votes = _tally(problem, chosen, weights)
-    most = sums.max(1, keepdims=True)
-    winners = (votes > 0) & np.isclose(sums, most, rtol=1e-9, atol=1e-12)
-    share = np.divide(right, votes, out=np.zeros_like(right), where=votes > 0)
-    count = winners.sum(1)
-    return np.divide((winners * share).sum(1), count, out=np.zeros(len(chosen)), where=count > 0)
-
-
-def _tally(problem: Problem, chosen: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, ...]:
-    """Return, by choice and answer (draws, answers): the sums of weights (-inf: no vote), the right ones, the votes."""
-    answers = max(1, int(problem.clusters.max()) + 1)
-    place = problem.clusters[chosen]
-    voting = place != NONE
-    rows = np.broadcast_to(np.arange(len(chosen))[:, None], chosen.shape)[voting]
-    sums, right, votes = (np.zeros((len(chosen), answers)) for _ in range(3))
-    np.add.at(votes, (rows, place[voting]), 1.0)
-    np.add.at(right, (rows, place[voting]), problem.correct[chosen][voting])
-    np.add.at(sums, (rows, place[voting]), 1.0 if weights is None else weights[chosen][voting])
-    return np.where(votes > 0, sums, -np.inf), right, votes
+    tally = Tally(problem, len(chosen), weights)
+    for samples in chosen.T:
+        tally.add(samples)
+    return tally.chances()
 
 
 def stopped(
@@ -103,15 +119,14 @@ def stopped(
     """
     right, spent = np.zeros(len(orders)), np.zeros(len(orders))
     open_, tokens = np.ones(len(orders), bool), problem.tokens[orders].cumsum(1)
-    for k in range(1, orders.shape[1] + 1):
-        sums, _, votes = _tally(problem, orders[:, :k], weights)
-        held = np.where(votes > 0, sums, 0.0)
-        share = held.max(1) / (held.sum(1) + prior)
-        now = open_ & ((share >= sure) | (k == orders.shape[1]))
-        if now.any():
-            right[now] = vote(problem, orders[now, :k], weights)
-            spent[now] = tokens[now, k - 1]
-            open_ &= ~now
+    tally = Tally(problem, len(orders), weights)
+    for k, samples in enumerate(orders.T, 1):
+        tally.add(samples)
+        now = open_ & ((tally.sure(prior) >= sure) | (k == orders.shape[1]))
+        right[now], spent[now] = tally.chances()[now], tokens[now, k - 1]
+        open_ &= ~now
+        if not open_.any():
+            break
     return right, spent
 
 
@@ -144,6 +159,25 @@ def worth(
             chance, cost = float(chances.mean()), float(costs.mean())
         right.append(chance)
         spent.append(cost)
+    return Worth(np.array(right), np.array(spent))
+
+
+def gated(direct: Sequence[Problem], thought: Sequence[Problem], sure: float, score: str | None = None) -> Worth:
+    """Return what comes of thinking only when it is needed: one sample of `thought` where those of `direct` are unsure.
+
+    The same problems in both. All samples of `direct` are spent first; their vote is taken where its share of all
+    weights, 1 counted against it, is at least `sure`.
+    """
+    right, spent = [], []
+    for quick, slow in zip(direct, thought, strict=True):
+        assert quick.id == slow.id
+        everyone = np.arange(len(quick))[None]
+        tally = Tally(quick, 1, quick.scores[score] if score else None)
+        for samples in everyone.T:
+            tally.add(samples)
+        taken = float(tally.sure(1.0)[0]) >= sure
+        right.append(float(tally.chances()[0]) if taken else float(slow.correct.mean()))
+        spent.append(float(quick.tokens.sum()) + (0.0 if taken else float(slow.tokens.mean())))
     return Worth(np.array(right), np.array(spent))
 
 

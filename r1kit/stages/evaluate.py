@@ -11,15 +11,19 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r1kit.data.load import problems
 from r1kit.errors import UserError
 from r1kit.recipe import EvalRecipe, Model
 from r1kit.rewards import check_data
 from r1kit.run import Run, is_main, model_path, write_file
-from r1kit.sampling.score import sample_rows
+from r1kit.sampling.score import sample_rows, straight
+from r1kit.sampling.shards import Shards
 from r1kit.sampling.stats import summary
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def main(recipe: EvalRecipe, run: Run) -> None:
@@ -43,8 +47,10 @@ def main(recipe: EvalRecipe, run: Run) -> None:
         sampled = sample_rows(recipe, block, rows, run, run.path / "samples" / _file_name(name), f"eval {name}")
         samples = [row for rows_of_shard in sampled for row in rows_of_shard]
         ladder.append(rung(name, path, summary(samples)))
-        if recipe.scaling is not None and is_main():
-            curves.append({"model": name, "points": scaled(name, samples, block, recipe, run)})
+        if recipe.scaling is not None:
+            changed = _forced(recipe, block, rows, sampled, run)
+            if is_main():
+                curves.append({"model": name, "points": scaled(name, samples, changed, block, recipe, run)})
     if is_main():
         write_file(run.path / "eval.json", json.dumps({"models": ladder}, indent=2, ensure_ascii=False) + "\n")
         if curves:
@@ -55,9 +61,34 @@ def main(recipe: EvalRecipe, run: Run) -> None:
                 print(f"note: {line['model']}: no verdict on {line['faults']} answers, left out", file=sys.stderr)
 
 
+def _forced(recipe: EvalRecipe, model: Model, rows: "Dataset", sampled: Shards, run: Run) -> list[tuple[Any, Shards]]:
+    """Return samples without thinking, or with it cut or made to go on: (method, samples, tokens or times), shards."""
+    assert recipe.scaling
+    found: list[tuple[Any, Shards]] = []
+    if count := recipe.scaling.direct:
+        prompt = straight(recipe.prompt, recipe.sampling.engine)
+        changes = {"prompt": prompt, "sampling": recipe.sampling.model_copy(update={"samples": count})}
+        folder = sampled.folder.with_name(f"{sampled.folder.name}-direct")
+        asked = recipe.model_copy(update=changes)
+        found.append((("direct", count), sample_rows(asked, model, rows, run, folder, "eval direct")))
+    if not recipe.scaling.budgets and not recipe.scaling.waits:
+        return found
+    from r1kit.scaling.budget import forced
+
+    for budget in recipe.scaling.budgets:
+        cut = forced(recipe, model, rows, sampled, run, f"budget-{budget}", budget, recipe.seed + budget)
+        found.append((("budget", budget), cut))
+    last = sampled
+    for wait in range(1, recipe.scaling.waits + 1):
+        last = forced(recipe, model, rows, last, run, f"wait-{wait}", None, recipe.seed - wait)
+        found.append((("wait", wait), last))
+    return found
+
+
 def scaled(
-    name: str, samples: list[dict[str, Any]], model: Model, recipe: EvalRecipe, run: Run
-) -> list[dict[str, Any]]:
+    name: str, samples: list[dict[str, Any]], changed: list[tuple[Any, Shards]], model: Model, recipe: EvalRecipe,
+    run: Run,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Return the points of a model's curves, having drawn them and printed them to stderr."""
     from r1kit.scaling.curves import draw, gather, points
     from r1kit.scaling.curves import table as lines
@@ -71,7 +102,8 @@ def scaled(
     problems = gather(samples, verdicts)
     if not problems:
         return []
-    found = points(problems, recipe.scaling, recipe.seed)
+    forced = [(method, gather(row for shard in shards for row in shard)) for method, shards in changed]
+    found = points(problems, recipe.scaling, recipe.seed, forced)
     draw(name, found, run.path / f"scaling-{_file_name(name)}.png")
     print(lines(name, found), file=sys.stderr)
     return found

@@ -20,12 +20,11 @@ from r1kit.data.load import problems, shown
 from r1kit.data.output import Output
 from r1kit.data.write import in_order
 from r1kit.errors import UserError
-from r1kit.prompts import CHAT
 from r1kit.recipe import GenerateRecipe, Hygiene, Refine
 from r1kit.rewards import check_data
 from r1kit.run import Run, is_main, write_file
 from r1kit.sampling.rewrite import Task, journey_tasks, plain_sieve, refine_tasks, rewrite, stitched
-from r1kit.sampling.score import bound, meet, sample_rows
+from r1kit.sampling.score import bound, meet, sample_rows, straight
 from r1kit.sampling.shards import USAGE, Row, Shards
 
 if TYPE_CHECKING:
@@ -64,12 +63,7 @@ def _cleaned(rows: "Dataset", wanted: Hygiene, run: Run) -> tuple["Dataset", Rep
 
 def _without_thinking(recipe: GenerateRecipe) -> GenerateRecipe:
     """Return the recipe for rows that are answered straight away."""
-    prompt, data = recipe.prompt, recipe.data
-    if prompt.template == CHAT:
-        settings = {"enable_thinking": False, **prompt.template_settings} if recipe.sampling.engine != "openai" else {}
-        prompt = prompt.model_copy(update={"template_settings": settings or prompt.template_settings})
-    elif not prompt.prefill:
-        prompt = prompt.model_copy(update={"prefill": "<answer>"})
+    prompt, data = straight(recipe.prompt, recipe.sampling.engine), recipe.data
     train = [s.model_copy(update={"values": {**s.values, "thinking": False}}) for s in data.train]
     return recipe.model_copy(update={"prompt": prompt, "data": data.model_copy(update={"train": train})})
 
@@ -96,7 +90,7 @@ def _second(recipe: GenerateRecipe, shards: Shards, rows: "Dataset", run: Run) -
 
 def _journey_tasks(recipe: GenerateRecipe, sampled: list[Row]) -> list[Task]:
     assert recipe.journey
-    taken = within(sampled, recipe.keep.pass_rate)
+    taken = within(sampled, recipe.keep.pass_rate, recipe.keep.pass_rate_by or "correct")
     return journey_tasks([row for row in sampled if row["id"] in taken], recipe.journey)
 
 
@@ -125,7 +119,7 @@ def _journeys(
 ) -> list[Row]:
     """Return the journeys of a shard; `tried` are a teacher's, None where it was not asked."""
     assert recipe.journey
-    taken = within(sampled, recipe.keep.pass_rate)
+    taken = within(sampled, recipe.keep.pass_rate, recipe.keep.pass_rate_by or "correct")
     if recipe.keep.pass_rate != EVERY:
         sieve.drop("pass_rate", [row for row in sampled if row["id"] not in taken], came_through=False)
     sampled = [row for row in sampled if row["id"] in taken]

@@ -1,0 +1,160 @@
+"""Budget forcing (Muennighoff et al. 2025, s1, arXiv 2501.19393): think for at most, or for longer than, one would.
+
+Of the samples of a run: a chain of thought that is longer than the budget is cut at that token, closed, and the answer
+is sampled; one that is not stays as it is. To think on, the end of the thinking is taken away and `Wait` put in its
+place, once or several times. What closes a chain or makes it go on counts as tokens, what was cut off does not: a model
+that is stopped does not write it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from r1kit.data.load import shown
+from r1kit.prompts import CHAT, read
+from r1kit.recipe import EvalRecipe, Model, Prompt
+from r1kit.rewards import RewardFunction, bind
+from r1kit.run import Run
+from r1kit.sampling.local import render_chat
+from r1kit.sampling.sampler import CLOSE, OPEN, Groups, Sample, beginning
+from r1kit.sampling.score import Work, fill, rewards_of, verdict
+from r1kit.sampling.shards import Row, Shards
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What the model goes on from: ids, of which the completion so far has a text and a number of tokens."""
+
+    ids: Ids
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A prompt with its completion: ids, from and to which character of the text each stands, and the text.
+
+    The completion begins at the character `begun`, what was sampled of it at `given`. Its thinking is of the ids from
+    `first` to `last`, none where it does not think.
+    """
+
+    ids: list[int]
+    places: list[tuple[int, int]]
+    text: str
+    begun: int
+    given: int
+    first: int
+    last: int
+
+
+class Cutter:
+    """Makes of a sample row what the model is to go on from."""
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, closing: str, wait: str):
+        self.tokenizer, self.prompt, self.closing, self.wait = tokenizer, prompt, closing, wait
+
+    def at(self, row: Row, budget: int) -> Cut | None:
+        """Return where the thinking has `budget` tokens and is closed, or None where it has no more of them."""
+        coded = self.coded(row)
+        return self._cut(coded, coded.first + budget, self.closing) if coded.last - coded.first > budget else None
+
+    def on(self, row: Row) -> Cut | None:
+        """Return where the thinking ends and is made to go on, or None where it never ended."""
+        coded = self.coded(row)
+        return self._cut(coded, coded.last, self.wait) if coded.first < coded.last < len(coded.ids) else None
+
+    def coded(self, row: Row) -> Coded:
+        """Return a row as ids."""
+        asked = render_chat(self.tokenizer, shown(row["prompt"], self.prompt), self.prompt)
+        start = beginning(asked, self.prompt.prefill)
+        begun = len(asked.removesuffix(start))
+        text = asked[:begun] + row["completion"]
+        found = self.tokenizer(text, return_offsets_mapping=True, add_special_tokens=self.prompt.template != CHAT)
+        ids, places = list(found["input_ids"]), list(found["offset_mapping"])
+        first = last = len(ids)
+        opened = text.find(OPEN, begun)
+        if opened >= 0:
+            inside, closed = opened + len(OPEN), text.find(CLOSE, opened)
+            first = next((i for i, (a, _) in enumerate(places) if a >= inside), last)
+            last = max(first, next((i for i, (_, b) in enumerate(places) if b > closed), last)) if closed >= 0 else last
+        return Coded(ids, places, text, begun, begun + len(start), first, last)
+
+    def _cut(self, coded: Coded, end: int, more: str) -> Cut:
+        sampled = next((i for i, (a, _) in enumerate(coded.places) if a >= coded.given), len(coded.ids))
+        added = self.tokenizer(more, add_special_tokens=False).input_ids
+        said = coded.text[coded.begun : coded.places[end - 1][1]] + more
+        return Cut((*coded.ids[:end], *added), said, end - sampled + len(added))
+
+
+def forced(
+    recipe: EvalRecipe,
+    model: Model,
+    problems: "Dataset",
+    base: Shards,
+    run: Run,
+    name: str,
+    budget: int | None,
+    seed: int,
+) -> Shards:
+    """Return shards of the rows of `base` with their thinking cut at `budget` tokens, or where None, made to go on.
+
+    Shard by shard, so that it resumes as all sampling does; on several processes each does its share.
+    """
+    from r1kit.training.policy import load_tokenizer
+
+    assert recipe.scaling
+    functions = [bind(entry, i) for i, entry in enumerate(recipe.rewards)]
+    cutter = Cutter(load_tokenizer(model), recipe.prompt, recipe.scaling.closing, recipe.scaling.wait)
+    most = recipe.scaling.answer_tokens if budget is not None else recipe.sampling.max_tokens
+    settings = recipe.sampling.model_copy(update={"samples": 1, "max_tokens": most})
+    shards = Shards(base.folder.with_name(f"{base.folder.name}-{name}"), base.count, base.scores)
+    shards.begin(of=str(base.folder.name), budget=budget)
+    by_id = {problem["id"]: problem for problem in problems}
+
+    @lru_cache(maxsize=4)
+    def cut(index: int) -> list[tuple[Row, Cut | None]]:
+        return [(row, cutter.on(row) if budget is None else cutter.at(row, budget)) for row in base.read(index)]
+
+    def prompts(index: int) -> list[Any]:
+        return [found.ids for _, found in cut(index) if found is not None]
+
+    def rows(index: int, groups: Groups) -> list[Row]:
+        new = iter(groups)
+        return joined([(row, found, next(new)[0] if found else None) for row, found in cut(index)], by_id, functions)
+
+    fill(shards, prompts, rows, Work(model, recipe.prompt, settings, seed, f"eval {name}"), run)
+    return shards
+
+
+def joined(
+    rows: Sequence[tuple[Row, Cut | None, Sample | None]],
+    problems: dict[str, dict[str, Any]],
+    functions: Sequence[RewardFunction],
+) -> list[Row]:
+    """Return the rows; those that went on with what was said then, scored again."""
+    again = [(cut, sample, row) for row, cut, sample in rows if cut is not None and sample is not None]
+    if not again:
+        return [{**row, "logprob": None} for row, _, _ in rows]
+    texts = [cut.text + sample.text for cut, sample, _ in again]
+    tokens = [cut.tokens + sample.tokens for cut, sample, _ in again]
+    given = [problems[row["id"]] for _, _, row in again]
+    columns = {name: [problem[name] for problem in given] for name in given[0]}
+    scores = rewards_of(texts, [range(n) for n in tokens], columns, functions)
+    new = iter(
+        {
+            "completion": texts[i],
+            **verdict({name: values[i] for name, values in scores.items()}),
+            "thinks": read(texts[i]).thinks,
+            "tokens": tokens[i],
+            "finish_reason": sample.finish_reason,
+        }
+        for i, (_, sample, _) in enumerate(again)
+    )
+    return [{**row, **(next(new) if cut is not None else {}), "logprob": None} for row, cut, _ in rows]
