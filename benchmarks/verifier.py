@@ -19,14 +19,16 @@ from typing import Any
 import torch
 
 from r1kit.recipe import Model, Prompt
+from r1kit.recipe.generation import Head
 from r1kit.verifier import head2toe
 from r1kit.verifier.features import OUTPUTS, PLACES
-from r1kit.verifier.verifier import load, measures, read_layers
+from r1kit.verifier.verifier import Reader, load, measures
 
 SIZE = len(PLACES)
 TRAIN = "[{path: 'world:arithmetic', rows: 400}]"
 SEEN = "[{path: 'world:arithmetic', split: test, rows: 300}]"
 UNSEEN = "[{path: 'world:facts', split: test, rows: 100}]"
+GRID = {name: getattr(Head(), name) for name in ("penalties", "fractions", "ridges")}
 SETTINGS = ["prompt.template=tiny", "sampling.temperature=1.0", "sampling.max_tokens=64", "sampling.batch_size=512"]
 
 
@@ -54,7 +56,8 @@ def heads(x: torch.Tensor, right: torch.Tensor, names: list[str], layers: int, h
     """Yield each simpler verifier: its name and a function from all features to chances."""
 
     def plain(columns: torch.Tensor) -> tuple[head2toe.Head, torch.Tensor]:
-        ridge = head2toe.fit(x[:, columns], right, names, SIZE, penalties=[0.5], fractions=[1.0])
+        ridge = head2toe.fit(x[:, columns], right, names, SIZE, penalties=[0.5], fractions=[1.0],
+                             ridges=GRID["ridges"])  # fmt: skip
         return ridge, columns
 
     single = [plain(units(layer, hidden)) for layer in range(layers)]
@@ -64,7 +67,7 @@ def heads(x: torch.Tensor, right: torch.Tensor, names: list[str], layers: int, h
         "last layer, linear": single[-1],
         "best single layer": min(single, key=lambda pair: pair[0].chosen["loss"]),
         "all layers, plain l2": plain(every),
-        "Head2Toe, hidden states alone": (head2toe.fit(x[:, states], right, names, SIZE), states),
+        "Head2Toe, hidden states alone": (head2toe.fit(x[:, states], right, names, SIZE, **GRID), states),
     }
     for name, (head, columns) in chosen.items():
         yield name, lambda z, head=head, columns=columns: head.probabilities(z[:, columns])
@@ -84,7 +87,8 @@ def study(path: str, folder: Path) -> dict[str, Any]:
     unseen = command("eval", folder / "unseen", f"model.path={path}", f"data.eval={UNSEEN}", "sampling.samples=8")
     model, prompt = Model(path=path), Prompt(template="tiny")
     parts = {"train": samples(verifier / "samples/train"), "seen": samples(scaled), "unseen": samples(unseen)}
-    x = {name: read_layers(model, prompt, rows) for name, rows in parts.items()}
+    reader = Reader(model, prompt)
+    x = {name: reader(rows) for name, rows in parts.items()}
     right = {name: torch.tensor([row["correct"] for row in rows]) for name, rows in parts.items()}
     names = {name: [row["id"] for row in rows] for name, rows in parts.items()}
     head, told = load(verifier)

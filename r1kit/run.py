@@ -268,7 +268,7 @@ def _more(key: str, before: Any, after: Any) -> bool:
     if re.search(r"(^|\.)budget\.(tokens|cost)$", key):
         return after is None or bool(before and after > before)
     # Filters and rewriting come after the samples, which stay as they are; rewritten rows look after themselves.
-    return key.startswith(("card.", "keep.")) or bool(re.match(r"(refine|journey)(\.|$)", key))
+    return key.startswith(("card.", "keep.")) or bool(re.match(r"(refine|journey|scaling|head)(\.|$)", key))
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -172,6 +172,8 @@ def test_a_reward_may_say_how_hard_a_prompt_is():
     ]
     assert {r["id"] for r in kept(rows, pass_rate=(0.0, 0.5), pass_rate_by="chance")} == {"a"}
     assert {r["id"] for r in kept(rows, pass_rate=(0.5, 0.8), pass_rate_by="chance")} == {"b"}
+    rows += [row(id="c", chance=None), row(id="b", chance=None)]  # where it does not apply, it says nothing
+    assert {r["id"] for r in kept(rows, pass_rate=(0.5, 0.8), pass_rate_by="chance")} == {"b", "c"}
 
 
 @pytest.mark.parametrize(

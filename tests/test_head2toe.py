@@ -138,6 +138,18 @@ def test_head2toe_finds_the_useful_features_and_is_calibrated(kind):
     assert right.float().mean() > worse + 0.03
 
 
-def test_one_class_alone_cannot_be_told_apart():
-    with pytest.raises(ValueError, match="two classes"):
-        head2toe.fit(torch.randn(10, 3), torch.ones(10))
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda x, y, groups: y.fill_(1), "two classes"),
+        (lambda x, y, groups: y.fill_(0)[:2].fill_(1), "all rows of one class are of the same fold"),
+        (lambda x, y, groups: x[3].fill_(torch.inf), "not finite"),
+        (lambda x, y, groups: x.fill_(1.0), "no feature tells the targets apart"),
+        (lambda x, y, groups: groups.__setitem__(slice(None), ["a"] * 30), "1 groups are fewer than 3 folds"),
+    ],
+)
+def test_what_nothing_can_be_learnt_from_is_said(change, line):
+    x, y, groups = torch.randn(30, 4), torch.arange(30) % 2, [i // 2 for i in range(30)]
+    change(x, y, groups)
+    with pytest.raises(ValueError, match=line):
+        head2toe.fit(x, y, groups, number=3)

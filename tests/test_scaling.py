@@ -11,10 +11,9 @@ from helpers import EVAL, info, r1kit, recipe
 
 from r1kit.errors import UserError
 from r1kit.recipe import Scaling, parse
+from r1kit.rewards.equivalence import NONE, clusters, voted
 from r1kit.scaling.curves import advice, gather, label, points, table
-from r1kit.scaling.equivalence import clusters
 from r1kit.scaling.estimators import (
-    NONE,
     Problem,
     best_of,
     choices,
@@ -140,13 +139,13 @@ def test_thinking_only_when_it_is_needed_by_hand():
     quick = [problem("aa", tokens=[2, 3], p=[0.9, 0.8]), problem("ab", tokens=[2, 2], p=[0.9, 0.1])]
     slow = [problem("ab", tokens=[20, 30]), problem("aa", tokens=[10, 10])]
     slow = [replace(one, id=other.id) for one, other in zip(slow, quick, strict=True)]
-    one = gated(quick, slow, sure=0.6)  # of two votes and one against them: 2/3, 1/3
+    one = gated(quick, slow, sure=0.6)  # two votes of two, and one of two
     assert one.accuracy.tolist() == [1.0, 1.0]
     assert one.tokens.tolist() == [5, 14]
-    assert gated(quick, slow, sure=0.7).accuracy.tolist() == [0.5, 1.0]
-    assert gated(quick, slow, sure=0.7).tokens.tolist() == [30, 14]
-    assert gated(quick, slow, sure=0.4, score="p").tokens.tolist() == [5, 4]  # 1.7 / 2.7, 0.9 / 2.0
-    assert gated(quick, slow, sure=0.3).accuracy.tolist() == [1.0, 0.5]
+    assert gated(quick, slow, sure=0.9, score="p").accuracy.tolist() == [0.5, 1.0]  # 1.7 / 2, 0.9 / 2
+    assert gated(quick, slow, sure=0.9, score="p").tokens.tolist() == [30, 14]
+    assert gated(quick, slow, sure=0.45, score="p").tokens.tolist() == [5, 4]
+    assert gated(quick, slow, sure=0.5).accuracy.tolist() == [1.0, 0.5]
 
 
 def test_too_few_samples_are_said():
@@ -164,6 +163,15 @@ def test_the_interval_has_the_width_of_a_mean():
     found = compared(better, values)
     assert found["low"] > 0
     assert found["high"] - found["low"] < high - low  # paired: the problems' own difficulty falls out
+
+
+def test_what_is_voted_on():
+    boxed = {"completion": "<think>a</think><answer>The sum is 40.\n\n\\boxed{40}</answer>", "verifier": "math"}
+    assert voted(boxed) == "40"
+    assert voted({**boxed, "verifier": "exact"}) == "The sum is 40.\n\n\\boxed{40}"
+    code = {"completion": "<answer>So:\n```python\ndef f(): pass\n```</answer>", "tests": "[1]"}
+    assert voted(code) == "def f(): pass"
+    assert voted({"completion": "<think>so far"}) is None
 
 
 def test_equivalent_answers_are_one():
@@ -321,7 +329,7 @@ def test_eval_forces_budgets_and_goes_on_where_it_stopped(here):
     scaling = {
         "direct": 2,
         "sure": [0.6],
-        "budgets": [2, 6],
+        "budgets": [2, 6, 500],
         "waits": 1,
         "closing": "</think><answer>",
         "wait": " so",
@@ -336,9 +344,9 @@ def test_eval_forces_budgets_and_goes_on_where_it_stopped(here):
     _, err = r1kit("eval", file, "output=run")
     assert "one sample, thinking cut at a budget of 6 tokens" in err
     [model] = json.loads((here / "run/scaling.json").read_text())["models"]
-    forced = [(p["method"], p["at"]) for p in model["points"][-4:]]
-    assert forced == [("direct", 2), ("budget", 2), ("budget", 6), ("wait", 1)]
-    assert all(r["completion"].startswith("<answer>") for r in samples_of(here / "run/samples/tiny_base-direct"))
+    forced = [(p["method"], p["at"]) for p in model["points"][-5:]]
+    assert forced == [("direct", 2), ("budget", 2), ("budget", 6), ("budget", 500), ("wait", 1)]
+    assert all(r["completion"].startswith("<answer>") for r in samples_of(here / "run/samples/tiny_base-direct-2"))
     base = {(r["id"], r["sample"]): r for r in samples_of(here / "run/samples/tiny_base")}
     cut = {(r["id"], r["sample"]): r for r in samples_of(here / "run/samples/tiny_base-budget-2")}
     assert base.keys() == cut.keys()
@@ -347,7 +355,8 @@ def test_eval_forces_budgets_and_goes_on_where_it_stopped(here):
     assert all("</think><answer>" in cut[key]["completion"] for key in changed)
     assert all(cut[key]["tokens"] <= 1 + 2 + 2 + 8 for key in changed)
     assert all(base[key]["thinks"] for key in changed)
-    (here / "run/samples/tiny_base-budget-2/shard-000001.parquet").unlink()
+    for budget in (2, 500):  # of the latter no row was cut
+        (here / f"run/samples/tiny_base-budget-{budget}/shard-000001.parquet").unlink()
     (here / "run/run.json").write_text(json.dumps({**info(here / "run"), "status": "interrupted"}))
     r1kit("eval", file, "output=run")
     assert {(r["id"], r["sample"]): r for r in samples_of(here / "run/samples/tiny_base-budget-2")} == cut

@@ -1,6 +1,6 @@
 import pytest
 
-from r1kit.sampling.stats import majority, mean, summary
+from r1kit.sampling.stats import majorities, mean, summary
 
 
 def sample(question, answer, correct, **changes):
@@ -43,6 +43,16 @@ def test_a_question_weighs_the_same_with_fewer_samples():
 def test_one_question_has_no_interval_and_equal_ones_none_to_speak_of():
     assert summary(rows_of(a="10"))["interval"] is None
     assert summary(rows_of(a="1", b="1", c="1"))["interval"] == 0
+
+
+def majority(group):
+    return majorities(group)["a"]
+
+
+def test_equivalent_answers_are_one_vote():
+    half = [sample("a", x, x != "1", verifier="math") for x in ("1", "1/2", "1", "0.5", "\\frac{1}{2}")]
+    assert majority(half)
+    assert not majority([{**row, "verifier": "exact"} for row in half])
 
 
 def test_majority_is_the_answer_given_most_often():

@@ -68,13 +68,15 @@ def _grams(text: str, n: int) -> list[tuple[str, ...]]:
 def within(rows: list[Row], pass_rate: tuple[float, float], by: str = "correct") -> set[str]:
     """Return the ids of the prompts whose share of right samples lies within; those without a verdict do not count.
 
-    `by` names the column that tells: `correct`, or a reward, whose mean it is then.
+    `by` names the column that tells: `correct`, or a reward, whose mean it is then, where it applies; prompts to which
+    it does not apply lie within.
     """
     judged = [r for r in rows if not r.get("fault") and r.get("finish_reason") not in UNANSWERED]
     values: dict[str, list[float]] = defaultdict(list)
     for row in judged:
-        values[row["id"]].append(float(row[by] or 0.0))
-    return {name for name, all_ in values.items() if pass_rate[0] <= sum(all_) / len(all_) <= pass_rate[1]}
+        values[row["id"]] += [] if row[by] is None and by != "correct" else [float(row[by] or 0.0)]
+    rates = {name: sum(given) / len(given) if given else None for name, given in values.items()}
+    return {name for name, rate in rates.items() if rate is None or pass_rate[0] <= rate <= pass_rate[1]}
 
 
 class Sieve:

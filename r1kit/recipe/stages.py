@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from r1kit.errors import UserError, suggest
+from r1kit.prompts import CHAT
 from r1kit.recipe.blocks import Block, Data, Model, Prompt, Reward, RLSampling, RLTraining, SFTTraining
 from r1kit.recipe.generation import (
     PREFER,
@@ -189,6 +190,13 @@ class EvalRecipe(Recipe):
         _check_sampling(self.sampling, "sampling")
         if self.scaling is not None:
             _check_scaling(self.scaling, self.sampling, self.models)
+            if not _judges(self.rewards):
+                raise UserError(
+                    "scaling", "set", "whether an answer is right, a reward says", "add accuracy to rewards"
+                )
+            if self.scaling.direct and self.sampling.engine == "openai" and self.prompt.template == CHAT:
+                must = "r1kit cannot tell a server's chat template not to think"
+                raise UserError("scaling.direct", self.scaling.direct, must, "remove it, or use another engine")
         if not self.data.eval and self.data.train:
             self.data.eval, self.data.train = self.data.train, []
         self._check_data("eval")

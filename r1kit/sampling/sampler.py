@@ -17,7 +17,8 @@ class Sample:
     `ids` is empty where an engine does not give them. `finish_reason` is stop or length, or another of a server's;
     `context` where the prompt did not fit, `refused` or `failed` where there is no completion for another reason. The
     first `parted` characters are reasoning that a server returned apart from the text. `logprob` is the mean
-    log-probability of the ids, None where an engine does not give it.
+    log-probability of the ids, None where an engine does not give it: at the sampling's temperature by the engine
+    transformers, at temperature 1 by vllm.
     """
 
     text: str

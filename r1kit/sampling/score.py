@@ -20,7 +20,7 @@ from r1kit.prompts import CHAT, read
 from r1kit.recipe import Budget, EvalRecipe, GenerateRecipe, Model, Prompt, Reward, Sampling
 from r1kit.rewards import FAULT, RewardFunction, bind
 from r1kit.run import Run, is_main
-from r1kit.sampling.sampler import Groups, Sample, Sampler, Unit, make_sampler
+from r1kit.sampling.sampler import OPEN, Groups, Sample, Sampler, Unit, make_sampler
 from r1kit.sampling.shards import Row, Shards, fingerprint
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def straight(prompt: Prompt, engine: str) -> Prompt:
     if prompt.template == CHAT:
         settings = {"enable_thinking": False, **prompt.template_settings} if engine != "openai" else {}
         return prompt.model_copy(update={"template_settings": settings or prompt.template_settings})
-    return prompt if prompt.prefill else prompt.model_copy(update={"prefill": "<answer>"})
+    answers = prompt.prefill and OPEN not in prompt.prefill
+    return prompt if answers else prompt.model_copy(update={"prefill": "<answer>"})
 
 
 def _seed(seed: int, index: int) -> int:
@@ -161,9 +162,10 @@ def meet() -> None:
 
 def _trust(sampler: Sampler, shards: Shards, index: int, prompts: Callable[[int], Sequence[Any]]) -> None:
     """Tell the sampler of a prompt that was answered before: by it a server that is gone is told from a bad prompt."""
+    asked = list(prompts(index))
     answered = [row["finish_reason"] not in UNANSWERED for row in shards.read(index, ["finish_reason"])]
-    if answered and answered[0]:
-        sampler.trust(prompts(index)[0])
+    if asked and answered and answered[0]:
+        sampler.trust(asked[0])
 
 
 def _chained(first: Unit | None, rest: Iterator[Unit | None]) -> Iterator[Unit | None]:

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from r1kit.prompts import read
+from r1kit.rewards.equivalence import NONE, clusters, kind_of, voted
 
 Row = dict[str, Any]
 
@@ -24,10 +24,11 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     1, `tokens` the mean of an answer.
     """
     domains = sorted({r["domain"] for r in rows})
-    return {**_part(rows), "domains": {d: _part([r for r in rows if r["domain"] == d]) for d in domains}}
+    won = majorities(rows)
+    return {**_part(rows, won), "domains": {d: _part([r for r in rows if r["domain"] == d], won) for d in domains}}
 
 
-def _part(rows: Sequence[Row]) -> dict[str, Any]:
+def _part(rows: Sequence[Row], won: dict[str, bool]) -> dict[str, Any]:
     groups = defaultdict(list)
     for row in rows:
         if row["correct"] is not None:
@@ -40,7 +41,7 @@ def _part(rows: Sequence[Row]) -> dict[str, Any]:
         "faults": sum(bool(r.get("fault")) for r in rows),
         "pass@1": mean(shares),
         "interval": _half_width(shares),
-        "maj@k": mean([float(majority(g)) for g in groups.values()]),
+        "maj@k": mean([float(won[name]) for name in groups]),
         "format": mean([r["format"] for r in rows if r.get("format") is not None]),
         "thinking": mean([float(r["thinks"]) for r in asked]),
         "language_consistency": mean([r["language"] for r in asked if r["thinks"] and r.get("language") is not None]),
@@ -58,11 +59,19 @@ def _half_width(shares: Sequence[float]) -> float | None:
     return 1.96 * math.sqrt(variance / len(shares))
 
 
-def majority(group: Sequence[Row]) -> bool:
-    """Whether the answer given most often is right; of equally frequent ones, the first."""
-    answers = [(read(r["completion"]).answer or "").strip() for r in group]
-    said = [a for a in answers if a]
-    if not said:
-        return False
-    most = Counter(said).most_common(1)[0][0]
-    return bool(group[answers.index(most)]["correct"])
+def majorities(rows: Sequence[Row]) -> dict[str, bool]:
+    """Return for each question with a verdict whether the answer given most often is right.
+
+    Equivalent answers are one (rewards/equivalence.py); of equally frequent ones the first counts.
+    """
+    groups = defaultdict(list)
+    for row in rows:
+        if row["correct"] is not None:
+            groups[row["id"]].append(row)
+    places = clusters([list(map(voted, g)) for g in groups.values()], [kind_of(g[0]) for g in groups.values()])
+    return {name: _majority(group, place) for (name, group), place in zip(groups.items(), places, strict=True)}
+
+
+def _majority(group: Sequence[Row], places: Sequence[int]) -> bool:
+    said = [place for place in places if place != NONE]
+    return bool(said) and bool(group[places.index(Counter(said).most_common(1)[0][0])]["correct"])

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.load import shown
+from r1kit.errors import UserError
 from r1kit.prompts import CHAT, read
 from r1kit.recipe import EvalRecipe, Model, Prompt
 from r1kit.rewards import RewardFunction, bind
@@ -111,12 +112,17 @@ def forced(
 
     assert recipe.scaling
     functions = [bind(entry, i) for i, entry in enumerate(recipe.rewards)]
-    cutter = Cutter(load_tokenizer(model), recipe.prompt, recipe.scaling.closing, recipe.scaling.wait)
+    tokenizer = load_tokenizer(model)
+    if not tokenizer.is_fast:
+        must = f"its tokenizer ({type(tokenizer).__name__}) does not say where in a text its tokens stand"
+        raise UserError("model.path", model.path, must, "remove scaling.budgets and waits")
+    cutter = Cutter(tokenizer, recipe.prompt, recipe.scaling.closing, recipe.scaling.wait)
     most = recipe.scaling.answer_tokens if budget is not None else recipe.sampling.max_tokens
     settings = recipe.sampling.model_copy(update={"samples": 1, "max_tokens": most})
     shards = Shards(base.folder.with_name(f"{base.folder.name}-{name}"), base.count, base.scores)
-    shards.begin(of=str(base.folder.name), budget=budget)
-    by_id = {problem["id"]: problem for problem in problems}
+    how = {"budget": budget, "closing": recipe.scaling.closing} if budget is not None else {"wait": recipe.scaling.wait}
+    shards.begin(settings={**how, "of": base.folder.name, "max_tokens": most})
+    by_id = {problem["id"]: {**problem, "prompt": shown(problem["prompt"], recipe.prompt)} for problem in problems}
 
     @lru_cache(maxsize=4)
     def cut(index: int) -> list[tuple[Row, Cut | None]]:
@@ -129,7 +135,8 @@ def forced(
         new = iter(groups)
         return joined([(row, found, next(new)[0] if found else None) for row, found in cut(index)], by_id, functions)
 
-    fill(shards, prompts, rows, Work(model, recipe.prompt, settings, seed, f"eval {name}"), run)
+    done = set(base.done())  # all, unless a budget was spent
+    fill(shards, prompts, rows, Work(model, recipe.prompt, settings, seed, f"eval {name}"), run, among=done)
     return shards
 
 

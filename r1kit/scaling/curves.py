@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from r1kit.prompts import read
 from r1kit.recipe import Scaling
+from r1kit.rewards.equivalence import clusters, kind_of, voted
 from r1kit.run import whole_file
-from r1kit.scaling.equivalence import clusters
 from r1kit.scaling.estimators import Problem, Worth, compared, gated, interval, worth
 
 Row = dict[str, Any]
@@ -34,8 +33,8 @@ def gather(rows: Iterable[Row], verdicts: Sequence[float] | None = None) -> list
         return []
     most = max(map(len, groups.values()))
     whole = {name: group for name, group in groups.items() if len(group) == most}
-    answers = [[read(row["completion"]).answer for row, _ in group] for group in whole.values()]
-    kinds = [group[0][0].get("verifier") or "math" for group in whole.values()]
+    answers = [[voted(row) for row, _ in group] for group in whole.values()]
+    kinds = [kind_of(group[0][0]) for group in whole.values()]
     same = clusters(answers, kinds)
     likely = all(row.get("logprob") is not None for group in whole.values() for row, _ in group)
     found = []
@@ -101,8 +100,9 @@ def points(
             )
             plain = worth(slow, "pass", 1)
             for sure in settings.sure:
-                one = gated(quick, slow, sure, "logprob" if "logprob" in quick[0].scores else None)
-                keep(one, plain, {"method": method, "score": None, "samples": 1, "sure": sure, "at": at})
+                score = "logprob" if "logprob" in quick[0].scores else None
+                one = gated(quick, slow, sure, score)
+                keep(one, plain, {"method": method, "score": score, "samples": 1, "sure": sure, "at": at})
             continue
         both = {p.id for p in problems} & {p.id for p in changed}
         plain, other = (worth([p for p in part if p.id in both], "pass", 1) for part in (problems, changed))
@@ -150,8 +150,8 @@ def advice(found: Sequence[Point]) -> list[Point]:
     """
     lines: list[Point] = []
     for point in sorted(found, key=lambda p: (p["tokens"], -p["accuracy"])):
-        dear = point["method"] == "pass" or (not lines and point["samples"] > 1)
-        if not dear and (not lines or point["accuracy"] >= lines[-1]["accuracy"] + 0.005):
+        better = bool(lines) and point["accuracy"] >= lines[-1]["accuracy"] + 0.005
+        if label(point) == "one sample" or (better and point["method"] != "pass"):
             lines.append(point)
     return lines
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-NONE = -1  # the cluster of a sample without an answer
+from r1kit.rewards.equivalence import NONE
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def choices(count: int, k: int, draws: int, seed: int = 0) -> np.ndarray:
     """
     if k in (1, count):
         return np.arange(count).reshape(-1, k)
-    return np.random.default_rng([seed, count, k]).random((draws, count)).argsort(1)[:, :k]
+    return np.random.default_rng([seed % 2**32, count, k]).random((draws, count)).argsort(1)[:, :k]
 
 
 class Tally:
@@ -154,7 +154,8 @@ def worth(
         elif method == "vote":
             chance = float(vote(problem, choices(len(problem), k, draws, seed), weights).mean())
         else:
-            orders = np.random.default_rng([seed, len(problem), k]).random((draws, len(problem))).argsort(1)[:, :k]
+            rng = np.random.default_rng([seed % 2**32, len(problem), k])
+            orders = rng.random((draws, len(problem))).argsort(1)[:, :k]
             chances, costs = stopped(problem, orders, weights, sure)
             chance, cost = float(chances.mean()), float(costs.mean())
         right.append(chance)
@@ -165,8 +166,8 @@ def worth(
 def gated(direct: Sequence[Problem], thought: Sequence[Problem], sure: float, score: str | None = None) -> Worth:
     """Return what comes of thinking only when it is needed: one sample of `thought` where those of `direct` are unsure.
 
-    The same problems in both. All samples of `direct` are spent first; their vote is taken where its share of all
-    weights, 1 counted against it, is at least `sure`.
+    The same problems in both. All samples of `direct` are spent first; their vote is taken where the sum of its weights
+    (from 0 to 1 each, 1 without a score) is at least `sure` of their number.
     """
     right, spent = [], []
     for quick, slow in zip(direct, thought, strict=True):
@@ -175,7 +176,7 @@ def gated(direct: Sequence[Problem], thought: Sequence[Problem], sure: float, sc
         tally = Tally(quick, 1, quick.scores[score] if score else None)
         for samples in everyone.T:
             tally.add(samples)
-        taken = float(tally.sure(1.0)[0]) >= sure
+        taken = float(tally.sums.max()) >= sure * len(quick)
         right.append(float(tally.chances()[0]) if taken else float(slow.correct.mean()))
         spent.append(float(quick.tokens.sum()) + (0.0 if taken else float(slow.tokens.mean())))
     return Worth(np.array(right), np.array(spent))
@@ -183,7 +184,7 @@ def gated(direct: Sequence[Problem], thought: Sequence[Problem], sure: float, sc
 
 def interval(values: np.ndarray, draws: int = 2000, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
     """Return the bootstrap interval of the mean over problems: of the same problems for the same seed."""
-    chosen = np.random.default_rng([seed, len(values)]).integers(0, len(values), (draws, len(values)))
+    chosen = np.random.default_rng([seed % 2**32, len(values)]).integers(0, len(values), (draws, len(values)))
     means = np.asarray(values, float)[chosen].mean(1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -32,6 +32,10 @@ def main(recipe: EvalRecipe, run: Run) -> None:
     judged = check_data(recipe.rewards, rows, recipe.data.eval[0].path)
     if judged and is_main():
         run.update(**judged)
+    if recipe.scaling is not None and recipe.scaling.verifier:
+        from r1kit.verifier.verifier import told_of
+
+        told_of(Path(recipe.scaling.verifier))  # before hours of sampling
     models = recipe.models or {Path(recipe.model.path or "").name: recipe.model.path or ""}
     if recipe.sampling.engine != "openai":  # a server knows its models by other names
         for name, path in models.items():
@@ -68,9 +72,13 @@ def _forced(recipe: EvalRecipe, model: Model, rows: "Dataset", sampled: Shards, 
     if count := recipe.scaling.direct:
         prompt = straight(recipe.prompt, recipe.sampling.engine)
         changes = {"prompt": prompt, "sampling": recipe.sampling.model_copy(update={"samples": count})}
-        folder = sampled.folder.with_name(f"{sampled.folder.name}-direct")
+        folder = sampled.folder.with_name(f"{sampled.folder.name}-direct-{count}")
         asked = recipe.model_copy(update=changes)
-        found.append((("direct", count), sample_rows(asked, model, rows, run, folder, "eval direct")))
+        direct = sample_rows(asked, model, rows, run, folder, "eval direct")
+        thinks = [row["thinks"] for shard in direct for row in shard]
+        if is_main() and sum(thinks) > len(thinks) / 2:
+            print("note: asked to answer straight away, the model mostly thinks all the same", file=sys.stderr)
+        found.append((("direct", count), direct))
     if not recipe.scaling.budgets and not recipe.scaling.waits:
         return found
     from r1kit.scaling.budget import forced

@@ -42,14 +42,15 @@ def _train(recipe: VerifierRecipe, run: Run, rows: dict[str, list[dict[str, Any]
 
     from r1kit.verifier.features import PLACES
     from r1kit.verifier.head2toe import fit
-    from r1kit.verifier.verifier import FOLDER, measures, read_layers, save
+    from r1kit.verifier.verifier import FOLDER, Reader, measures, save
 
     share = sum(row["correct"] for row in rows["train"]) / max(1, len(rows["train"]))
     if not 0 < share < 1:
         must = f"its samples are {'all' if share else 'never'} right, and a verifier learns from both"
         raise UserError("data.train", recipe.data.train[0].path, must, "give harder or easier problems, or more")
+    reader = Reader(recipe.model, recipe.prompt)
     started = time.time()
-    x = read_layers(recipe.model, recipe.prompt, rows["train"])
+    x = reader(rows["train"])
     read = time.time() - started
     right = torch.tensor([row["correct"] for row in rows["train"]])
     names = [row["id"] for row in rows["train"]]
@@ -61,7 +62,8 @@ def _train(recipe: VerifierRecipe, run: Run, rows: dict[str, list[dict[str, Any]
         raise UserError("data.train", recipe.data.train[0].path, str(error), "give more problems") from None
     seconds = time.time() - started - read
     told = {
-        "model": recipe.model.path,
+        "model": recipe.model.model_dump(),
+        "prompt": recipe.prompt.model_dump(),
         "features": x.shape[1],
         "samples": len(right),
         "right": share,
@@ -73,7 +75,7 @@ def _train(recipe: VerifierRecipe, run: Run, rows: dict[str, list[dict[str, Any]
         held = rows["eval"]
         truth, groups = torch.tensor([row["correct"] for row in held]), [row["id"] for row in held]
         scores = {
-            "head2toe": head.probabilities(read_layers(recipe.model, recipe.prompt, held)),
+            "head2toe": head.probabilities(reader(held)),
             "shortness": 1 / torch.tensor([float(max(1, row["tokens"])) for row in held]),
         }
         if all(row["logprob"] is not None for row in held):

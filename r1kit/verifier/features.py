@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from r1kit.errors import UserError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -19,7 +21,7 @@ PLACES = ("completion", "thinking", "answer", "before the answer", "last")
 OUTPUTS = ("mean log-probability", "least log-probability", "least probability", "share of tokens not the likeliest",
            "mean entropy", "greatest entropy")  # fmt: skip
 TOKENS = 8192  # of a batch, padding counted
-LOGITS = 10**8  # of a batch
+LOGITS = 5 * 10**7  # at once
 
 
 def spans(completion: str) -> list[tuple[int, int]]:
@@ -70,43 +72,65 @@ def features(
     """Return the features (B, (L * H + len(OUTPUTS)) * P) of completions, float32 on the CPU.
 
     L layers and the embeddings, hidden size H; P = len(PLACES) neighbours are one unit of one layer at all places.
-    `special` adds the tokenizer's own tokens, as for prompts that are plain text.
+    `special` adds the tokenizer's own tokens, as for prompts that are plain text. Raises UserError for a tokenizer that
+    does not say where its tokens stand.
     """
+    if not tokenizer.is_fast:
+        must = f"its tokenizer ({type(tokenizer).__name__}) does not say where in a text its tokens stand"
+        raise UserError("model.path", tokenizer.name_or_path, must, "give a model with a fast tokenizer")
     coded = [encode(tokenizer, p, c, special) for p, c in zip(prompts, completions, strict=True)]
-    most = max(256, min(TOKENS, LOGITS // model.config.get_text_config().vocab_size))
     found: Tensor | None = None
-    for rows in batches([len(ids) for ids, _ in coded], most):
+    for rows in batches([len(ids) for ids, _ in coded], TOKENS):
         longest = max(len(coded[i][0]) for i in rows)
         ids = torch.tensor([coded[i][0] + [0] * (longest - len(coded[i][0])) for i in rows])
         mask = torch.tensor([[1] * len(coded[i][0]) + [0] * (longest - len(coded[i][0])) for i in rows])
         ids, mask = ids.to(model.device), mask.to(model.device)
-        output = model(input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False)
+        states = model.base_model(
+            input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
+        ).hidden_states
         inside = torch.zeros(len(rows), len(PLACES), longest, dtype=torch.bool)
         for row, i in enumerate(rows):
             for place, (start, end) in enumerate(coded[i][1]):
                 inside[row, place, start:end] = True
         inside = inside.to(model.device)
         weights = inside / inside.sum(-1, keepdim=True)
-        pooled = torch.stack([weights.to(h.dtype) @ h for h in output.hidden_states], dim=1).float()  # (b, L, P, H)
+        pooled = torch.stack([(weights.to(h.dtype) @ h).float() for h in states], dim=1)  # (b, L, P, H)
         pooled = torch.nn.functional.normalize(pooled, dim=-1).transpose(2, 3).flatten(1)
-        pooled = torch.cat([pooled, outputs(output.logits, ids, inside).flatten(1)], dim=1).cpu()
+        pooled = torch.cat([pooled, outputs(*choices(model, states[-1], ids, inside), inside).flatten(1)], dim=1).cpu()
         if found is None:
             found = torch.empty(len(coded), pooled.shape[1])
         found[rows] = pooled
     return torch.empty(0, 0) if found is None else found
 
 
-def outputs(logits: Tensor, ids: Tensor, inside: Tensor) -> Tensor:
-    """Return what the last layer, the logits (b, T, V), says at each place (b, len(OUTPUTS), P) of the ids (b, T).
+def choices(model: "PreTrainedModel", last: Tensor, ids: Tensor, inside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return of each id (b, T) of any place: its log-probability, whether another was likelier, and the entropy there.
+
+    From the last hidden states (b, T, H), some positions at once: all logits of a long text would not fit into memory.
+    """
+    head, cap = model.get_output_embeddings(), getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    found = last.new_zeros(3, *ids.shape, dtype=torch.float32)
+    wanted = inside.any(1)
+    wanted[:, 0] = False  # nothing stands before the first
+    rows, places = wanted.nonzero(as_tuple=True)
+    step = max(1, LOGITS // head.weight.shape[0])
+    for row, place in zip(rows.split(step), places.split(step), strict=True):
+        logits = head(last[row, place - 1]).float()
+        logits = cap * torch.tanh(logits / cap) if cap else logits
+        chances = torch.log_softmax(logits, -1)
+        token = chances.gather(-1, ids[row, place, None]).squeeze(-1)
+        found[:, row, place] = torch.stack(
+            [token, (token < chances.amax(-1)).float(), -(chances.exp() * chances).sum(-1)]
+        )
+    return found[0], found[1], found[2]
+
+
+def outputs(token: Tensor, other: Tensor, entropy: Tensor, inside: Tensor) -> Tensor:
+    """Return what the last layer, the logits, says at each place (b, len(OUTPUTS), P), of what `choices` returns.
 
     `inside` (b, P, T) tells which tokens are of which place.
     """
-    chances = torch.log_softmax(logits[:, :-1].float(), -1)
-    token = chances.gather(-1, ids[:, 1:, None]).squeeze(-1)
-    other = (token < chances.amax(-1)).float()
-    entropy = -(chances.exp() * chances).sum(-1)
-    # Of each id, (b, 1, T).
-    token, other, entropy = (torch.nn.functional.pad(v, (1, 0)).unsqueeze(1) for v in (token, other, entropy))
+    token, other, entropy = (value.unsqueeze(1) for value in (token, other, entropy))
     weights = inside / inside.sum(-1, keepdim=True)
     least = token.masked_fill(~inside, 0).amin(-1)
     means = [(value * weights).sum(-1) for value in (token, other, entropy)]

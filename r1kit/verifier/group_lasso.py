@@ -162,6 +162,8 @@ def solve(
     """
     problem = Problem(x, targets, loss, size, standardize, classes)
     unit = _largest(problem) if relative else 1.0
+    if unit <= 1e-9:
+        raise ValueError("no feature tells the targets apart")
     weight, bias = problem.start()
     found = []
     for penalty in penalties:

@@ -115,17 +115,21 @@ def fit(
         raise ValueError("the rows must be of at least two classes")
     if groups is not None and len(set(groups)) < number:
         raise ValueError(f"{len(set(groups))} groups are fewer than {number} folds")
+    if not bool(x.isfinite().all()):
+        raise ValueError("some features are not finite numbers")
     place = folds(len(x), groups, number, seed).to(x.device)
+    if any(len(targets[place != one].unique()) < len(targets.unique()) for one in range(number)):
+        raise ValueError("all rows of one class are of the same fold")
     losses: dict[tuple[float, float, float], float] = {}
     held: dict[tuple[float, float, float], Tensor] = {}
     for one in range(number):
-        inside, outside = place != one, place == one
+        inside, outside = (place != one).nonzero().squeeze(1), (place == one).nonzero().squeeze(1)
         scored = _scores(x[inside], targets[inside], penalties, loss, size, classes)
         for (penalty, scores), fraction in product(zip(penalties, scored, strict=True), fractions):
             kept = top(scores, fraction, size)
             for strength in ridges:
-                weight, bias = ridge(x[inside][:, kept], targets[inside], strength, loss, classes)
-                outputs = x[outside][:, kept] @ weight + bias
+                weight, bias = ridge(x[inside.unsqueeze(1), kept], targets[inside], strength, loss, classes)
+                outputs = x[outside.unsqueeze(1), kept] @ weight + bias
                 key = (penalty, fraction, strength)
                 held.setdefault(key, outputs.new_zeros(len(x), outputs.shape[1]))[outside] = outputs
     true, _ = prepare(loss, targets.to(x.device), classes, x.dtype)
@@ -150,7 +154,8 @@ def _scores(
     """
     deviation = x.std(0, correction=0).unsqueeze(1)
     found = solve(x, targets, penalties, loss, size, relative=True, classes=classes, tolerance=0.05)
-    return [group_norms(one.weight * deviation, size) + (one.pull - 1).clamp(max=0) for one in found]
+    norms = [group_norms(one.weight * deviation, size) for one in found]
+    return [torch.where(n > 0, n, (one.pull - 1).clamp(max=0)) for n, one in zip(norms, found, strict=True)]
 
 
 def calibration(outputs: Tensor, targets: Tensor, loss: str) -> tuple[float, Tensor]:

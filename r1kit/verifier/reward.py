@@ -16,12 +16,10 @@ from r1kit.errors import UserError
 from r1kit.prompts import completion_text
 from r1kit.recipe import Model, Prompt
 from r1kit.sampling.local import render_chat
-from r1kit.sampling.sampler import OPEN
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
     from r1kit.verifier.head2toe import Head
+    from r1kit.verifier.verifier import Reader
 
 
 def verified(completions: Sequence[Any], prompts: Sequence[Any], *, path: str = "", **columns: Any) -> list[float]:
@@ -31,31 +29,29 @@ def verified(completions: Sequence[Any], prompts: Sequence[Any], *, path: str = 
     """
     from r1kit.verifier.features import features
 
-    head, model, tokenizer = load(path)
-    asked = [render_chat(tokenizer, prompt, Prompt(template="chat")) for prompt in prompts]
+    head, reader = load(path)
+    texts = [render_chat(reader.tokenizer, prompt, reader.prompt) for prompt in prompts]
     said = [completion_text(completion) for completion in completions]
-    asked = [_without(prompt, completion) for prompt, completion in zip(asked, said, strict=True)]
-    plain = isinstance(prompts[0], str) if len(prompts) else True
-    return head.probabilities(features(model, tokenizer, asked, said, special=plain)).tolist()
+    asked = [without(text, completion) for text, completion in zip(texts, said, strict=True)]
+    plain = bool(prompts) and isinstance(prompts[0], str)
+    return head.probabilities(features(reader.policy, reader.tokenizer, asked, said, special=plain)).tolist()
 
 
-def _without(prompt: str, completion: str) -> str:
-    """Return a prompt without what its completion begins with that it was made to begin with."""
-    for start in (OPEN, "<answer>"):
-        if completion.startswith(start) and prompt.rstrip().endswith(start):
-            return prompt.rstrip().removesuffix(start)
+def without(prompt: str, completion: str) -> str:
+    """Return a prompt without the end that its completion begins with: what that was made to begin with."""
+    for size in range(min(len(prompt), len(completion)), 0, -1):
+        if prompt.endswith(completion[:size]):
+            return prompt[:-size]
     return prompt
 
 
 @lru_cache(maxsize=2)
-def load(path: str) -> tuple["Head", "PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """Return a verifier's head, and the model that it reads with its tokenizer. Raises UserError."""
-    from r1kit.training.policy import load_model, load_tokenizer
+def load(path: str) -> tuple["Head", "Reader"]:
+    """Return a verifier's head, and the model that it reads. Raises UserError."""
     from r1kit.verifier import verifier
 
     field = "rewards.verified.path"
     if not path:
         raise UserError(field, "none", "a verifier is needed", "give the run of `r1kit verifier`")
     head, told = verifier.load(Path(path), field)
-    block = Model(path=told["model"])
-    return head, load_model(block, training=False).eval(), load_tokenizer(block)
+    return head, verifier.Reader(Model(**told["model"]), Prompt(**told["prompt"]))

@@ -5,11 +5,13 @@ by problem, and saved beside the policy as two files: `head.safetensors` and `ve
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from r1kit.data.load import shown
@@ -17,25 +19,33 @@ from r1kit.errors import UserError
 from r1kit.prompts import CHAT
 from r1kit.recipe import Model, Prompt
 from r1kit.run import replace_folder
+from r1kit.sampling.local import render_chat
 from r1kit.sampling.sampler import beginning
-from r1kit.verifier.features import PLACES, features
+from r1kit.verifier.features import OUTPUTS, PLACES, features
 from r1kit.verifier.head2toe import Head
 
 Row = dict[str, Any]
 FOLDER = "verifier"
+PART = 256  # rows read at once: their features take more room than what is kept of them
 TENSORS = ("kept", "weight", "bias", "shift")
 
 
-def read_layers(model: Model, prompt: Prompt, rows: Sequence[Row]) -> Tensor:
-    """Return the features (B, F) of sample rows by the model of a recipe, asked as `prompt` says."""
-    from r1kit.sampling.local import render_chat
-    from r1kit.training.policy import load_model, load_tokenizer
+class Reader:
+    """A model and its tokenizer, and how it is asked: it reads the features of sample rows."""
 
-    tokenizer, policy = load_tokenizer(model), load_model(model, training=False).eval()
-    texts = [render_chat(tokenizer, shown(row["prompt"], prompt), prompt) for row in rows]
-    # A row's completion begins with what it was made to begin with.
-    asked = [text.removesuffix(beginning(text, prompt.prefill)) for text in texts]
-    return features(policy, tokenizer, asked, [row["completion"] for row in rows], special=prompt.template != CHAT)
+    def __init__(self, model: Model, prompt: Prompt):
+        from r1kit.training.policy import load_model, load_tokenizer
+
+        self.prompt, self.tokenizer = prompt, load_tokenizer(model)
+        self.policy = load_model(model, training=False).eval()
+
+    def __call__(self, rows: Sequence[Row]) -> Tensor:
+        """Return the features (B, F) of sample rows."""
+        texts = [render_chat(self.tokenizer, shown(row["prompt"], self.prompt), self.prompt) for row in rows]
+        # A row's completion begins with what it was made to begin with.
+        asked = [text.removesuffix(beginning(text, self.prompt.prefill)) for text in texts]
+        said = [row["completion"] for row in rows]
+        return features(self.policy, self.tokenizer, asked, said, special=self.prompt.template != CHAT)
 
 
 def save(head: Head, folder: Path, **told: Any) -> None:
@@ -45,36 +55,54 @@ def save(head: Head, folder: Path, **told: Any) -> None:
     new = folder.with_name(f".{folder.name}.new")
     new.mkdir(parents=True, exist_ok=True)
     save_file({name: getattr(head, name) for name in TENSORS}, new / "head.safetensors")
-    values = {"temperature": head.temperature, "binary": head.binary, "places": PLACES, "chosen": head.chosen, **told}
+    values = {"temperature": head.temperature, "binary": head.binary, "places": PLACES, "outputs": OUTPUTS}
+    values |= {"chosen": head.chosen, **told}
     (new / "verifier.json").write_text(json.dumps(values, indent=2) + "\n")
     replace_folder(new, folder)
+
+
+def folder_of(run: Path) -> Path:
+    """Return where a run of `r1kit verifier` has its verifier, or the folder itself."""
+    return run / FOLDER if (run / FOLDER).exists() else run
+
+
+def told_of(run: Path, field: str = "scaling.verifier") -> dict[str, Any]:
+    """Return what is told of the verifier of a run. Raises UserError where there is none."""
+    try:
+        told = json.loads((folder_of(run) / "verifier.json").read_text())
+    except (OSError, ValueError) as error:
+        do = "give a run of `r1kit verifier`"
+        raise UserError(field, run, f"there is no verifier: {str(error).splitlines()[0]}", do) from None
+    if told.get("places") != list(PLACES) or told.get("outputs") != list(OUTPUTS):
+        raise UserError(field, run, "was made by another version of r1kit", "train it again")
+    return told
 
 
 def load(run: Path, field: str = "scaling.verifier") -> tuple[Head, dict[str, Any]]:
     """Return the head of a run of `r1kit verifier`, and what is told of it. Raises UserError where there is none."""
     from safetensors.torch import load_file
 
-    folder = run / FOLDER if (run / FOLDER).exists() else run
+    told = told_of(run, field)
     try:
-        told = json.loads((folder / "verifier.json").read_text())
-        tensors = load_file(folder / "head.safetensors")
-    except (OSError, ValueError) as error:
-        do = "give a run of `r1kit verifier`"
-        raise UserError(field, run, f"there is no verifier: {str(error).splitlines()[0]}", do) from None
-    head = Head(**tensors, binary=told["binary"], temperature=told["temperature"], chosen=told["chosen"])
-    if told["places"] != list(PLACES):
-        raise UserError(field, run, "was made by another version of r1kit", "train it again")
-    return head, told
+        tensors = load_file(folder_of(run) / "head.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise UserError(field, run, f"cannot be read: {error}", "train it again") from None
+    return Head(**tensors, binary=told["binary"], temperature=told["temperature"], chosen=told["chosen"]), told
 
 
 def judge(run: Path, model: Model, prompt: Prompt, rows: Sequence[Row], field: str = "scaling.verifier") -> list[float]:
     """Return the chance that each sample row of a model is right, by the verifier of `run`. Raises UserError."""
     head, told = load(run, field)
-    x = read_layers(model, prompt, rows)
-    if x.shape[1] != told["features"]:
-        must = f"reads {told['features']} features, and this model has {x.shape[1]}"
-        raise UserError(field, run, must, "train a verifier on this model")
-    return head.probabilities(x).tolist()
+    if told["model"]["path"] != model.path:
+        print(f"note: {field} = {run} was trained on {told['model']['path']}, not on {model.path}", file=sys.stderr)
+    reader, found = Reader(model, prompt), list[float]()
+    for start in range(0, len(rows), PART):
+        x = reader(rows[start : start + PART])
+        if x.shape[1] != told["features"]:
+            must = f"reads {told['features']} features, and this model has {x.shape[1]}"
+            raise UserError(field, run, must, "train a verifier on this model")
+        found += head.probabilities(x).tolist()
+    return found
 
 
 def measures(scores: Tensor, right: Tensor, groups: Sequence[Any]) -> dict[str, float | None]:

@@ -1,11 +1,27 @@
 """Which answers of a problem are the same: votes are counted by equivalence, not by spelling."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from r1kit.prompts import last_boxed, read
+from r1kit.rewards.accuracy import program
 from r1kit.rewards.answers import Verdict, choice, exact
-from r1kit.scaling.estimators import NONE
 
+NONE = -1  # the cluster of a sample without an answer
 Pairs = list[tuple[str, str]]
+
+
+def kind_of(row: dict[str, Any]) -> str:
+    """Return the verifier of a sample row: its own, else code where it has tests, else math (as `accuracy` has it)."""
+    return row.get("verifier") or ("code" if row.get("tests") else "math")
+
+
+def voted(row: dict[str, Any]) -> str | None:
+    """Return the answer of a sample row as votes count it: of mathematics the last box, of code the program."""
+    answer, kind = read(row["completion"]).answer, kind_of(row)
+    if answer is None or kind not in ("math", "code"):
+        return answer
+    return program(answer) if kind == "code" else last_boxed(answer) or answer
 
 
 def clusters(answers: Sequence[Sequence[str | None]], kinds: Sequence[str]) -> list[list[int]]:
