@@ -17,6 +17,7 @@ from torch.nn import functional
 LOSSES = ("squared", "logistic", "softmax")
 ADDED = 256  # features that join the working set at least at a time
 ROUNDS = 100  # of the working set
+GROWTH = 1.1  # of the step, after each
 
 
 @dataclass
@@ -97,12 +98,11 @@ class Problem:
             raise ValueError(f"size = {size} must divide the {x.shape[1]} features")
         self.x, self.loss, self.size = x, loss, size
         self.targets, self.outputs = prepare(loss, targets.to(x.device), classes, x.dtype)
+        # Centred in any case: the bias, which has no penalty, takes it up, and the problem is far better conditioned.
+        self.centre, self.scale = x.mean(0), x.new_ones(x.shape[1])
         if standardize:
-            self.centre = x.mean(0)
             deviation = _std(x)
             self.scale = torch.where(deviation > 1e-7, 1 / deviation.clamp(min=1e-7), 0.0)
-        else:
-            self.centre, self.scale = x.new_zeros(x.shape[1]), x.new_ones(x.shape[1])
 
     def start(self) -> tuple[Tensor, Tensor]:
         """Return zero weights and the bias that is best for them."""
@@ -210,7 +210,13 @@ def _fit(
         groups = wanted.topk(min(room, len(wanted))).indices.sort().values
         features = problem.features(groups)
         part, bias, steps = _fista(
-            problem.columns(features), problem, penalty, weight[features], bias, 0.3 * tolerance, most
+            problem.columns(features),
+            problem,
+            penalty,
+            weight[features],
+            bias,
+            max(0.3 * tolerance, 0.1 * residual),
+            most,
         )
         weight[features] = part
         taken += steps
@@ -263,7 +269,7 @@ def _fista(
             worst = float(_breaches(x.T @ slope, at, penalty, size).max())
             if max(worst, float(slope.sum(0).abs().max())) <= tolerance * penalty:
                 break
-            step *= 1.2
+        step *= GROWTH  # where the loss is flatter than its bound, which backtracking finds
     return at, unit * shift, count
 
 
