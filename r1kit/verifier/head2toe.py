@@ -4,7 +4,7 @@ A linear model under a group lasso scores the features: a feature's score is the
 fraction is kept, and a fresh head is trained on those. Penalty and fraction are chosen by cross-validation, whose
 outputs on rows that a head did not see also calibrate it (Platt's scaling: a factor, and a shift of each output).
 
-Departures from the paper: the lasso is solved to its optimum (group_lasso.py) in place of some epochs of Adam, the head
+Departures from the paper: a proximal method (group_lasso.py) solves the lasso in place of some epochs of Adam, the head
 is a ridge regression solved likewise, and a group may hold one unit at several places (`size`).
 """
 
