@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from r1kit.run import SHIPPED
+from r1kit.training import lean
 from r1kit.training.lean import chunks
 
 pytestmark = pytest.mark.slow
@@ -164,11 +165,40 @@ def test_the_update_is_stock_s_in_every_setting(tmp_path, settings, dead, trunca
             ), name
 
 
+@pytest.mark.parametrize("settings", [{}, {"beta": 0.04, "lora": True}, {"num_iterations": 2, "steps": 2}])
+def test_rows_packed_without_padding_give_stock_s_update(tmp_path, settings, monkeypatch):
+    """For flash attention, which cannot run here: SDPA takes packed rows as well, by a mask made of the positions."""
+    widths = []
+    original = lean.packed
+
+    def watched(model):
+        call = original(model)
+
+        def run(**given):
+            there = []
+            base = model.get_base_model() if hasattr(model, "get_base_model") else model
+            hook = base.model.register_forward_pre_hook(
+                lambda module, args, kwargs: there.append(kwargs["input_ids"].shape), with_kwargs=True
+            )
+            output = call(**given)
+            hook.remove()
+            widths.append((there[-1], int(given["attention_mask"].sum())))
+            return output
+
+        return run
+
+    monkeypatch.setattr(lean, "packed", watched)
+    values = given(5)
+    stock, _ = gradients(tmp_path, None, *values, **settings)
+    monkeypatch.setattr(lean.LeanMixin, "packs", property(lambda self: True, lambda self, value: None), raising=False)
+    assert error(stock, gradients(tmp_path, ("trim", "regroup", "skip"), *values, **settings)[0]) < 1e-5
+    assert widths
+    assert all(shape == (1, tokens) for shape, tokens in widths)
+
+
 @pytest.mark.parametrize("settings", [{}, {"beta": 0.04}, {"temperature": 0.7}, {"top_p": 0.9}])
 def test_log_probabilities_of_the_sampling_are_the_old_ones(tmp_path, settings, monkeypatch):
     """Two updates a rollout: stock runs the model once more on what was sampled."""
-    from r1kit.training import lean
-
     drawn = []
     original = lean.sample
 
@@ -209,8 +239,8 @@ def tokens_run(made) -> int:
 
 def test_what_is_skipped_is_not_run(tmp_path):
     values = given(9, dead=0.75)
-    stock, lean = (tokens_run(trainer(tmp_path, savings, *values)) for savings in (None, ("trim", "regroup", "skip")))
-    assert lean < 0.3 * stock
+    stock, other = (tokens_run(trainer(tmp_path, savings, *values)) for savings in (None, ("trim", "regroup", "skip")))
+    assert other < 0.3 * stock
 
 
 def test_a_prompt_is_run_once_for_its_group(tmp_path):
@@ -421,6 +451,86 @@ def test_greedy_rows_are_those_of_generate_whatever_leaves_and_is_padded(attenti
         )
         wanted = alone[0, len(prompt) :].tolist()
         assert ids[2 * i] == ids[2 * i + 1] == wanted
+
+
+def traced_rows(model, prompts, seed=0):
+    from r1kit.training.decode import sample
+
+    torch.manual_seed(seed)
+    return sample(model, [p for p in prompts for _ in range(4)], settings(), [0])
+
+
+def steps_of(monkeypatch):
+    """Count the model's own steps over one token a row."""
+    from r1kit.training import decode
+
+    own, original = [], decode._forward
+
+    def counted(model, ids, *rest):
+        own.append(ids.size(1) == 1)
+        return original(model, ids, *rest)
+
+    monkeypatch.setattr(decode, "_forward", counted)
+    return own
+
+
+def test_a_recorded_step_gives_the_model_s_own_rows(monkeypatch):
+    from r1kit.training import decode
+
+    model, prompts = model_and_prompts(12)
+    prompts = [prompt[: len(prompt) - i % 3] for i, prompt in enumerate(prompts)]
+    own = steps_of(monkeypatch)
+    ids, chances = traced_rows(model, prompts)
+    assert sum(own) == 2  # one is recorded, the next compared
+    monkeypatch.setattr(decode, "can_trace", lambda model: False)
+    wanted, expected = traced_rows(model, prompts)
+    assert sum(own) > 10
+    assert ids == wanted
+    for one, other in zip(chances, expected, strict=True):
+        assert torch.allclose(torch.tensor(one), torch.tensor(other), atol=1e-5)
+
+
+def test_a_recorded_step_follows_the_weights_and_an_adapter(monkeypatch):
+    from peft import LoraConfig, get_peft_model
+
+    from r1kit.training import decode
+
+    model, prompts = model_and_prompts(4)
+    traced_rows(model, prompts)
+    for change in ("in place", "others", "adapter"):
+        if change == "in place":
+            with torch.no_grad():
+                model.lm_head.weight.mul_(1.1)
+                model.model.layers[0].mlp.up_proj.weight.mul_(1.5)
+        elif change == "others":
+            for p in model.parameters():
+                p.data = p.data * 0.9
+        else:
+            model = get_peft_model(model, LoraConfig(r=4, init_lora_weights=False)).eval()
+        own = steps_of(monkeypatch)
+        rows = traced_rows(model, prompts)[0]
+        assert sum(own) == (1 if change == "in place" else 2), change
+        with monkeypatch.context() as patch:
+            patch.setattr(decode, "can_trace", lambda model: False)
+            assert rows == traced_rows(model, prompts)[0], change
+
+
+def test_a_record_that_does_not_hold_is_not_used(capsys, monkeypatch):
+    """A layer that does something else for every sum of its inputs: what was recorded is wrong for others."""
+    from r1kit.training import decode
+
+    model, prompts = model_and_prompts(4)
+    layer = model.model.layers[0].mlp
+    original = layer.forward
+
+    def forward(states):
+        return original(states) * (1.0 + float(states.detach().sum()))
+
+    layer.forward = forward
+    rows = [traced_rows(model, prompts, seed)[0] for seed in (0, 1)]
+    assert capsys.readouterr().err.count("the recorded step of decoding is not the model's") == 1
+    monkeypatch.setattr(decode, "can_trace", lambda model: False)
+    assert rows == [traced_rows(model, prompts, seed)[0] for seed in (0, 1)]
 
 
 @pytest.mark.parametrize(

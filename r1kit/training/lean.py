@@ -7,7 +7,7 @@ left out carry the old log-probabilities (ratio 1) and no gradient. So TRL's own
 with its own denominators, for every loss type, and each rank makes as many calls and backward passes as before.
 
 - *trim*: chunks of like length, cut to their own columns, in the training pass and for old and reference
-  log-probabilities.
+  log-probabilities. With flash attention no padding at all: a micro-batch is one row (r1kit.training.packing).
 - *regroup*: within an accumulation window the rows are sorted, by length or group by group, before they are dealt into
   micro-batches. Not where the loss is a mean over a micro-batch's tokens (`bnpo`, entropy terms).
 - *skip*: rows of advantage 0, and rows that are masked as truncated, are left out. Not with a KL term or entropy terms,
@@ -37,6 +37,7 @@ from trl.extras.profiling import profiling_context
 from trl.models import unwrap_model_for_generation
 
 from r1kit.training.decode import cache_name, can_sample, more_than_keys_and_values, sample
+from r1kit.training.packing import packed
 from r1kit.training.prefix import Prompts
 
 DROPOUTS = (
@@ -137,6 +138,8 @@ class LeanMixin:
         self._last_entropy = 0.0
         self._at_once, self._idle = 10**9, False
         self._call = call_cost(self.model)
+        flash = "flash" in (self._base_model().config._attn_implementation or "")
+        self.packs = flash and "trim" in self.savings and self._relative_positions()
         self._chances: list[list[float]] | None = None
         if left and self.accelerator.is_main_process:
             for why in dict.fromkeys(left.values()):
@@ -341,7 +344,7 @@ class LeanMixin:
         rows = sum(length > 0 for length in agreed)
         room = most * (widest + agreed[0])  # tokens that a pass may have: all prompts are run at once
         shared = "share" in self.savings and (rows - different) * -narrowest > self._call and different * widest <= room
-        if "trim" in self.savings:
+        if "trim" in self.savings and not self.packs:  # what is packed needs no chunks of like length
             ends = chunks(agreed, 1 if shared else widest, most, self._call)
         else:
             ends = [min(end, rows) for end in range(most, rows + most, most)]
@@ -356,6 +359,7 @@ class LeanMixin:
             end, run = min(end, trained), model
             if end > start:
                 ids, mask, width = self._cut(input_ids[order[start:end]], attention_mask[order[start:end]], prompt)
+                run = packed(model) if self.packs else model
                 if shared:
                     ids, mask, run = ids[:, -width - 1 :], mask[:, -width - 1 :], prompts.before(model, start, end)
             else:  # the other ranks have rows for this call; two tokens without a gradient keep them company
