@@ -197,7 +197,9 @@ def rows(answers: str, name: str = "q", **more) -> list[dict]:
 
 
 def test_problems_are_gathered_from_sample_rows():
-    found = gather([*rows("454-"), *rows("4444", "r"), *rows("55", "short")], [0.1 * i for i in range(10)])
+    found = gather(
+        [*rows("454-"), *rows("4444", "r"), *rows("55", "short")], {"verifier": [0.1 * i for i in range(10)]}
+    )
     assert [p.id for p in found] == ["q", "r"]  # the third has lost samples
     assert found[0].clusters.tolist() == [0, 1, 0, NONE]
     assert found[0].correct.tolist() == [1, 0, 1, 0]

@@ -122,6 +122,19 @@ def test_a_verifier_is_trained_saved_and_used(here):
     assert {"role": "verifier", "path": "verified", "stage": "verifier", "status": "finished"} in info(here / "scaled")[
         "parents"
     ]
+    search = {"verifier": "verified", "search": ["beam", "dvts"], "paths": [4], "width": 2, "step_tokens": 4}
+    _, err = r1kit("eval", recipe(here / "s.yaml", **{**values, "scaling": search}), "output=searched")
+    [model] = json.loads((here / "searched/scaling.json").read_text())["models"]
+    found = {p["method"]: p for p in model["points"] if p["method"] in ("beam", "dvts")}
+    assert found.keys() == {"beam", "dvts"}
+    for method, point in found.items():
+        rows = [
+            row for file in (here / f"searched/samples/tiny_base-{method}-4").glob("*.parquet") for row in table(file)
+        ]
+        assert len(rows) == 40 * 2
+        assert point["tokens"] == pytest.approx(sum(row["tokens"] for row in rows) / 40)
+        assert point["more"]["difference"] > 0
+    assert "tree search under the verifier (DVTS), N 4" in err
     # As a reward, it gives what a forward pass of the saved model gives, and ranks what is kept.
     reward = {"name": "r1kit.verifier.reward.verified", "path": "verified"}
     made = {**VERIFIER, "data": {"train": VERIFIER["data"]["eval"]}, "rewards": [{"name": "accuracy"}, reward]}

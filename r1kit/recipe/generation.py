@@ -245,6 +245,16 @@ class Scaling(Block):
     """The N that are looked at; default: 1, 2, 4 and so on up to sampling.samples."""
     verifier: str | None = None
     """A run of `r1kit verifier` on this model: votes, best-of-N and stopping go by it too."""
+    reward_model: str | None = None
+    """A sequence classifier with one output, as TRL's RewardTrainer makes it: votes and best-of-N go by it too."""
+    search: list[Literal["beam", "dvts"]] = []
+    """Search under the verifier: beam search, and diverse verifier tree search (engine transformers)."""
+    paths: list[Positive] = [16]
+    """Numbers of paths that a search goes along at once; each a multiple of `width`."""
+    width: Annotated[int, Field(ge=2)] = 4
+    """Paths that go on from one."""
+    step_tokens: Positive = 8
+    """Tokens after which a search asks the verifier."""
     sure: list[Annotated[float, Field(gt=0, le=1)]] = [0.5, 0.7, 0.8, 0.9, 0.95]
     """How sure a vote must be for sampling to stop before the last of N."""
     direct: Annotated[int, Field(ge=0)] = 0

@@ -239,6 +239,14 @@ def _check_scaling(scaling: Scaling, sampling: Sampling, models: dict[str, str])
     if scaling.verifier is not None and sampling.engine == "openai":
         must = "reads the layers of a model, and a server shows none"
         raise UserError("scaling.verifier", scaling.verifier, must, "use the engine transformers or vllm")
+    if scaling.search and scaling.verifier is None:
+        raise UserError("scaling.search", scaling.search, "goes by a verifier", "set scaling.verifier")
+    if scaling.search and sampling.engine != "transformers":
+        must = "needs the model's layers at every step"
+        raise UserError("scaling.search", scaling.search, must, "use the engine transformers")
+    if scaling.search and any(paths % scaling.width for paths in scaling.paths):
+        must = f"must be multiples of scaling.width ({scaling.width})"
+        raise UserError("scaling.paths", scaling.paths, must, "change one of the two")
     if scaling.verifier is not None and models:
         must = "is a verifier of one model, and models has several"
         raise UserError("scaling.verifier", scaling.verifier, must, "give model.path instead")

@@ -46,12 +46,19 @@ class Work:
 
 
 def sample_rows(
-    recipe: GenerateRecipe | EvalRecipe, model: Model, problems: "Dataset", run: Run, folder: Path, label: str
+    recipe: GenerateRecipe | EvalRecipe,
+    model: Model,
+    problems: "Dataset",
+    run: Run,
+    folder: Path,
+    label: str,
+    work: Work | None = None,
 ) -> Shards:
     """Sample every problem (its prompt as the source has it), score the samples, and return their shards in `folder`.
 
-    On several processes each samples its share; all return all shards. Raises Interrupted when a launcher asks for a
-    stop, UserError where the engine or the data is at fault.
+    `work` is how, where that is more than the recipe's sampling. On several processes each samples its share; all
+    return all shards. Raises Interrupted when a launcher asks for a stop, UserError where the engine or the data is at
+    fault.
     """
     settings = recipe.sampling
     functions = [bind(entry, i) for i, entry in enumerate(recipe.rewards)]
@@ -73,8 +80,7 @@ def sample_rows(
     def rows(index: int, groups: Groups) -> list[Row]:
         return score(unit(index), prompts(index), groups, functions, model, _seed(recipe.seed, index))
 
-    work = Work(model, recipe.prompt, settings, recipe.seed, label)
-    fill(shards, prompts, rows, work, run)
+    fill(shards, prompts, rows, work or Work(model, recipe.prompt, settings, recipe.seed, label), run)
     return shards
 
 

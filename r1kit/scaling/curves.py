@@ -1,8 +1,7 @@
 """Accuracy against tokens spent: each method's curve for one model, as data, a table and a picture."""
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,27 @@ from r1kit.scaling.estimators import Problem, Worth, compared, gated, interval, 
 
 Row = dict[str, Any]
 Point = dict[str, Any]
-NAMES = {"logprob": "mean log-probability", "length": "shortness", "verifier": "verifier"}
+NAMES = {
+    "logprob": "mean log-probability",
+    "length": "shortness",
+    "verifier": "verifier",
+    "reward_model": "reward model",
+}
+SEARCH = {"beam": "beam search under the verifier", "dvts": "tree search under the verifier (DVTS)"}
 
 
-def gather(rows: Iterable[Row], verdicts: Sequence[float] | None = None) -> list[Problem]:
+def gather(rows: Iterable[Row], given: Mapping[str, Sequence[float]] | None = None) -> list[Problem]:
     """Return the problems that sample rows are of, with what their samples can be chosen by.
 
     Scores, from 0 to 1: `length`, one over the tokens; `logprob`, the geometric mean of the tokens' probabilities,
-    where all rows have it; `verifier`, the `verdicts`, in the order of the rows. Samples without a verdict on their
-    correctness are left out, and problems with fewer samples than others then.
+    where all rows have it; and those `given` by their names, such as `verifier`, in the order of the rows. Samples
+    without a verdict on their correctness are left out, and problems with fewer samples than others then.
     """
-    groups: dict[str, list[tuple[Row, float]]] = defaultdict(list)
+    given = given or {}
+    groups: dict[str, list[tuple[Row, int]]] = defaultdict(list)
     for place, row in enumerate(rows):
         if row["correct"] is not None:
-            groups[row["id"]].append((row, verdicts[place] if verdicts is not None else math.nan))
+            groups[row["id"]].append((row, place))
     if not groups:
         return []
     most = max(map(len, groups.values()))
@@ -38,15 +44,14 @@ def gather(rows: Iterable[Row], verdicts: Sequence[float] | None = None) -> list
     same = clusters(answers, kinds)
     likely = all(row.get("logprob") is not None for group in whole.values() for row, _ in group)
     found = []
-    for (name, group), places in zip(whole.items(), same, strict=True):
+    for (name, group), clustered in zip(whole.items(), same, strict=True):
         tokens = np.array([row["tokens"] for row, _ in group], float)
         scores = {"length": 1 / np.maximum(tokens, 1)}
         if likely:
             scores["logprob"] = np.exp([row["logprob"] for row, _ in group])
-        if verdicts is not None:
-            scores["verifier"] = np.array([value for _, value in group])
+        scores |= {judge: np.array([values[place] for _, place in group]) for judge, values in given.items()}
         right = np.array([float(row["correct"]) for row, _ in group])
-        found.append(Problem(right, np.array(places), tokens, scores, name))
+        found.append(Problem(right, np.array(clustered), tokens, scores, name))
     return found
 
 
@@ -57,8 +62,8 @@ def points(
     """Return a point for each method and number of samples: accuracy with its interval, and tokens a problem.
 
     `more` compares its accuracy with one sample's on the same problems. `forced` are the problems again with their
-    thinking cut at a number of tokens (budget), made to go on a number of times (wait), or answered straight away by a
-    number of samples (direct), which is `at` of the point.
+    thinking cut at a number of tokens (budget), made to go on a number of times (wait), answered straight away by a
+    number of samples (direct), or searched along a number of paths (beam, dvts), which is `at` of the point.
     """
     count = len(problems[0])
     numbers = sorted({1, *(n for n in settings.samples or _powers(count) if n <= count)})
@@ -105,8 +110,13 @@ def points(
                 keep(one, plain, {"method": method, "score": score, "samples": 1, "sure": sure, "at": at})
             continue
         both = {p.id for p in problems} & {p.id for p in changed}
-        plain, other = (worth([p for p in part if p.id in both], "pass", 1) for part in (problems, changed))
-        keep(other, plain, {"method": method, "score": None, "samples": 1, "sure": None, "at": at})
+        before, after = ([p for p in part if p.id in both] for part in (problems, changed))
+        if method in SEARCH:  # a vote of the paths that are left over
+            one = worth(after, "vote", len(after[0]), "verifier")
+            what = {"score": "verifier", "samples": at}
+        else:
+            one, what = worth(after, "pass", 1), {"score": None, "samples": 1}
+        keep(one, worth(before, "pass", 1), {"method": method, "sure": None, "at": at, **what})
     return found
 
 
@@ -128,6 +138,7 @@ def label(point: Point) -> str:
         "direct": "thinking only when unsure",
         "budget": "one sample, thinking cut at a budget",
         "wait": "one sample, made to think on",
+        **SEARCH,
     }[point["method"]]
 
 
@@ -171,7 +182,7 @@ def table(name: str, found: Sequence[Point]) -> str:
         "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
         for row in lines
     ]
-    for point in (p for p in found if p["method"] in ("stop", "direct", "budget", "wait")):
+    for point in (p for p in found if p["method"] in ("stop", "direct", "budget", "wait", *SEARCH)):
         text.append(f"{_whole(point)}: {100 * point['accuracy']:.1f} for {point['tokens']:.0f} tokens")
     text.append("What to use, by the tokens that a question may cost:")
     for point in advice(found):

@@ -10,6 +10,7 @@ what N samples a question are worth by each way to choose among them (`scaling.j
 import json
 import sys
 from collections import Counter
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ def main(recipe: EvalRecipe, run: Run) -> None:
         from r1kit.verifier.verifier import told_of
 
         told_of(Path(recipe.scaling.verifier))  # before hours of sampling
+    if recipe.scaling is not None and recipe.scaling.reward_model:
+        model_path(recipe.scaling.reward_model, "scaling.reward_model")
     models = recipe.models or {Path(recipe.model.path or "").name: recipe.model.path or ""}
     if recipe.sampling.engine != "openai":  # a server knows its models by other names
         for name, path in models.items():
@@ -66,7 +69,7 @@ def main(recipe: EvalRecipe, run: Run) -> None:
 
 
 def _forced(recipe: EvalRecipe, model: Model, rows: "Dataset", sampled: Shards, run: Run) -> list[tuple[Any, Shards]]:
-    """Return samples without thinking, or with it cut or made to go on: (method, samples, tokens or times), shards."""
+    """Return what was sampled in other ways, each with its method and number: see `points`."""
     assert recipe.scaling
     found: list[tuple[Any, Shards]] = []
     if count := recipe.scaling.direct:
@@ -79,6 +82,11 @@ def _forced(recipe: EvalRecipe, model: Model, rows: "Dataset", sampled: Shards, 
         if is_main() and sum(thinks) > len(thinks) / 2:
             print("note: asked to answer straight away, the model mostly thinks all the same", file=sys.stderr)
         found.append((("direct", count), direct))
+    for method, paths in product(recipe.scaling.search, recipe.scaling.paths):
+        from r1kit.scaling.search import searched
+
+        folder = sampled.folder.with_name(f"{sampled.folder.name}-{method}-{paths}")
+        found.append(((method, paths), searched(recipe, model, rows, run, folder, method, paths)))
     if not recipe.scaling.budgets and not recipe.scaling.waits:
         return found
     from r1kit.scaling.budget import forced
@@ -98,19 +106,32 @@ def scaled(
     run: Run,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Return the points of a model's curves, having drawn them and printed them to stderr."""
-    from r1kit.scaling.curves import draw, gather, points
+    from r1kit.scaling.curves import SEARCH, draw, gather, points
     from r1kit.scaling.curves import table as lines
 
     assert recipe.scaling
-    verdicts = None
-    if recipe.scaling.verifier:
-        from r1kit.verifier.verifier import judge
 
-        verdicts = judge(Path(recipe.scaling.verifier), model, recipe.prompt, samples)
-    problems = gather(samples, verdicts)
+    def judged(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
+        """Return what the recipe's judges say of rows."""
+        assert recipe.scaling
+        given = {}
+        if recipe.scaling.verifier:
+            from r1kit.verifier.verifier import judge
+
+            given["verifier"] = judge(Path(recipe.scaling.verifier), model, recipe.prompt, rows)
+        if recipe.scaling.reward_model:
+            from r1kit.scaling.reward_model import rewards
+
+            given["reward_model"] = rewards(recipe.scaling.reward_model, recipe.prompt, rows)
+        return given
+
+    problems = gather(samples, judged(samples))
     if not problems:
         return []
-    forced = [(method, gather(row for shard in shards for row in shard)) for method, shards in changed]
+    forced = []
+    for way, shards in changed:
+        rows = [row for shard in shards for row in shard]
+        forced.append((way, gather(rows, judged(rows) if way[0] in SEARCH else None)))
     found = points(problems, recipe.scaling, recipe.seed, forced)
     draw(name, found, run.path / f"scaling-{_file_name(name)}.png")
     print(lines(name, found), file=sys.stderr)

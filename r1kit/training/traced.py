@@ -26,7 +26,7 @@ RECORDED: WeakKeyDictionary[Any, tuple[tuple[int, ...], Callable | None]] = Weak
 
 
 def can_trace(model: "PreTrainedModel") -> bool:
-    """Whether a step of `model` may be recorded: in float32 on a CPU, with attention by SDPA, masks of which it takes."""
+    """Whether a step of `model` may be recorded: in float32 on a CPU, with SDPA, plain positions."""
     text = model.config.get_text_config()
     plain = model.device.type == "cpu" and model.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     scaled = any(kind in str(getattr(text, "rope_parameters", None)) for kind in ("dynamic", "longrope"))

@@ -24,6 +24,24 @@ TOKENS = 8192  # of a batch, padding counted
 LOGITS = 5 * 10**7  # at once
 
 
+def blocks(states: Sequence[Tensor], target: int) -> Tensor:
+    """Return the features (B, F) of a backbone's hidden states, each block of a layer of unit length.
+
+    A layer is pooled to as many places as keep it within `target` features: (B, C, H, W) of an image model over its
+    plane, (B, T, C) of an encoder over its tokens.
+    """
+    found = []
+    for state in states:
+        if state.dim() == 4:
+            side = max(1, min(*state.shape[2:], int((target / state.shape[1]) ** 0.5)))
+            pooled = torch.nn.functional.adaptive_avg_pool2d(state, side)
+        else:
+            places = max(1, min(state.shape[1], target // state.shape[2]))
+            pooled = torch.nn.functional.adaptive_avg_pool1d(state.transpose(1, 2), places)
+        found.append(torch.nn.functional.normalize(pooled.flatten(1).float(), dim=1))
+    return torch.cat(found, dim=1)
+
+
 def spans(completion: str) -> list[tuple[int, int]]:
     """Return where the places of a completion stand, from and to a character: means over these, or their last token.
 
