@@ -97,6 +97,75 @@ def rewards(
     score_file(file, names.split(","), output)
 
 
+RUNS = Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories; those they come from are added.")]
+
+
+@app.command()
+def report(
+    runs: RUNS,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="Default: report.html in the last RUN.")] = None,
+) -> None:
+    """One page of runs: their pipeline, curves, data, and every rollout kept. No network, no server."""
+    from r1kit.report.page import report as write
+
+    print(write(runs, Path(output or f"{runs[-1]}/report.html")))
+
+
+@app.command()
+def watch(
+    runs: RUNS,
+    port: Annotated[int, typer.Option(help="On this machine's loopback; 0: any that is free.")] = 8000,
+) -> None:
+    """Serve that page while a run goes on; it follows what is written. Prints its address."""
+    from r1kit.report.watch import watch as serve
+
+    serve(runs, port)
+
+
+@app.command()
+def runs(folder: Annotated[str, typer.Argument(help="Where your runs are.")] = "runs") -> None:
+    """List the runs below a folder: stage, state, time, and what they come from."""
+    from r1kit.runs import listing
+
+    print(listing(Path(folder)))
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="A recipe folder that r1kit carries, such as tiny or qwen2.5-1.5b.")],
+    output: Annotated[str | None, typer.Option("-o", "--output", help="Where it goes; default: ./NAME.")] = None,
+) -> None:
+    """Copy a recipe folder to start from."""
+    from r1kit.runs import init as copy
+
+    print(copy(name, Path(output or name)))
+
+
+@app.command()
+def merge(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or a folder, with an adapter.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="The folder for the plain model.")],
+) -> None:
+    """Make a plain model of an adapter and its base."""
+    from r1kit.runs import merge as make
+
+    print(make(run, Path(output)))
+
+
+@app.command()
+def chat(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, a folder or a hub id.")],
+    template: Annotated[str | None, typer.Option(help="chat, r1-zero, tiny or a text with {prompt}.")] = None,
+    fold: Annotated[bool, typer.Option("--fold", help="Do not show the thinking.")] = False,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 2048,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.6,
+) -> None:
+    """Talk to a model: a line is a question, the end of input ends it."""
+    from r1kit.chat import chat as talk
+
+    talk(model, template, fold, max_tokens, temperature)
+
+
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     command = typer.main.get_command(app)

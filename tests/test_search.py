@@ -1,12 +1,14 @@
 """Search under a verifier, and a reward model's scores: what is chosen by hand, and what is spent to the token."""
 
+import json
+
 import pytest
 import torch
+from helpers import r1kit, recipe, table
 
 from r1kit.errors import UserError
 from r1kit.recipe import Model, Prompt, Sampling, Scaling, parse
 from r1kit.run import SHIPPED
-from r1kit.scaling.reward_model import rewards
 from r1kit.scaling.search import Searcher, Trail, chosen
 
 
@@ -92,45 +94,29 @@ def test_what_a_search_cannot_do_is_said():
         assert str(caught.value).startswith(line)
 
 
-@pytest.fixture(scope="module")
-def judge(tmp_path_factory):
+def test_a_reward_model_is_a_score_among_others(here):
+    """By the reward `preference`: the best of N by it is the sample that it gives most."""
     from transformers import AutoTokenizer, LlamaForSequenceClassification
 
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("reward")
-    model = LlamaForSequenceClassification.from_pretrained(SHIPPED["tiny:base"], num_labels=1)
-    model.save_pretrained(path)
-    AutoTokenizer.from_pretrained(SHIPPED["tiny:base"]).save_pretrained(path)
-    return path
-
-
-def test_a_reward_model_s_scores_are_those_of_each_row_alone(judge):
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    rows = [{"prompt": f"What is {i} + 2?", "completion": f" <answer>{'9' * i}</answer>"} for i in range(1, 8)]
-    found = rewards(str(judge), Prompt(template="tiny"), rows)
-    model, tokenizer = (
-        AutoModelForSequenceClassification.from_pretrained(judge).eval(),
-        AutoTokenizer.from_pretrained(judge),
-    )
-    for row, value in zip(rows, found, strict=True):
-        from r1kit.data.load import shown
-        from r1kit.sampling.local import render_chat
-
-        prompt = Prompt(template="tiny")
-        text = render_chat(tokenizer, shown(row["prompt"], prompt), prompt) + row["completion"]
-        with torch.no_grad():
-            alone = model(**{"input_ids": torch.tensor([tokenizer(text).input_ids])}).logits
-        assert value == pytest.approx(torch.sigmoid(alone).item(), abs=1e-5)
-    assert len(set(found)) == len(found)
-
-
-def test_a_model_that_is_no_reward_model_is_said(tmp_path):
-    from transformers import AutoTokenizer, LlamaForSequenceClassification
-
-    LlamaForSequenceClassification.from_pretrained(SHIPPED["tiny:base"], num_labels=3).save_pretrained(tmp_path)
-    AutoTokenizer.from_pretrained(SHIPPED["tiny:base"]).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="has 3 outputs, and a reward is one"):
-        rewards(str(tmp_path), Prompt(template="tiny"), [{"prompt": "a", "completion": "b"}])
-    with pytest.raises(UserError, match=r"scaling\.reward_model = ./nowhere"):
-        rewards("./nowhere", Prompt(template="tiny"), [])
+    LlamaForSequenceClassification.from_pretrained(SHIPPED["tiny:base"], num_labels=1).save_pretrained(here / "judge")
+    AutoTokenizer.from_pretrained(SHIPPED["tiny:base"]).save_pretrained(here / "judge")
+    values = {
+        "model": {"path": "tiny:base"},
+        "data": {"eval": [{"path": "world:arithmetic", "rows": 20, "split": "test"}]},
+        "prompt": {"template": "tiny"},
+        "sampling": {"samples": 4, "max_tokens": 32, "batch_size": 80, "temperature": 1.0},
+        "rewards": [{"name": "accuracy"}, {"name": "preference", "model": "judge"}],
+        "scaling": {"by": ["preference"]},
+    }
+    _, err = r1kit("eval", recipe(here / "e.yaml", **values), "output=run")
+    assert "best of N by reward model" in err
+    [model] = json.loads((here / "run/scaling.json").read_text())["models"]
+    [point] = [p for p in model["points"] if (p["method"], p["score"], p["samples"]) == ("best", "preference", 4)]
+    groups = {}
+    for row in table(here / "run/samples/tiny_base"):
+        groups.setdefault(row["id"], []).append(row)
+    best = [max(group, key=lambda row: row["preference"])["correct"] for group in groups.values()]
+    assert point["accuracy"] == pytest.approx(sum(best) / len(best))
+    _, err = r1kit("eval", recipe(here / "f.yaml", **{**values, "scaling": {"by": ["taste"]}}), "output=none", code=2)
+    assert "error: scaling.by = taste; is no reward of this recipe; add it to rewards" in err

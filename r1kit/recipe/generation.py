@@ -245,8 +245,8 @@ class Scaling(Block):
     """The N that are looked at; default: 1, 2, 4 and so on up to sampling.samples."""
     verifier: str | None = None
     """A run of `r1kit verifier` on this model: votes, best-of-N and stopping go by it too."""
-    reward_model: str | None = None
-    """A sequence classifier with one output, as TRL's RewardTrainer makes it: votes and best-of-N go by it too."""
+    by: list[str] = []
+    """Rewards of this recipe, from 0 to 1, that votes and best-of-N go by too: preference for a reward model."""
     search: list[Literal["beam", "dvts"]] = []
     """Search under the verifier: beam search, and diverse verifier tree search (engine transformers)."""
     paths: list[Positive] = [16]

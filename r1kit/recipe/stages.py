@@ -190,6 +190,10 @@ class EvalRecipe(Recipe):
         _check_sampling(self.sampling, "sampling")
         if self.scaling is not None:
             _check_scaling(self.scaling, self.sampling, self.models)
+            names = [reward.name.rpartition(".")[2] for reward in self.rewards]
+            if unknown := next((name for name in self.scaling.by if name not in names), None):
+                must = "is no reward of this recipe"
+                raise UserError("scaling.by", unknown, must, f"add it to rewards, or use one of: {', '.join(names)}")
             if not _judges(self.rewards):
                 raise UserError(
                     "scaling", "set", "whether an answer is right, a reward says", "add accuracy to rewards"

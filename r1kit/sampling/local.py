@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from r1kit.errors import UserError
 from r1kit.imports import heavy
 from r1kit.recipe import Model, Prompt, Sampling
 from r1kit.sampling.sampler import Groups, InTurn, Sample, beginning
@@ -18,7 +19,7 @@ class TransformersSampler(InTurn):
             import r1kit.training.decode  # noqa: F401
         from r1kit.training.policy import check_context, check_template, load_model, load_tokenizer
 
-        self.prompt, self.settings = prompt, settings
+        self.prompt, self.settings, self.path = prompt, settings, model.path
         self.tokenizer = load_tokenizer(model)
         self.model = load_model(model, training=False).eval()
         check_context(self.model, settings.max_tokens, f"{field}.max_tokens", settings.max_tokens)
@@ -59,7 +60,11 @@ class TransformersSampler(InTurn):
         given = {"do_sample": hot, "max_new_tokens": self.settings.max_tokens, **chosen}
         config = GenerationConfig(**given)
         if not can_sample(self.model, config):
-            return sample(self.model, [ids for ids in prompts for _ in range(count)], config, self.ends)
+            try:
+                return sample(self.model, [ids for ids in prompts for _ in range(count)], config, self.ends)
+            except FloatingPointError as error:
+                do = "give another checkpoint, or model.dtype: float32"
+                raise UserError("model.path", self.path, str(error), do) from None
         inputs = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.model.device)
         ends = {"eos_token_id": self.ends, "pad_token_id": self.tokenizer.pad_token_id}
         inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}

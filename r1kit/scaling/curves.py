@@ -18,7 +18,7 @@ NAMES = {
     "logprob": "mean log-probability",
     "length": "shortness",
     "verifier": "verifier",
-    "reward_model": "reward model",
+    "preference": "reward model",
 }
 SEARCH = {"beam": "beam search under the verifier", "dvts": "tree search under the verifier (DVTS)"}
 
@@ -129,7 +129,7 @@ def label(point: Point) -> str:
     """Return what people call a method."""
     if point["method"] == "vote" and point["samples"] == 1:
         return "one sample"
-    by = NAMES.get(point["score"] or "")
+    by = NAMES.get(point["score"], point["score"])
     return {
         "pass": "one of N is right (pass@N)",
         "vote": f"vote weighted by {by}" if by else "vote",

@@ -37,8 +37,6 @@ def main(recipe: EvalRecipe, run: Run) -> None:
         from r1kit.verifier.verifier import told_of
 
         told_of(Path(recipe.scaling.verifier))  # before hours of sampling
-    if recipe.scaling is not None and recipe.scaling.reward_model:
-        model_path(recipe.scaling.reward_model, "scaling.reward_model")
     models = recipe.models or {Path(recipe.model.path or "").name: recipe.model.path or ""}
     if recipe.sampling.engine != "openai":  # a server knows its models by other names
         for name, path in models.items():
@@ -112,17 +110,13 @@ def scaled(
     assert recipe.scaling
 
     def judged(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
-        """Return what the recipe's judges say of rows."""
+        """Return what the verifier says of rows, and the rewards that the recipe names."""
         assert recipe.scaling
-        given = {}
+        given = {name: [row[name] or 0.0 for row in rows] for name in recipe.scaling.by}
         if recipe.scaling.verifier:
             from r1kit.verifier.verifier import judge
 
             given["verifier"] = judge(Path(recipe.scaling.verifier), model, recipe.prompt, rows)
-        if recipe.scaling.reward_model:
-            from r1kit.scaling.reward_model import rewards
-
-            given["reward_model"] = rewards(recipe.scaling.reward_model, recipe.prompt, rows)
         return given
 
     problems = gather(samples, judged(samples))

@@ -16,10 +16,10 @@ SHOWN = ("loss", "reward", "rewards/accuracy/mean", "rewards/format/mean", "comp
 
 
 class Metrics(TrainerCallback):
-    """Each log becomes a line of metrics.jsonl, and now and then one on stderr."""
+    """Each log becomes a line of metrics.jsonl, and now and then one on stderr, unless something else shows it."""
 
-    def __init__(self, run: Run, stage: str):
-        self.run, self.stage = run, stage
+    def __init__(self, run: Run, stage: str, quiet: bool = False):
+        self.run, self.stage, self.quiet = run, stage, quiet
         self.started = self.shown = time.time()
         self.first_step = 0
 
@@ -34,8 +34,7 @@ class Metrics(TrainerCallback):
             return
         values = {k: v for k, v in logs.items() if not (isinstance(v, float) and math.isnan(v))}
         self.run.log({"step": state.global_step, "time": round(time.time(), 2), **values})
-        wait = 1 if sys.stderr.isatty() else 10
-        if time.time() - self.shown < wait and state.global_step not in (1, state.max_steps):
+        if self.quiet or (time.time() - self.shown < 10 and state.global_step not in (1, state.max_steps)):
             return
         self.shown = time.time()
         done = state.global_step - self.first_step

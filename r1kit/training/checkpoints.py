@@ -57,6 +57,15 @@ def mark(checkpoint: Path) -> None:
     sync_folder(checkpoint.parent)
 
 
+def set_aside(folder: Path, step: int) -> None:
+    """Rename the checkpoints from `step` on to diverged-STEP: nothing goes on from them."""
+    for path in complete(folder):
+        if step_of(path) >= step:
+            target = path.with_name(f"diverged-{step_of(path)}")
+            shutil.rmtree(target, ignore_errors=True)
+            path.rename(target)
+
+
 def rotate(folder: Path, keep: int, best: str | None) -> None:
     """Remove all but the newest `keep` whole checkpoints and the best one."""
     for path in complete(folder)[:-keep]:

@@ -14,9 +14,10 @@ import torch
 from r1kit.errors import Interrupted, OutOfMemory, UserError
 from r1kit.recipe import RLRecipe, SFTRecipe
 from r1kit.run import Run, is_main
-from r1kit.training import checkpoints
+from r1kit.training import checkpoints, display
 from r1kit.training.arguments import FITS, split_batch
 from r1kit.training.callbacks import Metrics, Stop
+from r1kit.training.warnings import Warnings
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -81,7 +82,12 @@ def _smaller(recipe: SFTRecipe | RLRecipe, run: Run, fits: int | None) -> tuple[
 def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, block: int) -> Any:
     stop = Stop(run, block)
     trainer.add_callback(stop)
-    trainer.add_callback(Metrics(run, run.info.get("stage", "train")))
+    stage = run.info.get("stage", "train")
+    shown = display.Display(run.path, stage) if display.wanted() and is_main() else None
+    trainer.add_callback(Metrics(run, stage, quiet=shown is not None))
+    if shown:
+        trainer.add_callback(shown)
+    trainer.add_callback(Warnings(stage))
     for callback in list(trainer.callback_handler.callbacks):
         if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
             trainer.remove_callback(callback)
@@ -90,7 +96,18 @@ def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, bloc
         return last
     if last is not None and hasattr(trainer, "restore"):
         trainer.restore(last)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    except FloatingPointError as error:
+        step = trainer.state.global_step
+        if is_main():
+            checkpoints.set_aside(run.path / "checkpoints", step - 1)
+        must = f"{error} at step {step}: the training has diverged"
+        do = "lower it; the checkpoints that are kept are from before"
+        raise UserError("training.learning_rate", recipe.training.learning_rate, must, do) from None
+    finally:
+        if shown:
+            shown.live.stop()
     if stop.stopped:
         raise Interrupted
     if is_main():

@@ -166,6 +166,8 @@ def sample(
 
     `ended` is told of each row that ends before the last one: its place and its ids.
 
+    Raises FloatingPointError where logits are NaN.
+
     Prompts that follow each other and are equal are prefilled once. The log-probabilities are those of the model at the
     config's temperature, before top_k, top_p and min_p.
     """
@@ -174,6 +176,8 @@ def sample(
     counts = torch.tensor([b - a for a, b in zip(first, [*first[1:], len(prompts)], strict=True)], device=device)
     cache = Cache(layer_class_to_replicate=GrowingLayer)
     logits, mask, length = _prefill(model, [prompts[i] for i in first], cache, most)
+    if bool(logits.isnan().any()):
+        raise FloatingPointError("the model's logits are not numbers")
     rows = torch.repeat_interleave(torch.arange(len(first), device=device), counts)
     _take(cache, rows)
     logits = logits[rows]

@@ -41,3 +41,4 @@ ladder=$(stage eval ladder ladder "models={base: $base, R1-Zero: $zero, Dev1: $d
   student RL: $small_rl}")
 cp "$ladder/eval.json" "$out/ladder.json"
 echo "$out/ladder.json"
+echo "its report: $(r1kit report "$ladder" -o "$out/report.html")" >&2

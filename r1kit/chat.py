@@ -1,0 +1,122 @@
+"""`r1kit chat`: talk to a model, its thinking shown or folded."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from r1kit.errors import UserError
+from r1kit.imports import heavy
+from r1kit.prompts import CHAT
+from r1kit.recipe import Model, Prompt
+from r1kit.run import Run
+
+GREY, PLAIN = "\x1b[2m", "\x1b[0m"
+
+
+def prompt_of(path: str, template: str | None) -> Prompt:
+    """Return how a model is asked: by the recipe of its run, unless a template is given; else as a chat."""
+    folder = Path(path)
+    if template is None and (folder / "run.json").exists() and (folder / "recipe.yaml").exists():
+        told = yaml.safe_load((folder / "recipe.yaml").read_text()) or {}
+        if told.get("prompt"):
+            return Prompt(**told["prompt"])
+    return Prompt(template=template or CHAT)
+
+
+class Speech:
+    """Writes a completion as it comes: thinking in grey, or, folded, only that there is some."""
+
+    def __init__(self, fold: bool, colour: bool, out: Any = sys.stdout):
+        self.fold, self.colour, self.out = fold, colour, out
+        self.text, self.shown, self.thinks = "", 0, False
+
+    def add(self, piece: str) -> None:
+        """Write what a further piece of text makes sure: a tag is not cut in two."""
+        self.text += piece
+        while True:
+            tag = "</think>" if self.thinks else "<think>"
+            at = self.text.find(tag, self.shown)
+            if at < 0:
+                break
+            self._write(self.text[self.shown : at])
+            self.shown = at + len(tag)
+            self.thinks = not self.thinks
+            if self.thinks and self.fold:
+                self.out.write("[thinking] ")
+            elif not self.thinks:
+                self.out.write("\n")
+        keep = next(
+            (n for n in range(min(len(tag), len(self.text) - self.shown), 0, -1) if self.text.endswith(tag[:n])), 0
+        )
+        self._write(self.text[self.shown : len(self.text) - keep])
+        self.shown = len(self.text) - keep
+
+    def end(self) -> None:
+        """Write the rest."""
+        self._write(self.text[self.shown :])
+        self.out.write("\n")
+        self.out.flush()
+
+    def _write(self, text: str) -> None:
+        if not text or (self.thinks and self.fold):
+            return
+        self.out.write(f"{GREY}{text}{PLAIN}" if self.thinks and self.colour else text)
+        self.out.flush()
+
+
+def chat(path: str, template: str | None, fold: bool, tokens: int, temperature: float) -> None:
+    """Ask for questions on stdin, one a line, until its end; answer each. Raises UserError as loading a model does."""
+    if temperature < 0:
+        raise UserError("--temperature", temperature, "must be 0 or more", "0 takes the likeliest token")
+    with heavy():
+        from transformers import TextStreamer
+
+        from r1kit.training.policy import check_template, load_model, load_tokenizer
+    from r1kit.data.load import shown
+    from r1kit.sampling.local import encode, render_chat
+    from r1kit.sampling.sampler import beginning
+
+    prompt, block = prompt_of(path, template), Model(path=path)
+    tokenizer = load_tokenizer(block)
+    check_template(tokenizer, prompt.template)
+    model = load_model(block, training=False).eval()
+    model.generation_config.max_length = None
+    live = sys.stdin.isatty()
+    if live:
+        print(
+            f"{Run(Path(path)).info.get('stage') or 'model'} {path}; a line is a question, ctrl-D ends", file=sys.stderr
+        )
+
+    class Streamer(TextStreamer):
+        def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+            speech.add(text)
+
+    import torch
+
+    said: list[dict[str, str]] = []
+    while True:
+        try:
+            line = input("> " if live else "").strip()
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return
+        if not line:
+            continue
+        asked: Any = shown([*said, {"role": "user", "content": line}] if said else line, prompt)
+        text = render_chat(tokenizer, asked, prompt)
+        [ids] = encode(tokenizer, [asked], [text])
+        given = torch.tensor([ids], device=model.device)
+        speech = Speech(fold, sys.stdout.isatty())
+        speech.add(beginning(text, prompt.prefill))
+        how: dict[str, Any] = {"do_sample": False}
+        if temperature:
+            how = {"do_sample": True, "temperature": temperature, "top_p": 0.95}
+        how |= {"max_new_tokens": tokens, "pad_token_id": tokenizer.pad_token_id}
+        streamer = Streamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        model.generate(given, attention_mask=torch.ones_like(given), streamer=streamer, **how)
+        speech.end()
+        if prompt.template == CHAT:  # thinking is not shown to the model again, as DeepSeek-R1 is used
+            answer = speech.text.rpartition("</think>")[2].strip()
+            said = [*asked, {"role": "assistant", "content": answer}]

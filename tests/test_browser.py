@@ -1,0 +1,206 @@
+"""The page in a real browser: every view, filter and toggle, without a line on the console; and 100,000 rollouts.
+
+Needs Debian's chromium and `pip install playwright` (its driver alone): `make test-browser`.
+"""
+
+import json
+import os
+import random
+import time
+
+import pytest
+
+from r1kit.data.write import write_table
+from r1kit.report.page import report
+
+pytestmark = pytest.mark.browser
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+VIEWS = ["Overview", "Curves", "Distributions", "Data", "Scaling", "Completions", "Compare", "Recipes"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    flags += ["--disable-component-update", "--disable-sync"]
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page whose console must stay empty, and which reaches nothing."""
+    context = browser.new_context(viewport={"width": 1360, "height": 900})
+    found, said = context.new_page(), []
+    found.on("console", lambda message: said.append(message.text))
+    found.on("pageerror", lambda error: said.append(str(error)))
+    found.on("request", lambda request: said.append(request.url) if request.url.startswith("http") else None)
+    yield found
+    context.close()
+    assert said == []
+
+
+def rollouts(count: int, step: int, group: int, seed: int):
+    draw = random.Random(seed)
+    rows = []
+    for i in range(count):
+        a, b, right = draw.randint(1, 9), draw.randint(1, 9), draw.random() < 0.3 + step / 1000
+        thought = f" {a} بعلاوه {b} برابر {a + b}." if draw.random() < 0.2 else f" {a} plus {b} is {a + b}."
+        said = f"<think>{thought * draw.randint(1, 9)}</think><answer> {a + b if right else 0}</answer>"
+        rows.append(
+            {
+                "id": f"q{draw.randint(0, 400)}",
+                "question": f"What is {a} + {b}?",
+                "prompt": f"Q: What is {a} + {b}?\nA:",
+                "completion": said,
+                "answer": str(a + b),
+                "domain": "arithmetic",
+                "tokens": len(said) // 4,
+                "finish_reason": "stop",
+                "accuracy": float(right),
+                "format": 1.0,
+                "step": step,
+                "group": i // group,
+                "reward": 1.0 + right,
+                "advantage": 0.0,
+            }
+        )
+    return rows
+
+
+def a_run(path, stage, steps, count, parents=(), **files):
+    path.mkdir(parents=True)
+    told = {"stage": stage, "status": "finished", "seconds": 90.0, "steps": steps, "seed": 0, "parents": list(parents)}
+    (path / "run.json").write_text(json.dumps({**told, "started": f"2026-01-0{len(parents) + 1}T00:00:00+00:00"}))
+    (path / "recipe.yaml").write_text("output: runs/x\nseed: 0\n")
+    lines = [
+        {"step": i, "reward": i / steps, "rewards/accuracy/mean": i / steps, "loss": 1 / i, "grad_norm": 0.5, "time": i}
+        for i in range(1, steps + 1)
+    ]
+    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for i in range(1, steps + 1):
+        write_table(rollouts(count, i, 8, i), path / "completions" / f"step-{i:08d}.parquet", ["accuracy", "format"])
+    for name, value in files.items():
+        (path / f"{name}.json").write_text(json.dumps(value))
+
+
+DROPS = {
+    "sampled": 100,
+    "dropped": {"incorrect": 30, "mixed_language": 12, "repetition": 0},
+    "examples": {"incorrect": [{"prompt": "1 + 1?", "completion": "<think> 1</think><answer> 3</answer>"}]},
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    a_run(folder / "zero", "rl-zero", 12, 64)
+    parent = {"role": "model", "path": str(folder / "zero"), "stage": "rl-zero", "status": "finished"}
+    stats = {"interval": 0.03, "maj@k": 0.6}
+    line = {"thinking": 0.5, "format": 0.9, "language_consistency": 0.8, "tokens": 12.0, "statistics": stats}
+    models = [{"model": name, "accuracy": {"arithmetic": v}, **line} for name, v in (("base", 0.3), ("R1", 0.9))]
+    points = [
+        {
+            "method": m,
+            "score": None,
+            "samples": k,
+            "sure": None,
+            "at": None,
+            "accuracy": 0.5 + k / 40,
+            "tokens": 20.0 * k,
+        }
+        for m in ("pass", "vote")
+        for k in (1, 2, 4, 8)
+    ]
+    files = {"drops": DROPS, "eval": {"models": models}, "scaling": {"models": [{"model": "R1", "points": points}]}}
+    a_run(folder / "r1", "rl", 12, 64, [parent], **files)
+    report([str(folder / "r1")], folder / "page.html")
+    return folder / "page.html"
+
+
+def test_every_view_filter_and_toggle(page, small, tmp_path):
+    page.goto(f"file://{small}")
+    for name in VIEWS:
+        page.get_by_role("tab", name=name, exact=True).click()
+        assert page.locator(f"#view-{name} h2").first.is_visible()
+    page.get_by_role("tab", name="Overview", exact=True).click()
+    assert page.locator("#graph a").count() == 2
+    page.keyboard.press("Tab")
+    page.get_by_role("tab", name="Overview", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#view-Curves").is_visible()
+    shown = page.locator(".chart").count()
+    assert shown == 4
+    page.get_by_label("metrics").select_option("all")
+    assert page.locator(".chart").count() >= shown
+    page.get_by_label("smoothing").select_option("0.9")
+    page.get_by_label("zero", exact=True).uncheck()
+    assert page.locator(".chart").count() >= shown
+    page.get_by_role("tab", name="Distributions", exact=True).click()
+    page.wait_for_function("document.querySelectorAll('.chart').length === 3")
+    page.get_by_role("tab", name="Completions", exact=True).click()
+    page.wait_for_selector("#rows button")
+    total = lambda: int(page.locator("#count").inner_text().split()[0])  # noqa: E731
+    assert total() == 768
+    page.get_by_label("verdict").select_option("1")
+    page.wait_for_function("!document.querySelector('#count').innerText.startsWith('768')")
+    right = total()
+    assert 0 < right < 768
+    page.get_by_label("script").select_option("2")
+    page.wait_for_function(f"!document.querySelector('#count').innerText.startsWith('{right} ')")
+    assert 0 < total() < right
+    said = page.locator("#detail .card.this .text").first
+    assert said.get_attribute("dir") == "auto"
+    page.locator("#detail .card.this summary").click()
+    persian = page.locator("#detail .card.this details .text")
+    found = persian.evaluate("node => [getComputedStyle(node).direction, getComputedStyle(node).unicodeBidi]")
+    assert found[1] == "plaintext"
+    for label, value in (("steps from from", "2"), ("to to", "9"), ("reward from least", "2")):
+        page.get_by_label(label).first.fill(value)
+        page.keyboard.press("Enter")
+    page.get_by_label("script").select_option("any")
+    page.get_by_label("sort by").select_option("long")
+    page.locator("#view-Completions h2").click()
+    page.keyboard.press("/")
+    page.keyboard.type("7 plus")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#detail mark")
+    first = page.locator("#rows [aria-current=true]").get_attribute("data-i")
+    page.locator("#view-Completions h2").click()
+    page.keyboard.press("j")
+    assert page.locator("#rows [aria-current=true]").get_attribute("data-i") != first
+    page.get_by_role("tab", name="Compare", exact=True).click()
+    page.wait_for_selector(".compared")
+    page.get_by_label("show").select_option("broken")
+    page.get_by_role("tab", name="Recipes", exact=True).click()
+    assert "seed: 0" in page.locator("pre").inner_text()
+    before = page.evaluate("document.documentElement.dataset.theme")
+    page.locator("#theme").click()
+    assert page.evaluate("document.documentElement.dataset.theme") != before
+
+
+@pytest.mark.parametrize("width", [390, 1360])
+def test_nothing_is_wider_than_the_window(page, small, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"file://{small}")
+    for name in VIEWS:
+        page.get_by_role("tab", name=name, exact=True).click()
+        page.wait_for_timeout(200)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+
+
+def test_a_hundred_thousand_rollouts(page, tmp_path):
+    a_run(tmp_path / "zero", "rl-zero", 100, 1000)
+    started = time.time()
+    report([str(tmp_path / "zero")], tmp_path / "page.html")
+    size = (tmp_path / "page.html").stat().st_size
+    print(f"written in {time.time() - started:.1f} s, {size / 2**20:.1f} MiB")
+    assert size < 30 * 2**20
+    page.goto(f"file://{tmp_path}/page.html", wait_until="commit")
+    page.wait_for_selector("#graph svg")
+    print(f"first view after {page.evaluate('performance.now()'):.0f} ms")
+    page.get_by_role("tab", name="Completions", exact=True).click()
+    page.wait_for_selector("#rows button")
+    assert page.locator("#count").inner_text().startswith("100000 of 100000")

@@ -1,0 +1,105 @@
+"""`runs`, `init`, `merge` and `chat`, as their user has them."""
+
+import io
+import json
+import subprocess
+
+import pytest
+import torch
+from helpers import COMMAND, info, r1kit, recipe
+
+from r1kit.chat import Speech
+from r1kit.runs import recipes
+
+SFT = {
+    "model": {"path": "tiny:base"},
+    "data": {"train": [{"path": "world:arithmetic", "rows": 16, "split": "train"}]},
+    "prompt": {"template": "tiny"},
+    "training": {"steps": 2, "batch_size": 4, "learning_rate": 1e-3},
+}
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adapter")
+    rows = [{"prompt": "What is 1 + 2?", "completion": "<think> 1 plus 2 is 3.</think><answer> 3</answer>"}] * 8
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    values = {**SFT, "data": {"train": [{"path": str(folder / "rows.jsonl")}]}}
+    values["model"] = {"path": "tiny:base", "lora": {"r": 4}}
+    r1kit("sft", recipe(folder / "s.yaml", **values), f"output={folder}/runs/adapter")
+    return folder
+
+
+@pytest.mark.slow
+def test_runs_are_listed_with_their_states(adapter):
+    out, _ = r1kit("runs", adapter / "runs")
+    title, line = out.strip().splitlines()
+    assert title.split()[:3] == ["run", "stage", "state"]
+    assert "sft" in line
+    assert "finished" in line
+    run = adapter / "runs/adapter"
+    before = info(run)
+    (run / "run.json").write_text(json.dumps({**before, "status": "running"}))
+    assert "killed" in r1kit("runs", adapter / "runs")[0]
+    (run / "run.json").write_text(json.dumps(before))
+
+
+@pytest.mark.slow
+def test_an_adapter_is_merged_into_a_plain_model(adapter):
+    from transformers import AutoModelForCausalLM
+
+    from r1kit.recipe import Model
+    from r1kit.training.policy import load_model
+
+    run, plain = adapter / "runs/adapter", adapter / "plain"
+    out, _ = r1kit("merge", run, "-o", plain)
+    assert out.strip() == str(plain)
+    assert not (plain / "adapter_config.json").exists()
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        found = AutoModelForCausalLM.from_pretrained(plain)(ids).logits
+        wanted = load_model(Model(path=str(run)), training=False)(ids).logits
+        base = load_model(Model(path="tiny:base"), training=False)(ids).logits
+    assert torch.allclose(found, wanted, atol=1e-5)
+    assert not torch.allclose(found, base, atol=1e-3)
+    _, err = r1kit("merge", run, "-o", plain, code=2)
+    assert f"error: --output = {plain}; is there already" in err
+    _, err = r1kit("merge", "tiny:base", "-o", "other", code=2)
+    assert "error: RUN = tiny:base; must have an adapter" in err
+
+
+def test_a_recipe_is_copied_to_start_from(here):
+    assert {"tiny", "qwen2.5-1.5b", "sky-t1"} <= recipes().keys()
+    out, _ = r1kit("init", "tiny", "-o", "mine/first")
+    assert out.strip() == "mine/first"
+    assert (here / "mine/first/run.sh").read_text() == (recipes()["tiny"] / "run.sh").read_text()
+    r1kit("rl-zero", "mine/first/rl_zero.yaml", "--dry-run")
+    _, err = r1kit("init", "tiny", "-o", "mine/first", code=2)
+    assert "error: --output = mine/first; is there already" in err
+    _, err = r1kit("init", "huge", code=2)
+    assert "error: NAME = huge; must be a recipe that r1kit carries; use one of:" in err
+
+
+def test_thinking_is_shown_or_folded_however_it_is_cut():
+    text = "<think> 1 < 2, so</think> it is 2 < 3"
+    for fold, wanted in ((False, " 1 < 2, so\n it is 2 < 3\n"), (True, "[thinking] \n it is 2 < 3\n")):
+        for size in (1, 3, 7, len(text)):
+            out = io.StringIO()
+            speech = Speech(fold, False, out)
+            for start in range(0, len(text), size):
+                speech.add(text[start : start + size])
+            speech.end()
+            assert out.getvalue() == wanted
+
+
+@pytest.mark.slow
+def test_a_model_answers_line_by_line(here):
+    asked = "What is 1 + 2?\n\nWhat is the capital of France?\n"
+    words = [*COMMAND, "chat", "tiny:base", "--template", "tiny", "--temperature", "0", "--max-tokens", "40"]
+    done = subprocess.run(words, input=asked, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0
+    assert "<answer> 3</answer>" in done.stdout
+    assert "Paris" in done.stdout
+    assert "Traceback" not in done.stderr
+    _, err = r1kit("chat", "tiny:base", "--temperature", "-1", code=2)
+    assert "error: --temperature = -1.0; must be 0 or more" in err

@@ -1,0 +1,118 @@
+"""Each warning where something really goes wrong, and none where nothing does."""
+
+import json
+
+import pytest
+from helpers import info, metrics, r1kit, recipe
+
+from r1kit.training.warnings import faults
+
+BASE = {
+    "model": {"path": "tiny:student"},
+    "data": {"train": [{"path": "world:arithmetic", "rows": 64}]},
+    "prompt": {"template": "tiny"},
+    "sampling": {"group_size": 4, "max_tokens": 24},
+    "rewards": [{"name": "accuracy"}],
+    "training": {"steps": 22, "batch_size": 8, "learning_rate": 1e-5, "kl": 0.0},
+}
+
+
+def none(completions, **columns):
+    """A reward that is always 0."""
+    return [0.0] * len(completions)
+
+
+def run(here, **changes):
+    values = {**BASE, **changes}
+    values["training"] = {**BASE["training"], **changes.get("training", {})}
+    _, err = r1kit("rl-zero", recipe(here / "r.yaml", **values), "output=run")
+    return [line for line in err.splitlines() if line.startswith("warning:")]
+
+
+@pytest.mark.slow
+def test_a_reward_that_is_always_0_is_said_once(here):
+    [line] = run(here, rewards=[{"name": "test_warnings.none"}])
+    assert "step 20: in 20 steps no group had two different rewards (all 0)" in line
+
+
+@pytest.mark.slow
+def test_a_format_that_is_never_rewarded_and_completions_that_are_cut_off_are_said(here):
+    """In two tokens nobody has written tags and an answer."""
+    lines = run(here, rewards=[{"name": "format"}], sampling={"group_size": 4, "max_tokens": 2})
+    assert any("not one completion of 20 steps had the format" in line for line in lines)
+    assert any("over 50% of the completions were cut off in each of 5 steps" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_a_training_that_diverges_stops_and_keeps_what_was_good(here):
+    changes = {"learning_rate": 1e18, "save_steps": 1, "steps": 12, "max_grad_norm": 1e9, "warmup_steps": 0}
+    values = {**BASE, "rewards": [{"name": "test_warnings.halves"}], "training": {**BASE["training"], **changes}}
+    _, err = r1kit("rl-zero", recipe(here / "r.yaml", **values), "output=run", code=2)
+    assert "error: training.learning_rate = 1e+18; " in err
+    assert "the training has diverged" in err
+    assert info(here / "run")["status"] == "failed"
+    found = {path.name for path in (here / "run/checkpoints").iterdir()}
+    step = metrics(here / "run")[-1]["step"]
+    assert f"diverged-{step}" in found
+    assert all(int(name.rpartition("-")[2]) < step for name in found if name.startswith("checkpoint"))
+
+
+def halves(completions, **columns):
+    return [float(i % 2) for i in range(len(completions))]
+
+
+def steady(**values):
+    return {name: [value] * 30 for name, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("history", "name"),
+    [
+        ({"completions/mean_length": [10.0] * 10 + [40.0] * 5}, "length"),
+        ({"rewards/language/mean": [0.9] * 10 + [0.6] * 5}, "language"),
+        ({"kl": [0.01] * 20 + [1.5]}, "kl"),
+        ({"grad_norm": [0.5] * 20 + [11.0]}, "grad_norm"),
+        ({"kl": [1.5]}, None),
+        ({"grad_norm": [0.01] * 20 + [0.5]}, None),  # not much by itself
+        ({"completions/mean_length": [10.0] * 10 + [25.0] * 5}, None),
+        (steady(reward=1.0, frac_reward_zero_std=0.9, **{"rewards/format/mean": 0.1}), None),
+        ({"completions/clipped_ratio": [0.6] * 4 + [0.4]}, None),
+    ],
+)
+def test_what_counts_as_a_fault(history, name):
+    assert list(faults(history)) == ([name] if name else [])
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_the_newest_best_and_worst(here):
+    """A real terminal, by a pseudo one: the display comes and goes, and leaves the lines that belong to stderr."""
+    import os
+    import pty
+    import subprocess
+
+    from helpers import COMMAND
+
+    file = recipe(here / "r.yaml", **{**BASE, "training": {**BASE["training"], "steps": 4}})
+    parent, child = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+    process = subprocess.Popen(
+        [*COMMAND, "rl-zero", file, "output=run"], stdout=subprocess.PIPE, stderr=child, env=environment
+    )
+    os.close(child)
+    shown = b""
+    while True:
+        try:
+            part = os.read(parent, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    assert process.wait() == 0
+    text = shown.decode()
+    assert "4/4" in text
+    assert "best, reward" in text
+    assert "worst, reward" in text
+    assert "tokens a second" in text
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor is back
+    assert json.loads((here / "run/run.json").read_text())["status"] == "finished"
