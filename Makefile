@@ -7,7 +7,7 @@ VENV_VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-vllm lint env env-vllm clean
+.PHONY: demo test test-vllm test-browser lint env env-vllm clean
 
 demo: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash recipes/tiny/run.sh
@@ -17,6 +17,11 @@ test: env
 
 test-vllm: env-vllm
 	$(VENV_VLLM)/bin/python -m pytest -m vllm $(ARGS)
+
+# The report in a real browser: Debian's chromium, driven by playwright.
+test-browser: env
+	$(BIN)/pip install --quiet -e ".[browser]"
+	$(BIN)/python -m pytest -m browser $(ARGS)
 
 lint: env
 	$(BIN)/ruff format --check .

@@ -36,7 +36,8 @@ def page(browser):
     found, said = context.new_page(), []
     found.on("console", lambda message: said.append(message.text))
     found.on("pageerror", lambda error: said.append(str(error)))
-    found.on("request", lambda request: said.append(request.url) if request.url.startswith("http") else None)
+    outside = lambda url: url.startswith("http") and not url.startswith("http://127.0.0.1:")  # noqa: E731
+    found.on("request", lambda request: said.append(request.url) if outside(request.url) else None)
     yield found
     context.close()
     assert said == []
@@ -204,3 +205,46 @@ def test_a_hundred_thousand_rollouts(page, tmp_path):
     page.get_by_role("tab", name="Completions", exact=True).click()
     page.wait_for_selector("#rows button")
     assert page.locator("#count").inner_text().startswith("100000 of 100000")
+
+
+def test_a_running_stage_is_followed(page, tmp_path, monkeypatch):
+    """A real stage, watched by the real command."""
+    import subprocess
+    import sys
+
+    import yaml
+
+    monkeypatch.chdir(tmp_path)
+    recipe = {
+        "model": {"path": "tiny:base"},
+        "data": {"train": [{"path": "world:arithmetic", "rows": 64}]},
+        "prompt": {"template": "tiny"},
+        "sampling": {"group_size": 4, "max_tokens": 24},
+        "training": {"steps": 400, "batch_size": 16, "learning_rate": 1e-5, "kl": 0.0},
+    }
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    r1kit = [sys.executable, "-m", "r1kit.cli"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    stage = subprocess.Popen([*r1kit, "rl-zero", "r.yaml", "output=run"], **quiet)
+    try:
+        while not (tmp_path / "run/metrics.jsonl").exists():
+            assert stage.poll() is None
+            time.sleep(0.2)
+        watch = subprocess.Popen([*r1kit, "watch", "run", "--port", "0"], stdout=subprocess.PIPE, text=True)
+        try:
+            address = watch.stdout.readline().strip()
+            page.goto(address)
+            step = lambda: page.locator("#state").inner_text()  # noqa: E731
+            first = step()
+            assert "going on: run, step" in first
+            page.wait_for_function(f"document.getElementById('state').innerText !== {json.dumps(first)}", timeout=30000)
+            page.get_by_role("tab", name="Completions", exact=True).click()
+            page.wait_for_selector("#rows button")
+            count = page.locator("#count").inner_text()
+            page.wait_for_function(f"document.getElementById('count').innerText !== {json.dumps(count)}", timeout=30000)
+            page.goto("about:blank")
+        finally:
+            watch.terminate()
+    finally:
+        stage.terminate()
+        stage.wait()

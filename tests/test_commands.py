@@ -103,3 +103,34 @@ def test_a_model_answers_line_by_line(here):
     assert "Traceback" not in done.stderr
     _, err = r1kit("chat", "tiny:base", "--temperature", "-1", code=2)
     assert "error: --temperature = -1.0; must be 0 or more" in err
+
+
+@pytest.mark.slow
+def test_a_model_has_a_card_and_goes_to_the_hub(adapter, monkeypatch):
+    """There is no hub here: HfApi is replaced, and what it is asked is looked at; without it the model is whole."""
+    from types import SimpleNamespace
+
+    from huggingface_hub import ModelCard
+
+    from r1kit.recipe import Card
+    from r1kit.training.card import push
+
+    text = (adapter / "runs/adapter/model/README.md").read_text()
+    card = ModelCard(text)
+    assert card.data.library_name == "transformers"
+    assert "sft" in card.data.tags
+    for part in ("- model: tiny:base", "| loss |", "```yaml\noutput:", "template `tiny`", "AutoModelForCausalLM"):
+        assert part in text
+    words = [adapter / "s.yaml", f"output={adapter}/runs/adapter", "card.push_to_hub=me/adapter", "training.steps=3"]
+    _, err = r1kit("sft", *words, code=2)
+    assert "error: card.push_to_hub = me/adapter; could not be sent: " in err
+    assert (adapter / "runs/adapter/model/adapter_model.safetensors").exists()
+    calls = []
+    api = SimpleNamespace(
+        create_repo=lambda *a, **k: calls.append(("create_repo", a, k)),
+        upload_folder=lambda **k: calls.append(("upload_folder", (), k)),
+    )
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
+    assert push(adapter / "runs/adapter/model", Card(push_to_hub="me/it")) == "https://huggingface.co/me/it"
+    assert calls[0][1:] == (("me/it",), {"private": True, "exist_ok": True})
+    assert calls[1][2]["folder_path"] == adapter / "runs/adapter/model"

@@ -287,7 +287,7 @@ class Head(Block):
 
 
 class Card(Block):
-    """What the data card says that r1kit cannot know, and where the data is sent."""
+    """What the card of data or of a model says that r1kit cannot know, and where it is sent."""
 
     license: str | None = None
     """An identifier of the hub's, such as apache-2.0."""
@@ -295,11 +295,11 @@ class Card(Block):
     """Codes; default: those of the rows."""
     tags: list[str] = []
     about: str = ""
-    """A paragraph on what the data is for."""
+    """A paragraph on what it is for."""
     push_to_hub: str | None = None
-    """A data set's id on the hub, to which the finished data is sent."""
+    """An id on the hub, to which the finished data or model is sent."""
     private: bool = True
-    """Whether a data set that is made there is private."""
+    """Whether what is made there is private."""
 
 
 def sums_to_one(shares: list[float]) -> bool:

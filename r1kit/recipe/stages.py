@@ -68,6 +68,7 @@ class SFTRecipe(Recipe):
     training: SFTTraining = SFTTraining()
     trl: dict[str, Any] = {}
     """Any other field of TRL's SFTConfig."""
+    card: Card = Card()
 
     def _check_model(self) -> None:
         if (self.model.path is None) == (self.model.new is None):
@@ -86,6 +87,7 @@ class RLRecipe(Recipe):
     training: RLTraining = RLTraining()
     trl: dict[str, Any] = {}
     """Any other field of TRL's GRPOConfig."""
+    card: Card = Card()
 
     def check(self) -> None:
         super().check()

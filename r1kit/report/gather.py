@@ -194,7 +194,8 @@ def rollouts(path: Path) -> Iterator[Rollouts]:
     samples = path / "samples"
     if files := sorted(samples.glob("*.parquet")):
         yield Rollouts(path.name, path.name, files, "samples")
-    for folder in sorted(samples.glob("*/")) if samples.exists() else []:
+    folders = [folder for folder in samples.glob("*/") if (folder / "manifest.json").exists()]
+    for folder in sorted(folders, key=lambda folder: (folder / "manifest.json").stat().st_mtime):  # as they were made
         if files := sorted(folder.glob("*.parquet")):
             yield Rollouts(f"{path.name}: {folder.name}", path.name, files, "samples")
 

@@ -14,7 +14,7 @@ import torch
 from r1kit.errors import Interrupted, OutOfMemory, UserError
 from r1kit.recipe import RLRecipe, SFTRecipe
 from r1kit.run import Run, is_main
-from r1kit.training import checkpoints, display
+from r1kit.training import card, checkpoints, display
 from r1kit.training.arguments import FITS, split_batch
 from r1kit.training.callbacks import Metrics, Stop
 from r1kit.training.warnings import Warnings
@@ -51,6 +51,7 @@ def fit(build: Callable[[], "Trainer"], recipe: SFTRecipe | RLRecipe, run: Run, 
         last = next(reversed(checkpoints.complete(folder)), None)
     if is_main():
         checkpoints.make_model(checkpoints.best_of(last), run.path, recipe.model)
+        card.finish(run, recipe)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

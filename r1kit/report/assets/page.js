@@ -3,7 +3,7 @@
 (() => {
 let head = JSON.parse(document.getElementById("head").textContent);
 const main = document.getElementById("main"), tabs = document.getElementById("tabs"), root = document.documentElement;
-const COLOURS = ["#0b62c4", "#d9480f", "#1a7f4b", "#a626a4", "#b58900", "#0e8a9c", "#c2362b", "#6b7280", "#7048e8", "#5c940d"];
+const COLOURS = ["#0b62c4", "#d9480f", "#1a7f4b", "#a626a4", "#b58900", "#0e8a9c", "#c2362b", "#7048e8", "#5c940d", "#d6336c", "#6b7280", "#8d5524"];
 const PAGE = 40;
 
 // ------------------------------------------------------------------ small things
@@ -21,7 +21,7 @@ const number = (value, digits = 3) =>
   value == null ? "-" : Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(+value.toFixed(digits));
 const percent = (value) => (value == null ? "-" : (100 * value).toFixed(1));
 const seconds = (value) => value == null ? "-" : value < 120 ? `${value.toFixed(0)} s` : value < 7200 ? `${(value / 60).toFixed(1)} min` : `${(value / 3600).toFixed(1)} h`;
-const colour = (name) => COLOURS[Math.max(0, head.runs.findIndex((run) => run.name === name)) % COLOURS.length];
+const colour = (name) => COLOURS[Math.max(0, head.runs.filter((run) => run.curves.step).findIndex((run) => run.name === name)) % COLOURS.length];
 const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 const table = (titles, rows) => make("div", { class: "wide" }, make("table", {},
   make("thead", {}, make("tr", {}, ...titles.map((title) => make("th", { scope: "col" }, title)))),
@@ -62,7 +62,8 @@ function completion(text, wanted, open) {
   const found = /^(\s*)<think>([\s\S]*?)(<\/think>|$)([\s\S]*)$/.exec(text);
   if (!found) return [make("div", { class: "text", dir: "auto" }, marked(text, wanted))];
   const [, , thought, closed, rest] = found;
-  const fold = make("details", { class: "think", open },
+  const inside = wanted && thought.toLowerCase().includes(wanted.toLowerCase());
+  const fold = make("details", { class: "think", open: Boolean(open || inside) },
     make("summary", {}, `thinking, ${thought.length} characters${closed ? "" : ", never closed"}`),
     make("div", { class: "text", dir: "auto" }, marked(thought.trim(), wanted)));
   return [fold, make("div", { class: "text", dir: "auto" }, marked(rest.trim(), wanted))];
@@ -88,7 +89,7 @@ function chart(into, title, data, series, options = {}) {
     width: Math.max(240, box.clientWidth - 20), height: options.height || 210, ...options.more,
     cursor: { sync: options.sync ? { key: options.sync } : undefined, drag: { x: true, y: false } },
     scales: { x: { time: false, distr: options.log ? 3 : 1, log: 2 } , ...(options.scales || {}) },
-    axes: [{ ...axis, ...(options.x || {}) }, { ...axis, size: 56, ...(options.y || {}) }],
+    axes: [{ ...axis, size: 32 }, { ...axis, size: 56, ...(options.y || {}) }],
     series: [{ label: options.label || "step" }, ...series],
   }, data, box);
   charts.push({ plot, box });
@@ -144,7 +145,7 @@ function graph(into) {
     const first = Math.min(...edges.filter(([from]) => from === node.id).map(([, to]) => depth.get(to))) - 1;
     if (first > depth.get(node.id)) { columns[depth.get(node.id)] = columns[depth.get(node.id)].filter((id) => id !== node.id); (columns[first] ||= []).push(node.id); depth.set(node.id, first); }
   }
-  const W = 170, H = 44, X = 56, Y = 16, place = new Map();
+  const W = 158, H = 44, X = 44, Y = 16, place = new Map();
   columns.forEach((ids, x) => {
     const wish = (id) => { const from = edges.filter(([a, b]) => b === id && place.has(a)).map(([a]) => place.get(a)[1]); return from.length ? from.reduce((a, b) => a + b) / from.length : 0; };
     ids.sort((a, b) => wish(a) - wish(b)).forEach((id, y) => place.set(id, [x * (W + X) + 8, y * (H + Y) + 8]));
@@ -155,7 +156,8 @@ function graph(into) {
   const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "which run comes from which" });
   for (const [a, b] of edges) {
     const [x1, y1] = place.get(a), [x2, y2] = place.get(b), bend = Math.max(24, (x2 - x1 - W) / 2);
-    svg.append(shape("path", { d: `M${x1 + W} ${y1 + H / 2}C${x1 + W + bend} ${y1 + H / 2} ${x2 - bend} ${y2 + H / 2} ${x2} ${y2 + H / 2}` }));
+    const faint = nodes.get(a).data && nodes.get(a).outside || head.runs.find((run) => run.name === b).stage === "eval";
+    svg.append(shape("path", { class: faint ? "faint" : "", d: `M${x1 + W} ${y1 + H / 2}C${x1 + W + bend} ${y1 + H / 2} ${x2 - bend} ${y2 + H / 2} ${x2} ${y2 + H / 2}` }));
   }
   for (const node of nodes.values()) {
     const [x, y] = place.get(node.id), known = !node.outside;
@@ -344,7 +346,10 @@ views.Completions = (section) => {
 views.Compare = (section) => {
   if (!head.sets.length) return void section.append(make("p", { class: "note" }, "No rollouts are kept here."));
   const options = head.sets.flatMap((one, i) => one.kind === "training" ? [[`${i}:first`, `${one.name}: as first asked`], [`${i}:last`, `${one.name}: as last asked`]] : [[`${i}:first`, `${one.name} (${one.count})`]]);
-  const c = (state.compare ||= { a: options[0][0], b: options[options.length - 1][0], only: "fixed", page: 0 });
+  // At first the first two models of an eval, else a training's first and last time that it was asked.
+  const models = head.sets.flatMap((one, i) => (head.runs.find((run) => run.name === one.run)?.ladder ? [`${i}:first`] : []));
+  const usual = models.length > 1 ? models : options.map(([key]) => key);
+  const c = (state.compare ||= { a: usual[0], b: usual[Math.min(1, usual.length - 1)], only: "fixed", page: 0 });
   if (!options.some(([key]) => key === c.a)) c.a = options[0][0];
   if (!options.some(([key]) => key === c.b)) c.b = options[options.length - 1][0];
   const body = make("div"), count = make("p", { class: "note", role: "status" });

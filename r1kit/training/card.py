@@ -1,0 +1,109 @@
+"""The card of a trained model, beside its weights, and the way to the hub."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from r1kit import __version__
+from r1kit.errors import UserError
+from r1kit.recipe import Card, Prompt, RLRecipe, SFTRecipe, dump
+from r1kit.run import Run, write_file
+
+SHOWN = ("loss", "eval_loss", "reward", "eval_reward", "completions/mean_length", "mean_token_accuracy", "entropy")
+LOAD = """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("{path}")
+tokenizer = AutoTokenizer.from_pretrained("{path}")
+```
+
+`vllm serve {path}`, `transformers serve` and `r1kit chat {path}` take it as it is; llama.cpp's `convert_hf_to_gguf.py`
+makes a GGUF file of it."""
+
+
+def lineage(run: Run, depth: int = 0) -> list[str]:
+    """Return where a run comes from, as a nested list."""
+    lines = []
+    for parent in run.info.get("parents", []):
+        made = f", `r1kit {parent['stage']}`" if parent.get("stage") else ""
+        lines.append(f"{'  ' * depth}- {parent['role']}: {parent['path']}{made}")
+        if parent.get("stage") and depth < 12:
+            lines += lineage(Run(Path(parent["path"])), depth + 1)
+    return lines
+
+
+def last_metrics(run: Run) -> dict[str, float]:
+    """Return the last value of each metric that tells something."""
+    found: dict[str, float] = {}
+    for line in run.metrics_file.read_text().splitlines() if run.metrics_file.exists() else []:
+        values = json.loads(line)
+        shown = {k: v for k, v in values.items() if k in SHOWN or (k.startswith("rewards/") and k.endswith("/mean"))}
+        found |= {k: v for k, v in shown.items() if isinstance(v, int | float)}
+    return found
+
+
+def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
+    """Return the README.md of a run's model: front matter for the hub, lineage, metrics, recipe, how to load it."""
+    info, card = run.info, recipe.card
+    front: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-generation"}
+    if card.license:
+        front["license"] = card.license
+    if card.language:
+        front["language"] = card.language
+    if recipe.model.path and not Path(recipe.model.path).exists() and "/" in recipe.model.path:
+        front["base_model"] = recipe.model.path
+    front["tags"] = ["r1kit", "reasoning", str(info.get("stage")), *card.tags]
+    place = card.push_to_hub or str(run.path / "model")
+    lines = [
+        "---",
+        yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
+        "---",
+        "",
+        f"# {run.path.name}",
+        "",
+    ]
+    lines += [card.about, ""] if card.about else []
+    seconds, tokens = info.get("seconds"), info.get("tokens")
+    made = [f"seed {recipe.seed}", f"{info.get('steps')} steps"]
+    made += [f"{tokens} tokens"] if tokens else []
+    made += [f"{seconds:.0f} s before the last session"] if seconds else []
+    lines.append(f"Made by `r1kit {info.get('stage')}` {__version__}: {', '.join(made)}.")
+    lines += ["", "## Where it comes from", "", *lineage(run), "", "## At the end of training", ""]
+    lines += ["| | |", "| --- | --- |", *(f"| {k} | {v:.4g} |" for k, v in last_metrics(run).items()), ""]
+    lines += ["## How to ask it", "", asked(recipe.prompt), "", "## How to load it", "", LOAD.format(path=place), ""]
+    versions = ", ".join(f"{k} {v}" for k, v in info.get("versions", {}).items())
+    lines += ["## Recipe", "", "```yaml", dump(recipe).strip(), "```", "", versions, ""]
+    return "\n".join(lines)
+
+
+def asked(prompt: Prompt) -> str:
+    """Return how a prompt is put, in words."""
+    begun = f", and begins its completion with `{prompt.prefill}`" if prompt.prefill else ""
+    if prompt.template == "chat":
+        return f"By its chat template{begun}." + (f" System message: {prompt.system}" if prompt.system else "")
+    return f"By the template `{prompt.template}`{begun} (`prompt.template` of r1kit)."
+
+
+def finish(run: Run, recipe: SFTRecipe | RLRecipe) -> None:
+    """Write the card, and send the model to the hub where the recipe says so. Raises UserError where that fails."""
+    write_file(run.path / "model" / "README.md", model_card(run, recipe))
+    if recipe.card.push_to_hub:
+        run.update(hub=push(run.path / "model", recipe.card))
+
+
+def push(folder: Path, card: Card) -> str:
+    """Send a model's folder to the hub and return its address. Raises UserError where that fails."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    name, api = card.push_to_hub or "", HfApi()
+    try:
+        api.create_repo(name, private=card.private, exist_ok=True)
+        api.upload_folder(folder_path=folder, repo_id=name, commit_message="Trained by r1kit")
+    except (OSError, ValueError, HfHubHTTPError) as error:  # no network, no token, no right to write there
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        do = f"the model is whole in {folder}; log in with `hf auth login`, then the same command again"
+        raise UserError("card.push_to_hub", name, f"could not be sent: {reason}", do) from None
+    return f"https://huggingface.co/{name}"
