@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from r1kit.errors import UserError
 from r1kit.imports import heavy
@@ -17,12 +18,16 @@ GREY, PLAIN = "\x1b[2m", "\x1b[0m"
 
 def prompt_of(path: str, template: str | None) -> Prompt:
     """Return how a model is asked: by the recipe of its run, unless a template is given; else as a chat."""
-    folder = Path(path)
+    folder = Path(path).parent if Path(path).name == "model" else Path(path)
     if template is None and (folder / "run.json").exists() and (folder / "recipe.yaml").exists():
         told = yaml.safe_load((folder / "recipe.yaml").read_text()) or {}
         if told.get("prompt"):
             return Prompt(**told["prompt"])
-    return Prompt(template=template or CHAT)
+    try:
+        return Prompt(template=template or CHAT)
+    except ValidationError:
+        must = "must be chat, r1-zero, tiny or a text with {prompt} in it"
+        raise UserError("--template", template, must, "give one of these") from None
 
 
 class Speech:

@@ -14,7 +14,9 @@ RECIPES = (PACKAGE / "recipes", PACKAGE.parent / "recipes")  # in a wheel; in a 
 
 def found(folder: Path) -> Iterator[Run]:
     """Yield the runs below a folder, the earliest first."""
-    runs = [Run(file.parent) for file in folder.rglob("run.json") if "checkpoints" not in file.parts]
+    runs = [
+        Run(file.parent) for file in folder.rglob("run.json") if "checkpoints" not in file.relative_to(folder).parts
+    ]
     yield from sorted(runs, key=lambda run: run.info.get("started", ""))
 
 
@@ -23,9 +25,12 @@ def state(run: Run) -> str:
     status = str(run.info.get("status"))
     if status != "running" or not (run.path / ".lock").exists():
         return status
-    descriptor = os.open(run.path / ".lock", os.O_RDWR)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(run.path / ".lock", os.O_RDONLY)
+    except OSError:  # a run of somebody else
+        return status
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return "running"
     finally:
@@ -61,7 +66,11 @@ def listing(folder: Path) -> str:
 def recipes() -> dict[str, Path]:
     """Return the recipe folders that r1kit carries."""
     place = next((p for p in RECIPES if p.is_dir()), None)
-    folders = sorted(p for p in place.iterdir() if p.is_dir() and (p / "README.md").exists()) if place else []
+    folders = (
+        sorted(p for p in place.iterdir() if p.is_dir() and (any(p.glob("*.yaml")) or (p / "README.md").exists()))
+        if place
+        else []
+    )
     return {folder.name: folder for folder in folders}
 
 

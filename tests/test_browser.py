@@ -158,8 +158,8 @@ def test_every_view_filter_and_toggle(page, small, tmp_path):
     persian = page.locator("#detail .card.this details .text")
     found = persian.evaluate("node => [getComputedStyle(node).direction, getComputedStyle(node).unicodeBidi]")
     assert found[1] == "plaintext"
-    for label, value in (("steps from from", "2"), ("to to", "9"), ("reward from least", "2")):
-        page.get_by_label(label).first.fill(value)
+    for label, value in (("first step", "2"), ("last step", "9"), ("least reward", "2")):
+        page.get_by_label(label, exact=True).fill(value)
         page.keyboard.press("Enter")
     page.get_by_label("script").select_option("any")
     page.get_by_label("sort by").select_option("long")

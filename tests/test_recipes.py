@@ -33,6 +33,7 @@ STAGES = {
     "eval": "eval",
     "ladder": "eval",
     "scaling": "eval",
+    "search": "eval",
     "verifier": "verifier",
 }
 FILES = sorted(p for p in RECIPES.glob("*/*.yaml") if p.parent.name != "accelerate")

@@ -68,6 +68,23 @@ def test_features_are_those_of_each_row_alone(policy):
             assert tail[:, place].tolist() == pytest.approx(wanted, abs=1e-4)
 
 
+def test_what_rows_begin_with_is_run_once_and_changes_nothing(policy):
+    model, tokenizer = policy
+    long = "\n".join(ASKED)
+    asked = [long] * 3 + [ASKED[2]] + [long + ASKED[1]] * 2
+    said = [SAID[0], "<answer> 4</answer>", "", SAID[0], SAID[1], "<think> it is Paris</think>"]
+    tokens = []
+    hook = model.model.register_forward_pre_hook(
+        lambda module, args, given: tokens.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    found = features(model, tokenizer, asked, said)
+    hook.remove()
+    whole = sum(len(encode(tokenizer, a, s, True)[0]) for a, s in zip(asked, said, strict=True))
+    assert sum(tokens) < whole
+    alone = torch.cat([features(model, tokenizer, [a], [s]) for a, s in zip(asked, said, strict=True)])
+    assert torch.allclose(found, alone, atol=1e-4)
+
+
 def test_the_places_are_those_of_the_completion_s_own_tokens(policy):
     _, tokenizer = policy
     ids, places = encode(tokenizer, ASKED[0], SAID[0], True)
@@ -122,17 +139,17 @@ def test_a_verifier_is_trained_saved_and_used(here):
     assert {"role": "verifier", "path": "verified", "stage": "verifier", "status": "finished"} in info(here / "scaled")[
         "parents"
     ]
-    search = {"verifier": "verified", "search": ["beam", "dvts"], "paths": [4], "width": 2, "step_tokens": 4}
+    search = {"verifier": "verified", "search": ["beam", "dvts"], "paths": [8], "width": 2, "step_tokens": 4}
     _, err = r1kit("eval", recipe(here / "s.yaml", **{**values, "scaling": search}), "output=searched")
     [model] = json.loads((here / "searched/scaling.json").read_text())["models"]
     found = {p["method"]: p for p in model["points"] if p["method"] in ("beam", "dvts")}
     assert found.keys() == {"beam", "dvts"}
     for method, point in found.items():
-        rows = table(here / f"searched/samples/tiny_base-{method}-4")
-        assert len(rows) == 40 * 2
+        rows = table(here / f"searched/samples/tiny_base-{method}-8")
+        assert len(rows) == 40 * 4
         assert point["tokens"] == pytest.approx(sum(row["tokens"] for row in rows) / 40)
         assert point["more"]["difference"] > 0
-    assert "tree search under the verifier (DVTS), N 4" in err
+    assert "tree search under the verifier (DVTS), N 8" in err
     # As a reward, it gives what a forward pass of the saved model gives, and ranks what is kept.
     reward = {"name": "r1kit.verifier.reward.verified", "path": "verified"}
     made = {**VERIFIER, "data": {"train": VERIFIER["data"]["eval"]}, "rewards": [{"name": "accuracy"}, reward]}

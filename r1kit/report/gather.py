@@ -7,8 +7,10 @@ Of each rollout the page gets a line of numbers at once, and its text when someb
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ class Rollouts:
     kind: str  # training, samples
     columns: dict[str, list[Any]] = field(default_factory=dict)
     questions: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)  # rows of each file
 
     @property
     def count(self) -> int:
@@ -61,42 +64,64 @@ class Rollouts:
         }
         numbers: dict[str, int] = {}
         groups: dict[tuple[Any, ...], int] = {}
-        for row in self.rows():
-            name = row.get("id") or asked(row)
-            number = numbers.setdefault(name, len(numbers))
-            step = row.get("step") or 0
-            where = (step, row.get("group")) if self.kind == "training" else (number,)
-            scores = [v for v in rewards(row).values() if v is not None]
-            reward = row.get("reward", sum(scores) if scores else None)
-            right = row["correct"] if "correct" in row else known(row.get("accuracy"))
-            values = (
-                *(step, groups.setdefault(where, len(groups))),
-                *(None if reward is None or not math.isfinite(reward) else round(reward, 3),),
-                *(-1 if right is None else int(right), row.get("tokens") or 0, script(row["completion"] or ""), number),
-            )
-            for column, value in zip(columns.values(), values, strict=True):
-                column.append(value)
+        self.sizes = []
+        for file in self.files:
+            rows = read_rows(file, file.stat().st_mtime_ns)
+            self.sizes.append(len(rows))
+            for name, step, group, reward, right, tokens, kind in rows:
+                number = numbers.setdefault(name, len(numbers))
+                where = (step, group) if self.kind == "training" else (number,)
+                place = groups.setdefault(where, len(groups))
+                values = (step, place, reward, right, tokens, kind, number)
+                for column, value in zip(columns.values(), values, strict=True):
+                    column.append(value)
         self.columns, self.questions = columns, list(numbers)
 
     def chunks(self) -> Iterator[list[list[Any]]]:
-        """Yield the texts, CHUNK rollouts at once: question, completion, gold answer, rewards, how it ended, domain."""
+        """Yield the texts, CHUNK rollouts at once; see `texts`."""
         part: list[list[Any]] = []
         for row in self.rows():
-            part.append(
-                [
-                    asked(row),
-                    row["completion"] or "",
-                    row.get("answer"),
-                    rewards(row),
-                    row.get("finish_reason"),
-                    row.get("domain"),
-                ]
-            )
+            part.append(texts(row))
             if len(part) == CHUNK:
                 yield part
                 part = []
         if part:
             yield part
+
+    def chunk(self, number: int) -> list[list[Any]]:
+        """Return one of the chunks, reading the files that it is of alone."""
+        start, at, found = number * CHUNK, 0, list[list[Any]]()
+        for file, size in zip(self.files, self.sizes, strict=True):
+            if at >= start + CHUNK:
+                break
+            if at < start + CHUNK and at + size > start:
+                first = max(0, start - at)
+                part = pq.read_table(file).slice(first, start + CHUNK - at - first)
+                found += [texts(row) for row in part.to_pylist()]
+            at += size
+        return found
+
+
+def texts(row: Row) -> list[Any]:
+    """Return the texts of a row: question, completion, gold answer, rewards, how it ended, domain."""
+    ended, domain = row.get("finish_reason"), row.get("domain")
+    return [asked(row), row["completion"] or "", row.get("answer"), rewards(row), ended, domain]
+
+
+@lru_cache(maxsize=20_000)
+def read_rows(file: Path, changed: int) -> list[tuple[Any, ...]]:
+    """Return of each row of a file, which is written once: id, step, group, reward, right, tokens, script."""
+    found = []
+    for row in pq.read_table(file).to_pylist():
+        scores = [v for v in rewards(row).values() if v is not None]
+        reward = row.get("reward", sum(scores) if scores else None)
+        reward = None if reward is None or not math.isfinite(reward) else round(reward, 3)
+        right = row["correct"] if "correct" in row else known(row.get("accuracy"))
+        kind = script(row["completion"] or "")
+        verdict = -1 if right is None else int(right)
+        name = row.get("id") or asked(row)
+        found.append((name, row.get("step") or 0, row.get("group"), reward, verdict, row.get("tokens") or 0, kind))
+    return found
 
 
 def asked(row: Row) -> str:
@@ -125,9 +150,12 @@ def closure(paths: Sequence[str]) -> list[Path]:
     """Return the directories of runs and of those that they come from, the earliest first. Raises UserError."""
     found: dict[str, Path] = {}
 
+    begun: set[Path] = set()
+
     def visit(path: Path) -> None:
-        if str(path.resolve()) in found or not (path / "run.json").exists():
+        if path.resolve() in begun or not (path / "run.json").exists():
             return
+        begun.add(path.resolve())
         for parent in info(path).get("parents", []):
             if parent.get("stage"):
                 visit(located(parent["path"], path))
@@ -144,7 +172,8 @@ def closure(paths: Sequence[str]) -> list[Path]:
 def located(parent: str, child: Path) -> Path:
     """Return where a parent is: as its path says, or beside the child where a folder of runs was moved as a whole."""
     path, beside = Path(parent), child.parent / Path(parent).name
-    return path if (path / "run.json").exists() else beside
+    known = (path / "run.json").exists() or beside.resolve() == child.resolve()
+    return path if known else beside
 
 
 def info(path: Path) -> dict[str, Any]:
@@ -157,21 +186,22 @@ def info(path: Path) -> dict[str, Any]:
 
 def collect(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[Rollouts]]:
     """Return the runs, each as plain data, and their sets of rollouts, read."""
-    names = {path.resolve(): path.name for path in paths}
+    names = called(paths)
     runs, sets = [], list[Rollouts]()
     for path in paths:
         told = info(path)
         parents = []
         for parent in told.get("parents", []):
-            place = located(parent["path"], path).resolve() if parent.get("stage") else None
-            parents.append({"role": parent["role"], "path": parent["path"], "run": names.get(place) if place else None})
-        mine = list(rollouts(path))
+            place = located(parent["path"], path).resolve() if parent.get("stage") else path.resolve()
+            run = names.get(place) if place != path.resolve() else None
+            parents.append({"role": parent["role"], "path": parent["path"], "run": run})
+        mine = list(rollouts(path, names[path.resolve()]))
         for one in mine:
             one.read()
         sets += [one for one in mine if one.count]
         runs.append(
             {
-                "name": path.name,
+                "name": names[path.resolve()],
                 "path": str(path),
                 **{k: told.get(k) for k in ("stage", "status", "started", "finished", "seconds", "steps", "tokens")},
                 **{k: told.get(k) for k in ("rows", "samples", "seed", "host", "sessions", "versions")},
@@ -187,17 +217,28 @@ def collect(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[Rollouts]
     return runs, sets
 
 
-def rollouts(path: Path) -> Iterator[Rollouts]:
+def called(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return what each run is called: by its folder, and where several have that name, by the one above it, too."""
+    found: dict[Path, str] = {}
+    for path in (path.resolve() for path in paths):
+        often = sum(other.resolve().name == path.name for other in paths) > 1
+        name = f"{path.parent.name}/{path.name}" if often else path.name
+        number = sum(one == name or one.startswith(f"{name} (") for one in found.values())
+        found[path] = f"{name} ({number + 1})" if number else name
+    return found
+
+
+def rollouts(path: Path, name: str) -> Iterator[Rollouts]:
     """Yield the sets of a run, not yet read."""
     if files := sorted((path / "completions").glob("*.parquet")):
-        yield Rollouts(path.name, path.name, files, "training")
+        yield Rollouts(name, name, files, "training")
     samples = path / "samples"
     if files := sorted(samples.glob("*.parquet")):
-        yield Rollouts(path.name, path.name, files, "samples")
+        yield Rollouts(name, name, files, "samples")
     folders = [folder for folder in samples.glob("*/") if (folder / "manifest.json").exists()]
     for folder in sorted(folders, key=lambda folder: (folder / "manifest.json").stat().st_mtime):  # as they were made
         if files := sorted(folder.glob("*.parquet")):
-            yield Rollouts(f"{path.name}: {folder.name}", path.name, files, "samples")
+            yield Rollouts(f"{name}: {folder.name}", name, files, "samples")
 
 
 def curves(file: Path) -> dict[str, list[Any]]:
@@ -208,12 +249,16 @@ def curves(file: Path) -> dict[str, list[Any]]:
             lines.append(json.loads(line))
         except ValueError:  # the last line of a run that goes on
             continue
-    lines = [line for line in lines if isinstance(line.get("step"), int)]
-    every = -(-len(lines) // POINTS) or 1
     merged: dict[int, dict[str, Any]] = {}
-    for line in lines[::every]:
-        merged.setdefault(line["step"], {}).update(line)
+    for line in lines:
+        if isinstance(line.get("step"), int):
+            merged.setdefault(line["step"], {}).update(line)
     steps = sorted(merged)
+    every = -(-len(steps) // POINTS) or 1
+    if every > 1:  # what is seldom logged, such as held-out losses, is kept whole
+        often = Counter(key for values in merged.values() for key in values)
+        rare = {key for key, count in often.items() if count <= POINTS // 4}
+        steps = [s for i, s in enumerate(steps) if i % every == 0 or s == steps[-1] or rare & merged[s].keys()]
     keys = dict.fromkeys(k for step in steps for k, v in merged[step].items() if isinstance(v, int | float))
     found: dict[str, list[Any]] = {"step": steps}
     for key in keys:

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import math
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -19,9 +20,26 @@ def asset(name: str) -> str:
     return resources.files("r1kit.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
+def plain(value: Any) -> str:
+    """Return a value as JSON that browsers take: numbers that are none become null."""
+
+    def mended(part: Any) -> Any:
+        if isinstance(part, float) and not math.isfinite(part):
+            return None
+        if isinstance(part, dict):
+            return {key: mended(inside) for key, inside in part.items()}
+        return [mended(inside) for inside in part] if isinstance(part, list | tuple) else part
+
+    settings: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
+    try:
+        return json.dumps(value, **settings)
+    except ValueError:
+        return json.dumps(mended(value), **settings)
+
+
 def packed(value: Any) -> str:
     """Return a value as base64 of compressed JSON."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = plain(value)
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 
@@ -33,7 +51,7 @@ def head(runs: list[dict[str, Any]], sets: Sequence[Rollouts], live: bool = Fals
 
 def safe(value: Any) -> str:
     """Return JSON that may stand in a script element."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return plain(value).replace("<", "\\u003c")
 
 
 def write(file: IO[str], told: dict[str, Any], blobs: Iterable[tuple[str, str]]) -> None:

@@ -1,6 +1,5 @@
 """`r1kit watch`: the page of a run that goes on, served on the loopback, which follows what is written."""
 
-import json
 import threading
 import time
 from collections.abc import Sequence
@@ -10,10 +9,19 @@ from typing import Any
 
 from r1kit.errors import UserError
 from r1kit.report.gather import Rollouts, closure, collect
-from r1kit.report.page import head, numbers, write
+from r1kit.report.page import head, numbers, plain, write
 
 EVERY = 2.0  # seconds between looks at the files
-FILES = ("run.json", "metrics.jsonl", "drops.json", "eval.json", "scaling.json", "completions", "samples")
+FILES = (
+    "run.json",
+    "recipe.yaml",
+    "metrics.jsonl",
+    "drops.json",
+    "eval.json",
+    "scaling.json",
+    "verifier",
+    "completions",
+)
 
 
 class Follower:
@@ -31,9 +39,9 @@ class Follower:
         with self.lock:
             if time.monotonic() - self.looked >= EVERY or not self.version:
                 found = closure(self.paths)
-                stamp = str(
-                    [(str(p / f), (p / f).stat().st_mtime_ns) for p in found for f in FILES if (p / f).exists()]
-                )
+                looked = [p / f for p in found for f in FILES]
+                looked += [folder for p in found for folder in (p / "samples", *(p / "samples").glob("*/"))]
+                stamp = str([(str(place), place.stat().st_mtime_ns) for place in looked if place.exists()])
                 if stamp != self.stamp:
                     self.runs, self.sets = collect(found)
                     self.stamp, self.version = stamp, self.version + 1
@@ -45,22 +53,19 @@ class Follower:
         version = self.look()
         if path == "/":
             page = StringIO()
-            write(page, head(self.runs, self.sets, live=True), [])
+            write(page, {**head(self.runs, self.sets, live=True), "version": version}, [])
             return "text/html; charset=utf-8", page.getvalue()
         if path == "/version":
             return "application/json", str(version)
         if path == "/head":
-            return "application/json", json.dumps(head(self.runs, self.sets, live=True), ensure_ascii=False)
+            return "application/json", plain({**head(self.runs, self.sets, live=True), "version": version})
         number, _, chunk = path.removeprefix("/s").partition("c")
         if not path.startswith("/s") or not number.isdigit() or int(number) >= len(self.sets):
             return None
         one = self.sets[int(number)]
         if not chunk:
-            return "application/json", json.dumps(numbers(one), ensure_ascii=False)
-        for place, part in enumerate(one.chunks()):
-            if str(place) == chunk:
-                return "application/json", json.dumps(part, ensure_ascii=False)
-        return None
+            return "application/json", plain(numbers(one))
+        return ("application/json", plain(one.chunk(int(chunk)))) if chunk.isdigit() else None
 
 
 def server(paths: Sequence[str], port: int) -> ThreadingHTTPServer:

@@ -53,12 +53,13 @@ def sample_rows(
     folder: Path,
     label: str,
     work: Work | None = None,
+    **told: Any,
 ) -> Shards:
     """Sample every problem (its prompt as the source has it), score the samples, and return their shards in `folder`.
 
-    `work` is how, where that is more than the recipe's sampling. On several processes each samples its share; all
-    return all shards. Raises Interrupted when a launcher asks for a stop, UserError where the engine or the data is at
-    fault.
+    `work` is how, where that is more than the recipe's sampling; `told` goes into the manifest. On several processes
+    each samples its share; all return all shards. Raises Interrupted when a launcher asks for a stop, UserError where
+    the engine or the data is at fault.
     """
     settings = recipe.sampling
     functions = [bind(entry, i) for i, entry in enumerate(recipe.rewards)]
@@ -69,7 +70,7 @@ def sample_rows(
         asked = problems.select_columns(["id", "question"])
         parts = (asked[i : i + READ] for i in range(0, len(asked), READ))
         texts = (text for part in parts for pair in zip(part["id"], part["question"], strict=True) for text in pair)
-        shards.begin(problems=len(problems), fingerprint=fingerprint(texts))
+        shards.begin(problems=len(problems), fingerprint=fingerprint(texts), **told)
 
     def unit(index: int) -> dict[str, list[Any]]:
         return problems[starts[index] : starts[index] + per_unit]

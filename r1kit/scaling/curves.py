@@ -169,7 +169,7 @@ def advice(found: Sequence[Point]) -> list[Point]:
 
 def table(name: str, found: Sequence[Point]) -> str:
     """Return the points as text, a line a method, a column a number of samples; and what to use at which budget."""
-    numbers = sorted({p["samples"] for p in found})
+    numbers = sorted({p["samples"] for p in found if p["method"] in ("pass", "vote", "best")})
     methods = dict.fromkeys(label(p) for p in found if p["method"] in ("pass", "vote", "best"))
     lines = [[f"{name}: accuracy by N", *map(str, numbers)]]
     for method in methods:

@@ -10,11 +10,13 @@ by the verifier. Steps are numbers of tokens, not lines, so that they are the sa
 sampled count, those of paths that were dropped among them.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1kit.errors import UserError
 from r1kit.prompts import CHAT
 from r1kit.recipe import EvalRecipe, Model, Prompt, Sampling, Scaling
 from r1kit.run import Run
@@ -112,13 +114,16 @@ class Searching(Work):
         from r1kit.verifier.verifier import load
 
         assert self.scaling
-        head, _ = load(Path(self.scaling.verifier or ""))
+        head, told = load(run := Path(self.scaling.verifier or ""))
         step = self.settings.model_copy(update={"samples": 1, "max_tokens": self.scaling.step_tokens})
         inner = TransformersSampler(self.model, self.prompt, step, self.field)
 
         def score(prompts: list[str], said: list[str]) -> list[float]:
-            special = self.prompt.template != CHAT
-            return head.probabilities(features(inner.model, inner.tokenizer, prompts, said, special=special)).tolist()
+            x = features(inner.model, inner.tokenizer, prompts, said, special=self.prompt.template != CHAT)
+            if x.shape[1] != told["features"]:
+                must = f"reads {told['features']} features, and this model has {x.shape[1]}"
+                raise UserError("scaling.verifier", run, must, "train a verifier on this model")
+            return head.probabilities(x).tolist()
 
         return Searcher(inner, score, self.method, self.scaling, self.settings.max_tokens)
 
@@ -127,9 +132,15 @@ def searched(
     recipe: EvalRecipe, model: Model, problems: "Dataset", run: Run, folder: Path, method: str, paths: int
 ) -> Shards:
     """Search every problem by `method` with `paths` paths; return shards of the paths / width that are left over."""
+    from r1kit.verifier.verifier import folder_of
+
     assert recipe.scaling
-    settings: Sampling = recipe.sampling.model_copy(update={"samples": paths // recipe.scaling.width})
+    width = recipe.scaling.width
+    rows = max(1, recipe.sampling.batch_size // width)  # of those left over; `batch_size` paths are gone along at once
+    settings: Sampling = recipe.sampling.model_copy(update={"samples": paths // width, "batch_size": rows})
     prompt: Prompt = recipe.prompt
+    head = hashlib.sha256((folder_of(Path(recipe.scaling.verifier or "")) / "head.safetensors").read_bytes())
+    told = {"width": width, "step_tokens": recipe.scaling.step_tokens, "verifier": head.hexdigest()[:16]}
     work = Searching(model, prompt, settings, recipe.seed, f"eval {method} {paths}", "sampling", method, recipe.scaling)
     changed = recipe.model_copy(update={"sampling": settings})
-    return sample_rows(changed, model, problems, run, folder, work.label, work)
+    return sample_rows(changed, model, problems, run, folder, work.label, work, settings=told)

@@ -52,12 +52,13 @@ def main(recipe: EvalRecipe, run: Run) -> None:
         sampled = sample_rows(recipe, block, rows, run, run.path / "samples" / _file_name(name), f"eval {name}")
         samples = [row for rows_of_shard in sampled for row in rows_of_shard]
         ladder.append(rung(name, path, summary(samples)))
+        if is_main():
+            write_file(run.path / "eval.json", json.dumps({"models": ladder}, indent=2, ensure_ascii=False) + "\n")
         if recipe.scaling is not None:
             changed = _forced(recipe, block, rows, sampled, run)
             if is_main():
                 curves.append({"model": name, "points": scaled(name, samples, changed, block, recipe, run)})
     if is_main():
-        write_file(run.path / "eval.json", json.dumps({"models": ladder}, indent=2, ensure_ascii=False) + "\n")
         if curves:
             write_file(run.path / "scaling.json", json.dumps({"models": curves}, indent=2, ensure_ascii=False) + "\n")
         print(table(ladder), file=sys.stderr)

@@ -19,8 +19,15 @@ model = AutoModelForCausalLM.from_pretrained("{path}")
 tokenizer = AutoTokenizer.from_pretrained("{path}")
 ```
 
-`vllm serve {path}`, `transformers serve` and `r1kit chat {path}` take it as it is; llama.cpp's `convert_hf_to_gguf.py`
-makes a GGUF file of it."""
+`vllm serve {path}`, `transformers serve` and `r1kit chat {path} --template {template}` take it as it is; llama.cpp's
+`convert_hf_to_gguf.py` makes a GGUF file of it."""
+ADAPTER = """```python
+from peft import AutoPeftModelForCausalLM
+
+model = AutoPeftModelForCausalLM.from_pretrained("{path}")
+```
+
+`r1kit chat {path} --template {template}` takes it as it is; `r1kit merge {path} -o FOLDER` makes a plain model."""
 
 
 def lineage(run: Run, depth: int = 0) -> list[str]:
@@ -47,7 +54,8 @@ def last_metrics(run: Run) -> dict[str, float]:
 def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
     """Return the README.md of a run's model: front matter for the hub, lineage, metrics, recipe, how to load it."""
     info, card = run.info, recipe.card
-    front: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-generation"}
+    adapter = (run.path / "model" / "adapter_config.json").exists()
+    front: dict[str, Any] = {"library_name": "peft" if adapter else "transformers", "pipeline_tag": "text-generation"}
     if card.license:
         front["license"] = card.license
     if card.language:
@@ -56,6 +64,7 @@ def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
         front["base_model"] = recipe.model.path
     front["tags"] = ["r1kit", "reasoning", str(info.get("stage")), *card.tags]
     place = card.push_to_hub or str(run.path / "model")
+    template = recipe.prompt.template if recipe.prompt.template in ("r1-zero", "tiny", "chat") else "'...{prompt}...'"
     lines = [
         "---",
         yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
@@ -72,7 +81,16 @@ def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
     lines.append(f"Made by `r1kit {info.get('stage')}` {__version__}: {', '.join(made)}.")
     lines += ["", "## Where it comes from", "", *lineage(run), "", "## At the end of training", ""]
     lines += ["| | |", "| --- | --- |", *(f"| {k} | {v:.4g} |" for k, v in last_metrics(run).items()), ""]
-    lines += ["## How to ask it", "", asked(recipe.prompt), "", "## How to load it", "", LOAD.format(path=place), ""]
+    lines += [
+        "## How to ask it",
+        "",
+        asked(recipe.prompt),
+        "",
+        "## How to load it",
+        "",
+        (ADAPTER if adapter else LOAD).format(path=place, template=template),
+        "",
+    ]
     versions = ", ".join(f"{k} {v}" for k, v in info.get("versions", {}).items())
     lines += ["## Recipe", "", "```yaml", dump(recipe).strip(), "```", "", versions, ""]
     return "\n".join(lines)
@@ -96,13 +114,12 @@ def finish(run: Run, recipe: SFTRecipe | RLRecipe) -> None:
 def push(folder: Path, card: Card) -> str:
     """Send a model's folder to the hub and return its address. Raises UserError where that fails."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     name, api = card.push_to_hub or "", HfApi()
     try:
         api.create_repo(name, private=card.private, exist_ok=True)
         api.upload_folder(folder_path=folder, repo_id=name, commit_message="Trained by r1kit")
-    except (OSError, ValueError, HfHubHTTPError) as error:  # no network, no token, no right to write there
+    except Exception as error:  # no network, no token, no right to write there: each library has errors of its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         do = f"the model is whole in {folder}; log in with `hf auth login`, then the same command again"
         raise UserError("card.push_to_hub", name, f"could not be sent: {reason}", do) from None

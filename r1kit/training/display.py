@@ -2,6 +2,7 @@
 
 import sys
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +50,21 @@ def numbers(values: dict[str, float], before: dict[str, float], rate: float | No
     return table
 
 
-def extremes(folder: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Return the best and the worst of the newest rollouts, none where there are none."""
+@lru_cache(maxsize=1)
+def extremes(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return the best and the worst of a file of rollouts; none where there are none, or it cannot be read."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    newest = max(folder.glob("step-*.parquet"), default=None) if folder.exists() else None
-    if newest is None:
+    try:
+        rewards = pq.read_table(file, columns=["reward"])["reward"].to_pylist()
+        places = sorted((i for i, value in enumerate(rewards) if value is not None), key=rewards.__getitem__)
+        if not places:
+            return []
+        shown = pq.read_table(file, columns=["prompt", "completion", "reward"]).take([places[-1], places[0]])
+        return list(zip(("best", "worst"), shown.to_pylist(), strict=True))
+    except (OSError, pa.ArrowException):
         return []
-    rows = [row for row in pq.read_table(newest).to_pylist() if row.get("reward") is not None]
-    if not rows:
-        return []
-    best, worst = (choose(rows, key=lambda row: row["reward"]) for choose in (max, min))
-    return [("best", best), ("worst", worst)]
 
 
 class Display(TrainerCallback):
@@ -102,10 +106,11 @@ class Display(TrainerCallback):
         )
         rate = (state.num_input_tokens_seen - self.tokens) / max(spent, 1e-6)
         parts: list[Any] = [head, numbers(values, before, rate)]
-        for name, row in extremes(self.path / "completions"):
+        newest = max((self.path / "completions").glob("step-*.parquet"), default=None)
+        for name, row in extremes(newest) if newest else []:
             said = str(row["completion"]).strip()
             said = said if len(said) <= 400 else f"{said[:200]} ... {said[-200:]}"
-            text = Text(f"{row.get('question') or row['prompt']}\n{said}", overflow="fold")
+            text = Text(f"{row['prompt']}\n{said}", overflow="fold")
             parts.append(
                 Panel(text, title=f"{name}, reward {row['reward']:.3g}", title_align="left", border_style="dim")
             )

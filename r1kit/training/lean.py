@@ -203,7 +203,7 @@ class LeanMixin:
                 gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
             ) as model,
         ):
-            return self._sampled(model, prompt_ids)
+            return self._together(model, prompt_ids)
 
     def _generate(self, prompts: list[Any]) -> tuple:
         *output, logprobs, extra, images, tool_images = super()._generate(prompts)
@@ -219,6 +219,21 @@ class LeanMixin:
         # The reference of an adapter is the same model: its log-probabilities are not to be taken for the old ones.
         alone = self.beta == 0.0 or self.ref_model is not None
         return plain and alone and self.model.dtype == torch.float32 and self.accelerator.mixed_precision == "no"
+
+    def _together(self, model: Any, prompts: list[list[int]]) -> tuple[list[list[int]], list[list[float]]]:
+        """Sample; raise FloatingPointError on all ranks where one has logits that are no numbers."""
+        found, fault = None, None
+        try:
+            found = self._sampled(model, prompts)
+        except FloatingPointError as error:
+            fault = error
+        if self.accelerator.num_processes > 1:
+            flag = torch.tensor([found is None], device=self.accelerator.device)
+            if bool(self.accelerator.gather(flag).any()) and fault is None:
+                fault = FloatingPointError("the logits of another process are not numbers")
+        if fault is not None or found is None:
+            raise fault or FloatingPointError
+        return found
 
     def _sampled(self, model: Any, prompts: list[list[int]]) -> tuple[list[list[int]], list[list[float]]]:
         """Sample as many rows at once as fit into memory."""

@@ -56,7 +56,9 @@ def load_model(block: Model, training: bool = True) -> "PreTrainedModel":
     if getattr(model, "_hf_peft_config_loaded", False):
         from peft import PeftModel
 
-        base = AutoModelForCausalLM.from_pretrained(model.peft_config["default"].base_model_name_or_path, **settings)
+        adapter = model.peft_config["default"]
+        given = {**settings, "revision": adapter.revision}
+        base = AutoModelForCausalLM.from_pretrained(adapter.base_model_name_or_path, **given)
         model = PeftModel.from_pretrained(base, path).merge_and_unload()
     if not training and torch.cuda.is_available():
         model = model.to(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
@@ -124,6 +126,7 @@ def lora_config(block: Model) -> Any:
         lora_dropout=lora.dropout,
         target_modules=lora.targets,
         task_type="CAUSAL_LM",
+        revision=block.revision,
     )
 
 

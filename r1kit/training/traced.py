@@ -52,7 +52,10 @@ class TracedStep:
             return self._choose(ids, mask, places)
         if self.step is None:
             return self.own(ids, mask, places)
-        logits = self.step(*self._inputs(ids, mask, places))
+        logits = self._taken(self.step, self._inputs(ids, mask, places))
+        if logits is None:
+            self.step = None
+            return self.own(ids, mask, places)
         for layer in self.cache.layers:
             layer.written(1)
         return logits
@@ -64,7 +67,7 @@ class TracedStep:
         if known != self.depends:
             RECORDED[self.model] = (self.depends, recorded(self.model, inputs))
             return self.own(ids, mask, places)
-        found = step(*inputs) if step else None
+        found = self._taken(step, inputs) if step else None
         logits = self.own(ids, mask, places)
         self.chosen = True
         if found is not None and torch.allclose(found, logits, rtol=0.0, atol=CLOSE * logits.abs().max().item()):
@@ -73,6 +76,14 @@ class TracedStep:
             RECORDED[self.model] = (self.depends, None)
             print("note: the recorded step of decoding is not the model's: its own is taken", file=sys.stderr)
         return logits
+
+    def _taken(self, step: Callable, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor | None:
+        """Return what a recorded step gives; None, and never again, where it does not take these sizes."""
+        try:
+            return step(*inputs)
+        except RuntimeError:
+            RECORDED[self.model] = (self.depends, None)
+            return None
 
     def _inputs(self, ids: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return ids, mask over the rooms, positions, the place to write to, and the rooms of all layers."""

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from r1kit.errors import UserError
+from r1kit.training.decode import cache_name, more_than_keys_and_values
+from r1kit.training.prefix import Prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -22,6 +24,7 @@ OUTPUTS = ("mean log-probability", "least log-probability", "least probability",
            "mean entropy", "greatest entropy")  # fmt: skip
 TOKENS = 8192  # of a batch, padding counted
 LOGITS = 5 * 10**7  # at once
+SHARED = 8  # ids that rows must begin with together for those to be run once
 
 
 def blocks(states: Sequence[Tensor], target: int) -> Tensor:
@@ -70,11 +73,34 @@ def encode(
     return coded["input_ids"], places
 
 
-def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Yield batches of rows of like length, none with more than `most` tokens unless it is one row."""
+def beginnings(coded: Sequence[tuple[list[int], list[tuple[int, int]]]]) -> list[int]:
+    """Return how many ids at the start of each row stand in a neighbour, too, all before what is looked at; else 0."""
+
+    def shared(one: list[int], other: list[int]) -> int:
+        return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+    found = [0] * len(coded)
+    start = 0
+    while start < len(coded):
+        ids, places = coded[start]
+        most, end = min(first for first, _ in places) - 1, start + 1
+        while end < len(coded):
+            common = min(most, shared(ids, coded[end][0]), min(first for first, _ in coded[end][1]) - 1)
+            if common < max(SHARED, most // 2):
+                break
+            most, end = common, end + 1
+        if end - start > 1:
+            found[start:end] = [most] * (end - start)
+        start = end
+    return found
+
+
+def batches(lengths: Sequence[tuple[int, int]], most: int) -> Iterator[list[int]]:
+    """Yield batches of rows that begin alike in length and are of like length, none of more than `most` tokens unless
+    it is one row. `lengths`: of the beginning that is run once, and of all."""
     batch: list[int] = []
     for i in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and lengths[i] * (len(batch) + 1) > most:
+        if batch and (lengths[i][0] != lengths[batch[0]][0] or lengths[i][1] * (len(batch) + 1) > most):
             yield batch
             batch = []
         batch.append(i)
@@ -97,19 +123,26 @@ def features(
         must = f"its tokenizer ({type(tokenizer).__name__}) does not say where in a text its tokens stand"
         raise UserError("model.path", tokenizer.name_or_path, must, "give a model with a fast tokenizer")
     coded = [encode(tokenizer, p, c, special) for p, c in zip(prompts, completions, strict=True)]
+    begun = beginnings(coded) if not more_than_keys_and_values(model) else [0] * len(coded)
     found: Tensor | None = None
-    for rows in batches([len(ids) for ids, _ in coded], TOKENS):
-        longest = max(len(coded[i][0]) for i in rows)
+    for rows in batches([(begun[i], len(ids)) for i, (ids, _) in enumerate(coded)], TOKENS):
+        longest, first = max(len(coded[i][0]) for i in rows), begun[rows[0]]
         ids = torch.tensor([coded[i][0] + [0] * (longest - len(coded[i][0])) for i in rows])
         mask = torch.tensor([[1] * len(coded[i][0]) + [0] * (longest - len(coded[i][0])) for i in rows])
         ids, mask = ids.to(model.device), mask.to(model.device)
-        states = model.base_model(
-            input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
+        run = model
+        if first:  # what several rows begin with is run once
+            before = Prompts(ids[:, : first + 1], mask[:, : first + 1], cache_name(type(model)))
+            before.run(model)
+            run = before.before(model, 0, len(rows))
+        states = run(
+            input_ids=ids[:, first:], attention_mask=mask[:, first:], output_hidden_states=True, logits_to_keep=1
         ).hidden_states
-        inside = torch.zeros(len(rows), len(PLACES), longest, dtype=torch.bool)
+        ids = ids[:, first:]
+        inside = torch.zeros(len(rows), len(PLACES), longest - first, dtype=torch.bool)
         for row, i in enumerate(rows):
             for place, (start, end) in enumerate(coded[i][1]):
-                inside[row, place, start:end] = True
+                inside[row, place, start - first : end - first] = True
         inside = inside.to(model.device)
         weights = inside / inside.sum(-1, keepdim=True)
         pooled = torch.stack([(weights.to(h.dtype) @ h).float() for h in states], dim=1)  # (b, L, P, H)

@@ -63,6 +63,7 @@ OTHERS: dict[str, list[Points]] = {
     "Z": [*bars((-0.8, -0.8, 0.8, -0.5), (-0.8, 0.5, 0.8, 0.8)), [(0.8, -0.5), (0.4, -0.5), (-0.8, 0.5), (-0.4, 0.5)]],
     "moon": [arc(0.6, 5.7) + arc(5.4, 0.9, 0.5, 0.45)],
 }
+LETTERS = "AEFGKMPRSX"
 FONT = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans-Bold.ttf", 40)
 
 
@@ -80,15 +81,11 @@ def two_colours(draw: np.random.Generator) -> tuple[tuple[int, int, int], tuple[
 
 def stamp(
     canvas: ImageDraw.ImageDraw, shape: Sequence[Points], ink: tuple[int, ...], centre: tuple[float, float],
-    radius: float, turn: float, line: int = 0,
+    radius: float, turn: float,
 ) -> None:  # fmt: skip
     c, s = math.cos(turn) * radius, math.sin(turn) * radius
     for polygon in shape:
-        points = [(centre[0] + c * x - s * y, centre[1] + s * x + c * y) for x, y in polygon]
-        if line:
-            canvas.line([*points, points[0], points[1]], fill=ink, width=line, joint="curve")
-        else:
-            canvas.polygon(points, fill=ink)
+        canvas.polygon([(centre[0] + c * x - s * y, centre[1] + s * x + c * y) for x, y in polygon], fill=ink)
 
 
 def somewhere(draw: np.random.Generator, radius: float) -> tuple[float, float]:
@@ -98,27 +95,20 @@ def somewhere(draw: np.random.Generator, radius: float) -> tuple[float, float]:
 Drawing = Callable[[np.random.Generator, int], np.ndarray]  # an image (DRAWN, DRAWN, 3) of a class
 
 
-def shapes(draw: np.random.Generator, label: int, which: dict[str, list[Points]], line: int = 0) -> np.ndarray:
+def shapes(draw: np.random.Generator, label: int, which: dict[str, list[Points]]) -> np.ndarray:
     paper, ink = two_colours(draw)
     image = Image.new("RGB", (DRAWN, DRAWN), paper)
     radius = draw.uniform(12, 26)
-    stamp(
-        ImageDraw.Draw(image),
-        list(which.values())[label],
-        ink,
-        somewhere(draw, radius),
-        radius,
-        draw.uniform(0, 7),
-        line,
-    )
+    shape = list(which.values())[label]
+    stamp(ImageDraw.Draw(image), shape, ink, somewhere(draw, radius), radius, draw.uniform(0, 7))
     return np.asarray(image)
 
 
-def letters(draw: np.random.Generator, label: int, which: str) -> np.ndarray:
+def letters(draw: np.random.Generator, label: int) -> np.ndarray:
     paper, ink = two_colours(draw)
     image = Image.new("RGB", (DRAWN, DRAWN), paper)
     place = draw.uniform(24, 40, 2)
-    ImageDraw.Draw(image).text(tuple(place), which[label], fill=ink, font=FONT, anchor="mm")
+    ImageDraw.Draw(image).text(tuple(place), LETTERS[label], fill=ink, font=FONT, anchor="mm")
     return np.asarray(image.rotate(draw.uniform(-25, 25), fillcolor=paper, resample=Image.Resampling.BILINEAR))
 
 
@@ -161,10 +151,9 @@ def counts(draw: np.random.Generator, label: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def gratings(draw: np.random.Generator, label: int, by: str) -> np.ndarray:
-    """Stripes, of which the class is the direction (8) or the width (6)."""
-    turn = (label + draw.uniform(0.15, 0.85)) * math.pi / 8 if by == "direction" else draw.uniform(0, math.pi)
-    width = draw.uniform(6, 16) if by == "direction" else 5 * 1.35 ** (label + draw.uniform(0.15, 0.85))
+def directions(draw: np.random.Generator, label: int) -> np.ndarray:
+    """Stripes of any width."""
+    turn, width = (label + draw.uniform(0.15, 0.85)) * math.pi / 8, draw.uniform(6, 16)
     y, x = np.mgrid[:DRAWN, :DRAWN]
     wave = np.sin(2 * math.pi * (x * math.cos(turn) + y * math.sin(turn)) / width + draw.uniform(0, 7))[..., None]
     one, other = (np.array(c) for c in two_colours(draw))
@@ -197,12 +186,9 @@ def textures(draw: np.random.Generator, label: int) -> np.ndarray:
 TASKS: dict[str, tuple[int, Drawing]] = {
     "source": (len(SOURCE), partial(shapes, which=SOURCE)),
     "other shapes": (len(OTHERS), partial(shapes, which=OTHERS)),
-    "outlines": (len(SOURCE), partial(shapes, which=SOURCE, line=4)),
-    "letters": (10, partial(letters, which="AEFGKMPRSX")),
-    "digits": (10, partial(letters, which="0123456789")),
+    "letters": (len(LETTERS), letters),
     "textures": (6, textures),
-    "direction": (8, partial(gratings, by="direction")),
-    "width": (6, partial(gratings, by="width")),
+    "direction": (8, directions),
     "hue": (8, hues),
     "place": (9, places),
     "size": (5, sizes),

@@ -21,7 +21,9 @@ const number = (value, digits = 3) =>
   value == null ? "-" : Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(+value.toFixed(digits));
 const percent = (value) => (value == null ? "-" : (100 * value).toFixed(1));
 const seconds = (value) => value == null ? "-" : value < 120 ? `${value.toFixed(0)} s` : value < 7200 ? `${(value / 60).toFixed(1)} min` : `${(value / 3600).toFixed(1)} h`;
-const colour = (name) => COLOURS[Math.max(0, head.runs.filter((run) => run.curves.step).findIndex((run) => run.name === name)) % COLOURS.length];
+const LIGHTER = ["#6db1ff", "#ff9466", "#57c98b", "#dc8cdb", "#e0b84c", "#4fc4d4", "#ff8075", "#b197fc", "#a3cf5f", "#f783ac", "#aeb6c0", "#cfa37a"];
+const palette = () => (root.dataset.theme === "dark" ? LIGHTER : COLOURS);
+const colour = (name) => palette()[Math.max(0, head.runs.filter((run) => run.curves.step).findIndex((run) => run.name === name)) % COLOURS.length];
 const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 const table = (titles, rows) => make("div", { class: "wide" }, make("table", {},
   make("thead", {}, make("tr", {}, ...titles.map((title) => make("th", { scope: "col" }, title)))),
@@ -32,12 +34,21 @@ const choice = (label, options, value, change) => make("label", {}, label, make(
 
 // ------------------------------------------------------------------ what is loaded when it is looked at
 const loaded = new Map();
+const KEPT = 64; // chunks of texts, the newest looked at
 async function blob(name) {
-  if (!loaded.has(name)) loaded.set(name, read(name).catch((error) => { loaded.delete(name); throw error; }));
-  return loaded.get(name);
+  const found = loaded.get(name) ?? read(name).catch((error) => { loaded.delete(name); throw error; });
+  loaded.delete(name);
+  loaded.set(name, found);
+  const chunks = [...loaded.keys()].filter((key) => key.includes("c"));
+  if (chunks.length > KEPT) loaded.delete(chunks[0]);
+  return found;
 }
 async function read(name) {
-  if (head.live) return (await fetch(`/${name}`)).json();
+  if (head.live) {
+    const answer = await fetch(`/${name}`);
+    if (!answer.ok) throw new Error(`the server has no ${name} (any more)`);
+    return answer.json();
+  }
   const bytes = Uint8Array.from(atob(document.getElementById(name).textContent), (c) => c.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
@@ -60,13 +71,18 @@ function marked(text, wanted) {
 }
 function completion(text, wanted, open) {
   const found = /^(\s*)<think>([\s\S]*?)(<\/think>|$)([\s\S]*)$/.exec(text);
-  if (!found) return [make("div", { class: "text", dir: "auto" }, marked(text, wanted))];
+  if (!found) return [make("div", { class: "text", dir: "auto" }, ...tagged(text, wanted))];
   const [, , thought, closed, rest] = found;
   const inside = wanted && thought.toLowerCase().includes(wanted.toLowerCase());
   const fold = make("details", { class: "think", open: Boolean(open || inside) },
     make("summary", {}, `thinking, ${thought.length} characters${closed ? "" : ", never closed"}`),
     make("div", { class: "text", dir: "auto" }, marked(thought.trim(), wanted)));
-  return [fold, make("div", { class: "text", dir: "auto" }, marked(rest.trim(), wanted))];
+  return [fold, make("div", { class: "text", dir: "auto" }, ...tagged(rest.trim(), wanted))];
+}
+// Tags stand apart: their letters must not make the text around them run left to right.
+function tagged(text, wanted) {
+  return text.split(/(<\/?(?:think|answer|summary)>)/).filter(Boolean)
+    .map((part) => (/^<\/?\w+>$/.test(part) ? make("bdi", { class: "tag", dir: "ltr" }, part) : marked(part, wanted)));
 }
 const VERDICT = { 1: ["right", "right"], 0: ["wrong", "wrong"], "-1": ["none", "no verdict"] };
 const badge = (right) => make("span", { class: VERDICT[right][0] }, VERDICT[right][1]);
@@ -92,6 +108,9 @@ function chart(into, title, data, series, options = {}) {
     axes: [{ ...axis, size: 32 }, { ...axis, size: 56, ...(options.y || {}) }],
     series: [{ label: options.label || "step" }, ...series],
   }, data, box);
+  const canvas = plot.root.querySelector("canvas");
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", title);
   charts.push({ plot, box });
   return plot;
 }
@@ -109,11 +128,11 @@ views.Overview = (section) => {
   graph(section.querySelector("#graph"));
   const ladder = head.runs.flatMap((run) => (run.ladder || []).map((line) => ({ ...line, of: run.name })));
   if (ladder.length) {
-    const domains = [...new Set(ladder.flatMap((line) => Object.keys(line.accuracy)))];
+    const domains = [...new Set(ladder.flatMap((line) => Object.keys(line.accuracy || {})))];
     section.append(make("h2", {}, "Models"), table(
       ["model", ...domains.map((d) => d || "accuracy"), "\u00b1", "maj@k", "thinks", "format", "language", "tokens"],
-      ladder.map((line) => [line.model, ...domains.map((d) => share(line.accuracy[d])), percent(line.statistics.interval), percent(line.statistics["maj@k"]),
-        share(line.thinking), share(line.format), share(line.language_consistency), line.tokens.toFixed(1)])),
+      ladder.map((line) => [line.model, ...domains.map((d) => share(line.accuracy?.[d])), percent(line.statistics?.interval), percent(line.statistics?.["maj@k"]),
+        share(line.thinking), share(line.format), share(line.language_consistency), number(line.tokens, 1)])),
       make("p", { class: "note" }, "Percent of answers right, by domain, on held-out questions; \u00b1 is half the 95% interval over all of them."));
   }
   section.append(make("h2", {}, "Runs"), table(["run", "stage", "state", "steps", "rows", "time", "tokens", "seed", "parents"],
@@ -153,7 +172,7 @@ function graph(into) {
   const NS = "http://www.w3.org/2000/svg";
   const shape = (name, attributes, ...children) => { const node = document.createElementNS(NS, name); for (const [k, v] of Object.entries(attributes)) node.setAttribute(k, v); node.append(...children); return node; };
   const width = Math.max(...[...place.values()].map(([x]) => x)) + W + 16, height = Math.max(...[...place.values()].map(([, y]) => y)) + H + 16;
-  const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "which run comes from which" });
+  const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "which run comes from which" });
   for (const [a, b] of edges) {
     const [x1, y1] = place.get(a), [x2, y2] = place.get(b), bend = Math.max(24, (x2 - x1 - W) / 2);
     const faint = nodes.get(a).data && nodes.get(a).outside || head.runs.find((run) => run.name === b).stage === "eval";
@@ -201,9 +220,11 @@ const bins = (values, low, high, count) => {
 views.Distributions = (section) => {
   if (!head.sets.length) return void section.append(make("p", { class: "note" }, "No rollouts are kept here."));
   const grid = make("div", { class: "charts" });
-  section.append(make("h2", {}, "Distributions"), make("div", { class: "row" }, sets(state.shape ?? latest(), (v) => { state.shape = +v; again(); })), grid);
+  section.append(make("h2", {}, "Distributions"), make("div", { class: "row" }, sets(state.shape ?? latest(), (v) => { state.shape = +v; section.refresh(); })), grid);
+  let turn = 0;
   const again = async () => {
-    const columns = await blob(`s${state.shape ?? latest()}`);
+    const mine = ++turn, columns = await blob(`s${state.shape ?? latest()}`);
+    if (mine !== turn || !section.isConnected) return;
     drop(grid);
     const histogram = (title, key, parts) => {
       const all = columns[key].filter((v) => v != null);
@@ -223,20 +244,24 @@ views.Distributions = (section) => {
     histogram("Reward", "reward", thirds);
     if (last) histogram("Tokens, as training goes on", "tokens", thirds);
   };
-  again();
+  section.refresh = () => again().catch(failed(grid));
+  section.refresh();
 };
 
 views.Data = (section) => {
   const made = head.runs.filter((run) => run.drops);
   if (!made.length) return void section.append(make("p", { class: "note" }, "No run here made data."));
-  for (const run of made) {
-    const drops = run.drops, total = drops.sampled ?? drops.rows ?? drops.read;
-    section.append(make("h2", {}, `${run.name}: ${run.rows ?? "?"} rows kept${total ? ` of ${total}` : ""}`));
-    const reasons = Object.entries(drops.dropped || {}).filter(([, count]) => count).sort((a, b) => b[1] - a[1]);
-    section.append(table(["dropped for", "rows", "share"], reasons.map(([name, count]) => [name, count, total ? share(count / total) : "-"])));
+  const text = (prompt) => (typeof prompt === "string" ? prompt : prompt?.[prompt.length - 1]?.content ?? "");
+  for (const run of made) for (const [what, drops] of [["problems", run.drops.hygiene], ["rows", run.drops]]) {
+    if (!drops?.dropped) continue;
+    const total = drops.sampled ?? drops.rows, kept = what === "rows" ? run.rows ?? drops.kept : drops.kept;
+    section.append(make("h2", {}, `${run.name}: ${kept ?? "?"} ${what} kept${total ? ` of ${total}` : ""}`));
+    const reasons = Object.entries(drops.dropped).filter(([, count]) => count).sort((a, b) => b[1] - a[1]);
+    section.append(table(["dropped for", what, "share"], reasons.map(([name, count]) => [name, count, total ? share(count / total) : "-"])));
     for (const [name, rows] of Object.entries(drops.examples || {})) {
       section.append(make("details", {}, make("summary", {}, `examples: ${name}`), make("div", { class: "group" }, ...rows.map((row) => make("article", { class: "card" },
-        make("div", { class: "text", dir: "auto" }, make("b", {}, typeof row.prompt === "string" ? row.prompt : JSON.stringify(row.prompt))), ...(row.completion ? completion(row.completion, "", true) : []))))));
+        make("div", { class: "text", dir: "auto" }, make("b", {}, text(row.prompt))), row.like ? make("div", { class: "text", dir: "auto" }, "like: ", make("bdi", {}, text(row.like))) : null,
+        ...(row.completion ? completion(text(row.completion), "", true) : []))))));
     }
   }
 };
@@ -246,6 +271,7 @@ views.Scaling = (section) => {
   if (!curves.length && !head.runs.some((run) => run.verifier)) return void section.append(make("p", { class: "note" }, "No run here has inference-time scaling: r1kit eval with scaling: {}."));
   for (const one of curves) {
     section.append(make("h2", {}, `${one.model}: right answers against tokens a question`));
+    if (!one.points?.length) { section.append(make("p", { class: "note" }, "No question had a verdict.")); continue; }
     const lines = new Map();
     for (const point of one.points) {
       const name = [{ pass: "one of N is right", vote: "vote", best: "best of N", stop: "vote, stopped when sure", direct: "thinking only when unsure", budget: "thinking cut", wait: "made to think on", beam: "beam search", dvts: "tree search (DVTS)" }[point.method] || point.method, point.score ? `by ${point.score}` : null].filter(Boolean).join(" ");
@@ -255,91 +281,98 @@ views.Scaling = (section) => {
     const grid = make("div");
     section.append(grid);
     const joined = uPlot.join([...lines.values()].map((points) => { const line = [...points].sort((a, b) => a.tokens - b.tokens); return [line.map((p) => p.tokens), line.map((p) => 100 * p.accuracy)]; }));
-    chart(grid, "accuracy, %", joined, [...lines.keys()].map((label, i) => ({ label, stroke: COLOURS[i % COLOURS.length], width: 1.5, spanGaps: true, points: { show: true, size: 5 }, value: (u, v) => number(v, 1) })), { log: true, label: "tokens", height: 360 });
+    chart(grid, "accuracy, %", joined, [...lines.keys()].map((label, i) => ({ label, stroke: palette()[i % COLOURS.length], width: 1.5, spanGaps: true, points: { show: true, size: 5 }, value: (u, v) => number(v, 1) })), { log: true, label: "tokens", height: 360 });
   }
   for (const run of head.runs.filter((run) => run.verifier?.measures)) {
     const measures = run.verifier.measures;
-    section.append(make("h2", {}, `${run.name}: the verifier`), table(["", "AUROC", "within problems", "Brier", "ECE"], Object.entries(measures).filter(([, m]) => m && typeof m === "object").map(([name, m]) => [name, number(m.auroc), number(m.within), number(m.brier), number(m.ece)])));
+    section.append(make("h2", {}, `${run.name}: the verifier`), table(["", "AUROC", "within problems", "Brier", "ECE"], Object.entries(measures).filter(([, m]) => m && typeof m === "object").map(([name, m]) => [name, number(m.auroc), number(m.within), ...(name === "head2toe" ? [number(m.brier), number(m.ece)] : ["-", "-"])])));
   }
 };
 
+const failed = (into) => (error) => into.replaceChildren(make("p", { class: "note", role: "alert" }, `cannot be read: ${error.message}`));
 const latest = () => Math.max(0, head.sets.length - 1);
 const sets = (value, change) => choice("of", head.sets.map((one, i) => [i, `${one.name} (${one.kind}, ${one.count})`]), value, change);
 
 views.Completions = (section) => {
   if (!head.sets.length) return void section.append(make("p", { class: "note" }, "No rollouts are kept here."));
   const f = (state.filter ||= { set: Math.max(0, head.sets.findIndex((one) => one.kind === "training")), verdict: "any", script: "any", sort: "step", text: "", page: 0, fold: true });
-  const list = make("div", { id: "rows", role: "listbox", "aria-label": "rollouts" }), detail = make("div", { id: "detail", "aria-live": "polite" }), count = make("p", { class: "note", id: "count", role: "status" });
+  const list = make("div", { id: "rows", "aria-label": "rollouts" }), detail = make("div", { id: "detail" }), count = make("p", { class: "note", id: "count", role: "status" });
   const change = (key, convert = (v) => v) => (value) => { f[key] = convert(value); f.page = 0; f.chosen = null; again(); };
-  const field = (label, key) => make("label", {}, label, make("input", { type: "number", step: "any", value: f[key] ?? "", "aria-label": `${label} ${key}`, onchange: (e) => change(key, (v) => (v === "" ? null : +v))(e.target.value) }));
+  const field = (label, key, name) => make("label", {}, label, make("input", { type: "number", step: "any", value: f[key] ?? "", "aria-label": name, onchange: (e) => change(key, (v) => (v === "" ? null : +v))(e.target.value) }));
   const search = make("input", { type: "search", placeholder: "text (press /)", value: f.text, "aria-label": "text", onchange: (e) => change("text")(e.target.value) });
   section.append(make("h2", {}, "Completions"), make("div", { class: "row" },
     sets(f.set, change("set", Number)), choice("verdict", [["any", "any"], ["1", "right"], ["0", "wrong"], ["-1", "none"]], f.verdict, change("verdict")),
     choice("script", [["any", "any"], ...head.scripts.map((name, i) => [i, name])], f.script, change("script")),
-    field("steps from", "from"), field("to", "to"), field("reward from", "least"), field("to", "most"),
+    field("steps from", "from", "first step"), field("to", "to", "last step"), field("reward from", "least", "least reward"), field("to", "most", "most reward"),
     choice("sort by", [["step", "order"], ["best", "reward, best first"], ["worst", "reward, worst first"], ["long", "longest"], ["short", "shortest"]], f.sort, change("sort")), search,
-    make("label", {}, make("input", { type: "checkbox", checked: f.fold, onchange: (e) => { f.fold = e.target.checked; again(); } }), "fold thinking")), count,
+    make("label", {}, make("input", { type: "checkbox", checked: f.fold, onchange: (e) => { f.fold = e.target.checked; paint(); } }), "fold thinking")), count,
     make("div", { class: "list" }, make("div", {}, list, make("div", { class: "row" },
-      make("button", { type: "button", id: "back", onclick: () => { f.page -= 1; again(); } }, "\u2190 back"), make("button", { type: "button", id: "on", onclick: () => { f.page += 1; again(); } }, "on \u2192"))), detail));
-  let turn = 0, found = [], columns;
-  const again = async () => {
-    const mine = ++turn;
-    columns = await blob(`s${f.set}`);
-    if (mine !== turn) return;
-    const c = columns, within = (v, low, high) => (low == null || v >= low) && (high == null || v <= high);
+      make("button", { type: "button", id: "back", onclick: () => { f.page -= 1; f.chosen = null; paint(); } }, "\u2190 back"), make("button", { type: "button", id: "on", onclick: () => { f.page += 1; f.chosen = null; paint(); } }, "on \u2192"))), detail));
+  let turn = 0, looks = 0, found = [], columns;
+  const current = (mine) => mine === turn && section.isConnected;
+  const select = async (keep) => {
+    const mine = ++turn, set = f.set, c = await blob(`s${set}`);
+    if (!current(mine)) return;
+    const within = (v, low, high) => (low == null || v >= low) && (high == null || v <= high);
     let rows = [];
     for (let i = 0; i < c.tokens.length; i++)
-      if ((f.verdict === "any" || c.right[i] === +f.verdict) && (f.script === "any" || c.script[i] === +f.script) && within(c.step[i], f.from, f.to) && (f.least == null && f.most == null || c.reward[i] != null && within(c.reward[i], f.least, f.most))) rows.push(i);
+      if ((f.verdict === "any" || c.right[i] === +f.verdict) && (f.script === "any" || c.script[i] === +f.script) && within(c.step[i], f.from, f.to) && ((f.least == null && f.most == null) || (c.reward[i] != null && within(c.reward[i], f.least, f.most)))) rows.push(i);
     if (f.text) {
-      const wanted = f.text.toLowerCase(), kept = [], parts = new Set(rows.map((i) => Math.floor(i / CHUNK)));
+      const wanted = f.text.toLowerCase(), parts = new Set(rows.map((i) => Math.floor(i / CHUNK))), inside = new Map();
       let looked = 0;
-      const inside = new Map();
       for (const part of parts) {
-        const texts = await blob(`s${f.set}c${part}`);
-        if (mine !== turn) return;
+        const texts = await blob(`s${set}c${part}`);
+        if (!current(mine)) return;
         inside.set(part, texts.map(([q, said]) => said.toLowerCase().includes(wanted) || q.toLowerCase().includes(wanted)));
-        if (++looked % 20 === 0) { count.textContent = `looked through ${percent(looked / parts.size)}% of the texts`; await new Promise(requestAnimationFrame); }
+        if (++looked % 20 === 0) { count.textContent = `looked through ${percent(looked / parts.size)}% of the texts`; await new Promise((done) => setTimeout(done)); }
       }
-      for (const i of rows) if (inside.get(Math.floor(i / CHUNK))[i % CHUNK]) kept.push(i);
-      rows = kept;
+      rows = rows.filter((i) => inside.get(Math.floor(i / CHUNK))[i % CHUNK]);
     }
     const by = { best: (a, b) => (c.reward[b] ?? -1e9) - (c.reward[a] ?? -1e9), worst: (a, b) => (c.reward[a] ?? 1e9) - (c.reward[b] ?? 1e9), long: (a, b) => c.tokens[b] - c.tokens[a], short: (a, b) => c.tokens[a] - c.tokens[b] }[f.sort];
     if (by) rows.sort(by);
+    if (!current(mine)) return;
+    columns = c;
     found = rows;
-    await paint(mine);
+    await fill(mine, keep);
   };
-  const paint = async (mine = ++turn) => {
-    const pages = Math.max(1, Math.ceil(found.length / PAGE));
+  const fill = async (mine, keep) => {
+    const c = columns, pages = Math.max(1, Math.ceil(found.length / PAGE));
     f.page = Math.min(Math.max(0, f.page), pages - 1);
-    const shown = found.slice(f.page * PAGE, (f.page + 1) * PAGE);
-    const texts = await Promise.all(shown.map((i) => textOf(f.set, i)));
-    if (mine !== turn) return;
-    count.textContent = `${found.length} of ${columns.tokens.length} rollouts, page ${f.page + 1} of ${pages}. Keys: j and k go down and up, / searches.`;
+    const shown = found.slice(f.page * PAGE, (f.page + 1) * PAGE), texts = await Promise.all(shown.map((i) => textOf(f.set, i)));
+    if (!current(mine)) return;
+    count.textContent = `${found.length} of ${c.tokens.length} rollouts, page ${f.page + 1} of ${pages}. Keys: j and k go down and up, / searches.`;
     section.querySelector("#back").disabled = f.page === 0;
     section.querySelector("#on").disabled = f.page >= pages - 1;
-    list.replaceChildren(...shown.map((i, n) => make("button", { type: "button", role: "option", "data-i": i, onclick: () => choose(i) },
-      make("span", { class: "step" }, columns.step[i] ? `#${columns.step[i]}` : columns.question[i] + 1), make("span", { class: "said", dir: "auto" }, texts[n][1].replace(/<\/?think>/g, "").trim().slice(0, 160)),
-      make("span", { class: VERDICT[columns.right[i]][0] }, number(columns.reward[i], 2)))));
-    if (shown.length) await choose(shown.includes(f.chosen) ? f.chosen : shown[0]);
-    else detail.replaceChildren(make("p", { class: "note" }, "Nothing is like that."));
+    const focused = list.contains(document.activeElement);
+    list.replaceChildren(...shown.map((i, n) => make("button", { type: "button", "data-i": i, onclick: () => choose(i).catch(failed(detail)) },
+      make("span", { class: "step" }, c.step[i] ? `#${c.step[i]}` : c.question[i] + 1), make("span", { class: "said", dir: "auto" }, texts[n][1].replace(/<\/?(think|answer)>/g, " ").trim().slice(0, 160)),
+      make("span", { class: VERDICT[c.right[i]][0] }, `${{ 1: "\u2713", 0: "\u2717", "-1": "?" }[c.right[i]]} ${number(c.reward[i], 2)}`))));
+    if (!shown.length) detail.replaceChildren(make("p", { class: "note" }, "Nothing is like that."));
+    else if (keep && shown.includes(f.chosen)) point();
+    else await choose(shown.includes(f.chosen) ? f.chosen : shown[0]);
+    if (focused) list.querySelector("[aria-current=true]")?.focus();
   };
+  const point = () => { for (const button of list.children) button.setAttribute("aria-current", +button.dataset.i === f.chosen); };
   const choose = async (i) => {
+    const own = ++looks, c = columns, set = f.set, group = [];
     f.chosen = i;
-    for (const button of list.children) { const is = +button.dataset.i === i; button.setAttribute("aria-current", is); button.setAttribute("aria-selected", is); }
-    const group = [];
-    for (let j = 0; j < columns.group.length; j++) if (columns.group[j] === columns.group[i]) group.push(j);
-    const others = group.filter((j) => j !== i).slice(0, 63), [text, ...rest] = await Promise.all([i, ...others].map((j) => textOf(f.set, j)));
-    if (f.chosen !== i) return;
+    point();
+    for (let j = 0; j < c.group.length; j++) if (c.group[j] === c.group[i] && j !== i) group.push(j);
+    const others = group.slice(0, 63), [text, ...rest] = await Promise.all([i, ...others].map((j) => textOf(set, j)));
+    if (own !== looks || c !== columns || !section.isConnected) return;
     detail.replaceChildren(make("div", { class: "card" }, make("div", { class: "meta" }, make("span", {}, text[5] || "question"), text[2] == null ? null : make("span", {}, "answer: ", make("bdi", {}, text[2]))), make("div", { class: "text", dir: "auto" }, marked(text[0], f.text))),
-      card(columns, i, text, { current: true, wanted: f.text, open: !f.fold }), others.length ? make("h3", {}, `The ${others.length} others of its group`) : "",
-      make("div", { class: "group" }, ...others.map((j, n) => card(columns, j, rest[n], { wanted: f.text, open: !f.fold }))));
+      card(c, i, text, { current: true, wanted: f.text, open: !f.fold }), ...(group.length ? [make("h3", {}, `The ${group.length} others of its group${group.length > others.length ? `, ${others.length} shown` : ""}`)] : []),
+      make("div", { class: "group" }, ...others.map((j, n) => card(c, j, rest[n], { wanted: f.text, open: !f.fold }))));
   };
+  const again = (keep) => select(keep).catch(failed(detail));
+  const paint = () => fill(++turn).catch(failed(detail));
   section.move = (by) => {
-    const buttons = [...list.children], at = buttons.findIndex((b) => +b.dataset.i === f.chosen) + by;
-    if (buttons[at]) { buttons[at].focus(); choose(+buttons[at].dataset.i); }
-    else if (by > 0 && !section.querySelector("#on").disabled) { f.page += 1; f.chosen = null; paint(); }
+    const buttons = [...list.children], next = buttons[buttons.findIndex((b) => +b.dataset.i === f.chosen) + by];
+    if (next) { next.focus(); choose(+next.dataset.i).catch(failed(detail)); }
+    else if (by > 0 ? !section.querySelector("#on").disabled : f.page > 0) { f.page += by; f.chosen = null; paint(); }
   };
   section.search = () => search.focus();
+  section.refresh = () => again(true);
   again();
 };
 
@@ -357,7 +390,9 @@ views.Compare = (section) => {
   section.append(make("h2", {}, "The same questions, twice"), make("div", { class: "row" }, choice("before", options, c.a, set("a")), choice("after", options, c.b, set("b")),
     choice("show", [["fixed", "wrong, then right"], ["broken", "right, then wrong"], ["all", "all"]], c.only, set("only")),
     make("button", { type: "button", onclick: () => { c.page = Math.max(0, c.page - 1); again(); } }, "\u2190 back"), make("button", { type: "button", onclick: () => { c.page += 1; again(); } }, "on \u2192")), count, body);
-  const again = async () => {
+  let turn = 0;
+  const select = async () => {
+    const mine = ++turn;
     const pick = async (key) => {
       const [i, which] = key.split(":"), columns = await blob(`s${i}`), place = new Map();
       columns.ids.forEach((id, q) => place.set(q, id));
@@ -366,6 +401,7 @@ views.Compare = (section) => {
       return { i, columns, at };
     };
     const [a, b] = await Promise.all([pick(c.a), pick(c.b)]);
+    if (mine !== turn || !section.isConnected) return;
     const both = [...a.at.keys()].filter((id) => b.at.has(id));
     const verdicts = both.map((id) => [a.columns.right[a.at.get(id)], b.columns.right[b.at.get(id)]]);
     const kept = both.filter((id, n) => c.only === "all" || (c.only === "fixed" ? verdicts[n][0] === 0 && verdicts[n][1] === 1 : verdicts[n][0] === 1 && verdicts[n][1] === 0));
@@ -377,14 +413,15 @@ views.Compare = (section) => {
       const [i, j] = [a.at.get(id), b.at.get(id)], [before, after] = await Promise.all([textOf(a.i, i), textOf(b.i, j)]);
       return make("section", { class: "compared" }, make("h3", { dir: "auto" }, before[0]), make("div", { class: "pair" }, card(a.columns, i, before, { open: true, title: "before" }), card(b.columns, j, after, { open: true, title: "after" })));
     }));
-    body.replaceChildren(...cards);
+    if (mine === turn && section.isConnected) body.replaceChildren(...cards);
   };
+  const again = () => select().catch(failed(body));
   again();
 };
 
 views.Recipes = (section) => {
   const names = head.runs.map((run) => run.name), run = head.runs.find((one) => one.name === state.recipe) || head.runs[head.runs.length - 1];
-  section.append(make("h2", {}, "Recipes"), make("div", { class: "row" }, choice("run", names.map((n) => [n, n]), run.name, (v) => { state.recipe = v; show("Recipes"); })),
+  section.append(make("h2", {}, "Recipes"), make("div", { class: "row" }, choice("run", names.map((n) => [n, n]), run.name, (v) => { state.recipe = v; show("Recipes"); main.querySelector("select").focus(); })),
     make("p", { class: "note" }, `r1kit ${run.stage} recipe.yaml, on ${run.host || "?"}, begun ${run.started || "?"}, ${run.sessions || 1} session(s), ${run.path}`),
     make("pre", { tabindex: 0 }, run.recipe || "no recipe.yaml"), make("p", { class: "note" }, Object.entries(run.versions || {}).map(([k, v]) => `${k} ${v}`).join(", ")));
 };
@@ -397,12 +434,12 @@ function show(name, focus) {
   open = name in views ? name : "Overview";
   for (const button of tabs.children) { const is = button.textContent === open; button.setAttribute("aria-selected", is); button.tabIndex = is ? 0 : -1; if (is && focus) button.focus(); }
   drop(main);
-  const section = make("section", { id: `view-${open}`, role: "tabpanel", "aria-label": open });
+  const section = make("section", { id: `view-${open}`, role: "tabpanel", "aria-labelledby": `tab-${open}` });
   main.append(section);
   views[open](section);
   history.replaceState(null, "", `#${open}`);
 }
-for (const name of Object.keys(views)) tabs.append(make("button", { type: "button", role: "tab", onclick: () => show(name) }, name));
+for (const name of Object.keys(views)) tabs.append(make("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `view-${name}`, onclick: () => show(name) }, name));
 tabs.addEventListener("keydown", (event) => {
   const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (by) { const names = Object.keys(views); show(names[(names.indexOf(open) + by + names.length) % names.length], true); event.preventDefault(); }
@@ -430,18 +467,22 @@ title();
 show(location.hash.slice(1) || "Overview");
 
 if (head.live) {
-  let version = null;
+  let version = head.version;
   const look = async () => {
+    let next = null;
     try {
       const now = await (await fetch("/version")).json();
-      if (version !== null && now !== version) {
-        head = await (await fetch("/head")).json();
-        loaded.clear();
-        title();
-        if (open !== "Compare" && !/^(INPUT|SELECT)$/.test(document.activeElement.tagName)) { const y = scrollY; show(open); scrollTo(0, y); }
-      }
-      version = now;
+      if (now !== version) next = await (await fetch("/head")).json();
     } catch { document.getElementById("state").textContent = "the server is gone; what was last seen stays"; }
+    if (next) {
+      head = next;
+      version = next.version;
+      loaded.clear();
+      title();
+      const section = main.firstElementChild;
+      if (section.refresh) section.refresh();
+      else if (["Overview", "Curves", "Data"].includes(open) && !main.contains(document.activeElement)) { const y = scrollY; show(open); scrollTo(0, y); }
+    }
     setTimeout(look, 2000);
   };
   look();
