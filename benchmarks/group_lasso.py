@@ -80,7 +80,7 @@ def large() -> None:
     x = torch.randn(10_000, 100_000)
     y = (x[:, :40].sum(1) + 5 * torch.randn(10_000) > 0).float()
     started = time.perf_counter()
-    [found] = solve(x, y, [0.1], "logistic", 4, relative=True)
+    [found] = solve(x, y, [0.3], "logistic", 4, relative=True)
     seconds = time.perf_counter() - started
     kept = int((found.norms(4) > 0).sum())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
