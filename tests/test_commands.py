@@ -117,9 +117,9 @@ def test_a_model_has_a_card_and_goes_to_the_hub(adapter, monkeypatch):
 
     text = (adapter / "runs/adapter/model/README.md").read_text()
     card = ModelCard(text)
-    assert card.data.library_name == "transformers"
+    assert card.data.library_name == "peft"
     assert "sft" in card.data.tags
-    for part in ("- model: tiny:base", "| loss |", "```yaml\noutput:", "template `tiny`", "AutoModelForCausalLM"):
+    for part in ("- model: tiny:base", "| loss |", "```yaml\noutput:", "template `tiny`", "AutoPeftModelForCausalLM"):
         assert part in text
     words = [adapter / "s.yaml", f"output={adapter}/runs/adapter", "card.push_to_hub=me/adapter", "training.steps=3"]
     _, err = r1kit("sft", *words, code=2)

@@ -71,6 +71,10 @@ def test_runs_and_what_they_come_from_are_gathered(chain):
     assert sets[0].columns["reward"] == pytest.approx([row["reward"] for row in rollouts], abs=1e-3)
     assert sets[0].columns["right"] == [int(row["accuracy"]) for row in rollouts]
     assert len(set(sets[0].columns["group"])) == 12
+    assert sets[3].chunk(0) == next(sets[3].chunks())
+    card = (chain / "runs/zero/model/README.md").read_text()
+    assert "library_name: transformers" in card
+    assert "| rewards/accuracy/mean |" in card
     assert sets[1].questions == sets[2].questions
 
 
