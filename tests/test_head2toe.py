@@ -153,3 +153,60 @@ def test_what_nothing_can_be_learnt_from_is_said(change, line):
     change(x, y, groups)
     with pytest.raises(ValueError, match=line):
         head2toe.fit(x, y, groups, number=3)
+
+
+# The recipe on images
+
+
+def test_blocks_of_a_backbone_by_hand():
+    from r1kit.verifier.features import blocks
+
+    plane = torch.arange(2 * 3 * 4 * 4, dtype=torch.float32).reshape(2, 3, 4, 4)
+    tokens = torch.arange(2 * 6 * 5, dtype=torch.float32).reshape(2, 6, 5)
+    found = blocks([plane, tokens], target=13)  # 3 units at 2 x 2 places, 5 units at 2 places
+    assert found.shape == (2, 12 + 10)
+    quarter = torch.stack([plane[0, 0, :2, :2].mean(), plane[0, 0, :2, 2:].mean()])
+    whole = torch.stack([plane[0, c, i : i + 2, j : j + 2].mean() for c in range(3) for i in (0, 2) for j in (0, 2)])
+    assert torch.allclose(found[0, :2], quarter / whole.norm())
+    halves = torch.stack([tokens[0, i : i + 3, c].mean() for c in range(5) for i in (0, 3)])
+    assert torch.allclose(found[0, 12:], halves / halves.norm())
+    assert torch.allclose(found[:, :12].norm(dim=1), torch.ones(2))
+
+
+@pytest.fixture
+def images(monkeypatch):
+    import importlib
+    from pathlib import Path
+
+    import r1kit
+
+    monkeypatch.syspath_prepend(str(Path(r1kit.__file__).parents[1] / "recipes" / "head2toe"))
+    return importlib.import_module("run")
+
+
+def test_the_tasks_are_drawn_alike_and_balanced(images):
+    for task, (classes, _) in images.TASKS.items():
+        x, y = images.drawn(task, 3 * classes, 5)
+        again, _ = images.drawn(task, 3 * classes, 5)
+        other, _ = images.drawn(task, 3 * classes, 6)
+        assert torch.equal(x, again)
+        assert not torch.equal(x, other)
+        assert x.shape == (3 * classes, 3, 32, 32)
+        assert -1 <= x.min() < x.max() <= 1
+        assert torch.bincount(y).tolist() == [3] * classes
+
+
+@pytest.mark.slow
+def test_every_way_to_a_task_is_measured(images, monkeypatch, tmp_path):
+    small = {"TRAIN": 60, "TEST": 40, "SOURCE_ROWS": 120, "EPOCHS": 2, "RATES": (1e-3,), "FRACTIONS": (0.02,)}
+    for name, value in {**small, "PENALTIES": (0.3,)}.items():
+        monkeypatch.setattr(images, name, value)
+    path = images.pretrained(tmp_path, 0)
+    results = [images.measure("hue", 0, path)]
+    found = results[0]["methods"]
+    assert tuple(found) == ("linear", "head2toe", "scratch", "fine-tuning", "head2toe + fine-tuning")
+    assert found["head2toe"]["parameters"] < 0.02 * found["fine-tuning"]["parameters"]
+    assert found["linear"]["parameters"] == 8 * (128 + 1)
+    assert "| hue |" in images.table(results)
+    images.figure(results, tmp_path / "f.png")
+    assert (tmp_path / "f.png").read_bytes()[:4] == b"\x89PNG"
