@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from r1kit.errors import UserError
-from r1kit.run import PACKAGE, Run, replace_folder
+from r1kit.run import PACKAGE, Run, duration, replace_folder
 
 RECIPES = (PACKAGE / "recipes", PACKAGE.parent / "recipes")  # in a wheel; in a clone
 
@@ -45,7 +45,7 @@ def listing(folder: Path) -> str:
         info = run.info
         parents = dict.fromkeys(Path(p["path"]).name if p.get("stage") else p["path"] for p in info.get("parents", []))
         seconds = info.get("seconds")
-        time = "-" if not seconds else f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+        time = duration(seconds) if seconds else "-"
         lines.append(
             [
                 *(

@@ -19,7 +19,7 @@ from r1kit.errors import Interrupted
 from r1kit.prompts import CHAT, read
 from r1kit.recipe import Budget, EvalRecipe, GenerateRecipe, Model, Prompt, Reward, Sampling
 from r1kit.rewards import FAULT, RewardFunction, bind
-from r1kit.run import Run, is_main
+from r1kit.run import Run, duration, is_main
 from r1kit.sampling.sampler import OPEN, Groups, Sample, Sampler, Unit, make_sampler
 from r1kit.sampling.shards import Row, Shards, fingerprint
 
@@ -243,7 +243,7 @@ class Progress:
         self.shown, spent = now, max(1e-6, now - self.started)
         left = spent / self.done * (self.total - self.done)
         parts = [f"{self.label} {self.done}/{self.total} batches", f"{self.rows / spent:.1f} rows/s",
-                 f"{self.tokens / spent:.0f} tokens/s", f"{_duration(left)} left"]  # fmt: skip
+                 f"{self.tokens / spent:.0f} tokens/s", f"{duration(left)} left"]  # fmt: skip
         parts += [f"{cost:.2f} paid"] if cost else []
         parts += [f"{name} {count}" for name, count in sorted((told or {}).items()) if name != "answered"]
         line = "  ".join(parts)
@@ -276,13 +276,6 @@ class Likeness:
                 f"{same}, at temperature {self.settings.temperature}; `transformers serve` samples only if the model's "
                 "generation_config.json has do_sample: true"
             )
-
-
-def _duration(seconds: float) -> str:
-    """Return a time as people say it."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def score(

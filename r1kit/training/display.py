@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 from transformers import TrainerCallback
 
+from r1kit.run import duration
+
 ROWS = (
     ("loss", "loss"),
     ("eval_loss", "held-out loss"),
@@ -26,13 +28,6 @@ ROWS = (
     ("grad_norm", "gradient"),
     ("learning_rate", "learning rate"),
 )
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def numbers(values: dict[str, float], before: dict[str, float], rate: float | None) -> Table:
