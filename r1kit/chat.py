@@ -71,7 +71,9 @@ class Speech:
         self.out.flush()
 
 
-def chat(path: str, template: str | None, fold: bool, tokens: int, temperature: float) -> None:
+def chat(
+    path: str, template: str | None, fold: bool, tokens: int, temperature: float, trust_remote_code: bool = False
+) -> None:
     """Ask for questions on stdin, one a line, until its end; answer each. Raises UserError as loading a model does."""
     if temperature < 0:
         raise UserError("--temperature", temperature, "must be 0 or more", "0 takes the likeliest token")
@@ -83,7 +85,7 @@ def chat(path: str, template: str | None, fold: bool, tokens: int, temperature: 
     from r1kit.sampling.local import encode, render_chat
     from r1kit.sampling.sampler import beginning
 
-    prompt, block = prompt_of(path, template), Model(path=path)
+    prompt, block = prompt_of(path, template), Model(path=path, trust_remote_code=trust_remote_code)
     tokenizer = load_tokenizer(block)
     check_template(tokenizer, prompt.template)
     model = load_model(block, training=False).eval()

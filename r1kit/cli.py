@@ -20,7 +20,15 @@ UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 @app.callback()
-def _help(context: typer.Context) -> None:
+def _help(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print r1kit's version.")] = False,
+) -> None:
+    if version:
+        from r1kit import __version__
+
+        print(__version__)
+        raise typer.Exit()
     if context.invoked_subcommand is None:
         print(context.get_help())
 
@@ -97,6 +105,7 @@ def rewards(
     score_file(file, names.split(","), output)
 
 
+TRUST = Annotated[bool, typer.Option("--trust-remote-code", help="Run the code that the model brings along.")]
 RUNS = Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories; those they come from are added.")]
 
 
@@ -145,11 +154,12 @@ def init(
 def merge(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or a folder, with an adapter.")],
     output: Annotated[str, typer.Option("-o", "--output", help="The folder for the plain model.")],
+    trust_remote_code: TRUST = False,
 ) -> None:
     """Make a plain model of an adapter and its base."""
     from r1kit.runs import merge as make
 
-    print(make(run, Path(output)))
+    print(make(run, Path(output), trust_remote_code))
 
 
 @app.command()
@@ -159,11 +169,12 @@ def chat(
     fold: Annotated[bool, typer.Option("--fold", help="Do not show the thinking.")] = False,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 2048,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.6,
+    trust_remote_code: TRUST = False,
 ) -> None:
     """Talk to a model: a line is a question, the end of input ends it."""
     from r1kit.chat import chat as talk
 
-    talk(model, template, fold, max_tokens, temperature)
+    talk(model, template, fold, max_tokens, temperature, trust_remote_code)
 
 
 def main() -> None:

@@ -89,7 +89,7 @@ def init(name: str, target: Path) -> Path:
     return target
 
 
-def merge(run: str, output: Path) -> Path:
+def merge(run: str, output: Path, trust_remote_code: bool = False) -> Path:
     """Make a plain model of a run's adapter. Raises UserError where there is no adapter."""
     from r1kit.imports import heavy
     from r1kit.recipe import Model
@@ -105,7 +105,7 @@ def merge(run: str, output: Path) -> Path:
     output.parent.mkdir(parents=True, exist_ok=True)
     new = output.with_name(f".{output.name}.new")
     shutil.rmtree(new, ignore_errors=True)
-    block = Model(path=run)
+    block = Model(path=run, trust_remote_code=trust_remote_code)
     load_model(block, training=False).cpu().save_pretrained(new)
     load_tokenizer(block).save_pretrained(new)
     replace_folder(new, output)

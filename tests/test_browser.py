@@ -1,12 +1,15 @@
 """The page in a real browser: every view, filter and toggle, without a line on the console; and 100,000 rollouts.
 
-Needs Debian's chromium and `pip install playwright` (its driver alone): `make test-browser`.
+Needs Debian's chromium and `pip install playwright` (its driver alone): `make test-browser`. After `make demo` it also
+goes through that report (REPORT=FILE: through another).
 """
 
 import json
 import os
 import random
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,7 @@ from r1kit.report.page import report
 
 pytestmark = pytest.mark.browser
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+DEMO = Path(os.environ.get("REPORT", Path(__file__).parents[1] / "runs/tiny/report.html"))
 VIEWS = ["Overview", "Curves", "Distributions", "Data", "Scaling", "Completions", "Compare", "Recipes"]
 
 
@@ -190,6 +194,53 @@ def test_nothing_is_wider_than_the_window(page, small, width):
         page.get_by_role("tab", name=name, exact=True).click()
         page.wait_for_timeout(200)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+
+
+@pytest.mark.skipif(not DEMO.exists(), reason="make demo first")
+def test_every_control_over_the_report_of_the_demo(page):
+    """Real runs: each option of each choice, each toggle, each fold, each range, in each view."""
+    page.goto(f"file://{DEMO.resolve()}", wait_until="commit")
+    page.wait_for_selector("#graph svg")
+    print(f"first view after {page.evaluate('performance.now()'):.0f} ms")
+    stages = page.locator("#graph a").all_inner_texts()
+    assert len(stages) >= 10
+    used = {name: 0 for name in VIEWS}
+    for name in VIEWS:
+        tab = page.get_by_role("tab", name=name, exact=True)
+        if not tab.count():  # a view of what these runs do not have
+            continue
+        tab.click()
+        view = page.locator(f"#view-{name}")
+        assert view.is_visible()
+        for i in range(view.locator("select").count()):
+            choice = view.locator("select").nth(i)
+            first = choice.input_value()
+            for value in choice.locator("option").evaluate_all("found => found.map(one => one.value)"):
+                choice.select_option(value)
+                page.wait_for_timeout(50)
+                used[name] += 1
+            choice.select_option(first)
+        for i in range(view.locator("input[type=checkbox]").count()):
+            view.locator("input[type=checkbox]").nth(i).click()
+            view.locator("input[type=checkbox]").nth(i).click()
+            used[name] += 1
+        for i in range(min(view.locator("summary:visible").count(), 20)):
+            view.locator("summary:visible").nth(i).click()
+            used[name] += 1
+    assert used["Curves"] and used["Completions"] and used["Compare"] and used["Recipes"]
+    page.get_by_role("tab", name="Completions", exact=True).click()
+    page.get_by_label("script").select_option("2")
+    page.wait_for_selector("#rows button")
+    page.locator("#detail .card.this summary").first.click()
+    thought = page.locator("#detail .card.this details .text").first
+    assert re.search("[\u0600-\u06ff]{2}", thought.inner_text())
+    assert thought.evaluate("node => getComputedStyle(node).unicodeBidi") == "plaintext"
+    sides = """node => { const range = document.createRange(), text = document.createTreeWalker(node, 4).nextNode();
+        const at = text.data.search(/[\\u0600-\\u06ff]{2}/);
+        const x = i => (range.setStart(text, i), range.setEnd(text, i + 1), range.getBoundingClientRect().left);
+        return [x(at), x(at + 1)]; }"""
+    first, second = thought.evaluate(sides)
+    assert first > second  # Persian letters go from right to left
 
 
 def test_a_hundred_thousand_rollouts(page, tmp_path):

@@ -2,12 +2,15 @@
 
 import io
 import json
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
 from helpers import COMMAND, info, r1kit, recipe
 
+import r1kit as r1kit_package
 from r1kit.chat import Speech
 from r1kit.runs import recipes
 
@@ -134,3 +137,42 @@ def test_a_model_has_a_card_and_goes_to_the_hub(adapter, monkeypatch):
     assert push(adapter / "runs/adapter/model", Card(push_to_hub="me/it")) == "https://huggingface.co/me/it"
     assert calls[0][1:] == (("me/it",), {"private": True, "exist_ok": True})
     assert calls[1][2]["folder_path"] == adapter / "runs/adapter/model"
+
+
+OWN_CODE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+
+
+class Own(LlamaConfig):
+    model_type = "mine_of_r1kit"
+
+
+class Mine(LlamaForCausalLM):
+    config_class = Own
+"""
+
+
+@pytest.mark.slow
+def test_a_models_own_code_runs_only_where_it_is_trusted(here):
+    folder = here / "own"
+    shutil.copytree(Path(r1kit_package.__file__).parent / "tiny/base", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "model_type": "mine_of_r1kit",
+        "auto_map": {"AutoConfig": "mine.Own", "AutoModelForCausalLM": "mine.Mine"},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "mine.py").write_text(OWN_CODE)
+    words = ["chat", folder, "--template", "tiny", "--max-tokens", "4"]
+    _, err = r1kit(*words, code=2)
+    assert f"error: model.path = {folder}; brings code of its own" in err
+    assert "Traceback" not in err
+    done = subprocess.run(
+        [*COMMAND, *map(str, words), "--trust-remote-code"], input="What is 1 + 2?\n", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_version_is_told():
+    assert r1kit("--version")[0].strip() == r1kit_package.__version__

@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from r1kit.errors import UserError
+from r1kit.errors import UserError, suggest
 from r1kit.recipe import RLRecipe, SFTRecipe, Training
 from r1kit.run import Run
 
@@ -120,6 +120,22 @@ def _build(kind: Any, own: dict[str, Any], given: dict[str, Any]) -> Any:
     if given.get("report_to"):
         own.pop("report_to")
     try:
-        return kind(**{**own, **given})
+        made = kind(**{**own, **given})
     except (TypeError, ValueError) as error:
         raise UserError("trl", given, "TRL refuses this", str(error)) from None
+    _check_trackers(made.report_to)
+    return made
+
+
+def _check_trackers(names: list[str]) -> None:
+    """Raise UserError for a tracker that transformers does not know, or that is not installed."""
+    from transformers.integrations.integration_utils import (
+        INTEGRATION_TO_CALLBACK,
+        get_available_reporting_integrations,
+    )
+
+    for name in names:
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise UserError("trl.report_to", name, "no such tracker", suggest(name, INTEGRATION_TO_CALLBACK))
+        if name != "flyte" and name not in get_available_reporting_integrations():  # flyte is left out there
+            raise UserError("trl.report_to", name, "needs the tracker's own library", f"pip install {name}")

@@ -146,5 +146,9 @@ def check_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> None:
 
 
 def _missing(block: Model, error: Exception) -> UserError:
+    if "trust_remote_code" in str(error):
+        must = "brings code of its own, which is not run unasked"
+        do = "read it, then set model.trust_remote_code=true (chat, merge: --trust-remote-code)"
+        return UserError("model.path", block.path, must, do)
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return UserError("model.path", block.path, f"cannot be loaded: {reason}", "check the path, the id and the network")
