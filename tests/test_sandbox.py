@@ -1,5 +1,7 @@
 """The sandbox with what this machine has: bubblewrap where it is installed, else Landlock."""
 
+import os
+import threading
 import time
 from pathlib import Path
 
@@ -475,3 +477,89 @@ def test_a_program_that_always_hangs_is_given_up():
     verdict = judge("def f(x):\n    while True: pass", tests, seconds=0.3, count_all=True)
     assert verdict == Verdict(0, 40, timed_out=True)
     assert time.monotonic() - started < 12
+
+
+@pytest.fixture(params=["bubblewrap", "landlock"])
+def isolation(request):
+    """A box that works here, tested."""
+    if box._working(request.param)[0] is None:
+        pytest.skip(f"{request.param} does not work here")
+    return request.param
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """How many boxes are started, beginning with none at rest."""
+    box.require()  # its test of itself starts one
+    found = []
+    start = box.start_box
+    monkeypatch.setattr(box, "start_box", lambda kind: found.append(start(kind)) or found[-1])
+    box.close()
+    yield found
+    box.close()
+
+
+ADD = "def f(a, b):\n    return a + b\n"
+TAKE = "def f(a, b):\n    return a - b\n"
+CALL = {"kind": "call", "function": "f", "args": [3, 2], "expected": 5}
+
+
+def test_programs_one_after_the_other_share_a_box(isolation, started):
+    for number in range(5):
+        assert judge(f"{ADD}# {number}\n", [CALL], isolation=isolation).ok
+        assert not judge(f"{TAKE}# {number}\n", [CALL], isolation=isolation).ok
+    assert not judge("def f(:", [CALL], isolation=isolation).ok  # no Python
+    assert judge(f"{ADD}# last\n", [CALL], isolation=isolation).ok
+    assert len(started) == 1
+
+
+LEAVINGS = {
+    "a file": "open('left', 'w').write('x')",
+    "a file outside of its folder": "open('../left', 'w').write('x')",
+    "a folder": "import os; os.mkdir('../more')",
+    "a test that takes too long": "while True: pass",
+    "too much printed": "print('x' * 10**8)",
+    "a compiler that dies": "f(" * 10**5,
+}
+
+
+@pytest.mark.parametrize("leaving", LEAVINGS.values(), ids=LEAVINGS)
+def test_a_box_in_which_something_happened_is_not_used_again(isolation, leaving, started):
+    judge(leaving, [{"kind": "stdio", "input": "", "output": ""}], seconds=0.5, isolation=isolation)
+    used = len(started)
+    assert judge(f"{ADD}# after {leaving[:9]!r}\n", [CALL], isolation=isolation).ok
+    assert len(started) == used + 1 or leaving.startswith("f(")  # a compiler that only refuses leaves nothing
+
+
+def test_nothing_in_memory_goes_from_a_program_to_the_next(isolation, started):
+    """What a program does to its own process, its parent must not show to the next one."""
+    first = "import builtins, sys\nbuiltins.left = sys.left = 1\nsum = min = None\nprint('first')\n"
+    second = "import builtins, sys\nprint(hasattr(builtins, 'left'), hasattr(sys, 'left'), sum([1, 2]))\n"
+    assert judge(first, [{"kind": "stdio", "input": "", "output": "first"}], isolation=isolation).ok
+    assert judge(second, [{"kind": "stdio", "input": "", "output": "False False 3"}], isolation=isolation).ok
+    assert len(started) == 1
+
+
+def test_a_box_that_dies_at_rest_is_no_verdict(isolation, started):
+    for number in range(3):
+        assert judge(f"{ADD}# {isolation} {number}\n", [CALL], isolation=isolation).ok
+        os.killpg(started[-1]._process.pid, 9)
+    assert len(started) == 3
+
+
+def test_a_box_outlives_the_thread_that_asked_for_it(started):
+    """The kernel ends a box with the thread that started it, which is therefore none that may end."""
+    for number in range(3):
+        verdicts = []
+        thread = threading.Thread(target=lambda n=number, v=verdicts: v.append(judge(f"{ADD}# in {n}\n", [CALL])))
+        thread.start()
+        thread.join()
+        assert verdicts[0].ok
+    assert len(started) == 1
+
+
+def test_a_box_is_replaced_in_the_end(started, monkeypatch):
+    monkeypatch.setattr(box, "LIFE", 4)
+    for number in range(8):
+        assert judge(f"{ADD}# of many {number}\n", [CALL]).ok
+    assert len(started) == 2

@@ -1,10 +1,12 @@
-"""What runs first inside the box: takes a program, and forks a fresh process of it for each test.
+"""What runs first inside the box: a process, which forks one for each program, which forks one for each test.
 
 It is sent into the box as code (box.py), and takes little time: most of a test's goes into page faults, so
 that the program is compiled once, before the forks, and costly imports (ctypes, signal) are gone around. It
-reads frames (8 digits of length, then marshal data) from file descriptor 0, all from the judge, and writes
-replies (a head of numbers, then bytes) to 1. The program never runs in this process: each test has a child
-of its own that is limited, filtered by seccomp and holds no descriptor but its own pipes.
+reads frames (8 digits of length, then marshal data) from file descriptor 0, all from the judge: a program, its
+tests, an empty frame, the next program. It writes replies (a head of numbers, then bytes) to 1. No program runs
+in the first process, nor in the one that compiles it: each test has a child of its own that is limited, filtered
+by seccomp (it can start no process) and holds no descriptor but its own pipes. So nothing of a program is left
+when its last test has ended but files, and a box in which there are any is not used again.
 
 In a test of kind `assert` two children talk: one runs the program and answers calls with data (values.py),
 the other reads the test code itself, straight from the judge, and makes the calls. What a test expects is
@@ -40,24 +42,38 @@ from itertools import *; from math import *; from operator import *; from typing
 
 
 def main(setup):
-    """Serve tests until the judge closes the pipe. `setup`: program, seccomp, landlock, limits (box.py)."""
+    """Serve programs until the judge closes the pipe. `setup`: folder, seccomp, landlock, limits (box.py)."""
     if setup["landlock"]:
         shut_in(setup["landlock"])
     _write(1, _header(b"R"))
+    gc.freeze()  # or each child's garbage collector would copy what they share
+    while (program := _frame(0)) is not None:
+        pid = os.fork()
+        if not pid:
+            _c("prctl", PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+            _tests(setup, program)
+            os._exit(0)
+        if os.waitpid(pid, 0)[1]:  # Python's compiler has died of the program
+            os._exit(1)
+    os._exit(0)
+
+
+def _tests(setup, text):
+    """Compile a program and serve its tests, to an empty frame or the end of the pipe."""
     try:
-        program = compile(setup["program"].removeprefix("\ufeff"), "program", "exec", dont_inherit=True)
+        program = compile(text.removeprefix("\ufeff"), "program", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError):
         program = None
     _write(1, _header(b"C", program is not None))
     builtins.exit = builtins.quit = sys.exit  # what `site` gives
     sys.argv = ["program"]
     setup["names"] = {}
-    if "class Solution" in setup["program"]:
+    if "class Solution" in text:
         exec(LEETCODE, setup["names"])
     setup["program"] = program
-    gc.freeze()  # or each child's garbage collector would copy what they share
+    gc.freeze()
     number = 0
-    while (job := _frame(0)) is not None:
+    while job := _frame(0):
         number += 1
         folder = f"{setup['folder']}/{number}"
         os.mkdir(folder)
@@ -72,7 +88,6 @@ def main(setup):
         except OSError:
             clean = False
         _write(1, _header(b"D", clean) + reply)
-    os._exit(0)
 
 
 def _once(setup, job):

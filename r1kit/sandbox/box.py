@@ -10,6 +10,7 @@ What no box here covers: faults of the kernel, and timing seen through the proce
 share the machine, so that one of them can slow the others down.
 """
 
+import atexit
 import contextlib
 import os
 import resource
@@ -21,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from marshal import dumps
@@ -35,6 +37,7 @@ MEMORY = 1024 * 2**20  # bytes of address space a process
 DISK = 64 * 2**20  # bytes that a program may write
 READY = 20.0  # seconds that an empty box may take to start
 COMPILE = 10.0  # seconds for Python to read the program, on a machine that is busy
+LIFE = 1000  # programs until a box is replaced
 SLACK = 0.4  # seconds after a test's own limit in which its reply must be there
 
 _PATHS = tuple(p for p in dict.fromkeys(("/usr", "/lib", "/lib64", "/bin", sys.base_prefix)) if Path(p).exists())
@@ -83,13 +86,16 @@ class Reply:
 
 
 class Box:
-    """A box with one program in it; `run` forks a fresh process of it for each test."""
+    """A box, for one program at a time: `load` it, `run` forks a fresh process of it for each test."""
 
-    def __init__(self, process: subprocess.Popen, folder: str | None):
-        self._process, self._folder, self._buffer = process, folder, b""
+    def __init__(self, process: subprocess.Popen, folder: str | None, resources: contextlib.ExitStack):
+        """`folder`: the one to watch, where there is one; `resources`: what to give back when the box ends."""
+        self._process, self._folder, self._resources, self._buffer = process, folder, resources, b""
         self.runs = False  # whether the program is Python at all
-        self._stuck = False
+        self._stuck = self._ended = False
         self.clean = True  # whether its folders are as they were before the test
+        self.programs = 0  # that it had
+        self.whole = False  # whether nothing happened that another program should not find
         self._in, self._out = (pipe.fileno() for pipe in (process.stdin, process.stdout) if pipe)
         os.set_blocking(self._in, False)
 
@@ -105,26 +111,49 @@ class Box:
             state, code, printed, answer = (int(part) for part in head[1:].split(b","))
             text = self._take(printed + answer, deadline)
         except TimeoutError:
-            self._stuck = True
+            self._stuck, self.whole = True, False
             self.end()
             return Reply("timeout", -9, b"", b"")
         except (OSError, ValueError, EOFError) as error:
+            self.whole = False
             raise BoxDied(str(error)) from None
+        self.whole = self.whole and state == 0
         return Reply(("ended", "timeout", "flood")[state], code, text[:printed], text[printed:])
 
-    def wait_ready(self, seconds: float = COMPILE) -> None:
-        """Wait until the box has started and read the program. Raises BoxFault where it does not start."""
+    def set_up(self, setup: Mapping[str, Any]) -> None:
+        """Send what the box needs, and wait until it has started. Raises BoxFault where it does not."""
         try:
+            self._send((*_code(), dict(setup)), time.monotonic() + READY)
             self._take_until(b";", time.monotonic() + READY)
         except (OSError, EOFError, TimeoutError) as error:
             raise BoxFault(f"the box did not start: {error}") from None
+
+    def load(self, program: str, seconds: float = COMPILE) -> None:
+        """Give the box a program. Raises BoxFault where the box is gone."""
+        self.runs, self.whole, self.programs = False, False, self.programs + 1
+        try:
+            self._send(program.encode(errors="replace").decode(), time.monotonic() + READY)
+        except (OSError, TimeoutError) as error:
+            raise BoxFault(f"the box is gone: {error}") from None
         with contextlib.suppress(OSError, EOFError, TimeoutError):  # a program on which Python's compiler fails
             self.runs = self._take_until(b";", time.monotonic() + seconds).startswith(b"C1")
+            self.whole = True
+
+    def unload(self) -> bool:
+        """End the program; return whether the box is as new."""
+        if not self.whole or not self.clean or self._buffer or self.programs >= LIFE:
+            return False
+        try:
+            self._send({}, time.monotonic() + READY)
+        except (OSError, TimeoutError):
+            return False
+        return True
 
     def end(self) -> None:
         """End the box: by the end of its input, so that bubblewrap collects its own, else by force."""
-        if self._process.returncode is not None:
+        if self._ended:
             return
+        self._ended = True
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
                 pipe.close()
@@ -134,10 +163,11 @@ class Box:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, 9)
             self._process.wait()
+        self._resources.close()
 
-    def send_setup(self, setup: Mapping[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # a box that did not start is found by wait_ready
-            self._send((*_code(), dict(setup)), time.monotonic() + READY)
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
 
     def _send(self, value: Any, deadline: float) -> None:
         data = memoryview(b"%8d" % len(body := dumps(value)) + body)
@@ -186,19 +216,84 @@ class Box:
 
 @contextlib.contextmanager
 def open_box(program: str, isolation: str = "auto") -> Iterator[Box]:
-    """Start a box with `program` in it. Raises BoxFault where it does not start, UserError without isolation."""
-    with _started(program, require(isolation)) as box:
+    """Load `program` into a box: one at rest, else a new one. It rests afterwards where it is as new.
+
+    Raises BoxFault where it does not start, UserError without isolation.
+    """
+    kind = require(isolation)
+    box, again = _loaded(program, kind), False
+    try:
         yield box
+        again = box.unload()
+    finally:
+        with _resting:
+            rest = _rest.setdefault((os.getpid(), kind), [])
+            again = again and len(rest) < (os.cpu_count() or 1)
+            if again:
+                rest.append(box)
+        if not again:
+            box.end()
 
 
-@contextlib.contextmanager
-def _started(program: str, kind: str) -> Iterator[Box]:
+_rest: dict[tuple[int, str], list[Box]] = {}  # boxes at rest, of a process and a kind
+_resting = threading.Lock()
+
+
+def _loaded(program: str, kind: str) -> Box:
+    """Return a box with `program` in it. Where one that rested does not take it, a new one says whose fault it is."""
+    box = _at_rest(kind)
+    if box is not None:
+        with contextlib.suppress(BoxFault):
+            box.load(program)
+        if box.whole:
+            return box
+        box.end()
+    box = start_box(kind)
+    try:
+        box.load(program)
+    except BaseException:
+        box.end()
+        raise
+    return box
+
+
+def _at_rest(kind: str) -> Box | None:
+    while True:
+        with _resting:
+            rest = _rest.get((os.getpid(), kind))
+            box = rest.pop() if rest else None
+        if box is None or box.alive:
+            return box
+        box.end()
+
+
+@atexit.register
+def close() -> None:
+    """End this process's boxes at rest."""
+    with _resting:
+        boxes = [box for (pid, _), rest in _rest.items() if pid == os.getpid() for box in rest]
+        _rest.clear()
+    for box in boxes:
+        box.end()
+
+
+_starters: dict[int, ThreadPoolExecutor] = {}
+
+
+def _starter() -> ThreadPoolExecutor:
+    """Return this process's thread that starts boxes: the kernel ends a box with the thread that started it."""
+    with _resting:
+        if os.getpid() not in _starters:
+            _starters.clear()
+            _starters[os.getpid()] = ThreadPoolExecutor(1, "box")
+        return _starters[os.getpid()]
+
+
+def start_box(kind: str) -> Box:
+    """Start a box without a program. Raises BoxFault where it does not start."""
     with contextlib.ExitStack() as stack:
-        folder = "/tmp"
-        if kind != "bubblewrap":
-            folder = stack.enter_context(_folder())
+        folder = "/tmp" if kind == "bubblewrap" else stack.enter_context(_folder())
         setup = {
-            "program": program.encode(errors="replace").decode(),
             "folder": folder,
             "limits": _LIMITS,
             "seccomp": None if kind == "none" else filter_for(),
@@ -206,7 +301,8 @@ def _started(program: str, kind: str) -> Iterator[Box]:
         }
         command = [*_bubblewrap(), _PYTHON] if kind == "bubblewrap" else [_PYTHON]
         try:
-            process = subprocess.Popen(
+            process = _starter().submit(
+                subprocess.Popen,
                 [*command, "-s", "-P", "-S", "-X", "utf8", "-c", _START],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -215,16 +311,16 @@ def _started(program: str, kind: str) -> Iterator[Box]:
                 cwd=None if kind == "bubblewrap" else folder,
                 env={**_ENVIRONMENT, "PATH": os.environ.get("PATH", os.defpath)},
                 start_new_session=True,
-            )
+            ).result()
         except OSError as error:
             raise BoxFault(f"the box did not start: {error}") from None
-        box = Box(process, folder if kind == "landlock" else None)
-        try:
-            box.send_setup(setup)
-            box.wait_ready()
-            yield box
-        finally:
-            box.end()
+        box = Box(process, folder if kind == "landlock" else None, stack.pop_all())
+    try:
+        box.set_up(setup)
+    except BaseException:
+        box.end()
+        raise
+    return box
 
 
 def _bubblewrap() -> list[str]:
@@ -272,12 +368,12 @@ def _size(folder: str) -> int:
 
 
 def _written(pid: int) -> int:
-    """Return the most bytes that a child of `pid` has written, to files that are deleted by now, too."""
+    """Return the most bytes that a process below `pid` has written, to files that are deleted by now, too."""
     most = 0
     with contextlib.suppress(OSError, ValueError):
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             counts = dict(line.split(": ") for line in Path(f"/proc/{child}/io").read_text().splitlines())
-            most = max(most, int(counts["wchar"]), int(counts["write_bytes"]))
+            most = max(most, int(counts["wchar"]), int(counts["write_bytes"]), _written(int(child)))
     return most
 
 
@@ -347,8 +443,12 @@ def self_test(kind: str) -> str | None:
         listener.listen()
         program = _PROBE.format(canary=f"{folder}/canary", outside=f"{folder}/outside", port=listener.getsockname()[1])
         try:
-            with _started(program, kind) as box:
+            box = start_box(kind)
+            try:
+                box.load(program)
                 reply = box.run({"kind": "stdio", "stdin": b""}, 5.0)
+            finally:
+                box.end()
         except (BoxFault, BoxDied) as fault:
             return str(fault)
     printed = reply.printed.decode(errors="replace").splitlines()

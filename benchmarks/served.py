@@ -1,0 +1,65 @@
+"""A model served by vLLM and asked through the OpenAI client, against `r1kit eval` of the same model, both at T 0.
+
+    .venv-vllm/bin/python benchmarks/served.py runs/smollm2/r1 recipes/smollm2-135m/ladder.yaml [--rows 100]
+
+The recipe says what is asked and how. Needs the environment of `make env-vllm`. Float32 on both sides; where two tokens
+have nearly equal logits the kernels may part.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+from openai import OpenAI
+
+from r1kit.prompts import read, render
+from r1kit.run import model_path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from engines import table_of, vllm_server  # noqa: E402
+from helpers import r1kit, recipe  # noqa: E402
+from servers import free_port, served  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--rows", type=int, default=100, help="of each task")
+    options = parser.parse_args()
+    values = yaml.safe_load(options.recipe.read_text())
+    values["data"]["eval"] = [{**source, "rows": options.rows} for source in values["data"]["eval"]]
+    values["sampling"] |= {"temperature": 0, "top_p": 1.0, "samples": 1}
+    values["models"] = {"it": options.model}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        r1kit("eval", recipe(folder / "eval.yaml", **values), f"output={folder / 'eval'}")
+        rows = [row for file in sorted((folder / "eval/samples").rglob("*.parquet")) for row in table_of(file)]
+        model, port = model_path(options.model), free_port()
+        with served(vllm_server(model, port), port, folder / "log", VLLM_CPU_KVCACHE_SPACE="2") as url:
+            client = OpenAI(base_url=url, api_key="none")
+            said = [
+                client.completions.create(
+                    model=model,
+                    prompt=render(values["prompt"]["template"], row["prompt"]),
+                    temperature=0,
+                    max_tokens=values["sampling"]["max_tokens"],
+                )
+                .choices[0]
+                .text
+                for row in rows
+            ]
+    same = sum(text == row["completion"] for text, row in zip(said, rows, strict=True))
+    answers = sum(read(text).answer == read(row["completion"]).answer for text, row in zip(said, rows, strict=True))
+    right = sum(bool(row["correct"]) for row in rows)
+    print(f"{len(rows)} problems, {right} right by r1kit eval; the same text {same}, the same answer {answers}")
+    for text, row in zip(said, rows, strict=True):
+        if text != row["completion"]:
+            print(f"- eval: {row['completion']!r}\n  vLLM: {text!r}")
+
+
+if __name__ == "__main__":
+    main()
