@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from r1kit.run import SHIPPED
-from r1kit.training import lean
+from r1kit.training import head, lean
 from r1kit.training.lean import chunks
 
 pytestmark = pytest.mark.slow
@@ -126,12 +126,55 @@ EACH = [("trim",), ("regroup",), ("skip",), ("share",), ALL]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_the_update_is_stock_s_for_every_loss(tmp_path, loss):
+def test_the_update_is_stock_s_for_every_loss(tmp_path, loss, monkeypatch):
     values = given(3)
     settings = {"loss_type": loss} | ({"importance_sampling_level": "sequence"} if loss == "luspo" else {})
     stock, _ = gradients(tmp_path, None, *values, **settings)
     for savings in EACH:
         assert error(stock, gradients(tmp_path, savings, *values, **settings)[0]) < 1e-5, savings
+    monkeypatch.setattr(head, "FEW", 0)  # as with a large vocabulary: through TRL's fused head
+    assert error(stock, gradients(tmp_path, ALL, *values, **settings)[0]) < 1e-5
+
+
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 100,
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model_type": "llama", "num_key_value_heads": 2},
+        {"model_type": "cohere", "logit_scale": 0.3},  # logits are multiplied
+        {"model_type": "gemma2", "final_logit_softcapping": 0.5, "head_dim": 8},  # and capped
+    ],
+)
+def test_all_logits_at_once_give_what_trl_s_fused_head_gives(changes):
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**SMALL, **changes))
+    add_fused_lm_head(model, temperature=0.7, outputs=("log_probs", "entropy"))
+    ids = torch.randint(3, 100, (3, 9))
+    labels = ids.masked_fill(torch.rand(3, 9) < 0.3, -100)
+    weights = torch.rand(2, 3, 8)
+
+    def found(call):
+        output = call(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels, fused_lm_head=True)
+        loss = (output.log_probs * weights[0]).sum() + (output.entropy * weights[1]).sum()
+        return output.log_probs, output.entropy, *torch.autograd.grad(loss, list(model.parameters()))
+
+    for one, other in zip(found(model), found(head.by_logits(model, 0.7, True)), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    blank = labels[:, 1:] == -100
+    said = head.by_logits(model, 0.7, True)(input_ids=ids, labels=labels)
+    assert not said.log_probs[blank].any()
+    assert said.log_probs[~blank].all()
 
 
 @pytest.mark.parametrize(

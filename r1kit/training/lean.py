@@ -7,7 +7,8 @@ left out carry the old log-probabilities (ratio 1) and no gradient. So TRL's own
 with its own denominators, for every loss type, and each rank makes as many calls and backward passes as before.
 
 - *trim*: chunks of like length, cut to their own columns, in the training pass and for old and reference
-  log-probabilities. With flash attention no padding at all: a micro-batch is one row (r1kit.training.packing).
+  log-probabilities. With flash attention no padding at all: a micro-batch is one row (r1kit.training.packing). On a CPU
+  and with a small vocabulary TRL's head, which saves memory there is enough of, is left out (r1kit.training.head).
 - *regroup*: within an accumulation window the rows are sorted, by length or group by group, before they are dealt into
   micro-batches. Not where the loss is a mean over a micro-batch's tokens (`bnpo`, entropy terms).
 - *skip*: rows of advantage 0, and rows that are masked as truncated, are left out. Not with a KL term or entropy terms,
@@ -37,6 +38,7 @@ from trl.extras.profiling import profiling_context
 from trl.models import unwrap_model_for_generation
 
 from r1kit.training.decode import cache_name, can_sample, more_than_keys_and_values, sample
+from r1kit.training.head import by_logits, few_logits
 from r1kit.training.packing import packed
 from r1kit.training.prefix import Prompts
 
@@ -374,9 +376,18 @@ class LeanMixin:
             end, run = min(end, trained), model
             if end > start:
                 ids, mask, width = self._cut(input_ids[order[start:end]], attention_mask[order[start:end]], prompt)
-                run = packed(model) if self.packs else model
                 if shared:
-                    ids, mask, run = ids[:, -width - 1 :], mask[:, -width - 1 :], prompts.before(model, start, end)
+                    ids, mask = ids[:, -width - 1 :], mask[:, -width - 1 :]
+                if self.packs:
+                    run = packed(model)
+                elif (
+                    "trim" in self.savings
+                    and not self.args.cast_lm_head_to_fp32
+                    and few_logits(self.model, ids.numel())
+                ):
+                    run = by_logits(model, self.temperature, compute_entropy)
+                if shared:
+                    run = prompts.before(run, start, end)
             else:  # the other ranks have rows for this call; two tokens without a gradient keep them company
                 ids, mask, width = input_ids[:1, -2:], torch.ones_like(attention_mask[:1, -2:]), 1
             found, entropy, _ = stock(run, ids, mask, width, compute_entropy=compute_entropy)
