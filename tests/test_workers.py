@@ -162,6 +162,15 @@ def test_a_worker_that_does_not_start_is_a_fault(monkeypatch, pool):
 
 
 @pytest.mark.parametrize("pool", ["while True: asked(); _send(1, 'right')"], indirect=True)
+def test_a_worker_started_ahead_is_the_one_that_is_asked(pool):
+    pool.start()
+    [worker] = pool.workers
+    pool.start()
+    assert pool.verify_all([("x+1", "1+x")], 20) == [Verdict.RIGHT]
+    assert pool.workers == [worker]
+
+
+@pytest.mark.parametrize("pool", ["while True: asked(); _send(1, 'right')"], indirect=True)
 def test_a_worker_is_replaced_in_the_end(monkeypatch, pool):
     monkeypatch.setattr(workers, "LIFE", 2)
     assert pool.verify_all([("x+1", "1+x")], 20) == [Verdict.RIGHT]

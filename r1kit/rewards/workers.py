@@ -43,6 +43,11 @@ def verify_all(pairs: Sequence[tuple[str, str]], seconds: float = 3.0) -> list[V
     return _POOL.verify_all(pairs, seconds)
 
 
+def start() -> None:
+    """Start a worker in the background: the first answer that text alone does not settle would wait a second for it."""
+    _POOL.start()
+
+
 def counts(reset: bool = False) -> dict[str, int]:
     """Return how many pairs of this process had each verdict, since the start or the last reset."""
     return _POOL.counts(reset)
@@ -90,6 +95,11 @@ class Pool:
                 del self._found[next(iter(self._found))]
             self._counts.update(verdicts[pair] for pair in pairs)
         return [verdicts[pair] for pair in pairs]
+
+    def start(self) -> None:
+        """Start a worker, unless there is one."""
+        if not self.workers:
+            self._idle.append(self._start())
 
     def ask(self, gold: str, answer: str, seconds: float) -> Verdict | float:
         """Ask a worker about one pair; a new one, once, where the first dies of something else than its time."""

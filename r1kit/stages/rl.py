@@ -11,7 +11,7 @@ from r1kit.data.load import problems
 from r1kit.errors import UserError
 from r1kit.imports import heavy
 from r1kit.recipe import RLRecipe
-from r1kit.rewards import aside, bind, check_data, load_models
+from r1kit.rewards import aside, bind, check_data, load_models, workers
 from r1kit.rewards.ahead import Ahead
 from r1kit.run import Run, is_main
 from r1kit.training.arguments import rl_arguments
@@ -32,6 +32,9 @@ def main(recipe: RLRecipe, run: Run) -> None:
         judged |= check_data(recipe.rewards, held_out, recipe.data.eval[0].path)
     if judged and is_main():
         run.update(**judged)
+    kinds = rows.unique("verifier") if "verifier" in rows.column_names else [None]
+    if any(e.name == "accuracy" for e in recipe.rewards) and {"math", None} & set(kinds):
+        workers.start()  # while torch is imported
     block = recipe.training.updates_per_rollout * int(recipe.trl.get("num_iterations", 1))
 
     with heavy():
