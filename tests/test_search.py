@@ -120,3 +120,16 @@ def test_a_reward_model_is_a_score_among_others(here):
     assert point["accuracy"] == pytest.approx(sum(best) / len(best))
     _, err = r1kit("eval", recipe(here / "f.yaml", **{**values, "scaling": {"by": ["taste"]}}), "output=none", code=2)
     assert "error: scaling.by = taste; is no reward of this recipe; add it to rewards" in err
+
+
+@pytest.mark.parametrize(("engine", "said"), [("transformers", False), ("openai", True)])
+def test_equal_samples_are_only_told_of_a_server(engine, said):
+    """In this process the temperature is heeded; where a search leaves the same paths over, nothing is wrong."""
+    from types import SimpleNamespace
+
+    from r1kit.sampling.score import Likeness
+
+    notes = []
+    looked = Likeness(Sampling(engine=engine, samples=4), SimpleNamespace(note=notes.append))
+    looked.add([[SimpleNamespace(text="one")] * 4] * Likeness.LOOKED)
+    assert bool(notes) is said

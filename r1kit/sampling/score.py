@@ -265,7 +265,8 @@ class Likeness:
 
     def add(self, groups: Groups) -> None:
         """Look at some groups of samples."""
-        if self.seen >= self.LOOKED or self.settings.samples == 1 or self.settings.temperature == 0:
+        asked = self.settings.engine == "openai" and self.settings.samples > 1 and self.settings.temperature > 0
+        if not asked or self.seen >= self.LOOKED:
             return
         texts = [{sample.text for sample in group} for group in groups if group[0].text]
         self.seen += len(texts)
