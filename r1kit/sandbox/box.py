@@ -301,21 +301,18 @@ def start_box(kind: str) -> Box:
         }
         command = [*_bubblewrap(), _PYTHON] if kind == "bubblewrap" else [_PYTHON]
         try:
-            process = (
-                _starter()
-                .submit(
-                    subprocess.Popen,
-                    [*command, "-s", "-P", "-S", "-X", "utf8", "-c", _START],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    bufsize=0,
-                    cwd=None if kind == "bubblewrap" else folder,
-                    env={**_ENVIRONMENT, "PATH": os.environ.get("PATH", os.defpath)},
-                    start_new_session=True,
-                )
-                .result()
+            started = _starter().submit(
+                subprocess.Popen,
+                [*command, "-s", "-P", "-S", "-X", "utf8", "-c", _START],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                bufsize=0,
+                cwd=None if kind == "bubblewrap" else folder,
+                env={**_ENVIRONMENT, "PATH": os.environ.get("PATH", os.defpath)},
+                start_new_session=True,
             )
+            process = started.result()
         except OSError as error:
             raise BoxFault(f"the box did not start: {error}") from None
         box = Box(process, folder if kind == "landlock" else None, stack.pop_all())
