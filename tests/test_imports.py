@@ -1,6 +1,8 @@
 """Imports run downward only, and the light modules stay light."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import r1kit
@@ -100,3 +102,26 @@ def test_light_modules_import_nothing_heavy_at_the_top():
         if other.split(".")[0] in HEAVY
     ]
     assert sorted(heavy) == []
+
+
+MODELS_ONCE = """
+from pathlib import Path
+from r1kit.imports import heavy
+with heavy():
+    import transformers.utils.import_utils as utils
+    import transformers.models
+own = utils.define_import_structure.__closure__
+[define] = [cell.cell_contents for cell in own if callable(cell.cell_contents)]
+read = utils.create_import_structure_from_path.cache_info().misses
+file = str(Path(utils.__file__).parents[1] / "models" / "__init__.py")
+assert utils.define_import_structure(file) == define(file)
+folders = sum(1 for f in Path(file).parent.rglob("*") if f.is_dir() and f.name != "__pycache__") + 1
+print(read < 1.5 * folders, utils.create_import_structure_from_path.cache_info().misses > 1.5 * folders)
+from transformers.models import LlamaForCausalLM, BertModel
+"""
+
+
+def test_the_models_of_transformers_are_read_once_and_are_the_same():
+    done = subprocess.run([sys.executable, "-c", MODELS_ONCE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "True"]

@@ -210,19 +210,25 @@ def problems(
         raise UserError(field, sources[0].path, "needs a column prompt", do)
     defaults = {"domain": "", "thinking": True}
 
-    def fill(row: dict[str, Any], number: int) -> dict[str, Any]:
-        question = asked(row["prompt"], number, field)
-        plain = plain_text(question)
-        filled = {k: v if row.get(k) is None else row[k] for k, v in defaults.items()}
+    def fill(batch: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
+        rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
+        questions = [asked(row["prompt"], number, field) for row, number in zip(rows, numbers, strict=True)]
+        plain = [plain_text(question) for question in questions]
+        filled = {k: [v if row.get(k) is None else row[k] for row in rows] for k, v in defaults.items()}
         filled["question"] = plain
-        filled["language"] = language_of(row, plain)
-        filled["id"] = row.get("id") or stable_id(question, row.get("answer"))
+        filled["language"] = [language_of(row, text) for row, text in zip(rows, plain, strict=True)]
+        filled["id"] = [
+            row.get("id") or stable_id(question, row.get("answer"))
+            for row, question in zip(rows, questions, strict=True)
+        ]
         if prompt is not None:
-            filled["prompt"] = shown(question, prompt)
+            filled["prompt"] = [shown(question, prompt) for question in questions]
         return filled
 
     gone = "prompt" if prompt is not None else None
-    filled = dataset.map(fill, with_indices=True, remove_columns=gone, load_from_cache_file=False)
+    filled = dataset.map(
+        fill, with_indices=True, batched=True, batch_size=BATCH, remove_columns=gone, load_from_cache_file=False
+    )
     first = first_of_each_id(filled, sources[0].path, field)
     if len(first) == len(filled):
         return filled

@@ -62,7 +62,10 @@ class GrowingLayer(DynamicLayer):
     def make_room(self, count: int) -> None:
         """Grow where `count` more tokens have no room."""
         if self.length + count > self.room[0].shape[-2]:
-            self._move(_roomy(self.length + count))
+            spare = _roomy(self.length + count) - self.length
+            shown = (room[..., : self.length, :] for room in self.room)
+            self.room = [torch.nn.functional.pad(states, (0, 0, 0, spare)) for states in shown]
+            self.written(0)
 
     def written(self, count: int) -> None:
         """Show `count` more tokens, which stand in the room."""
@@ -71,12 +74,13 @@ class GrowingLayer(DynamicLayer):
 
     def take(self, rows: torch.Tensor) -> None:
         """Keep these rows, in this order; one may stand several times."""
-        self._move(_roomy(self.length), rows)
-
-    def _move(self, width: int, rows: torch.Tensor | None = None) -> None:
-        shown = [room[..., : self.length, :] for room in self.room]
-        kept = [states if rows is None else states.index_select(0, rows) for states in shown]
-        self.room = [torch.nn.functional.pad(states, (0, 0, 0, width - self.length)) for states in kept]
+        if self.length < self.room[0].shape[-2]:
+            self.room = [room.index_select(0, rows) for room in self.room]
+        else:
+            wider = [room.new_zeros(len(rows), room.shape[1], _roomy(self.length), room.shape[3]) for room in self.room]
+            for room, new in zip(self.room, wider, strict=True):
+                torch.index_select(room, 0, rows, out=new[..., : self.length, :])
+            self.room = wider
         self.written(0)
 
 
