@@ -214,7 +214,9 @@ def problems(
         rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
         questions = [asked(row["prompt"], number, field) for row, number in zip(rows, numbers, strict=True)]
         plain = [plain_text(question) for question in questions]
-        filled = {k: [v if row.get(k) is None else row[k] for row in rows] for k, v in defaults.items()}
+        filled: dict[str, list[Any]] = {
+            k: [v if row.get(k) is None else row[k] for row in rows] for k, v in defaults.items()
+        }
         filled["question"] = plain
         filled["language"] = [language_of(row, text) for row, text in zip(rows, plain, strict=True)]
         filled["id"] = [
