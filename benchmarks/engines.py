@@ -1,6 +1,6 @@
 """The same `generate` through four engines, with a real LLM: 300 problems, 4 samples each, verified, filtered, written.
 
-    .venv-vllm/bin/python tools/smollm2.py runs/smollm2
+    .venv-vllm/bin/python recipes/smollm2-135m/fetch.py runs/smollm2
     .venv-vllm/bin/python benchmarks/engines.py runs/smollm2 [--rows 300]
 
 In process: transformers and vLLM. Servers: vLLM's and `transformers serve`. Needs the environment of `make env-vllm`.

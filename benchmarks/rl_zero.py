@@ -1,6 +1,6 @@
 """The demo's R1-Zero run against stock TRL, as whole commands in turn: wall-clock, and time to 75% accuracy.
 
-    python benchmarks/rl_zero.py [--seeds 0 1 2] [--folder runs/benchmark]
+    python benchmarks/rl_zero.py [--seeds 0 1 2] [--processes 1] [--folder runs/benchmark]
 
 Stock is `training.savings=[]`: r1kit's command around TRL's GRPOTrainer and transformers' `generate`, which the suite
 holds equal to TRL's own to the last bit. The clock starts with the command, imports counted. The accuracy is that of
@@ -23,7 +23,7 @@ RECIPE = "recipes/tiny/rl_zero.yaml"
 WINDOW = 5
 
 
-def run(side: str, seed: int, folder: Path, bar: float) -> dict[str, Any]:
+def run(side: str, seed: int, processes: int, folder: Path, bar: float) -> dict[str, Any]:
     """Train once; return the seconds in all, those to the bar, and those of a step."""
     output = folder / f"{side}-{seed}"
     shutil.rmtree(output, ignore_errors=True)
@@ -34,6 +34,7 @@ def run(side: str, seed: int, folder: Path, bar: float) -> dict[str, Any]:
         f"output={output}",
         f"seed={seed}",
         *SIDES[side],
+        *(["--num-processes", str(processes)] if processes > 1 else []),
     ]
     started = time.time()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -56,6 +57,7 @@ def run(side: str, seed: int, folder: Path, bar: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark"))
     parser.add_argument("--bar", type=float, default=0.75)
     parser.add_argument("--json")
@@ -65,7 +67,7 @@ def main() -> None:
     print("| side | seed | " + " | ".join(names) + " |\n|" + " --- |" * (len(names) + 2), flush=True)
     for i, seed in enumerate(options.seeds):
         for side in list(SIDES)[:: -1 if i % 2 else 1]:  # each goes first in turn
-            one = run(side, seed, options.folder, options.bar)
+            one = run(side, seed, options.processes, options.folder, options.bar)
             found.append(one)
             cells = [f"{one[n]:.3g}" if one[n] is not None else "not reached" for n in names]
             print(f"| {side} | {seed} | " + " | ".join(cells) + " |", flush=True)

@@ -52,7 +52,9 @@ def _stage(name: str):
             typer.Argument(metavar="[RECIPE.yaml] [key.path=value ...]", help="A recipe, and values to set in it."),
         ] = None,
         model: Annotated[str | None, typer.Option(help="Sets model.path: a hub id, a folder or a run.")] = None,
-        dataset: Annotated[list[str] | None, typer.Option(help="Sets data.train: a hub id, a file or a run.")] = None,
+        dataset: Annotated[
+            list[str] | None, typer.Option(help="Sets data.train (eval: data.eval): a hub id, a file or a run.")
+        ] = None,
         output: Annotated[str | None, typer.Option(help="Sets output: the run directory.")] = None,
         num_processes: Annotated[int | None, typer.Option(help="Processes on this machine.")] = None,
         accelerate_config: Annotated[str | None, typer.Option(help="An Accelerate config file.")] = None,
@@ -71,7 +73,11 @@ def _stage(name: str):
             return
         file = words.pop(0) if words and ("=" not in words[0] or Path(words[0]).is_file()) else None
         values = dict(override(word) for word in words)
-        given = {"model.path": model, "data.train": dataset or None, "output": output}
+        given = {
+            "model.path": model,
+            f"data.{'eval' if name == 'eval' else 'train'}": dataset or None,
+            "output": output,
+        }
         values.update({key: value for key, value in given.items() if value is not None})
         loaded = load(name, file, values)
         if dry_run:

@@ -2,7 +2,7 @@
 
 A launcher turns a child's exit code 2 into 1, so each rank leaves its own code in the run directory
 (`exit.json`). Ctrl-C reaches the ranks as a file named `stop`, since launchers kill their children
-before they have saved. Where a cluster's own launcher has set the ranks, nothing is launched.
+before they have saved; anybody may make it. Where a cluster's own launcher has set the ranks, nothing is launched.
 """
 
 import contextlib
@@ -44,17 +44,22 @@ STAGES = {
     "eval": "r1kit.stages.evaluate",
     "verifier": "r1kit.stages.verifier",
 }
+TRAINS = ("rl-zero", "rl", "sft", "distill")
 
 
 def start(stage: str, recipe: Recipe, processes: int | None, config: str | None, overwrite: bool) -> int:
     """Run `stage` to its end and return the exit code. The run's path is the one line on stdout."""
     _ranks_of_slurm()
+    ranked = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if ranked and config is not None:
+        do = f"on each node: accelerate launch --config_file {config} ... -m r1kit.cli ..., without this option"
+        must = f"another launcher has set the ranks (WORLD_SIZE = {os.environ['WORLD_SIZE']}), so it would not be read"
+        raise UserError("--accelerate-config", config, must, do)
     with stdout_to_stderr() as out:
         if not overwrite and peek(stage, recipe):
             if is_main():
                 out(recipe.output or "")
             return EXIT_DONE
-        ranked = int(os.environ.get("WORLD_SIZE", "1")) > 1
         command = None if ranked or stage == "data" else launch_command(processes, config)
         if command:
             run = open_run(stage, recipe, overwrite)
@@ -81,7 +86,7 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     # times as slow; OMP_WAIT_POLICY=PASSIVE, which never spins, makes them 2 to 5 times as slow on an idle machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if local == 1 and "WORLD_SIZE" not in os.environ:
+    if stage in TRAINS and local == 1 and "WORLD_SIZE" not in os.environ:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses one process that sees several GPUs
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     if not sys.warnoptions:  # what the libraries will do away with is for those who write against them
@@ -110,6 +115,8 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     finally:
         if code != EXIT_DONE:
             _leave(run, code, line)
+        if is_main():
+            (run.path / "stop").unlink(missing_ok=True)  # it was for this session
     if line and is_main() and not quiet:
         print(f"error: {line}", file=sys.stderr)
     return code
@@ -151,7 +158,8 @@ def launch_command(processes: int | None, config: str | None) -> list[str] | Non
             )
         if int(values.get("num_machines", 1)) > 1:
             must = f"names {values['num_machines']} machines; r1kit launches on one"
-            raise UserError("--accelerate-config", config, must, "start r1kit on each with torchrun or srun instead")
+            do = f"on each of them: accelerate launch --config_file {config} --machine_rank N ... -m r1kit.cli ..."
+            raise UserError("--accelerate-config", config, must, do)
         kind = values.get("distributed_type", "NO")
         if kind in ("NO", "MULTI_CPU"):
             processes = processes or int(values.get("num_processes", 1))

@@ -94,6 +94,14 @@ def test_a_mistake_is_remembered_with_the_run_and_can_be_mended(here):
     assert "needs a column prompt; it has question" in refused("generate", "generate.yaml", "--dataset", "rows2.jsonl")
 
 
+def test_a_dataset_given_to_eval_is_what_it_asks(here):
+    (here / "eval.yaml").write_text("output: runs/e\nmodel: {path: org/model}\ndata: {eval: 'world:facts'}\n")
+    done = r1kit("eval", "eval.yaml", "--dataset", "rows.jsonl", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "rows.jsonl" in done.stdout
+    assert "world:facts" not in done.stdout
+
+
 def test_a_faulty_recipe_leaves_no_run_behind(here):
     refused("rl-zero", "train.yaml", "training.batch_size=24")
     assert not (here / "runs").exists()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import GENERATE, RL, SFT, info, r1kit, recipe, start, table, weights
+from helpers import GENERATE, RL, SFT, info, largest_difference, r1kit, recipe, start, table, weights
 
 from r1kit.launch import launch_command
 
@@ -99,6 +100,37 @@ def test_two_ranks_train_checkpoint_stop_and_resume(tmp_path, kind):
     assert len(rows) == 8 * 16
     assert (run / "model/model.safetensors").exists()
     assert info(run)["steps"] == 8
+
+
+def test_two_nodes_shard_a_model_by_accelerate_launch(tmp_path):
+    """Two launches as on two machines, by their loopback: FSDP 2 over both, the run as from one launch."""
+    file, run = recipe(tmp_path / "sft.yaml", **SFT), tmp_path / "run"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", FSDP2, "--num_machines", 2]
+    command += ["--num_processes", 2, "--main_process_ip", "127.0.0.1", "--main_process_port", port]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    nodes = []
+    for rank in range(2):
+        words = [*command, "--machine_rank", rank, "-m", "r1kit.cli", "sft", file, f"output={run}"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        nodes.append(subprocess.Popen([*map(str, words)], env=environment, **pipes))
+    said = [node.communicate(timeout=300) for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said[0][1][-3000:]
+    assert "".join(out for out, _ in said) == f"{run}\n"
+    assert [(r["rank"], r["type"]) for r in info(run)["ranks"]] == [(0, "FSDP"), (1, "FSDP")]
+    r1kit("sft", file, f"output={tmp_path}/alone", "--accelerate-config", FSDP2)
+    assert largest_difference(weights(run / "model"), weights(tmp_path / "alone/model")) == 0
+
+
+def test_where_ranks_are_set_a_config_is_not_overlooked(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "16")
+    file = recipe(tmp_path / "sft.yaml", **SFT)
+    _, err = r1kit("sft", file, f"output={tmp_path}/run", "--accelerate-config", FSDP2, code=2)
+    assert "another launcher has set the ranks (WORLD_SIZE = 16)" in err
+    assert "accelerate launch --config_file" in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_exit_codes_come_through_a_launcher(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from r1kit.errors import UserError
 from r1kit.recipe import Reward
-from r1kit.rewards import FAULT, REWARDS, bind, check_columns, find
+from r1kit.rewards import FAULT, REWARDS, after, bind, check_columns, find
 from r1kit.rewards.accuracy import accuracy
 from r1kit.rewards.form import brevity, format
 from r1kit.rewards.lab import score
@@ -489,6 +489,16 @@ def test_the_window_of_steps(settings, applies):
         assert scores in ([1.0], [None])
         found += [step] if scores == [1.0] else []
     assert found == applies
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_what_the_template_has_begun_is_part_of_the_completion(chat):
+    reward = after("<think>\n", bind(Reward(name="format")))
+    texts = ["so</think><answer>1</answer>", said("1")]
+    given = [[{"role": "assistant", "content": text}] for text in texts] if chat else texts
+    assert reward(completions=given) == [1.0, 0.0]
+    assert reward.__name__ == "format"
+    assert bind(Reward(name="format"))(completions=given) == [0.0, 1.0]
 
 
 def test_outside_of_training_there_is_no_window():

@@ -2,11 +2,12 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import RL, SFT, info, largest_difference, metrics, r1kit, recipe, table, weights
+from helpers import RL, SFT, info, largest_difference, metrics, r1kit, recipe, start, table, weights
 
 from r1kit.recipe import parse
 from r1kit.run import Run
@@ -374,3 +375,28 @@ def test_a_step_whose_every_row_was_a_fault_is_logged_and_shown(tmp_path, capsys
     assert (line["loss"], line["reward"]) == (0.5, None)
     assert "rewards/accuracy/mean" not in line
     assert capsys.readouterr().err.startswith("rl-zero 1/2  loss 0.5  ")
+
+
+@pytest.mark.slow
+def test_a_template_that_opens_the_thinking_can_have_the_format(here):
+    values = {**RL, "prompt": {"template": "Q: {prompt}\nA:<think>"}, "model": {"path": "tiny:base"}}
+    r1kit(
+        "rl-zero", recipe(here / "z.yaml", **values), f"output={here}/run", "rewards=[{name: accuracy}, {name: format}]"
+    )
+    assert sum(line["rewards/format/mean"] for line in metrics(here / "run") if "rewards/format/mean" in line) > 0
+
+
+@pytest.mark.slow
+def test_a_file_named_stop_ends_the_session_and_not_the_next_one(here):
+    words = ["rl-zero", recipe(here / "z.yaml", **RL), f"output={here}/run", "training.steps=40", "training.kl=0"]
+    process = start(*words)
+    while not list(here.glob("run/completions/*.parquet")):
+        time.sleep(0.1)
+        assert process.poll() is None, process.communicate()[1][-3000:]
+    (here / "run/stop").touch()
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert info(here / "run")["status"] == "interrupted"
+    assert not (here / "run/stop").exists()
+    r1kit(*words)
+    assert info(here / "run")["steps"] == 40

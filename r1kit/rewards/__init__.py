@@ -201,6 +201,24 @@ def bind(entry: Reward, index: int = 0) -> RewardFunction:
     return reward
 
 
+def after(start: str, reward: RewardFunction) -> RewardFunction:
+    """Return `reward` as it is of completions that begin with `start`, which stands in the prompt already."""
+    if not start:
+        return reward
+
+    def begun(completions: Sequence[Any], **given: Any) -> Sequence[float | None]:
+        return reward([_begun(completion, start) for completion in completions], **given)
+
+    begun.__name__ = reward.__name__
+    return begun
+
+
+def _begun(completion: Any, start: str) -> Any:
+    if isinstance(completion, str):
+        return start + completion
+    return [{**completion[0], "content": start + completion[0]["content"]}, *completion[1:]]
+
+
 def _spread(values: Sequence[Any], rows: Sequence[int], count: int) -> list[Any]:
     """Return `values` of some of `count` rows as values of all."""
     given = dict(zip(rows, values, strict=True))

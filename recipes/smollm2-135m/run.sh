@@ -2,13 +2,13 @@
 # The R1 recipe on a real model, SmolLM2-135M, on two cores: a few hours, each stage under 45 minutes.
 # Run it again and it goes on where it stopped.
 #
-#   pip install gguf && bash recipes/smollm2-135m/run.sh [OUTPUT]        default: runs/smollm2
+#   pip install gguf reasoning-gym && bash recipes/smollm2-135m/run.sh [OUTPUT]        default: runs/smollm2
 set -euo pipefail
 here=$(dirname "$0")
 out=${1:-runs/smollm2}
 
 base="$out/base"
-python "$here/../../tools/smollm2.py" "$base" >&2
+python "$here/fetch.py" "$base" >&2
 stage() { # stage COMMAND RECIPE NAME [key.path=value ...]
   r1kit "$1" "$here/$2.yaml" "output=$out/$3" "${@:4}"
 }

