@@ -576,6 +576,26 @@ def test_a_record_that_does_not_hold_is_not_used(capsys, monkeypatch):
     assert rows == [traced_rows(model, prompts, seed)[0] for seed in (0, 1)]
 
 
+def test_what_a_hook_does_at_each_step_is_done(monkeypatch):
+    """A hook that ends each row at its eighth token: at the steps that are recorded and compared it does nothing."""
+    from r1kit.training import decode
+
+    model, prompts = model_and_prompts(4)
+    prompts = [prompt[:5] for prompt in prompts]
+
+    def after(module, args, given, output):
+        ends = given[decode.cache_name(type(model))].get_seq_length() == 5 + 7
+        output.logits[:, -1, 0] = 1e4 if ends else -1e4
+        return output
+
+    hook = model.register_forward_hook(after, with_kwargs=True)
+    assert {len(ids) for ids in traced_rows(model, prompts)[0]} == {8}
+    hook.remove()
+    own = steps_of(monkeypatch)
+    traced_rows(model, prompts)
+    assert sum(own) == 2
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

@@ -3,8 +3,8 @@
 A step is recorded once by `torch.jit.trace`, in 0.2 s, and then takes half the time of the model's own for a few rows,
 and three quarters for 128. (torch.compile takes 49 s and a C++ compiler, and is then slower than that; the graph of
 torch.export, which Python runs, is no faster than the model.) A record holds for what was seen: where a model does
-something else with other inputs, it is wrong. So models with experts, and positions scaled by length, are not recorded,
-and each sampling compares a step that is not the one recorded with the model's own.
+something else with other inputs, it is wrong. So models with experts, with hooks, or with positions scaled by length are not
+recorded, and each sampling compares a step that is not the one recorded with the model's own.
 """
 
 import sys
@@ -31,7 +31,13 @@ def can_trace(model: "PreTrainedModel") -> bool:
     plain = model.device.type == "cpu" and model.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     scaled = any(kind in str(getattr(text, "rope_parameters", None)) for kind in ("dynamic", "longrope"))
     other = scaled or getattr(text, "alibi", False) or any(n[0] == "n" and "experts" in n for n in vars(text))
-    return plain and not other and text._attn_implementation == "sdpa"
+    return plain and not other and text._attn_implementation == "sdpa" and not _hooked(model)
+
+
+def _hooked(model: "PreTrainedModel") -> bool:
+    """Whether something of another's is called with the modules: what it does is not in a record."""
+    hooks = (h for m in model.modules() for kind in (m._forward_hooks, m._forward_pre_hooks) for h in kind.values())
+    return any(getattr(hook, "__module__", "") != "transformers.utils.output_capturing" for hook in hooks)
 
 
 class TracedStep:
