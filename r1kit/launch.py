@@ -115,8 +115,6 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     finally:
         if code != EXIT_DONE:
             _leave(run, code, line)
-        if is_main():
-            (run.path / "stop").unlink(missing_ok=True)  # it was for this session
     if line and is_main() and not quiet:
         print(f"error: {line}", file=sys.stderr)
     return code

@@ -212,7 +212,6 @@ def _start(run: Run, stage: str, recipe: Recipe) -> None:
             raise UserError("output", run.path, f"holds a run with {difference}", "give another output or --overwrite")
     for left in ("exit.json", "stop"):
         (run.path / left).unlink(missing_ok=True)
-    write_file(run.path / "recipe.yaml", dump(recipe))
     fields = {
         "stage": stage,
         "status": "running",
@@ -225,7 +224,8 @@ def _start(run: Run, stage: str, recipe: Recipe) -> None:
         "versions": versions(),
         "parents": parents(recipe),
     }
-    run.update(**fields)
+    run.update(**fields)  # before the recipe: another rank that looks in between must not find it finished with it
+    write_file(run.path / "recipe.yaml", dump(recipe))
 
 
 def _made(run: Run) -> bool:

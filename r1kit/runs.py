@@ -106,7 +106,7 @@ def merge(run: str, output: Path, trust_remote_code: bool = False) -> Path:
     new = output.with_name(f".{output.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     block = Model(path=run, trust_remote_code=trust_remote_code)
-    load_model(block, training=False).cpu().save_pretrained(new)
+    load_model(block, training=False, device="cpu").save_pretrained(new)
     load_tokenizer(block).save_pretrained(new)
     replace_folder(new, output)
     return output

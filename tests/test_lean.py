@@ -1,6 +1,7 @@
 """The same update for less work: whole gradients against stock TRL, the sampler against transformers' `generate`."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -208,7 +209,9 @@ def test_the_update_is_stock_s_in_every_setting(tmp_path, settings, dead, trunca
             ), name
 
 
-@pytest.mark.parametrize("settings", [{}, {"beta": 0.04, "lora": True}, {"num_iterations": 2, "steps": 2}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"beta": 0.04}, {"beta": 0.04, "lora": True}, {"num_iterations": 2, "steps": 2}]
+)
 def test_rows_packed_without_padding_give_stock_s_update(tmp_path, settings, monkeypatch):
     """For flash attention, which cannot run here: SDPA takes packed rows as well, by a mask made of the positions."""
     widths = []
@@ -237,6 +240,17 @@ def test_rows_packed_without_padding_give_stock_s_update(tmp_path, settings, mon
     assert error(stock, gradients(tmp_path, ("trim", "regroup", "skip"), *values, **settings)[0]) < 1e-5
     assert widths
     assert all(shape == (1, tokens) for shape, tokens in widths)
+
+
+def test_rows_are_not_packed_for_layers_that_carry_more_than_attention():
+    def model(kinds, stateful=False):
+        config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(layer_types=kinds))
+        return SimpleNamespace(config=config, _is_stateful=stateful)
+
+    assert lean.attends_only(model(None))
+    assert lean.attends_only(model(["sliding_attention", "full_attention"]))
+    assert not lean.attends_only(model(["full_attention", "linear_attention"]))
+    assert not lean.attends_only(model(None, stateful=True))
 
 
 @pytest.mark.parametrize("settings", [{}, {"beta": 0.04}, {"temperature": 0.7}, {"top_p": 0.9}])

@@ -246,6 +246,8 @@ LORA = {"r": 8}
             "training.eval_steps = 30; the best checkpoint is only kept if save_steps = 100 is the same",
         ),
         ("rl", given(RL, training__batch_size=24), "training.batch_size = 24; a rollout of"),
+        ("rl", given(RL, training__updates_per_rollout=4), "training.steps = 10; must be a multiple of 4, the updates"),
+        ("rl", given(RL, trl={"num_iterations": 3}), "training.steps = 10; must be a multiple of 3, the updates"),
         (
             "rl",
             given(RL, training__reference_reset_steps=400, training__kl=0.0),

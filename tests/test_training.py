@@ -1,9 +1,11 @@
 """The trainer core against stock TRL, and what a run leaves behind."""
 
+import json
 import os
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -388,7 +390,7 @@ def test_a_template_that_opens_the_thinking_can_have_the_format(here):
 
 @pytest.mark.slow
 def test_a_file_named_stop_ends_the_session_and_not_the_next_one(here):
-    words = ["rl-zero", recipe(here / "z.yaml", **RL), f"output={here}/run", "training.steps=40", "training.kl=0"]
+    words = ["rl-zero", recipe(here / "z.yaml", **RL), f"output={here}/run", "training.steps=40"]
     process = start(*words)
     while not list(here.glob("run/completions/*.parquet")):
         time.sleep(0.1)
@@ -397,6 +399,83 @@ def test_a_file_named_stop_ends_the_session_and_not_the_next_one(here):
     process.communicate(timeout=120)
     assert process.returncode == 130
     assert info(here / "run")["status"] == "interrupted"
-    assert not (here / "run/stop").exists()
     r1kit(*words)
     assert info(here / "run")["steps"] == 40
+
+
+@pytest.mark.slow
+def test_rows_that_have_a_completion_are_problems_too(here):
+    """Rows of a `generate` run, which hold what its model said."""
+    rows = [{"prompt": f"What is {n} + 1?", "completion": "so", "answer": str(n + 1)} for n in range(8)]
+    (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["data.train=rows.jsonl", "training.steps=2", "training.kl=0", "training.reference_reset_steps=null"]
+    file = recipe(here / "z.yaml", **RL, rewards=[{"name": "accuracy"}])
+    r1kit("rl-zero", file, f"output={here}/run", *words)
+    assert len(table(here / "run/completions")) == 32
+
+
+@pytest.mark.slow
+def test_completions_that_are_cut_and_masked_keep_their_length(here):
+    words = ["sampling.max_tokens=3", "training.steps=1", "training.kl=0", "training.reference_reset_steps=null"]
+    file = recipe(here / "z.yaml", **RL, trl={"mask_truncated_completions": True})
+    r1kit("rl-zero", file, f"output={here}/run", *words)
+    rows = table(here / "run/completions")
+    cut = [row for row in rows if row["finish_reason"] == "length"]
+    assert {row["tokens"] for row in cut} == {3}
+    assert all(1 <= row["tokens"] <= 3 for row in rows)
+
+
+def arguments(here, **changes):
+    from r1kit.training.arguments import rl_arguments
+
+    return rl_arguments(parse("rl-zero", {**RL, "output": str(here / "run"), **changes}), Run(here / "run"))
+
+
+def test_a_constant_rate_is_warmed_up_too(here):
+    from transformers import get_scheduler
+
+    made = arguments(here, training={**RL["training"], "warmup_steps": 4})
+    weight = torch.nn.Parameter(torch.zeros(1))
+    rates = get_scheduler(made.lr_scheduler_type, torch.optim.SGD([weight], lr=1.0), made.warmup_steps, 100)
+    assert rates.get_last_lr() == [0.0]
+
+
+def test_the_reference_is_of_the_policy_s_revision(here):
+    made = arguments(here, model={"path": "org/m", "revision": "step-1000"})
+    assert made.model_init_kwargs == {"revision": "step-1000"}
+    assert arguments(here).model_init_kwargs is None
+
+
+def test_an_evaluation_holds_whole_groups_and_little_more_than_fits(here):
+    assert arguments(here, training={**RL["training"], "micro_batch_size": 8}).per_device_eval_batch_size == 8
+    run = Run(here / "run")
+    run.path.mkdir()
+    run.update(micro_batch_size=2)
+    made = arguments(here)
+    assert (made.per_device_train_batch_size, made.per_device_eval_batch_size) == (2, RL["sampling"]["group_size"])
+
+
+def test_an_evaluation_without_a_verdict_is_not_the_best():
+    from r1kit.training.checkpoints import CheckpointMixin
+
+    trainer = SimpleNamespace(args=SimpleNamespace(metric_for_best_model="eval_reward"))
+    assert CheckpointMixin._determine_best_metric(trainer, {"eval_reward": None}, None) is False
+
+
+THINKS = "{{ messages[0].content }}<think>\n{% if not think | default(true) %}\n</think>\n\n{% endif %}"
+
+
+def test_what_a_chat_template_begins_is_what_trl_s_settings_make_of_it():
+    from r1kit.stages.rl import begun
+    from r1kit.training.policy import load_tokenizer
+
+    def started(**trl):
+        values = {**RL, "prompt": {"template": "chat"}, "trl": trl}
+        return begun(tokenizer, [{"role": "user", "content": "2 + 2?"}], parse("rl", values))
+
+    tokenizer = load_tokenizer(parse("rl", RL).model)
+    tokenizer.chat_template = THINKS
+    assert started() == "<think>\n"
+    assert started(chat_template_kwargs={"think": False}) == ""
+    tokenizer.response_schema = {"type": "object"}
+    assert started() == ""  # TRL has the thinking apart from the content

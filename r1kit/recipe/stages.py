@@ -100,6 +100,10 @@ class RLRecipe(Recipe):
                 f"a rollout of batch_size x updates_per_rollout must hold whole groups of {group}",
                 f"use {max(1, t.batch_size // group) * group}",
             )
+        block = t.updates_per_rollout * int(self.trl.get("num_iterations", 1))
+        if t.steps and t.steps % block:
+            must = f"must be a multiple of {block}, the updates on a rollout: a run goes on from its end alone"
+            raise UserError("training.steps", t.steps, must, f"use {-(-t.steps // block) * block}")
         if t.reference_reset_steps and t.kl == 0:
             raise UserError(
                 "training.reference_reset_steps",

@@ -7,6 +7,8 @@ Departures from the paper: the policy's ratio is clipped at 0.2 by default, wher
 the loss is TRL's default (DAPO's token mean) unless the recipe sets `trl.loss_type`.
 """
 
+from typing import Any
+
 from r1kit.data.load import problems
 from r1kit.errors import UserError
 from r1kit.imports import heavy
@@ -14,6 +16,7 @@ from r1kit.recipe import RLRecipe
 from r1kit.rewards import after, aside, bind, check_data, load_models, workers
 from r1kit.rewards.ahead import Ahead
 from r1kit.run import Run, is_main
+from r1kit.sampling.local import render_chat
 from r1kit.sampling.sampler import beginning
 from r1kit.training.arguments import rl_arguments
 from r1kit.training.policy import check_context, check_template, load_model, load_tokenizer, lora_config
@@ -39,7 +42,6 @@ def main(recipe: RLRecipe, run: Run) -> None:
     block = recipe.training.updates_per_rollout * int(recipe.trl.get("num_iterations", 1))
 
     with heavy():
-        from r1kit.sampling.local import render_chat
         from r1kit.training.callbacks import LengthSchedule
         from r1kit.training.core import fit
         from r1kit.training.grpo import RLTrainer
@@ -55,8 +57,8 @@ def main(recipe: RLRecipe, run: Run) -> None:
         prompt_tokens = max(len(ids) for ids in tokenizer(shown).input_ids)
         check_context(model, prompt_tokens + tokens, "sampling.max_tokens", tokens)
         load_models(recipe.rewards)
-        start = beginning(render_chat(tokenizer, rows[0]["prompt"], recipe.prompt), recipe.prompt.prefill)
-        bound = [after(start, bind(entry, i)) for i, entry in enumerate(recipe.rewards)]
+        said = begun(tokenizer, rows[0]["prompt"], recipe)
+        bound = [after(said, bind(entry, i)) for i, entry in enumerate(recipe.rewards)]
         ahead = {
             i: Ahead(bound[i], entry.knobs.get("seconds", 3.0))
             for i, entry in enumerate(recipe.rewards)
@@ -79,3 +81,12 @@ def main(recipe: RLRecipe, run: Run) -> None:
         return trainer
 
     fit(build, recipe, run, block)
+
+
+def begun(tokenizer: Any, prompt: Any, recipe: RLRecipe) -> str:
+    """Return what a template says of the completion already; nothing where TRL takes thinking out of messages."""
+    parsed = any(getattr(tokenizer, f"response_{kind}", None) for kind in ("template", "schema"))
+    if parsed and not isinstance(prompt, str):
+        return ""
+    settings = {"template_settings": recipe.trl.get("chat_template_kwargs") or {}}
+    return beginning(render_chat(tokenizer, prompt, recipe.prompt.model_copy(update=settings)), "")

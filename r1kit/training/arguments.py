@@ -1,5 +1,6 @@
 """From a recipe to TRL's config: global batch sizes to per-device ones, one way for SFT and GRPO."""
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -41,18 +42,18 @@ def _common(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
     half = gpu and (
         recipe.model.dtype == "bfloat16" or (recipe.model.dtype == "auto" and torch.cuda.is_bf16_supported())
     )
-    cosine = t.schedule == "cosine"
+    schedule = {"cosine": "cosine_with_min_lr", "constant": "constant_with_warmup"}.get(t.schedule, t.schedule)
     arguments: dict[str, Any] = {
         "output_dir": str(run.path / "checkpoints"),
         "seed": recipe.seed,
         "max_steps": t.steps or -1,
         "num_train_epochs": t.epochs or 1,
         "per_device_train_batch_size": micro,
-        "per_device_eval_batch_size": split_batch(t, int(os.environ.get("WORLD_SIZE", "1")))[0],
+        "per_device_eval_batch_size": micro,
         "gradient_accumulation_steps": accumulation,
         "learning_rate": t.learning_rate,
-        "lr_scheduler_type": "cosine_with_min_lr" if cosine else t.schedule,
-        "lr_scheduler_kwargs": {"min_lr": t.min_learning_rate} if cosine else {},
+        "lr_scheduler_type": schedule,
+        "lr_scheduler_kwargs": {"min_lr": t.min_learning_rate} if t.schedule == "cosine" else {},
         "warmup_steps": t.warmup_steps,
         "weight_decay": t.weight_decay,
         "max_grad_norm": t.max_grad_norm,
@@ -111,6 +112,10 @@ def rl_arguments(recipe: RLRecipe, run: Run) -> "GRPOConfig":
         "ref_model_mixup_alpha": 1.0,
         "ref_model_sync_steps": t.reference_reset_steps or 512,
     }
+    whole = s.group_size // math.gcd(s.group_size, int(os.environ.get("WORLD_SIZE", "1")))  # no group in parts
+    own["per_device_eval_batch_size"] = max(1, common["per_device_eval_batch_size"] // whole) * whole
+    if recipe.model.revision:
+        own["model_init_kwargs"] = {"revision": recipe.model.revision}  # of the reference, which TRL loads by name
     if t.eval_steps:
         own |= {"metric_for_best_model": "eval_reward", "greater_is_better": True}
     return _build(GRPOConfig, {**common, **own}, recipe.trl)

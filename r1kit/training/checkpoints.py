@@ -107,10 +107,13 @@ def make_model(checkpoint: Path, run_path: Path, block: Model) -> None:
 
 
 def _merge(adapter: Path, target: Path, block: Model) -> None:
+    from transformers.integrations import unset_hf_deepspeed_config
+
     from r1kit.training.policy import load_model, load_tokenizer
 
     plain = block.model_copy(update={"path": str(adapter), "quantize": None, "lora": None})
-    load_model(plain, training=False).cpu().save_pretrained(target)
+    unset_hf_deepspeed_config()  # after ZeRO-3 it would have all ranks load the model together
+    load_model(plain, training=False, device="cpu").save_pretrained(target)
     load_tokenizer(plain).save_pretrained(target)
 
 
@@ -121,6 +124,12 @@ class CheckpointMixin:
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """TRL's card in every checkpoint is left out."""
+
+    def _determine_best_metric(self: "Trainer", metrics: dict[str, Any], trial: Any) -> bool:
+        name = self.args.metric_for_best_model
+        if name and metrics.get(name, 0.0) is None:  # no row of the evaluation had a verdict
+            return False
+        return super()._determine_best_metric(metrics, trial)
 
     def save_extra(self, checkpoint: Path) -> None:
         """Save what a subclass needs besides, on all ranks."""

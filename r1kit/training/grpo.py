@@ -88,7 +88,8 @@ class RLTrainer(CheckpointMixin, LeanMixin, DynamicMixin, GRPOTrainer):
             self.generation_kwargs["max_new_tokens"] = tokens
 
     def _row_ended(self, row: int, ids: list[int]) -> None:
-        columns = {name: value for name, value in self._asked[row].items() if name != "prompt"}
+        other = ("prompt", "completion", "completion_ids")  # which TRL keeps from rewards as well
+        columns = {name: value for name, value in self._asked[row].items() if name not in other}
         prompt, text = self._asked[row]["prompt"], self.processing_class.decode(ids, skip_special_tokens=True)
         completion = text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
         for reward in self.ahead:
@@ -124,14 +125,18 @@ class RLTrainer(CheckpointMixin, LeanMixin, DynamicMixin, GRPOTrainer):
                 reward.forget()
             raise
         if self.model.training:
-            self._write_rollouts(output)
+            self._write_rollouts()
         return output
 
-    def _write_rollouts(self, output: dict[str, Any]) -> None:
-        lengths = self.accelerator.gather(output["completion_mask"].sum(dim=1))
-        last = output["completion_mask"].sum(dim=1, keepdim=True).clamp(min=1) - 1
-        ends = torch.tensor(self.eos_token_ids, device=last.device)
-        finished = self.accelerator.gather(torch.isin(output["completion_ids"].gather(1, last).squeeze(1), ends))
+    def _generate(self, prompts: list[Any]) -> tuple:
+        output = super()._generate(prompts)
+        self._said = output[1]
+        return output
+
+    def _write_rollouts(self) -> None:
+        # Not by the mask, in which TRL has no token of completions that were cut and are masked for it.
+        ended = [(len(ids), int(bool(ids) and ids[-1] in self.eos_token_ids)) for ids in self._said]
+        lengths, finished = self.accelerator.gather(torch.tensor(ended, device=self.accelerator.device)).unbind(dim=1)
         if not self.accelerator.is_main_process:
             return
         step = self.state.global_step + 1

@@ -125,6 +125,12 @@ def call_cost(model: Any) -> int:
     return round(min(max(cost, 16 if on_cpu else 256), 4096))
 
 
+def attends_only(model: Any) -> bool:
+    """Whether attention is all that carries over from token to token: recurrent layers do not see bounds of rows."""
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
+    return not getattr(model, "_is_stateful", False) and kinds <= {"full_attention", "sliding_attention"}
+
+
 class LeanMixin:
     """Over TRL's GRPOTrainer. Overrides `_prepare_inputs`, `_compute_loss`, `_get_per_token_logps_and_entropies`,
     `_generate` and `_generate_single_turn`."""
@@ -141,7 +147,9 @@ class LeanMixin:
         self._at_once, self._idle = 10**9, False
         self._call = call_cost(self.model)
         flash = "flash" in (self._base_model().config._attn_implementation or "")
-        self.packs = flash and "trim" in self.savings and self._relative_positions()
+        self.packs = (
+            flash and "trim" in self.savings and self._relative_positions() and attends_only(self._base_model())
+        )
         self._chances: list[list[float]] | None = None
         if left and self.accelerator.is_main_process:
             for why in dict.fromkeys(left.values()):

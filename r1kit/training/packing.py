@@ -30,6 +30,7 @@ def packed(model: Any) -> Callable[..., Any]:
             whole = values.new_zeros(len(input_ids), input_ids.size(1) - 1)
             return whole.index_put((rows, columns), values[0, scored])
 
-        return SimpleNamespace(log_probs=padded(output.log_probs), entropy=padded(output.entropy))
+        entropy = None if output.entropy is None else padded(output.entropy)  # a reference model's head gives none
+        return SimpleNamespace(log_probs=padded(output.log_probs), entropy=entropy)
 
     return call

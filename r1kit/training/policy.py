@@ -29,8 +29,10 @@ def load_tokenizer(block: Model) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def load_model(block: Model, training: bool = True) -> "PreTrainedModel":
+def load_model(block: Model, training: bool = True, device: str | None = None) -> "PreTrainedModel":
     """Return a model in the recipe's dtype; for sampling, a LoRA run's adapter is merged into its base.
+
+    It is on the CPU for training, whose trainer moves it, else on `device`: this process's GPU where there is one.
 
     In training, `auto` keeps the weights in float32 (a GPU computes in bfloat16), or in bfloat16 under
     an adapter; else it is the GPU's bfloat16, float32 on a CPU.
@@ -60,9 +62,9 @@ def load_model(block: Model, training: bool = True) -> "PreTrainedModel":
         given = {**settings, "revision": adapter.revision}
         base = AutoModelForCausalLM.from_pretrained(adapter.base_model_name_or_path, **given)
         model = PeftModel.from_pretrained(base, path).merge_and_unload()
-    if not training and torch.cuda.is_available():
-        model = model.to(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
-    return model
+    if not training and device is None and torch.cuda.is_available():
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return model if device is None else model.to(device)
 
 
 def _dtype(block: Model, training: bool) -> Any:

@@ -3,8 +3,8 @@
 A step is recorded once by `torch.jit.trace`, in 0.2 s, and then takes half the time of the model's own for a few rows,
 and three quarters for 128. (torch.compile takes 49 s and a C++ compiler, and is then slower than that; the graph of
 torch.export, which Python runs, is no faster than the model.) A record holds for what was seen: where a model does
-something else with other inputs, it is wrong. So models with experts, with hooks, or with positions scaled by length are not
-recorded, and each sampling compares a step that is not the one recorded with the model's own.
+something else with other inputs, it is wrong. So models with experts, with hooks, or with positions scaled by length
+are not recorded, and each sampling compares a step that is not the one recorded with the model's own.
 """
 
 import sys
