@@ -1,4 +1,7 @@
-"""Two processes on the CPU: DDP by torchrun, FSDP 2 by accelerate."""
+"""Two processes on the CPU: DDP by torchrun, FSDP 2 by accelerate.
+
+Accelerate leaves FSDP out on a CPU: tests/sharded/sitecustomize.py has it in.
+"""
 
 import json
 import os
@@ -19,6 +22,18 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 FSDP2 = ROOT / "recipes/accelerate/fsdp2_cpu.yaml"
 LAUNCHES = {"ddp": ["--num-processes", "2"], "fsdp2": ["--accelerate-config", str(FSDP2)]}
+TYPES = {"ddp": "MULTI_CPU", "fsdp2": "FSDP"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sharded():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT / "tests/sharded"))
+        yield
+
+
+def ranks(run):
+    return [(r["rank"], r["type"]) for r in info(run)["ranks"]]
 
 
 # With a KL term, too, where time does not matter: R1KIT_ALL=1.
@@ -58,7 +73,7 @@ def steps(tmp_path_factory):
 def test_two_processes_take_the_step_that_one_takes(steps, kind):
     alone = torch.load(steps("alone") / "given/weights.pt")
     both = torch.load(steps(kind) / "given/weights.pt")
-    assert (steps(kind) / "given/world").read_text().startswith("2 ")
+    assert (steps(kind) / "given/world").read_text() == f"2 DistributedType.{TYPES[kind]}"
     start_weights = weights(ROOT / "r1kit/tiny/student")
     moved = max((alone[n] - w).abs().max().item() for n, w in start_weights.items())
     assert moved > 1e-3
@@ -92,7 +107,7 @@ def test_two_ranks_train_checkpoint_stop_and_resume(tmp_path, kind):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err[-3000:]
-    assert [r["rank"] for r in info(run)["ranks"]] == [0, 1]
+    assert ranks(run) == [(0, TYPES[kind]), (1, TYPES[kind])]
     assert len({r["pid"] for r in info(run)["ranks"]}) == 2
     out, _ = r1kit(*words)
     assert out == f"{run}\n"
@@ -119,7 +134,7 @@ def test_two_nodes_shard_a_model_by_accelerate_launch(tmp_path):
     said = [node.communicate(timeout=300) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said[0][1][-3000:]
     assert "".join(out for out, _ in said) == f"{run}\n"
-    assert [(r["rank"], r["type"]) for r in info(run)["ranks"]] == [(0, "FSDP"), (1, "FSDP")]
+    assert ranks(run) == [(0, "FSDP"), (1, "FSDP")]
     r1kit("sft", file, f"output={tmp_path}/alone", "--accelerate-config", FSDP2)
     assert largest_difference(weights(run / "model"), weights(tmp_path / "alone/model")) == 0
 
