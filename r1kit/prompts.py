@@ -102,6 +102,13 @@ def last_boxed(text: str) -> str | None:
     return closed
 
 
+def unboxed(answer: str) -> str:
+    """Return an answer without white space around it and, where all of it is one box, without that."""
+    bare = answer.strip()
+    whole = re.fullmatch(r"\$*\s*\\boxed\s{0,9}\{(.*)\}\s*\$*", bare, re.DOTALL)
+    return whole[1].strip() if whole and whole[1] == last_boxed(bare) else bare
+
+
 def completion_text(completion: str | list[dict]) -> str:
     """Return a completion's text, whether it is a string or chat messages."""
     return completion if isinstance(completion, str) else "".join(m["content"] for m in completion)

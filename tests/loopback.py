@@ -5,9 +5,9 @@
 It solves the sums and differences of whole numbers that it is asked; it answers the same request with the same text.
 Which fault a request meets depends on a count of its own, so that a further try may meet none. Settings: `faults`, the
 share of each of 429, 500, timeout, cut, malformed, empty, silent; `wrong`, the share of wrong answers; `seconds`, how
-long an answer takes; `poison`, `busy` and `bad`, texts that are met with 500, 429 and 400; `credit`, how many requests
-are answered before each is refused with `drained`; `field`, where reasoning goes (reasoning, reasoning_content or
-text); `style`, what is answered.
+long an answer takes; `room`, the most tokens that may be asked for; `poison`, `busy` and `bad`, texts that are met
+with 500, 429 and 400; `credit`, how many requests are answered before each is refused with `drained`; `field`, where
+reasoning goes (reasoning, reasoning_content or text); `style`, what is answered.
 """
 
 import asyncio
@@ -120,6 +120,8 @@ class Server:
             return "unknown field: top_k"
         if len(text) > self.settings.get("context", 10**9):
             return "This model's maximum context length is 64 tokens"
+        if body["max_tokens"] > self.settings.get("room", 10**9):
+            return "max_tokens is too large: this model's maximum context length is 64 tokens"
         return None
 
     def _answer(self, body: dict) -> dict:

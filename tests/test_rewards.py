@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from r1kit.data.made import make
 from r1kit.errors import UserError
-from r1kit.recipe import Reward
+from r1kit.recipe import Reward, Source
 from r1kit.rewards import FAULT, REWARDS, after, bind, check_columns, find
 from r1kit.rewards.accuracy import accuracy
 from r1kit.rewards.form import brevity, format
@@ -100,6 +101,9 @@ def test_other_mathematics_is_wrong(gold, answer):
         ("Paris", "Pari", False),
         ("1.0", "1", False),
         ("Paris", "", False),
+        ("Paris", "\\boxed{Paris}", True),
+        ("Paris", "$\\boxed{Paris}$", True),
+        ("Paris", "\\boxed{Paris} or \\boxed{Rome}", False),
     ],
 )
 def test_exact(gold, answer, right):
@@ -126,6 +130,33 @@ def test_exact(gold, answer, right):
 )
 def test_choice(gold, answer, right):
     assert check(gold, answer, "choice") is right
+
+
+@pytest.mark.parametrize(
+    ("question", "gold", "answer", "right"),
+    [
+        ("An event has probability 1/2. What is its complement's?", "\\frac{1}{2}", "1/2", 1.0),
+        ("A line through (1,-2) meets another; where?", "\\left(1,-2\\right)", "(1,-2)", 1.0),
+        ("What is 6/8 in lowest terms?", "\\frac{3}{4}", "6/8", 0.0),
+        ("What is 3 + 4?", "7", "3 + 4", 0.0),
+        ("What percent of 80 is 40?", "50", "50\\%", 1.0),
+        ("What percentage is that?", "50", "50 %", 1.0),
+        ("What percent of 80 is 40?", "50", "5\\%", 0.0),
+        ("How many of them are left after 9% are gone?", "9", "9\\%", 0.0),
+    ],
+)
+def test_what_a_question_says_of_its_answer(question, gold, answer, right):
+    assert accuracy([said(answer)], [gold], ["math"], prompts=[question]) == [right]
+
+
+@pytest.mark.parametrize("task", ["gcd", "caesar_cipher", "rearc", "arc_agi"])
+def test_reasoning_gym_takes_its_own_answer_with_white_space_around_it(task):
+    rows = list(make(Source(path=f"reasoning_gym:{task}", rows=2), "data.train.0"))
+    for row in rows:
+        given = {"prompts": [row["prompt"]], "metadata": [row["metadata"]]}
+        for text in (f" {row['answer']} ", f"\n\\boxed{{{row['answer']}}}\n"):
+            assert accuracy([said(text)], [row["answer"]], ["reasoning_gym"], **given) == [1.0], text
+        assert accuracy([said("no")], [row["answer"]], ["reasoning_gym"], **given) == [0.0]
 
 
 def test_an_unknown_verifier_is_told():

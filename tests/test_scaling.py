@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from helpers import EVAL, info, r1kit, recipe
 from r1kit.errors import UserError
 from r1kit.recipe import Scaling, parse
 from r1kit.rewards.equivalence import NONE, clusters, voted
+from r1kit.run import SHIPPED
 from r1kit.scaling.curves import advice, gather, label, points, table
 from r1kit.scaling.estimators import (
     Problem,
@@ -366,3 +368,33 @@ def test_eval_forces_budgets_and_goes_on_where_it_stopped(here):
 
 def samples_of(folder) -> list[dict]:
     return [row for file in sorted(folder.glob("shard-*.parquet")) for row in pq.read_table(file).to_pylist()]
+
+
+def engine(here, config=None, generation=None, **settings):
+    """The engine transformers with a copy of tiny:student of another configuration."""
+    from r1kit.recipe import Model, Prompt, Sampling
+    from r1kit.sampling.local import TransformersSampler
+
+    shutil.copytree(SHIPPED["tiny:student"], here / "model")
+    for name, changes in (("config.json", config), ("generation_config.json", generation)):
+        file = here / "model" / name
+        file.write_text(json.dumps({**json.loads(file.read_text()), **(changes or {})}))
+    return TransformersSampler(Model(path=str(here / "model")), Prompt(template="tiny"), Sampling(**settings))
+
+
+def test_a_model_s_own_penalties_are_left_out_as_in_other_engines(here):
+    generation = {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2, "min_p": 0.5}
+    found = engine(here, generation=generation, max_tokens=24).sample(["Q: 2 plus 2?\nA:"], 4, 0)
+    shutil.rmtree(here / "model")
+    assert found == engine(here, max_tokens=24).sample(["Q: 2 plus 2?\nA:"], 4, 0)
+    assert found[0][0].logprob is not None
+
+
+def test_completions_end_where_the_model_s_context_does(here):
+    prompt = "Q: " + "2 plus " * 12 + "2?\nA:"
+    found = engine(here, config={"max_position_embeddings": 40}, max_tokens=24)
+    room = 40 - len(found.tokenizer(prompt).input_ids)
+    [group] = found.sample([prompt], 16, 0)
+    assert 0 < room < 24
+    assert max(sample.tokens for sample in group) == room
+    assert "length" in {sample.finish_reason for sample in group}

@@ -86,6 +86,18 @@ def test_reasoning_is_put_back_wherever_a_server_returns_it(tmp_path, field):
         ({"message": {"content": None, "reasoning": "so far"}, "finish_reason": "length"}, "<think>so far"),
         ({"message": {"content": "7", "reasoning": None}, "finish_reason": "stop"}, "7"),
         ({"message": {"content": "a <think>b</think>c"}, "finish_reason": "stop"}, "a <think>b</think>c"),
+        (
+            {
+                "message": {
+                    "content": [
+                        {"type": "thinking", "thinking": [{"type": "text", "text": "so"}]},
+                        {"type": "text", "text": "7"},
+                    ]
+                },
+                "finish_reason": "stop",
+            },
+            "<think>so</think>7",
+        ),
     ],
 )
 def test_the_text_of_a_choice(tmp_path, choice, text):
@@ -93,7 +105,36 @@ def test_the_text_of_a_choice(tmp_path, choice, text):
         engine = sampler(url, "chat")
         [sample] = engine._read(json.dumps({"choices": [choice]}).encode(), 1)
         assert sample.text == text
-        assert text[: sample.parted] == ("<think>so far" if "reasoning" in str(choice) and "so far" in text else "")
+        apart = {"<think>so far": "<think>so far", "<think>so</think>7": "<think>so</think>"}
+        assert text[: sample.parted] == apart.get(text, "")
+        engine.close()
+
+
+def test_thinking_that_a_template_opens_and_nothing_closes_is_no_answer(tmp_path):
+    with loopback(tmp_path) as url:
+        engine = sampler(url, "chat")
+
+        def read(text, reason):
+            body = {"choices": [{"message": {"content": text}, "finish_reason": reason}]}
+            return engine._read(json.dumps(body).encode(), 1)[0].text
+
+        assert read("it is \\boxed{4}. Wait", "length") == "it is \\boxed{4}. Wait"
+        assert read("so</think>7", "stop") == "<think>so</think>7"
+        assert read("it is \\boxed{4}. Wait", "length") == "<think>it is \\boxed{4}. Wait"
+        assert read("7", "stop") == "7"
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [("eos", "stop"), ("end_turn", "stop"), ("max_tokens", "length"), ("tool_calls", "tool_calls")]
+)
+def test_reasons_by_other_names(tmp_path, said, kept):
+    with loopback(tmp_path) as url:
+        engine = sampler(url)
+        body = json.dumps({"choices": [{"text": "7", "finish_reason": said}]}).encode()
+        assert engine._read(body, 1)[0].finish_reason == kept
+        with pytest.raises(ValueError, match="cut off: error"):
+            engine._read(body.replace(said.encode(), b"error"), 1)
         engine.close()
 
 
@@ -273,6 +314,12 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path):
     ("server", "asks", "line"),
     [
         ({"refuse": True}, {}, "sampling.server.body = {}; the server refuses every request with 400: unknown field"),
+        ({"room": 63}, {}, "sampling.max_tokens = 64; no prompt leaves room for 64 tokens: max_tokens is too large"),
+        (
+            {"faults": {"empty": 1.0}},
+            {"retries": 0},
+            "sampling.server.body = {}; the server gives no answer that makes",
+        ),
         ({"key": "secret"}, {}, "model.path = loopback; http://127.0.0.1:"),
         ({"faults": {"500": 1.0}}, {"retries": 2}, "sampling.server.urls = http://127.0.0.1:"),
         ({"faults": {"timeout": 1.0}}, {"retries": 0, "timeout": 0.2}, "sampling.server.urls = http://127.0.0.1:"),

@@ -135,3 +135,18 @@ def test_faults_are_counted_and_left_out_of_pass_at_1():
     rows = [*rows_of(a="11"), sample("a", "4", None, fault=True), sample("b", "4", None, fault=True)]
     stats = summary(rows)
     assert (stats["faults"], stats["samples"], stats["pass@1"]) == (2, 4, 1.0)
+
+
+def test_what_a_server_did_not_answer_is_no_wrong_answer():
+    from r1kit.recipe import Model, Reward
+    from r1kit.rewards import bind
+    from r1kit.sampling.sampler import Sample
+    from r1kit.sampling.score import score
+
+    unit = {"id": ["a"], "prompt": ["2 + 2?"], "answer": ["4"], "domain": [""], "thinking": [True], "language": ["en"]}
+    right = Sample("<think>so</think><answer>4</answer>", 9, "stop")
+    groups = [[right, *(Sample("", 0, reason) for reason in ("failed", "refused", "context"))]]
+    rows = score(unit, ["2 + 2?"], groups, [bind(Reward(name="accuracy"))], Model(path="m"), 0)
+    assert [row["correct"] for row in rows] == [True, None, None, False]
+    found = summary([{"format": None, "language": None, **row} for row in rows])
+    assert (found["pass@1"], found["faults"]) == (0.5, 2)

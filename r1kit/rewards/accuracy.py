@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from r1kit.prompts import completion_text, last_boxed, read
+from r1kit.prompts import completion_text, last_boxed, read, unboxed
 from r1kit.rewards.answers import Verdict, choice, exact
 
 FAULT = math.inf
@@ -98,7 +98,7 @@ def _entry(metadata: Any, question: str, answer: Any) -> dict[str, Any] | None:
 
 def _text(same: Callable[[str, str], bool], gold: Any, said: str | None) -> float:
     """Compare two texts; a gold one that says nothing is a fault."""
-    return FAULT if not str(gold).strip() else float(said is not None and same(str(gold), said))
+    return FAULT if not str(gold).strip() else float(said is not None and same(str(gold), unboxed(said)))
 
 
 def _count(timeouts: int) -> None:
@@ -122,20 +122,43 @@ def _math(rows: list[tuple[str, str | None, str]], seconds: float) -> list[float
         (gold, said if said and (exact(gold, said) or not _copied(said, asked)) else "") for gold, said, asked in given
     ]
     verdicts = verify_all(pairs, seconds)
+    # Asked for percent, a number without the sign and one with it are the same.
+    again = [i for i, (gold, said, asked) in enumerate(given)
+             if verdicts[i] is Verdict.WRONG and "%" not in gold and said and _PERCENT.search(asked)
+             and said.rstrip(" $").endswith("%")]  # fmt: skip
+    bare = [(pairs[i][0], re.sub(r"\\?%[ $]*$", "", pairs[i][1])) for i in again]
+    for i, verdict in zip(again, verify_all(bare, seconds) if again else [], strict=True):
+        verdicts[i] = verdict
     _count(verdicts.count(Verdict.TIMEOUT))
     return [FAULT if v in (Verdict.BROKEN_GOLD, Verdict.FAULT) else float(v is Verdict.RIGHT) for v in verdicts]
 
 
+_PERCENT = re.compile(r"\bwhat (?:\w+ ){0,3}percent|\bpercentage\b", re.IGNORECASE)
+
+
 def _copied(said: str, question: str) -> bool:
     """Whether an answer is a computation that stands in the question as it is."""
-    bare = re.sub(r"[\s$]", "", said)
+    bare = re.sub(r"[\s$]|\\(?:left|right)\b", "", said)
+    if _finished(bare):
+        return False
     return bool(re.search(r"\w\W*[-+*/^!×÷·\\]", bare)) and bare in re.sub(r"[\s$]", "", question)
+
+
+# A fraction, or numbers in parentheses: nothing in them is left to be reckoned.
+_FRACTION = r"-?(?:\\[dt]?frac\{\d+\}\{\d+\}|\d+/\d+|\d+(?:\.\d+)?)"
+_FINISHED = re.compile(rf"{_FRACTION}|[(\[]{_FRACTION}(?:,{_FRACTION})+[)\]]")
+
+
+def _finished(bare: str) -> bool:
+    """Whether an answer without white space is one number, or a point, whose fractions are in lowest terms."""
+    fractions = (tuple(map(int, re.findall(r"\d+", f))) for f in re.findall(r"frac\{\d+\}\{\d+\}|\d+/\d+", bare))
+    return bool(_FINISHED.fullmatch(bare)) and all(math.gcd(*pair) == 1 and pair[1] > 1 for pair in fractions)
 
 
 def _tasks(pairs: list[tuple[Any, str | None]], partial: bool, seconds: float) -> list[float]:
     from r1kit.rewards.tasks import score_all
 
-    scores = score_all(pairs, seconds)
+    scores = score_all([(entry, said and unboxed(said)) for entry, said in pairs], seconds)  # scorers compare letters
     _count(scores.count(None))
     return [0.0 if s is None else s if partial or s == FAULT else float(s == 1.0) for s in scores]
 

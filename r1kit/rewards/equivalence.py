@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from r1kit.prompts import last_boxed, read
+from r1kit.prompts import last_boxed, read, unboxed
 from r1kit.rewards.accuracy import program
 from r1kit.rewards.answers import Verdict, choice, exact
 
@@ -20,7 +20,7 @@ def voted(row: dict[str, Any]) -> str | None:
     """Return the answer of a sample row as votes count it: of mathematics the last box, of code the program."""
     answer, kind = read(row["completion"]).answer, kind_of(row)
     if answer is None or kind not in ("math", "code"):
-        return answer
+        return answer and unboxed(answer)
     return program(answer) if kind == "code" else last_boxed(answer) or answer
 
 

@@ -43,8 +43,8 @@ _UNITS = {
     for alias in line.split()
 }
 _NO_UNIT = re.compile(
-    r"(?:and|or|not|no|to|of|plus|minus|times|over|squared|cubed|hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|eighth|"
-    r"tenth)s?|less|more|than|least|most|except|choose|mod|remainder|factorial|negative|infinity|if|when|where|is|are|"
+    r"(?:and|or|not|no|to|of|plus|minus|times|over|squared|cubed|hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|seventh|"
+    r"eighth|ninth|tenth|eleventh|twelfth)s?|less|more|than|least|most|except|choose|mod|remainder|factorial|negative|infinity|if|when|where|is|are|"
     r"hundred|thousand|million|sin|cos|tan|log|exp|sqrt|frac)"
 )
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}

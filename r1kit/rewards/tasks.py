@@ -18,6 +18,7 @@ from r1kit.rewards.accuracy import FAULT
 from r1kit.rewards.answers import Verdict
 from r1kit.rewards.workers import Pool
 
+BOARDS = ("rearc", "arc_agi")  # whose scorers compare with tuples of tuples, which JSON does not know
 COMMAND = (sys.executable, "-P", "-c", "from r1kit.rewards.tasks import serve; serve()")
 
 
@@ -57,7 +58,10 @@ def score(entry: str, answer: str) -> float | str:
 
     try:
         given = json.loads(entry)
-        scorer = reasoning_gym.get_score_answer_fn(given["metadata"]["source_dataset"])
+        task = given["metadata"]["source_dataset"]
+        scorer = reasoning_gym.get_score_answer_fn(task)
+        if task in BOARDS:
+            given["metadata"]["output"] = tuple(map(tuple, given["metadata"]["output"]))
     except Exception:
         return Verdict.BROKEN_GOLD.value
     try:

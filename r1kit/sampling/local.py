@@ -8,6 +8,9 @@ from r1kit.imports import heavy
 from r1kit.recipe import Model, Prompt, Sampling
 from r1kit.sampling.sampler import Groups, InTurn, Sample, beginning
 
+# What a model may bring along in its generation_config.json, and neither a recipe nor another engine knows.
+PENALTIES = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_p": None, "typical_p": 1.0}
+
 
 class TransformersSampler(InTurn):
     """Samples by r1kit.training.decode, else, where that is not the same, with transformers' `generate`."""
@@ -22,6 +25,8 @@ class TransformersSampler(InTurn):
         self.prompt, self.settings, self.path = prompt, settings, model.path
         self.tokenizer = load_tokenizer(model)
         self.model = load_model(model, training=False).eval()
+        for name, none in PENALTIES.items():
+            setattr(self.model.generation_config, name, none)
         check_context(self.model, settings.max_tokens, f"{field}.max_tokens", settings.max_tokens)
         check_template(self.tokenizer, prompt.template)
         ends = self.model.generation_config.eos_token_id
@@ -57,7 +62,8 @@ class TransformersSampler(InTurn):
         hot = self.settings.temperature > 0
         chosen = {"temperature": self.settings.temperature, "top_p": self.settings.top_p, "top_k": self.settings.top_k}
         chosen = chosen if hot else dict.fromkeys(chosen)
-        given = {"do_sample": hot, "max_new_tokens": self.settings.max_tokens, **chosen}
+        most = min(self.settings.max_tokens, self.context - max(map(len, prompts)))
+        given = {"do_sample": hot, "max_new_tokens": most, **chosen}
         config = GenerationConfig(**given)
         if not can_sample(self.model, config):
             try:

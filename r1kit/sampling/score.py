@@ -305,6 +305,7 @@ def score(
                 "completion": sample.text,
                 **{n: _text(columns[n][i]) for n in CARRIED if n in columns},
                 **verdict({name: values[i] for name, values in scores.items()}),
+                **({"correct": None, "fault": True} if sample.finish_reason in ("failed", "refused") else {}),
                 "domain": columns["domain"][i],
                 "thinking": columns["thinking"][i],
                 "thinks": read(sample.text).thinks,

@@ -47,6 +47,9 @@ HOPELESS = {
     405: "",
 }
 BUSY = {429, 503, 529}  # too much is asked: no fault of the request
+# How servers say why they ended: of one kind under other names, and answers that are none.
+REASONS = dict.fromkeys(("eos", "eos_token", "stop_sequence", "end_turn"), "stop") | {"max_tokens": "length"}
+ABORTED = ("error", "abort", "insufficient_system_resource")
 ALL_REFUSED = 16  # so many prompts refused before the first answer: the request itself is wrong
 
 
@@ -83,6 +86,7 @@ class ServerSampler:
         self.counts: Counter[str] = Counter()
         self.told: set[str] = set()
         self.refused: set[int] = set()  # prompts
+        self.opens = False  # whether its chat template opens the thinking
         self.good: dict[str, Any] | None = None  # a request that was answered
         self.asking: asyncio.Lock | None = None
         self.asked, self.answers = -1.0, False  # when `good` was sent again, and whether it was answered
@@ -241,6 +245,7 @@ class ServerSampler:
             # An answer that makes no sense, or others that do: so it is this request that cannot be answered.
             if failure.kind == "body" or (failure.kind == "server" and await self._alive()):
                 self.counts["failed"] += n
+                await self._nothing(body, "the server gives no answer that makes sense", failure.reason)
                 self._tell(f"a request was given up after {server.retries + 1} tries: {failure.reason}")
                 return [Sample("", 0, "failed")] * n
             must = f"stopped answering ({failure.reason}, {server.retries + 1} tries)"
@@ -360,19 +365,28 @@ class ServerSampler:
         kind = "context" if long or status == 413 else "refused"
         self.counts[kind] += n
         self._tell(f"a prompt was refused with {status}: {message}")
+        if kind == "context" and self.good is None and await self._answers({**body, "max_tokens": 1}):
+            must = f"no prompt leaves room for {self.settings.max_tokens} tokens"
+            await self._nothing(body, must, message, "max_tokens", "lower it, or give the server a longer context")
         if kind == "refused" and not await self._alive():
             if self.good is not None:
                 must = f"refuses with {status} what it answered before: {message}"
                 do = "finished work is kept: mend the server or the account, then the same command again"
                 raise UserError(f"{self.field}.server.urls", ", ".join(self.settings.server.urls), must, do)
-            self.refused.add(hash(json.dumps(body.get("messages") or body["prompt"])))
-            while len(self.refused) >= ALL_REFUSED and self.good is None and any(e.busy for e in self.endpoints):
-                await asyncio.sleep(0.05)  # others may still be answered
-            if len(self.refused) >= ALL_REFUSED and self.good is None:
-                must = f"the server refuses every request with {status}: {message}"
-                do = "mend the sampling settings"
-                raise UserError(f"{self.field}.server.body", self.settings.server.body, must, do)
+            await self._nothing(body, f"the server refuses every request with {status}", message)
         return [Sample("", 0, kind)] * n
+
+    async def _nothing(
+        self, body: dict[str, Any], must: str, message: str, name: str = "server.body",
+        do: str = "mend the sampling settings",
+    ) -> None:  # fmt: skip
+        """Hear of a prompt that has no answer. Raises UserError where so many had none, and no other had one."""
+        self.refused.add(hash(json.dumps(body.get("messages") or body["prompt"])))
+        while len(self.refused) >= ALL_REFUSED and self.good is None and any(e.busy for e in self.endpoints):
+            await asyncio.sleep(0.05)  # others may still be answered
+        if len(self.refused) >= ALL_REFUSED and self.good is None:
+            value = self.settings.max_tokens if name == "max_tokens" else self.settings.server.body
+            raise UserError(f"{self.field}.{name}", value, f"{must}: {message}", do)
 
     def _tell(self, text: str) -> None:
         """Say the first case of each kind; the counts say the rest."""
@@ -396,10 +410,11 @@ class ServerSampler:
         texts = [_whole(text) for text, _ in said_apart]
         letters = sum(map(len, texts)) or 1
         reasons = [choice.get("finish_reason") for choice in choices[:n]]
-        if any(reason is None for reason in reasons):
-            raise ValueError("a choice was cut off")
+        if cut := [reason for reason in reasons if reason in (None, *ABORTED)]:
+            raise ValueError(f"a choice was cut off: {cut[0]}")
+        reasons = [REASONS.get(str(reason), str(reason)) for reason in reasons]
         return [
-            Sample(text, round(said * len(text) / letters), str(reason), (), asked if i == 0 else 0, said_apart[i][1])
+            Sample(text, round(said * len(text) / letters), reason, (), asked if i == 0 else 0, said_apart[i][1])
             for i, (text, reason) in enumerate(zip(texts, reasons, strict=True))
         ]
 
@@ -412,6 +427,9 @@ class ServerSampler:
             return self.prompt.prefill + text, 0
         message = choice["message"]
         text, reasoning = message.get("content"), message.get("reasoning") or message.get("reasoning_content")
+        if isinstance(text, list):  # parts, of which some are reasoning
+            reasoning = reasoning or "".join(_words(p.get("thinking")) for p in text if p.get("type") == "thinking")
+            text = "".join(_words(p.get("text")) for p in text if p.get("type") == "text")
         if text is None and reasoning is None and "content" not in message:
             raise ValueError("no content")
         text = text or ""
@@ -421,7 +439,15 @@ class ServerSampler:
         if self.prompt.prefill and not text.startswith(self.prompt.prefill):
             text = self.prompt.prefill + text
         # Some chat templates open the thinking themselves, and the text then begins within it.
-        return OPEN + text if CLOSE in text and OPEN not in text.partition(CLOSE)[0] else text, 0
+        within = CLOSE in text and OPEN not in text.partition(CLOSE)[0]
+        self.opens = self.opens or within
+        unfinished = self.opens and choice.get("finish_reason") == "length" and OPEN not in text and CLOSE not in text
+        return OPEN + text if within or unfinished else text, 0
+
+
+def _words(part: Any) -> str:
+    """Return the text of a part of a message: text, or parts of its own."""
+    return part if isinstance(part, str) else "".join(_words(p.get("text")) for p in part or [])
 
 
 def _whole(text: str) -> str:
