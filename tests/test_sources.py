@@ -292,6 +292,24 @@ def test_messages_beside_prompt_and_completion_are_one_form():
     assert examples([source(rows=rows)], ASK).to_list() == [{"prompt": "Q hi A", "completion": "ho"}]
 
 
+def test_a_streamed_csv_is_filtered_before_it_is_drawn_from(here):
+    text = "prompt,answer,level\n" + "".join(f"What is {n}?,{n},{n % 5}\n" for n in range(200))
+    (here / "rows.csv").write_text(text)
+    rows = read_source(Source(path="rows.csv", stream=True, rows=30, where={"level": [1]}))
+    assert len(rows) == 30
+    assert set(rows["level"]) == {1}
+
+
+def test_a_folder_s_configuration_is_the_one_that_is_named(here):
+    for name in ("all", "en"):
+        (here / "set" / name).mkdir(parents=True)
+        row = {"prompt": f"of {name}", "answer": "1"}
+        (here / "set" / name / "train.jsonl").write_text(json.dumps(row) + "\n")
+    assert read_source(Source(path="set", name="en"))["prompt"] == ["of en"]
+    line = refused(read_source, Source(path="set", name="eng"))
+    assert line == "data.train.0.name = eng; is no folder of set; did you mean en?"
+
+
 # Larger than memory: the rows of a stream that are not wanted are not stored
 
 

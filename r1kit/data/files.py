@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from r1kit.errors import UserError
+from r1kit.errors import UserError, suggest
 from r1kit.recipe import Source
 from r1kit.run import data_path
 
@@ -86,6 +86,12 @@ def _files(path: Path, source: Source, field: str) -> list[Path]:
     """Return the files to read, all of one format."""
     files = sorted(p for p in path.rglob("*") if _kind(p) in FORMATS) if path.is_dir() else [path]
     files = [f for f in files if not any(part.startswith(".") for part in f.relative_to(path).parts)]
+    if source.name and path.is_dir():
+        folders = {f: f.relative_to(path).parts[:-1] for f in files}
+        there = sorted({name for names in folders.values() for name in names})
+        if source.name not in there:
+            raise UserError(f"{field}.name", source.name, f"is no folder of {source.path}", suggest(source.name, there))
+        files = [f for f in files if source.name in folders[f]]
     if not files or _kind(files[0]) not in FORMATS:
         raise UserError(f"{field}.path", source.path, f"holds no {', '.join(FORMATS)} file", "check the path")
     if len(kinds := sorted({_kind(f) for f in files if _kind(f) != ".json"})) > 1:
@@ -129,6 +135,8 @@ def _drawn(stream: "IterableDataset", source: Source) -> "Dataset":
     from datasets import Dataset
     from datasets.arrow_writer import ArrowWriter
 
+    if stream.column_names is None:  # a CSV's stand in its first rows
+        stream = stream._resolve_features()
     for name, values in source.where.items():
         if stream.column_names and name in stream.column_names:
             stream = stream.filter(lambda row, name=name, values=values: row[name] in values)
