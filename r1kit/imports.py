@@ -39,7 +39,9 @@ def _read_models_once(utils: Any) -> None:
 
     It reads them for itself, with a prefix, and again for `transformers.models`: of 560 folders its cache keeps 128.
     """
-    define = utils.define_import_structure
+    define = getattr(utils, "define_import_structure", None)
+    if define is None:  # a version that does it otherwise
+        return
     folder = Path(utils.__file__).parents[1] / "models"
 
     def once(module_path: Any, prefix: str | None = None) -> Any:
