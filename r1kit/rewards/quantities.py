@@ -43,9 +43,9 @@ _UNITS = {
     for alias in line.split()
 }
 _NO_UNIT = re.compile(
-    r"(?:and|or|not|no|to|of|plus|minus|times|over|squared|cubed|hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|seventh|"
-    r"eighth|ninth|tenth|eleventh|twelfth)s?|less|more|than|least|most|except|choose|mod|remainder|factorial|negative|infinity|if|when|where|is|are|"
-    r"hundred|thousand|million|sin|cos|tan|log|exp|sqrt|frac)"
+    r"(?:and|or|not|no|to|of|plus|minus|times|over|squared|cubed|hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|"
+    r"seventh|eighth|ninth|tenth|eleventh|twelfth)s?|less|more|than|least|most|except|choose|mod|remainder|factorial|"
+    r"negative|infinity|if|when|where|is|are|hundred|thousand|million|sin|cos|tan|log|exp|sqrt|frac)"
 )
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _TO_TWENTY = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
