@@ -48,7 +48,9 @@ def _read_models_once(utils: Any) -> None:
         if prefix is not None or Path(module_path) != folder / "__init__.py":
             return define(module_path, prefix=prefix)
         found = define(folder, prefix="models")  # kept, since transformers has asked it; others stand beside the models
-        own = {needs: {k: names for k, names in of.items() if k.startswith("models.")} for needs, of in found.items()}
-        return {needs: {k.removeprefix("models."): names for k, names in of.items()} for needs, of in own.items()}
+        return {
+            needs: {k.removeprefix("models."): names for k, names in of.items() if k.startswith("models.")}
+            for needs, of in found.items()
+        }
 
     utils.define_import_structure = once
