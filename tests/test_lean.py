@@ -160,7 +160,8 @@ def test_all_logits_at_once_give_what_trl_s_fused_head_gives(changes):
 
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**SMALL, **changes))
-    add_fused_lm_head(model, temperature=0.7, outputs=("log_probs", "entropy"))
+    outputs = ("log_probs", "entropy", "is_top1")
+    add_fused_lm_head(model, temperature=0.7, outputs=outputs)
     ids = torch.randint(3, 100, (3, 9))
     labels = ids.masked_fill(torch.rand(3, 9) < 0.3, -100)
     weights = torch.rand(2, 3, 8)
@@ -168,14 +169,16 @@ def test_all_logits_at_once_give_what_trl_s_fused_head_gives(changes):
     def found(call):
         output = call(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels, fused_lm_head=True)
         loss = (output.log_probs * weights[0]).sum() + (output.entropy * weights[1]).sum()
-        return output.log_probs, output.entropy, *torch.autograd.grad(loss, list(model.parameters()))
+        grads = torch.autograd.grad(loss, list(model.parameters()))
+        return output.label_mask, output.is_top1, output.log_probs, output.entropy, *grads
 
-    for one, other in zip(found(model), found(head.by_logits(model, 0.7, True)), strict=True):
-        assert torch.allclose(one, other, atol=1e-5)
-    blank = labels[:, 1:] == -100
-    said = head.by_logits(model, 0.7, True)(input_ids=ids, labels=labels)
-    assert not said.log_probs[blank].any()
-    assert said.log_probs[~blank].all()
+    labels[0, 1:] = model(input_ids=ids[:1]).logits[0, :-1].argmax(dim=-1)  # the row begins with likely tokens
+    for one, other in zip(found(model), found(head.by_logits(model, 0.7, outputs)), strict=True):
+        assert torch.allclose(one.float(), other.float(), atol=1e-5)
+    said = head.by_logits(model, 0.7, outputs)(input_ids=ids, labels=labels)
+    assert said.is_top1.any()
+    assert not said.log_probs[labels[:, 1:] == -100].any()
+    assert said.log_probs[labels[:, 1:] != -100].all()
 
 
 @pytest.mark.parametrize(
@@ -360,8 +363,10 @@ def test_chunks_by_hand():
     assert all(end - start <= 3 for start, end in zip([0, *ends], ends, strict=False))
 
 
+@pytest.mark.parametrize("few", [head.FEW, 0])  # all logits at once, or TRL's fused head
 @pytest.mark.parametrize("settings", [{}, {"gradient_accumulation_steps": 2}, {"completion_only_loss": True}])
-def test_sft_takes_stock_s_step(tmp_path, settings, monkeypatch):
+def test_sft_takes_stock_s_step(tmp_path, settings, few, monkeypatch):
+    monkeypatch.setattr(head, "FEW", few)
     monkeypatch.setattr("r1kit.training.sft.call_cost", lambda model: 8)  # rows this short are cut all the same
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback

@@ -4,7 +4,7 @@ TRL's fused head never has all logits: it makes them in tiles, and makes each ag
 a small vocabulary, that costs a quarter of the training pass, and the memory that it saves is not needed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,18 +18,20 @@ def few_logits(model: Any, tokens: int) -> bool:
     return model.device.type == "cpu" and tokens * model.config.get_text_config().vocab_size <= FEW
 
 
-def by_logits(model: Any, temperature: float, with_entropy: bool) -> Callable[..., Any]:
+def by_logits(model: Any, temperature: float = 1.0, outputs: Collection[str] = ()) -> Callable[..., Any]:
     """Return `model`, which has TRL's fused head, with the same outputs by its own forward pass.
 
-    `log_probs` and `entropy` (None unless wanted) are (rows, columns - 1), float32; 0 where `labels` are -100.
+    `log_probs`, `label_mask` and what else is in `outputs` (`entropy`, `is_top1`; None if it is not) are of (rows,
+    columns - 1), floats in float32, and 0 where `labels` are -100: those of trl.trainer.utils.add_fused_lm_head.
     """
 
     def call(labels: torch.Tensor, fused_lm_head: bool = True, **given: Any) -> Any:
         said = torch.log_softmax(model(**given).logits[:, :-1].float() / temperature, dim=-1)
         labels = labels[:, 1:]
-        blank = labels == -100
-        chosen = said.gather(2, labels.clamp(min=0).unsqueeze(2)).squeeze(2).masked_fill(blank, 0.0)
-        entropy = -(said.exp() * said).sum(dim=-1).masked_fill(blank, 0.0) if with_entropy else None
-        return SimpleNamespace(log_probs=chosen, entropy=entropy)
+        mask = labels != -100
+        chosen = said.gather(2, labels.clamp(min=0).unsqueeze(2)).squeeze(2).masked_fill(~mask, 0.0)
+        entropy = -(said.exp() * said).sum(dim=-1).masked_fill(~mask, 0.0) if "entropy" in outputs else None
+        top = said.argmax(dim=-1) == labels if "is_top1" in outputs else None
+        return SimpleNamespace(log_probs=chosen, label_mask=mask, entropy=entropy, is_top1=top)
 
     return call

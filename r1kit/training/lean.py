@@ -393,7 +393,7 @@ class LeanMixin:
                     and not self.args.cast_lm_head_to_fp32
                     and few_logits(self.model, ids.numel())
                 ):
-                    run = by_logits(model, self.temperature, compute_entropy)
+                    run = by_logits(model, self.temperature, ["entropy"] if compute_entropy else [])
                 if shared:
                     run = prompts.before(run, start, end)
             else:  # the other ranks have rows for this call; two tokens without a gradient keep them company

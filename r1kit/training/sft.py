@@ -1,7 +1,8 @@
 """TRL's SFTTrainer with whole checkpoints and an order of rows that resume keeps.
 
 Within a micro-batch the model runs on chunks of rows of like length, each as wide as its own longest row: the same loss
-and gradient, without the padding, and the batches stay what they are drawn to be.
+and gradient, without the padding, and the batches stay what they are drawn to be. On a CPU and with a small vocabulary
+TRL's head, which saves memory there is enough of, is left out (r1kit.training.head).
 
 Departure: with rows of like length batched together, the mean over a batch's own tokens weighs a token of
 a batch of short rows more than one of a batch of long rows, so that long chains of thought are learned
@@ -16,6 +17,7 @@ from trl import SFTTrainer
 
 from r1kit.recipe import SFTRecipe
 from r1kit.training.checkpoints import CheckpointMixin
+from r1kit.training.head import by_logits, few_logits
 from r1kit.training.lean import agree, call_cost, chunks, draws, in_one_piece, needs_width
 from r1kit.training.order import RowSampler
 
@@ -50,7 +52,9 @@ class FineTuner(CheckpointMixin, SFTTrainer):
             there = mask[rows].any(dim=0).nonzero()
             cut = slice(int(there[0]), int(there[-1]) + 1)
             part = {name: values[rows, cut] for name, values in inputs.items()}
-            loss = loss + super().compute_loss(model, part, num_items_in_batch=num_items_in_batch)
+            few = few_logits(self.model, part["input_ids"].numel())
+            run = by_logits(model, outputs=("entropy", "is_top1")) if few else model
+            loss = loss + super().compute_loss(run, part, num_items_in_batch=num_items_in_batch)
             counts.append((part["labels"][:, 1:] != -100).sum())
             start = end
         total = self.accelerator.gather(torch.stack(counts).unsqueeze(0)).sum(dim=0).tolist()
