@@ -88,7 +88,7 @@ def _work(recipe: Recipe, processes: int) -> list[str]:
             f"work: {length} of {t.batch_size} = {processes} processes x {micro} rows x {accumulation} accumulated"
         ]
         if isinstance(recipe, RLRecipe):
-            prompts = t.batch_size * t.updates_per_rollout // recipe.sampling.group_size
+            prompts = t.batch_size * recipe.training.updates_per_rollout // recipe.sampling.group_size
             lines.append(f"rollout: {prompts} prompts x {recipe.sampling.group_size} completions")
         return lines
     if isinstance(recipe, DataRecipe):

@@ -113,9 +113,10 @@ def test_messages_are_read_and_stay_messages():
         data={"train": write("talk.jsonl", [{"messages": m} for m in [*talk, talk[0]]])}, hygiene={"exact": True}
     )
     assert sorted(r["messages"][0]["content"] for r in rows) == [f"q{n}" for n in range(5)]
-    ends = [{"messages": talk[0][:1]}]
-    _, err = r1kit("data", recipe(here_file("e.yaml"), data={"train": write("ends.jsonl", ends)}), "output=e", code=2)
-    assert "messages must end with the assistant's; those of row 0 do not" in err
+    for number, wrong in enumerate((talk[0][:1], "User: q0 Assistant: a0")):
+        data = {"train": write(f"wrong{number}.jsonl", [{"messages": wrong}])}
+        _, err = r1kit("data", recipe(here_file("e.yaml"), data=data), f"output=e{number}", code=2)
+        assert "messages must end with the assistant's; those of row 0 do not" in err
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,8 @@ class TransformersSampler(InTurn):
         from r1kit.training.decode import can_sample, sample
 
         hot = self.settings.temperature > 0
-        chosen = {"temperature": self.settings.temperature, "top_p": self.settings.top_p, "top_k": self.settings.top_k}
-        chosen = chosen if hot else dict.fromkeys(chosen)
+        names = ("temperature", "top_p", "top_k")
+        chosen = {name: getattr(self.settings, name) if hot else None for name in names}
         most = min(self.settings.max_tokens, self.context - max(map(len, prompts)))
         given = {"do_sample": hot, "max_new_tokens": most, **chosen}
         config = GenerationConfig(**given)
@@ -71,9 +71,9 @@ class TransformersSampler(InTurn):
             except FloatingPointError as error:
                 do = "give another checkpoint, or model.dtype: float32"
                 raise UserError("model.path", self.path, str(error), do) from None
-        inputs = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.model.device)
+        padded = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.model.device)
         ends = {"eos_token_id": self.ends, "pad_token_id": self.tokenizer.pad_token_id}
-        inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        inputs = {name: padded[name] for name in ("input_ids", "attention_mask")}
         output = self.model.generate(**inputs, num_return_sequences=count, **given, **ends)
         return output[:, inputs["input_ids"].shape[1] :].tolist(), [[] for _ in output]
 
@@ -81,11 +81,15 @@ class TransformersSampler(InTurn):
         end = next((i for i, token in enumerate(ids) if token in self.ends), None)
         kept = ids if end is None else ids[: end + 1]
         said = kept if end is None else kept[:-1]
-        text = self.tokenizer.decode([*before, *said], skip_special_tokens=True)
+        text = self.text([*before, *said])
         if before:  # decoded alone, a first token may lose its white space
-            text = text[len(self.tokenizer.decode(before, skip_special_tokens=True)) :]
+            text = text[len(self.text(before)) :]
         mean = sum(chances) / len(chances) if chances else None
         return Sample(start + text, len(kept), "length" if end is None else "stop", tuple(kept), logprob=mean)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Return what ids say, special tokens left out."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def encode(tokenizer: Any, prompts: Sequence[Any], texts: Sequence[str]) -> list[list[int]]:

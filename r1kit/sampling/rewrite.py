@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from r1kit.data.filters import EVERY, Sieve, chain
@@ -51,7 +52,7 @@ def refine_tasks(rows: Sequence[Row], refine: Refine) -> list[Task]:
             "answer": (said.answer or "").strip(),
         }
         ask = _fill(refine.template, row, **slots)
-        found.append(Task(row, ask, lambda text, row=row: refined(text, row, refine.summary)))
+        found.append(Task(row, ask, partial(refined, row=row, summary=refine.summary)))
     return found
 
 
@@ -61,7 +62,7 @@ def journey_tasks(rows: Sequence[Row], journey: Journey) -> list[Task]:
     for pair in journey_pairs(rows, journey):
         right, wrong = pair.right["completion"], pair.wrong["completion"]
         ask = _fill(journey.template, pair.right, prompt=plain_text(pair.right["prompt"]), wrong=wrong, right=right)
-        found.append(Task(pair.right, ask, lambda text, row=pair.right: refined(text, row, False)))
+        found.append(Task(pair.right, ask, partial(refined, row=pair.right, summary=False)))
     return found
 
 
@@ -124,7 +125,7 @@ def rewrite(
         return held_rows(asked, groups, problems(index), functions, recipe.keep, model.path or "")
 
     if is_main():  # what is rewritten depends on the filters, and how, on the teacher
-        means = {"sampling": {"budget": True, "server": set(MEANS)}, "otherwise": True}
+        means: dict[str, Any] = {"sampling": {"budget": True, "server": set(MEANS)}, "otherwise": True}
         told = [recipe.keep.model_dump_json(), teacher.model_dump_json(exclude=means)]
         second.begin(fingerprint=json.loads(shards.manifest.read_text())["fingerprint"], settings=fingerprint(told))
     work = Work(model, prompt, teacher.sampling, recipe.seed + 1, field, f"{field}.sampling")

@@ -17,7 +17,7 @@ from r1kit.data.filters import UNANSWERED
 from r1kit.data.load import shown
 from r1kit.errors import Interrupted
 from r1kit.prompts import CHAT, read
-from r1kit.recipe import Budget, EvalRecipe, GenerateRecipe, Model, Prompt, Reward, Sampling
+from r1kit.recipe import Budget, EvalRecipe, GenerateRecipe, Model, Prompt, Reward, Sampling, VerifierRecipe
 from r1kit.rewards import FAULT, RewardFunction, bind
 from r1kit.run import Run, duration, is_main
 from r1kit.sampling.sampler import OPEN, Groups, Sample, Sampler, Unit, make_sampler
@@ -46,7 +46,7 @@ class Work:
 
 
 def sample_rows(
-    recipe: GenerateRecipe | EvalRecipe,
+    recipe: GenerateRecipe | EvalRecipe | VerifierRecipe,
     model: Model,
     problems: "Dataset",
     run: Run,
@@ -213,8 +213,8 @@ class Meter:
         As long as none is finished, one at a time.
         """
         flying = self.begun - self.finished
-        limits = [(self.tokens, self.budget.tokens), (self.cost, self.budget.cost)]
-        limits = [(used, limit / self.world) for used, limit in limits if limit]
+        both = [(self.tokens, self.budget.tokens), (self.cost, self.budget.cost)]
+        limits = [(used, limit / self.world) for used, limit in both if limit]
         if not self.finished:
             return not limits or flying == 0
         return all(used + (flying + 1) * used / self.finished <= limit for used, limit in limits)

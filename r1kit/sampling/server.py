@@ -104,11 +104,10 @@ class ServerSampler:
         self.good = self._body(prompt, 0, 1)
 
     def stream(self, units: Iterable[Unit | None], count: int) -> Iterator[tuple[int, Groups]]:
-        results: queue.Queue[tuple[int, Future]] = queue.Queue()
-        waiting, open_units, error = iter(units), dict[int, Future](), None
+        results: queue.Queue[Future] = queue.Queue()
+        waiting, open_units, error = iter(units), dict[Future, Unit](), None
         places = sum(self.settings.server.concurrency for _ in self.endpoints)
         requests = 0  # of the units that are open: enough to fill every place twice, and at least two units
-        sizes: dict[int, int] = {}
         more = True
         try:
             while True:
@@ -120,25 +119,24 @@ class ServerSampler:
                         more = False
                         break
                     future = asyncio.run_coroutine_threadsafe(self._unit(unit, count), self.loop)
-                    open_units[unit.index] = future
-                    sizes[unit.index] = len(unit.prompts) * count
-                    requests += sizes[unit.index]
-                    future.add_done_callback(lambda done, index=unit.index: results.put((index, done)))
+                    open_units[future] = unit
+                    requests += len(unit.prompts) * count
+                    future.add_done_callback(results.put)
                 if not open_units:
                     break
-                index, future = results.get()
-                del open_units[index]
-                requests -= sizes.pop(index)
+                future = results.get()
+                unit = open_units.pop(future)
+                requests -= len(unit.prompts) * count
                 try:
                     groups = future.result()
                 except UserError as failure:  # what is finished is still taken
                     error = error or failure
                     continue
-                yield index, groups
+                yield unit.index, groups
             if error:
                 raise error
         finally:
-            for future in open_units.values():
+            for future in open_units:
                 future.cancel()
 
     def close(self) -> None:

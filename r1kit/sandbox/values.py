@@ -44,8 +44,10 @@ def encode(value, refer=None, depth=0):
     raise TypeError(f"{kind.__name__} is not data")
 
 
-_ITERATORS = (range, map, filter, zip, enumerate, reversed, type(_ for _ in ()), type(iter([])), type(iter(())))
-_ITERATORS += (type({}.keys()), type({}.values()), type({}.items()))
+_ITERATORS: tuple = (
+    *(range, map, filter, zip, enumerate, reversed, type(_ for _ in ()), type(iter([])), type(iter(()))),
+    *(type({}.keys()), type({}.values()), type({}.items())),
+)
 
 
 def _sized(letter, content):

@@ -104,10 +104,10 @@ def points(
                 sorted((p for p in part if p.id in names), key=lambda p: p.id) for part in (changed, problems)
             )
             plain = worth(slow, "pass", 1)
+            by = "logprob" if "logprob" in quick[0].scores else None
             for sure in settings.sure:
-                score = "logprob" if "logprob" in quick[0].scores else None
-                one = gated(quick, slow, sure, score)
-                keep(one, plain, {"method": method, "score": score, "samples": 1, "sure": sure, "at": at})
+                one = gated(quick, slow, sure, by)
+                keep(one, plain, {"method": method, "score": by, "samples": 1, "sure": sure, "at": at})
             continue
         both = {p.id for p in problems} & {p.id for p in changed}
         before, after = ([p for p in part if p.id in both] for part in (problems, changed))

@@ -47,7 +47,7 @@ def pass_at(count: int, right: int, k: int) -> float:
     return 1.0 - math.comb(count - right, k) / math.comb(count, k)
 
 
-def best_of(scores: Sequence[float], correct: Sequence[float], k: int) -> float:
+def best_of(scores: Sequence[float] | np.ndarray, correct: Sequence[float] | np.ndarray, k: int) -> float:
     """Return the chance that of k samples the one with the greatest score is right; equal scores share it."""
     values, n = np.asarray(scores, float), len(scores)
     before, chance = 0, 0.0

@@ -79,7 +79,7 @@ class Searcher(InTurn):
             scores = iter(
                 self.score(
                     [texts[i].removesuffix(starts[i]) for i, _ in flat],
-                    [starts[i] + self._text(path) for i, path in flat],
+                    [starts[i] + self.inner.text(path.ids) for i, path in flat],
                 )
             )
             for i, paths in enumerate(grown):
@@ -92,14 +92,11 @@ class Searcher(InTurn):
             reasons = ["stop" if path.ended else "length" for path in paths]
             found.append(
                 [
-                    Sample(start + self._text(path), share, reason, path.ids)
+                    Sample(start + self.inner.text(path.ids), share, reason, path.ids)
                     for path, share, reason in zip(paths, shares, reasons, strict=True)
                 ]
             )
         return found
-
-    def _text(self, path: Trail) -> str:
-        return self.inner.tokenizer.decode(path.ids, skip_special_tokens=True)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def _prepared(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
     def prepare(row: dict[str, Any], number: int) -> dict[str, Any]:
         question = asked(row[form], number, "data.train")
         if form == "messages":
-            if len(question) < 2 or question[-1]["role"] != "assistant":
+            if isinstance(question, str) or len(question) < 2 or question[-1]["role"] != "assistant":
                 must = f"messages must end with the assistant's; those of row {number} do not"
                 raise UserError("data.train", path, must, "mend or drop the row")
             said, question = question[-1]["content"], question[:-1]

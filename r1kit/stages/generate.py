@@ -52,7 +52,8 @@ def _cleaned(rows: "Dataset", wanted: Hygiene, run: Run) -> tuple["Dataset", Rep
     """Clean the problems; of several processes one does it for all."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not wanted.wanted:
         return clean(rows, wanted)
-    file, report = run.path / "hygiene.json", {}
+    file = run.path / "hygiene.json"
+    report: Report = {}
     meet()
     if is_main():
         kept, report = sift(rows, wanted)

@@ -10,7 +10,7 @@ Samples the problems of `data.train`, trains on them, and measures itself on the
 import json
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r1kit.data.load import problems
 from r1kit.errors import UserError
@@ -19,10 +19,14 @@ from r1kit.rewards import check_data
 from r1kit.run import Run, is_main, write_file
 from r1kit.sampling.score import sample_rows
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 
 def main(recipe: VerifierRecipe, run: Run) -> None:
     """Sample, train and measure."""
-    parts, judged = {}, {}
+    parts: dict[str, Dataset] = {}
+    judged: dict[str, Any] = {}
     for name, sources in (("train", recipe.data.train), ("eval", recipe.data.eval)):
         if sources:
             parts[name] = problems(sources, None, f"data.{name}", recipe.data if name == "train" else None)

@@ -6,8 +6,8 @@ counts more because its numbers are greater. The logits are a layer too: of thei
 tokens that were chosen.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -130,9 +130,9 @@ def features(
         ids = torch.tensor([coded[i][0] + [0] * (longest - len(coded[i][0])) for i in rows])
         mask = torch.tensor([[1] * len(coded[i][0]) + [0] * (longest - len(coded[i][0])) for i in rows])
         ids, mask = ids.to(model.device), mask.to(model.device)
-        run = model
+        run: Callable[..., Any] = model
         if first:  # what several rows begin with is run once
-            before = Prompts(ids[:, : first + 1], mask[:, : first + 1], cache_name(type(model)))
+            before = Prompts(ids[:, : first + 1], mask[:, : first + 1], cache_name(type(model)))  # type: ignore[arg-type]
             before.run(model)
             run = before.before(model, 0, len(rows))
         states = run(
