@@ -544,6 +544,8 @@ def test_a_recorded_step_gives_the_model_s_own_rows(monkeypatch):
     own = steps_of(monkeypatch)
     ids, chances = traced_rows(model, prompts)
     assert sum(own) == 2  # one is recorded, the next compared
+    assert traced_rows(model, prompts) == (ids, chances)  # to the last bit, though one is compared now, none recorded
+    assert sum(own) == 3
     monkeypatch.setattr(decode, "can_trace", lambda model: False)
     wanted, expected = traced_rows(model, prompts)
     assert sum(own) > 10

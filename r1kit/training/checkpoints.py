@@ -125,6 +125,11 @@ class CheckpointMixin:
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """TRL's card in every checkpoint is left out."""
 
+    def _issue_warnings_after_load(self: "Trainer", load_result: Any) -> None:
+        tied = getattr(self.model, "all_tied_weights_keys", {})  # they are in a checkpoint by their other name
+        load_result.missing_keys[:] = [key for key in load_result.missing_keys if key not in tied]
+        super()._issue_warnings_after_load(load_result)
+
     def _determine_best_metric(self: "Trainer", metrics: dict[str, Any], trial: Any) -> bool:
         name = self.args.metric_for_best_model
         if name and metrics.get(name, 0.0) is None:  # no row of the evaluation had a verdict

@@ -7,6 +7,7 @@ something else with other inputs, it is wrong. So models with experts, with hook
 are not recorded, and each sampling compares a step that is not the one recorded with the model's own.
 """
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable
@@ -51,7 +52,7 @@ class TracedStep:
         self.model, self.cache, self.own = model, cache, own
         self.depends = (model.training, *(p.data_ptr() for p in model.parameters()))
         self.step: Callable | None = None
-        self.chosen = False
+        self.chosen = self.fresh = False
 
     def __call__(self, ids: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor) -> torch.Tensor:
         if not self.chosen:
@@ -67,18 +68,35 @@ class TracedStep:
         return logits
 
     def _choose(self, ids: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor) -> torch.Tensor:
-        """Take the model's own step; record it, or, where that was done, see whether the record says the same."""
+        """Take the model's own step; record it, or, where that was done, see whether the record says the same.
+
+        Whether it was recorded now or for an earlier sampling, the first step is the model's and the others are the
+        record's, to the last bit: after a resume the same comes out.
+        """
         inputs = self._inputs(ids, mask, places)
         known, step = RECORDED.get(self.model, (None, None))
         if known != self.depends:
             RECORDED[self.model] = (self.depends, recorded(self.model, inputs))
+            self.fresh = True
             return self.own(ids, mask, places)
-        found = self._taken(step, inputs) if step else None
-        logits = self.own(ids, mask, places)
         self.chosen = True
+        if step is None:
+            return self.own(ids, mask, places)
+        if not self.fresh:  # of the two that write into the cache, the last one's keys and values stay
+            found = self._taken(step, inputs)
+            logits = self.own(ids, mask, places)
+        else:
+            logits = self.own(ids, mask, places)
+            cells = [room.narrow(2, int(inputs[3]), 1) for room in inputs[4:]]
+            kept = [cell.clone() for cell in cells]
+            found = self._taken(step, inputs)
         if found is not None and torch.allclose(found, logits, rtol=0.0, atol=CLOSE * logits.abs().max().item()):
             self.step = step
-        elif found is not None:
+            return found if self.fresh else logits
+        if self.fresh:
+            for cell, own in zip(cells, kept, strict=True):
+                cell.copy_(own)
+        if found is not None:
             RECORDED[self.model] = (self.depends, None)
             print("note: the recorded step of decoding is not the model's: its own is taken", file=sys.stderr)
         return logits
@@ -108,12 +126,21 @@ def recorded(model: "PreTrainedModel", inputs: tuple[torch.Tensor, ...]) -> Call
     """Return the step of `model` as recorded on `inputs`; None where that fails."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is deprecated, and of sizes taken for constants: it is compared
+        log = logging.getLogger("transformers.modeling_utils")
+        log.addFilter(_said_of_loss)
         try:
             return torch.jit.trace(
                 _Step(model), (*inputs[:4], *(room.clone() for room in inputs[4:])), check_trace=False
             )
         except Exception:  # whatever a model does that cannot be recorded, its own step can
             return None
+        finally:
+            log.removeFilter(_said_of_loss)
+
+
+def _said_of_loss(record: logging.LogRecord) -> bool:
+    """torch.jit.trace looks at every property, also at the loss of a model without a head, which has none."""
+    return "loss_type" not in record.getMessage()
 
 
 class _Step(torch.nn.Module):
