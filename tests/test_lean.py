@@ -364,7 +364,16 @@ def test_chunks_by_hand():
 
 
 @pytest.mark.parametrize("few", [head.FEW, 0])  # all logits at once, or TRL's fused head
-@pytest.mark.parametrize("settings", [{}, {"gradient_accumulation_steps": 2}, {"completion_only_loss": True}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"gradient_accumulation_steps": 2},
+        {"completion_only_loss": True},
+        {"loss_type": "dft"},
+        {"label_smoothing_factor": 0.1},
+    ],
+)
 def test_sft_takes_stock_s_step(tmp_path, settings, few, monkeypatch):
     monkeypatch.setattr(head, "FEW", few)
     monkeypatch.setattr("r1kit.training.sft.call_cost", lambda model: 8)  # rows this short are cut all the same

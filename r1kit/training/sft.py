@@ -46,13 +46,14 @@ class FineTuner(CheckpointMixin, SFTTrainer):
         lengths, order = mask.sum(dim=1).sort(descending=True, stable=True)
         lengths = agree(lengths, self.accelerator.num_processes).tolist()
         start, loss, counts, metrics = 0, 0.0, [], self._metrics["train"]
+        fused = self.label_smoother is None and self.compute_loss_func is None  # those ask the model for its logits
         before = {name: len(metrics[name]) for name in ("entropy", "mean_token_accuracy")}
         for end in chunks(lengths, 0, len(mask), self._call):
             rows = order[start:end]
             there = mask[rows].any(dim=0).nonzero()
             cut = slice(int(there[0]), int(there[-1]) + 1)
             part = {name: values[rows, cut] for name, values in inputs.items()}
-            few = few_logits(self.model, part["input_ids"].numel())
+            few = fused and few_logits(self.model, part["input_ids"].numel())
             run = by_logits(model, outputs=("entropy", "is_top1")) if few else model
             loss = loss + super().compute_loss(run, part, num_items_in_batch=num_items_in_batch)
             counts.append((part["labels"][:, 1:] != -100).sum())
