@@ -1,5 +1,6 @@
 """`r1kit chat`: talk to a model, its thinking shown or folded."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,8 @@ def chat(
     check_template(tokenizer, prompt.template)
     model = load_model(block, training=False).eval()
     model.generation_config.max_length = None
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     live = sys.stdin.isatty()
     if live:
         print(
@@ -125,5 +128,5 @@ def chat(
         model.generate(given, attention_mask=torch.ones_like(given), streamer=streamer, **how)
         speech.end()
         if prompt.template == CHAT:  # thinking is not shown to the model again, as DeepSeek-R1 is used
-            answer = speech.text.rpartition("</think>")[2].strip()
+            answer = "" if speech.thinks else speech.text.rpartition("</think>")[2].strip()
             said = [*asked, {"role": "assistant", "content": answer}]

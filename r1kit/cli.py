@@ -129,7 +129,7 @@ def report(
 @app.command()
 def watch(
     runs: RUNS,
-    port: Annotated[int, typer.Option(help="On this machine's loopback; 0: any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On the loopback; 0: any that is free.")] = 8000,
 ) -> None:
     """Serve that page while a run goes on; it follows what is written. Prints its address."""
     from r1kit.report.watch import watch as serve

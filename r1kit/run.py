@@ -114,11 +114,12 @@ class Run:
 
     @property
     def info(self) -> dict[str, Any]:
-        """What run.json says; empty where there is none."""
+        """What run.json says; empty where there is none, or another's."""
         try:
-            return json.loads((self.path / "run.json").read_text())
-        except (FileNotFoundError, NotADirectoryError):
+            told = json.loads((self.path / "run.json").read_text())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
+        return told if isinstance(told, dict) else {}
 
     def update(self, **fields: Any) -> None:
         """Set fields of run.json."""
@@ -149,12 +150,13 @@ class Run:
     def lock(self) -> None:
         """Hold the run, so that no second process works on it."""
         self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                "output", self.path, "another process is working on this run", "wait for it or stop it"
-            ) from None
+        for _ in range(5):  # who asks for the state of a run (r1kit.runs) holds it for an instant
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise UserError("output", self.path, "another process is working on this run", "wait for it or stop it")
 
     def finish(self, **fields: Any) -> None:
         """Mark the run as done."""
@@ -305,8 +307,24 @@ def parents(recipe: Recipe) -> list[dict[str, Any]]:
     for role, paths in roles.items():
         for path in paths:
             info = Run(Path(path)).info if Path(path).is_dir() else {}
-            found.append({"role": role, "path": path, "stage": info.get("stage"), "status": info.get("status")})
+            found.append({"role": role, "path": path, **{k: info.get(k) for k in ("stage", "status", "started")}})
     return found
+
+
+def located(parent: dict[str, Any], child: Path) -> Path | None:
+    """Return where a parent of the run `child` is now: it may have been moved, with its child or to NAME.1.
+
+    Another run that has its name since is not it; None where it is nowhere.
+    """
+    path = Path(parent["path"])
+    beside = child.resolve().parent / path.name
+    places = [path, beside] if path.is_absolute() else [beside, path]
+    asides = [aside for place in places for aside in sorted(place.parent.glob(f"{place.name}.[0-9]*"))]
+    for place in [*places, *asides]:
+        info = Run(place).info if place.resolve() != child.resolve() else {}
+        if info and parent.get("started") in (None, info.get("started")):  # older runs do not tell
+            return place
+    return None
 
 
 def model_path(path: str, field: str = "model.path") -> str:

@@ -13,11 +13,15 @@ RECIPES = (PACKAGE / "recipes", PACKAGE.parent / "recipes")  # in a wheel; in a 
 
 
 def found(folder: Path) -> Iterator[Run]:
-    """Yield the runs below a folder, the earliest first."""
-    runs = [
-        Run(file.parent) for file in folder.rglob("run.json") if "checkpoints" not in file.relative_to(folder).parts
-    ]
-    yield from sorted(runs, key=lambda run: run.info.get("started", ""))
+    """Yield the runs below a folder, also behind links, the earliest first."""
+    runs, seen = [], set()
+    for path, folders, files in os.walk(folder, followlinks=True):
+        here = os.path.realpath(path)
+        folders[:] = [] if here in seen else [name for name in folders if name != "checkpoints"]
+        if "run.json" in files and here not in seen and Run(Path(path)).info.get("stage"):
+            runs.append(Run(Path(path)))
+        seen.add(here)
+    yield from sorted(runs, key=lambda run: str(run.info.get("started")))
 
 
 def state(run: Run) -> str:
@@ -96,6 +100,8 @@ def merge(run: str, output: Path, trust_remote_code: bool = False) -> Path:
     from r1kit.run import model_path
 
     path = model_path(run, "RUN")
+    if not Path(path).is_dir():
+        raise UserError("RUN", run, "must be a run or a folder with an adapter", "check the path")
     if not (Path(path) / "adapter_config.json").exists():
         raise UserError("RUN", run, "must have an adapter (model.lora)", "a full model needs no merging")
     if output.exists():

@@ -76,7 +76,7 @@ def rollouts(count: int, step: int, group: int, seed: int):
 
 
 def a_run(path, stage, steps, count, parents=(), **files):
-    path.mkdir(parents=True)
+    path.mkdir(parents=True, exist_ok=True)
     told = {"stage": stage, "status": "finished", "seconds": 90.0, "steps": steps, "seed": 0, "parents": list(parents)}
     (path / "run.json").write_text(json.dumps({**told, "started": f"2026-01-0{len(parents) + 1}T00:00:00+00:00"}))
     (path / "recipe.yaml").write_text("output: runs/x\nseed: 0\n")
@@ -85,7 +85,7 @@ def a_run(path, stage, steps, count, parents=(), **files):
         for i in range(1, steps + 1)
     ]
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    for i in range(1, steps + 1):
+    for i in range(1, steps + 1 if count else 1):
         write_table(rollouts(count, i, 8, i), path / "completions" / f"step-{i:08d}.parquet", ["accuracy", "format"])
     for name, value in files.items():
         (path / f"{name}.json").write_text(json.dumps(value))
@@ -293,9 +293,53 @@ def test_a_running_stage_is_followed(page, tmp_path, monkeypatch):
             page.wait_for_selector("#rows button")
             count = page.locator("#count").inner_text()
             page.wait_for_function(f"document.getElementById('count').innerText !== {json.dumps(count)}", timeout=30000)
+            page.get_by_role("tab", name="Curves", exact=True).click()
+            page.get_by_label("smoothing").select_option("0.6")  # the focus stays here
+            drawn = page.locator("#view-Curves .u-over").first
+            place = drawn.bounding_box()
+            page.mouse.move(place["x"] + 10, place["y"] + 20)
+            page.mouse.down()
+            page.mouse.move(place["x"] + place["width"] / 3, place["y"] + 20, steps=4)
+            page.mouse.up()
+            page.evaluate("window.seen = document.querySelector('#view-Curves canvas')")
+            steps = step()
+            page.wait_for_function(f"document.getElementById('state').innerText !== {json.dumps(steps)}", timeout=30000)
+            assert page.evaluate("window.seen === document.querySelector('#view-Curves canvas')")  # zoomed as it was
+            page.route("**/version", lambda route: route.fulfill(body="?"))
+            said = "document.getElementById('state').innerText.includes('{}')"
+            page.wait_for_function(said.format("server is gone"), timeout=30000)
+            page.unroute("**/version")
+            page.wait_for_function(said.format("live"), timeout=30000)
             page.goto("about:blank")
         finally:
             watch.terminate()
     finally:
         stage.terminate()
         stage.wait()
+
+
+def test_what_is_looked_at_stays_when_another_run_begins(page, tmp_path, monkeypatch):
+    """`watch a b`, b looked at, when a writes its first rollouts; and rollouts that come where there were none."""
+    import threading
+
+    from r1kit.report.watch import server
+
+    monkeypatch.setattr("r1kit.report.watch.EVERY", 0.0)
+    for name in ("a", "b"):
+        a_run(tmp_path / name, "rl-zero", 2, 0)
+    with server([str(tmp_path / "a"), str(tmp_path / "b")], 0) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        page.goto(f"http://127.0.0.1:{serving.server_address[1]}")
+        page.get_by_role("tab", name="Completions", exact=True).click()
+        page.wait_for_selector("text=No rollouts are kept here.")
+        a_run(tmp_path / "b", "rl-zero", 2, 16)
+        page.wait_for_selector("#rows button")
+        asked = page.locator("#detail").inner_text()
+        a_run(tmp_path / "a", "rl-zero", 2, 8)
+        page.wait_for_function("document.querySelector('#view-Completions select').options.length === 2")
+        chosen = page.evaluate("document.querySelector('#view-Completions select').selectedOptions[0].text")
+        assert chosen.startswith("b ")
+        page.wait_for_selector("#rows button")
+        assert page.locator("#detail").inner_text() == asked
+        page.goto("about:blank")
+        serving.shutdown()

@@ -45,6 +45,16 @@ def test_runs_are_listed_with_their_states(adapter):
     (run / "run.json").write_text(json.dumps({**before, "status": "running"}))
     assert "killed" in r1kit("runs", adapter / "runs")[0]
     (run / "run.json").write_text(json.dumps(before))
+    for number, odd in enumerate(("", "[1]", '{"started": null}')):
+        folder = adapter / f"runs/odd{number}"
+        folder.mkdir()
+        (folder / "run.json").write_text(odd)
+    (adapter / "elsewhere").mkdir()
+    shutil.copy(run / "run.json", adapter / "elsewhere/run.json")
+    (adapter / "runs/linked").symlink_to(adapter / "elsewhere")
+    (adapter / "runs/loop").symlink_to(adapter / "runs")
+    lines = r1kit("runs", adapter / "runs")[0].splitlines()[1:]
+    assert sorted(Path(line.split()[0]).name for line in lines) == ["adapter", "linked"]
 
 
 @pytest.mark.slow
@@ -69,6 +79,8 @@ def test_an_adapter_is_merged_into_a_plain_model(adapter):
     assert f"error: --output = {plain}; is there already" in err
     _, err = r1kit("merge", "tiny:base", "-o", "other", code=2)
     assert "error: RUN = tiny:base; must have an adapter" in err
+    _, err = r1kit("merge", "nosuch", "-o", "other", code=2)
+    assert "error: RUN = nosuch; must be a run or a folder with an adapter; check the path" in err
 
 
 def test_a_recipe_is_copied_to_start_from(here):
@@ -97,13 +109,13 @@ def test_thinking_is_shown_or_folded_however_it_is_cut():
 
 @pytest.mark.slow
 def test_a_model_answers_line_by_line(here):
-    asked = "What is 1 + 2?\n\nWhat is the capital of France?\n"
+    asked = b"What is 1 + 2?\n\nWhat is \xff the capital of France?\n"
     words = [*COMMAND, "chat", "tiny:base", "--template", "tiny", "--temperature", "0", "--max-tokens", "40"]
-    done = subprocess.run(words, input=asked, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, input=asked, capture_output=True, timeout=300)
     assert done.returncode == 0
-    assert "<answer> 3</answer>" in done.stdout
-    assert "Paris" in done.stdout
-    assert "Traceback" not in done.stderr
+    assert b"<answer> 3</answer>" in done.stdout
+    assert b"Paris" in done.stdout
+    assert b"Traceback" not in done.stderr
     _, err = r1kit("chat", "tiny:base", "--temperature", "-1", code=2)
     assert "error: --temperature = -1.0; must be 0 or more" in err
 
@@ -122,7 +134,13 @@ def test_a_model_has_a_card_and_goes_to_the_hub(adapter, monkeypatch):
     card = ModelCard(text)
     assert card.data.library_name == "peft"
     assert "sft" in card.data.tags
-    for part in ("- model: tiny:base", "| loss |", "```yaml\noutput:", "template `tiny`", "AutoPeftModelForCausalLM"):
+    for part in (
+        "- model: tiny:base",
+        "| loss |",
+        "```yaml\noutput:",
+        "```text\ntiny\n```",
+        "AutoPeftModelForCausalLM",
+    ):
         assert part in text
     words = [adapter / "s.yaml", f"output={adapter}/runs/adapter", "card.push_to_hub=me/adapter", "training.steps=3"]
     _, err = r1kit("sft", *words, code=2)
@@ -130,13 +148,56 @@ def test_a_model_has_a_card_and_goes_to_the_hub(adapter, monkeypatch):
     assert (adapter / "runs/adapter/model/adapter_model.safetensors").exists()
     calls = []
     api = SimpleNamespace(
-        create_repo=lambda *a, **k: calls.append(("create_repo", a, k)),
+        create_repo=lambda *a, **k: (calls.append(("create_repo", a, k)), SimpleNamespace(repo_id="me/it"))[1],
         upload_folder=lambda **k: calls.append(("upload_folder", (), k)),
     )
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
-    assert push(adapter / "runs/adapter/model", Card(push_to_hub="me/it")) == "https://huggingface.co/me/it"
-    assert calls[0][1:] == (("me/it",), {"private": True, "exist_ok": True})
+    assert push(adapter / "runs/adapter/model", Card(push_to_hub="it")) == "https://huggingface.co/me/it"
+    assert calls[0][1:] == (("it",), {"private": True, "exist_ok": True})
     assert calls[1][2]["folder_path"] == adapter / "runs/adapter/model"
+    assert calls[1][2]["repo_id"] == "me/it"
+
+
+def test_a_card_shows_a_template_as_it_is():
+    from markdown_it import MarkdownIt
+
+    from r1kit.recipe import Prompt
+    from r1kit.training.card import asked
+
+    template = "Question: 1 + 1\n\nAnswer: <think>```1 + 1```</think>\n\nQuestion: {prompt}\nAnswer:"
+    tokens = MarkdownIt().parse(asked(Prompt(template=template, prefill="<think>")))
+    assert [token.content for token in tokens if token.type == "fence"] == [template + "\n", "<think>\n"]
+    assert not any(token.type == "html_block" for token in tokens)
+
+
+@pytest.mark.slow
+def test_without_its_checkpoints_a_finished_run_has_a_new_card_and_is_not_trained_again(adapter):
+    run, words = adapter / "runs/bare", [adapter / "s.yaml", f"output={adapter}/runs/bare"]
+    r1kit("sft", *words)
+    shutil.rmtree(run / "checkpoints")
+    before = (run / "metrics.jsonl").read_text()
+    r1kit("sft", *words, "card.license=mit")
+    assert "license: mit" in (run / "model/README.md").read_text()
+    assert (run / "metrics.jsonl").read_text() == before
+    _, err = r1kit("sft", *words, "card.license=mit", "training.steps=4", code=2)
+    assert "has a model, but no checkpoint to go on from" in err
+    assert (run / "metrics.jsonl").read_text() == before
+
+
+@pytest.mark.slow
+def test_a_card_tells_of_the_checkpoint_that_became_the_model(adapter):
+    rows = adapter / "rows.jsonl"
+    changes = ["training.steps=6", "training.save_steps=2", "training.eval_steps=2", "training.learning_rate=10"]
+    r1kit("sft", adapter / "s.yaml", f"output={adapter}/runs/best", f"data.eval={rows}", *changes)
+    run = adapter / "runs/best"
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    losses = {line["step"]: line["eval_loss"] for line in lines if "eval_loss" in line}
+    best = min(losses, key=losses.get)
+    assert best < 6  # of a rate like that nothing good comes
+    assert info(run)["model_step"] == best
+    card = (run / "model/README.md").read_text()
+    assert f"## At step {best}, whose evaluation was the best" in card
+    assert f"| eval_loss | {losses[best]:.4g} |" in card
 
 
 OWN_CODE = """

@@ -1,8 +1,10 @@
 """The page of runs as data: what is gathered of real runs, and what the server gives."""
 
 import base64
+import fcntl
 import gzip
 import json
+import os
 import re
 import threading
 import urllib.error
@@ -39,8 +41,6 @@ DATA = {
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
     """R1-Zero in three steps, data of it, and both models on the same questions."""
-    import os
-
     folder, before = tmp_path_factory.mktemp("chain"), os.getcwd()
     os.chdir(folder)
     try:
@@ -117,6 +117,22 @@ def test_a_server_follows_the_run(chain, monkeypatch):
         for path, headers in (("/s9", {}), ("/../run.json", {}), ("/", {"Host": "evil.example"})):
             with pytest.raises(urllib.error.HTTPError):
                 get(path, **headers)
+        (chain / "runs/zero").rename(chain / "runs/moved")
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            get("/version")
+        (chain / "runs/moved").rename(chain / "runs/zero")
+        seen = json.loads(get("/version"))
+        (chain / "runs/zero/run.json").write_text(json.dumps({**told, "status": "running"}))
+        assert json.loads(get("/version")) == seen + 1
+        assert json.loads(get("/head"))["runs"][-1]["status"] == "killed"  # no process holds it
+        lock = os.open(chain / "runs/zero/.lock", os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert json.loads(get("/version")) == seen + 2
+        run = json.loads(get("/head"))["runs"][-1]
+        assert run["status"] == "running"
+        assert run["seconds"] > told["seconds"]
+        os.close(lock)
+        (chain / "runs/zero/run.json").write_text(json.dumps(told))
         serving.shutdown()
 
 
@@ -125,6 +141,11 @@ def test_what_cannot_be_shown_is_said(here):
         closure(["nowhere"])
     _, err = r1kit("report", "nowhere", code=2)
     assert err.startswith("error: RUN = nowhere; must be a run directory, with a run.json; check the path")
+    (here / "run").mkdir()
+    (here / "run/run.json").write_text('{"stage": "sft", "status": "finished"}')
+    _, err = r1kit("report", "run", "-o", "run", code=2)
+    assert err.startswith("error: --output = run; must be a file that can be written")
+    r1kit("watch", "run", "--port", "80000", code=2)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
+from helpers import info
 
 from r1kit.errors import UserError
 from r1kit.recipe import dump, parse
-from r1kit.run import Run, data_path, model_path, open_run, parents, peek, replace_folder, write_file
+from r1kit.run import Run, data_path, located, model_path, open_run, parents, peek, replace_folder, write_file
 
 
 def recipe(output, **training):
@@ -362,7 +365,45 @@ def test_parents_name_the_runs_a_recipe_reads_from(here):
     started(here / "base", status="finished")
     values = {"output": "o", "models": {"a": "base", "b": "org/b"}, "data": {"eval": "base"}}
     assert parents(parse("eval", values)) == [
-        {"role": "model", "path": "base", "stage": "sft", "status": "finished"},
-        {"role": "model", "path": "org/b", "stage": None, "status": None},
-        {"role": "data", "path": "base", "stage": "sft", "status": "finished"},
+        {
+            "role": "model",
+            "path": "base",
+            "stage": "sft",
+            "status": "finished",
+            "started": info(here / "base")["started"],
+        },
+        {"role": "model", "path": "org/b", "stage": None, "status": None, "started": None},
+        {
+            "role": "data",
+            "path": "base",
+            "stage": "sft",
+            "status": "finished",
+            "started": info(here / "base")["started"],
+        },
     ]
+
+
+def test_a_parent_is_found_where_it_went_and_another_of_its_name_is_not_it(here):
+    def made(folder, begun, parent=None):
+        folder.mkdir(parents=True)
+        told = {"stage": "sft", "started": begun, "parents": [parent] if parent else []}
+        (folder / "run.json").write_text(json.dumps(told))
+        return folder
+
+    zero = {"role": "model", "path": "runs/zero", "stage": "rl-zero", "started": "monday"}
+    made(here / "runs/zero", "monday")
+    child = made(here / "runs/dev", "monday", zero)
+    assert located(zero, child).resolve() == here / "runs/zero"
+    os.chdir(child)
+    assert located(zero, Path(".")).resolve() == here / "runs/zero"
+    os.chdir(here)
+    (here / "runs").rename(here / "of_monday")
+    made(here / "runs/zero", "tuesday")
+    assert located(zero, here / "of_monday/dev").resolve() == here / "of_monday/zero"
+    (here / "of_monday/zero").rename(here / "of_monday/zero.1")  # as --overwrite does
+    made(here / "of_monday/zero", "tuesday")
+    assert located(zero, here / "of_monday/dev").resolve() == here / "of_monday/zero.1"
+    shutil.rmtree(here / "of_monday/zero.1")
+    assert located(zero, here / "of_monday/dev") is None
+    del zero["started"]  # runs of earlier versions do not tell
+    assert located(zero, here / "of_monday/dev").resolve() == here / "of_monday/zero"

@@ -479,3 +479,13 @@ def test_what_a_chat_template_begins_is_what_trl_s_settings_make_of_it():
     assert started(chat_template_kwargs={"think": False}) == ""
     tokenizer.response_schema = {"type": "object"}
     assert started() == ""  # TRL has the thinking apart from the content
+
+
+def test_a_rollout_without_a_verdict_has_no_reward():
+    from r1kit.training.rollouts import rollout_rows
+
+    rewards = {"accuracy": [float("nan"), -1.0], "language": [float("nan"), -0.5]}
+    logs = {"prompt": ["q", "q"], "completion": ["a", "b"], "extra": {"answer": [None, None]}, "rewards": rewards}
+    first, second = rollout_rows({**logs, "advantages": [0.0, 0.0]}, 2, 2, 1, {"accuracy": 1.0, "language": 2.0})
+    assert first["reward"] is first["answer"] is None
+    assert second["reward"] == -2.0

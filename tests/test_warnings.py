@@ -40,7 +40,7 @@ def test_a_format_that_is_never_rewarded_and_completions_that_are_cut_off_are_sa
     """In two tokens nobody has written tags and an answer."""
     lines = run(here, rewards=[{"name": "format"}], sampling={"group_size": 4, "max_tokens": 2})
     assert any("not one completion of 20 steps had the format" in line for line in lines)
-    assert any("over 50% of the completions were cut off in each of 5 steps" in line for line in lines)
+    assert any("over 50% of the completions of the last 5 steps were cut off" in line for line in lines)
 
 
 @pytest.mark.slow
@@ -74,6 +74,8 @@ def steady(**values):
         ({"grad_norm": [0.5] * 20 + [11.0]}, "grad_norm"),
         ({"kl": [1.5]}, None),
         ({"grad_norm": [0.01] * 20 + [0.5]}, None),  # not much by itself
+        ({"grad_norm": [0.0] * 16 + [0.9, 0.8, 0.9, 1.0] + [1.2]}, None),  # most groups give no signal
+        ({"grad_norm": [0.0, 0.5] * 10 + [11.0]}, "grad_norm"),
         ({"completions/mean_length": [10.0] * 10 + [25.0] * 5}, None),
         (steady(reward=1.0, frac_reward_zero_std=0.9, **{"rewards/format/mean": 0.1}), None),
         ({"completions/clipped_ratio": [0.6] * 4 + [0.4]}, None),
@@ -81,6 +83,27 @@ def steady(**values):
 )
 def test_what_counts_as_a_fault(history, name):
     assert list(faults(history)) == ([name] if name else [])
+
+
+def test_values_of_several_steps_count_as_such():
+    history = {"reward": [0.0] * 2, "frac_reward_zero_std": [1.0] * 2, "completions/clipped_ratio": [0.9]}
+    assert "in 20 steps no group" in faults(history, every=10)["reward"]
+    assert "of the last 10 steps were cut off" in faults(history, every=10)["cut"]
+    assert faults(history, every=1) == {}
+
+
+def test_a_resumed_run_knows_what_it_logged_before(capsys):
+    from types import SimpleNamespace
+
+    from r1kit.training.warnings import Warnings
+
+    line = {"reward": 0.0, "frac_reward_zero_std": 1.0}
+    state = SimpleNamespace(log_history=[{**line, "step": n} for n in range(1, 20)], global_step=20)
+    state.is_world_process_zero = True
+    warnings, args = Warnings("rl"), SimpleNamespace(fp16=False, logging_steps=1)
+    warnings.on_train_begin(args, state, None)
+    warnings.on_log(args, state, None, logs=line)
+    assert "step 20: in 20 steps no group" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -152,7 +152,8 @@ def push(run: Path, card: Card) -> str:
     name = card.push_to_hub or ""
     api = HfApi()
     try:
-        api.create_repo(name, repo_type="dataset", private=card.private, exist_ok=True)
+        made = api.create_repo(name, repo_type="dataset", private=card.private, exist_ok=True)
+        name = made.repo_id  # with whose it is
         api.upload_folder(
             folder_path=run,
             repo_id=name,

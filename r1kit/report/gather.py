@@ -7,6 +7,7 @@ Of each rollout the page gets a line of numbers at once, and its text when someb
 import json
 import math
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from r1kit.errors import UserError
+from r1kit.run import Run, located
+from r1kit.runs import state
 
 CHUNK = 256  # rollouts
 POINTS = 1500  # of a curve
@@ -157,8 +160,8 @@ def closure(paths: Sequence[str]) -> list[Path]:
             return
         begun.add(path.resolve())
         for parent in info(path).get("parents", []):
-            if parent.get("stage"):
-                visit(located(parent["path"], path))
+            if parent.get("stage") and (place := located(parent, path)):
+                visit(place)
         found[str(path.resolve())] = path
 
     for text in paths:
@@ -169,19 +172,19 @@ def closure(paths: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
-def located(parent: str, child: Path) -> Path:
-    """Return where a parent is: as its path says, or beside the child where a folder of runs was moved as a whole."""
-    path, beside = Path(parent), child.parent / Path(parent).name
-    known = (path / "run.json").exists() or beside.resolve() == child.resolve()
-    return path if known else beside
-
-
 def info(path: Path) -> dict[str, Any]:
-    """Return what run.json says, empty where it says nothing."""
+    """Return what run.json says, empty where it cannot be read."""
     try:
-        return json.loads((path / "run.json").read_text())
-    except (OSError, ValueError):
+        return Run(path).info
+    except OSError:
         return {}
+
+
+def spent(told: dict[str, Any], status: str) -> float | None:
+    """Return the seconds that a run took, up to now where it goes on."""
+    if status != "running":
+        return told.get("seconds")
+    return told.get("seconds", 0) + time.time() - told.get("session_started", time.time())
 
 
 def collect(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[Rollouts]]:
@@ -189,11 +192,11 @@ def collect(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[Rollouts]
     names = called(paths)
     runs, sets = [], list[Rollouts]()
     for path in paths:
-        told = info(path)
+        told, status = info(path), state(Run(path))
         parents = []
         for parent in told.get("parents", []):
-            place = located(parent["path"], path).resolve() if parent.get("stage") else path.resolve()
-            run = names.get(place) if place != path.resolve() else None
+            place = located(parent, path) if parent.get("stage") else None
+            run = names.get(place.resolve()) if place else None
             parents.append({"role": parent["role"], "path": parent["path"], "run": run})
         mine = list(rollouts(path, names[path.resolve()]))
         for one in mine:
@@ -203,7 +206,9 @@ def collect(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[Rollouts]
             {
                 "name": names[path.resolve()],
                 "path": str(path),
-                **{k: told.get(k) for k in ("stage", "status", "started", "finished", "seconds", "steps", "tokens")},
+                **{k: told.get(k) for k in ("stage", "started", "finished", "steps", "tokens")},
+                "status": status,
+                "seconds": spent(told, status),
                 **{k: told.get(k) for k in ("rows", "samples", "seed", "host", "sessions", "versions")},
                 "parents": parents,
                 "recipe": text_of(path / "recipe.yaml"),

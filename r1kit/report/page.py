@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from r1kit import __version__
+from r1kit.errors import UserError
 from r1kit.report.gather import SCRIPTS, Rollouts, closure, collect
 from r1kit.run import whole_file
 
@@ -84,7 +85,11 @@ def blobs(sets: Sequence[Rollouts]) -> Iterable[tuple[str, str]]:
 def report(paths: Sequence[str], output: Path) -> Path:
     """Write the page of runs, and of those that they come from. Raises UserError."""
     runs, sets = collect(closure(paths))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(output) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        write(file, head(runs, sets), blobs(sets))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(output) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            write(file, head(runs, sets), blobs(sets))
+    except OSError as error:
+        must, do = "must be a file that can be written", error.strerror or str(error)
+        raise UserError("--output", output, must, do) from None
     return output

@@ -1,5 +1,6 @@
 """`r1kit watch`: the page of a run that goes on, served on the loopback, which follows what is written."""
 
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from typing import Any
 from r1kit.errors import UserError
 from r1kit.report.gather import Rollouts, closure, collect
 from r1kit.report.page import head, numbers, plain, write
+from r1kit.run import Run
+from r1kit.runs import state
 
 EVERY = 2.0  # seconds between looks at the files
 FILES = (
@@ -42,6 +45,7 @@ class Follower:
                 looked = [p / f for p in found for f in FILES]
                 looked += [folder for p in found for folder in (p / "samples", *(p / "samples").glob("*/"))]
                 stamp = str([(str(place), place.stat().st_mtime_ns) for place in looked if place.exists()])
+                stamp += str([state(Run(p)) for p in found])  # a kill changes no file
                 if stamp != self.stamp:
                     self.runs, self.sets = collect(found)
                     self.stamp, self.version = stamp, self.version + 1
@@ -75,7 +79,11 @@ def server(paths: Sequence[str], port: int) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             host = (self.headers.get("Host") or "").rsplit(":", 1)[0]
-            found = follower.answer(self.path.partition("?")[0]) if host in ("127.0.0.1", "localhost") else None
+            try:
+                found = follower.answer(self.path.partition("?")[0]) if host in ("127.0.0.1", "localhost") else None
+            except UserError as error:  # moved while it is looked at
+                self.send_error(503, explain=str(error))
+                return
             if found is None:
                 self.send_error(404)
                 return
@@ -91,8 +99,13 @@ def server(paths: Sequence[str], port: int) -> ThreadingHTTPServer:
         def log_message(self, *args: Any) -> None:
             pass
 
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            if not isinstance(sys.exception(), ConnectionError):  # the reader went away
+                super().handle_error(request, client_address)
+
     try:
-        return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        return Server(("127.0.0.1", port), Handler)
     except OSError as error:
         raise UserError("--port", port, f"cannot be listened on: {error.strerror}", "give another one") from None
 

@@ -1,6 +1,8 @@
 """The card of a trained model, beside its weights, and the way to the hub."""
 
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +43,13 @@ def lineage(run: Run, depth: int = 0) -> list[str]:
     return lines
 
 
-def last_metrics(run: Run) -> dict[str, float]:
-    """Return the last value of each metric that tells something."""
+def last_metrics(run: Run, until: float = math.inf) -> dict[str, float]:
+    """Return the last value of each metric that tells something, up to a step."""
     found: dict[str, float] = {}
     for line in run.metrics_file.read_text().splitlines() if run.metrics_file.exists() else []:
         values = json.loads(line)
+        if values.get("step", 0) > until:
+            continue
         shown = {k: v for k, v in values.items() if k in SHOWN or (k.startswith("rewards/") and k.endswith("/mean"))}
         found |= {k: v for k, v in shown.items() if isinstance(v, int | float)}
     return found
@@ -79,8 +83,14 @@ def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
     made += [f"{tokens} tokens"] if tokens else []
     made += [f"{seconds:.0f} s before the last session"] if seconds else []
     lines.append(f"Made by `r1kit {info.get('stage')}` {__version__}: {', '.join(made)}.")
-    lines += ["", "## Where it comes from", "", *lineage(run), "", "## At the end of training", ""]
-    lines += ["| | |", "| --- | --- |", *(f"| {k} | {v:.4g} |" for k, v in last_metrics(run).items()), ""]
+    step, steps = info.get("model_step"), info.get("steps")
+    best = step is not None and steps is not None and step < steps
+    title = (
+        f"At step {step}, whose evaluation was the best: its weights are these" if best else "At the end of training"
+    )
+    lines += ["", "## Where it comes from", "", *lineage(run), "", f"## {title}", ""]
+    metrics = last_metrics(run, step if best else math.inf)
+    lines += ["| | |", "| --- | --- |", *(f"| {k} | {v:.4g} |" for k, v in metrics.items()), ""]
     lines += [
         "## How to ask it",
         "",
@@ -98,10 +108,18 @@ def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
 
 def asked(prompt: Prompt) -> str:
     """Return how a prompt is put, in words."""
-    begun = f", and begins its completion with `{prompt.prefill}`" if prompt.prefill else ""
-    if prompt.template == "chat":
-        return f"By its chat template{begun}." + (f" System message: {prompt.system}" if prompt.system else "")
-    return f"By the template `{prompt.template}`{begun} (`prompt.template` of r1kit)."
+    parts = ["By its chat template." if prompt.template == "chat" else "By this template (`prompt.template` of r1kit):"]
+    parts += [] if prompt.template == "chat" else [fenced(prompt.template)]
+    parts += ["With the system message", fenced(prompt.system)] if prompt.system and prompt.template == "chat" else []
+    parts += ["Its completion begins with", fenced(prompt.prefill)] if prompt.prefill else []
+    return "\n\n".join(parts)
+
+
+def fenced(text: str) -> str:
+    """Return text as a block that Markdown leaves as it is."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
 
 
 def finish(run: Run, recipe: SFTRecipe | RLRecipe) -> None:
@@ -117,7 +135,7 @@ def push(folder: Path, card: Card) -> str:
 
     name, api = card.push_to_hub or "", HfApi()
     try:
-        api.create_repo(name, private=card.private, exist_ok=True)
+        name = api.create_repo(name, private=card.private, exist_ok=True).repo_id  # with whose it is
         api.upload_folder(folder_path=folder, repo_id=name, commit_message="Trained by r1kit")
     except Exception as error:  # no network, no token, no right to write there: each library has errors of its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -50,7 +50,10 @@ def fit(build: Callable[[], "Trainer"], recipe: SFTRecipe | RLRecipe, run: Run, 
         checkpoints.drop_incomplete(folder)
         last = next(reversed(checkpoints.complete(folder)), None)
     if is_main():
-        checkpoints.make_model(checkpoints.best_of(last), run.path, recipe.model)
+        if last is not None:
+            best = checkpoints.best_of(last)
+            checkpoints.make_model(best, run.path, recipe.model)
+            run.update(model_step=checkpoints.step_of(best))
         card.finish(run, recipe)
 
 
@@ -95,6 +98,11 @@ def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, bloc
     record_ranks(trainer.accelerator, run)
     if last is not None and _total_steps(trainer) <= checkpoints.step_of(last):
         return last
+    if last is None and (run.path / "model").exists():  # finished, and its checkpoints were deleted since
+        if _total_steps(trainer) <= run.info.get("steps", 0):
+            return None
+        must = "has a model, but no checkpoint to go on from"
+        raise UserError("output", run.path, must, "--overwrite trains anew and keeps what is there under another name")
     if last is not None and hasattr(trainer, "restore"):
         trainer.restore(last)
     try:

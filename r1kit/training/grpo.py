@@ -99,7 +99,8 @@ class RLTrainer(CheckpointMixin, LeanMixin, DynamicMixin, GRPOTrainer):
         """Return (B*G, rewards); a row with a fault is all NaN, which TRL takes out of its group."""
         for column in ("id", "domain", "answer", "question"):
             if column in inputs[0]:
-                self._log_completion_extra(column, [str(row[column]) for row in inputs])
+                texts = [None if row[column] is None else str(row[column]) for row in inputs]
+                self._log_completion_extra(column, texts)
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         metrics = self._metrics["train" if self.model.training else "eval"]
         faulty = torch.isinf(rewards).any(dim=1)
@@ -144,7 +145,9 @@ class RLTrainer(CheckpointMixin, LeanMixin, DynamicMixin, GRPOTrainer):
         rows = rollout_rows(self._logs, len(lengths), self.num_generations, step, weights)
         for row, tokens, done in zip(rows, lengths.tolist(), finished.tolist(), strict=True):
             row["tokens"], row["finish_reason"] = tokens, "stop" if done else "length"
-        write_table(rows, self.run.path / "completions" / f"step-{step:08d}.parquet", self.reward_func_names)
+        write_table(
+            rows, self.run.path / "completions" / f"step-{step:08d}.parquet", [*self.reward_func_names, "reward"]
+        )
 
     def _reference_weights(self) -> dict[str, torch.nn.Parameter]:
         """Return the weights of the reference adapter by name."""

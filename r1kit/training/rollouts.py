@@ -26,7 +26,8 @@ def rollout_rows(
         row |= {name: _plain(values[i]) for name, values in columns.items()}
         given = {name: (None if math.isnan(values[i]) else values[i]) for name, values in scores.items()}
         row |= given
-        row["reward"] = sum(weights[n] * v for n, v in given.items() if v is not None)
+        judged = [weights[n] * v for n, v in given.items() if v is not None]
+        row["reward"] = sum(judged) if judged else None
         row["advantage"] = advantages[i]
         rows.append(row)
     return rows

@@ -16,32 +16,35 @@ BURST = 20.0  # times the median so far
 FIRST = 5  # steps that tell how it was in the beginning
 
 
-def faults(history: dict[str, list[float]]) -> dict[str, str]:
-    """Return what is wrong by its name, of the values of each metric so far, with what can be done about it."""
+def faults(history: dict[str, list[float]], every: int = 1) -> dict[str, str]:
+    """Return what is wrong by its name, of the values of each metric so far, with what can be done about it.
+
+    A value is of `every` steps.
+    """
     found: dict[str, str] = {}
 
-    def last(name: str, count: int) -> list[float]:
-        values = history.get(name, [])
+    def last(name: str, steps: int) -> list[float]:
+        values, count = history.get(name, []), -(-steps // every)
         return values[-count:] if len(values) >= count else []
 
     zero = last("frac_reward_zero_std", FLAT)
     if zero and min(zero) >= 1.0:
         level = history["reward"][-1]
         found["reward"] = (
-            f"in {FLAT} steps no group had two different rewards (all {level:.3g}): nothing is learnt; look at "
-            "completions/, choose easier or harder problems, or rewards that differ"
+            f"in {max(FLAT, every)} steps no group had two different rewards (all {level:.3g}): nothing is learnt: "
+            "look at completions/, choose easier or harder problems, or rewards that differ"
         )
     form = last("rewards/format/mean", FLAT)
     if form and max(history["rewards/format/mean"]) == 0.0:
         found["format"] = (
-            f"not one completion of {FLAT} steps had the format: the prompt must ask for it, or the model must have "
-            "been fine-tuned on it"
+            f"not one completion of {max(FLAT, every)} steps had the format: the prompt must ask for it, or the model "
+            "must have been fine-tuned on it"
         )
     cut = last("completions/clipped_ratio", CUT)
     if cut and min(cut) > OFTEN:
         found["cut"] = (
-            f"over {OFTEN:.0%} of the completions were cut off in each of {CUT} steps, and have no answer then: raise "
-            "sampling.max_tokens"
+            f"over {OFTEN:.0%} of the completions of the last {max(CUT, every)} steps were cut off, and have no answer "
+            "then: raise sampling.max_tokens"
         )
     length = history.get("completions/mean_length", [])
     if len(length) > 2 * FIRST and statistics.mean(length[-FIRST:]) > GROWN * statistics.mean(length[:FIRST]):
@@ -61,7 +64,8 @@ def faults(history: dict[str, list[float]]) -> dict[str, str]:
         ("grad_norm", 1.0, "lower training.learning_rate"),
     ):
         values = history.get(name, [])
-        usual = statistics.median(values[:-1]) if len(values) > 2 * FIRST else math.inf
+        before = [value for value in values[:-1] if value > 0]  # groups without a signal have no gradient at all
+        usual = statistics.median(before) if len(before) >= 2 * FIRST else math.inf
         if values and values[-1] > max(least, BURST * usual):
             found[name] = f"{name} is {values[-1]:.3g}, {BURST:g} times what it was: {do}"
     return found
@@ -75,6 +79,16 @@ class Warnings(TrainerCallback):
         self.history: dict[str, list[float]] = defaultdict(list)
         self.said: set[str] = set()
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A resumed run has what it logged before."""
+        for line in state.log_history:
+            self._keep(line)
+
+    def _keep(self, logs: dict[str, Any]) -> None:
+        for name, value in logs.items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                self.history[name].append(float(value))
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Have a log before every checkpoint: what is saved is then known to have numbers."""
         if control.should_save:
@@ -86,12 +100,10 @@ class Warnings(TrainerCallback):
             scaled = args.fp16 and name == "grad_norm"  # which overflows by design: such a step is left out
             if name in numbers and not math.isfinite(numbers[name]) and not scaled:
                 raise FloatingPointError(f"{name} is {numbers[name]}")
-        for name, value in numbers.items():
-            if math.isfinite(value):
-                self.history[name].append(value)
+        self._keep(numbers)
         if not state.is_world_process_zero:
             return
-        for name, text in faults(self.history).items():
+        for name, text in faults(self.history, int(args.logging_steps)).items():
             if name not in self.said:
                 self.said.add(name)
                 print(f"warning: {self.stage}, step {state.global_step}: {text}", file=sys.stderr, flush=True)

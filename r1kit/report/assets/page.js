@@ -189,24 +189,39 @@ function graph(into) {
 }
 
 const USUAL = ["reward", "rewards/accuracy/mean", "rewards/format/mean", "rewards/language/mean", "completions/mean_length", "loss", "grad_norm", "frac_reward_zero_std", "entropy", "kl", "completions/clipped_ratio", "eval_loss", "mean_token_accuracy"];
+const drawn = () => head.runs.filter((run) => run.curves.step && run.curves.step.length > 1);
+const metrics = (runs) => [...new Set(runs.flatMap((run) => Object.keys(run.curves)))].filter((key) => key !== "step" && key !== "time");
 views.Curves = (section) => {
-  const runs = head.runs.filter((run) => run.curves.step && run.curves.step.length > 1);
+  const runs = drawn();
   if (!runs.length) return void section.append(make("p", { class: "note" }, "No run here has curves."));
   state.off ||= new Set();
-  const keys = [...new Set(runs.flatMap((run) => Object.keys(run.curves)))].filter((key) => key !== "step" && key !== "time");
+  const keys = metrics(runs);
   const controls = make("div", { class: "row" }, ...runs.map((run) => make("label", {}, make("input", { type: "checkbox", checked: !state.off.has(run.name), onchange: (e) => { e.target.checked ? state.off.delete(run.name) : state.off.add(run.name); again(); } }),
     make("span", { class: "key", style: `background: ${colour(run.name)}` }), run.name)));
   const more = make("div", { class: "row" }, choice("metrics", [["usual", "the usual"], ["all", `all ${keys.length}`]], state.metrics || "usual", (v) => { state.metrics = v; again(); }),
     choice("smoothing", [[0, "none"], [0.6, "some"], [0.9, "much"]], state.smooth || 0, (v) => { state.smooth = +v; again(); }));
   const grid = make("div", { class: "charts" });
   section.append(make("h2", {}, "Curves"), controls, more, make("p", { class: "note" }, "Drag over a chart to look closer, double-click to go back."), grid);
+  const shown = (key) => drawn().filter((run) => run.curves[key] && !state.off.has(run.name));
+  const joined = (mine, key) => uPlot.join(mine.map((run) => [run.curves.step, smooth(run.curves[key], state.smooth)]));
+  let plots = new Map(), known = "";
   const again = () => {
     drop(grid);
+    plots = new Map();
     for (const key of state.metrics === "all" ? keys : USUAL.filter((k) => keys.includes(k))) {
-      const mine = runs.filter((run) => run.curves[key] && !state.off.has(run.name));
+      const mine = shown(key);
       if (!mine.length) continue;
-      const joined = uPlot.join(mine.map((run) => [run.curves.step, smooth(run.curves[key], state.smooth)]));
-      chart(grid, key, joined, mine.map((run) => ({ label: run.name, stroke: colour(run.name), width: 1.5, spanGaps: true, value: (u, v) => number(v) })), { sync: "steps" });
+      plots.set(key, chart(grid, key, joined(mine, key), mine.map((run) => ({ label: run.name, stroke: colour(run.name), width: 1.5, spanGaps: true, value: (u, v) => number(v) })), { sync: "steps" }));
+    }
+    known = form();
+  };
+  const form = () => JSON.stringify([drawn().map((run) => run.name), metrics(drawn()), [...plots.keys()].map((key) => shown(key).map((run) => run.name))]);
+  section.refresh = () => { // the charts stay, with what was chosen and what is looked at closer
+    if (form() !== known) return void show(open);
+    for (const [key, plot] of plots) {
+      const { min, max } = plot.scales.x, steps = plot.data[0], closer = min > steps[0] || max < steps[steps.length - 1];
+      plot.setData(joined(shown(key), key), !closer);
+      if (closer) plot.setScale("x", { min, max });
     }
   };
   again();
@@ -466,22 +481,34 @@ root.dataset.theme = dark.matches ? "dark" : "light";
 title();
 show(location.hash.slice(1) || "Overview");
 
+// Sets are chosen by their place, which changes when a run before them writes its first.
+function moved(place) {
+  if (state.filter) state.filter.set = place(state.filter.set);
+  if (state.shape != null) state.shape = place(state.shape);
+  for (const key of state.compare ? ["a", "b"] : []) state.compare[key] = state.compare[key].replace(/^\d+/, (i) => place(+i));
+}
+
 if (head.live) {
   let version = head.version;
+  const redraw = () => { const y = scrollY; show(open); scrollTo(0, y); };
   const look = async () => {
     let next = null;
     try {
       const now = await (await fetch("/version")).json();
       if (now !== version) next = await (await fetch("/head")).json();
+      title();
     } catch { document.getElementById("state").textContent = "the server is gone; what was last seen stays"; }
     if (next) {
+      const before = head.sets.map((one) => one.name);
       head = next;
       version = next.version;
       loaded.clear();
       title();
-      const section = main.firstElementChild;
-      if (section.refresh) section.refresh();
-      else if (["Overview", "Curves", "Data"].includes(open) && !main.contains(document.activeElement)) { const y = scrollY; show(open); scrollTo(0, y); }
+      const section = main.firstElementChild, now = head.sets.map((one) => one.name), others = String(before) !== String(now);
+      if (others) moved((i) => Math.max(0, now.indexOf(before[i])));
+      if (others && ["Completions", "Distributions", "Compare"].includes(open)) redraw();
+      else if (section.refresh) section.refresh();
+      else if (["Overview", "Data"].includes(open) && !main.contains(document.activeElement)) redraw();
     }
     setTimeout(look, 2000);
   };
