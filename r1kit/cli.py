@@ -72,14 +72,13 @@ def _stage(name: str):
             inspect(words[1:])
             return
         file = words.pop(0) if words and ("=" not in words[0] or Path(words[0]).is_file()) else None
-        values = dict(override(word) for word in words)
         given = {
             "model.path": model,
             f"data.{'eval' if name == 'eval' else 'train'}": dataset or None,
             "output": output,
         }
-        values.update({key: value for key, value in given.items() if value is not None})
-        loaded = load(name, file, values)
+        values = {key: value for key, value in given.items() if value is not None}
+        loaded = load(name, file, values | dict(override(word) for word in words))
         if dry_run:
             from r1kit.dry import show
 

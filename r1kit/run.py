@@ -8,6 +8,7 @@ any moment leaves the old file or the new one. Only the main rank writes here.
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from r1kit.errors import UserError
 from r1kit.recipe import DataRecipe, GenerateRecipe, Recipe, dump, parse
 
 PACKAGE = Path(__file__).parent
+PRODUCTS = ("model", "data", "eval.json", "verifier")  # what a stage leaves
 SHIPPED = {"tiny:base": PACKAGE / "tiny" / "base", "tiny:student": PACKAGE / "tiny" / "student"}
 
 
@@ -176,9 +178,11 @@ def _now() -> str:
 
 
 def peek(stage: str, recipe: Recipe) -> bool:
-    """Whether the run that `recipe` asks for is finished already; changes nothing."""
+    """Whether the run that `recipe` asks for is finished already, of what there is now; changes nothing."""
     run = Run(Path(recipe.output or ""))
-    return run.info.get("status") == "finished" and not _difference(run, recipe, stage, more=False)
+    if run.info.get("status") != "finished" or not any((run.path / name).exists() for name in PRODUCTS):
+        return False
+    return not _difference(run, recipe, stage, more=False) and not _changed(run, parents(recipe))
 
 
 def open_run(stage: str, recipe: Recipe, overwrite: bool = False) -> Run:
@@ -208,8 +212,9 @@ def _start(run: Run, stage: str, recipe: Recipe) -> None:
     ours = (".lock", "recipe.yaml")  # all that a kill before the first run.json leaves
     if not info and any(p.name not in ours and p.suffix != ".tmp" for p in run.path.iterdir()):
         raise UserError("output", run.path, "must be empty or a run directory", "give another one")
+    made_of = parents(recipe)
     if info and _made(run):
-        difference = _difference(run, recipe, stage)
+        difference = _difference(run, recipe, stage) or _changed(run, made_of)
         if difference:
             raise UserError("output", run.path, f"holds a run with {difference}", "give another output or --overwrite")
     for left in ("exit.json", "stop"):
@@ -224,7 +229,7 @@ def _start(run: Run, stage: str, recipe: Recipe) -> None:
         "seed": recipe.seed,
         "host": socket.gethostname(),
         "versions": versions(),
-        "parents": parents(recipe),
+        "parents": made_of,
     }
     run.update(**fields)  # before the recipe: another rank that looks in between must not find it finished with it
     write_file(run.path / "recipe.yaml", dump(recipe))
@@ -259,19 +264,29 @@ def _difference(run: Run, recipe: Recipe, stage: str, more: bool = True) -> str:
         before, after = old.get(key), new.get(key)
         if before == after or key == "output" or _MEANS.search(key):
             continue
+        if any(other.startswith(f"{key}.") for other in old.keys() | new.keys()):
+            continue  # a block that one of the two has nothing in: what the other has there is shown
         if more and _more(key, before, after):
             continue
         return f"{key} = {before}, not {after}"
     return ""
 
 
+# What changes nothing of the result but rounding: how often is saved and logged, and what fits into memory.
+_MANNER = re.compile(
+    r"training\.(keep_checkpoints|save_steps|log_steps|micro_batch_size|gradient_checkpointing)$"
+    r"|trl\.(report_to|vllm_(gpu_memory_utilization|enable_sleep_mode|tensor_parallel_size|server_\w+))(\.|$)"
+    r"|sampling\.vllm\."
+)
 # How servers are reached says nothing of what is sampled from them: they may move while a run waits.
 MEANS = ("urls", "key", "concurrency", "timeout", "retries", "backoff")
 _MEANS = re.compile(rf"(^|\.)server\.({'|'.join(MEANS)})(\.|$)")
 
 
 def _more(key: str, before: Any, after: Any) -> bool:
-    """Whether a field says that a run should go on for longer, or only what becomes of its samples in the end."""
+    """Whether a field says that a run should go on for longer or in another manner, or what becomes of its samples."""
+    if _MANNER.match(key):
+        return True
     if key in ("training.steps", "training.epochs"):
         return bool(before and after and after > before)
     if re.search(r"(^|\.)budget\.(tokens|cost)$", key):
@@ -291,7 +306,7 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def parents(recipe: Recipe) -> list[dict[str, Any]]:
-    """Return the runs that a recipe reads from, for the lineage."""
+    """Return the runs and files that a recipe reads from, for the lineage, and what they consist of now."""
     models = [recipe.model.path] if recipe.model.path else []
     models += list(getattr(recipe, "models", {}).values())
     roles = {"model": models, "data": [s.path for s in recipe.data.train + recipe.data.eval]}
@@ -307,8 +322,52 @@ def parents(recipe: Recipe) -> list[dict[str, Any]]:
     for role, paths in roles.items():
         for path in paths:
             info = Run(Path(path)).info if Path(path).is_dir() else {}
-            found.append({"role": role, "path": path, **{k: info.get(k) for k in ("stage", "status", "started")}})
+            told = {k: info.get(k) for k in ("stage", "status", "started")}
+            found.append({"role": role, "path": path, **told, "content": content_of(Path(path), PARTS.get(role, role))})
     return found
+
+
+PARTS = {"teacher": "model", "benchmark": "data"}  # of a run, by the role of a parent; else the role's name
+LITTLE, PIECES, PIECE = (
+    2**26,
+    256,
+    2**12,
+)  # bytes of a file that is read whole; of others so many pieces of so many bytes
+
+
+def content_of(path: Path, part: str) -> str | None:
+    """Return 16 hex digits of the files of a model or of data, of a run its `part`; None where there are none.
+
+    Large files are looked at in places: training changes them everywhere.
+    """
+    path = path / part if (path / "run.json").exists() else path
+    if path.is_dir():
+        below = path.iterdir() if part == "model" else path.rglob("*")
+        files = sorted(f for f in below if f.is_file() and f.suffix != ".md" and not f.name.startswith("."))
+    else:
+        files = [path] if path.is_file() else []
+    digest = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\0".encode())
+        with open(file, "rb") as data:
+            if size <= LITTLE:
+                digest.update(data.read())
+                continue
+            for i in range(PIECES):
+                data.seek((size - PIECE) * i // (PIECES - 1))
+                digest.update(data.read(PIECE))
+    return digest.hexdigest()[:16] if files else None
+
+
+def _changed(run: Run, now: list[dict[str, Any]]) -> str:
+    """Return which of a run's parents consists of something else now."""
+    before = {(p["role"], p["path"]): p.get("content") for p in run.info.get("parents", [])}
+    for parent in now:
+        known = before.get((parent["role"], parent["path"]))
+        if known and parent["content"] and known != parent["content"]:
+            return f"{parent['path']} as it was before: it has changed since"
+    return ""
 
 
 def located(parent: dict[str, Any], child: Path) -> Path | None:
@@ -353,6 +412,9 @@ def _local(path: str, field: str, part: str, must: str) -> str:
         if not (folder / part).exists():
             status = Run(folder).info.get("status")
             raise UserError(field, path, f"this run is {status} and has no {part}", "finish it, or give another one")
+        if part == "data" and Run(folder).info.get("status") in ("running", "interrupted"):
+            must = f"this run is {Run(folder).info['status']}: what it has is of before"
+            raise UserError(field, path, must, "finish it, or give another one")
         return str(folder / part)
     file_like = folder.suffix in (".json", ".jsonl", ".csv", ".parquet", ".arrow", ".gz")
     local = file_like or path.startswith((".", "/", "~", "runs/")) or path.count("/") > 1

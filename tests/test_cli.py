@@ -100,6 +100,8 @@ def test_a_dataset_given_to_eval_is_what_it_asks(here):
     assert done.returncode == 0, done.stderr
     assert "rows.jsonl" in done.stdout
     assert "world:facts" not in done.stdout
+    done = r1kit("eval", "eval.yaml", "--dataset", "rows.jsonl", "data.eval.0.rows=3", "--dry-run")
+    assert "rows: 3" in done.stdout
 
 
 def test_a_faulty_recipe_leaves_no_run_behind(here):

@@ -1,8 +1,10 @@
 import pytest
+from helpers import GENERATE, r1kit, recipe
 
 from r1kit.data.filters import chain, repetition, select
 from r1kit.errors import UserError
 from r1kit.recipe import Filters, parse
+from r1kit.run import Run, data_path
 
 OFF = {"correct": False, "format": False, "finished": False}
 
@@ -189,3 +191,19 @@ def test_a_choice_that_there_is_not_is_said(stage, keep, line):
     with pytest.raises(UserError) as caught:
         parse(stage, values | ({"model": {"path": "m"}} if stage == "generate" else {})).check()
     assert str(caught.value).startswith(line)
+
+
+@pytest.mark.slow
+def test_rows_of_other_filters_do_not_stay_where_none_is_left(here):
+    file = recipe(here / "g.yaml", **GENERATE)
+    r1kit("generate", file, "output=made")
+    assert (here / "made/data").exists()
+    _, err = r1kit("generate", file, "output=made", "keep.min_tokens=1000", code=2)
+    assert "dropped all of" in err
+    assert not (here / "made/data").exists()
+    with pytest.raises(UserError, match="this run is failed and has no data"):
+        data_path("made")
+    r1kit("generate", file, "output=made")
+    Run(here / "made").update(status="interrupted")
+    with pytest.raises(UserError, match="this run is interrupted: what it has is of before"):
+        data_path("made")

@@ -12,7 +12,18 @@ from helpers import info
 
 from r1kit.errors import UserError
 from r1kit.recipe import dump, parse
-from r1kit.run import Run, data_path, located, model_path, open_run, parents, peek, replace_folder, write_file
+from r1kit.run import (
+    Run,
+    content_of,
+    data_path,
+    located,
+    model_path,
+    open_run,
+    parents,
+    peek,
+    replace_folder,
+    write_file,
+)
 
 
 def recipe(output, **training):
@@ -363,24 +374,54 @@ def test_data_that_is_not_there_is_refused(here, path):
 
 def test_parents_name_the_runs_a_recipe_reads_from(here):
     started(here / "base", status="finished")
+    (here / "base/model").mkdir()
+    (here / "base/model/model.safetensors").write_bytes(b"weights")
+    begun = info(here / "base")["started"]
     values = {"output": "o", "models": {"a": "base", "b": "org/b"}, "data": {"eval": "base"}}
-    assert parents(parse("eval", values)) == [
-        {
-            "role": "model",
-            "path": "base",
-            "stage": "sft",
-            "status": "finished",
-            "started": info(here / "base")["started"],
-        },
-        {"role": "model", "path": "org/b", "stage": None, "status": None, "started": None},
-        {
-            "role": "data",
-            "path": "base",
-            "stage": "sft",
-            "status": "finished",
-            "started": info(here / "base")["started"],
-        },
-    ]
+    model, hub, data = parents(parse("eval", values))
+    assert model.pop("content") == content_of(here / "base/model", "model")
+    assert model == {"role": "model", "path": "base", "stage": "sft", "status": "finished", "started": begun}
+    assert hub == {"role": "model", "path": "org/b", **dict.fromkeys(("stage", "status", "started", "content"))}
+    assert data == {**model, "role": "data", "content": None}
+
+
+def test_what_a_run_was_made_of_must_be_what_it_was(here):
+    rows, model = here / "rows.jsonl", here / "m"
+    rows.write_text('{"prompt": "1 + 1?", "answer": "2"}\n')
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(bytes(2**27))
+    values = {"output": "o", "model": {"path": "./m"}, "data": {"train": "rows.jsonl"}, "training": {"steps": 3}}
+    wanted = parse("sft", values)
+    run = close(open_run("sft", wanted))
+    run.log({"step": 1})
+    (here / "o/model").mkdir()
+    run.update(status="finished")
+    assert peek("sft", wanted)
+    (model / "README.md").write_text("a card says nothing of it")
+    assert peek("sft", wanted)
+    rows.write_text('{"prompt": "1 + 1?", "answer": "3"}\n')
+    assert not peek("sft", wanted)
+    with pytest.raises(UserError, match=r"holds a run with rows.jsonl as it was before: it has changed since"):
+        open_run("sft", wanted)
+    rows.write_text('{"prompt": "1 + 1?", "answer": "2"}\n')
+    assert peek("sft", wanted)
+    (model / "model.safetensors").write_bytes(b"\x01" * 2**27)
+    with pytest.raises(UserError, match=r"holds a run with ./m as it was before"):
+        open_run("sft", wanted)
+    shutil.rmtree(model)  # what is not there any more cannot have changed
+    assert peek("sft", wanted)
+    shutil.rmtree(here / "o/model")
+    assert not peek("sft", wanted)
+
+
+def test_how_often_is_saved_and_what_fits_may_change(tmp_path):
+    started(tmp_path / "run")
+    changes = {"save_steps": 7, "log_steps": 2, "keep_checkpoints": 9, "micro_batch_size": 2}
+    close(open_run("sft", recipe(tmp_path / "run", **changes, gradient_checkpointing=True)))
+    values = {"output": str(tmp_path / "run"), "model": {"path": "m"}, "data": {"train": "rows.jsonl"}}
+    other = parse("sft", {**values, "training": {"steps": 10}, "trl": {"weight_decay": 0.1}})
+    with pytest.raises(UserError, match=r"holds a run with trl.weight_decay = None, not 0.1"):
+        open_run("sft", other)
 
 
 def test_a_parent_is_found_where_it_went_and_another_of_its_name_is_not_it(here):

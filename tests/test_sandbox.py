@@ -1,10 +1,12 @@
 """The sandbox with what this machine has: bubblewrap where it is installed, else Landlock."""
 
+import contextlib
 import os
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from r1kit.sandbox import box
@@ -216,6 +218,32 @@ def test_leaving_early_is_no_pass(end):
 def test_too_much_memory_or_output_is_no_pass():
     assert not call("def f(): return len(bytearray(4 * 2**30))", ((), 4 * 2**30)).ok
     assert not stdio("for _ in range(10_000): print('a' * 1000)", "", "a").ok
+
+
+def test_threads_are_counted():
+    """Threads of all processes have numbers from one store: where it is empty, nothing on the machine can start."""
+    start = "import _thread, time\n_thread.stack_size(32768)\nfor _ in range({}):\n"
+    start += "    _thread.start_new_thread(time.sleep, (20,))\ntime.sleep(0.5)\nprint('ok')"
+    assert stdio(start.format(100), "", "ok").ok
+    assert not stdio(start.format(5000), "", "ok").ok
+
+
+def test_the_compiler_has_no_more_memory_than_a_program():
+    """Each level of try and finally doubles the code: less than a kilobyte of text would take gigabytes."""
+    depth = 19
+    lines = [f"{' ' * i}try:\n{' ' * (i + 1)}pass\n{' ' * i}finally:" for i in range(depth)]
+    program = "\n".join([*lines, " " * depth + "pass"])
+    assert len(program) < 1000
+    done, peak = [], 0
+    thread = threading.Thread(target=lambda: done.append(stdio(program, "", "1")))
+    thread.start()
+    while thread.is_alive():
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                peak = max(peak, child.memory_info().rss)
+        time.sleep(0.005)
+    assert not done[0].ok
+    assert 2**26 < peak < 1.1 * 2**30
 
 
 @pytest.mark.parametrize(

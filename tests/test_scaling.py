@@ -209,6 +209,8 @@ def test_problems_are_gathered_from_sample_rows():
     assert found[0].scores["logprob"] == pytest.approx(np.exp([-0.1, -0.2, -0.3, -0.4]))
     assert found[1].scores["verifier"] == pytest.approx([0.4, 0.5, 0.6, 0.7])
     assert "logprob" not in gather(rows("45", logprob=None))[0].scores
+    cut = {"logprob": None, "finish_reason": "context", "completion": ""}  # a question that did not fit
+    assert gather([*rows("45"), *rows("--", "long", **cut)])[1].scores["logprob"].tolist() == [0.0, 0.0]
     assert gather(rows("45", correct=None)) == []
 
 
@@ -398,3 +400,25 @@ def test_completions_end_where_the_model_s_context_does(here):
     assert 0 < room < 24
     assert max(sample.tokens for sample in group) == room
     assert "length" in {sample.finish_reason for sample in group}
+
+
+def test_a_prompt_without_room_takes_none_from_those_beside_it(here):
+    short, long = "Q: What is 3 + 4?\nA:", "Q: " + "2 plus " * 12 + "2?\nA:"
+    found = engine(here, config={"max_position_embeddings": 40}, max_tokens=24)
+    [alone] = found.sample([short], 8, 0)
+    beside, other = found.sample([short, long], 8, 0)
+    assert beside == alone
+    assert max(sample.tokens for sample in alone) > 40 - len(found.tokenizer(long).input_ids)
+    assert all(sample.tokens for sample in other)
+
+
+def test_no_more_than_batch_size_is_sampled_at_once(here, monkeypatch):
+    from r1kit.training import decode
+
+    seen, original = [], decode.sample
+    monkeypatch.setattr(
+        decode, "sample", lambda model, rows, *rest: seen.append(len(rows)) or original(model, rows, *rest)
+    )
+    groups = engine(here, max_tokens=8, batch_size=6).sample([f"Q: {n}?\nA:" for n in range(7)], 2, 0)
+    assert seen == [6, 6, 2]
+    assert [len(group) for group in groups] == [2] * 7

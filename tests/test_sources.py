@@ -161,6 +161,14 @@ def test_a_broken_line_is_told_by_its_number_or_left_out(capsys):
     assert "2 broken lines are left out, the first is rows.jsonl:4" in capsys.readouterr().err
 
 
+def test_half_a_character_is_told():
+    with open("rows.jsonl", "w") as file:
+        file.write("\n".join([json.dumps(ROWS[0]), '{"prompt": "a \\ud83d b", "answer": "1"}']))
+    line = refused(read_source, Source(path="rows.jsonl"))
+    assert "rows.jsonl:2; must be Unicode: U+D83D is half a character" in line
+    assert len(read_source(Source(path="rows.jsonl", broken="skip"))) == 1
+
+
 def test_wrong_encodings_are_told():
     with open("rows.jsonl", "wb") as file:
         file.write(json.dumps(ROWS[0]).encode() + b"\n" + '{"prompt": "é"}'.encode("latin-1") + b"\n")

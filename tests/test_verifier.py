@@ -136,9 +136,10 @@ def test_a_verifier_is_trained_saved_and_used(here):
     r1kit("eval", recipe(here / "e.yaml", **values), "output=scaled")
     [model] = json.loads((here / "scaled/scaling.json").read_text())["models"]
     assert {p["score"] for p in model["points"]} == {None, "length", "logprob", "verifier"}
-    assert {"role": "verifier", "path": "verified", "stage": "verifier", "status": "finished"} in info(here / "scaled")[
-        "parents"
-    ]
+    [parent] = [p for p in info(here / "scaled")["parents"] if p["role"] == "verifier"]
+    assert parent["path"] == "verified"
+    assert parent["stage"] == "verifier"
+    assert parent["content"]
     search = {"verifier": "verified", "search": ["beam", "dvts"], "paths": [8], "width": 2, "step_tokens": 4}
     _, err = r1kit("eval", recipe(here / "s.yaml", **{**values, "scaling": search}), "output=searched")
     [model] = json.loads((here / "searched/scaling.json").read_text())["models"]
@@ -185,3 +186,20 @@ def test_a_verifier_is_trained_saved_and_used(here):
 def test_what_a_verifier_cannot_be_made_of_is_said(here, changes, line):
     _, err = r1kit("verifier", recipe(here / "v.yaml", **{**VERIFIER, **changes}), "output=run", code=2)
     assert err.strip().splitlines()[-1].startswith(f"error: {line}")
+
+
+def test_a_prompt_ends_before_what_the_completion_was_begun_with():
+    from r1kit.verifier.reward import without
+
+    assert without("Q?\nA: <think>\n", "<think>\n so</think>", "") == "Q?\nA: "
+    assert without("Q?\nA:<answer>", "<answer> 4", "<answer>") == "Q?\nA:"
+    for prompt, completion in (("Q: 2 + 3 = ?\nA:", ": 5"), ("<|im_start|>assistant\n", "\n<think>a</think>")):
+        assert without(prompt, completion, "") == prompt
+
+
+def test_without_a_verdict_on_the_held_out_answers_a_verifier_is_kept_all_the_same(here):
+    (here / "held.jsonl").write_text(json.dumps({"prompt": "What is 1 + 1?"}) + "\n")
+    values = {**VERIFIER, "data": {**VERIFIER["data"], "eval": "held.jsonl"}}
+    _, err = r1kit("verifier", recipe(here / "v.yaml", **values), "output=verified")
+    assert "note: no answer to data.eval has a verdict: nothing is measured" in err
+    assert (here / "verified/verifier/head.safetensors").exists()

@@ -212,7 +212,11 @@ def _lines(file: Path) -> Iterator[tuple[int, Any]]:
                 continue
             try:
                 row = json.loads(line.decode("utf-8-sig"))
+                json.dumps(row, ensure_ascii=False).encode()
                 yield number, row if isinstance(row, dict) else "must be a JSON object"
+            except UnicodeEncodeError as error:
+                half = f"U+{ord(error.object[error.start]):04X}"
+                yield number, f"must be Unicode: {half} is half a character"
             except UnicodeDecodeError as error:
                 yield number, f"must be UTF-8: byte {error.start + 1} of the line is none"
             except json.JSONDecodeError as error:

@@ -47,8 +47,8 @@ class Server(Block):
 
 
 class Budget(Block):
-    """What sampling may spend, in `eval` for each model. The run ends with what it has when it is spent, and goes on
-    when it is raised."""
+    """What sampling may spend; in `eval`, for each model and each further way of `scaling`. The run ends with what it
+    has when it is spent, and goes on when it is raised."""
 
     tokens: Positive | None = None
     """Tokens, of prompts and completions; those of a local engine's prompts are not counted."""

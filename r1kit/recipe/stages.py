@@ -47,7 +47,7 @@ class Recipe(Block):
         if given and (len(given) < len(shares) or not sums_to_one(given)):
             must = f"of {len(shares)} sources each needs a share, and they must sum to 1"
             raise UserError(f"data.{part}", given, must, "mend the shares")
-        if part == "train" and self.data.rows and not given:
+        if part == ("eval" if isinstance(self, EvalRecipe) else "train") and self.data.rows and not given:
             raise UserError("data.rows", self.data.rows, "counts rows where sources have shares", "give each a share")
         for index, source in enumerate(sources):
             if source.stream and source.rows is None:
@@ -157,6 +157,11 @@ class GenerateRecipe(Recipe):
             _check_sampling(teacher.sampling, f"{name}.sampling")
             if not _judges(self.rewards):
                 raise UserError(name, "set", "what is rewritten is verified again", "add the reward accuracy")
+        if self.journey and self.keep.per_prompt:
+            must = "counts rows, of which journeys are made"
+            raise UserError("keep.per_prompt", self.keep.per_prompt, must, "use journey.per_prompt")
+        if self.data.eval:
+            raise UserError("data.eval", "set", "generate evaluates nothing", "remove it; use data.train")
         if self.journey and self.sampling.samples < 2:
             must = "a journey is made of a wrong and a right completion of one prompt"
             raise UserError("sampling.samples", self.sampling.samples, must, "use at least 2, better 8")
@@ -300,6 +305,11 @@ def _check_keep(keep: Filters, rewards: list[Reward], scored: bool = True) -> No
     names = [reward.name.rpartition(".")[2] for reward in rewards if scored]
     if keep.prefer not in (*PREFER, *names):
         raise UserError("keep.prefer", keep.prefer, "no such choice, and no such reward", suggest(keep.prefer, PREFER))
+    if keep.prefer != Filters().prefer and keep.per_prompt is None:
+        raise UserError("keep.prefer", keep.prefer, "says which of a prompt's rows to keep", "give keep.per_prompt")
+    if keep.pass_rate_by is not None and (low, high) == (0.0, 1.0):
+        must = "says what a pass rate is of, and all pass rates are kept"
+        raise UserError("keep.pass_rate_by", keep.pass_rate_by, must, "give keep.pass_rate")
     if keep.pass_rate_by is not None and keep.pass_rate_by not in names:
         raise UserError("keep.pass_rate_by", keep.pass_rate_by, "no such reward here", "name one of rewards")
     rated = (low, high) != (0.0, 1.0) and keep.pass_rate_by is None

@@ -42,16 +42,25 @@ class TransformersSampler(InTurn):
         asked = encode(self.tokenizer, prompts, texts)
         fits = [i for i, ids in enumerate(asked) if len(ids) < self.context]
         groups: Groups = [[Sample("", 0, "context")] * count for _ in texts]
-        if not fits:
-            return groups
-        with torch.inference_mode():
-            rows, chances = self._ids([asked[i] for i in fits], count)
-        for place, i in enumerate(fits):
-            start = "" if isinstance(prompts[i], tuple) else beginning(texts[i], self.prompt.prefill)
-            mine = slice(place * count, (place + 1) * count)
-            before = prompts[i] if isinstance(prompts[i], tuple) else ()
-            groups[i] = [self._sample(*one, start, before) for one in zip(rows[mine], chances[mine], strict=True)]
+        for part in self._together(asked, fits, count):
+            with torch.inference_mode():
+                rows, chances = self._ids([asked[i] for i in part], count)
+            for place, i in enumerate(part):
+                start = "" if isinstance(prompts[i], tuple) else beginning(texts[i], self.prompt.prefill)
+                mine = slice(place * count, (place + 1) * count)
+                before = prompts[i] if isinstance(prompts[i], tuple) else ()
+                groups[i] = [self._sample(*one, start, before) for one in zip(rows[mine], chances[mine], strict=True)]
         return groups
+
+    def _together(self, asked: list[list[int]], places: list[int], count: int) -> list[list[int]]:
+        """Return which prompts are sampled at once, `batch_size` completions.
+
+        A prompt that leaves less room in the context than `max_tokens` goes by itself: others need not end with it.
+        """
+        roomy = [i for i in places if self.context - len(asked[i]) >= self.settings.max_tokens]
+        size = max(1, self.settings.batch_size // count)
+        parts = [roomy[start : start + size] for start in range(0, len(roomy), size)]
+        return parts + [[i] for i in places if self.context - len(asked[i]) < self.settings.max_tokens]
 
     def _ids(self, prompts: list[list[int]], count: int) -> tuple[list[list[int]], list[list[float]]]:
         """Return `count` completions of each prompt, as ids, and the ids' log-probabilities (none by `generate`)."""

@@ -20,8 +20,8 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
 
     pass@1 is the mean over questions of the share of right samples, its interval 1.96 standard errors
     over questions. `thinking` and `language_consistency` count answers that were to think, the latter
-    those that did. `faults` counts samples without a verdict, which pass@1 leaves out. Shares are from 0 to
-    1, `tokens` the mean of an answer.
+    those that did. `faults` counts samples without a verdict, which pass@1 leaves out; `unanswered` those whose
+    question did not fit the context. Shares are from 0 to 1, `tokens` the mean of an answer.
     """
     domains = sorted({r["domain"] for r in rows})
     won = majorities(rows)
@@ -39,6 +39,7 @@ def _part(rows: Sequence[Row], won: dict[str, bool]) -> dict[str, Any]:
         "questions": len({r["id"] for r in rows}),
         "samples": len(rows),
         "faults": sum(bool(r.get("fault")) for r in rows),
+        "unanswered": sum(r["finish_reason"] == "context" for r in rows),
         "pass@1": mean(shares),
         "interval": _half_width(shares),
         "maj@k": mean([float(won[name]) for name in groups]),

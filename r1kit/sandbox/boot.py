@@ -60,6 +60,7 @@ def main(setup):
 
 def _tests(setup, text):
     """Compile a program and serve its tests, to an empty frame or the end of the pipe."""
+    resource.setrlimit(resource.RLIMIT_AS, (setup["limits"][resource.RLIMIT_AS],) * 2)  # for the compiler, too
     try:
         program = compile(text.removeprefix("\ufeff"), "program", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError):

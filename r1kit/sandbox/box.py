@@ -35,6 +35,7 @@ from r1kit.sandbox.seccomp import filter_for
 ISOLATIONS = ("auto", "bubblewrap", "landlock", "none")
 MEMORY = 1024 * 2**20  # bytes of address space a process
 DISK = 64 * 2**20  # bytes that a program may write
+THREADS = 256  # of a program
 READY = 20.0  # seconds that an empty box may take to start
 COMPILE = 10.0  # seconds for Python to read the program, on a machine that is busy
 LIFE = 1000  # programs until a box is replaced
@@ -177,15 +178,17 @@ class Box:
                 data = data[os.write(self._in, data[:65536]) :]
 
     def _wait(self, fd: int, event: int, deadline: float) -> None:
-        """Wait until `fd` can be read or written; watch the folder that a landlocked program writes to."""
+        """Wait until `fd` can be read or written; watch threads, and the folder that a landlocked program writes to."""
         poll = select.poll()
         poll.register(fd, event)
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError("no reply in time")
-            if poll.poll(1000 * (min(left, 0.05) if self._folder else left)):
+            if poll.poll(1000 * min(left, 0.05)):
                 return
+            if _threads(self._process.pid) > THREADS:  # all processes of the machine share their number
+                raise TimeoutError("too many threads")
             if self._folder and max(_size(self._folder), _written(self._process.pid)) > DISK:
                 raise TimeoutError("too much was written")
 
@@ -366,6 +369,15 @@ def _size(folder: str) -> int:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
     return total
+
+
+def _threads(pid: int) -> int:
+    """Return the threads of the processes below `pid`."""
+    count = 0
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            count += Path(f"/proc/{child}/task").stat().st_nlink - 2 + _threads(int(child))
+    return count
 
 
 def _written(pid: int) -> int:

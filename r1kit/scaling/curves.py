@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from r1kit.data.filters import UNANSWERED
 from r1kit.recipe import Scaling
 from r1kit.rewards.equivalence import clusters, kind_of, voted
 from r1kit.run import whole_file
@@ -42,13 +43,14 @@ def gather(rows: Iterable[Row], given: Mapping[str, Sequence[float]] | None = No
     answers = [[voted(row) for row, _ in group] for group in whole.values()]
     kinds = [kind_of(group[0][0]) for group in whole.values()]
     same = clusters(answers, kinds)
-    likely = all(row.get("logprob") is not None for group in whole.values() for row, _ in group)
+    sampled = [row for group in whole.values() for row, _ in group if row.get("finish_reason") not in UNANSWERED]
+    likely = bool(sampled) and all(row.get("logprob") is not None for row in sampled)
     found = []
     for (name, group), clustered in zip(whole.items(), same, strict=True):
         tokens = np.array([row["tokens"] for row, _ in group], float)
         scores = {"length": 1 / np.maximum(tokens, 1)}
         if likely:
-            scores["logprob"] = np.exp([row["logprob"] for row, _ in group])
+            scores["logprob"] = np.exp([-np.inf if row["logprob"] is None else row["logprob"] for row, _ in group])
         scores |= {judge: np.array([values[place] for _, place in group]) for judge, values in given.items()}
         right = np.array([float(row["correct"]) for row, _ in group])
         found.append(Problem(right, np.array(clustered), tokens, scores, name))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def main(recipe: EvalRecipe, run: Run) -> None:
     """Sample every model on the same questions and sum up."""
-    rows = problems(recipe.data.eval, None, "data.eval")
+    rows = problems(recipe.data.eval, None, "data.eval", recipe.data)
     judged = check_data(recipe.rewards, rows, recipe.data.eval[0].path)
     if judged and is_main():
         run.update(**judged)
@@ -65,6 +65,9 @@ def main(recipe: EvalRecipe, run: Run) -> None:
         for line in ladder:
             if line["faults"]:
                 print(f"note: {line['model']}: no verdict on {line['faults']} answers, left out", file=sys.stderr)
+            if none := line["statistics"]["unanswered"]:
+                print(f"note: {line['model']}: {none} samples have no answer, since the question did not fit the "
+                      "context; they count as wrong", file=sys.stderr)  # fmt: skip
 
 
 def _forced(recipe: EvalRecipe, model: Model, rows: "Dataset", sampled: Shards, run: Run) -> list[tuple[Any, Shards]]:

@@ -9,6 +9,7 @@ known of them, and a data card) and `drops.json`.
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -194,6 +195,7 @@ def _write(
     print(table(report), file=sys.stderr)
     left = shards.count - len(shards.done())
     if not output.rows:
+        shutil.rmtree(run.path / "data", ignore_errors=True)  # of other filters; the samples can make it again
         if not report["dropped"] or not report["sampled"]:
             must = "made no rows" if not left else "is spent before the first batch was sampled"
             field = "journey" if recipe.journey and not left else "sampling.budget"

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from r1kit.data.filters import UNANSWERED
 from r1kit.data.load import problems
 from r1kit.errors import UserError
 from r1kit.recipe import VerifierRecipe
@@ -36,7 +37,8 @@ def main(recipe: VerifierRecipe, run: Run) -> None:
     rows = {}
     for name, part in parts.items():
         shards = sample_rows(recipe, recipe.model, part, run, run.path / "samples" / name, f"verifier {name}")
-        rows[name] = [row for shard in shards for row in shard if row["correct"] is not None]
+        answered = (row for shard in shards for row in shard if row["finish_reason"] not in UNANSWERED)
+        rows[name] = [row for row in answered if row["correct"] is not None]
     if is_main():
         _train(recipe, run, rows)
 
@@ -75,7 +77,9 @@ def _train(recipe: VerifierRecipe, run: Run, rows: dict[str, list[dict[str, Any]
         "microseconds_an_answer": 1e6 * read / len(right),
     }
     found = {}
-    if "eval" in rows:
+    if "eval" in rows and not rows["eval"]:
+        print("note: no answer to data.eval has a verdict: nothing is measured", file=sys.stderr)
+    if rows.get("eval"):
         held = rows["eval"]
         truth, groups = torch.tensor([row["correct"] for row in held]), [row["id"] for row in held]
         scores = {

@@ -16,6 +16,7 @@ from r1kit.errors import UserError
 from r1kit.prompts import completion_text
 from r1kit.recipe import Model, Prompt
 from r1kit.sampling.local import render_chat
+from r1kit.sampling.sampler import beginning
 
 if TYPE_CHECKING:
     from r1kit.verifier.head2toe import Head
@@ -32,17 +33,15 @@ def verified(completions: Sequence[Any], prompts: Sequence[Any], *, path: str = 
     head, reader = load(path)
     texts = [render_chat(reader.tokenizer, prompt, reader.prompt) for prompt in prompts]
     said = [completion_text(completion) for completion in completions]
-    asked = [without(text, completion) for text, completion in zip(texts, said, strict=True)]
+    asked = [without(text, completion, reader.prompt.prefill) for text, completion in zip(texts, said, strict=True)]
     plain = bool(prompts) and isinstance(prompts[0], str)
     return head.probabilities(features(reader.policy, reader.tokenizer, asked, said, special=plain)).tolist()
 
 
-def without(prompt: str, completion: str) -> str:
-    """Return a prompt without the end that its completion begins with: what that was made to begin with."""
-    for size in range(min(len(prompt), len(completion)), 0, -1):
-        if prompt.endswith(completion[:size]):
-            return prompt[:-size]
-    return prompt
+def without(prompt: str, completion: str, prefill: str) -> str:
+    """Return a prompt without its end where the completion stands there again: what that was made to begin with."""
+    start = beginning(prompt, prefill)
+    return prompt.removesuffix(start) if start and completion.startswith(start) else prompt
 
 
 @lru_cache(maxsize=2)
