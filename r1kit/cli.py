@@ -74,7 +74,7 @@ def _stage(name: str):
         file = words.pop(0) if words and ("=" not in words[0] or Path(words[0]).is_file()) else None
         given = {
             "model.path": model,
-            f"data.{'eval' if name == 'eval' else 'train'}": dataset or None,
+            f"data.{'eval' if name == 'eval' else 'train'}": [{"path": path} for path in dataset or ()] or None,
             "output": output,
         }
         values = {key: value for key, value in given.items() if value is not None}

@@ -145,6 +145,8 @@ def test_a_finished_run_is_known_without_opening_it(tmp_path):
     run = started(tmp_path / "run", status="interrupted")
     assert not peek("sft", wanted)
     run.finish()
+    assert not peek("sft", wanted)  # nothing came of it, or it was deleted
+    (run.path / "model").mkdir()
     assert peek("sft", wanted)
     assert not peek("distill", wanted)
     assert not peek("sft", recipe(tmp_path / "run", learning_rate=0.5))
@@ -401,17 +403,17 @@ def test_what_a_run_was_made_of_must_be_what_it_was(here):
     assert peek("sft", wanted)
     rows.write_text('{"prompt": "1 + 1?", "answer": "3"}\n')
     assert not peek("sft", wanted)
-    with pytest.raises(UserError, match=r"holds a run with rows.jsonl as it was before: it has changed since"):
-        open_run("sft", wanted)
     rows.write_text('{"prompt": "1 + 1?", "answer": "2"}\n')
     assert peek("sft", wanted)
+    weights = (model / "model.safetensors").rename(here / "weights")
     (model / "model.safetensors").write_bytes(b"\x01" * 2**27)
-    with pytest.raises(UserError, match=r"holds a run with ./m as it was before"):
+    assert not peek("sft", wanted)
+    with pytest.raises(UserError, match=r"holds a run with ./m as it was before: it has changed since; give another"):
         open_run("sft", wanted)
+    weights.replace(model / "model.safetensors")
+    assert peek("sft", wanted)
     shutil.rmtree(model)  # what is not there any more cannot have changed
     assert peek("sft", wanted)
-    shutil.rmtree(here / "o/model")
-    assert not peek("sft", wanted)
 
 
 def test_how_often_is_saved_and_what_fits_may_change(tmp_path):

@@ -198,7 +198,7 @@ def test_a_prompt_ends_before_what_the_completion_was_begun_with():
 
 
 def test_without_a_verdict_on_the_held_out_answers_a_verifier_is_kept_all_the_same(here):
-    (here / "held.jsonl").write_text(json.dumps({"prompt": "What is 1 + 1?"}) + "\n")
+    (here / "held.jsonl").write_text(json.dumps({"prompt": "What is 1 + 1?", "answer": None}) + "\n")
     values = {**VERIFIER, "data": {**VERIFIER["data"], "eval": "held.jsonl"}}
     _, err = r1kit("verifier", recipe(here / "v.yaml", **values), "output=verified")
     assert "note: no answer to data.eval has a verdict: nothing is measured" in err

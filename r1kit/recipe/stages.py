@@ -307,11 +307,11 @@ def _check_keep(keep: Filters, rewards: list[Reward], scored: bool = True) -> No
         raise UserError("keep.prefer", keep.prefer, "no such choice, and no such reward", suggest(keep.prefer, PREFER))
     if keep.prefer != Filters().prefer and keep.per_prompt is None:
         raise UserError("keep.prefer", keep.prefer, "says which of a prompt's rows to keep", "give keep.per_prompt")
+    if keep.pass_rate_by is not None and keep.pass_rate_by not in names:
+        raise UserError("keep.pass_rate_by", keep.pass_rate_by, "no such reward here", "name one of rewards")
     if keep.pass_rate_by is not None and (low, high) == (0.0, 1.0):
         must = "says what a pass rate is of, and all pass rates are kept"
         raise UserError("keep.pass_rate_by", keep.pass_rate_by, must, "give keep.pass_rate")
-    if keep.pass_rate_by is not None and keep.pass_rate_by not in names:
-        raise UserError("keep.pass_rate_by", keep.pass_rate_by, "no such reward here", "name one of rewards")
     rated = (low, high) != (0.0, 1.0) and keep.pass_rate_by is None
     for name, wanted in (("correct", keep.correct), ("pass_rate", rated)):
         if wanted and not judged:
