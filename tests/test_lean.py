@@ -9,6 +9,7 @@ import torch
 from r1kit.run import SHIPPED
 from r1kit.training import head, lean
 from r1kit.training.lean import chunks
+from r1kit.training.packing import in_bins, packed, packs_in_bins
 
 pytestmark = pytest.mark.slow
 
@@ -363,7 +364,7 @@ def test_chunks_by_hand():
     assert all(end - start <= 3 for start, end in zip([0, *ends], ends, strict=False))
 
 
-@pytest.mark.parametrize("few", [head.FEW, 0])  # all logits at once, or TRL's fused head
+@pytest.mark.parametrize(("few", "bins"), [(head.FEW, True), (0, True), (head.FEW, False), (0, False)])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -374,8 +375,11 @@ def test_chunks_by_hand():
         {"label_smoothing_factor": 0.1},
     ],
 )
-def test_sft_takes_stock_s_step(tmp_path, settings, few, monkeypatch):
+def test_sft_takes_stock_s_step(tmp_path, settings, few, bins, monkeypatch):
+    """By all logits at once and by TRL's fused head; with rows in bins and in chunks."""
     monkeypatch.setattr(head, "FEW", few)
+    if not bins:
+        monkeypatch.setattr("r1kit.training.sft.FineTuner._in_bins", lambda *args: False)
     monkeypatch.setattr("r1kit.training.sft.call_cost", lambda model: 8)  # rows this short are cut all the same
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
@@ -427,6 +431,53 @@ def test_sft_takes_stock_s_step(tmp_path, settings, few, monkeypatch):
     for one, other in zip(logged["stock"][:3], logged["lean"][:3], strict=True):
         for key in ("loss", "entropy", "mean_token_accuracy", "num_tokens", "grad_norm"):
             assert float(other[key]) == pytest.approx(float(one[key]), rel=1e-4), key
+
+
+def test_bins_by_hand():
+    assert in_bins([9, 2, 5, 4, 1], 9) == ([0, 2, 1, 1, 2], [0, 0, 0, 5, 2])
+    assert in_bins([2, 5, 4], None) == ([0, 0, 0], [9, 0, 5])
+
+
+@pytest.mark.parametrize("changes", [{"model_type": "llama"}, {"model_type": "gemma2", "head_dim": 8}])
+@pytest.mark.parametrize("width", [9, 20, None])
+def test_rows_in_bins_give_what_padded_rows_give(changes, width):
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**SMALL, **changes))
+    add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
+    ids, mask = torch.randint(3, 100, (5, 9)), torch.ones(5, 9, dtype=torch.long)
+    for row, length in enumerate((9, 2, 5, 4, 1)):
+        mask[row, length:] = 0
+    mask[4] = mask[4].flip(0)  # on the left
+    labels = ids.masked_fill((mask == 0) | (torch.rand(5, 9) < 0.2), -100)
+    given = {"input_ids": ids, "attention_mask": mask, "labels": labels, "use_cache": False, "fused_lm_head": True}
+
+    def found(run):
+        output = run(**given)
+        grads = torch.autograd.grad((output.log_probs * weights).sum(), list(model.parameters()))
+        return output.log_probs, output.entropy, output.is_top1, output.label_mask, *grads
+
+    weights = torch.rand(5, 8)
+    weights[4] = 0  # its first token follows padding, which stock scores, and a bin does not
+    for one, other in zip(found(model), found(packed(model, width)), strict=True):
+        if one.shape == weights.shape:
+            one, other = one[:4], other[:4]
+        assert torch.allclose(one.float(), other.float(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "can"), [("llama", True), ("bloom", False), ("qwen2", True), ("gpt_neox", True)])
+def test_whether_a_model_keeps_rows_of_a_bin_apart_is_tried(kind, can):
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(**{**SMALL, "model_type": kind, "num_key_value_heads": 2})
+    )
+    add_fused_lm_head(model)
+    assert packs_in_bins(model, 100) == can
 
 
 # The sampler

@@ -125,6 +125,20 @@ def call_cost(model: Any) -> int:
     return round(min(max(cost, 16 if on_cpu else 256), 4096))
 
 
+def attention_cost(model: Any) -> float:
+    """Return what attention of a token to another costs, in what else a token costs: twice the share of operations."""
+    config = model.config.get_text_config()
+    return 4 * config.num_hidden_layers * config.hidden_size / max(1, sum(p.numel() for p in model.parameters()))
+
+
+def full_attention(model: Any) -> bool:
+    """Whether attention to all tokens, by sdpa or eager, is all that carries over from one to another."""
+    config = model.config.get_text_config()
+    full = set(getattr(config, "layer_types", None) or ()) <= {"full_attention"}
+    windows = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    return attends_only(model) and full and not windows and config._attn_implementation in ("sdpa", "eager")
+
+
 def attends_only(model: Any) -> bool:
     """Whether attention is all that carries over from token to token: recurrent layers do not see bounds of rows."""
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())

@@ -1,8 +1,9 @@
 """TRL's SFTTrainer with whole checkpoints and an order of rows that resume keeps.
 
-Within a micro-batch the model runs on chunks of rows of like length, each as wide as its own longest row: the same loss
-and gradient, without the padding, and the batches stay what they are drawn to be. On a CPU and with a small vocabulary
-TRL's head, which saves memory there is enough of, is left out (r1kit.training.head).
+A micro-batch stays what it was drawn to be, and its padding is not run: the same loss and gradient. Its rows stand in
+bins as wide as the longest (r1kit.training.packing) or, where attention over bins costs more than that saves, run in
+chunks of like length, each as wide as its own longest row. On a CPU and with a small vocabulary TRL's head, which saves
+memory there is enough of, is left out (r1kit.training.head).
 
 Departure: with rows of like length batched together, the mean over a batch's own tokens weighs a token of
 a batch of short rows more than one of a batch of long rows, so that long chains of thought are learned
@@ -18,8 +19,20 @@ from trl import SFTTrainer
 from r1kit.recipe import SFTRecipe
 from r1kit.training.checkpoints import CheckpointMixin
 from r1kit.training.head import by_logits, few_logits
-from r1kit.training.lean import agree, call_cost, chunks, draws, in_one_piece, needs_width
+from r1kit.training.lean import (
+    agree,
+    attention_cost,
+    call_cost,
+    chunks,
+    draws,
+    full_attention,
+    in_one_piece,
+    needs_width,
+)
 from r1kit.training.order import RowSampler
+from r1kit.training.packing import in_bins, packed, packs_in_bins
+
+OUTPUTS = ("entropy", "is_top1")  # that TRL's SFT asks its head for
 
 
 class FineTuner(CheckpointMixin, SFTTrainer):
@@ -34,6 +47,9 @@ class FineTuner(CheckpointMixin, SFTTrainer):
         noisy = draws(self.model) or bool(self.args.neftune_noise_alpha)
         whole = noisy or self.aux_loss_enabled or needs_width(self.model) or in_one_piece(self)
         self._call = call_cost(self.model)
+        self._full = self.model.device.type == "cpu" and full_attention(self.model)
+        self._attention = attention_cost(self.model) if self._full else 0.0
+        self._packs: bool | None = None  # not known before the first batch
         self.trims = "trim" in recipe.training.savings and not whole
 
     def compute_loss(
@@ -45,16 +61,20 @@ class FineTuner(CheckpointMixin, SFTTrainer):
         mask = inputs["attention_mask"]
         lengths, order = mask.sum(dim=1).sort(descending=True, stable=True)
         lengths = agree(lengths, self.accelerator.num_processes).tolist()
-        start, loss, counts, metrics = 0, 0.0, [], self._metrics["train"]
+        ends = chunks(lengths, 0, len(mask), self._call)
         fused = self.label_smoother is None and self.compute_loss_func is None  # those ask the model for its logits
+        if fused and self._in_bins(model, lengths, ends):
+            run = by_logits(model, outputs=OUTPUTS) if few_logits(self.model, mask.numel()) else model
+            return super().compute_loss(packed(run, lengths[0]), inputs, num_items_in_batch=num_items_in_batch)
+        start, loss, counts, metrics = 0, 0.0, [], self._metrics["train"]
         before = {name: len(metrics[name]) for name in ("entropy", "mean_token_accuracy")}
-        for end in chunks(lengths, 0, len(mask), self._call):
+        for end in ends:
             rows = order[start:end]
             there = mask[rows].any(dim=0).nonzero()
             cut = slice(int(there[0]), int(there[-1]) + 1)
             part = {name: values[rows, cut] for name, values in inputs.items()}
             few = fused and few_logits(self.model, part["input_ids"].numel())
-            run = by_logits(model, outputs=("entropy", "is_top1")) if few else model
+            run = by_logits(model, outputs=OUTPUTS) if few else model
             loss = loss + super().compute_loss(run, part, num_items_in_batch=num_items_in_batch)
             counts.append((part["labels"][:, 1:] != -100).sum())
             start = end
@@ -64,6 +84,26 @@ class FineTuner(CheckpointMixin, SFTTrainer):
             mean = sum(v * n for v, n in zip(values, total, strict=True)) / max(1, sum(total))
             metrics[name][first:] = [mean]
         return loss
+
+    def _in_bins(self, model: Any, lengths: list[int], ends: list[int]) -> bool:
+        """Whether rows of these falling lengths cost less in bins than in chunks, and the model can have them so.
+
+        On a CPU alone, where both were measured. All processes have the same `lengths`, and so the same answer.
+        """
+        if not self._full:
+            return False
+        width, starts = lengths[0], [0, *ends[:-1]]
+        apart = sum(
+            (end - start) * self._cost(lengths[start]) + self._call for start, end in zip(starts, ends, strict=True)
+        )
+        together = (max(in_bins(lengths, width)[0]) + 1) * self._cost(width) + self._call
+        if together < apart and self._packs is None:
+            self._packs = packs_in_bins(model, self.model.config.get_text_config().vocab_size)
+        return together < apart and bool(self._packs)
+
+    def _cost(self, width: int) -> float:
+        """Return what a row costs, in tokens of a short one."""
+        return width * (1 + self._attention * width)
 
     def _get_num_items_in_batch(self, batch_samples: list, device: Any) -> Any:
         counted = super()._get_num_items_in_batch(batch_samples, device)
