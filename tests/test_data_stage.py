@@ -209,13 +209,14 @@ def test_a_run_is_inspected(here):
 def test_push_sends_the_card_and_the_data_and_removes_what_is_no_longer_there(here, monkeypatch):
     calls = []
     api = SimpleNamespace(
-        create_repo=lambda *a, **k: calls.append(("create_repo", a, k)),
+        create_repo=lambda *a, **k: (calls.append(("create_repo", a, k)), SimpleNamespace(repo_id="me/sums"))[1],
         upload_folder=lambda **k: calls.append(("upload_folder", (), k)),
     )
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
-    assert push(here, Card(push_to_hub="me/sums")) == "https://huggingface.co/datasets/me/sums"
+    assert push(here, Card(push_to_hub="sums")) == "https://huggingface.co/datasets/me/sums"
     (_, made_as, settings), (_, _, sent) = calls
-    assert (made_as, settings["private"], settings["repo_type"]) == (("me/sums",), True, "dataset")
+    assert (made_as, settings["private"], settings["repo_type"]) == (("sums",), True, "dataset")
+    assert sent["repo_id"] == "me/sums"  # the hub says whose it is
     assert sent["allow_patterns"] == ["README.md", "data/*.parquet"]
     assert sent["delete_patterns"] == ["data/*.parquet"]
 
@@ -228,7 +229,7 @@ def test_without_the_hub_the_data_is_kept_and_the_same_command_goes_on(here):
     known = inspect.signature(HfApi.upload_folder).parameters
     assert {"folder_path", "repo_id", "repo_type", "allow_patterns", "delete_patterns", "commit_message"} <= set(known)
     with pytest.raises(UserError, match="could not be sent"):
-        push(here, Card(push_to_hub="me/sums"))
+        push(here, Card(push_to_hub="sums"))
     write("rows.jsonl", ROWS)
     file = recipe(here_file("r.yaml"), data={"train": "rows.jsonl"}, card={"push_to_hub": "me/sums"})
     _, err = r1kit("data", file, "output=run", code=2)

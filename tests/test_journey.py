@@ -134,7 +134,7 @@ def test_kept_rows_are_rewritten_by_a_teacher_and_verified_again(tmp_path):
         assert f"The total is {r['answer']}.\n\n\\boxed{{{r['answer']}}}" in r["completion"]
         assert (r["correct"], r["teacher"], r["model"]) == (True, "teacher", "loopback")
         assert r["original"] == f"<think> adding gives {r['answer']} .</think><answer> {r['answer']}</answer>"
-    assert {"role": "teacher", "path": "teacher", "stage": None, "status": None} in info(tmp_path / "run")["parents"]
+    assert ("teacher", "teacher") in [(p["role"], p["path"]) for p in info(tmp_path / "run")["parents"]]
     assert "| teacher | teacher |" in (tmp_path / "run/README.md").read_text()
 
 

@@ -249,7 +249,6 @@ LORA = {"r": 8}
         ("generate", given(GENERATE, data__eval="b.jsonl"), "data.eval = set; generate evaluates nothing"),
         ("generate", given(GENERATE, keep__prefer="shortest"), "keep.prefer = shortest; says which of a prompt"),
         ("generate", given(GENERATE, keep__pass_rate_by="accuracy"), "keep.pass_rate_by = accuracy; says what a"),
-        ("generate", given(GENERATE, journey={}, keep__per_prompt=2), "keep.per_prompt = 2; counts rows, of which"),
         ("rl", given(RL, training__batch_size=24), "training.batch_size = 24; a rollout of"),
         ("rl", given(RL, training__updates_per_rollout=4), "training.steps = 10; must be a multiple of 4, the updates"),
         ("rl", given(RL, trl={"num_iterations": 3}), "training.steps = 10; must be a multiple of 3, the updates"),

@@ -157,9 +157,6 @@ class GenerateRecipe(Recipe):
             _check_sampling(teacher.sampling, f"{name}.sampling")
             if not _judges(self.rewards):
                 raise UserError(name, "set", "what is rewritten is verified again", "add the reward accuracy")
-        if self.journey and self.keep.per_prompt:
-            must = "counts rows, of which journeys are made"
-            raise UserError("keep.per_prompt", self.keep.per_prompt, must, "use journey.per_prompt")
         if self.data.eval:
             raise UserError("data.eval", "set", "generate evaluates nothing", "remove it; use data.train")
         if self.journey and self.sampling.samples < 2:
