@@ -323,16 +323,16 @@ def parents(recipe: Recipe) -> list[dict[str, Any]]:
         for path in paths:
             info = Run(Path(path)).info if Path(path).is_dir() else {}
             told = {k: info.get(k) for k in ("stage", "status", "started")}
-            found.append({"role": role, "path": path, **told, "content": content_of(Path(path), PARTS.get(role, role))})
+            made_of = None
+            with contextlib.suppress(OSError):  # what cannot be read is told of by who needs it
+                made_of = content_of(Path(path), PARTS.get(role, role))
+            found.append({"role": role, "path": path, **told, "content": made_of})
     return found
 
 
 PARTS = {"teacher": "model", "benchmark": "data"}  # of a run, by the role of a parent; else the role's name
-LITTLE, PIECES, PIECE = (
-    2**26,
-    256,
-    2**12,
-)  # bytes of a file that is read whole; of others so many pieces of so many bytes
+LITTLE = 2**26  # bytes of a file that is read whole
+PIECES, PIECE = 256, 2**12  # of others: so many pieces of so many bytes
 
 
 def content_of(path: Path, part: str) -> str | None:
@@ -409,12 +409,11 @@ def _local(path: str, field: str, part: str, must: str) -> str:
     """Return `path`, of a run its `part`; raise UserError where it is meant for a local one and is not there."""
     folder = Path(path)
     if (folder / "run.json").exists():
+        status, do = Run(folder).info.get("status"), "finish it, or give another one"
         if not (folder / part).exists():
-            status = Run(folder).info.get("status")
-            raise UserError(field, path, f"this run is {status} and has no {part}", "finish it, or give another one")
-        if part == "data" and Run(folder).info.get("status") in ("running", "interrupted"):
-            must = f"this run is {Run(folder).info['status']}: what it has is of before"
-            raise UserError(field, path, must, "finish it, or give another one")
+            raise UserError(field, path, f"this run is {status} and has no {part}", do)
+        if part == "data" and status in ("running", "interrupted"):
+            raise UserError(field, path, f"this run is {status}: what it has is of before", do)
         return str(folder / part)
     file_like = folder.suffix in (".json", ".jsonl", ".csv", ".parquet", ".arrow", ".gz")
     local = file_like or path.startswith((".", "/", "~", "runs/")) or path.count("/") > 1

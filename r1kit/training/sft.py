@@ -11,6 +11,7 @@ too little (on the scale model's text, 20% of them came back as 7%). The loss of
 by the tokens that a batch has on average: each token of the data weighs the same.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -92,10 +93,8 @@ class FineTuner(CheckpointMixin, SFTTrainer):
         """
         if not self._full:
             return False
-        width, starts = lengths[0], [0, *ends[:-1]]
-        apart = sum(
-            (end - start) * self._cost(lengths[start]) + self._call for start, end in zip(starts, ends, strict=True)
-        )
+        width = lengths[0]
+        apart = sum((end - start) * self._cost(lengths[start]) + self._call for start, end in pairwise([0, *ends]))
         together = (max(in_bins(lengths, width)[0]) + 1) * self._cost(width) + self._call
         if together < apart and self._packs is None:
             self._packs = packs_in_bins(model, self.model.config.get_text_config().vocab_size)
