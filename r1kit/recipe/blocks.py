@@ -268,4 +268,4 @@ class SFTTraining(Training):
     packing: bool = False
     """Put several rows into one sequence."""
     group_by_length: bool = False
-    """Batch rows of like length together; a batch is then less of a mixture. On a CPU `savings` saves the padding, too."""
+    """Batch rows of like length together; a batch is then less of a mixture. `savings` saves the padding, too."""
