@@ -108,9 +108,11 @@ def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
 
 def asked(prompt: Prompt) -> str:
     """Return how a prompt is put, in words."""
-    parts = ["By its chat template." if prompt.template == "chat" else "By this template (`prompt.template` of r1kit):"]
-    parts += [] if prompt.template == "chat" else [fenced(prompt.template)]
-    parts += ["With the system message", fenced(prompt.system)] if prompt.system and prompt.template == "chat" else []
+    if prompt.template == "chat":
+        parts = ["By its chat template."]
+        parts += ["With the system message", fenced(prompt.system)] if prompt.system else []
+    else:
+        parts = ["By this template (`prompt.template` of r1kit):", fenced(prompt.template)]
     parts += ["Its completion begins with", fenced(prompt.prefill)] if prompt.prefill else []
     return "\n\n".join(parts)
 
