@@ -18,7 +18,7 @@ import time
 import numpy as np
 import torch
 
-from r1kit.verifier.group_lasso import largest_penalty, losses, solve
+from r1kit.head2toe.group_lasso import largest_penalty, losses, solve_group_lasso
 
 SHARES = (0.5, 0.1, 0.02)  # of the penalty that makes all weights zero
 
@@ -80,7 +80,7 @@ def large() -> None:
     x = torch.randn(10_000, 100_000)
     y = (x[:, :40].sum(1) + 5 * torch.randn(10_000) > 0).float()
     started = time.perf_counter()
-    [found] = solve(x, y, [0.3], "logistic", 4, relative=True)
+    [found] = solve_group_lasso(x, y, [0.3], "logistic", 4, relative=True)
     seconds = time.perf_counter() - started
     kept = int((found.norms(4) > 0).sum())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -116,7 +116,9 @@ def main() -> None:
                     if side == "skglm":
                         weight, bias = by_skglm(loss, x, y, share * most, size, 1e-5)
                     else:
-                        [one] = solve(single, torch.tensor(y), [share * most], loss, size, standardize=False)
+                        [one] = solve_group_lasso(
+                            single, torch.tensor(y), [share * most], loss, size, standardize=False
+                        )
                         weight, bias = one.weight.double().numpy(), one.bias.double().numpy()
                     times[side].append(time.perf_counter() - started)
                     values[side] = objective(loss, x, y, weight, bias, share * most, size)

@@ -48,8 +48,8 @@ from transformers import (
 )
 from trl import GRPOConfig, GRPOTrainer
 
-from r1kit.data.world import rows as world_rows
-from r1kit.run import SHIPPED
+from r1kit.data.world import world_rows as world_rows
+from r1kit.runs.paths import SHIPPED_MODELS
 from r1kit.training.lean import LeanMixin
 
 ALL = ("trim", "regroup", "skip", "share", "rollouts")
@@ -259,7 +259,7 @@ def middling(tokenizer: Any) -> Any:
 
 
 def tails(rounds: int, mean: int = MEAN, sigma: float = 1.0, group: int = 8, rows: int = 64) -> list[dict]:
-    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"])
     text = "Q: 1 + 2?"
     size = len(tokenizer(text).input_ids)
     micro = rows // 4
@@ -297,13 +297,13 @@ def growth(rounds: int) -> list[dict]:
 
 def late(rounds: int) -> list[dict]:
     """The demo's model and lengths, as at its end: of 20 groups 16 are solved."""
-    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"])
     prompts = [f"Q: {row['prompt']}\nA:" for row in world_rows("arithmetic", "train", 20, 0)]
     draw = torch.Generator().manual_seed(0)
     lengths = torch.randint(16, 40, (160,), generator=draw).tolist()
 
     def given(kind: type) -> Any:
-        model = AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:base"])
+        model = AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:base"])
         made = trainer(
             kind, model, tokenizer, prompts, tempfile.mkdtemp(), per_device_train_batch_size=160, num_generations=8,
             gradient_accumulation_steps=1, max_completion_length=48,
@@ -325,11 +325,11 @@ def late(rounds: int) -> list[dict]:
 
 
 def demo(rounds: int) -> list[dict]:
-    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"])
     prompts = [f"Q: {row['prompt']}\nA:" for row in world_rows("arithmetic", "train", 16, 0)]
 
     def whole(kind: type) -> Any:
-        model = AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:base"])
+        model = AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:base"])
         return trainer(
             kind, model, tokenizer, prompts, tempfile.mkdtemp(), per_device_train_batch_size=128, num_generations=8,
             gradient_accumulation_steps=1, max_completion_length=48,

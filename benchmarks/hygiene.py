@@ -28,8 +28,8 @@ import reasoning_gym
 from datasets import Dataset, disable_progress_bars
 from datasketch import MinHash, MinHashLSH
 
-from r1kit.data.hygiene import normal, shingles, sift
-from r1kit.recipe import Hygiene
+from r1kit.data.hygiene import find_clean_rows, letter_shingles, normalise_text
+from r1kit.recipe import HygieneConfig
 
 TASKS = [
     *("gsm_symbolic", "chain_sum", "leg_counting", "family_relationships", "caesar_cipher", "products", "gcd", "lcm"),
@@ -91,7 +91,7 @@ def planted(seed: int) -> tuple[list[Row], list[str], list[str]]:
         base += templated(task, 100, seed)
     once = {}
     for row in base:  # templates repeat themselves, which is no fault of ours
-        once.setdefault(normal(row["question"]), row)
+        once.setdefault(normalise_text(row["question"]), row)
     rows = list(once.values())
     kinds = ["sibling" if row in symbolic else "own" for row in rows]
     sums = [row["question"] for row in templated("gsm_symbolic", 100, seed + 1000)]
@@ -110,9 +110,9 @@ def planted(seed: int) -> tuple[list[Row], list[str], list[str]]:
     return rows, kinds, held + sums
 
 
-def r1kit_drops(wanted: Hygiene) -> Callable[[list[Row], list[str]], set[int]]:
+def r1kit_drops(wanted: HygieneConfig) -> Callable[[list[Row], list[str]], set[int]]:
     def find(rows: list[Row], benchmark: list[str]) -> set[int]:
-        kept, _ = sift(Dataset.from_list(rows), wanted)
+        kept, _ = find_clean_rows(Dataset.from_list(rows), wanted)
         return set(range(len(rows))) - set(kept)
 
     return find
@@ -127,7 +127,7 @@ def minhash(rows: list[Row], benchmark: list[str]) -> set[int]:
     index, gone = MinHashLSH(threshold=0.7, num_perm=128), set()
     for i, row in enumerate(rows):
         sketch = MinHash(num_perm=128)
-        sketch.update_batch([gram.encode() for gram in shingles(normal(row["question"]))])
+        sketch.update_batch([gram.encode() for gram in letter_shingles(normalise_text(row["question"]))])
         if index.query(sketch):
             gone.add(i)
         else:
@@ -166,11 +166,11 @@ def main() -> None:
     file.parent.mkdir(exist_ok=True)
     near = {"exact": True, "near": 0.7}
     methods = {
-        "duplicates": {"equal strings": equal, "MinHash alone": minhash, "r1kit": r1kit_drops(Hygiene(**near))},
+        "duplicates": {"equal strings": equal, "MinHash alone": minhash, "r1kit": r1kit_drops(HygieneConfig(**near))},
         "contamination": {
             "open-r1, 8-grams": open_r1,
-            "r1kit, 10-grams": r1kit_drops(Hygiene(decontaminate=[str(file)])),
-            "r1kit, 8-grams": r1kit_drops(Hygiene(decontaminate=[str(file)], ngram=8)),
+            "r1kit, 10-grams": r1kit_drops(HygieneConfig(decontaminate=[str(file)])),
+            "r1kit, 8-grams": r1kit_drops(HygieneConfig(decontaminate=[str(file)], ngram=8)),
         },
     }
     kinds_of = {"duplicates": ("exact", "near"), "contamination": ("held", "held, edited")}

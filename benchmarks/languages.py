@@ -5,7 +5,7 @@
     python benchmarks/languages.py --all      error, size and time of each detector that is installed
 
 A chain is built of the sentences below, written by hand for this file. Its true share is counted on them, by the word
-definition of r1kit.rewards.words (runs of two letters or more; of Han each letter), before LaTeX, code, numbers,
+definition of r1kit.languages.words (runs of two letters or more; of Han each letter), before LaTeX, code, numbers,
 addresses and quoted names are put in. Chains of even number are built of each language's first half, the odd ones of
 its second. The constants of r1kit.rewards.language were chosen on the even ones and on prose of manual pages in seven
 languages (not kept here); the odd ones are held out.
@@ -269,7 +269,7 @@ def compare(name: str, rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    from r1kit.rewards.language import LATIN, share
+    from r1kit.languages.detect import LATIN_LANGUAGES, language_fraction
 
     if sys.argv[1:] == ["--make"]:
         wanted = [("pure", own, own) for own in SENTENCES for _ in range(6)]
@@ -280,10 +280,10 @@ def main() -> None:
         return
     rows = [json.loads(line) for line in CHAINS.read_text(encoding="utf-8").splitlines()]
     if sys.argv[1:] != ["--all"]:
-        for key, found in errors(rows, share).items():
+        for key, found in errors(rows, language_fraction).items():
             print(f"{key:14} {len(found):4} chains: mean error {mean(found):.4f}, greatest {max(found):.3f}")
         return
-    rows = [r for r in rows if set(r["pair"].split("-")) <= set(LATIN)]
+    rows = [r for r in rows if set(r["pair"].split("-")) <= set(LATIN_LANGUAGES)]
     print(f"{len(rows)} chains in Latin letters: mean absolute errors, and ms a chain (words new, words seen)\n")
     print("| detector | licence | MB | words | clauses | sentences | ms, new | ms, seen |\n" + "| --- " * 8 + "|")
     for name in CANDIDATES:

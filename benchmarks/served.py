@@ -14,8 +14,8 @@ from pathlib import Path
 import yaml
 from openai import OpenAI
 
-from r1kit.prompts import read, render
-from r1kit.run import model_path
+from r1kit.prompts import fill_template, parse_completion
+from r1kit.runs.paths import resolve_model_path
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -38,13 +38,13 @@ def main() -> None:
         folder = Path(name)
         r1kit("eval", recipe(folder / "eval.yaml", **values), f"output={folder / 'eval'}")
         rows = [row for file in sorted((folder / "eval/samples").rglob("*.parquet")) for row in table_of(file)]
-        model, port = model_path(options.model), free_port()
+        model, port = resolve_model_path(options.model), free_port()
         with served(vllm_server(model, port), port, folder / "log", VLLM_CPU_KVCACHE_SPACE="2") as url:
             client = OpenAI(base_url=url, api_key="none")
             said = [
                 client.completions.create(
                     model=model,
-                    prompt=render(values["prompt"]["template"], row["prompt"]),
+                    prompt=fill_template(values["prompt"]["template"], row["prompt"]),
                     temperature=0,
                     max_tokens=values["sampling"]["max_tokens"],
                 )
@@ -53,7 +53,10 @@ def main() -> None:
                 for row in rows
             ]
     same = sum(text == row["completion"] for text, row in zip(said, rows, strict=True))
-    answers = sum(read(text).answer == read(row["completion"]).answer for text, row in zip(said, rows, strict=True))
+    answers = sum(
+        parse_completion(text).answer == parse_completion(row["completion"]).answer
+        for text, row in zip(said, rows, strict=True)
+    )
     right = sum(bool(row["correct"]) for row in rows)
     print(f"{len(rows)} problems, {right} right by r1kit eval; the same text {same}, the same answer {answers}")
     for text, row in zip(said, rows, strict=True):

@@ -29,9 +29,9 @@ from grpo import MEAN, log_normal, middling
 from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from r1kit.recipe import parse
-from r1kit.run import SHIPPED
-from r1kit.training.sft import FineTuner
+from r1kit.recipe import parse_recipe
+from r1kit.runs.paths import SHIPPED_MODELS
+from r1kit.training.sft import FineTuningTrainer
 
 LONGEST = 4 * MEAN
 
@@ -69,9 +69,9 @@ class Turns(TrainerCallback):
 def side(line: Connection, name: str, lengths: list[int], epochs: int, batch: int) -> None:
     """Train for so many epochs, when it is this side's turn."""
     disable_progress_bars()
-    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"])
     rows = Dataset.from_list([{"input_ids": [3 + (i * 7 + n) % 900 for i in range(n)]} for n in lengths])
-    recipe = parse("sft", {"output": "x", "model": {"path": "x"}, "data": {"train": "x"}})
+    recipe = parse_recipe("sft", {"output": "x", "model": {"path": "x"}, "data": {"train": "x"}})
     mean = sum(lengths) / len(lengths)
     arguments = {
         "output_dir": tempfile.mkdtemp(),
@@ -88,7 +88,7 @@ def side(line: Connection, name: str, lengths: list[int], epochs: int, batch: in
         "logging_strategy": "no",
         **WAYS[name],
     }
-    made = (FineTuner if name == "r1kit" else SFTTrainer)(
+    made = (FineTuningTrainer if name == "r1kit" else SFTTrainer)(
         model=middling(tokenizer),
         args=SFTConfig(**arguments),
         train_dataset=rows,

@@ -18,17 +18,17 @@ from typing import Any
 
 import torch
 
-from r1kit.recipe import Model, Prompt
-from r1kit.recipe.generation import Head
-from r1kit.verifier import head2toe
-from r1kit.verifier.features import OUTPUTS, PLACES
-from r1kit.verifier.verifier import Reader, load, measures
+from r1kit.head2toe import head
+from r1kit.head2toe.features import OUTPUT_FEATURES, SPANS
+from r1kit.head2toe.verifier import FeatureReader, load_verifier, verifier_metrics
+from r1kit.recipe import ModelConfig, PromptConfig
+from r1kit.recipe.generation import HeadConfig
 
-SIZE = len(PLACES)
+SIZE = len(SPANS)
 TRAIN = "[{path: 'world:arithmetic', rows: 400}]"
 SEEN = "[{path: 'world:arithmetic', split: test, rows: 300}]"
 UNSEEN = "[{path: 'world:facts', split: test, rows: 100}]"
-GRID = {name: getattr(Head(), name) for name in ("penalties", "fractions", "ridges")}
+GRID = {name: getattr(HeadConfig(), name) for name in ("penalties", "fractions", "ridges")}
 SETTINGS = ["prompt.template=tiny", "sampling.temperature=1.0", "sampling.max_tokens=64", "sampling.batch_size=512"]
 
 
@@ -55,8 +55,8 @@ def units(layer: int, hidden: int) -> torch.Tensor:
 def heads(x: torch.Tensor, right: torch.Tensor, names: list[str], layers: int, hidden: int, count: int):
     """Yield each simpler verifier: its name and a function from all features to chances."""
 
-    def plain(columns: torch.Tensor) -> tuple[head2toe.Head, torch.Tensor]:
-        ridge = head2toe.fit(x[:, columns], right, names, SIZE, penalties=[0.5], fractions=[1.0],
+    def plain(columns: torch.Tensor) -> tuple[head.LinearHead, torch.Tensor]:
+        ridge = head.fit_head(x[:, columns], right, names, SIZE, penalties=[0.5], fractions=[1.0],
                              ridges=GRID["ridges"])  # fmt: skip
         return ridge, columns
 
@@ -67,10 +67,10 @@ def heads(x: torch.Tensor, right: torch.Tensor, names: list[str], layers: int, h
         "last layer, linear": single[-1],
         "best single layer": min(single, key=lambda pair: pair[0].chosen["loss"]),
         "all layers, plain l2": plain(every),
-        "Head2Toe, hidden states alone": (head2toe.fit(x[:, states], right, names, SIZE, **GRID), states),
+        "Head2Toe, hidden states alone": (head.fit_head(x[:, states], right, names, SIZE, **GRID), states),
     }
-    for name, (head, columns) in chosen.items():
-        yield name, lambda z, head=head, columns=columns: head.probabilities(z[:, columns])
+    for name, (fitted, columns) in chosen.items():
+        yield name, lambda z, fitted=fitted, columns=columns: fitted.probabilities(z[:, columns])
     draws = []
     for seed in range(5):
         picked = torch.randperm(x.shape[1] // SIZE, generator=torch.Generator().manual_seed(seed))[: count // SIZE]
@@ -85,34 +85,38 @@ def study(path: str, folder: Path) -> dict[str, Any]:
     words = [f"model.path={path}", "scaling.draws=128", f"scaling.verifier={verifier}"]
     scaled = command("eval", folder / "scaled", *words, f"data.eval={SEEN}", "sampling.samples=64")
     unseen = command("eval", folder / "unseen", f"model.path={path}", f"data.eval={UNSEEN}", "sampling.samples=8")
-    model, prompt = Model(path=path), Prompt(template="tiny")
+    model, prompt = ModelConfig(path=path), PromptConfig(template="tiny")
     parts = {"train": samples(verifier / "samples/train"), "seen": samples(scaled), "unseen": samples(unseen)}
-    reader = Reader(model, prompt)
+    reader = FeatureReader(model, prompt)
     x = {name: reader(rows) for name, rows in parts.items()}
     right = {name: torch.tensor([row["correct"] for row in rows]) for name, rows in parts.items()}
     names = {name: [row["id"] for row in rows] for name, rows in parts.items()}
-    head, told = load(verifier)
+    fitted, told = load_verifier(verifier)
     from transformers import AutoConfig
 
-    from r1kit.run import model_path
+    from r1kit.runs.paths import resolve_model_path
 
-    config = AutoConfig.from_pretrained(model_path(path))
+    config = AutoConfig.from_pretrained(resolve_model_path(path))
     layers, hidden = config.num_hidden_layers + 1, config.hidden_size
-    assert x["train"].shape[1] == (layers * hidden + len(OUTPUTS)) * SIZE
+    assert x["train"].shape[1] == (layers * hidden + len(OUTPUT_FEATURES)) * SIZE
     tests = ("seen", "unseen")
-    found: dict[str, Any] = {"Head2Toe": {t: measures(head.probabilities(x[t]), right[t], names[t]) for t in tests}}
+    found: dict[str, Any] = {
+        "Head2Toe": {t: verifier_metrics(fitted.probabilities(x[t]), right[t], names[t]) for t in tests}
+    }
     started = time.perf_counter()
-    for name, chance in heads(x["train"], right["train"].long(), names["train"], layers, hidden, len(head.kept)):
+    for name, chance in heads(x["train"], right["train"].long(), names["train"], layers, hidden, len(fitted.kept)):
         if isinstance(chance, list):
-            several = {t: [measures(h.probabilities(x[t][:, c]), right[t], names[t]) for h, c in chance] for t in tests}
+            several = {
+                t: [verifier_metrics(h.probabilities(x[t][:, c]), right[t], names[t]) for h, c in chance] for t in tests
+            }
             found[name] = {t: {k: _mean([one[k] for one in several[t]]) for k in several[t][0]} for t in tests}
         else:
-            found[name] = {t: measures(chance(x[t]), right[t], names[t]) for t in tests}
+            found[name] = {t: verifier_metrics(chance(x[t]), right[t], names[t]) for t in tests}
     told["seconds of the simpler ones"] = time.perf_counter() - started
     for name, key in (("mean log-probability", "logprob"), ("shortness", "tokens")):
         values = {t: torch.tensor([float(row[key]) for row in parts[t]]) for t in tests}
         values = {t: v.exp() if key == "logprob" else 1 / v for t, v in values.items()}
-        found[name] = {t: measures(values[t], right[t], names[t]) for t in tests}
+        found[name] = {t: verifier_metrics(values[t], right[t], names[t]) for t in tests}
     points = json.loads((scaled / "scaling.json").read_text())["models"][0]["points"]
     share = {t: float(right[t].float().mean()) for t in right}
     return {"model": path, "right": share, "verifier": told, "measures": found, "points": points}
@@ -140,9 +144,9 @@ def show(one: dict[str, Any]) -> None:
                 value = parts[part][key] if chance or key in ("auroc", "within") else None
                 cells.append("-" if value is None else f"{value:.3f}")
         print(f"| {name} | " + " | ".join(cells) + " |")
-    from r1kit.scaling.curves import table
+    from r1kit.scaling.curves import format_points
 
-    print(f"\n```\n{table(one['model'], one['points'])}\n```", flush=True)
+    print(f"\n```\n{format_points(one['model'], one['points'])}\n```", flush=True)
 
 
 def main() -> None:

@@ -63,13 +63,13 @@ def _stage(name: str):
         ] = False,
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Move an old run aside to NAME.1.")] = False,
     ) -> None:
-        from r1kit.recipe import load, override
+        from r1kit.recipe import load_recipe, parse_override
 
         words = list(recipe or [])
         if name == "data" and words[:1] == ["inspect"]:
-            from r1kit.data.inspect import inspect
+            from r1kit.commands.inspect import inspect_source
 
-            inspect(words[1:])
+            inspect_source(words[1:])
             return
         file = words.pop(0) if words and ("=" not in words[0] or Path(words[0]).is_file()) else None
         given = {
@@ -78,11 +78,11 @@ def _stage(name: str):
             "output": output,
         }
         values = {key: value for key, value in given.items() if value is not None}
-        loaded = load(name, file, values | dict(override(word) for word in words))
+        loaded = load_recipe(name, file, values | dict(parse_override(word) for word in words))
         if dry_run:
-            from r1kit.dry import show
+            from r1kit.commands.dry_run import print_dry_run
 
-            show(name, loaded, num_processes, accelerate_config)
+            print_dry_run(name, loaded, num_processes, accelerate_config)
             return
         from r1kit.launch import start
 
@@ -105,7 +105,7 @@ def rewards(
     output: Annotated[str | None, typer.Option("-o", "--output", help="Where the scored rows go; else stdout.")] = None,
 ) -> None:
     """Score saved completions: one column a reward, and a table."""
-    from r1kit.rewards.lab import score_file
+    from r1kit.commands.score import score_file
 
     score_file(file, names.split(","), output)
 
@@ -120,7 +120,7 @@ def report(
     output: Annotated[str | None, typer.Option("-o", "--output", help="Default: report.html in the last RUN.")] = None,
 ) -> None:
     """One page of runs: their pipeline, curves, data, and every rollout kept. No network, no server."""
-    from r1kit.report.page import report as write
+    from r1kit.report.page import write_report as write
 
     print(write(runs, Path(output or f"{runs[-1]}/report.html")))
 
@@ -131,7 +131,7 @@ def watch(
     port: Annotated[int, typer.Option(min=0, max=65535, help="On the loopback; 0: any that is free.")] = 8000,
 ) -> None:
     """Serve that page while a run goes on; it follows what is written. Prints its address."""
-    from r1kit.report.watch import watch as serve
+    from r1kit.report.serve import serve_report as serve
 
     serve(runs, port)
 
@@ -139,9 +139,9 @@ def watch(
 @app.command()
 def runs(folder: Annotated[str, typer.Argument(help="Where your runs are.")] = "runs") -> None:
     """List the runs below a folder: stage, state, time, and what they come from."""
-    from r1kit.runs import listing
+    from r1kit.runs.listing import list_runs
 
-    print(listing(Path(folder)))
+    print(list_runs(Path(folder)))
 
 
 @app.command()
@@ -150,7 +150,7 @@ def init(
     output: Annotated[str | None, typer.Option("-o", "--output", help="Where it goes; default: ./NAME.")] = None,
 ) -> None:
     """Copy a recipe folder to start from."""
-    from r1kit.runs import init as copy
+    from r1kit.commands.init import copy_recipe as copy
 
     print(copy(name, Path(output or name)))
 
@@ -162,7 +162,7 @@ def merge(
     trust_remote_code: TRUST = False,
 ) -> None:
     """Make a plain model of an adapter and its base."""
-    from r1kit.runs import merge as make
+    from r1kit.commands.merge import merge_adapter as make
 
     print(make(run, Path(output), trust_remote_code))
 
@@ -177,7 +177,7 @@ def chat(
     trust_remote_code: TRUST = False,
 ) -> None:
     """Talk to a model: a line is a question, the end of input ends it."""
-    from r1kit.chat import chat as talk
+    from r1kit.commands.chat import run_chat as talk
 
     talk(model, template, fold, max_tokens, temperature, trust_remote_code)
 

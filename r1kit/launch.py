@@ -31,18 +31,21 @@ from r1kit.errors import (
     OutOfMemory,
     UserError,
 )
-from r1kit.recipe import Recipe, parse
-from r1kit.run import Run, is_main, open_run, peek, write_file
+from r1kit.ranks import is_main_rank
+from r1kit.recipe import Recipe, parse_recipe
+from r1kit.runs.files import write_file
+from r1kit.runs.resume import already_finished, open_run
+from r1kit.runs.run import Run
 
 STAGES = {
-    "rl-zero": "r1kit.stages.rl",
-    "rl": "r1kit.stages.rl",
-    "sft": "r1kit.stages.sft",
-    "distill": "r1kit.stages.sft",
-    "generate": "r1kit.stages.generate",
-    "data": "r1kit.stages.data",
-    "eval": "r1kit.stages.evaluate",
-    "verifier": "r1kit.stages.verifier",
+    "rl-zero": "r1kit.commands.rl",
+    "rl": "r1kit.commands.rl",
+    "sft": "r1kit.commands.sft",
+    "distill": "r1kit.commands.sft",
+    "generate": "r1kit.commands.generate",
+    "data": "r1kit.commands.data",
+    "eval": "r1kit.commands.evaluate",
+    "verifier": "r1kit.commands.verifier",
 }
 TRAINS = ("rl-zero", "rl", "sft", "distill")
 
@@ -56,8 +59,8 @@ def start(stage: str, recipe: Recipe, processes: int | None, config: str | None,
         must = f"another launcher has set the ranks (WORLD_SIZE = {os.environ['WORLD_SIZE']}), so it would not be read"
         raise UserError("--accelerate-config", config, must, do)
     with stdout_to_stderr() as out:
-        if not overwrite and peek(stage, recipe):
-            if is_main():
+        if not overwrite and already_finished(stage, recipe):
+            if is_main_rank():
                 out(recipe.output or "")
             return EXIT_DONE
         command = None if ranked or stage == "data" else launch_command(processes, config)
@@ -67,9 +70,9 @@ def start(stage: str, recipe: Recipe, processes: int | None, config: str | None,
                 (run.path / "exit.json").unlink(missing_ok=True)
                 run.update(status="running", session_started=time.time())
             return code
-        run = open_run(stage, recipe, overwrite) if is_main() else Run(Path(recipe.output or ""))
+        run = open_run(stage, recipe, overwrite) if is_main_rank() else Run(Path(recipe.output or ""))
         code = work(stage, recipe, run)
-        if code == EXIT_DONE and is_main():
+        if code == EXIT_DONE and is_main_rank():
             out(str(run.path))
         return code
 
@@ -97,7 +100,7 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     try:
         importlib.import_module(STAGES[stage]).main(recipe, run)
         code = EXIT_DONE
-        if is_main():
+        if is_main_rank():
             run.finish()
     except UserError as error:
         code, line = EXIT_USER, str(error)
@@ -115,7 +118,7 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     finally:
         if code != EXIT_DONE:
             _leave(run, code, line)
-    if line and is_main() and not quiet:
+    if line and is_main_rank() and not quiet:
         print(f"error: {line}", file=sys.stderr)
     return code
 
@@ -130,7 +133,7 @@ def _disk_is_full(error: Exception) -> bool:
 
 def _leave(run: Run, code: int, line: str) -> None:
     with contextlib.suppress(OSError):
-        if is_main():
+        if is_main_rank():
             run.pause({EXIT_INTERRUPTED: "interrupted"}.get(code, "failed"))
         # The first rank to leave says why: the others are then stopped by the launcher.
         with open(run.path / "exit.json", "x") as file:
@@ -245,7 +248,7 @@ def main() -> int:
     _die_with_parent()
     run = Run(Path(sys.argv[1]))
     stage = run.info["stage"]
-    recipe = parse(stage, yaml.safe_load((run.path / "recipe.yaml").read_text()))
+    recipe = parse_recipe(stage, yaml.safe_load((run.path / "recipe.yaml").read_text()))
     return work(stage, recipe, run, quiet=True)
 
 

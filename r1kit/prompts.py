@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-R1_ZERO = (
+R1_ZERO_TEMPLATE = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
     "The Assistant first thinks about the reasoning process in the mind and then provides the user with "
     "the answer. The reasoning process and answer are enclosed within <think> </think> and <answer> "
@@ -17,8 +17,8 @@ R1_ZERO = (
     "</answer>. User: {prompt}. Assistant:"
 )
 
-TEMPLATES = {"r1-zero": R1_ZERO, "tiny": "Q: {prompt}\nA:"}
-CHAT = "chat"
+PLAIN_TEMPLATES = {"r1-zero": R1_ZERO_TEMPLATE, "tiny": "Q: {prompt}\nA:"}
+CHAT_TEMPLATE = "chat"
 
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
@@ -28,16 +28,16 @@ _TAG = re.compile(r"</?(?:think|answer)>")
 
 def template_text(name: str) -> str:
     """Return the text of the plain template `name`, which may be a template itself."""
-    return TEMPLATES.get(name, name)
+    return PLAIN_TEMPLATES.get(name, name)
 
 
-def render(name: str, prompt: str) -> str:
+def fill_template(name: str, prompt: str) -> str:
     """Put `prompt` into the plain template `name`; other braces are left alone."""
     return template_text(name).replace("{prompt}", prompt)
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParsedCompletion:
     """What a completion says: its chain of thought, its answer, and whether its form is the exact one."""
 
     thinking: str | None
@@ -61,7 +61,7 @@ class Reading:
 
 
 @lru_cache(maxsize=4096)
-def read(completion: str) -> Reading:
+def parse_completion(completion: str) -> ParsedCompletion:
     """Read a completion. The answer is the last `<answer>` block, else the last `\\boxed{}`, after `</think>`.
 
     Thinking that does not end has no answer yet. Where a chat template opens `<think>` itself, all before the
@@ -80,7 +80,7 @@ def read(completion: str) -> Reading:
     for pattern, end in ((_THINK, "</think>"), (_ANSWER, "</answer>")):
         last = outside.rfind(end) + len(end) if end in outside else 0
         outside = pattern.sub("", outside[:last]) + outside[last:]
-    return Reading(thinking, answer, tuple(_TAG.findall(completion)), outside)
+    return ParsedCompletion(thinking, answer, tuple(_TAG.findall(completion)), outside)
 
 
 def _blocks(pattern: re.Pattern[str], end: str, text: str) -> list[str]:
@@ -102,7 +102,7 @@ def last_boxed(text: str) -> str | None:
     return closed
 
 
-def unboxed(answer: str) -> str:
+def strip_box(answer: str) -> str:
     """Return an answer without white space around it and, where all of it is one box, without that."""
     bare = answer.strip()
     whole = re.fullmatch(r"\$*\s*\\boxed\s{0,9}\{(.*)\}\s*\$*", bare, re.DOTALL)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from r1kit.data.load import problems
-from r1kit.recipe import parse
-from r1kit.run import Run
-from r1kit.training.arguments import rl_arguments
-from r1kit.training.policy import load_model, load_tokenizer
+from r1kit.data.load import load_problems
+from r1kit.models.load import load_model, load_tokenizer
+from r1kit.recipe import parse_recipe
+from r1kit.runs.run import Run
+from r1kit.training.arguments import build_grpo_config
 
 RECIPE = {
     "output": "unused",
@@ -58,14 +58,14 @@ def main(out: Path) -> None:
 
     from r1kit.training.grpo import RLTrainer
 
-    recipe = parse("rl-zero", {**RECIPE, "training": {**RECIPE["training"], **CASE.get("training", {})}})
+    recipe = parse_recipe("rl-zero", {**RECIPE, "training": {**RECIPE["training"], **CASE.get("training", {})}})
     with PartialState().main_process_first():
         out.mkdir(parents=True, exist_ok=True)
     trainer = RLTrainer(
         model=load_model(recipe.model),
-        args=rl_arguments(recipe, Run(out)),
+        args=build_grpo_config(recipe, Run(out)),
         reward_funcs=[by_answer],
-        train_dataset=problems(recipe.data.train, recipe.prompt),
+        train_dataset=load_problems(recipe.data.train, recipe.prompt),
         processing_class=load_tokenizer(recipe.model),
         rollout_func=given,
         run=Run(out),

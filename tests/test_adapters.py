@@ -5,10 +5,10 @@ import json
 import pytest
 
 from r1kit.data.adapters import ADAPTERS
-from r1kit.data.load import problems, read_source
+from r1kit.data.load import load_problems, read_source
 from r1kit.errors import UserError
-from r1kit.prompts import read
-from r1kit.recipe import Prompt, Source
+from r1kit.prompts import parse_completion
+from r1kit.recipe import PromptConfig, SourceConfig
 from r1kit.rewards.accuracy import accuracy
 
 WRAPPED = (
@@ -357,7 +357,7 @@ def _folder(here):
 def adapted(*rows, **settings) -> list[dict]:
     with open("rows.jsonl", "w") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
-    return read_source(Source(path="rows.jsonl", **settings)).to_list()
+    return read_source(SourceConfig(path="rows.jsonl", **settings)).to_list()
 
 
 def test_every_adapter_is_tested():
@@ -370,8 +370,8 @@ def test_mathematics(name, capsys):
     [row] = adapted(given)
     assert f"is read as {name}" in capsys.readouterr().err
     assert wanted.items() <= row.items()
-    assert row["verifier"] == "math"
-    assert accuracy([f"<answer>{wanted['answer']}</answer>"], answer=[row["answer"]], verifier=["math"]) == [1.0]
+    assert row["checker"] == "math"
+    assert accuracy([f"<answer>{wanted['answer']}</answer>"], answer=[row["answer"]], checker=["math"]) == [1.0]
 
 
 @pytest.mark.parametrize("name", CHAT)
@@ -379,8 +379,8 @@ def test_finished_answers(name, capsys):
     [row] = adapted(CHAT[name])
     assert f"is read as {name}" in capsys.readouterr().err
     assert (row["prompt"], row["completion"]) == ("2 + 2?", THOUGHT)
-    assert read(row["completion"]).well_formed()
-    assert accuracy([row["completion"]], answer=["4"], verifier=["math"]) == [1.0]
+    assert parse_completion(row["completion"]).well_formed()
+    assert accuracy([row["completion"]], answer=["4"], checker=["math"]) == [1.0]
 
 
 @pytest.mark.parametrize("name", CODE)
@@ -389,12 +389,12 @@ def test_code(name, capsys):
     given, right, wrong = CODE[name]
     [row] = adapted(given)
     assert f"is read as {name}" in capsys.readouterr().err
-    assert row["verifier"] == "code"
+    assert row["checker"] == "code"
     said = [f"<answer>\n```python\n{program}\n```\n</answer>" for program in (right, wrong)]
-    assert accuracy(said, verifier=["code"] * 2, tests=[row["tests"]] * 2) == [1.0, 0.0]
+    assert accuracy(said, checker=["code"] * 2, tests=[row["tests"]] * 2) == [1.0, 0.0]
 
 
-def test_rows_that_no_verifier_can_check_are_left_out_and_counted(capsys):
+def test_rows_that_no_checker_can_check_are_left_out_and_counted(capsys):
     row, _ = MATH["numina-math-1.5"]
     odd = [
         {**row, "question_type": "proof"},
@@ -461,5 +461,7 @@ def test_none_turns_adapters_off_and_an_unknown_one_is_told():
 
 def test_an_adapted_set_makes_problems():
     adapted(MATH["gsm8k"][0])
-    [row] = problems([Source(path="rows.jsonl", values={"domain": "gsm8k"})], Prompt(template="tiny")).to_list()
+    [row] = load_problems(
+        [SourceConfig(path="rows.jsonl", values={"domain": "gsm8k"})], PromptConfig(template="tiny")
+    ).to_list()
     assert (row["question"], row["answer"], row["domain"]) == ("Natalia sold 48 clips.", "1072", "gsm8k")

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from r1kit.errors import UserError
-from r1kit.recipe import Reward
-from r1kit.rewards import aside, bind
-from r1kit.rewards.ahead import Ahead
+from r1kit.recipe import RewardConfig
+from r1kit.rewards import bind_reward, run_in_thread
+from r1kit.rewards.eager import EagerJudge
 
 
 class Counted:
@@ -41,7 +41,7 @@ def called(reward):
 def ready(seconds=3.0):
     """A reward that was called once, and what it calls."""
     plain = Counted()
-    reward = Ahead(plain, seconds)
+    reward = EagerJudge(plain, seconds)
     called(reward)
     plain.asked.clear()
     return plain, reward
@@ -88,7 +88,7 @@ def test_rows_that_are_never_found_again_are_not_begun_any_more():
 def test_the_first_call_is_of_all_rows():
     """It alone may say that the reward or the data is broken."""
     plain = Counted()
-    reward = Ahead(plain)
+    reward = EagerJudge(plain)
     reward.begin("one", answer="1")
     assert called(reward) == [4, 5, 8, 5, 7]
     assert plain.asked == [[c for c, _ in ROWS]]
@@ -105,17 +105,17 @@ def test_what_took_too_long_beside_the_sampling_is_judged_again():
 
 
 def test_timeouts_are_counted_once():
-    from r1kit.rewards.accuracy import accuracy, take_timeouts
+    from r1kit.rewards.accuracy import accuracy, take_timeout_count
 
     hangs = [{"kind": "call", "function": "f", "args": [], "expected": 1}]
     given = {"tests": hangs, "answer": None}
-    reward = Ahead(Named(accuracy, seconds=0.3), 0.3)
-    take_timeouts()
+    reward = EagerJudge(Named(accuracy, seconds=0.3), 0.3)
+    take_timeout_count()
     for _ in range(3):
         reward.begin("<answer>def f():\n    while True: pass</answer>", **given)
         time.sleep(0.6)
         assert reward(["<answer>def f():\n    while True: pass</answer>"], tests=[hangs], answer=[None]) == [0.0]
-        assert take_timeouts() == 1
+        assert take_timeout_count() == 1
 
 
 def test_what_is_forgotten_is_not_judged_any_more():
@@ -133,7 +133,7 @@ def test_a_mistake_comes_through():
     def broken(completions, **columns):
         raise UserError("rewards.0", "broken", "raised", "mend it")
 
-    reward = Ahead(broken)
+    reward = EagerJudge(broken)
     reward._useful = True
     reward.begin("one", answer="1")
     with pytest.raises(UserError):
@@ -147,14 +147,14 @@ def test_accuracy_is_the_same_with_columns_of_every_kind():
 
     code = [{"kind": "call", "function": "f", "args": [2], "expected": 4}]
     rows = [
-        {"prompts": "Double it", "tests": code, "answer": None, "verifier": "code", "domain": "code"},
-        {"prompts": "What is 1 + 1?", "tests": None, "answer": "x+1", "verifier": "math", "domain": "math"},
-        {"prompts": "Capital?", "tests": None, "answer": "Paris", "verifier": "exact", "domain": "facts"},
+        {"prompts": "Double it", "tests": code, "answer": None, "checker": "code", "domain": "code"},
+        {"prompts": "What is 1 + 1?", "tests": None, "answer": "x+1", "checker": "math", "domain": "math"},
+        {"prompts": "Capital?", "tests": None, "answer": "Paris", "checker": "exact", "domain": "facts"},
     ]
     said = ["<answer>def f(x): return 2 * x</answer>", "<answer>1+x</answer>", "<answer>Rome</answer>"]
     for state, wanted in ((0, [None, None, None]), (5, [1.0, 1.0, None])):
-        entry = Reward.model_validate({"name": "accuracy", "from_step": 3, "where": {"domain": ["code", "math"]}})
-        reward = Ahead(bind(entry))
+        entry = RewardConfig.model_validate({"name": "accuracy", "from_step": 3, "where": {"domain": ["code", "math"]}})
+        reward = EagerJudge(bind_reward(entry))
         reward._useful = True
         given = {"trainer_state": SimpleNamespace(global_step=state, max_steps=10)}
         for chat in (False, True):
@@ -162,17 +162,17 @@ def test_accuracy_is_the_same_with_columns_of_every_kind():
             for completion, row in zip(completions, rows, strict=True):
                 reward.begin(completion, **given, **row)
             columns = {name: [row[name] for row in rows] for name in rows[0]}
-            assert asyncio.run(aside(reward)(completions=completions, **given, **columns)) == wanted
+            assert asyncio.run(run_in_thread(reward)(completions=completions, **given, **columns)) == wanted
 
 
 def test_a_sampler_tells_of_each_row_that_ends_before_the_last():
     from test_lean import model_and_prompts, settings
 
-    from r1kit.training.decode import sample
+    from r1kit.models.decode import sample_completions
 
     model, prompts = model_and_prompts(12)
     told = {}
-    ids, _ = sample(model, prompts, settings(), [0], told.__setitem__)
+    ids, _ = sample_completions(model, prompts, settings(), [0], told.__setitem__)
     longest = max(map(len, ids))
     assert told == {i: row for i, row in enumerate(ids) if len(row) < longest and row[-1] == 0}
     assert len(told) > 6

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from r1kit.data.write import write_table
-from r1kit.report.page import report
+from r1kit.data.writing import write_parquet
+from r1kit.report.page import write_report
 
 pytestmark = pytest.mark.browser
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -86,7 +86,7 @@ def a_run(path, stage, steps, count, parents=(), **files):
     ]
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     for i in range(1, steps + 1 if count else 1):
-        write_table(rollouts(count, i, 8, i), path / "completions" / f"step-{i:08d}.parquet", ["accuracy", "format"])
+        write_parquet(rollouts(count, i, 8, i), path / "completions" / f"step-{i:08d}.parquet", ["accuracy", "format"])
     for name, value in files.items():
         (path / f"{name}.json").write_text(json.dumps(value))
 
@@ -121,7 +121,7 @@ def small(tmp_path_factory):
     ]
     files = {"drops": DROPS, "eval": {"models": models}, "scaling": {"models": [{"model": "R1", "points": points}]}}
     a_run(folder / "r1", "rl", 12, 64, [parent], **files)
-    report([str(folder / "r1")], folder / "page.html")
+    write_report([str(folder / "r1")], folder / "page.html")
     return folder / "page.html"
 
 
@@ -246,7 +246,7 @@ def test_every_control_over_the_report_of_the_demo(page):
 def test_a_hundred_thousand_rollouts(page, tmp_path):
     a_run(tmp_path / "zero", "rl-zero", 100, 1000)
     started = time.time()
-    report([str(tmp_path / "zero")], tmp_path / "page.html")
+    write_report([str(tmp_path / "zero")], tmp_path / "page.html")
     size = (tmp_path / "page.html").stat().st_size
     print(f"written in {time.time() - started:.1f} s, {size / 2**20:.1f} MiB")
     assert size < 30 * 2**20
@@ -322,12 +322,12 @@ def test_what_is_looked_at_stays_when_another_run_begins(page, tmp_path, monkeyp
     """`watch a b`, b looked at, when a writes its first rollouts; and rollouts that come where there were none."""
     import threading
 
-    from r1kit.report.watch import server
+    from r1kit.report.serve import make_server
 
-    monkeypatch.setattr("r1kit.report.watch.EVERY", 0.0)
+    monkeypatch.setattr("r1kit.report.serve.EVERY", 0.0)
     for name in ("a", "b"):
         a_run(tmp_path / name, "rl-zero", 2, 0)
-    with server([str(tmp_path / "a"), str(tmp_path / "b")], 0) as serving:
+    with make_server([str(tmp_path / "a"), str(tmp_path / "b")], 0) as serving:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         page.goto(f"http://127.0.0.1:{serving.server_address[1]}")
         page.get_by_role("tab", name="Completions", exact=True).click()

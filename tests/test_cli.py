@@ -228,7 +228,7 @@ def test_rewards_take_a_function_of_ones_own(saved, here):
         ('{"completion": "a"}\n', [], "reward accuracy needs a column answer or tests"),
         ('{"completion": "a"}\n', ["--rewards", "formt"], "no such reward; did you mean format?"),
         ('{"completion": "a"}\n', ["--rewards", ""], "no such reward"),
-        ('{"completion": "a", "answer": "1", "verifier": "maths"}\n', [], "maths"),
+        ('{"completion": "a", "answer": "1", "checker": "maths"}\n', [], "maths"),
         ('{"completion": "a"}\n', ["--rewards", "format", "-o", "no/folder/x"], "--output = no/folder/x; "),
         ('{"completion": null}\n', ["--rewards", "format"], "completion"),
     ],

@@ -11,8 +11,8 @@ import torch
 from helpers import COMMAND, info, r1kit, recipe
 
 import r1kit as r1kit_package
-from r1kit.chat import Speech
-from r1kit.runs import recipes
+from r1kit.commands.chat import CompletionPrinter
+from r1kit.commands.init import shipped_recipes
 
 SFT = {
     "model": {"path": "tiny:base"},
@@ -61,8 +61,8 @@ def test_runs_are_listed_with_their_states(adapter):
 def test_an_adapter_is_merged_into_a_plain_model(adapter):
     from transformers import AutoModelForCausalLM
 
-    from r1kit.recipe import Model
-    from r1kit.training.policy import load_model
+    from r1kit.models.load import load_model
+    from r1kit.recipe import ModelConfig
 
     run, plain = adapter / "runs/adapter", adapter / "plain"
     out, _ = r1kit("merge", run, "-o", plain)
@@ -71,8 +71,8 @@ def test_an_adapter_is_merged_into_a_plain_model(adapter):
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
         found = AutoModelForCausalLM.from_pretrained(plain)(ids).logits
-        wanted = load_model(Model(path=str(run)), training=False)(ids).logits
-        base = load_model(Model(path="tiny:base"), training=False)(ids).logits
+        wanted = load_model(ModelConfig(path=str(run)), training=False)(ids).logits
+        base = load_model(ModelConfig(path="tiny:base"), training=False)(ids).logits
     assert torch.allclose(found, wanted, atol=1e-5)
     assert not torch.allclose(found, base, atol=1e-3)
     _, err = r1kit("merge", run, "-o", plain, code=2)
@@ -84,10 +84,10 @@ def test_an_adapter_is_merged_into_a_plain_model(adapter):
 
 
 def test_a_recipe_is_copied_to_start_from(here):
-    assert {"tiny", "qwen2.5-1.5b", "sky-t1"} <= recipes().keys()
+    assert {"tiny", "qwen2.5-1.5b", "sky-t1"} <= shipped_recipes().keys()
     out, _ = r1kit("init", "tiny", "-o", "mine/first")
     assert out.strip() == "mine/first"
-    assert (here / "mine/first/run.sh").read_text() == (recipes()["tiny"] / "run.sh").read_text()
+    assert (here / "mine/first/run.sh").read_text() == (shipped_recipes()["tiny"] / "run.sh").read_text()
     r1kit("rl-zero", "mine/first/rl_zero.yaml", "--dry-run")
     _, err = r1kit("init", "tiny", "-o", "mine/first", code=2)
     assert "error: --output = mine/first; is there already" in err
@@ -100,7 +100,7 @@ def test_thinking_is_shown_or_folded_however_it_is_cut():
     for fold, wanted in ((False, " 1 < 2, so\n it is 2 < 3\n"), (True, "[thinking] \n it is 2 < 3\n")):
         for size in (1, 3, 7, len(text)):
             out = io.StringIO()
-            speech = Speech(fold, False, out)
+            speech = CompletionPrinter(fold, False, out)
             for start in range(0, len(text), size):
                 speech.add(text[start : start + size])
             speech.end()
@@ -127,8 +127,8 @@ def test_a_model_has_a_card_and_goes_to_the_hub(adapter, monkeypatch):
 
     from huggingface_hub import ModelCard
 
-    from r1kit.recipe import Card
-    from r1kit.training.card import push
+    from r1kit.recipe import CardConfig
+    from r1kit.training.card import push_model
 
     text = (adapter / "runs/adapter/model/README.md").read_text()
     card = ModelCard(text)
@@ -152,7 +152,7 @@ def test_a_model_has_a_card_and_goes_to_the_hub(adapter, monkeypatch):
         upload_folder=lambda **k: calls.append(("upload_folder", (), k)),
     )
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
-    assert push(adapter / "runs/adapter/model", Card(push_to_hub="it")) == "https://huggingface.co/me/it"
+    assert push_model(adapter / "runs/adapter/model", CardConfig(push_to_hub="it")) == "https://huggingface.co/me/it"
     assert calls[0][1:] == (("it",), {"private": True, "exist_ok": True})
     assert calls[1][2]["folder_path"] == adapter / "runs/adapter/model"
     assert calls[1][2]["repo_id"] == "me/it"
@@ -161,11 +161,11 @@ def test_a_model_has_a_card_and_goes_to_the_hub(adapter, monkeypatch):
 def test_a_card_shows_a_template_as_it_is():
     from markdown_it import MarkdownIt
 
-    from r1kit.recipe import Prompt
-    from r1kit.training.card import asked
+    from r1kit.recipe import PromptConfig
+    from r1kit.training.card import describe_prompt
 
     template = "Question: 1 + 1\n\nAnswer: <think>```1 + 1```</think>\n\nQuestion: {prompt}\nAnswer:"
-    tokens = MarkdownIt().parse(asked(Prompt(template=template, prefill="<think>")))
+    tokens = MarkdownIt().parse(describe_prompt(PromptConfig(template=template, prefill="<think>")))
     assert [token.content for token in tokens if token.type == "fence"] == [template + "\n", "<think>\n"]
     assert not any(token.type == "html_block" for token in tokens)
 

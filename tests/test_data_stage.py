@@ -10,9 +10,9 @@ import yaml
 from helpers import info, r1kit, recipe, table
 from test_data import ROWS, write
 
-from r1kit.data.write import push
+from r1kit.data.writing import push_data
 from r1kit.errors import UserError
-from r1kit.recipe import Card
+from r1kit.recipe import CardConfig
 
 MATH = [{"problem": f"What is {n} plus one?", "answer": str(n + 1)} for n in range(20)]
 SAID = [
@@ -52,7 +52,7 @@ def test_problems_are_adapted_mixed_cleaned_and_written():
     )
     assert len(rows) == 19 + len(ROWS)
     assert drops()["dropped"] == {"contaminated": 1, "exact_duplicate": 1}
-    assert {r["verifier"] for r in rows} == {"math", None}
+    assert {r["checker"] for r in rows} == {"math", None}
     assert len({r["id"] for r in rows}) == len(rows)
     assert "note: data.train.0 is read as problem-answer" in err
     assert "exact_duplicate       -1" in err
@@ -93,15 +93,15 @@ def test_the_output_is_what_load_dataset_and_the_trainers_read(here):
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    from r1kit.run import SHIPPED
+    from r1kit.runs.paths import SHIPPED_MODELS
 
     made(data={"train": write("said.jsonl", SAID)})
     for path in ("run", "run/data"):
         loaded = datasets.load_dataset(str(here / path), split="train", cache_dir=str(here / "cache"))
         assert len(loaded) == 20
         assert {"prompt", "completion", "id"} <= set(loaded.column_names)
-    model = AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:student"])
-    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:student"])
+    model = AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:student"])
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"])
     arguments = SFTConfig(output_dir=str(here / "out"), max_steps=1, use_cpu=True, report_to=[], bf16=False)
     trainer = SFTTrainer(model, arguments, train_dataset=loaded, processing_class=tokenizer)
     assert torch.isfinite(torch.tensor(trainer.train().training_loss))
@@ -213,7 +213,7 @@ def test_push_sends_the_card_and_the_data_and_removes_what_is_no_longer_there(he
         upload_folder=lambda **k: calls.append(("upload_folder", (), k)),
     )
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
-    assert push(here, Card(push_to_hub="sums")) == "https://huggingface.co/datasets/me/sums"
+    assert push_data(here, CardConfig(push_to_hub="sums")) == "https://huggingface.co/datasets/me/sums"
     (_, made_as, settings), (_, _, sent) = calls
     assert (made_as, settings["private"], settings["repo_type"]) == (("sums",), True, "dataset")
     assert sent["repo_id"] == "me/sums"  # the hub says whose it is
@@ -229,7 +229,7 @@ def test_without_the_hub_the_data_is_kept_and_the_same_command_goes_on(here):
     known = inspect.signature(HfApi.upload_folder).parameters
     assert {"folder_path", "repo_id", "repo_type", "allow_patterns", "delete_patterns", "commit_message"} <= set(known)
     with pytest.raises(UserError, match="could not be sent"):
-        push(here, Card(push_to_hub="sums"))
+        push_data(here, CardConfig(push_to_hub="sums"))
     write("rows.jsonl", ROWS)
     file = recipe(here_file("r.yaml"), data={"train": "rows.jsonl"}, card={"push_to_hub": "me/sums"})
     _, err = r1kit("data", file, "output=run", code=2)

@@ -13,7 +13,7 @@ CHAOS = """
 import os, signal
 from itertools import count
 from r1kit.rewards.accuracy import accuracy
-from r1kit.rewards.workers import _POOL, counts
+from r1kit.answers.workers import _POOL, counts
 
 fresh, calls = count(), count(1)
 
@@ -49,7 +49,7 @@ def chaos(completions, **columns):
 def test_a_run_survives_dead_and_hanging_workers_and_a_reward_that_raises(here, monkeypatch):
     (here / "chaos.py").write_text(CHAOS)
     golds = ["x^2+1", "\\frac{x}{2}", "7", "4"]
-    problems = [{"prompt": f"What is {n} + 1?", "answer": golds[n % 4], "verifier": "math"} for n in range(40)]
+    problems = [{"prompt": f"What is {n} + 1?", "answer": golds[n % 4], "checker": "math"} for n in range(40)]
     (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
     values = {**RL, "data": {"train": [{"path": "rows.jsonl"}]}, "output": "run"}
     values["rewards"] = [{"name": "accuracy", "seconds": 1.0}, {"name": "chaos.chaos"}]

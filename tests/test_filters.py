@@ -1,10 +1,11 @@
 import pytest
 from helpers import GENERATE, r1kit, recipe
 
-from r1kit.data.filters import chain, repetition, select
+from r1kit.data.filters import build_filters, filter_rows, repeated_ngram_fraction
 from r1kit.errors import UserError
-from r1kit.recipe import Filters, parse
-from r1kit.run import Run, data_path
+from r1kit.recipe import FiltersConfig, parse_recipe
+from r1kit.runs.paths import resolve_data_path
+from r1kit.runs.run import Run
 
 OFF = {"correct": False, "format": False, "finished": False}
 
@@ -29,7 +30,7 @@ def think(text, **changes):
 
 def kept(rows, **keep):
     """What `select` keeps with these filters alone, the report checked."""
-    chosen, report = select(rows, Filters(**{**OFF, **keep}))
+    chosen, report = filter_rows(rows, FiltersConfig(**{**OFF, **keep}))
     assert report["sampled"] == len(rows)
     assert report["kept"] == len(chosen)
     assert report["kept"] + sum(report["dropped"].values()) == report["sampled"]
@@ -39,7 +40,7 @@ def kept(rows, **keep):
 def test_without_filters_all_is_kept():
     rows = [row(correct=False, finish_reason="length"), row("nonsense"), row(), row()]
     assert kept(rows) == rows
-    assert chain(Filters(**OFF)) == {}
+    assert build_filters(FiltersConfig(**OFF)) == {}
 
 
 def test_correct():
@@ -84,7 +85,7 @@ def test_language_counts_the_thinking_only():
     ],
 )
 def test_repetition_is_the_share_of_4_grams_seen_before(text, share):
-    assert repetition(text) == pytest.approx(share)
+    assert repeated_ngram_fraction(text) == pytest.approx(share)
 
 
 def test_max_repetition():
@@ -137,7 +138,7 @@ def test_per_prompt_counts_what_the_other_filters_left():
 
 def test_the_report_names_each_filter_with_an_example():
     rows = [row(), row(correct=False, prompt="3 + 3?"), row(correct=False), row("4"), row(finish_reason="length")]
-    chosen, report = select(rows, Filters(per_prompt=1))
+    chosen, report = filter_rows(rows, FiltersConfig(per_prompt=1))
     assert chosen == [rows[0]]
     assert report["dropped"] == {"truncated": 1, "incorrect": 2, "format": 1, "per_prompt": 0}
     assert report["examples"]["incorrect"] == [
@@ -148,7 +149,7 @@ def test_the_report_names_each_filter_with_an_example():
 
 
 def test_a_row_counts_for_the_first_filter_that_drops_it():
-    _, report = select([row("4", correct=False, finish_reason="length")], Filters())
+    _, report = filter_rows([row("4", correct=False, finish_reason="length")], FiltersConfig())
     assert sum(report["dropped"].values()) == 1
 
 
@@ -160,7 +161,7 @@ def test_a_sample_without_a_verdict_is_dropped_as_a_fault_and_says_nothing_of_it
     faulty = row(correct=None, fault=True)
     rows = [row(fault=False), faulty, faulty, row(id="b", fault=False)]
     assert kept(rows, pass_rate=(1.0, 1.0)) == [rows[0], rows[3]]
-    assert select(rows, Filters(**OFF))[1]["dropped"] == {"fault": 2}
+    assert filter_rows(rows, FiltersConfig(**OFF))[1]["dropped"] == {"fault": 2}
 
 
 def test_a_reward_may_choose_which_completions_are_kept():
@@ -189,7 +190,7 @@ def test_a_reward_may_say_how_hard_a_prompt_is():
 def test_a_choice_that_there_is_not_is_said(stage, keep, line):
     values = {"data": {"train": ["x.jsonl"]}, "output": "run", "keep": keep, "rewards": [{"name": "accuracy"}]}
     with pytest.raises(UserError) as caught:
-        parse(stage, values | ({"model": {"path": "m"}} if stage == "generate" else {})).check()
+        parse_recipe(stage, values | ({"model": {"path": "m"}} if stage == "generate" else {})).check()
     assert str(caught.value).startswith(line)
 
 
@@ -202,8 +203,8 @@ def test_rows_of_other_filters_do_not_stay_where_none_is_left(here):
     assert "dropped all of" in err
     assert not (here / "made/data").exists()
     with pytest.raises(UserError, match="this run is failed and has no data"):
-        data_path("made")
+        resolve_data_path("made")
     r1kit("generate", file, "output=made")
     Run(here / "made").update(status="interrupted")
     with pytest.raises(UserError, match="this run is interrupted: what it has is of before"):
-        data_path("made")
+        resolve_data_path("made")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from r1kit.verifier import head2toe
-from r1kit.verifier.group_lasso import largest_penalty, losses, shrink, solve
+from r1kit.head2toe import head
+from r1kit.head2toe.group_lasso import largest_penalty, losses, shrink_groups, solve_group_lasso
 
 ROWS, FEATURES, USEFUL = 120, 400, 8
 
@@ -50,7 +50,7 @@ def test_the_objective_is_skglm_s(data, case, theirs):
     loss, size, share = case
     x, y = data["x"], data["numbers" if loss == "squared" else "binary"]
     penalty = share * largest_penalty(x, y, loss, size, standardize=False)
-    [mine] = solve(x, y, [penalty], loss, size, standardize=False, tolerance=1e-4)
+    [mine] = solve_group_lasso(x, y, [penalty], loss, size, standardize=False, tolerance=1e-4)
     assert mine.objective == pytest.approx(theirs, rel=1e-6)
     value = losses(loss, mine(x), y.reshape(ROWS, -1))
     assert float(value + penalty * mine.norms(size).sum()) == pytest.approx(theirs, rel=1e-6)
@@ -60,7 +60,7 @@ def test_the_objective_is_skglm_s(data, case, theirs):
 def test_the_optimality_conditions_hold_by_automatic_differentiation(data, loss):
     x = data["x"]
     y = {"squared": data["numbers"], "logistic": data["binary"], "softmax": data["classes"]}[loss]
-    [one] = solve(x, y, [0.1], loss, 4, relative=True, standardize=False, tolerance=1e-4)
+    [one] = solve_group_lasso(x, y, [0.1], loss, 4, relative=True, standardize=False, tolerance=1e-4)
     penalty = 0.1 * largest_penalty(x, y, loss, 4, standardize=False)
     weight, bias = one.weight.clone().requires_grad_(), one.bias.clone().requires_grad_()
     losses(loss, x @ weight + bias, y.unsqueeze(1) if loss == "logistic" else y).backward()
@@ -78,7 +78,7 @@ def test_the_optimality_conditions_hold_by_automatic_differentiation(data, loss)
 
 def test_above_the_largest_penalty_all_is_zero_and_just_below_it_is_not(data):
     most = largest_penalty(data["x"], data["binary"])
-    above, below = solve(data["x"], data["binary"], [1.001 * most, 0.99 * most], tolerance=1e-4)
+    above, below = solve_group_lasso(data["x"], data["binary"], [1.001 * most, 0.99 * most], tolerance=1e-4)
     assert above.weight.count_nonzero() == 0
     assert below.weight.count_nonzero() > 0
     assert torch.sigmoid(above.bias).item() == pytest.approx(data["binary"].mean().item(), abs=1e-6)
@@ -87,15 +87,17 @@ def test_above_the_largest_penalty_all_is_zero_and_just_below_it_is_not(data):
 def test_standardising_without_a_copy_is_standardising(data):
     x = data["x"]
     scaled = (x - x.mean(0)) / x.std(0, correction=0)
-    [mine] = solve(x, data["classes"], [0.2], "softmax", relative=True, tolerance=1e-5)
-    [theirs] = solve(scaled, data["classes"], [0.2], "softmax", relative=True, standardize=False, tolerance=1e-5)
+    [mine] = solve_group_lasso(x, data["classes"], [0.2], "softmax", relative=True, tolerance=1e-5)
+    [theirs] = solve_group_lasso(
+        scaled, data["classes"], [0.2], "softmax", relative=True, standardize=False, tolerance=1e-5
+    )
     assert mine.objective == pytest.approx(theirs.objective, rel=1e-6)
     assert torch.allclose(mine(x), theirs(scaled), atol=1e-3)
 
 
 def test_a_shrunken_group_is_shorter_or_zero():
     weight = torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.1, 0.1], [0.1, 0.0]])
-    found = shrink(weight, 2.5, size=2)
+    found = shrink_groups(weight, 2.5, size=2)
     assert torch.allclose(found[:2], weight[:2] / 2)
     assert found[2:].count_nonzero() == 0
 
@@ -103,12 +105,12 @@ def test_a_shrunken_group_is_shorter_or_zero():
 @pytest.mark.parametrize("what", [{"loss": "hinge"}, {"size": 7}])
 def test_what_cannot_be_solved_is_said(data, what):
     with pytest.raises(ValueError, match=r"hinge|size = 7"):
-        solve(data["x"], data["binary"], [0.1], **what)
+        solve_group_lasso(data["x"], data["binary"], [0.1], **what)
 
 
 def test_folds_keep_groups_together_and_are_of_like_size():
     names = [n // 4 for n in range(101)]
-    place = head2toe.folds(101, names, 5)
+    place = head.folds(101, names, 5)
     assert all(len({place[i].item() for i in range(101) if names[i] == name}) == 1 for name in set(names))
     sizes = torch.bincount(place, minlength=5)
     assert sizes.max() - sizes.min() <= 4
@@ -122,11 +124,11 @@ def test_head2toe_finds_the_useful_features_and_is_calibrated(kind):
     weight[40:52] = 1.5 * torch.randn(12, 3, generator=rng)
     outputs = x @ weight + 2 * torch.randn(1200, 3, generator=rng)
     y = (outputs[:, 0] > 0).long() if kind == "binary" else outputs.argmax(1)
-    head = head2toe.fit(x[:600], y[:600], size=4, fractions=(0.04, 0.2, 1.0), penalties=(0.3, 0.1), number=3)
-    assert head.chosen["fraction"] == 0.04
-    assert head.kept.tolist() == list(range(40, 52))
-    chance = head.probabilities(x[600:])
-    all_features = head2toe.fit(x[:600], y[:600], size=4, fractions=(1.0,), penalties=(0.3,), number=3)
+    fitted = head.fit_head(x[:600], y[:600], size=4, fractions=(0.04, 0.2, 1.0), penalties=(0.3, 0.1), number=3)
+    assert fitted.chosen["fraction"] == 0.04
+    assert fitted.kept.tolist() == list(range(40, 52))
+    chance = fitted.probabilities(x[600:])
+    all_features = head.fit_head(x[:600], y[:600], size=4, fractions=(1.0,), penalties=(0.3,), number=3)
     if kind == "binary":
         right, sure = (chance > 0.5) == y[600:].bool(), chance
         assert abs(float((sure - y[600:].double()).mean())) < 0.06
@@ -152,18 +154,18 @@ def test_what_nothing_can_be_learnt_from_is_said(change, line):
     x, y, groups = torch.randn(30, 4), torch.arange(30) % 2, [i // 2 for i in range(30)]
     change(x, y, groups)
     with pytest.raises(ValueError, match=line):
-        head2toe.fit(x, y, groups, number=3)
+        head.fit_head(x, y, groups, number=3)
 
 
 # The recipe on images
 
 
 def test_blocks_of_a_backbone_by_hand():
-    from r1kit.verifier.features import blocks
+    from r1kit.head2toe.features import layer_features
 
     plane = torch.arange(2 * 3 * 4 * 4, dtype=torch.float32).reshape(2, 3, 4, 4)
     tokens = torch.arange(2 * 6 * 5, dtype=torch.float32).reshape(2, 6, 5)
-    found = blocks([plane, tokens], target=13)  # 3 units at 2 x 2 places, 5 units at 2 places
+    found = layer_features([plane, tokens], target=13)  # 3 units at 2 x 2 places, 5 units at 2 places
     assert found.shape == (2, 12 + 10)
     quarter = torch.stack([plane[0, 0, :2, :2].mean(), plane[0, 0, :2, 2:].mean()])
     whole = torch.stack([plane[0, c, i : i + 2, j : j + 2].mean() for c in range(3) for i in (0, 2) for j in (0, 2)])

@@ -94,9 +94,9 @@ def test_without_isolation_it_is_an_error_that_names_the_package(monkeypatch):
     box._working.cache_clear()
     try:
         with pytest.raises(UserError, match="apt install bubblewrap"):
-            box.require("auto")
+            box.require_isolation("auto")
         with pytest.raises(UserError):
-            box.require("landlock")
-        assert box.require("none") == "none"
+            box.require_isolation("landlock")
+        assert box.require_isolation("none") == "none"
     finally:
         box._working.cache_clear()

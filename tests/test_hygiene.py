@@ -5,9 +5,17 @@ import random
 
 import pytest
 
-from r1kit.data.hygiene import Benchmark, clean, jaccard, ngrams, normal, shingles, words
+from r1kit.data.hygiene import (
+    BenchmarkNgrams,
+    clean_problems,
+    jaccard_similarity,
+    letter_shingles,
+    ngram_words,
+    normalise_text,
+    word_ngrams,
+)
 from r1kit.errors import UserError
-from r1kit.recipe import Hygiene
+from r1kit.recipe import HygieneConfig
 
 datasets = pytest.importorskip("datasets")
 RIVER = (
@@ -25,7 +33,7 @@ def cleaned(questions, answers=None, **wanted):
     rows = {"question": list(questions)}
     if answers is not None:
         rows["answer"] = list(answers)
-    kept, report = clean(datasets.Dataset.from_dict(rows), Hygiene(**wanted))
+    kept, report = clean_problems(datasets.Dataset.from_dict(rows), HygieneConfig(**wanted))
     assert report["rows"] == len(rows["question"])
     assert report["kept"] + sum(report["dropped"].values()) == report["rows"]
     return kept["question"][:], report
@@ -67,9 +75,9 @@ def test_many_rows_like_one_are_said(capsys):
 
 
 def test_jaccard_of_shingles_by_hand():
-    assert shingles("abcdef") == {"abcde", "bcdef"}
-    assert shingles("ab") == {"ab"}
-    assert jaccard(shingles("abcdef"), shingles("abcdeg")) == pytest.approx(1 / 3)
+    assert letter_shingles("abcdef") == {"abcde", "bcdef"}
+    assert letter_shingles("ab") == {"ab"}
+    assert jaccard_similarity(letter_shingles("abcdef"), letter_shingles("abcdeg")) == pytest.approx(1 / 3)
 
 
 def test_near_duplicates_are_like_an_earlier_one():
@@ -77,7 +85,7 @@ def test_near_duplicates_are_like_an_earlier_one():
     other = "A train goes up a hill of ten miles in an hour; what does the ticket for its way back cost in the end?"
     kept, report = cleaned([RIVER, reworded, other], near=0.7)
     assert kept == [RIVER, other]
-    assert report["examples"]["near_duplicate"] == [{"prompt": reworded, "like": normal(RIVER)}]
+    assert report["examples"]["near_duplicate"] == [{"prompt": reworded, "like": normalise_text(RIVER)}]
     assert cleaned([RIVER, reworded, other], near=0.98)[0] == [RIVER, reworded, other]
 
 
@@ -92,12 +100,12 @@ def test_the_same_words_with_other_numbers_are_another_problem():
 
 def test_rows_with_completions_are_duplicates_where_both_are():
     rows = datasets.Dataset.from_dict({"question": ["a", "a", "a"], "said": ["x", "y", "x"]})
-    kept, _ = clean(rows, Hygiene(exact=True))
+    kept, _ = clean_problems(rows, HygieneConfig(exact=True))
     assert kept["said"][:] == ["x", "y"]
 
 
 def test_words_of_a_text():
-    assert words("If $x^2+1 = \\frac{3}{4}$, Find X.") == [
+    assert ngram_words("If $x^2+1 = \\frac{3}{4}$, Find X.") == [
         "if",
         "x",
         "^",
@@ -111,8 +119,8 @@ def test_words_of_a_text():
         "find",
         "x",
     ]
-    assert words("求和abc") == ["求", "和", "abc"]
-    assert ngrams(["a", "b", "c"], 2) == [("a", "b"), ("b", "c")]
+    assert ngram_words("求和abc") == ["求", "和", "abc"]
+    assert word_ngrams(["a", "b", "c"], 2) == [("a", "b"), ("b", "c")]
 
 
 def test_a_shared_run_of_words_is_contamination():
@@ -141,7 +149,7 @@ def test_what_many_problems_of_a_benchmark_share_says_nothing():
     ]
     asked = [f"The weight of my cat in pounds {boiler}", held[1]]
     assert cleaned(asked, decontaminate=benchmark(*held))[0] == [asked[0]]
-    found = Benchmark(10)
+    found = BenchmarkNgrams(10)
     found.add(held[:2])  # two are not many
     found.close()
     assert found.find(asked[0]) in held

@@ -5,9 +5,9 @@ import pytest
 from helpers import info, r1kit, recipe, table
 from servers import loopback, stats
 
-from r1kit.data.journey import pairs, steps, stitch
-from r1kit.prompts import read
-from r1kit.recipe import Refine
+from r1kit.data.journey import find_journey_pairs, split_steps, stitch_journey
+from r1kit.prompts import parse_completion
+from r1kit.recipe import RefineConfig
 from r1kit.sampling.rewrite import refine_tasks, refined
 
 
@@ -23,12 +23,12 @@ FAR = row("2 minus 3 is 1. 1 plus 4 is 5.", "5", False)
 
 
 def test_steps_are_sentences_or_lines():
-    assert steps(" 2 plus 3 is 5. 5 is 1.5 more.\nSo: 6") == ["2 plus 3 is 5.", "5 is 1.5 more.", "So: 6"]
-    assert steps("二加三是五。五加四是九。") == ["二加三是五。", "五加四是九。"]
+    assert split_steps(" 2 plus 3 is 5. 5 is 1.5 more.\nSo: 6") == ["2 plus 3 is 5.", "5 is 1.5 more.", "So: 6"]
+    assert split_steps("二加三是五。五加四是九。") == ["二加三是五。", "五加四是九。"]
 
 
 def test_the_pair_that_goes_furthest_together_is_taken():
-    [pair] = pairs([FAR, WRONG, RIGHT], 1)
+    [pair] = find_journey_pairs([FAR, WRONG, RIGHT], 1)
     assert (pair.wrong, pair.right, pair.common) == (WRONG, RIGHT, 1)
 
 
@@ -44,28 +44,28 @@ def test_the_pair_that_goes_furthest_together_is_taken():
     ],
 )
 def test_without_a_step_that_went_wrong_there_is_no_journey(group):
-    assert pairs(group, 3) == []
+    assert find_journey_pairs(group, 3) == []
 
 
 def test_each_right_completion_makes_one_journey():
     other = row("3 plus 2 is 5. 5 plus 3 is 8.", "8", True)
-    assert [p.right for p in pairs([RIGHT, other, WRONG, FAR], 9)] == [RIGHT, other]
+    assert [p.right for p in find_journey_pairs([RIGHT, other, WRONG, FAR], 9)] == [RIGHT, other]
 
 
 def test_a_journey_tries_notices_goes_back_and_succeeds():
-    [pair] = pairs([WRONG, RIGHT], 1)
-    said = stitch(pair)
+    [pair] = find_journey_pairs([WRONG, RIGHT], 1)
+    said = stitch_journey(pair)
     assert said == (
         "<think> 2 plus 3 is 5. 5 plus 4 is 8. 8 minus 1 is 7. Wait, that is not right. "
         "Let me go back to: 2 plus 3 is 5. 5 plus 4 is 9. 9 minus 1 is 8.</think><answer> 8</answer>"
     )
-    assert read(said).well_formed()
-    assert "8 minus 1" not in stitch(pair, max_wrong_steps=1)
+    assert parse_completion(said).well_formed()
+    assert "8 minus 1" not in stitch_journey(pair, max_wrong_steps=1)
 
 
 def test_a_journey_that_parts_at_once_begins_again_in_its_language():
-    [pair] = pairs([FAR, {**RIGHT, "target_language": "fa"}], 1)
-    said = read(stitch(pair)).thinking
+    [pair] = find_journey_pairs([FAR, {**RIGHT, "target_language": "fa"}], 1)
+    said = parse_completion(stitch_journey(pair)).thinking
     assert "صبر کن" in said
     assert "از نو شروع می‌کنم" in said
 
@@ -74,7 +74,7 @@ REPLY = "<think>Long live the sum.</think><summary>It is 8.</summary><answer>8</
 
 
 @pytest.mark.parametrize(
-    ("reply", "verifier", "summary", "answer"),
+    ("reply", "checker", "summary", "answer"),
     [
         (REPLY, "math", True, "It is 8.\n\n\\boxed{8}"),
         (REPLY, "math", False, "8"),
@@ -84,23 +84,25 @@ REPLY = "<think>Long live the sum.</think><summary>It is 8.</summary><answer>8</
         ("<think>I must rewrite this.</think>" + REPLY, "math", False, "8"),
     ],
 )
-def test_a_reply_becomes_a_completion_of_the_exact_form(reply, verifier, summary, answer):
-    completion = refined(reply, {"verifier": verifier}, summary)
+def test_a_reply_becomes_a_completion_of_the_exact_form(reply, checker, summary, answer):
+    completion = refined(reply, {"checker": checker}, summary)
     assert completion == f"<think>\nLong live the sum.\n</think>\n<answer>\n{answer}\n</answer>"
-    assert read(completion).well_formed()
+    assert parse_completion(completion).well_formed()
 
 
 @pytest.mark.parametrize("part", ["think", "summary", "answer"])
 def test_a_reply_that_lacks_a_part_is_none(part):
-    assert refined(REPLY.replace(f"</{part}>", ""), {"verifier": "math"}, True) is None
+    assert refined(REPLY.replace(f"</{part}>", ""), {"checker": "math"}, True) is None
 
 
 def test_braces_in_a_row_stay_as_they_are():
-    [task] = refine_tasks([row("{answer} and {x}", "{prompt}", True)], Refine(template="{prompt}|{thinking}|{answer}"))
+    [task] = refine_tasks(
+        [row("{answer} and {x}", "{prompt}", True)], RefineConfig(template="{prompt}|{thinking}|{answer}")
+    )
     assert task.ask == "q|{answer} and {x}|{prompt}"
 
 
-GYM = {"path": "reasoning_gym:chain_sum", "rows": 30, "settings": {"min_digits": 3}, "values": {"verifier": "math"}}
+GYM = {"path": "reasoning_gym:chain_sum", "rows": 30, "settings": {"min_digits": 3}, "values": {"checker": "math"}}
 
 
 def values(url, **changes):
@@ -158,7 +160,11 @@ def test_journeys_by_stitching_are_verified(tmp_path):
     for r in rows:
         assert "Wait, that is not right." in r["completion"]
         assert r["correct"]
-        assert read(r["completion"]).answer.strip() == read(r["original"]).answer.strip() == r["answer"]
+        assert (
+            parse_completion(r["completion"]).answer.strip()
+            == parse_completion(r["original"]).answer.strip()
+            == r["answer"]
+        )
 
 
 def test_journeys_by_a_teacher_are_verified(tmp_path):
@@ -175,22 +181,22 @@ def test_journeys_by_a_teacher_are_verified(tmp_path):
 
 def test_reasoning_that_the_teacher_s_server_parts_is_no_rewriting():
     """A teacher that thinks aloud, and then leaves the rewritten thoughts out."""
-    from r1kit.recipe import Filters, Reward
+    from r1kit.recipe import FiltersConfig, RewardConfig
+    from r1kit.sampling.engine import SampledCompletion
+    from r1kit.sampling.loop import bind_rewards
     from r1kit.sampling.rewrite import held_rows
-    from r1kit.sampling.sampler import Sample
-    from r1kit.sampling.score import bound
 
-    old = row("adding gives 7.", "7", True, verifier="math")
+    old = row("adding gives 7.", "7", True, checker="math")
     reply = "<summary>It is 7.</summary><answer>7</answer>"
     private = "<think>The user wants it rewritten in English, so the sum of both is 7.</think>"
-    problems = {old["id"]: {"id": old["id"], "prompt": "What is 3 + 4?", "answer": "7", "verifier": "math"}}
+    problems = {old["id"]: {"id": old["id"], "prompt": "What is 3 + 4?", "answer": "7", "checker": "math"}}
     for text, held in (
         (private + reply, False),
         (private + "<think>We add three and four, which is 7 in the end.</think>" + reply, True),
     ):
-        sample = Sample(text, 40, "stop", parted=len(private), prompt_tokens=9)
-        tasks, judged = refine_tasks([old], Refine()), bound([Reward(name="accuracy")])
-        [new] = held_rows(tasks, [[sample] * 2], problems, judged, Filters(), "teacher")
+        sample = SampledCompletion(text, 40, "stop", parted=len(private), prompt_tokens=9)
+        tasks, judged = refine_tasks([old], RefineConfig()), bind_rewards([RewardConfig(name="accuracy")])
+        [new] = held_rows(tasks, [[sample] * 2], problems, judged, FiltersConfig(), "teacher")
         assert new["held"] is held
         assert (new["teacher_tokens"], new["teacher_prompt_tokens"]) == (80, 18)
 

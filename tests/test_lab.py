@@ -5,15 +5,15 @@ import json
 import pytest
 from helpers import r1kit
 
-from r1kit.recipe import Reward
-from r1kit.rewards.lab import score, warnings
+from r1kit.commands.score import reward_warnings, score_rows
+from r1kit.recipe import RewardConfig
 
 RIGHT = "<think>2 + 2</think><answer>4</answer>"
 
 
 def warned(rows, *names):
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    return warnings(score(rows, [Reward(name=name) for name in names], columns), names)
+    return reward_warnings(score_rows(rows, [RewardConfig(name=name) for name in names], columns), names)
 
 
 def test_nothing_is_said_of_rows_that_teach():
@@ -81,7 +81,7 @@ def test_reasoning_gym_scores_by_its_own_scorers(here):
     rows = []
     for task in TASKS:
         entry = reasoning_gym.create_dataset(task, size=1, seed=3)[0]
-        row = {"prompt": entry["question"], "metadata": entry["metadata"], "verifier": "reasoning_gym", "task": task}
+        row = {"prompt": entry["question"], "metadata": entry["metadata"], "checker": "reasoning_gym", "task": task}
         for text in (str(entry["answer"]), "no idea"):
             completion = f"<think>a</think><answer>{text}</answer>"
             rows.append({**row, "answer": entry["answer"], "completion": completion})
@@ -98,11 +98,11 @@ def test_reasoning_gym_scores_by_its_own_scorers(here):
 def test_the_workers_of_reasoning_gym_outlive_a_batch():
     """A worker asks the kernel to die with its parent, and that means the thread which began it."""
     reasoning_gym = pytest.importorskip("reasoning_gym")
-    from r1kit.rewards.tasks import _pool, score_all
+    from r1kit.rewards.gym import _pool, score_gym_answers
 
     problems = list(reasoning_gym.create_dataset("chain_sum", size=12, seed=5))
     pids = []
     for part in (problems[:6], problems[6:]):
-        assert score_all([(p, p["answer"]) for p in part]) == [1.0] * 6
+        assert score_gym_answers([(p, p["answer"]) for p in part]) == [1.0] * 6
         pids.append({worker.process.pid for worker in _pool().workers if worker.process.poll() is None})
     assert pids[0] & pids[1]

@@ -10,7 +10,9 @@ from statistics import mean
 
 import pytest
 
-from r1kit.rewards.language import LANGUAGES, detect, known, language, share, words
+from r1kit.languages.detect import LANGUAGES, detect_language, is_known_language, language_fraction
+from r1kit.languages.words import word_scripts
+from r1kit.rewards.language import language
 
 ROOT = Path(__file__).parent.parent
 CHAINS = [json.loads(line) for line in (ROOT / "tests/data/chains.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -34,7 +36,7 @@ def test_the_chains_are_many_and_of_seven_languages():
 def test_the_share_is_off_by_less_than_three_hundredths():
     errors = defaultdict(list)
     for row in CHAINS:
-        error = abs(share(row["text"], row["language"]) - row["share"])
+        error = abs(language_fraction(row["text"], row["language"]) - row["share"])
         for key in ("all", row["kind"], row["pair"]):
             errors[key].append(error)
     found = {key: mean(values) for key, values in errors.items()}
@@ -44,7 +46,7 @@ def test_the_share_is_off_by_less_than_three_hundredths():
 
 @pytest.mark.parametrize("kind", ["pure", "foreign"])
 def test_a_chain_in_one_language_is_wholly_in_it_or_not_at_all(kind):
-    assert all(share(row["text"], row["language"]) == row["share"] for row in CHAINS if row["kind"] == kind)
+    assert all(language_fraction(row["text"], row["language"]) == row["share"] for row in CHAINS if row["kind"] == kind)
 
 
 # Which language
@@ -53,8 +55,8 @@ def test_a_chain_in_one_language_is_wholly_in_it_or_not_at_all(kind):
 @pytest.mark.parametrize("own", ["en", "de", "fr"])
 def test_sentences_in_latin_letters_are_told_apart(own):
     texts = {"en": ENGLISH, "de": GERMAN, "fr": FRENCH}
-    counts = {code: len(words(text)) for code, text in texts.items()}
-    assert share(" ".join(texts.values()), own) == pytest.approx(counts[own] / sum(counts.values()))
+    counts = {code: len(word_scripts(text)) for code, text in texts.items()}
+    assert language_fraction(" ".join(texts.values()), own) == pytest.approx(counts[own] / sum(counts.values()))
 
 
 @pytest.mark.parametrize(
@@ -80,30 +82,38 @@ def test_sentences_in_latin_letters_are_told_apart(own):
     ],
 )
 def test_other_languages(text, own):
-    assert detect(text) == own
-    assert share(text, own) == 1.0
-    assert share(text, "en") == 0.0
+    assert detect_language(text) == own
+    assert language_fraction(text, own) == 1.0
+    assert language_fraction(text, "en") == 0.0
 
 
 def test_languages_of_one_script_are_told_apart_by_their_letters():
     persian, arabic = "پس نتیجه می‌گیریم که عدد زوج است", "إذن نستنتج أن العدد زوجي"
     russian, ukrainian = "значит это число чётное", "отже це число є парним і цілим"
-    assert share(f"{persian}. {arabic}.", "fa") == pytest.approx(8 / 13)
-    assert share(f"{persian}، {arabic}.", "ar") == pytest.approx(5 / 13)
-    assert share(f"{russian}. {ukrainian}.", "ru") == pytest.approx(4 / 9)  # "є" and "і" are single letters
-    assert share(f"{russian}. {ukrainian}.", "uk") == pytest.approx(5 / 9)
-    assert share("まず計算する。所以答案一定是正确的。", "ja") == pytest.approx(6 / 16)
+    assert language_fraction(f"{persian}. {arabic}.", "fa") == pytest.approx(8 / 13)
+    assert language_fraction(f"{persian}، {arabic}.", "ar") == pytest.approx(5 / 13)
+    assert language_fraction(f"{russian}. {ukrainian}.", "ru") == pytest.approx(4 / 9)  # "є" and "і" are single letters
+    assert language_fraction(f"{russian}. {ukrainian}.", "uk") == pytest.approx(5 / 9)
+    assert language_fraction("まず計算する。所以答案一定是正确的。", "ja") == pytest.approx(6 / 16)
 
 
 def test_a_single_odd_word_changes_nothing():
-    assert share("Then Professor Schmidt computes the Eigenvektor of the matrix, and we are done.", "en") == 1.0
-    assert share("plus", "en") == share("three plus four", "en") == share("minus", "de") == 1.0
+    assert (
+        language_fraction("Then Professor Schmidt computes the Eigenvektor of the matrix, and we are done.", "en")
+        == 1.0
+    )
+    assert (
+        language_fraction("plus", "en")
+        == language_fraction("three plus four", "en")
+        == language_fraction("minus", "de")
+        == 1.0
+    )
 
 
 def test_a_clause_counts_for_its_own_language():
     text = "Wenn die Zahl gerade ist, then the remainder must be zero."
-    assert share(text, "de") == pytest.approx(5 / 11)
-    assert share(text, "en") == pytest.approx(6 / 11)
+    assert language_fraction(text, "de") == pytest.approx(5 / 11)
+    assert language_fraction(text, "en") == pytest.approx(6 / 11)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +137,7 @@ def test_a_clause_counts_for_its_own_language():
     ],
 )
 def test_detect(text, expected):
-    assert detect(text) == expected
+    assert detect_language(text) == expected
 
 
 # What is not words
@@ -157,26 +167,26 @@ def test_detect(text, expected):
     ],
 )
 def test_what_is_not_words_is_left_out(extra):
-    assert words(extra) == []
-    assert share(f"ابتدا حاصل {extra} را می‌نویسیم", "fa") == 1.0
-    assert share(f"我们先写出 {extra} 的结果", "zh") == 1.0
+    assert word_scripts(extra) == []
+    assert language_fraction(f"ابتدا حاصل {extra} را می‌نویسیم", "fa") == 1.0
+    assert language_fraction(f"我们先写出 {extra} 的结果", "zh") == 1.0
 
 
 def test_a_longer_quotation_counts():
-    assert share("او گفت «we are done with this part»", "fa") == pytest.approx(2 / 8)
+    assert language_fraction("او گفت «we are done with this part»", "fa") == pytest.approx(2 / 8)
 
 
 def test_prices_are_no_latex():
-    assert words("it costs $5 and then another $7") == ["latin"] * 5
+    assert word_scripts("it costs $5 and then another $7") == ["latin"] * 5
 
 
 def test_letters_of_unspaced_scripts_are_words():
-    assert words("三角形 かな ไทย") == ["han"] * 3 + ["kana"] * 2 + ["thai"] * 3
-    assert words("그 수는") == ["hangul"] * 2
+    assert word_scripts("三角形 かな ไทย") == ["han"] * 3 + ["kana"] * 2 + ["thai"] * 3
+    assert word_scripts("그 수는") == ["hangul"] * 2
 
 
 def test_composed_and_decomposed_letters_are_the_same_word():
-    assert words("ve\u0301rifie") == words("vérifie") == ["latin"]
+    assert word_scripts("ve\u0301rifie") == word_scripts("vérifie") == ["latin"]
 
 
 # Codes
@@ -184,7 +194,7 @@ def test_composed_and_decomposed_letters_are_the_same_word():
 
 @pytest.mark.parametrize("code", ["en", "EN", "en-US", "pt_BR", "zh-CN", "zh-Hans-CN", "nb", "fa-IR"])
 def test_a_code_with_a_region_is_known(code):
-    assert known(code)
+    assert is_known_language(code)
 
 
 @pytest.mark.parametrize(
@@ -197,14 +207,14 @@ def test_a_code_with_a_region_is_known(code):
     ],
 )
 def test_a_code_means_its_first_part(text, code):
-    assert share(text, code) == 1.0
+    assert language_fraction(text, code) == 1.0
 
 
 @pytest.mark.parametrize("code", ["xx", "english", "", "tlh"])
 def test_an_unknown_code_is_an_error_that_names_the_known_ones(code):
-    assert not known(code)
+    assert not is_known_language(code)
     with pytest.raises(ValueError, match="known are ar, cs, da, de") as caught:
-        share("text", code)
+        language_fraction("text", code)
     assert all(f" {own}" in str(caught.value) for own in LANGUAGES)
 
 
@@ -213,7 +223,7 @@ def test_an_unknown_code_is_an_error_that_names_the_known_ones(code):
 
 def test_the_reward_of_chains_in_latin_letters():
     completion = f"<think>{GERMAN} {ENGLISH}</think><answer>7</answer>"
-    german, english = len(words(GERMAN)), len(words(ENGLISH))
+    german, english = len(word_scripts(GERMAN)), len(word_scripts(ENGLISH))
     prompts = ["Wie groß ist die Summe der Ziffern von 1234?", "What is the sum of the digits?", "?"]
     wanted = [german, english, english]
     assert language([completion] * 3, prompts) == pytest.approx([w / (german + english) for w in wanted])
@@ -240,11 +250,11 @@ def test_no_detector_is_loaded_for_another_script():
 def test_a_collapsed_chain_takes_no_longer_than_another(text):
     start = time.process_time()
     for code in ("en", "fa"):
-        share(text * (100_000 // len(text)), code)
+        language_fraction(text * (100_000 // len(text)), code)
     assert time.process_time() - start < 10
 
 
 def test_words_are_not_hidden_in_quotation_marks():
     hidden = " ".join('"the sum is" "five and six"' for _ in range(10))
-    assert share(f"جمع می کنیم {hidden} پس", "fa") < 0.2
-    assert share('شهر "New York" در این مسئله بزرگ است و جواب همین است', "fa") == 1.0
+    assert language_fraction(f"جمع می کنیم {hidden} پس", "fa") < 0.2
+    assert language_fraction('شهر "New York" در این مسئله بزرگ است و جواب همین است', "fa") == 1.0

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from r1kit.run import SHIPPED
-from r1kit.training import head, lean
+from r1kit.runs.paths import SHIPPED_MODELS
+from r1kit.training import lean
 from r1kit.training.lean import chunks
-from r1kit.training.packing import in_bins, packed, packs_in_bins
+from r1kit.training.savings import full_logits
+from r1kit.training.savings.packing import pack_into_bins, supports_packed_bins, with_packed_rows
 
 pytestmark = pytest.mark.slow
 
@@ -85,11 +86,11 @@ def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings)
         **settings,
     }
     made = (Stock if savings is None else Lean)(
-        model=AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:student"]),
+        model=AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:student"]),
         args=GRPOConfig(**arguments),
         reward_funcs=[lambda completions, **columns: [0.0] * len(completions)],
         train_dataset=Dataset.from_list(prompts),
-        processing_class=AutoTokenizer.from_pretrained(SHIPPED["tiny:student"]),
+        processing_class=AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"]),
         peft_config=LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, init_lora_weights=False) if lora else None,
     )
     if savings is not None:
@@ -134,7 +135,7 @@ def test_the_update_is_stock_s_for_every_loss(tmp_path, loss, monkeypatch):
     stock, _ = gradients(tmp_path, None, *values, **settings)
     for savings in EACH:
         assert error(stock, gradients(tmp_path, savings, *values, **settings)[0]) < 1e-5, savings
-    monkeypatch.setattr(head, "FEW", 0)  # as with a large vocabulary: through TRL's fused head
+    monkeypatch.setattr(full_logits, "FEW", 0)  # as with a large vocabulary: through TRL's fused head
     assert error(stock, gradients(tmp_path, ALL, *values, **settings)[0]) < 1e-5
 
 
@@ -174,9 +175,9 @@ def test_all_logits_at_once_give_what_trl_s_fused_head_gives(changes):
         return output.label_mask, output.is_top1, output.log_probs, output.entropy, *grads
 
     labels[0, 1:] = model(input_ids=ids[:1]).logits[0, :-1].argmax(dim=-1)  # the row begins with likely tokens
-    for one, other in zip(found(model), found(head.by_logits(model, 0.7, outputs)), strict=True):
+    for one, other in zip(found(model), found(full_logits.with_full_logits(model, 0.7, outputs)), strict=True):
         assert torch.allclose(one.float(), other.float(), atol=1e-5)
-    said = head.by_logits(model, 0.7, outputs)(input_ids=ids, labels=labels)
+    said = full_logits.with_full_logits(model, 0.7, outputs)(input_ids=ids, labels=labels)
     assert said.is_top1.any()
     assert not said.log_probs[labels[:, 1:] == -100].any()
     assert said.log_probs[labels[:, 1:] != -100].all()
@@ -237,7 +238,7 @@ def test_rows_packed_without_padding_give_stock_s_update(tmp_path, settings, mon
 
         return run
 
-    monkeypatch.setattr(lean, "packed", watched)
+    monkeypatch.setattr(lean, "with_packed_rows", watched)
     values = given(5)
     stock, _ = gradients(tmp_path, None, *values, **settings)
     monkeypatch.setattr(lean.LeanMixin, "packs", property(lambda self: True, lambda self, value: None), raising=False)
@@ -267,7 +268,7 @@ def test_log_probabilities_of_the_sampling_are_the_old_ones(tmp_path, settings, 
         drawn.append(original(*args))
         return drawn[-1]
 
-    monkeypatch.setattr(lean, "sample", kept)
+    monkeypatch.setattr(lean, "sample_completions", kept)
     many = {"steps_per_generation": 8, "per_device_train_batch_size": 2, "steps": 2, **settings}
     _, rewards = given(5)
     found, made = gradients(tmp_path, ("rollouts", "trim"), None, rewards, **many)
@@ -364,7 +365,7 @@ def test_chunks_by_hand():
     assert all(end - start <= 3 for start, end in zip([0, *ends], ends, strict=False))
 
 
-@pytest.mark.parametrize(("few", "bins"), [(head.FEW, True), (0, True), (head.FEW, False), (0, False)])
+@pytest.mark.parametrize(("few", "bins"), [(full_logits.FEW, True), (0, True), (full_logits.FEW, False), (0, False)])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -377,20 +378,20 @@ def test_chunks_by_hand():
 )
 def test_sft_takes_stock_s_step(tmp_path, settings, few, bins, monkeypatch):
     """By all logits at once and by TRL's fused head; with rows in bins and in chunks."""
-    monkeypatch.setattr(head, "FEW", few)
+    monkeypatch.setattr(full_logits, "FEW", few)
     if not bins:
-        monkeypatch.setattr("r1kit.training.sft.FineTuner._in_bins", lambda *args: False)
+        monkeypatch.setattr("r1kit.training.sft.FineTuningTrainer._in_bins", lambda *args: False)
     monkeypatch.setattr("r1kit.training.sft.call_cost", lambda model: 8)  # rows this short are cut all the same
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from r1kit.recipe import parse
-    from r1kit.training.sft import FineTuner
+    from r1kit.recipe import parse_recipe
+    from r1kit.training.sft import FineTuningTrainer
 
     rows = [{"prompt": "Q: " + "1 + " * (i % 7) + "2?", "completion": " is 3." * (i * i % 23 + 1)} for i in range(48)]
     found, logged, counts = {}, {}, {}
-    for name, kind in (("stock", SFTTrainer), ("lean", FineTuner)):
+    for name, kind in (("stock", SFTTrainer), ("lean", FineTuningTrainer)):
         grads = found[name] = {}
 
         class Keep(TrainerCallback):
@@ -410,12 +411,12 @@ def test_sft_takes_stock_s_step(tmp_path, settings, few, bins, monkeypatch):
             "gradient_checkpointing": False,
             "save_strategy": "no",
         }
-        asked = parse("sft", {"output": "x", "model": {"path": "tiny:student"}, "data": {"train": "y"}})
+        asked = parse_recipe("sft", {"output": "x", "model": {"path": "tiny:student"}, "data": {"train": "y"}})
         more = {"recipe": asked} if name == "lean" else {}
         made = kind(
-            model=AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:student"]),
+            model=AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:student"]),
             args=SFTConfig(**{**arguments, **settings}), train_dataset=Dataset.from_list(rows),
-            processing_class=AutoTokenizer.from_pretrained(SHIPPED["tiny:student"]), callbacks=[Keep()], **more,
+            processing_class=AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"]), callbacks=[Keep()], **more,
         )  # fmt: skip
         if name == "lean":
             made._get_train_sampler = lambda dataset=None, made=made: SFTTrainer._get_train_sampler(made, dataset)
@@ -434,8 +435,8 @@ def test_sft_takes_stock_s_step(tmp_path, settings, few, bins, monkeypatch):
 
 
 def test_bins_by_hand():
-    assert in_bins([9, 2, 5, 4, 1], 9) == ([0, 2, 1, 1, 2], [0, 0, 0, 5, 2])
-    assert in_bins([2, 5, 4], None) == ([0, 0, 0], [9, 0, 5])
+    assert pack_into_bins([9, 2, 5, 4, 1], 9) == ([0, 2, 1, 1, 2], [0, 0, 0, 5, 2])
+    assert pack_into_bins([2, 5, 4], None) == ([0, 0, 0], [9, 0, 5])
 
 
 @pytest.mark.parametrize("changes", [{"model_type": "llama"}, {"model_type": "gemma2", "head_dim": 8}])
@@ -461,7 +462,7 @@ def test_rows_in_bins_give_what_padded_rows_give(changes, width):
 
     weights = torch.rand(5, 8)
     weights[4] = 0  # its first token follows padding, which stock scores, and a bin does not
-    for one, other in zip(found(model), found(packed(model, width)), strict=True):
+    for one, other in zip(found(model), found(with_packed_rows(model, width)), strict=True):
         if one.shape == weights.shape:
             one, other = one[:4], other[:4]
         assert torch.allclose(one.float(), other.float(), atol=1e-5)
@@ -477,7 +478,7 @@ def test_whether_a_model_keeps_rows_of_a_bin_apart_is_tried(kind, can):
         AutoConfig.for_model(**{**SMALL, "model_type": kind, "num_key_value_heads": 2})
     )
     add_fused_lm_head(model)
-    assert packs_in_bins(model, 100) == can
+    assert supports_packed_bins(model, 100) == can
 
 
 # The sampler
@@ -486,11 +487,11 @@ def test_whether_a_model_keeps_rows_of_a_bin_apart_is_tried(kind, can):
 def model_and_prompts(count=40):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from r1kit.data.world import rows
+    from r1kit.data.world import world_rows
 
-    model = AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:base"]).eval()
-    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
-    texts = [f"Q: {row['prompt']}\nA:" for row in rows("arithmetic", "train", count, 0)]
+    model = AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:base"]).eval()
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"])
+    texts = [f"Q: {row['prompt']}\nA:" for row in world_rows("arithmetic", "train", count, 0)]
     return model, tokenizer(texts).input_ids
 
 
@@ -501,12 +502,12 @@ def settings(**changes):
 
 
 def test_the_log_probabilities_are_those_of_a_whole_forward_pass():
-    from r1kit.training.decode import sample
+    from r1kit.models.decode import sample_completions
 
     model, prompts = model_and_prompts(6)
     asked = [prompt for prompt in prompts for _ in range(4)]
     torch.manual_seed(0)
-    ids, chances = sample(model, asked, settings(), [0])
+    ids, chances = sample_completions(model, asked, settings(), [0])
     assert len({len(row) for row in ids}) > 3
     for prompt, row, found in zip(asked, ids, chances, strict=True):
         logits = model(torch.tensor([[*prompt, *row]])).logits[0, len(prompt) - 1 : -1]
@@ -518,17 +519,19 @@ def test_the_log_probabilities_are_those_of_a_whole_forward_pass():
 
 @pytest.mark.parametrize("changes", [{}, {"temperature": 0.7}, {"top_k": 5}, {"top_p": 0.8}, {"min_p": 0.05}])
 def test_first_tokens_have_the_distribution_of_generate(changes):
-    from r1kit.training.decode import sample, warpers
+    from r1kit.models.decode import logits_warpers, sample_completions
 
     model, [prompt] = model_and_prompts(1)
     config = settings()
     config.update(**changes, max_new_tokens=2)
     torch.manual_seed(1)
     count = 4000
-    drawn, _ = sample(model, [prompt] * count, config, [0])
+    drawn, _ = sample_completions(model, [prompt] * count, config, [0])
     firsts = torch.bincount(torch.tensor([row[0] for row in drawn]), minlength=1024).double()
     logits = model(torch.tensor([prompt])).logits[0, -1:]
-    expected = torch.softmax(warpers(config)(torch.zeros(1, 0, dtype=torch.long), logits), -1)[0].double() * count
+    expected = (
+        torch.softmax(logits_warpers(config)(torch.zeros(1, 0, dtype=torch.long), logits), -1)[0].double() * count
+    )
     assert firsts[expected == 0].sum() == 0
     large = expected >= 5
     seen = torch.cat([firsts[large], firsts[~large].sum().view(1)])
@@ -547,26 +550,26 @@ def test_first_tokens_have_the_distribution_of_generate(changes):
 
 
 def test_what_the_model_s_own_settings_say_counts():
-    from r1kit.training.decode import can_sample, merged
+    from r1kit.models.decode import merge_generation_config, why_generate_is_needed
 
     model, _ = model_and_prompts(1)
     model.generation_config.min_p = 0.2
-    assert merged(model, settings()).min_p == 0.2
+    assert merge_generation_config(model, settings()).min_p == 0.2
     model.generation_config.suppress_tokens = [7]
-    assert "suppress_tokens" in can_sample(model, settings())
+    assert "suppress_tokens" in why_generate_is_needed(model, settings())
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_greedy_rows_are_those_of_generate_whatever_leaves_and_is_padded(attention):
     """At a temperature near 0 both take the likeliest token, so that all rows can be compared."""
-    from r1kit.training.decode import sample
+    from r1kit.models.decode import sample_completions
 
     model, prompts = model_and_prompts(24)
     model.set_attn_implementation(attention)
     prompts = [prompt[: len(prompt) - i % 3] for i, prompt in enumerate(prompts)]
     config = settings()
     config.update(temperature=1e-4)
-    ids, _ = sample(model, [p for p in prompts for _ in range(2)], config, [0])
+    ids, _ = sample_completions(model, [p for p in prompts for _ in range(2)], config, [0])
     for i, prompt in enumerate(prompts):
         alone = model.generate(
             torch.tensor([prompt]), do_sample=False, max_new_tokens=32, eos_token_id=0, pad_token_id=1
@@ -576,15 +579,15 @@ def test_greedy_rows_are_those_of_generate_whatever_leaves_and_is_padded(attenti
 
 
 def traced_rows(model, prompts, seed=0):
-    from r1kit.training.decode import sample
+    from r1kit.models.decode import sample_completions
 
     torch.manual_seed(seed)
-    return sample(model, [p for p in prompts for _ in range(4)], settings(), [0])
+    return sample_completions(model, [p for p in prompts for _ in range(4)], settings(), [0])
 
 
 def steps_of(monkeypatch):
     """Count the model's own steps over one token a row."""
-    from r1kit.training import decode
+    from r1kit.models import decode
 
     own, original = [], decode._forward
 
@@ -597,7 +600,7 @@ def steps_of(monkeypatch):
 
 
 def test_a_recorded_step_gives_the_model_s_own_rows(monkeypatch):
-    from r1kit.training import decode
+    from r1kit.models import decode
 
     model, prompts = model_and_prompts(12)
     prompts = [prompt[: len(prompt) - i % 3] for i, prompt in enumerate(prompts)]
@@ -617,7 +620,7 @@ def test_a_recorded_step_gives_the_model_s_own_rows(monkeypatch):
 def test_a_recorded_step_follows_the_weights_and_an_adapter(monkeypatch):
     from peft import LoraConfig, get_peft_model
 
-    from r1kit.training import decode
+    from r1kit.models import decode
 
     model, prompts = model_and_prompts(4)
     traced_rows(model, prompts)
@@ -641,7 +644,7 @@ def test_a_recorded_step_follows_the_weights_and_an_adapter(monkeypatch):
 
 def test_a_record_that_does_not_hold_is_not_used(capsys, monkeypatch):
     """A layer that does something else for every sum of its inputs: what was recorded is wrong for others."""
-    from r1kit.training import decode
+    from r1kit.models import decode
 
     model, prompts = model_and_prompts(4)
     layer = model.model.layers[0].mlp
@@ -659,13 +662,13 @@ def test_a_record_that_does_not_hold_is_not_used(capsys, monkeypatch):
 
 def test_what_a_hook_does_at_each_step_is_done(monkeypatch):
     """A hook that ends each row at its eighth token: at the steps that are recorded and compared it does nothing."""
-    from r1kit.training import decode
+    from r1kit.models import decode
 
     model, prompts = model_and_prompts(4)
     prompts = [prompt[:5] for prompt in prompts]
 
     def after(module, args, given, output):
-        ends = given[decode.cache_name(type(model))].get_seq_length() == 5 + 7
+        ends = given[decode.cache_argument(type(model))].get_seq_length() == 5 + 7
         output.logits[:, -1, 0] = 1e4 if ends else -1e4
         return output
 
@@ -689,22 +692,23 @@ def test_what_a_hook_does_at_each_step_is_done(monkeypatch):
     ],
 )
 def test_what_generate_alone_can_do_is_left_to_it(change, why):
-    from r1kit.training.decode import can_sample
+    from r1kit.models.decode import why_generate_is_needed
 
     model, _ = model_and_prompts(1)
-    assert can_sample(model, settings()) == ""
+    assert why_generate_is_needed(model, settings()) == ""
     config = settings()
     config.update(**change)
-    assert why in can_sample(model, config)
+    assert why in why_generate_is_needed(model, config)
 
 
 def test_a_model_without_a_cache_is_left_to_generate():
     from transformers import OpenAIGPTConfig, OpenAIGPTLMHeadModel
 
-    from r1kit.training.decode import can_sample, more_than_keys_and_values
+    from r1kit.models.cache import extra_state
+    from r1kit.models.decode import why_generate_is_needed
 
     model = OpenAIGPTLMHeadModel(OpenAIGPTConfig(vocab_size=64, n_positions=32, n_embd=16, n_layer=1, n_head=2))
-    assert more_than_keys_and_values(model) == can_sample(model, settings()) == "the model takes no cache"
+    assert extra_state(model) == why_generate_is_needed(model, settings()) == "the model takes no cache"
 
 
 def test_prompts_are_not_run_at_once_where_a_micro_batch_has_no_room_for_them(tmp_path):

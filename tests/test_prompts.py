@@ -1,32 +1,33 @@
 import pytest
 
-from r1kit.prompts import completion_text, last_boxed, read, render, template_text
+from r1kit.prompts import completion_text, fill_template, last_boxed, parse_completion, template_text
 
 
 def test_r1_zero_ends_where_the_assistant_begins():
-    text = render("r1-zero", "What is 2 + 2?")
+    text = fill_template("r1-zero", "What is 2 + 2?")
     assert text.endswith("User: What is 2 + 2?. Assistant:")
     assert "<think> </think>" in text
     assert "<answer> </answer>" in text
 
 
 def test_tiny_is_one_question_and_the_place_for_its_answer():
-    assert render("tiny", "What is 2 + 2?").rstrip() == "Q: What is 2 + 2?\nA:"
+    assert fill_template("tiny", "What is 2 + 2?").rstrip() == "Q: What is 2 + 2?\nA:"
 
 
 def test_a_template_of_ones_own_is_used_as_it_stands():
     assert template_text("Problem: {prompt}") == "Problem: {prompt}"
-    assert render("Problem: {prompt}\nUse \\boxed{}. {x}", "1+1") == "Problem: 1+1\nUse \\boxed{}. {x}"
+    assert fill_template("Problem: {prompt}\nUse \\boxed{}. {x}", "1+1") == "Problem: 1+1\nUse \\boxed{}. {x}"
 
 
 def test_braces_of_the_prompt_are_left_alone():
     assert (
-        render("Q {prompt}", "Simplify \\frac{1}{2} and {0} and {x!r}") == "Q Simplify \\frac{1}{2} and {0} and {x!r}"
+        fill_template("Q {prompt}", "Simplify \\frac{1}{2} and {0} and {x!r}")
+        == "Q Simplify \\frac{1}{2} and {0} and {x!r}"
     )
 
 
 def test_a_prompt_that_names_the_placeholder_is_put_in_once():
-    assert render("Q {prompt}", "What does {prompt} mean?") == "Q What does {prompt} mean?"
+    assert fill_template("Q {prompt}", "What does {prompt} mean?") == "Q What does {prompt} mean?"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_a_prompt_that_names_the_placeholder_is_put_in_once():
     ],
 )
 def test_read(completion, thinking, answer):
-    reading = read(completion)
+    reading = parse_completion(completion)
     assert reading.thinking == thinking
     assert reading.answer == answer
 
@@ -75,8 +76,8 @@ def test_read(completion, thinking, answer):
     ],
 )
 def test_well_formed(completion):
-    assert read(completion).well_formed()
-    assert not read(completion).well_formed(thinking=False)
+    assert parse_completion(completion).well_formed()
+    assert not parse_completion(completion).well_formed(thinking=False)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_well_formed(completion):
     ],
 )
 def test_not_well_formed(completion):
-    assert not read(completion).well_formed()
+    assert not parse_completion(completion).well_formed()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_not_well_formed(completion):
     ],
 )
 def test_well_formed_where_no_thinking_is_wanted(completion, expected):
-    assert read(completion).well_formed(thinking=False) is expected
+    assert parse_completion(completion).well_formed(thinking=False) is expected
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_well_formed_where_no_thinking_is_wanted(completion, expected):
     [("<think>a</think>4", True), ("<think> </think>4", False), ("<think>a", False), ("4", False)],
 )
 def test_thinks_wants_something_in_a_closed_block(completion, thinks):
-    assert read(completion).thinks is thinks
+    assert parse_completion(completion).thinks is thinks
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from r1kit.errors import UserError, suggest
-from r1kit.recipe import OWNED, RECIPES, dump, load, override, parse, trl_fields
+from r1kit.recipe import OWNED_TRL_FIELDS, RECIPES, dump_recipe, load_recipe, parse_override, parse_recipe, trl_fields
 
 SFT = {"output": "o", "model": {"path": "m"}, "data": {"train": "rows.jsonl"}, "training": {"steps": 10}}
 EVAL = {"output": "o", "model": {"path": "m"}, "data": {"eval": "rows.jsonl"}}
@@ -30,7 +30,7 @@ def given(base: dict, **changes) -> dict:
 def fault(stage: str, values: dict) -> str:
     """The line that a wrong recipe is refused with."""
     with pytest.raises(UserError) as caught:
-        parse(stage, values).check()
+        parse_recipe(stage, values).check()
     line = str(caught.value)
     assert re.fullmatch(r"[^;\n]+ = [^\n]*; [^\n]+; [^\n]+", line), line
     return line
@@ -45,31 +45,33 @@ def write(folder: Path, text: str) -> str:
 
 
 def test_defaults_are_the_papers():
-    zero, rl = parse("rl-zero", {}), parse("rl", {})
+    zero, rl = parse_recipe("rl-zero", {}), parse_recipe("rl", {})
     assert (zero.training.learning_rate, zero.training.kl, zero.training.batch_size) == (3e-6, 0.001, 512)
     assert (zero.sampling.group_size, zero.sampling.temperature, zero.prompt.template) == (16, 1.0, "r1-zero")
     assert [(r.name, r.weight) for r in zero.rewards] == [("accuracy", 1.0), ("format", 1.0)]
     assert [r.name for r in rl.rewards] == ["accuracy", "format", "language"]
-    assert rl.prompt.template == parse("sft", {}).prompt.template == "chat"
-    assert (parse("eval", {}).sampling.temperature, parse("eval", {}).sampling.top_p) == (0.6, 0.95)
+    assert rl.prompt.template == parse_recipe("sft", {}).prompt.template == "chat"
+    assert (parse_recipe("eval", {}).sampling.temperature, parse_recipe("eval", {}).sampling.top_p) == (0.6, 0.95)
 
 
 def test_command_line_over_recipe_over_default(tmp_path):
     file = write(tmp_path, yaml.safe_dump(given(SFT, training__batch_size=32)))
-    recipe = load("sft", file, {"training.batch_size": 8, "training.max_length": 64})
+    recipe = load_recipe("sft", file, {"training.batch_size": 8, "training.max_length": 64})
     assert (recipe.training.batch_size, recipe.training.max_length) == (8, 64)
-    assert load("sft", file, {}).training.batch_size == 32
-    assert load("sft", write(tmp_path, yaml.safe_dump(SFT)), {}).training.batch_size == 128
+    assert load_recipe("sft", file, {}).training.batch_size == 32
+    assert load_recipe("sft", write(tmp_path, yaml.safe_dump(SFT)), {}).training.batch_size == 128
 
 
 def test_no_recipe_is_needed():
-    recipe = load("sft", None, {"model.path": "m", "data.train": ["a.jsonl"], "output": "o", "training.epochs": 2})
+    recipe = load_recipe(
+        "sft", None, {"model.path": "m", "data.train": ["a.jsonl"], "output": "o", "training.epochs": 2}
+    )
     assert (recipe.model.path, recipe.data.train[0].path, recipe.training.epochs) == ("m", "a.jsonl", 2)
 
 
 def test_an_empty_recipe_is_one_of_defaults(tmp_path):
     values = {"model.path": "m", "data.train": "a.jsonl", "output": "o", "training.steps": 1}
-    assert load("sft", write(tmp_path, ""), values).training.batch_size == 128
+    assert load_recipe("sft", write(tmp_path, ""), values).training.batch_size == 128
 
 
 @pytest.mark.parametrize(
@@ -89,19 +91,19 @@ def test_an_empty_recipe_is_one_of_defaults(tmp_path):
     ],
 )
 def test_an_override_is_yaml(word, key, value):
-    found = override(word)
+    found = parse_override(word)
     assert found == (key, value)
     assert type(found[1]) is type(value)
 
 
 def test_a_quoted_override_stays_text():
-    assert override("model.revision='1234567'") == ("model.revision", "1234567")
+    assert parse_override("model.revision='1234567'") == ("model.revision", "1234567")
 
 
 @pytest.mark.parametrize("word", ["training.steps", "=5", ""])
 def test_an_override_without_key_or_value_is_refused(word):
     with pytest.raises(UserError, match=r"must be key\.path=value"):
-        override(word)
+        parse_override(word)
 
 
 def test_overrides_reach_into_lists(tmp_path):
@@ -115,7 +117,7 @@ def test_overrides_reach_into_lists(tmp_path):
         training: {steps: 1}
         """,
     )
-    recipe = load("rl-zero", file, {"data.train.1.rows": 9, "rewards.0.weight": 0.5})
+    recipe = load_recipe("rl-zero", file, {"data.train.1.rows": 9, "rewards.0.weight": 0.5})
     assert [s.rows for s in recipe.data.train] == [None, 9]
     assert [r.weight for r in recipe.rewards] == [0.5, 1.0]
 
@@ -124,24 +126,24 @@ def test_overrides_reach_into_lists(tmp_path):
 def test_an_override_of_no_place_is_refused(tmp_path, key):
     file = write(tmp_path, yaml.safe_dump(given(SFT, data__train=[{"path": "a.jsonl"}])))
     with pytest.raises(UserError) as caught:
-        load("sft", file, {key: 1})
+        load_recipe("sft", file, {key: 1})
     assert str(caught.value).startswith(f"{key} = 1; ")
 
 
 def test_a_source_is_a_path_a_block_or_a_list_of_them():
     for train in ("a.jsonl", {"path": "a.jsonl"}, ["a.jsonl"], [{"path": "a.jsonl"}]):
-        assert [s.path for s in parse("sft", {"data": {"train": train}}).data.train] == ["a.jsonl"]
+        assert [s.path for s in parse_recipe("sft", {"data": {"train": train}}).data.train] == ["a.jsonl"]
 
 
 def test_numbers_like_1e_5_are_numbers_everywhere(tmp_path):
     text = yaml.safe_dump(SFT).replace("steps: 10", "steps: 10\n  learning_rate: 1e-5") + "trl: {adam_epsilon: 1e-7}\n"
-    recipe = load("sft", write(tmp_path, text), {})
+    recipe = load_recipe("sft", write(tmp_path, text), {})
     assert recipe.training.learning_rate == 0.00001
     assert recipe.trl["adam_epsilon"] == 0.0000001
 
 
 def test_a_rewards_further_keys_are_its_knobs():
-    entry = parse("rl", {"rewards": [{"name": "brevity", "weight": 2, "max_tokens": 7}]}).rewards[0]
+    entry = parse_recipe("rl", {"rewards": [{"name": "brevity", "weight": 2, "max_tokens": 7}]}).rewards[0]
     assert (entry.weight, entry.knobs) == (2.0, {"max_tokens": 7})
 
 
@@ -313,12 +315,12 @@ def test_fields_that_contradict_each_other_are_refused(stage, values, place):
     ],
 )
 def test_a_sound_recipe_passes(stage, values):
-    parse(stage, values).check()
+    parse_recipe(stage, values).check()
 
 
 @pytest.mark.parametrize("stage", ["sft", "rl"])
 def test_without_steps_and_epochs_it_is_one_pass(stage):
-    recipe = parse(stage, given(RL, training={"batch_size": 32}))
+    recipe = parse_recipe(stage, given(RL, training={"batch_size": 32}))
     recipe.check()
     assert (recipe.training.steps, recipe.training.epochs) == (None, 1)
 
@@ -330,7 +332,7 @@ def test_the_batch_size_proposed_is_one_that_passes():
 
 
 def test_eval_takes_data_train_for_its_questions():
-    recipe = parse("eval", given(EVAL, data={"train": "rows.jsonl"}))
+    recipe = parse_recipe("eval", given(EVAL, data={"train": "rows.jsonl"}))
     recipe.check()
     assert [s.path for s in recipe.data.eval] == ["rows.jsonl"]
     assert recipe.data.train == []
@@ -356,7 +358,7 @@ def test_a_range_of_pass_rates_that_holds_nothing_is_refused():
 def test_what_is_no_recipe_is_refused_in_one_line(tmp_path, text, must):
     file = write(tmp_path, text)
     with pytest.raises(UserError) as caught:
-        load("sft", file, {})
+        load_recipe("sft", file, {})
     assert str(caught.value).startswith(f"recipe = {file}; {must}")
     assert "\n" not in str(caught.value)
 
@@ -364,13 +366,13 @@ def test_what_is_no_recipe_is_refused_in_one_line(tmp_path, text, must):
 def test_a_missing_recipe_and_a_folder_are_refused(tmp_path):
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(UserError, match="must be a YAML file that can be read"):
-            load("sft", str(path), {})
+            load_recipe("sft", str(path), {})
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     (tmp_path / "recipe.yaml").write_bytes(b"output: \xff\xfe")
     with pytest.raises(UserError, match="must be valid YAML"):
-        load("sft", str(tmp_path / "recipe.yaml"), {})
+        load_recipe("sft", str(tmp_path / "recipe.yaml"), {})
 
 
 # Out and in again
@@ -395,8 +397,8 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
     ],
 )
 def test_a_dumped_recipe_is_the_same_recipe(stage, values):
-    recipe = parse(stage, values)
-    assert parse(stage, yaml.safe_load(dump(recipe))) == recipe
+    recipe = parse_recipe(stage, values)
+    assert parse_recipe(stage, yaml.safe_load(dump_recipe(recipe))) == recipe
 
 
 # TRL's own fields
@@ -410,8 +412,8 @@ def test_trl_fields_hold_those_of_the_config_and_of_its_bases():
 
 
 def test_every_owned_field_exists_in_trl_and_is_owned_by_a_field_that_exists():
-    assert set(OWNED) <= trl_fields("GRPOConfig") | trl_fields("SFTConfig")
-    for owner in set(OWNED.values()):
+    assert set(OWNED_TRL_FIELDS) <= trl_fields("GRPOConfig") | trl_fields("SFTConfig")
+    for owner in set(OWNED_TRL_FIELDS.values()):
         models = list(RECIPES.values())
         for part in owner.split("."):
             annotations = [m.model_fields[part].annotation for m in models if part in getattr(m, "model_fields", {})]

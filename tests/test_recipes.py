@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from r1kit.dry import parameters, show
-from r1kit.recipe import load
+from r1kit.commands.dry_run import count_parameters, print_dry_run
+from r1kit.recipe import load_recipe
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 STAGES = {
@@ -44,8 +44,8 @@ CONFIGS = sorted((RECIPES / "accelerate").glob("*.yaml"))
 def test_every_recipe_dry_runs(file, monkeypatch):
     monkeypatch.chdir(RECIPES.parent)
     monkeypatch.setattr(sys, "stdout", out := StringIO())
-    recipe = load(STAGES[file.stem], str(file), {})
-    show(STAGES[file.stem], recipe, None, None)
+    recipe = load_recipe(STAGES[file.stem], str(file), {})
+    print_dry_run(STAGES[file.stem], recipe, None, None)
     assert "\nlaunch: (this process)\n" in out.getvalue()
     assert "\nwork: " in out.getvalue()
 
@@ -85,10 +85,10 @@ def test_there_is_a_script_for_each_model_and_it_names_recipes_that_exist():
 def test_parameters_of_the_qwen_configs_are_those_of_their_model_cards(name, millions):
     import json
 
-    from r1kit.run import PACKAGE
+    from r1kit.runs.paths import PACKAGE_DIR
 
-    config = json.loads((PACKAGE / f"configs/Qwen--{name}.json").read_text())
-    assert parameters(config) / 1e6 == pytest.approx(millions, abs=0.01)
+    config = json.loads((PACKAGE_DIR / f"configs/Qwen--{name}.json").read_text())
+    assert count_parameters(config) / 1e6 == pytest.approx(millions, abs=0.01)
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ from helpers import info, r1kit, recipe, table
 
 from r1kit.errors import UserError
 from r1kit.report.gather import closure, collect, script
-from r1kit.report.page import report
-from r1kit.report.watch import server
+from r1kit.report.page import write_report
+from r1kit.report.serve import make_server
 
 RL = {
     "model": {"path": "tiny:base"},
@@ -92,14 +92,14 @@ def test_the_page_is_one_file_that_carries_everything(chain):
     assert len(texts) == 48
     assert texts[0][1] == table(chain / "runs/zero/completions")[0]["completion"]
     before = page
-    report([str(chain / "runs/ladder")], chain / "page.html")
+    write_report([str(chain / "runs/ladder")], chain / "page.html")
     assert (chain / "page.html").read_text() == before
 
 
 @pytest.mark.slow
 def test_a_server_follows_the_run(chain, monkeypatch):
-    monkeypatch.setattr("r1kit.report.watch.EVERY", 0.0)
-    with server([str(chain / "runs/zero")], 0) as serving:
+    monkeypatch.setattr("r1kit.report.serve.EVERY", 0.0)
+    with make_server([str(chain / "runs/zero")], 0) as serving:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{serving.server_address[1]}"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import EVAL, GENERATE, RL, SFT, info, largest_difference, metrics, r1kit, recipe, start, table, weights
 
-from r1kit.training.checkpoints import complete, step_of
+from r1kit.training.checkpoints import checkpoint_step, complete_checkpoints
 
 KILLS = int(os.environ.get("R1KIT_KILLS", "1"))
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ def killed_then_finished(stage: str, file: Path, run: Path, done: Callable[[Path
 
 def saved(run: Path) -> int:
     """Return the step of a run's last whole checkpoint."""
-    return max((step_of(folder) for folder in complete(run / "checkpoints")), default=0)
+    return max((checkpoint_step(folder) for folder in complete_checkpoints(run / "checkpoints")), default=0)
 
 
 def shards(run: Path) -> int:

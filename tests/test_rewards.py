@@ -7,19 +7,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from r1kit.data.made import make
+from r1kit.commands.score import score_rows
+from r1kit.data.generated import generate_rows
 from r1kit.errors import UserError
-from r1kit.recipe import Reward, Source
-from r1kit.rewards import FAULT, REWARDS, after, bind, check_columns, find
+from r1kit.languages.detect import detect_language, language_fraction
+from r1kit.languages.words import word_scripts
+from r1kit.recipe import RewardConfig, SourceConfig
+from r1kit.rewards import FAULT, REWARDS, bind_reward, check_reward_columns, resolve_reward, with_prefix
 from r1kit.rewards.accuracy import accuracy
 from r1kit.rewards.form import brevity, format
-from r1kit.rewards.lab import score
-from r1kit.rewards.language import detect, language, share, words
+from r1kit.rewards.language import language
 
 
-def check(gold, answer, verifier):
+def check(gold, answer, checker):
     """Whether the accuracy reward takes `answer`."""
-    return accuracy([f"<answer>{answer}</answer>"], [gold], [verifier]) == [1.0]
+    return accuracy([f"<answer>{answer}</answer>"], [gold], [checker]) == [1.0]
 
 
 def said(answer):
@@ -151,7 +153,7 @@ def test_what_a_question_says_of_its_answer(question, gold, answer, right):
 
 @pytest.mark.parametrize("task", ["gcd", "caesar_cipher", "rearc", "arc_agi"])
 def test_reasoning_gym_takes_its_own_answer_with_white_space_around_it(task):
-    rows = list(make(Source(path=f"reasoning_gym:{task}", rows=2), "data.train.0"))
+    rows = list(generate_rows(SourceConfig(path=f"reasoning_gym:{task}", rows=2), "data.train.0"))
     for row in rows:
         given = {"prompts": [row["prompt"]], "metadata": [row["metadata"]]}
         for text in (f" {row['answer']} ", f"\n\\boxed{{{row['answer']}}}\n"):
@@ -159,12 +161,12 @@ def test_reasoning_gym_takes_its_own_answer_with_white_space_around_it(task):
         assert accuracy([said("no")], [row["answer"]], ["reasoning_gym"], **given) == [0.0]
 
 
-def test_an_unknown_verifier_is_told():
+def test_an_unknown_checker_is_told():
     with pytest.raises(ValueError, match="use math, exact, choice, code, reasoning_gym"):
         check("4", "4", "maths")
 
 
-def test_accuracy_goes_by_each_rows_verifier():
+def test_accuracy_goes_by_each_rows_checker():
     completions = [said("4.0"), said("4.0"), said("(a)"), said("4.0"), "four"]
     scores = accuracy(completions, ["4", "4", "A", "4", "4"], ["math", "exact", "choice", None, None])
     assert scores == [1.0, 0.0, 1.0, 1.0, 0.0]
@@ -211,7 +213,7 @@ def test_code_and_other_rows_stand_together():
     scores = accuracy(
         [said("4"), said("def f(x): return 2 * x"), said("B")],
         answer=["4", None, "A"],
-        verifier=["math", "code", "choice"],
+        checker=["math", "code", "choice"],
         tests=["", json.dumps(DOUBLE), ""],
     )
     assert scores == [1.0, 1.0, 0.0]
@@ -279,7 +281,7 @@ def test_brevity_falls_from_one_to_zero():
     ],
 )
 def test_words(text, scripts):
-    assert words(text) == scripts
+    assert word_scripts(text) == scripts
 
 
 @pytest.mark.parametrize(
@@ -301,7 +303,7 @@ def test_words(text, scripts):
     ],
 )
 def test_share(text, own, expected):
-    assert share(text, own) == pytest.approx(expected)
+    assert language_fraction(text, own) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +320,7 @@ def test_share(text, own, expected):
     ],
 )
 def test_detect(text, expected):
-    assert detect(text) == expected
+    assert detect_language(text) == expected
 
 
 def test_detect_says_the_same_in_every_process():
@@ -365,19 +367,19 @@ def test_the_language_reward_does_not_apply_where_no_thinking_is_wanted():
 def test_find_knows_every_name_of_the_table():
     for name, function in REWARDS.items():
         if name != "preference":
-            assert find(Reward(name=name)) is function
+            assert resolve_reward(RewardConfig(name=name)) is function
     with pytest.raises(UserError, match=r"rewards\.0 = .*a reward model's hub id or folder"):
-        find(Reward(name="preference"))
+        resolve_reward(RewardConfig(name="preference"))
 
 
 @pytest.mark.parametrize("entry", [{"name": "cosine", "max_tokens": 0}, {"name": "brevity", "max_tokens": -1}])
 def test_a_setting_that_cannot_be_is_refused_at_the_start(entry):
     with pytest.raises(UserError, match=r"^rewards\.0 = .*max_tokens"):
-        find(Reward(**entry))
+        resolve_reward(RewardConfig(**entry))
 
 
 def test_a_setting_wins_over_a_column_of_its_name():
-    function = bind(Reward(name="brevity", max_tokens=2))
+    function = bind_reward(RewardConfig(name="brevity", max_tokens=2))
     assert function(completions=["a"], completion_ids=[[1, 2]], max_tokens=[9]) == [1.0]
 
 
@@ -386,7 +388,7 @@ def test_what_is_no_number_is_a_fault_once_the_reward_has_worked(here, monkeypat
     (here / "odd.py").write_text(f"values = [1, {value}]\ndef odd(completions, **c):\n    return [values.pop(0)]\n")
     monkeypatch.syspath_prepend(str(here))
     monkeypatch.delitem(sys.modules, "odd", raising=False)
-    function = bind(Reward(name="odd.odd"))
+    function = bind_reward(RewardConfig(name="odd.odd"))
     assert function(completions=["a"]) == [1.0]
     assert function(completions=["a"]) == [FAULT]
 
@@ -395,44 +397,49 @@ def test_too_few_values_are_a_fault_and_the_first_call_may_raise(here, monkeypat
     (here / "few.py").write_text("def few(completions, **c):\n    return [1.0]\n")
     monkeypatch.syspath_prepend(str(here))
     with pytest.raises(UserError, match="returned 1 values for 2 completions"):
-        bind(Reward(name="few.few"))(completions=["a", "b"])
-    function = bind(Reward(name="few.few"))
+        bind_reward(RewardConfig(name="few.few"))(completions=["a", "b"])
+    function = bind_reward(RewardConfig(name="few.few"))
     assert function(completions=["a"]) == [1.0]
     assert function(completions=["a", "b"]) == [FAULT, FAULT]
     assert "its 2 rows are left out" in capsys.readouterr().err
 
 
 def test_rows_are_checked_before_a_run():
-    from r1kit.rewards import check_rows
+    from r1kit.rewards import check_reward_rows
 
-    accuracy_only, both = [Reward(name="accuracy")], [Reward(name="accuracy"), Reward(name="language")]
-    assert check_rows(accuracy_only, {"verifier": ["math", None]}, "d") == {}
-    with pytest.raises(UserError, match=r"data = d; has rows of verifier mth; did you mean math\?"):
-        check_rows(accuracy_only, {"verifier": ["math", "mth"]}, "d")
+    accuracy_only, both = (
+        [RewardConfig(name="accuracy")],
+        [RewardConfig(name="accuracy"), RewardConfig(name="language")],
+    )
+    assert check_reward_rows(accuracy_only, {"checker": ["math", None]}, "d") == {}
+    with pytest.raises(UserError, match=r"data = d; has rows of checker mth; did you mean math\?"):
+        check_reward_rows(accuracy_only, {"checker": ["math", "mth"]}, "d")
     with pytest.raises(UserError, match="language xx, which cannot be told"):
-        check_rows(both, {"language": ["en", None, "pt-BR", "xx"]}, "d")
-    code = check_rows([Reward(name="accuracy", isolation="none")], {"tests": [None, [{"kind": "call"}]]}, "d")
+        check_reward_rows(both, {"language": ["en", None, "pt-BR", "xx"]}, "d")
+    code = check_reward_rows(
+        [RewardConfig(name="accuracy", isolation="none")], {"tests": [None, [{"kind": "call"}]]}, "d"
+    )
     assert code == {"isolation": "none"}
 
 
 def test_an_unknown_reward_is_answered_with_the_nearest():
     with pytest.raises(UserError) as caught:
-        find(Reward(name="acuracy"), 1)
+        resolve_reward(RewardConfig(name="acuracy"), 1)
     assert str(caught.value) == "rewards.1.name = acuracy; no such reward; did you mean accuracy?"
 
 
 def test_an_unknown_knob_is_answered_with_the_nearest():
     with pytest.raises(UserError) as caught:
-        find(Reward(name="brevity", max_token=5), 2)
+        resolve_reward(RewardConfig(name="brevity", max_token=5), 2)
     assert str(caught.value) == "rewards.2.max_token = 5; brevity has no such setting; did you mean max_tokens?"
     with pytest.raises(UserError, match=r"rewards\.0\.wieght = 2; .*did you mean weight\?"):
-        find(Reward(name="format", wieght=2))
+        resolve_reward(RewardConfig(name="format", wieght=2))
 
 
 @pytest.mark.parametrize("name", ["no_such_module_here.f", "json.no_such_function", "math.pi", "json."])
 def test_a_dotted_path_that_is_no_function_is_refused(name):
     with pytest.raises(UserError, match=r"^rewards\.0\.name = "):
-        find(Reward(name=name))
+        resolve_reward(RewardConfig(name=name))
 
 
 @pytest.fixture
@@ -452,38 +459,40 @@ def mine(here, monkeypatch):
 
 
 def test_a_users_own_function_works_with_its_knobs(mine):
-    function = bind(Reward(name="mine.length", scale=0.5))
+    function = bind_reward(RewardConfig(name="mine.length", scale=0.5))
     assert function.__name__ == "length"
     assert function(completions=["abcd", "ab"]) == [2.0, 1.0]
 
 
 def test_a_users_own_async_function_works(mine):
-    values = bind(Reward(name="mine.slow"))(completions=["a", "b"])
+    values = bind_reward(RewardConfig(name="mine.slow"))(completions=["a", "b"])
     assert (asyncio.run(values) if inspect.isawaitable(values) else values) == [2.0, 2.0]
-    assert score([{"completion": "a"}], [Reward(name="mine.slow")], ["completion"])[0]["slow"] == 2.0
+    assert score_rows([{"completion": "a"}], [RewardConfig(name="mine.slow")], ["completion"])[0]["slow"] == 2.0
 
 
 def test_knobs_reach_the_function():
-    assert bind(Reward(name="brevity", max_tokens=2))(completions=[""] * 2, completion_ids=[[1, 2], [1, 2, 3]]) == [
+    assert bind_reward(RewardConfig(name="brevity", max_tokens=2))(
+        completions=[""] * 2, completion_ids=[[1, 2], [1, 2, 3]]
+    ) == [
         1.0,
         0.5,
     ]
 
 
 def test_where_leaves_the_other_rows_out():
-    function = bind(Reward(name="accuracy", where={"domain": ["math", "logic"]}))
+    function = bind_reward(RewardConfig(name="accuracy", where={"domain": ["math", "logic"]}))
     scores = function(
         completions=[said("1"), said("2"), said("3"), said("4")],
         prompts=["?"] * 4,
         answer=["1", "2", "0", "4"],
-        verifier=["math"] * 4,
+        checker=["math"] * 4,
         domain=["facts", "math", "logic", "math"],
     )
     assert scores == [None, 1.0, 0.0, 1.0]
 
 
 def test_where_wants_all_of_its_columns_and_may_leave_nothing():
-    function = bind(Reward(name="format", where={"domain": ["math"], "level": [1]}))
+    function = bind_reward(RewardConfig(name="format", where={"domain": ["math"], "level": [1]}))
     columns = {"domain": ["math", "math", "facts"], "level": [1, 2, 1]}
     assert function(completions=[said("1")] * 3, **columns) == [1.0, None, None]
     assert function(completions=[said("1")] * 2, domain=["facts"] * 2, level=[1, 1]) == [None, None]
@@ -491,7 +500,7 @@ def test_where_wants_all_of_its_columns_and_may_leave_nothing():
 
 def test_where_hands_on_what_is_no_column_as_it_is():
     state = SimpleNamespace(global_step=0, max_steps=1)
-    function = bind(Reward(name="format", where={"domain": ["math"]}))
+    function = bind_reward(RewardConfig(name="format", where={"domain": ["math"]}))
     assert function(completions=[said("1")] * 2, domain=["math", "facts"], trainer_state=state, log_metric=print) == [
         1.0,
         None,
@@ -512,7 +521,7 @@ def test_where_hands_on_what_is_no_column_as_it_is():
     ],
 )
 def test_the_window_of_steps(settings, applies):
-    function = bind(Reward(name="format", **settings))
+    function = bind_reward(RewardConfig(name="format", **settings))
     found = []
     for step in range(1, 6):  # during step n, n - 1 steps are done
         state = SimpleNamespace(global_step=step - 1, max_steps=5)
@@ -524,23 +533,27 @@ def test_the_window_of_steps(settings, applies):
 
 @pytest.mark.parametrize("chat", [False, True])
 def test_what_the_template_has_begun_is_part_of_the_completion(chat):
-    reward = after("<think>\n", bind(Reward(name="format")))
+    reward = with_prefix("<think>\n", bind_reward(RewardConfig(name="format")))
     texts = ["so</think><answer>1</answer>", said("1")]
     given = [[{"role": "assistant", "content": text}] for text in texts] if chat else texts
     assert reward(completions=given) == [1.0, 0.0]
     assert reward.__name__ == "format"
-    assert bind(Reward(name="format"))(completions=given) == [0.0, 1.0]
+    assert bind_reward(RewardConfig(name="format"))(completions=given) == [0.0, 1.0]
 
 
 def test_outside_of_training_there_is_no_window():
-    assert bind(Reward(name="format", from_step=100))(completions=[said("1")]) == [1.0]
+    assert bind_reward(RewardConfig(name="format", from_step=100))(completions=[said("1")]) == [1.0]
 
 
 def test_check_columns(mine):
-    check_columns([Reward(name="accuracy"), Reward(name="format")], ["prompt", "answer"], "d")
-    check_columns([Reward(name="accuracy")], ["prompt", "tests"], "d")
-    check_columns([Reward(name="mine.gold")], ["prompt", "target"], "d")
-    check_columns([Reward(name="language", where={"domain": ["a"]}), Reward(name="brevity")], ["prompt", "domain"], "d")
+    check_reward_columns([RewardConfig(name="accuracy"), RewardConfig(name="format")], ["prompt", "answer"], "d")
+    check_reward_columns([RewardConfig(name="accuracy")], ["prompt", "tests"], "d")
+    check_reward_columns([RewardConfig(name="mine.gold")], ["prompt", "target"], "d")
+    check_reward_columns(
+        [RewardConfig(name="language", where={"domain": ["a"]}), RewardConfig(name="brevity")],
+        ["prompt", "domain"],
+        "d",
+    )
 
 
 @pytest.mark.parametrize(
@@ -553,13 +566,13 @@ def test_check_columns(mine):
 )
 def test_check_columns_names_what_is_missing(mine, entry, missing):
     with pytest.raises(UserError) as caught:
-        check_columns([Reward(**entry)], ["prompt", "level"], "rows.jsonl")
+        check_reward_columns([RewardConfig(**entry)], ["prompt", "level"], "rows.jsonl")
     assert str(caught.value).startswith(f"data = rows.jsonl; {missing}")
 
 
 def test_check_columns_refuses_unknown_names_too():
     with pytest.raises(UserError, match="no such reward"):
-        check_columns([Reward(name="formt")], ["prompt"], "d")
+        check_reward_columns([RewardConfig(name="formt")], ["prompt"], "d")
 
 
 # The lab
@@ -567,8 +580,8 @@ def test_check_columns_refuses_unknown_names_too():
 
 def test_the_lab_adds_a_column_a_reward(mine):
     rows = [{"completion": said("4"), "answer": "4"}, {"completion": "4", "answer": None, "note": "kept"}]
-    entries = [Reward(name="accuracy"), Reward(name="format"), Reward(name="mine.length", scale=0.1)]
-    scored = score(rows, entries, ["completion", "answer", "note"])
+    entries = [RewardConfig(name="accuracy"), RewardConfig(name="format"), RewardConfig(name="mine.length", scale=0.1)]
+    scored = score_rows(rows, entries, ["completion", "answer", "note"])
     assert [(r["accuracy"], r["format"]) for r in scored] == [(1.0, 1.0), (None, 0.0)]
     assert scored[1]["length"] == pytest.approx(0.1)
     assert scored[1]["note"] == "kept"
@@ -581,4 +594,8 @@ def test_the_lab_writes_a_fault_as_such(here, monkeypatch):
     )
     monkeypatch.syspath_prepend(str(here))
     rows = [{"completion": "a"}, {"completion": "b"}, {"completion": "c"}]
-    assert [r["dead"] for r in score(rows, [Reward(name="broken.dead")], ["completion"])] == ["fault", None, 0.5]
+    assert [r["dead"] for r in score_rows(rows, [RewardConfig(name="broken.dead")], ["completion"])] == [
+        "fault",
+        None,
+        0.5,
+    ]

@@ -11,24 +11,17 @@ import yaml
 from helpers import info
 
 from r1kit.errors import UserError
-from r1kit.recipe import dump, parse
-from r1kit.run import (
-    Run,
-    content_of,
-    data_path,
-    located,
-    model_path,
-    open_run,
-    parents,
-    peek,
-    replace_folder,
-    write_file,
-)
+from r1kit.recipe import dump_recipe, parse_recipe
+from r1kit.runs.files import replace_folder, write_file
+from r1kit.runs.lineage import content_hash, find_parents, locate_parent
+from r1kit.runs.paths import resolve_data_path, resolve_model_path
+from r1kit.runs.resume import already_finished, open_run
+from r1kit.runs.run import Run
 
 
 def recipe(output, **training):
     values = {"steps": 10, **training}
-    return parse(
+    return parse_recipe(
         "sft", {"output": str(output), "model": {"path": "m"}, "data": {"train": "rows.jsonl"}, "training": values}
     )
 
@@ -63,7 +56,7 @@ def test_a_fresh_run_says_what_it_is(tmp_path):
     wanted = recipe(tmp_path / "a" / "b")
     run = close(open_run("sft", wanted))
     assert names(run.path) == [".lock", "recipe.yaml", "run.json"]
-    assert parse("sft", yaml.safe_load((run.path / "recipe.yaml").read_text())) == wanted
+    assert parse_recipe("sft", yaml.safe_load((run.path / "recipe.yaml").read_text())) == wanted
     info = json.loads((run.path / "run.json").read_text())
     assert (info["stage"], info["status"], info["sessions"], info["seed"], info["seconds"]) == (
         "sft",
@@ -141,20 +134,20 @@ def test_more_epochs_go_on(tmp_path):
 
 def test_a_finished_run_is_known_without_opening_it(tmp_path):
     wanted = recipe(tmp_path / "run")
-    assert not peek("sft", wanted)
+    assert not already_finished("sft", wanted)
     run = started(tmp_path / "run", status="interrupted")
-    assert not peek("sft", wanted)
+    assert not already_finished("sft", wanted)
     run.finish()
-    assert not peek("sft", wanted)  # nothing came of it, or it was deleted
+    assert not already_finished("sft", wanted)  # nothing came of it, or it was deleted
     (run.path / "model").mkdir()
-    assert peek("sft", wanted)
-    assert not peek("distill", wanted)
-    assert not peek("sft", recipe(tmp_path / "run", learning_rate=0.5))
+    assert already_finished("sft", wanted)
+    assert not already_finished("distill", wanted)
+    assert not already_finished("sft", recipe(tmp_path / "run", learning_rate=0.5))
 
 
 def test_a_finished_run_that_is_to_have_more_steps_is_not_finished(tmp_path):
     started(tmp_path / "run", status="finished")
-    assert not peek("sft", recipe(tmp_path / "run", steps=20))
+    assert not already_finished("sft", recipe(tmp_path / "run", steps=20))
 
 
 def test_overwrite_moves_aside_and_deletes_nothing(tmp_path):
@@ -185,7 +178,7 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):
 def test_a_run_killed_before_its_first_run_json_is_opened_again(tmp_path):
     wanted = recipe(tmp_path)
     (tmp_path / ".lock").touch()
-    (tmp_path / "recipe.yaml").write_text(dump(wanted))  # written before run.json
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(wanted))  # written before run.json
     assert close(open_run("sft", wanted)).info["status"] == "running"
 
 
@@ -208,7 +201,7 @@ def test_a_folder_without_permission_is_refused(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from r1kit.run import Run
+from r1kit.runs.run import Run
 run = Run(Path(sys.argv[1]))
 run.lock()
 print("held", flush=True)
@@ -301,7 +294,7 @@ def test_write_file_that_fails_leaves_the_old_file(tmp_path):
 
 def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path):
     source = (
-        "import sys; from pathlib import Path; from r1kit.run import write_file\n"
+        "import sys; from pathlib import Path; from r1kit.runs.run import write_file\n"
         "while True:\n    for letter in 'ab': write_file(Path(sys.argv[1]), letter * 300_000)"
     )
     for name in ("a", "b", "c"):
@@ -332,45 +325,45 @@ def test_a_model_is_a_run_a_folder_or_a_hub_id(here):
     (here / "plain").mkdir()
     run = started(here / "runs" / "a", status="finished")
     (run.path / "model").mkdir()
-    assert model_path("runs/a") == "runs/a/model"
-    assert model_path(str(run.path)) == str(run.path / "model")
-    assert model_path("plain") == "plain"
-    assert model_path("org/model") == "org/model"
-    assert model_path("gpt2") == "gpt2"
-    assert model_path("tiny:base").endswith("tiny/base")
+    assert resolve_model_path("runs/a") == "runs/a/model"
+    assert resolve_model_path(str(run.path)) == str(run.path / "model")
+    assert resolve_model_path("plain") == "plain"
+    assert resolve_model_path("org/model") == "org/model"
+    assert resolve_model_path("gpt2") == "gpt2"
+    assert resolve_model_path("tiny:base").endswith("tiny/base")
 
 
 @pytest.mark.parametrize("path", ["./none", "../none", "/none/model", "~/none", "runs/none", "a/b/c", "file"])
 def test_a_model_that_is_not_there_is_refused(here, path):
     (here / "file").write_text("")
     with pytest.raises(UserError) as caught:
-        model_path(path)
+        resolve_model_path(path)
     assert str(caught.value).startswith(f"model.path = {path}; must be a folder with a model, a run or a hub id; ")
 
 
 def test_a_run_without_a_model_or_data_is_refused(here):
     started(here / "a", status="interrupted")
     with pytest.raises(UserError, match=r"^models\.x = a; this run is interrupted and has no model; "):
-        model_path("a", "models.x")
+        resolve_model_path("a", "models.x")
     with pytest.raises(UserError, match=r"^data\.train\.0\.path = a; this run is interrupted and has no data; "):
-        data_path("a", "data.train.0.path")
+        resolve_data_path("a", "data.train.0.path")
 
 
 def test_data_is_a_run_a_folder_a_file_or_a_hub_id(here):
     run = started(here / "a", status="finished")
     (run.path / "data").mkdir()
     (here / "rows.jsonl").write_text("{}")
-    assert data_path("a") == "a/data"
-    assert data_path("rows.jsonl") == "rows.jsonl"
-    assert data_path(".") == "."
-    assert data_path("org/rows") == "org/rows"
-    assert data_path("squad") == "squad"
+    assert resolve_data_path("a") == "a/data"
+    assert resolve_data_path("rows.jsonl") == "rows.jsonl"
+    assert resolve_data_path(".") == "."
+    assert resolve_data_path("org/rows") == "org/rows"
+    assert resolve_data_path("squad") == "squad"
 
 
 @pytest.mark.parametrize("path", ["none.jsonl", "org/none.parquet", "./none", "/none", "runs/none", "a/b/c", "~/none"])
 def test_data_that_is_not_there_is_refused(here, path):
     with pytest.raises(UserError) as caught:
-        data_path(path)
+        resolve_data_path(path)
     assert str(caught.value).startswith(f"data = {path}; must be a file, a folder, a run or a hub id; ")
 
 
@@ -380,8 +373,8 @@ def test_parents_name_the_runs_a_recipe_reads_from(here):
     (here / "base/model/model.safetensors").write_bytes(b"weights")
     begun = info(here / "base")["started"]
     values = {"output": "o", "models": {"a": "base", "b": "org/b"}, "data": {"eval": "base"}}
-    model, hub, data = parents(parse("eval", values))
-    assert model.pop("content") == content_of(here / "base/model", "model")
+    model, hub, data = find_parents(parse_recipe("eval", values))
+    assert model.pop("content") == content_hash(here / "base/model", "model")
     assert model == {"role": "model", "path": "base", "stage": "sft", "status": "finished", "started": begun}
     assert hub == {"role": "model", "path": "org/b", **dict.fromkeys(("stage", "status", "started", "content"))}
     assert data == {**model, "role": "data", "content": None}
@@ -393,27 +386,27 @@ def test_what_a_run_was_made_of_must_be_what_it_was(here):
     model.mkdir()
     (model / "model.safetensors").write_bytes(bytes(2**27))
     values = {"output": "o", "model": {"path": "./m"}, "data": {"train": "rows.jsonl"}, "training": {"steps": 3}}
-    wanted = parse("sft", values)
+    wanted = parse_recipe("sft", values)
     run = close(open_run("sft", wanted))
     run.log({"step": 1})
     (here / "o/model").mkdir()
     run.update(status="finished")
-    assert peek("sft", wanted)
+    assert already_finished("sft", wanted)
     (model / "README.md").write_text("a card says nothing of it")
-    assert peek("sft", wanted)
+    assert already_finished("sft", wanted)
     rows.write_text('{"prompt": "1 + 1?", "answer": "3"}\n')
-    assert not peek("sft", wanted)
+    assert not already_finished("sft", wanted)
     rows.write_text('{"prompt": "1 + 1?", "answer": "2"}\n')
-    assert peek("sft", wanted)
+    assert already_finished("sft", wanted)
     weights = (model / "model.safetensors").rename(here / "weights")
     (model / "model.safetensors").write_bytes(b"\x01" * 2**27)
-    assert not peek("sft", wanted)
+    assert not already_finished("sft", wanted)
     with pytest.raises(UserError, match=r"holds a run with ./m as it was before: it has changed since; give another"):
         open_run("sft", wanted)
     weights.replace(model / "model.safetensors")
-    assert peek("sft", wanted)
+    assert already_finished("sft", wanted)
     shutil.rmtree(model)  # what is not there any more cannot have changed
-    assert peek("sft", wanted)
+    assert already_finished("sft", wanted)
 
 
 def test_how_often_is_saved_and_what_fits_may_change(tmp_path):
@@ -421,7 +414,7 @@ def test_how_often_is_saved_and_what_fits_may_change(tmp_path):
     changes = {"save_steps": 7, "log_steps": 2, "keep_checkpoints": 9, "micro_batch_size": 2}
     close(open_run("sft", recipe(tmp_path / "run", **changes, gradient_checkpointing=True)))
     values = {"output": str(tmp_path / "run"), "model": {"path": "m"}, "data": {"train": "rows.jsonl"}}
-    other = parse("sft", {**values, "training": {"steps": 10}, "trl": {"weight_decay": 0.1}})
+    other = parse_recipe("sft", {**values, "training": {"steps": 10}, "trl": {"weight_decay": 0.1}})
     with pytest.raises(UserError, match=r"holds a run with trl.weight_decay = None, not 0.1"):
         open_run("sft", other)
 
@@ -436,17 +429,17 @@ def test_a_parent_is_found_where_it_went_and_another_of_its_name_is_not_it(here)
     zero = {"role": "model", "path": "runs/zero", "stage": "rl-zero", "started": "monday"}
     made(here / "runs/zero", "monday")
     child = made(here / "runs/dev", "monday", zero)
-    assert located(zero, child).resolve() == here / "runs/zero"
+    assert locate_parent(zero, child).resolve() == here / "runs/zero"
     os.chdir(child)
-    assert located(zero, Path(".")).resolve() == here / "runs/zero"
+    assert locate_parent(zero, Path(".")).resolve() == here / "runs/zero"
     os.chdir(here)
     (here / "runs").rename(here / "of_monday")
     made(here / "runs/zero", "tuesday")
-    assert located(zero, here / "of_monday/dev").resolve() == here / "of_monday/zero"
+    assert locate_parent(zero, here / "of_monday/dev").resolve() == here / "of_monday/zero"
     (here / "of_monday/zero").rename(here / "of_monday/zero.1")  # as --overwrite does
     made(here / "of_monday/zero", "tuesday")
-    assert located(zero, here / "of_monday/dev").resolve() == here / "of_monday/zero.1"
+    assert locate_parent(zero, here / "of_monday/dev").resolve() == here / "of_monday/zero.1"
     shutil.rmtree(here / "of_monday/zero.1")
-    assert located(zero, here / "of_monday/dev") is None
+    assert locate_parent(zero, here / "of_monday/dev") is None
     del zero["started"]  # runs of earlier versions do not tell
-    assert located(zero, here / "of_monday/dev").resolve() == here / "of_monday/zero"
+    assert locate_parent(zero, here / "of_monday/dev").resolve() == here / "of_monday/zero"

@@ -10,21 +10,21 @@ import psutil
 import pytest
 
 from r1kit.sandbox import box
-from r1kit.sandbox.judge import Verdict, judge, judge_all
+from r1kit.sandbox.judge import ProgramVerdict, judge_program, judge_programs
 
 
 def call(program, *pairs, function="f"):
     """Judge `program` by calls: (arguments, expected) pairs."""
     tests = [{"kind": "call", "function": function, "args": list(a), "expected": e} for a, e in pairs]
-    return judge(program, tests, count_all=True)
+    return judge_program(program, tests, count_all=True)
 
 
 def stdio(program, given="", wanted=""):
-    return judge(program, [{"kind": "stdio", "input": given, "output": wanted}])
+    return judge_program(program, [{"kind": "stdio", "input": given, "output": wanted}])
 
 
 def asserts(program, code):
-    return judge(program, [{"kind": "assert", "code": code}])
+    return judge_program(program, [{"kind": "assert", "code": code}])
 
 
 # Honest programs
@@ -32,9 +32,9 @@ def asserts(program, code):
 
 def test_call_right_and_wrong():
     program = "def f(x, y):\n    return x + y"
-    assert call(program, ((1, 2), 3), ((0, 0), 0)) == Verdict(2, 2)
-    assert call(program, ((1, 2), 3), ((1, 1), 3)) == Verdict(1, 2)
-    assert call(program, ((1, 2), 4)) == Verdict(0, 1)
+    assert call(program, ((1, 2), 3), ((0, 0), 0)) == ProgramVerdict(2, 2)
+    assert call(program, ((1, 2), 3), ((1, 1), 3)) == ProgramVerdict(1, 2)
+    assert call(program, ((1, 2), 4)) == ProgramVerdict(0, 1)
 
 
 def test_call_of_a_method_of_solution():
@@ -82,8 +82,8 @@ def test_call_wants_type_and_value(returned, expected):
 
 def test_one_call_that_fails_leaves_the_others_their_points():
     program = "def f(x):\n    if x == 1: raise ValueError\n    if x == 2: return {3}\n    return x"
-    assert call(program, ((0,), 0), ((3,), 3), ((1,), 1)) == Verdict(2, 3)
-    assert call(program, ((0,), 0), ((3,), 3), ((2,), 2)) == Verdict(2, 3)  # a set is no JSON
+    assert call(program, ((0,), 0), ((3,), 3), ((1,), 1)) == ProgramVerdict(2, 3)
+    assert call(program, ((0,), 0), ((3,), 3), ((2,), 2)) == ProgramVerdict(2, 3)  # a set is no JSON
 
 
 def test_stdio_right_and_wrong():
@@ -137,13 +137,13 @@ def test_kinds_may_be_mixed_and_an_unknown_one_is_told():
         {"kind": "stdio", "input": "", "output": "6"},
         {"kind": "assert", "code": "assert f(1) == 3"},
     ]
-    assert judge(program, tests, count_all=True) == Verdict(2, 3)
+    assert judge_program(program, tests, count_all=True) == ProgramVerdict(2, 3)
     with pytest.raises(ValueError, match="use stdio, call, assert"):
-        judge(program, [{"kind": "pytest", "code": ""}])
+        judge_program(program, [{"kind": "pytest", "code": ""}])
 
 
 def test_no_tests_are_no_pass():
-    assert not judge("x = 1", []).ok
+    assert not judge_program("x = 1", []).ok
 
 
 @pytest.mark.parametrize(
@@ -171,17 +171,17 @@ def test_the_standard_library_is_there():
 def test_several_programs_at_once_keep_their_order():
     test = [{"kind": "call", "function": "f", "args": [], "expected": 1}]
     jobs = [(f"def f(): return {n}", test) for n in (0, 1, 2, 1, 1)]
-    assert [v.passed for v in judge_all(jobs)] == [0, 1, 0, 1, 1]
+    assert [v.passed for v in judge_programs(jobs)] == [0, 1, 0, 1, 1]
 
 
 def test_many_tests_of_one_program_are_dealt_out_and_end_at_the_first_failure():
     program = "import time\ndef f(x):\n    time.sleep(0.05)\n    return x"
     tests = [{"kind": "call", "function": "f", "args": [n], "expected": n} for n in range(20)]
-    assert judge(program, tests, count_all=True) == Verdict(20, 20)
+    assert judge_program(program, tests, count_all=True) == ProgramVerdict(20, 20)
     wrong = [*tests[:2], {**tests[2], "expected": -1}, *tests[3:]]
-    assert judge(program, wrong, count_all=True) == Verdict(19, 20)
-    assert judge(program, wrong).passed < 10
-    assert not judge(program, wrong).ok
+    assert judge_program(program, wrong, count_all=True) == ProgramVerdict(19, 20)
+    assert judge_program(program, wrong).passed < 10
+    assert not judge_program(program, wrong).ok
 
 
 # Programs that do not end, or end too soon
@@ -196,11 +196,15 @@ def test_many_tests_of_one_program_are_dealt_out_and_end_at_the_first_failure():
     ],
 )
 def test_an_endless_loop_is_ended(test):
-    assert judge("def f():\n    while True: pass\nf()", [test], seconds=1.0) == Verdict(0, 1, timed_out=True)
+    assert judge_program("def f():\n    while True: pass\nf()", [test], seconds=1.0) == ProgramVerdict(
+        0, 1, timed_out=True
+    )
 
 
 def test_sleeping_is_ended_too():
-    assert judge("import time\ntime.sleep(600)", [{"kind": "stdio", "input": "", "output": ""}], seconds=1.0).timed_out
+    assert judge_program(
+        "import time\ntime.sleep(600)", [{"kind": "stdio", "input": "", "output": ""}], seconds=1.0
+    ).timed_out
 
 
 @pytest.mark.parametrize(
@@ -251,7 +255,7 @@ def test_the_compiler_has_no_more_memory_than_a_program():
 )
 def test_any_text_gets_a_verdict(program):
     for verdict in (stdio(program, "", "2"), asserts(program, "assert False"), call(program, ((), 1))):
-        assert verdict == Verdict(0, 1)
+        assert verdict == ProgramVerdict(0, 1)
 
 
 def test_a_long_program_is_judged_as_any_other():
@@ -406,7 +410,7 @@ def test_ways_around_the_filter_are_closed(isolation, attack):
     if box.self_test(isolation):
         pytest.skip(f"{isolation} does not work here")
     program = f"import os\n{attack}\nprint('escaped')"
-    assert not judge(program, [{"kind": "stdio", "input": "", "output": "escaped"}], isolation=isolation).ok
+    assert not judge_program(program, [{"kind": "stdio", "input": "", "output": "escaped"}], isolation=isolation).ok
 
 
 @pytest.mark.parametrize(
@@ -419,7 +423,7 @@ def test_ways_around_the_filter_are_closed(isolation, attack):
     ],
 )
 def test_no_answer_breaks_the_comparison(returned, expected):
-    assert call(f"def f(): return {returned}", ((), expected)) == Verdict(0, 1)
+    assert call(f"def f(): return {returned}", ((), expected)) == ProgramVerdict(0, 1)
 
 
 @pytest.mark.alone
@@ -450,7 +454,7 @@ def test_a_program_that_breaks_its_box_is_wrong_and_no_fault(isolation, breaking
     if box.self_test(isolation):
         pytest.skip(f"{isolation} does not work here")
     tests = [{"kind": "call", "function": "f", "args": [], "expected": n} for n in (1, 2)]
-    verdict = judge(f"import os\ndef f():\n    {breaking}\n    return 1", tests, isolation=isolation)
+    verdict = judge_program(f"import os\ndef f():\n    {breaking}\n    return 1", tests, isolation=isolation)
     assert not verdict.ok
     assert not verdict.fault
 
@@ -475,7 +479,7 @@ def test_with_a_function_named_the_program_gives_nothing_else():
     )
     assert not asserts(program, tests).ok
     bare = {"kind": "assert", "code": "assert poly([1, 2], find_zero([1, 2])) == 0", "function": "find_zero"}
-    assert not judge(program, [bare]).ok
+    assert not judge_program(program, [bare]).ok
 
 
 @pytest.mark.parametrize(
@@ -502,8 +506,8 @@ def test_leetcodes_prelude_leaves_the_builtins_and_the_methods():
 def test_a_program_that_always_hangs_is_given_up():
     tests = [{"kind": "call", "function": "f", "args": [n], "expected": n} for n in range(40)]
     started = time.monotonic()
-    verdict = judge("def f(x):\n    while True: pass", tests, seconds=0.3, count_all=True)
-    assert verdict == Verdict(0, 40, timed_out=True)
+    verdict = judge_program("def f(x):\n    while True: pass", tests, seconds=0.3, count_all=True)
+    assert verdict == ProgramVerdict(0, 40, timed_out=True)
     assert time.monotonic() - started < 12
 
 
@@ -518,13 +522,13 @@ def isolation(request):
 @pytest.fixture
 def started(monkeypatch):
     """How many boxes are started, beginning with none at rest."""
-    box.require()  # its test of itself starts one
+    box.require_isolation()  # its test of itself starts one
     found = []
     start = box.start_box
     monkeypatch.setattr(box, "start_box", lambda kind: found.append(start(kind)) or found[-1])
-    box.close()
+    box.close_boxes()
     yield found
-    box.close()
+    box.close_boxes()
 
 
 ADD = "def f(a, b):\n    return a + b\n"
@@ -534,10 +538,10 @@ CALL = {"kind": "call", "function": "f", "args": [3, 2], "expected": 5}
 
 def test_programs_one_after_the_other_share_a_box(isolation, started):
     for number in range(5):
-        assert judge(f"{ADD}# {number}\n", [CALL], isolation=isolation).ok
-        assert not judge(f"{TAKE}# {number}\n", [CALL], isolation=isolation).ok
-    assert not judge("def f(:", [CALL], isolation=isolation).ok  # no Python
-    assert judge(f"{ADD}# last\n", [CALL], isolation=isolation).ok
+        assert judge_program(f"{ADD}# {number}\n", [CALL], isolation=isolation).ok
+        assert not judge_program(f"{TAKE}# {number}\n", [CALL], isolation=isolation).ok
+    assert not judge_program("def f(:", [CALL], isolation=isolation).ok  # no Python
+    assert judge_program(f"{ADD}# last\n", [CALL], isolation=isolation).ok
     assert len(started) == 1
 
 
@@ -553,9 +557,9 @@ LEAVINGS = {
 
 @pytest.mark.parametrize("leaving", LEAVINGS.values(), ids=LEAVINGS)
 def test_a_box_in_which_something_happened_is_not_used_again(isolation, leaving, started):
-    judge(leaving, [{"kind": "stdio", "input": "", "output": ""}], seconds=0.5, isolation=isolation)
+    judge_program(leaving, [{"kind": "stdio", "input": "", "output": ""}], seconds=0.5, isolation=isolation)
     used = len(started)
-    assert judge(f"{ADD}# after {leaving[:9]!r}\n", [CALL], isolation=isolation).ok
+    assert judge_program(f"{ADD}# after {leaving[:9]!r}\n", [CALL], isolation=isolation).ok
     assert len(started) == used + 1 or leaving.startswith("f(")  # a compiler that only refuses leaves nothing
 
 
@@ -563,14 +567,14 @@ def test_nothing_in_memory_goes_from_a_program_to_the_next(isolation, started):
     """What a program does to its own process, its parent must not show to the next one."""
     first = "import builtins, sys\nbuiltins.left = sys.left = 1\nsum = min = None\nprint('first')\n"
     second = "import builtins, sys\nprint(hasattr(builtins, 'left'), hasattr(sys, 'left'), sum([1, 2]))\n"
-    assert judge(first, [{"kind": "stdio", "input": "", "output": "first"}], isolation=isolation).ok
-    assert judge(second, [{"kind": "stdio", "input": "", "output": "False False 3"}], isolation=isolation).ok
+    assert judge_program(first, [{"kind": "stdio", "input": "", "output": "first"}], isolation=isolation).ok
+    assert judge_program(second, [{"kind": "stdio", "input": "", "output": "False False 3"}], isolation=isolation).ok
     assert len(started) == 1
 
 
 def test_a_box_that_dies_at_rest_is_no_verdict(isolation, started):
     for number in range(3):
-        assert judge(f"{ADD}# {isolation} {number}\n", [CALL], isolation=isolation).ok
+        assert judge_program(f"{ADD}# {isolation} {number}\n", [CALL], isolation=isolation).ok
         os.killpg(started[-1]._process.pid, 9)
     assert len(started) == 3
 
@@ -579,7 +583,9 @@ def test_a_box_outlives_the_thread_that_asked_for_it(started):
     """The kernel ends a box with the thread that started it, which is therefore none that may end."""
     for number in range(3):
         verdicts = []
-        thread = threading.Thread(target=lambda n=number, v=verdicts: v.append(judge(f"{ADD}# in {n}\n", [CALL])))
+        thread = threading.Thread(
+            target=lambda n=number, v=verdicts: v.append(judge_program(f"{ADD}# in {n}\n", [CALL]))
+        )
         thread.start()
         thread.join()
         assert verdicts[0].ok
@@ -589,5 +595,5 @@ def test_a_box_outlives_the_thread_that_asked_for_it(started):
 def test_a_box_is_replaced_in_the_end(started, monkeypatch):
     monkeypatch.setattr(box, "LIFE", 4)
     for number in range(8):
-        assert judge(f"{ADD}# of many {number}\n", [CALL]).ok
+        assert judge_program(f"{ADD}# of many {number}\n", [CALL]).ok
     assert len(started) == 2

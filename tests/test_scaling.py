@@ -10,38 +10,38 @@ import pyarrow.parquet as pq
 import pytest
 from helpers import EVAL, info, r1kit, recipe
 
+from r1kit.answers.equivalence import NO_CLUSTER, cluster_answers, voted_answer
 from r1kit.errors import UserError
-from r1kit.recipe import Scaling, parse
-from r1kit.rewards.equivalence import NONE, clusters, voted
-from r1kit.run import SHIPPED
-from r1kit.scaling.curves import advice, gather, label, points, table
+from r1kit.recipe import ScalingConfig, parse_recipe
+from r1kit.runs.paths import SHIPPED_MODELS
+from r1kit.scaling.curves import format_points, gather_problems, method_label, recommend_methods, scaling_points
 from r1kit.scaling.estimators import (
-    Problem,
+    SampledProblem,
     best_of,
+    bootstrap_interval,
     choices,
-    compared,
+    estimate_method,
     gated,
-    interval,
+    paired_difference,
     pass_at,
     stopped,
     vote,
-    worth,
 )
 
 
-def problem(answers: str, right: str = "a", tokens=None, **scores) -> Problem:
+def problem(answers: str, right: str = "a", tokens=None, **scores) -> SampledProblem:
     """A letter a sample, `-` for no answer."""
     names = {letter: i for i, letter in enumerate(dict.fromkeys(answers.replace("-", "")))}
-    return Problem(
+    return SampledProblem(
         np.array([float(x == right) for x in answers]),
-        np.array([names.get(x, NONE) for x in answers]),
+        np.array([names.get(x, NO_CLUSTER) for x in answers]),
         np.array(tokens or [10] * len(answers)),
         {name: np.array(values, float) for name, values in scores.items()},
         answers,
     )
 
 
-def all_of(one: Problem) -> np.ndarray:
+def all_of(one: SampledProblem) -> np.ndarray:
     return np.arange(len(one))[None]
 
 
@@ -82,7 +82,7 @@ def test_weighted_votes_by_hand():
 
 
 def test_an_answer_that_is_right_once_and_wrong_once_counts_as_half():
-    one = Problem(np.array([1.0, 0.0]), np.array([0, 0]), np.array([1, 1]))
+    one = SampledProblem(np.array([1.0, 0.0]), np.array([0, 0]), np.array([1, 1]))
     assert vote(one, all_of(one))[0] == 0.5
 
 
@@ -103,8 +103,8 @@ def test_random_choices_come_near_the_mean_over_all(k):
     every = np.array(list(itertools.combinations(range(5), k)))
     for name in (None, "p"):
         exact = vote(one, every, one.scores[name] if name else None).mean()
-        assert worth([one], "vote", k, name, draws=4000).accuracy[0] == pytest.approx(exact, abs=0.03)
-    assert worth([one], "vote", k).tokens[0] == 10 * k
+        assert estimate_method([one], "vote", k, name, draws=4000).accuracy[0] == pytest.approx(exact, abs=0.03)
+    assert estimate_method([one], "vote", k).tokens[0] == 10 * k
 
 
 def test_choices_repeat_nothing_and_stay_the_same():
@@ -131,10 +131,10 @@ def test_stopping_by_hand():
 
 def test_stopping_never_spends_more_than_all_and_is_the_vote_where_it_is_never_sure():
     one = problem("aabbcabca", tokens=list(range(1, 10)))
-    never = worth([one], "stop", 9, sure=1.0)
+    never = estimate_method([one], "stop", 9, sure=1.0)
     assert never.tokens[0] == pytest.approx(sum(range(1, 10)))
-    assert never.accuracy[0] == pytest.approx(worth([one], "vote", 9).accuracy[0])
-    assert worth([one], "stop", 9, sure=0.6).tokens[0] < 45
+    assert never.accuracy[0] == pytest.approx(estimate_method([one], "vote", 9).accuracy[0])
+    assert estimate_method([one], "stop", 9, sure=0.6).tokens[0] < 45
 
 
 def test_thinking_only_when_it_is_needed_by_hand():
@@ -152,34 +152,34 @@ def test_thinking_only_when_it_is_needed_by_hand():
 
 def test_too_few_samples_are_said():
     with pytest.raises(ValueError, match="problem aab has 3 samples, fewer than 4"):
-        worth([problem("aab")], "vote", 4)
+        estimate_method([problem("aab")], "vote", 4)
 
 
 def test_the_interval_has_the_width_of_a_mean():
     rng = np.random.default_rng(1)
     values = (rng.random(400) < 0.3).astype(float)
-    low, high = interval(values)
+    low, high = bootstrap_interval(values)
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.15)
     assert low < values.mean() < high
     better = np.minimum(1.0, values + (rng.random(400) < 0.1))
-    found = compared(better, values)
+    found = paired_difference(better, values)
     assert found["low"] > 0
     assert found["high"] - found["low"] < high - low  # paired: the problems' own difficulty falls out
 
 
 def test_what_is_voted_on():
-    boxed = {"completion": "<think>a</think><answer>The sum is 40.\n\n\\boxed{40}</answer>", "verifier": "math"}
-    assert voted(boxed) == "40"
-    assert voted({**boxed, "verifier": "exact"}) == "The sum is 40.\n\n\\boxed{40}"
+    boxed = {"completion": "<think>a</think><answer>The sum is 40.\n\n\\boxed{40}</answer>", "checker": "math"}
+    assert voted_answer(boxed) == "40"
+    assert voted_answer({**boxed, "checker": "exact"}) == "The sum is 40.\n\n\\boxed{40}"
     code = {"completion": "<answer>So:\n```python\ndef f(): pass\n```</answer>", "tests": "[1]"}
-    assert voted(code) == "def f(): pass"
-    assert voted({"completion": "<think>so far"}) is None
+    assert voted_answer(code) == "def f(): pass"
+    assert voted_answer({"completion": "<think>so far"}) is None
 
 
 def test_equivalent_answers_are_one():
     groups = [["1/2", "0.5", "\\frac{1}{2}", "2", None, " "], ["B", "(b)", "c"], ["Paris", "paris.", "Rome"]]
-    found = clusters(groups, ["math", "choice", "exact"])
-    assert found == [[0, 0, 0, 1, NONE, NONE], [0, 0, 1], [0, 0, 1]]
+    found = cluster_answers(groups, ["math", "choice", "exact"])
+    assert found == [[0, 0, 0, 1, NO_CLUSTER, NO_CLUSTER], [0, 0, 1], [0, 0, 1]]
 
 
 def rows(answers: str, name: str = "q", **more) -> list[dict]:
@@ -190,7 +190,7 @@ def rows(answers: str, name: str = "q", **more) -> list[dict]:
             "completion": f"<think> so</think><answer> {x}</answer>" if x != "-" else "<think> so",
             "correct": x == "4",
             "tokens": 10 + i,
-            "verifier": "math",
+            "checker": "math",
             "logprob": -0.1 * (i + 1),
             **more,
         }
@@ -199,36 +199,36 @@ def rows(answers: str, name: str = "q", **more) -> list[dict]:
 
 
 def test_problems_are_gathered_from_sample_rows():
-    found = gather(
+    found = gather_problems(
         [*rows("454-"), *rows("4444", "r"), *rows("55", "short")], {"verifier": [0.1 * i for i in range(10)]}
     )
     assert [p.id for p in found] == ["q", "r"]  # the third has lost samples
-    assert found[0].clusters.tolist() == [0, 1, 0, NONE]
+    assert found[0].clusters.tolist() == [0, 1, 0, NO_CLUSTER]
     assert found[0].correct.tolist() == [1, 0, 1, 0]
     assert found[0].tokens.tolist() == [10, 11, 12, 13]
     assert found[0].scores["logprob"] == pytest.approx(np.exp([-0.1, -0.2, -0.3, -0.4]))
     assert found[1].scores["verifier"] == pytest.approx([0.4, 0.5, 0.6, 0.7])
-    assert "logprob" not in gather(rows("45", logprob=None))[0].scores
+    assert "logprob" not in gather_problems(rows("45", logprob=None))[0].scores
     cut = {"logprob": None, "finish_reason": "context", "completion": ""}  # a question that did not fit
-    assert gather([*rows("45"), *rows("--", "long", **cut)])[1].scores["logprob"].tolist() == [0.0, 0.0]
-    assert gather(rows("45", correct=None)) == []
+    assert gather_problems([*rows("45"), *rows("--", "long", **cut)])[1].scores["logprob"].tolist() == [0.0, 0.0]
+    assert gather_problems(rows("45", correct=None)) == []
 
 
 def test_what_to_use_at_which_budget():
-    problems = gather([row for n in range(20) for row in rows("45464443", str(n))])
-    found = points(problems, Scaling(sure=[0.6]))
+    problems = gather_problems([row for n in range(20) for row in rows("45464443", str(n))])
+    found = scaling_points(problems, ScalingConfig(sure=[0.6]))
     by = {(p["method"], p["score"], p["samples"]): p for p in found}
     assert by["pass", None, 1]["accuracy"] == by["vote", None, 1]["accuracy"] == pytest.approx(5 / 8)
     assert by["vote", None, 8]["accuracy"] == 1.0
     assert by["best", "length", 8]["accuracy"] == 1.0  # the first is the shortest, and right
     assert by["vote", None, 8]["tokens"] == pytest.approx(sum(range(10, 18)))
     assert by["vote", None, 8]["more"]["difference"] == pytest.approx(3 / 8)
-    chosen = advice(found)
-    assert label(chosen[0]) == "one sample"
+    chosen = recommend_methods(found)
+    assert method_label(chosen[0]) == "one sample"
     assert [p["tokens"] for p in chosen] == sorted(p["tokens"] for p in chosen)
     assert all(b["accuracy"] >= a["accuracy"] + 0.005 for a, b in itertools.pairwise(chosen))
     assert "pass" not in {p["method"] for p in chosen}
-    assert "one of N is right" in table("m", found)
+    assert "one of N is right" in format_points("m", found)
 
 
 SCALED = {
@@ -263,7 +263,7 @@ def test_eval_says_and_draws_what_samples_are_worth(here):
 )
 def test_what_scaling_cannot_do_is_said(changes, line):
     with pytest.raises(UserError) as caught:
-        parse("eval", {**SCALED, **changes, "output": "run"}).check()
+        parse_recipe("eval", {**SCALED, **changes, "output": "run"}).check()
     assert str(caught.value).startswith(line)
 
 
@@ -271,15 +271,17 @@ def test_the_log_probability_of_a_sample_is_the_model_s(here):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from r1kit.recipe import Model, Prompt, Sampling
-    from r1kit.run import SHIPPED
+    from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
+    from r1kit.runs.paths import SHIPPED_MODELS
     from r1kit.sampling.local import TransformersSampler
 
-    settings = Sampling(temperature=0.7, max_tokens=24, samples=2)
+    settings = SamplingConfig(temperature=0.7, max_tokens=24, samples=2)
     prompts = ["Q: What is 3 + 4 - 2?\nA:", "Q: Name the capital of France.\nA:"]
-    groups = TransformersSampler(Model(path="tiny:base"), Prompt(template="tiny"), settings).sample(prompts, 2, 1)
-    model = AutoModelForCausalLM.from_pretrained(SHIPPED["tiny:base"], dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
+    groups = TransformersSampler(ModelConfig(path="tiny:base"), PromptConfig(template="tiny"), settings).sample(
+        prompts, 2, 1
+    )
+    model = AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:base"], dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"])
     for prompt, group in zip(prompts, groups, strict=True):
         asked = tokenizer(prompt).input_ids
         for one in group:
@@ -292,12 +294,12 @@ def test_the_log_probability_of_a_sample_is_the_model_s(here):
 def cutter():
     from transformers import AutoTokenizer
 
-    from r1kit.recipe import Prompt
-    from r1kit.run import SHIPPED
+    from r1kit.recipe import PromptConfig
+    from r1kit.runs.paths import SHIPPED_MODELS
     from r1kit.scaling.budget import Cutter
 
-    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
-    return Cutter(tokenizer, Prompt(template="tiny"), "</think><answer>", " 1 plus")
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"])
+    return Cutter(tokenizer, PromptConfig(template="tiny"), "</think><answer>", " 1 plus")
 
 
 CHAIN = "<think> 3 plus 4 is 7. 7 minus 2 is 5.</think><answer> 5</answer>"
@@ -374,14 +376,16 @@ def samples_of(folder) -> list[dict]:
 
 def engine(here, config=None, generation=None, **settings):
     """The engine transformers with a copy of tiny:student of another configuration."""
-    from r1kit.recipe import Model, Prompt, Sampling
+    from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
     from r1kit.sampling.local import TransformersSampler
 
-    shutil.copytree(SHIPPED["tiny:student"], here / "model")
+    shutil.copytree(SHIPPED_MODELS["tiny:student"], here / "model")
     for name, changes in (("config.json", config), ("generation_config.json", generation)):
         file = here / "model" / name
         file.write_text(json.dumps({**json.loads(file.read_text()), **(changes or {})}))
-    return TransformersSampler(Model(path=str(here / "model")), Prompt(template="tiny"), Sampling(**settings))
+    return TransformersSampler(
+        ModelConfig(path=str(here / "model")), PromptConfig(template="tiny"), SamplingConfig(**settings)
+    )
 
 
 def test_a_model_s_own_penalties_are_left_out_as_in_other_engines(here):
@@ -413,11 +417,11 @@ def test_a_prompt_without_room_takes_none_from_those_beside_it(here):
 
 
 def test_no_more_than_batch_size_is_sampled_at_once(here, monkeypatch):
-    from r1kit.training import decode
+    from r1kit.models import decode
 
-    seen, original = [], decode.sample
+    seen, original = [], decode.sample_completions
     monkeypatch.setattr(
-        decode, "sample", lambda model, rows, *rest: seen.append(len(rows)) or original(model, rows, *rest)
+        decode, "sample_completions", lambda model, rows, *rest: seen.append(len(rows)) or original(model, rows, *rest)
     )
     groups = engine(here, max_tokens=8, batch_size=6).sample([f"Q: {n}?\nA:" for n in range(7)], 2, 0)
     assert seen == [6, 6, 2]

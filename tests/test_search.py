@@ -7,8 +7,8 @@ import torch
 from helpers import r1kit, recipe, table
 
 from r1kit.errors import UserError
-from r1kit.recipe import Model, Prompt, Sampling, Scaling, parse
-from r1kit.run import SHIPPED
+from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig, ScalingConfig, parse_recipe
+from r1kit.runs.paths import SHIPPED_MODELS
 from r1kit.scaling.search import Searcher, Trail, chosen
 
 
@@ -36,7 +36,9 @@ def sampler():
     from r1kit.sampling.local import TransformersSampler
 
     return TransformersSampler(
-        Model(path="tiny:base"), Prompt(template="tiny"), Sampling(max_tokens=6, temperature=1.0, top_p=1.0)
+        ModelConfig(path="tiny:base"),
+        PromptConfig(template="tiny"),
+        SamplingConfig(max_tokens=6, temperature=1.0, top_p=1.0),
     )
 
 
@@ -59,7 +61,7 @@ def test_a_search_finds_what_its_judge_likes_and_counts_every_token(sampler, met
         return [text.count("7") / (1 + len(text)) for text in said]
 
     prompts = [f"Q: What is {i} + 4 - 2?\nA:" for i in range(6)]
-    search = Searcher(sampler, score, method, Scaling(width=4, step_tokens=6), most=30)
+    search = Searcher(sampler, score, method, ScalingConfig(width=4, step_tokens=6), most=30)
     groups = search.sample(prompts, 2, 0)
     assert [len(group) for group in groups] == [2] * 6
     assert sum(s.tokens for group in groups for s in group) == sum(spent)
@@ -90,7 +92,7 @@ def test_what_a_search_cannot_do_is_said():
     ]:
         values = {**base, "scaling": scaling, "sampling": {"samples": 4, "engine": engine}}
         with pytest.raises(UserError) as caught:
-            parse("eval", values).check()
+            parse_recipe("eval", values).check()
         assert str(caught.value).startswith(line)
 
 
@@ -99,8 +101,10 @@ def test_a_reward_model_is_a_score_among_others(here):
     from transformers import AutoTokenizer, LlamaForSequenceClassification
 
     torch.manual_seed(0)
-    LlamaForSequenceClassification.from_pretrained(SHIPPED["tiny:base"], num_labels=1).save_pretrained(here / "judge")
-    AutoTokenizer.from_pretrained(SHIPPED["tiny:base"]).save_pretrained(here / "judge")
+    LlamaForSequenceClassification.from_pretrained(SHIPPED_MODELS["tiny:base"], num_labels=1).save_pretrained(
+        here / "judge"
+    )
+    AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"]).save_pretrained(here / "judge")
     values = {
         "model": {"path": "tiny:base"},
         "data": {"eval": [{"path": "world:arithmetic", "rows": 20, "split": "test"}]},
@@ -127,9 +131,9 @@ def test_equal_samples_are_only_told_of_a_server(engine, said):
     """In this process the temperature is heeded; where a search leaves the same paths over, nothing is wrong."""
     from types import SimpleNamespace
 
-    from r1kit.sampling.score import Likeness
+    from r1kit.sampling.progress import IdenticalSamplesCheck
 
     notes = []
-    looked = Likeness(Sampling(engine=engine, samples=4), SimpleNamespace(note=notes.append))
-    looked.add([[SimpleNamespace(text="one")] * 4] * Likeness.LOOKED)
+    looked = IdenticalSamplesCheck(SamplingConfig(engine=engine, samples=4), SimpleNamespace(note=notes.append))
+    looked.add([[SimpleNamespace(text="one")] * 4] * IdenticalSamplesCheck.LOOKED)
     assert bool(notes) is said

@@ -13,21 +13,21 @@ from helpers import info, r1kit, recipe, start, table
 from servers import free_port, loopback, served, stats
 
 from r1kit.errors import UserError
-from r1kit.recipe import Model, Prompt, Sampling
-from r1kit.sampling.sampler import Unit
+from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
+from r1kit.sampling.engine import PromptBatch
 from r1kit.sampling.server import ServerSampler
 
 FAST = {"backoff": 0.01, "timeout": 1.0}
 
 
 def sampler(url: str, template: str = "r1-zero", samples: int = 1, **server) -> ServerSampler:
-    settings = Sampling(engine="openai", samples=samples, max_tokens=64, server={"urls": url, **FAST, **server})
-    return ServerSampler(Model(path="loopback"), Prompt(template=template), settings)
+    settings = SamplingConfig(engine="openai", samples=samples, max_tokens=64, server={"urls": url, **FAST, **server})
+    return ServerSampler(ModelConfig(path="loopback"), PromptConfig(template=template), settings)
 
 
 def sampled(engine: ServerSampler, prompts, count: int = 1, size: int = 4):
     """All samples, unit by unit, in the order of the prompts."""
-    units = [Unit(i, prompts[i : i + size], i) for i in range(0, len(prompts), size)]
+    units = [PromptBatch(i, prompts[i : i + size], i) for i in range(0, len(prompts), size)]
     try:
         found = dict(engine.stream(units, count))
     finally:
@@ -45,7 +45,7 @@ def chat(n: int) -> list[dict]:
 
 def sums(folder: Path, count: int) -> dict:
     """Write `count` problems whose answers text alone can judge."""
-    rows = [{"prompt": asked(n), "answer": str(2 * n + 1), "verifier": "math"} for n in range(100, 100 + count)]
+    rows = [{"prompt": asked(n), "answer": str(2 * n + 1), "checker": "math"} for n in range(100, 100 + count)]
     file = folder / f"sums-{count}.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return {"path": str(file)}
@@ -166,7 +166,7 @@ def test_requests_at_once_are_bounded_and_units_are_taken_as_they_are_needed(tmp
     def units():
         for i in range(200):
             taken.append(i)
-            yield Unit(i, [asked(i)] * 4, i)
+            yield PromptBatch(i, [asked(i)] * 4, i)
 
     with loopback(tmp_path, seconds=0.02) as url:
         engine = sampler(url, concurrency=8)
@@ -184,8 +184,8 @@ def test_work_goes_to_all_servers(tmp_path):
     with loopback(tmp_path, seconds=0.01) as one, loopback(tmp_path, seconds=0.01) as two:
         engine = sampler(one)
         engine.close()
-        settings = Sampling(engine="openai", max_tokens=8, server={"urls": [one, two], "concurrency": 4, **FAST})
-        sampled(ServerSampler(Model(path="m"), Prompt(), settings), [asked(n) for n in range(100)])
+        settings = SamplingConfig(engine="openai", max_tokens=8, server={"urls": [one, two], "concurrency": 4, **FAST})
+        sampled(ServerSampler(ModelConfig(path="m"), PromptConfig(), settings), [asked(n) for n in range(100)])
         share = stats(one)["asked"]
         assert share + stats(two)["asked"] == 100
         assert 30 < share < 70
@@ -267,21 +267,21 @@ def test_an_answer_without_text_is_an_answer(tmp_path):
 
 
 def test_a_budget_allows_what_the_finished_ones_say():
-    from r1kit.recipe import Budget
-    from r1kit.sampling.sampler import Sample
-    from r1kit.sampling.score import Meter
+    from r1kit.recipe import BudgetConfig
+    from r1kit.sampling.budget import BudgetMeter
+    from r1kit.sampling.engine import SampledCompletion
 
-    meter = Meter(Budget(tokens=1000))
+    meter = BudgetMeter(BudgetConfig(tokens=1000))
     assert meter.allows()
     meter.begin()
     assert not meter.allows()  # until the first is known, one at a time
-    meter.add([[Sample("", 200, "stop")]])
+    meter.add([[SampledCompletion("", 200, "stop")]])
     for _ in range(4):
         assert meter.allows()
         meter.begin()
     assert not meter.allows()  # five of 200
     for _ in range(4):
-        meter.add([[Sample("", 195, "stop")]])
+        meter.add([[SampledCompletion("", 195, "stop")]])
     assert meter.tokens == 980
     assert not meter.allows()
 
@@ -438,9 +438,9 @@ def test_kill_9_at_any_moment_ends_in_the_same_rows(tmp_path):
 @pytest.mark.slow
 def test_transformers_serve_is_asked_one_request_a_sample(tmp_path):
     """The real server of transformers, with the scale model."""
-    from r1kit.run import SHIPPED
+    from r1kit.runs.paths import SHIPPED_MODELS
 
-    port, model = free_port(), str(SHIPPED["tiny:base"])
+    port, model = free_port(), str(SHIPPED_MODELS["tiny:base"])
     command = [str(Path(sys.executable).parent / "transformers"), "serve", "--port", str(port), "--device", "cpu"]
     with served([*command, model], port, tmp_path / "log") as url:
         values = {

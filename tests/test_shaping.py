@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from r1kit.answers.fault import FAULT
 from r1kit.errors import UserError
-from r1kit.rewards.accuracy import FAULT
 from r1kit.rewards.form import brevity, fenced, format, tags
 from r1kit.rewards.preference import final_answer, preference
 from r1kit.rewards.shaping import cosine, length, overlong, repetition, steps
-from r1kit.run import SHIPPED
+from r1kit.runs.paths import SHIPPED_MODELS
 
 
 def said(answer, thinking="so"):
@@ -328,7 +328,7 @@ def judges(tmp_path_factory):
         kind = LlamaForCausalLM if name == "headless" else LlamaForSequenceClassification
         labels = 2 if name == "two" else 1
         kind(LlamaConfig(pad_token_id=pad, num_labels=labels, **sizes)).save_pretrained(root / name)
-        tokenizer = AutoTokenizer.from_pretrained(SHIPPED["tiny:base"])
+        tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"])
         tokenizer.chat_template = None if name != "chat" else TEMPLATE
         if name == "unpadded":
             tokenizer.pad_token = None
@@ -438,7 +438,7 @@ def test_a_reward_model_is_loaded_once(judges):
 
 def test_what_is_no_reward_model_is_refused(judges):
     for model, reason in (
-        (str(SHIPPED["tiny:student"]), "it lacks score.weight"),
+        (str(SHIPPED_MODELS["tiny:student"]), "it lacks score.weight"),
         (str(judges / "headless"), "it lacks score.weight"),
         (str(judges / "two"), "it has 2 labels"),
         (str(judges / "nowhere"), "must be a folder with a model"),

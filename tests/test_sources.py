@@ -7,11 +7,11 @@ import os
 import pytest
 from test_data import ROWS, refused, source, write
 
-from r1kit.data.load import examples, problems, read_all, read_source
-from r1kit.recipe import Prompt, Source, parse
+from r1kit.data.load import load_examples, load_problems, read_source, read_sources
+from r1kit.recipe import PromptConfig, SourceConfig, parse_recipe
 
 datasets = pytest.importorskip("datasets")
-ASK = Prompt(template="Q {prompt} A")
+ASK = PromptConfig(template="Q {prompt} A")
 
 
 @pytest.fixture(autouse=True)
@@ -26,13 +26,13 @@ def test_reasoning_gym_is_a_source_whose_rows_its_own_scorer_takes():
     import reasoning_gym
 
     settings = {"min_terms": 2, "max_terms": 3, "min_digits": 2, "max_digits": 2}
-    rows = read_source(Source(path="reasoning_gym:chain_sum", rows=20, seed=3, settings=settings)).to_list()
+    rows = read_source(SourceConfig(path="reasoning_gym:chain_sum", rows=20, seed=3, settings=settings)).to_list()
     stock = reasoning_gym.create_dataset("chain_sum", seed=3, size=20, **settings)
     assert [row["prompt"] for row in rows] == [item["question"] for item in stock]
-    assert {row["verifier"] for row in rows} == {"reasoning_gym"}
+    assert {row["checker"] for row in rows} == {"reasoning_gym"}
     entry = {"question": rows[0]["prompt"], "answer": rows[0]["answer"], "metadata": json.loads(rows[0]["metadata"])}
     assert stock.score_answer(rows[0]["answer"], entry) == 1.0
-    test = read_source(Source(path="reasoning_gym:chain_sum", rows=20, seed=3, settings=settings, split="test"))
+    test = read_source(SourceConfig(path="reasoning_gym:chain_sum", rows=20, seed=3, settings=settings, split="test"))
     assert not {row["prompt"] for row in rows} & set(test["prompt"])
 
 
@@ -51,12 +51,12 @@ def test_reasoning_gym_is_a_source_whose_rows_its_own_scorer_takes():
 )
 def test_a_made_source_that_cannot_be_made_is_refused(changes, line):
     values = {"path": "reasoning_gym:chain_sum", "rows": 5, **changes}
-    assert refused(read_source, Source(**values)).startswith(f"data.train.0.{line}")
+    assert refused(read_source, SourceConfig(**values)).startswith(f"data.train.0.{line}")
 
 
 def test_self_cognition_says_who_the_model_is_without_thinking():
     settings = {"maker": "Our Lab", "languages": ["en", "zh", "fa"]}
-    rows = read_source(Source(path="self-cognition:R1-Mini", settings=settings)).to_list()
+    rows = read_source(SourceConfig(path="self-cognition:R1-Mini", settings=settings)).to_list()
     assert len({(row["prompt"], row["completion"]) for row in rows}) == len(rows) == 10 * 3 + 7 * 2 + 5 * 2
     for row in rows:
         assert "R1-Mini" in row["completion"]
@@ -72,12 +72,12 @@ def test_shares_hold_with_a_seed():
     many = [{"prompt": f"a{n}"} for n in range(100)]
     few = [{"prompt": f"b{n}"} for n in range(40)]
     parts = [source("a.jsonl", many, share=0.75), source("b.jsonl", few, share=0.25)]
-    rows = read_all(parts, "data.train")["prompt"][:]
+    rows = read_sources(parts, "data.train")["prompt"][:]
     assert [sum(r.startswith(letter) for r in rows) for letter in "ab"] == [100, 33]
-    rows = read_all(parts, "data.train", 80)["prompt"][:]
+    rows = read_sources(parts, "data.train", 80)["prompt"][:]
     assert [sum(r.startswith(letter) for r in rows) for letter in "ab"] == [60, 20]
-    assert read_all(parts, "data.train", 80)["prompt"][:] == rows
-    line = refused(read_all, parts, "data.train", 161)
+    assert read_sources(parts, "data.train", 80)["prompt"][:] == rows
+    line = refused(read_sources, parts, "data.train", 161)
     assert line.startswith(
         "data.train.0.share = 0.75; 0.75 of 161 rows are 121, and it has 100; set data.rows to at most"
     )
@@ -95,18 +95,18 @@ def test_stages_draw_as_many_rows_as_the_recipe_says(stage):
         "model": {"path": "m"},
         "data": {"train": [{"path": "a.jsonl", "share": 1.0}], "rows": 101},
     }
-    line = refused(import_module(f"r1kit.stages.{stage}").main, parse(stage, values), None)
+    line = refused(import_module(f"r1kit.commands.{stage}").main, parse_recipe(stage, values), None)
     assert line.startswith("data.train.0.share = 1.0; 1 of 101 rows are 101, and it has 100")
 
 
 def test_rows_are_chosen_by_their_values_before_they_are_drawn():
     rows = [{"prompt": str(n), "level": n % 5} for n in range(100)]
-    found = read_source(Source(path=write("rows.jsonl", rows), where={"level": [3, 4]}, rows=10))
+    found = read_source(SourceConfig(path=write("rows.jsonl", rows), where={"level": [3, 4]}, rows=10))
     assert len(found) == 10
     assert set(found["level"]) <= {3, 4}
-    line = refused(read_source, Source(path="rows.jsonl", where={"level": [7]}))
+    line = refused(read_source, SourceConfig(path="rows.jsonl", where={"level": [7]}))
     assert line == "data.train.0.where.level = [7]; no row has one of these in level; see r1kit data inspect"
-    line = refused(read_source, Source(path="rows.jsonl", where={"levle": [3]}))
+    line = refused(read_source, SourceConfig(path="rows.jsonl", where={"levle": [3]}))
     assert line.endswith("no such column; did you mean level?")
 
 
@@ -114,22 +114,22 @@ def test_a_known_set_is_chosen_from_by_its_own_columns():
     rows = [
         {"problem": f"{n}?", "solution": f"\\boxed{{{n}}}", "level": f"Level {n}", "type": "Algebra"} for n in (1, 2)
     ]
-    found = read_source(Source(path=write("math.jsonl", rows), where={"level": ["Level 2"], "type": ["Algebra"]}))
+    found = read_source(SourceConfig(path=write("math.jsonl", rows), where={"level": ["Level 2"], "type": ["Algebra"]}))
     assert found["prompt"][:] == ["2?"]
 
 
 def test_text_and_messages_in_one_column_are_refused():
     parts = [source("a.jsonl", ROWS), source("b.jsonl", [{"prompt": [{"role": "user", "content": "a"}]}])]
-    line = refused(read_all, parts, "data.train")
+    line = refused(read_sources, parts, "data.train")
     assert line.startswith("data.train = a.jsonl, b.jsonl; its sources mix text and lists in the column prompt")
 
 
 def test_made_rows_are_chosen_from_and_lists_are_compared_whole():
-    some = read_source(Source(path="reasoning_gym:chain_sum", rows=50, where={"verifier": ["reasoning_gym"]}))
+    some = read_source(SourceConfig(path="reasoning_gym:chain_sum", rows=50, where={"checker": ["reasoning_gym"]}))
     assert len(some) == 50
-    assert "no such column" in refused(read_source, Source(path="world:facts", rows=5, where={"nosuch": ["x"]}))
+    assert "no such column" in refused(read_source, SourceConfig(path="world:facts", rows=5, where={"nosuch": ["x"]}))
     rows = [{"prompt": str(n), "tags": ["a"] if n else ["a", "b"]} for n in range(4)]
-    assert len(read_source(Source(path=write("rows.jsonl", rows), where={"tags": [["a"]]}))) == 3
+    assert len(read_source(SourceConfig(path=write("rows.jsonl", rows), where={"tags": [["a"]]}))) == 3
 
 
 # Streams
@@ -137,7 +137,7 @@ def test_made_rows_are_chosen_from_and_lists_are_compared_whole():
 
 def test_a_stream_is_drawn_from_and_filtered():
     rows = [{"prompt": str(n), "level": n % 2} for n in range(1000)]
-    drawn = Source(path=write("rows.jsonl", rows), stream=True, rows=50, where={"level": [1]})
+    drawn = SourceConfig(path=write("rows.jsonl", rows), stream=True, rows=50, where={"level": [1]})
     found = read_source(drawn)
     assert len(found) == len(set(found["prompt"])) == 50
     assert set(found["level"]) == {1}
@@ -154,30 +154,30 @@ def test_a_broken_line_is_told_by_its_number_or_left_out(capsys):
     lines[4] = '"no object"'
     with open("rows.jsonl", "w") as file:
         file.write("\n".join(lines))
-    line = refused(read_source, Source(path="rows.jsonl"))
+    line = refused(read_source, SourceConfig(path="rows.jsonl"))
     assert line.startswith("data.train.0.path = rows.jsonl:4; must be JSON: Expecting ',' delimiter at column")
     assert line.endswith("mend the line, or set data.train.0.broken=skip")
-    assert len(read_source(Source(path="rows.jsonl", broken="skip"))) == 4
+    assert len(read_source(SourceConfig(path="rows.jsonl", broken="skip"))) == 4
     assert "2 broken lines are left out, the first is rows.jsonl:4" in capsys.readouterr().err
 
 
 def test_half_a_character_is_told():
     with open("rows.jsonl", "w") as file:
         file.write("\n".join([json.dumps(ROWS[0]), '{"prompt": "a \\ud83d b", "answer": "1"}']))
-    line = refused(read_source, Source(path="rows.jsonl"))
+    line = refused(read_source, SourceConfig(path="rows.jsonl"))
     assert "rows.jsonl:2; must be Unicode: U+D83D is half a character" in line
-    assert len(read_source(Source(path="rows.jsonl", broken="skip"))) == 1
+    assert len(read_source(SourceConfig(path="rows.jsonl", broken="skip"))) == 1
 
 
 def test_wrong_encodings_are_told():
     with open("rows.jsonl", "wb") as file:
         file.write(json.dumps(ROWS[0]).encode() + b"\n" + '{"prompt": "é"}'.encode("latin-1") + b"\n")
-    assert refused(read_source, Source(path="rows.jsonl")).startswith(
+    assert refused(read_source, SourceConfig(path="rows.jsonl")).startswith(
         "data.train.0.path = rows.jsonl:2; must be UTF-8: byte 13 of the line is none"
     )
     with open("rows.csv", "wb") as file:
         file.write("prompt,answer\né,1\n".encode("latin-1"))
-    assert refused(read_source, Source(path="rows.csv")).startswith(
+    assert refused(read_source, SourceConfig(path="rows.csv")).startswith(
         "data.train.0.path = rows.csv; cannot be read: it must be UTF-8: byte "
     )
 
@@ -185,7 +185,7 @@ def test_wrong_encodings_are_told():
 def test_utf_8_with_a_byte_order_mark_is_read():
     with open("rows.jsonl", "wb") as file:
         file.write(b"\xef\xbb\xbf" + json.dumps(ROWS[0]).encode() + b"\n")
-    assert read_source(Source(path="rows.jsonl"))["prompt"][:] == [ROWS[0]["prompt"]]
+    assert read_source(SourceConfig(path="rows.jsonl"))["prompt"][:] == [ROWS[0]["prompt"]]
 
 
 def test_lines_in_a_json_file_and_compressed_lines_are_read():
@@ -195,17 +195,17 @@ def test_lines_in_a_json_file_and_compressed_lines_are_read():
     with gzip.open("rows.jsonl.gz", "wt") as file:
         file.write(lines)
     for path in ("rows.json", "rows.jsonl.gz"):
-        assert read_source(Source(path=path))["prompt"][:] == [row["prompt"] for row in ROWS], path
+        assert read_source(SourceConfig(path=path))["prompt"][:] == [row["prompt"] for row in ROWS], path
     with gzip.open("bad.jsonl.gz", "wt") as file:
         file.write(lines + "{")
-    assert refused(read_source, Source(path="bad.jsonl.gz")).startswith("data.train.0.path = bad.jsonl.gz:7; ")
+    assert refused(read_source, SourceConfig(path="bad.jsonl.gz")).startswith("data.train.0.path = bad.jsonl.gz:7; ")
 
 
 def test_a_broken_gzip_is_told():
     for content in (b"no gzip", gzip.compress(json.dumps(ROWS[0]).encode() * 100)[:-20]):
         with open("rows.jsonl.gz", "wb") as file:
             file.write(content)
-        assert refused(read_source, Source(path="rows.jsonl.gz")).startswith(
+        assert refused(read_source, SourceConfig(path="rows.jsonl.gz")).startswith(
             "data.train.0.path = rows.jsonl.gz; cannot be read"
         )
 
@@ -214,12 +214,15 @@ def test_splits_may_be_folders_and_those_that_are_there_are_told(here):
     for name, rows in (("train", ROWS[:4]), ("test", ROWS[4:])):
         (here / "folder" / name).mkdir(parents=True)
         write(f"folder/{name}/part.jsonl", rows)
-    assert len(read_source(Source(path="folder"))) == 4
-    assert len(read_source(Source(path="folder", split="test"))) == 2
-    line = refused(read_source, Source(path="folder", split="validation"))
+    assert len(read_source(SourceConfig(path="folder"))) == 4
+    assert len(read_source(SourceConfig(path="folder", split="test"))) == 2
+    line = refused(read_source, SourceConfig(path="folder", split="validation"))
     assert line == "data.train.0.split = validation; folder has test, train; give one of these"
     datasets.DatasetDict({"test": datasets.Dataset.from_list(ROWS)}).save_to_disk("saved")
-    assert refused(read_source, Source(path="saved")) == "data.train.0.split = train; saved has test; give one of these"
+    assert (
+        refused(read_source, SourceConfig(path="saved"))
+        == "data.train.0.split = train; saved has test; give one of these"
+    )
 
 
 # Types, ids, messages
@@ -230,22 +233,24 @@ def test_ids_and_answers_are_text_and_flags_are_flags():
         {"prompt": "a", "id": 0, "answer": 1, "thinking": "False"},
         {"prompt": "b", "id": 1, "answer": 2.5, "thinking": ""},
     ]
-    found = problems([source(rows=rows)], ASK).to_list()
+    found = load_problems([source(rows=rows)], ASK).to_list()
     assert [(r["id"], r["thinking"]) for r in found] == [("0", False), ("1", True)]
     assert [float(r["answer"]) for r in found] == [1, 2.5]
     assert all(isinstance(r["answer"], str) for r in found)
-    line = refused(problems, [source(rows=[{"prompt": "a", "thinking": "perhaps"}])], ASK)
+    line = refused(load_problems, [source(rows=[{"prompt": "a", "thinking": "perhaps"}])], ASK)
     assert line.startswith("data.train.0.path = rows.jsonl; its column thinking must hold true or false: 'perhaps'")
 
 
 def test_an_id_of_two_problems_is_refused_and_of_one_stands_once(capsys):
     twice = [{"prompt": "a", "id": 1}, {"prompt": "b", "id": 2}, {"prompt": "a", "id": 1}]
-    assert problems([source(rows=twice)], ASK)["question"][:] == ["a", "b"]
+    assert load_problems([source(rows=twice)], ASK)["question"][:] == ["a", "b"]
     assert "note: 1 of 3 problems stood before" in capsys.readouterr().err
     two = [source("a.jsonl", twice[:2]), source("b.jsonl", [{"prompt": "c", "id": 2}])]
-    assert refused(problems, two, ASK).startswith("data.train = a.jsonl; two problems have the id 2; give each an id")
+    assert refused(load_problems, two, ASK).startswith(
+        "data.train = a.jsonl; two problems have the id 2; give each an id"
+    )
     named = [part.model_copy(update={"values": {"id": None}}) for part in two]
-    assert len(set(problems(named, ASK)["id"])) == 3
+    assert len(set(load_problems(named, ASK)["id"])) == 3
 
 
 def talk(*texts, system=None):
@@ -255,7 +260,7 @@ def talk(*texts, system=None):
 
 def test_talks_of_several_turns_are_told_apart_by_all_that_was_said():
     rows = [talk("hi", "yes?", "go on"), talk("ho", "yes?", "go on"), talk("go on"), talk("go on", system="Be brief.")]
-    found = problems([source(rows=[{"prompt": p} for p in rows])], Prompt(template="chat"))
+    found = load_problems([source(rows=[{"prompt": p} for p in rows])], PromptConfig(template="chat"))
     assert len(found) == len(set(found["id"])) == 4
     assert found["question"][:2] == [
         "user: hi\n\nassistant: yes?\n\nuser: go on",
@@ -268,42 +273,40 @@ def test_talks_of_several_turns_are_told_apart_by_all_that_was_said():
 def test_messages_without_text_are_refused_by_row(content):
     rows = [{"prompt": [{"role": "user", "content": "a"}]}] if content is None else []
     rows.append({"prompt": [{"role": "user", "content": content}]})
-    line = refused(problems, [source(rows=rows)], ASK)
+    line = refused(load_problems, [source(rows=rows)], ASK)
     assert f"that of row {len(rows) - 1} is not" in line
 
 
 def test_a_row_without_prompt_is_refused_by_its_number():
-    assert "that of row 1 is not" in refused(problems, [source(rows=[{"prompt": "a"}, {"prompt": None}])], ASK)
+    assert "that of row 1 is not" in refused(load_problems, [source(rows=[{"prompt": "a"}, {"prompt": None}])], ASK)
 
 
 def test_a_language_may_be_given_by_its_name():
     rows = [{"prompt": "a", "language": name} for name in ("English", "chinese", "fa", "pt-BR", "cpp")]
     rows = [{**row, "prompt": str(n)} for n, row in enumerate(rows)]
-    assert problems([source(rows=rows)], ASK)["language"][:] == ["en", "zh", "fa", "pt-BR", "en"]
+    assert load_problems([source(rows=rows)], ASK)["language"][:] == ["en", "zh", "fa", "pt-BR", "en"]
 
 
 def test_a_row_s_own_columns_count_where_many_sets_have_its_shape():
-    rows = [
-        {"problem": "Which?", "answer": "B", "verifier": "choice", "domain": "tests", "thinking": False, "id": "q7"}
-    ]
+    rows = [{"problem": "Which?", "answer": "B", "checker": "choice", "domain": "tests", "thinking": False, "id": "q7"}]
     [row] = read_source(source(rows=rows)).to_list()
-    want = {"prompt": "Which?", "answer": "B", "verifier": "choice", "domain": "tests", "thinking": False, "id": "q7"}
+    want = {"prompt": "Which?", "answer": "B", "checker": "choice", "domain": "tests", "thinking": False, "id": "q7"}
     assert row == want
     coded = [{"problem": "Which?", "answer": "x", "tests": [{"kind": "stdio", "input": "", "output": "1"}]}]
-    assert read_source(source(rows=coded))["verifier"][:] == ["code"]
+    assert read_source(source(rows=coded))["checker"][:] == ["code"]
     other = [{"question": "Which?", "answer": "7", "choices": ["a", "b"]}]  # no AIME
     assert read_source(source(rows=other)).column_names == ["question", "answer", "choices"]
 
 
 def test_messages_beside_prompt_and_completion_are_one_form():
     rows = [{"prompt": "hi", "completion": "ho", "messages": talk("hi", "ho")}]
-    assert examples([source(rows=rows)], ASK).to_list() == [{"prompt": "Q hi A", "completion": "ho"}]
+    assert load_examples([source(rows=rows)], ASK).to_list() == [{"prompt": "Q hi A", "completion": "ho"}]
 
 
 def test_a_streamed_csv_is_filtered_before_it_is_drawn_from(here):
     text = "prompt,answer,level\n" + "".join(f"What is {n}?,{n},{n % 5}\n" for n in range(200))
     (here / "rows.csv").write_text(text)
-    rows = read_source(Source(path="rows.csv", stream=True, rows=30, where={"level": [1]}))
+    rows = read_source(SourceConfig(path="rows.csv", stream=True, rows=30, where={"level": [1]}))
     assert len(rows) == 30
     assert set(rows["level"]) == {1}
 
@@ -313,8 +316,8 @@ def test_a_folder_s_configuration_is_the_one_that_is_named(here):
         (here / "set" / name).mkdir(parents=True)
         row = {"prompt": f"of {name}", "answer": "1"}
         (here / "set" / name / "train.jsonl").write_text(json.dumps(row) + "\n")
-    assert read_source(Source(path="set", name="en"))["prompt"] == ["of en"]
-    line = refused(read_source, Source(path="set", name="eng"))
+    assert read_source(SourceConfig(path="set", name="en"))["prompt"] == ["of en"]
+    line = refused(read_source, SourceConfig(path="set", name="eng"))
     assert line == "data.train.0.name = eng; is no folder of set; did you mean en?"
 
 
@@ -322,9 +325,11 @@ def test_a_folder_s_configuration_is_the_one_that_is_named(here):
 
 
 def test_a_stream_stores_what_it_draws_alone(here):
-    from r1kit.data.files import scratch
+    from r1kit.data.files import scratch_dir
 
     write("rows.jsonl", [{"prompt": "x" * 1000 + str(n)} for n in range(3000)])
-    read_source(Source(path="rows.jsonl", stream=True, rows=10))
-    sizes = [os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(scratch()) for name in names]
+    read_source(SourceConfig(path="rows.jsonl", stream=True, rows=10))
+    sizes = [
+        os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(scratch_dir()) for name in names
+    ]
     assert 10_000 < max(sizes) < 100_000

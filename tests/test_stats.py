@@ -1,6 +1,6 @@
 import pytest
 
-from r1kit.sampling.stats import majorities, mean, summary
+from r1kit.sampling.statistics import majority_verdicts, mean, summarise_samples
 
 
 def sample(question, answer, correct, **changes):
@@ -26,7 +26,7 @@ def rows_of(**marks):
 
 def test_pass_at_1_is_the_mean_over_questions():
     # shares 4/4, 2/4, 0/4, 2/4
-    stats = summary(rows_of(a="1111", b="1100", c="0000", d="0101"))
+    stats = summarise_samples(rows_of(a="1111", b="1100", c="0000", d="0101"))
     assert (stats["questions"], stats["samples"]) == (4, 16)
     assert stats["pass@1"] == pytest.approx(0.5)
     # sum of squares 0.25 + 0 + 0.25 + 0 over 3 is 1/6; over 4 questions 1/24; 1.96 times its root
@@ -35,24 +35,24 @@ def test_pass_at_1_is_the_mean_over_questions():
 
 def test_a_question_weighs_the_same_with_fewer_samples():
     # shares 1/1 and 1/4: mean 0.625; both 0.375 away: 2 x 0.140625 / 1 / 2 = 0.140625, whose root is 0.375
-    stats = summary(rows_of(a="1", b="1000"))
+    stats = summarise_samples(rows_of(a="1", b="1000"))
     assert stats["pass@1"] == pytest.approx(0.625)
     assert stats["interval"] == pytest.approx(1.96 * 0.375)
 
 
 def test_one_question_has_no_interval_and_equal_ones_none_to_speak_of():
-    assert summary(rows_of(a="10"))["interval"] is None
-    assert summary(rows_of(a="1", b="1", c="1"))["interval"] == 0
+    assert summarise_samples(rows_of(a="10"))["interval"] is None
+    assert summarise_samples(rows_of(a="1", b="1", c="1"))["interval"] == 0
 
 
 def majority(group):
-    return majorities(group)["a"]
+    return majority_verdicts(group)["a"]
 
 
 def test_equivalent_answers_are_one_vote():
-    half = [sample("a", x, x != "1", verifier="math") for x in ("1", "1/2", "1", "0.5", "\\frac{1}{2}")]
+    half = [sample("a", x, x != "1", checker="math") for x in ("1", "1/2", "1", "0.5", "\\frac{1}{2}")]
     assert majority(half)
-    assert not majority([{**row, "verifier": "exact"} for row in half])
+    assert not majority([{**row, "checker": "exact"} for row in half])
 
 
 def test_majority_is_the_answer_given_most_often():
@@ -78,19 +78,19 @@ def test_space_around_an_answer_does_not_split_the_vote():
 
 def test_maj_at_k_is_over_questions():
     # a: 4 twice of three; b: 5 twice of three; c: 4
-    assert summary(rows_of(a="110", b="100", c="1"))["maj@k"] == pytest.approx(2 / 3)
+    assert summarise_samples(rows_of(a="110", b="100", c="1"))["maj@k"] == pytest.approx(2 / 3)
 
 
 def test_rows_without_a_verdict_count_for_the_rest_only():
-    stats = summary([*rows_of(a="11", b="00"), sample("c", "4", None), sample("c", "4", None)])
+    stats = summarise_samples([*rows_of(a="11", b="00"), sample("c", "4", None), sample("c", "4", None)])
     assert (stats["questions"], stats["samples"]) == (3, 6)
     assert (stats["pass@1"], stats["maj@k"]) == (0.5, 0.5)
-    only = summary([sample("c", "4", None)])
+    only = summarise_samples([sample("c", "4", None)])
     assert (only["pass@1"], only["maj@k"], only["interval"]) == (None, None, None)
 
 
 def test_form_language_and_length():
-    stats = summary(
+    stats = summarise_samples(
         [
             sample("a", "4", True, format=1.0, language=1.0, tokens=10),
             sample("a", "4", True, format=0.0, language=0.5, tokens=20),
@@ -112,7 +112,7 @@ def test_domains_are_counted_apart():
         sample("c", "Paris", False, domain="facts"),
         sample("d", "Rome", True, domain="facts"),
     ]
-    stats = summary(rows)
+    stats = summarise_samples(rows)
     assert list(stats["domains"]) == ["facts", "math"]
     assert stats["domains"]["math"]["pass@1"] == pytest.approx(0.75)
     assert stats["domains"]["facts"]["pass@1"] == pytest.approx(0.5)
@@ -122,31 +122,33 @@ def test_domains_are_counted_apart():
 
 def test_rewards_that_were_not_asked_for_are_none():
     rows = [{k: v for k, v in r.items() if k not in ("format", "language")} for r in rows_of(a="10")]
-    assert (summary(rows)["format"], summary(rows)["language_consistency"]) == (None, None)
+    assert (summarise_samples(rows)["format"], summarise_samples(rows)["language_consistency"]) == (None, None)
 
 
 def test_nothing_has_no_mean():
     assert mean([]) is None
     assert mean([1, 2, 6]) == 3
-    assert summary([])["pass@1"] is None
+    assert summarise_samples([])["pass@1"] is None
 
 
 def test_faults_are_counted_and_left_out_of_pass_at_1():
     rows = [*rows_of(a="11"), sample("a", "4", None, fault=True), sample("b", "4", None, fault=True)]
-    stats = summary(rows)
+    stats = summarise_samples(rows)
     assert (stats["faults"], stats["samples"], stats["pass@1"]) == (2, 4, 1.0)
 
 
 def test_what_a_server_did_not_answer_is_no_wrong_answer():
-    from r1kit.recipe import Model, Reward
-    from r1kit.rewards import bind
-    from r1kit.sampling.sampler import Sample
-    from r1kit.sampling.score import score
+    from r1kit.recipe import ModelConfig, RewardConfig
+    from r1kit.rewards import bind_reward
+    from r1kit.sampling.engine import SampledCompletion
+    from r1kit.sampling.loop import score_samples
 
     unit = {"id": ["a"], "prompt": ["2 + 2?"], "answer": ["4"], "domain": [""], "thinking": [True], "language": ["en"]}
-    right = Sample("<think>so</think><answer>4</answer>", 9, "stop")
-    groups = [[right, *(Sample("", 0, reason) for reason in ("failed", "refused", "context"))]]
-    rows = score(unit, ["2 + 2?"], groups, [bind(Reward(name="accuracy"))], Model(path="m"), 0)
+    right = SampledCompletion("<think>so</think><answer>4</answer>", 9, "stop")
+    groups = [[right, *(SampledCompletion("", 0, reason) for reason in ("failed", "refused", "context"))]]
+    rows = score_samples(
+        unit, ["2 + 2?"], groups, [bind_reward(RewardConfig(name="accuracy"))], ModelConfig(path="m"), 0
+    )
     assert [row["correct"] for row in rows] == [True, None, None, False]
-    found = summary([{"format": None, "language": None, **row} for row in rows])
+    found = summarise_samples([{"format": None, "language": None, **row} for row in rows])
     assert (found["pass@1"], found["faults"]) == (0.5, 2)

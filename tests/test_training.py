@@ -11,8 +11,8 @@ import pytest
 import torch
 from helpers import RL, SFT, info, largest_difference, metrics, r1kit, recipe, start, table, weights
 
-from r1kit.recipe import parse
-from r1kit.run import Run
+from r1kit.recipe import parse_recipe
+from r1kit.runs.run import Run
 
 pytestmark = pytest.mark.slow
 
@@ -24,20 +24,22 @@ def quarters(completions, **columns):
 
 def rl_recipe(**training):
     values = {**RL, "output": "unused", "rewards": [{"name": "test_training.quarters"}]}
-    return parse("rl-zero", {**values, "training": {**RL["training"], "reference_reset_steps": None, **training}})
+    return parse_recipe(
+        "rl-zero", {**values, "training": {**RL["training"], "reference_reset_steps": None, **training}}
+    )
 
 
 def rl_trainer(kind, values, path, reward=quarters, at=None, **more):
-    from r1kit.data.load import problems
-    from r1kit.training.arguments import rl_arguments
-    from r1kit.training.policy import load_model, load_tokenizer
+    from r1kit.data.load import load_problems
+    from r1kit.models.load import load_model, load_tokenizer
+    from r1kit.training.arguments import build_grpo_config
 
     path.mkdir()
     return kind(
         model=load_model(values.model),
-        args=rl_arguments(values, at or Run(path)),
+        args=build_grpo_config(values, at or Run(path)),
         reward_funcs=[reward],
-        train_dataset=problems(values.data.train, values.prompt),
+        train_dataset=load_problems(values.data.train, values.prompt),
         processing_class=load_tokenizer(values.model),
         **more,
     )
@@ -115,21 +117,21 @@ def test_a_run_without_any_verdict_does_not_go_on_for_days(tmp_path):
 def test_sft_weights_after_a_step_are_stock_trl(tmp_path):
     from trl import SFTTrainer
 
-    from r1kit.data.load import examples
-    from r1kit.training.arguments import sft_arguments
-    from r1kit.training.policy import load_model, load_tokenizer
-    from r1kit.training.sft import FineTuner
+    from r1kit.data.load import load_examples
+    from r1kit.models.load import load_model, load_tokenizer
+    from r1kit.training.arguments import build_sft_config
+    from r1kit.training.sft import FineTuningTrainer
 
     training = {**SFT["training"], "epochs": None, "steps": 1, "batch_size": 60}
-    recipe = parse("sft", {**SFT, "output": "unused", "training": training})
+    recipe = parse_recipe("sft", {**SFT, "output": "unused", "training": training})
     models = []
-    for kind, more in ((SFTTrainer, {}), (FineTuner, {"recipe": recipe})):
+    for kind, more in ((SFTTrainer, {}), (FineTuningTrainer, {"recipe": recipe})):
         path = tmp_path / kind.__name__
         path.mkdir()
         trainer = kind(
             model=load_model(recipe.model),
-            args=sft_arguments(recipe, Run(path)),
-            train_dataset=examples(recipe.data.train, recipe.prompt),
+            args=build_sft_config(recipe, Run(path)),
+            train_dataset=load_examples(recipe.data.train, recipe.prompt),
             processing_class=load_tokenizer(recipe.model),
             **more,
         )
@@ -141,17 +143,17 @@ def test_sft_weights_after_a_step_are_stock_trl(tmp_path):
 
 def test_rows_grouped_by_length_weigh_each_token_the_same(tmp_path):
     """The loss of a batch is divided by the tokens a batch has on average, not by its own."""
-    from r1kit.data.load import examples
-    from r1kit.training.arguments import sft_arguments
-    from r1kit.training.policy import load_model, load_tokenizer
-    from r1kit.training.sft import FineTuner
+    from r1kit.data.load import load_examples
+    from r1kit.models.load import load_model, load_tokenizer
+    from r1kit.training.arguments import build_sft_config
+    from r1kit.training.sft import FineTuningTrainer
 
     training = {**SFT["training"], "epochs": None, "steps": 1, "group_by_length": True}
-    recipe = parse("sft", {**SFT, "output": "unused", "training": training})
-    tokenizer, rows = load_tokenizer(recipe.model), examples(recipe.data.train, recipe.prompt)
-    trainer = FineTuner(
+    recipe = parse_recipe("sft", {**SFT, "output": "unused", "training": training})
+    tokenizer, rows = load_tokenizer(recipe.model), load_examples(recipe.data.train, recipe.prompt)
+    trainer = FineTuningTrainer(
         model=load_model(recipe.model),
-        args=sft_arguments(recipe, Run(tmp_path)),
+        args=build_sft_config(recipe, Run(tmp_path)),
         train_dataset=rows,
         processing_class=tokenizer,
         recipe=recipe,
@@ -210,21 +212,21 @@ def test_a_run_leaves_what_the_design_names(tmp_path):
 def test_a_saved_model_reads_back_the_same_ids_and_continues_the_same(tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from r1kit.prompts import render
-    from r1kit.recipe import Model, Prompt, Sampling
-    from r1kit.run import SHIPPED
+    from r1kit.prompts import fill_template
+    from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
+    from r1kit.runs.paths import SHIPPED_MODELS
     from r1kit.sampling.local import TransformersSampler
 
     run = tmp_path / "run"
     r1kit("sft", recipe(tmp_path / "sft.yaml", **SFT), f"output={run}")
     tokenizer, model = AutoTokenizer.from_pretrained(run / "model"), AutoModelForCausalLM.from_pretrained(run / "model")
-    shipped = AutoTokenizer.from_pretrained(SHIPPED["tiny:student"])
+    shipped = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"])
     text = "Q: حاصل 7 - 6 + 14 چیست؟\nA:\n<think>7 minus 6 برابر 1.</think><answer>15</answer>"
     assert tokenizer(text).input_ids == shipped(text).input_ids
     assert tokenizer.decode(tokenizer(text).input_ids) == text
-    prompt = render("tiny", "What is 3 + 4 - 2 + 5?")
-    settings = Sampling(temperature=0, max_tokens=32)
-    sampler = TransformersSampler(Model(path=str(run)), Prompt(template="tiny"), settings)
+    prompt = fill_template("tiny", "What is 3 + 4 - 2 + 5?")
+    settings = SamplingConfig(temperature=0, max_tokens=32)
+    sampler = TransformersSampler(ModelConfig(path=str(run)), PromptConfig(template="tiny"), settings)
     inputs = tokenizer(prompt, return_tensors="pt")
     ids = model.generate(**inputs, do_sample=False, max_new_tokens=32)[0, inputs["input_ids"].shape[1] :].tolist()
     assert list(sampler.sample([prompt], 1, 0)[0][0].ids) == ids
@@ -256,7 +258,7 @@ def test_lora_saves_an_adapter_and_a_merged_model_when_asked(tmp_path):
 def test_out_of_memory_halves_the_micro_batch_and_goes_on(tmp_path, capsys):
     """No GPU is here: the trainer raises what torch raises there, where more than 4 rows come at once."""
     from r1kit.errors import UserError
-    from r1kit.training.core import fit
+    from r1kit.training.core import run_training
     from r1kit.training.grpo import RLTrainer
 
     class Given(RLTrainer):
@@ -280,7 +282,9 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(tmp_path, capsys):
         run, count = Run(tmp_path / name), iter("abcd")
         run.path.mkdir()
         run.update(stage="rl-zero")
-        fit(lambda: rl_trainer(kind, asked, tmp_path / (name + next(count)), run=run, recipe=asked, at=run), asked, run)
+        run_training(
+            lambda: rl_trainer(kind, asked, tmp_path / (name + next(count)), run=run, recipe=asked, at=run), asked, run
+        )
         assert run.info["steps"] == 3
         return weights(run.path / "model")
 
@@ -367,12 +371,12 @@ def test_a_step_whose_every_row_was_a_fault_is_logged_and_shown(tmp_path, capsys
     """Its means are no numbers: NaN, or None where transformers has cleaned them."""
     from transformers import TrainerControl, TrainerState
 
-    from r1kit.run import Run
-    from r1kit.training.callbacks import Metrics
+    from r1kit.runs.run import Run
+    from r1kit.training.callbacks import MetricsCallback
 
     state = TrainerState(global_step=1, max_steps=2, is_world_process_zero=True)
     logs = {"loss": 0.5, "reward": None, "rewards/accuracy/mean": float("nan")}
-    Metrics(Run(tmp_path), "rl-zero").on_log(None, state, TrainerControl(), logs=logs)
+    MetricsCallback(Run(tmp_path), "rl-zero").on_log(None, state, TrainerControl(), logs=logs)
     [line] = metrics(tmp_path)
     assert (line["loss"], line["reward"]) == (0.5, None)
     assert "rewards/accuracy/mean" not in line
@@ -426,9 +430,9 @@ def test_completions_that_are_cut_and_masked_keep_their_length(here):
 
 
 def arguments(here, **changes):
-    from r1kit.training.arguments import rl_arguments
+    from r1kit.training.arguments import build_grpo_config
 
-    return rl_arguments(parse("rl-zero", {**RL, "output": str(here / "run"), **changes}), Run(here / "run"))
+    return build_grpo_config(parse_recipe("rl-zero", {**RL, "output": str(here / "run"), **changes}), Run(here / "run"))
 
 
 def test_a_constant_rate_is_warmed_up_too(here):
@@ -466,14 +470,14 @@ THINKS = "{{ messages[0].content }}<think>\n{% if not think | default(true) %}\n
 
 
 def test_what_a_chat_template_begins_is_what_trl_s_settings_make_of_it():
-    from r1kit.stages.rl import begun
-    from r1kit.training.policy import load_tokenizer
+    from r1kit.commands.rl import prompt_prefix
+    from r1kit.models.load import load_tokenizer
 
     def started(**trl):
         values = {**RL, "prompt": {"template": "chat"}, "trl": trl}
-        return begun(tokenizer, [{"role": "user", "content": "2 + 2?"}], parse("rl", values))
+        return prompt_prefix(tokenizer, [{"role": "user", "content": "2 + 2?"}], parse_recipe("rl", values))
 
-    tokenizer = load_tokenizer(parse("rl", RL).model)
+    tokenizer = load_tokenizer(parse_recipe("rl", RL).model)
     tokenizer.chat_template = THINKS
     assert started() == "<think>\n"
     assert started(chat_template_kwargs={"think": False}) == ""

@@ -6,9 +6,9 @@ import pytest
 import torch
 from helpers import info, r1kit, recipe, table
 
-from r1kit.recipe import Model, Prompt
-from r1kit.verifier.features import OUTPUTS, PLACES, encode, features, spans
-from r1kit.verifier.verifier import auroc, judge, measures
+from r1kit.head2toe.features import OUTPUT_FEATURES, SPANS, encode, extract_features, span_bounds
+from r1kit.head2toe.verifier import auroc, verifier_metrics, verifier_scores
+from r1kit.recipe import ModelConfig, PromptConfig
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from r1kit.verifier.verifier import auroc, judge, measures
     ],
 )
 def test_where_the_places_of_a_completion_stand(completion, thinking, answer, before):
-    found = [completion[start:end] for start, end in spans(completion)]
+    found = [completion[start:end] for start, end in span_bounds(completion)]
     assert found == [completion, thinking, answer, before, completion[-1:]]
 
 
@@ -31,9 +31,9 @@ def test_where_the_places_of_a_completion_stand(completion, thinking, answer, be
 def policy():
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from r1kit.run import SHIPPED
+    from r1kit.runs.paths import SHIPPED_MODELS
 
-    path = SHIPPED["tiny:base"]
+    path = SHIPPED_MODELS["tiny:base"]
     return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(path)
 
 
@@ -44,14 +44,14 @@ SAID = ["<think> 3 plus 4 is 7. 7 minus 2 is 5.</think><answer> 5</answer>", "<a
 @torch.no_grad()
 def test_features_are_those_of_each_row_alone(policy):
     model, tokenizer = policy
-    found = features(model, tokenizer, ASKED, SAID)
+    found = extract_features(model, tokenizer, ASKED, SAID)
     layers, hidden = model.config.num_hidden_layers + 1, model.config.hidden_size
-    assert found.shape == (3, (layers * hidden + len(OUTPUTS)) * len(PLACES))
+    assert found.shape == (3, (layers * hidden + len(OUTPUT_FEATURES)) * len(SPANS))
     for row, (prompt, said) in enumerate(zip(ASKED, SAID, strict=True)):
         ids, places = encode(tokenizer, prompt, said, True)
         states = model(torch.tensor([ids]), output_hidden_states=True)
-        parts = found[row, : layers * hidden * len(PLACES)].reshape(layers, hidden, len(PLACES))
-        tail = found[row, layers * hidden * len(PLACES) :].reshape(len(OUTPUTS), len(PLACES))
+        parts = found[row, : layers * hidden * len(SPANS)].reshape(layers, hidden, len(SPANS))
+        tail = found[row, layers * hidden * len(SPANS) :].reshape(len(OUTPUT_FEATURES), len(SPANS))
         chances = torch.log_softmax(states.logits[0], -1)
         for place, (start, end) in enumerate(places):
             for layer in range(layers):
@@ -77,11 +77,11 @@ def test_what_rows_begin_with_is_run_once_and_changes_nothing(policy):
     hook = model.model.register_forward_pre_hook(
         lambda module, args, given: tokens.append(given["input_ids"].numel()), with_kwargs=True
     )
-    found = features(model, tokenizer, asked, said)
+    found = extract_features(model, tokenizer, asked, said)
     hook.remove()
     whole = sum(len(encode(tokenizer, a, s, True)[0]) for a, s in zip(asked, said, strict=True))
     assert sum(tokens) < whole
-    alone = torch.cat([features(model, tokenizer, [a], [s]) for a, s in zip(asked, said, strict=True)])
+    alone = torch.cat([extract_features(model, tokenizer, [a], [s]) for a, s in zip(asked, said, strict=True)])
     assert torch.allclose(found, alone, atol=1e-4)
 
 
@@ -100,14 +100,14 @@ def test_measures_by_hand():
     right = torch.tensor([True, False, True, False, True, True])
     # Right: .9 .6 .1 .3; wrong: .2 .6. Of 8 pairs .9 wins 2, .6 wins 1 and ties 1, .1 none, .3 wins 1.
     assert auroc(scores, right) == pytest.approx(4.5 / 8)
-    found = measures(scores, right, ["a", "a", "b", "b", "c", "c"])
+    found = verifier_metrics(scores, right, ["a", "a", "b", "b", "c", "c"])
     assert found["within"] == pytest.approx((1.0 + 0.5) / 2)
     wanted = [0.1**2, 0.2**2, 0.4**2, 0.6**2, 0.9**2, 0.7**2]
     assert found["brier"] == pytest.approx(sum(wanted) / 6)
     assert found["ece"] == pytest.approx((0.1 + 0.2 + 2 * abs(0.6 - 0.5) + 0.9 + 0.7) / 6)
     assert auroc(scores, torch.ones(6)) is None
     sure = torch.tensor([0.5] * 100)
-    assert measures(sure, torch.arange(100) % 2 == 0, range(100))["ece"] == pytest.approx(0.0, abs=1e-6)
+    assert verifier_metrics(sure, torch.arange(100) % 2 == 0, range(100))["ece"] == pytest.approx(0.0, abs=1e-6)
 
 
 VERIFIER = {
@@ -152,7 +152,7 @@ def test_a_verifier_is_trained_saved_and_used(here):
         assert point["more"]["difference"] > 0
     assert "tree search under the verifier (DVTS), N 8" in err
     # As a reward, it gives what a forward pass of the saved model gives, and ranks what is kept.
-    reward = {"name": "r1kit.verifier.reward.verified", "path": "verified"}
+    reward = {"name": "r1kit.head2toe.reward.verified", "path": "verified"}
     made = {**VERIFIER, "data": {"train": VERIFIER["data"]["eval"]}, "rewards": [{"name": "accuracy"}, reward]}
     made["keep"] = {"correct": False, "format": False, "finished": False, "per_prompt": 1, "prefer": "verified"}
     made.pop("head")
@@ -163,7 +163,7 @@ def test_a_verifier_is_trained_saved_and_used(here):
         groups.setdefault(row["id"], []).append(row)
     assert all(best[name]["verified"] == max(row["verified"] for row in group) for name, group in groups.items())
     rows = [row for group in groups.values() for row in group]
-    told = judge(here / "verified", Model(path="tiny:base"), Prompt(template="tiny"), rows)
+    told = verifier_scores(here / "verified", ModelConfig(path="tiny:base"), PromptConfig(template="tiny"), rows)
     assert told == pytest.approx([row["verified"] for row in rows], abs=1e-4)
     assert sum(row["correct"] for row in best.values()) / len(best) > sum(row["correct"] for row in rows) / len(rows)
     changed = {**values, "model": {"path": "tiny:student"}}
@@ -189,7 +189,7 @@ def test_what_a_verifier_cannot_be_made_of_is_said(here, changes, line):
 
 
 def test_a_prompt_ends_before_what_the_completion_was_begun_with():
-    from r1kit.verifier.reward import without
+    from r1kit.head2toe.reward import without
 
     assert without("Q?\nA: <think>\n", "<think>\n so</think>", "") == "Q?\nA: "
     assert without("Q?\nA:<answer>", "<answer> 4", "<answer>") == "Q?\nA:"

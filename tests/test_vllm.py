@@ -20,9 +20,9 @@ CAPITALS = {
 
 @pytest.fixture(scope="module")
 def base() -> str:
-    from r1kit.run import SHIPPED
+    from r1kit.runs.paths import SHIPPED_MODELS
 
-    return str(SHIPPED["tiny:base"])
+    return str(SHIPPED_MODELS["tiny:base"])
 
 
 def sampled(run: Path) -> list[dict]:

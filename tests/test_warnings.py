@@ -5,7 +5,7 @@ import json
 import pytest
 from helpers import info, metrics, r1kit, recipe
 
-from r1kit.training.warnings import faults
+from r1kit.training.alerts import find_alerts
 
 BASE = {
     "model": {"path": "tiny:student"},
@@ -82,25 +82,25 @@ def steady(**values):
     ],
 )
 def test_what_counts_as_a_fault(history, name):
-    assert list(faults(history)) == ([name] if name else [])
+    assert list(find_alerts(history)) == ([name] if name else [])
 
 
 def test_values_of_several_steps_count_as_such():
     history = {"reward": [0.0] * 2, "frac_reward_zero_std": [1.0] * 2, "completions/clipped_ratio": [0.9]}
-    assert "in 20 steps no group" in faults(history, every=10)["reward"]
-    assert "of the last 10 steps were cut off" in faults(history, every=10)["cut"]
-    assert faults(history, every=1) == {}
+    assert "in 20 steps no group" in find_alerts(history, every=10)["reward"]
+    assert "of the last 10 steps were cut off" in find_alerts(history, every=10)["cut"]
+    assert find_alerts(history, every=1) == {}
 
 
 def test_a_resumed_run_knows_what_it_logged_before(capsys):
     from types import SimpleNamespace
 
-    from r1kit.training.warnings import Warnings
+    from r1kit.training.alerts import AlertCallback
 
     line = {"reward": 0.0, "frac_reward_zero_std": 1.0}
     state = SimpleNamespace(log_history=[{**line, "step": n} for n in range(1, 20)], global_step=20)
     state.is_world_process_zero = True
-    warnings, args = Warnings("rl"), SimpleNamespace(fp16=False, logging_steps=1)
+    warnings, args = AlertCallback("rl"), SimpleNamespace(fp16=False, logging_steps=1)
     warnings.on_train_begin(args, state, None)
     warnings.on_log(args, state, None, logs=line)
     assert "step 20: in 20 steps no group" in capsys.readouterr().err

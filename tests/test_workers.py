@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from r1kit.rewards import workers
-from r1kit.rewards.answers import Verdict
-from r1kit.rewards.workers import Pool
+from r1kit.answers import workers
+from r1kit.answers.normalise import AnswerVerdict
+from r1kit.answers.workers import WorkerPool
 
 SLOW = ("5", "(((x+y+z+1)^{999}+1)^{999}+1)^{9}")  # passes the filter, and keeps sympy busy for minutes
 HEAD = """
 import json, os, struct, sys, time
 sys.path.insert(0, {root!r})
-from r1kit.rewards.workers import _read, _send
+from r1kit.answers.workers import _read, _send
 _send(1, "ready")
 def asked():
     head = _read(4)
@@ -37,7 +37,7 @@ def stub(body):
 def pool(request):
     """A pool of two workers; as a parameter: of stubs that do so."""
     body = getattr(request, "param", None)
-    made = Pool(stub(body), 2) if body else Pool(size=2)
+    made = WorkerPool(stub(body), 2) if body else WorkerPool(size=2)
     yield made
     made.close()
 
@@ -46,7 +46,7 @@ def pool(request):
 def closed():
     """Ends the process's own pool."""
     yield
-    workers.close()
+    workers.close_workers()
 
 
 def alive(process):
@@ -55,24 +55,24 @@ def alive(process):
 
 def test_pairs_keep_their_order_and_are_judged_once():
     asked = [("x+1", "1+x"), ("5", "5.0"), ("x+1", "x+2"), ("x+1", "1+x"), ("", "5"), ("\\sqrt{12}", "2\\sqrt3")]
-    workers.counts(reset=True)
-    assert workers.verify_all(asked) == [
-        Verdict.RIGHT,
-        Verdict.RIGHT,
-        Verdict.WRONG,
-        Verdict.RIGHT,
-        Verdict.BROKEN_GOLD,
-        Verdict.RIGHT,
+    workers.verdict_counts(reset=True)
+    assert workers.verify_answers(asked) == [
+        AnswerVerdict.RIGHT,
+        AnswerVerdict.RIGHT,
+        AnswerVerdict.WRONG,
+        AnswerVerdict.RIGHT,
+        AnswerVerdict.BROKEN_GOLD,
+        AnswerVerdict.RIGHT,
     ]
-    assert workers.counts() == {"right": 4, "wrong": 1, "timeout": 0, "broken gold": 1, "fault": 0}
-    assert workers.counts(reset=True)["right"] == 4
-    assert workers.counts()["right"] == 0
-    assert workers.verify("x+1", "1+x") is Verdict.RIGHT
+    assert workers.verdict_counts() == {"right": 4, "wrong": 1, "timeout": 0, "broken gold": 1, "fault": 0}
+    assert workers.verdict_counts(reset=True)["right"] == 4
+    assert workers.verdict_counts()["right"] == 0
+    assert workers.verify_answer("x+1", "1+x") is AnswerVerdict.RIGHT
 
 
 def test_plain_numbers_and_words_start_no_worker(pool):
     found = pool.verify_all([("4", "4.0"), ("1/2", "0.5"), ("Paris", "Rome"), ("12", "-12"), ("7", "9^{9^9}")], 3)
-    assert [v is Verdict.RIGHT for v in found] == [True, True, False, False, False]
+    assert [v is AnswerVerdict.RIGHT for v in found] == [True, True, False, False, False]
     assert pool.workers == []
 
 
@@ -85,7 +85,7 @@ def test_a_worker_has_no_torch_in_it():
 @pytest.mark.alone
 @pytest.mark.parametrize("thread", [False, True], ids=["main thread", "another thread"])
 def test_a_slow_pair_is_killed_in_time_and_the_next_one_is_judged(pool, thread):
-    assert pool.verify_all([("x+1", "1+x")], 3) == [Verdict.RIGHT]  # the worker is up
+    assert pool.verify_all([("x+1", "1+x")], 3) == [AnswerVerdict.RIGHT]  # the worker is up
     slow = pool.workers[0].process
     found = []
 
@@ -100,11 +100,11 @@ def test_a_slow_pair_is_killed_in_time_and_the_next_one_is_judged(pool, thread):
         other.join()
     else:
         run()
-    assert found[0] is Verdict.TIMEOUT
+    assert found[0] is AnswerVerdict.TIMEOUT
     assert 2.9 < found[1] < 3.5
     assert slow.returncode == -signal.SIGKILL
     assert pool.counts(False)["timeout"] == 1
-    assert pool.verify_all([("x+1", "x+2")], 3) == [Verdict.WRONG]
+    assert pool.verify_all([("x+1", "x+2")], 3) == [AnswerVerdict.WRONG]
 
 
 @pytest.mark.alone
@@ -112,7 +112,7 @@ def test_a_slow_pair_is_killed_in_time_and_the_next_one_is_judged(pool, thread):
 def test_the_start_of_a_worker_is_not_the_pairs_time_and_several_wait_at_once(pool):
     start = time.monotonic()
     asked = [(f"x+{n}", f"{n}-x") for n in range(4)]
-    assert pool.verify_all(asked, 0.5) == [Verdict.TIMEOUT] * 4
+    assert pool.verify_all(asked, 0.5) == [AnswerVerdict.TIMEOUT] * 4
     assert time.monotonic() - start < 8  # two by two; most of it is Python that starts
 
 
@@ -126,38 +126,38 @@ def test_a_worker_killed_in_the_middle_is_replaced_once(pool):
     first = pool.workers[0].process
     os.kill(first.pid, signal.SIGKILL)
     asking.join()
-    assert found == [Verdict.RIGHT]
+    assert found == [AnswerVerdict.RIGHT]
     assert pool.workers[0].process.pid != first.pid
     assert first.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("pool", ["while True: asked(); _send(1, 'right')"], indirect=True)
 def test_a_worker_killed_at_rest_costs_nothing(pool):
-    assert pool.verify_all([("x+1", "1+x")], 20) == [Verdict.RIGHT]
+    assert pool.verify_all([("x+1", "1+x")], 20) == [AnswerVerdict.RIGHT]
     os.kill(pool.workers[0].process.pid, signal.SIGKILL)
-    assert pool.verify_all([("x+2", "2+x")], 20) == [Verdict.RIGHT]
+    assert pool.verify_all([("x+2", "2+x")], 20) == [AnswerVerdict.RIGHT]
     assert len(pool.workers) == 1
 
 
 @pytest.mark.parametrize("pool", ["asked(); time.sleep(0.5); _send(1, 'right'); asked(); os._exit(1)"], indirect=True)
 def test_a_pair_whose_worker_dies_goes_to_a_new_one_not_to_another_that_may_be_dying(pool):
-    assert pool.verify_all([("x+1", "1+x"), ("x+2", "2+x")], 20) == [Verdict.RIGHT] * 2
+    assert pool.verify_all([("x+1", "1+x"), ("x+2", "2+x")], 20) == [AnswerVerdict.RIGHT] * 2
     assert len(pool.workers) == 2
-    assert pool.verify_all([("x+3", "3+x")], 20) == [Verdict.RIGHT]
+    assert pool.verify_all([("x+3", "3+x")], 20) == [AnswerVerdict.RIGHT]
 
 
 @pytest.mark.parametrize("pool", ["asked(); os._exit(1)"], indirect=True)
 def test_a_pair_on_which_every_worker_dies_is_a_fault_which_is_not_remembered(pool):
-    assert pool.verify_all([("x+1", "1+x")], 20) == [Verdict.FAULT]
+    assert pool.verify_all([("x+1", "1+x")], 20) == [AnswerVerdict.FAULT]
     assert pool.counts(False)["fault"] == 1
     pool.command = stub("asked(); _send(1, 'right')")
-    assert pool.verify_all([("x+1", "1+x")], 20) == [Verdict.RIGHT]
+    assert pool.verify_all([("x+1", "1+x")], 20) == [AnswerVerdict.RIGHT]
 
 
 def test_a_worker_that_does_not_start_is_a_fault(monkeypatch, pool):
     monkeypatch.setattr(workers, "START", 0.2)
     pool.command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    assert pool.verify_all([("x+1", "1+x")], 3) == [Verdict.FAULT]
+    assert pool.verify_all([("x+1", "1+x")], 3) == [AnswerVerdict.FAULT]
     assert pool.workers == []
 
 
@@ -166,16 +166,16 @@ def test_a_worker_started_ahead_is_the_one_that_is_asked(pool):
     pool.start()
     [worker] = pool.workers
     pool.start()
-    assert pool.verify_all([("x+1", "1+x")], 20) == [Verdict.RIGHT]
+    assert pool.verify_all([("x+1", "1+x")], 20) == [AnswerVerdict.RIGHT]
     assert pool.workers == [worker]
 
 
 @pytest.mark.parametrize("pool", ["while True: asked(); _send(1, 'right')"], indirect=True)
 def test_a_worker_is_replaced_in_the_end(monkeypatch, pool):
     monkeypatch.setattr(workers, "LIFE", 2)
-    assert pool.verify_all([("x+1", "1+x")], 20) == [Verdict.RIGHT]
+    assert pool.verify_all([("x+1", "1+x")], 20) == [AnswerVerdict.RIGHT]
     first = pool.workers[0].process
-    assert pool.verify_all([("x+2", "2+x")], 20) == [Verdict.RIGHT]
+    assert pool.verify_all([("x+2", "2+x")], 20) == [AnswerVerdict.RIGHT]
     assert pool.workers == []
     assert first.returncode is not None
 
@@ -193,14 +193,14 @@ def test_eight_threads_at_once(pool):
         thread.join()
     assert len(pool.workers) <= 2
     for n in range(8):
-        assert found[n] == [Verdict.RIGHT if k % 2 else Verdict.WRONG for k in range(n, n + 4)]
+        assert found[n] == [AnswerVerdict.RIGHT if k % 2 else AnswerVerdict.WRONG for k in range(n, n + 4)]
     assert pool.counts(False)["right"] == pool.counts(False)["wrong"] == 16
 
 
 FORK = """
 import os, sys, threading
 from r1kit.rewards import workers
-from r1kit.rewards.answers import Verdict
+from r1kit.answers.normalise import Verdict
 assert workers.verify("x+1", "1+x") is Verdict.RIGHT
 parents = {w.process.pid for w in workers._POOL.workers}
 workers._POOL._lock.acquire()  # as if another thread held it at that moment
@@ -224,7 +224,7 @@ def test_a_forked_child_has_workers_of_its_own_and_leaves_its_parents_alone():
 
 
 def test_close_leaves_no_process_and_the_pool_starts_again(pool):
-    assert pool.verify_all([("x+1", "1+x"), ("x+2", "2+x")], 20) == [Verdict.RIGHT] * 2
+    assert pool.verify_all([("x+1", "1+x"), ("x+2", "2+x")], 20) == [AnswerVerdict.RIGHT] * 2
     processes = [w.process for w in pool.workers]
     assert all(map(alive, processes))
     pool.close()
@@ -232,7 +232,7 @@ def test_close_leaves_no_process_and_the_pool_starts_again(pool):
         assert process.returncode is not None
         with pytest.raises(ProcessLookupError):  # collected: no zombie either
             os.kill(process.pid, 0)
-    assert pool.verify_all([("x+3", "3+x")], 20) == [Verdict.RIGHT]
+    assert pool.verify_all([("x+3", "3+x")], 20) == [AnswerVerdict.RIGHT]
 
 
 LEFT = """
@@ -262,10 +262,10 @@ def test_a_worker_ends_with_its_process_however_that_ends(how):
 def test_the_ranks_of_a_machine_share_its_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert Pool().size == 4
+    assert WorkerPool().size == 4
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert Pool().size == 4
+    assert WorkerPool().size == 4
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert Pool().size == 2
+    assert WorkerPool().size == 2
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
-    assert Pool().size == 1
+    assert WorkerPool().size == 1

@@ -5,15 +5,15 @@ import pytest
 
 from r1kit.data import world
 from r1kit.data.facts import CAPITALS
-from r1kit.prompts import read
-from r1kit.sandbox.judge import judge
+from r1kit.prompts import parse_completion
+from r1kit.sandbox.judge import judge_program
 
 SEEDS = (0, 1, 7)
 QUESTION = re.compile(r"Q: (.*?)\nA:", re.DOTALL)
 
 
 def questions(split, seed=0, count=400):
-    return {row["prompt"] for domain in world.DOMAINS for row in world.rows(domain, split, count, seed)}
+    return {row["prompt"] for domain in world.DOMAINS for row in world.world_rows(domain, split, count, seed)}
 
 
 def evaluate(expression):
@@ -36,26 +36,28 @@ def test_the_splits_share_no_problem_in_whatever_words_or_language():
     """The expression of an arithmetic question and the function of a code question are on one side alone."""
     rng = random.Random(0)
     for domain, problem in (("arithmetic", lambda q: q.shown), ("code", lambda q: q.answer)):
-        sides = [{problem(world.draw(domain, split, rng)) for _ in range(3000)} for split in ("train", "test")]
+        sides = [{problem(world.draw_question(domain, split, rng)) for _ in range(3000)} for split in ("train", "test")]
         assert all(len(side) > 100 for side in sides)
         assert not sides[0] & sides[1]
 
 
 @pytest.mark.parametrize(("split", "other"), [("train", "test"), ("test", "train")])
 def test_the_text_of_a_split_asks_no_question_of_the_other(split, other):
-    asked = {q for seed in SEEDS for doc in world.text(split, 3000, seed) for q in QUESTION.findall(doc["text"])}
+    asked = {
+        q for seed in SEEDS for doc in world.world_documents(split, 3000, seed) for q in QUESTION.findall(doc["text"])
+    }
     assert len(asked) > 1000
     assert not asked & set().union(*(questions(other, seed, 3000) for seed in SEEDS))
 
 
 def test_the_test_split_is_about_a_fifth():
-    asked = {world.arithmetic(random.Random(seed)).problem for seed in range(2000)}
+    asked = {world.draw_arithmetic_question(random.Random(seed)).problem for seed in range(2000)}
     share = sum(world.split_of(q) == "test" for q in asked) / len(asked)
     assert 0.16 < share < 0.24  # 2,000 draws at 0.2: four standard errors are 0.036
 
 
 def test_there_are_500_test_questions_and_more():
-    rows = [row for domain in world.DOMAINS for row in world.rows(domain, "test", 300)]
+    rows = [row for domain in world.DOMAINS for row in world.world_rows(domain, "test", 300)]
     assert len({row["prompt"] for row in rows}) == len(rows) >= 500
     assert {row["domain"] for row in rows} == set(world.DOMAINS)
     assert {row["language"] for row in rows} == {"en", "fa"}
@@ -64,10 +66,10 @@ def test_there_are_500_test_questions_and_more():
 @pytest.mark.parametrize("domain", list(world.DOMAINS))
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_rows_are_different_questions_in_the_columns_that_training_reads(domain, split):
-    rows = list(world.rows(domain, split, 60))
+    rows = list(world.world_rows(domain, split, 60))
     assert len({row["prompt"] for row in rows}) == len(rows) == 60
     for row in rows:
-        assert set(row) >= {"prompt", "answer", "domain", "thinking", "verifier", "tests", "language"}
+        assert set(row) >= {"prompt", "answer", "domain", "thinking", "checker", "tests", "language"}
         assert row["domain"] == domain
         assert row["thinking"] is (domain != "facts")
         persian = re.search("[آ-ی]", row["prompt"]) is not None
@@ -75,24 +77,24 @@ def test_rows_are_different_questions_in_the_columns_that_training_reads(domain,
 
 
 def test_a_domain_that_runs_out_gives_what_it_has():
-    rows = list(world.rows("facts", "test", 100_000))
+    rows = list(world.world_rows("facts", "test", 100_000))
     assert 0 < len({row["prompt"] for row in rows}) == len(rows) < 64 * 6
 
 
 def test_arithmetic_answers_are_right_and_stay_within_0_and_20():
     for split in ("train", "test"):
-        for row in world.rows("arithmetic", split, 300):
+        for row in world.world_rows("arithmetic", split, 300):
             expression = re.search(r"\d+(?: [+-] \d+)+", row["prompt"]).group()
             results = evaluate(expression)
             assert row["answer"] == str(results[-1])
             assert all(0 <= r <= 20 for r in results)
             assert 3 <= len(results) <= 5
-            assert row["verifier"] == "math"
+            assert row["checker"] == "math"
 
 
 def test_arithmetic_steps_are_right_in_both_languages():
     for seed in range(100):
-        question = world.arithmetic(random.Random(seed))
+        question = world.draw_arithmetic_question(random.Random(seed))
         for steps in question.steps.values():
             for step, after in zip(steps, evaluate(question.shown)[1:], strict=True):
                 before, digit, said = (int(n) for n in re.findall(r"\d+", step))
@@ -101,14 +103,14 @@ def test_arithmetic_steps_are_right_in_both_languages():
 
 
 def test_the_answer_of_a_code_question_passes_its_tests():
-    for row in world.rows("code", "train", 25):
+    for row in world.world_rows("code", "train", 25):
         assert len(row["tests"]) == 3
-        assert judge(row["answer"], row["tests"]).ok, row
-        assert not judge("def f(x): return None", row["tests"]).ok
+        assert judge_program(row["answer"], row["tests"]).ok, row
+        assert not judge_program("def f(x): return None", row["tests"]).ok
 
 
 def test_a_code_questions_tests_are_what_it_asks_for():
-    for row in world.rows("code", "test", 200):
+    for row in world.world_rows("code", "test", 200):
         if row["language"] != "en":
             continue
         asked = re.findall(r"(add|subtract|multiply by) (\d+)", row["prompt"])
@@ -126,35 +128,35 @@ def test_facts_are_unique():
         assert len({row[column] for row in CAPITALS}) == len(CAPITALS)
     answers = {}
     for split in ("train", "test"):
-        for row in world.rows("facts", split, 1000):
+        for row in world.world_rows("facts", split, 1000):
             assert answers.setdefault(row["prompt"], row["answer"]) == row["answer"]
     assert set(answers.values()) <= {name for row in CAPITALS for name in (row[1], row[3])}
 
 
 def test_a_fact_is_answered_in_the_language_of_its_question():
     capital = {row[0]: row[1] for row in CAPITALS} | {row[2]: row[3] for row in CAPITALS}
-    for row in world.rows("facts", "train", 300):
+    for row in world.world_rows("facts", "train", 300):
         named = [name for name in capital if re.search(rf"(?<!\w){name}(?!\w)", row["prompt"])]
         assert [capital[name] for name in named] == [row["answer"]]
 
 
 @pytest.mark.parametrize("domain", list(world.DOMAINS))
 def test_rows_depend_on_the_seed_alone(domain):
-    first = list(world.rows(domain, "train", 50, seed=3))
-    assert list(world.rows(domain, "train", 50, seed=3)) == first
-    assert list(world.rows(domain, "train", 20, seed=3)) == first[:20]
-    assert list(world.rows(domain, "train", 50, seed=4)) != first
+    first = list(world.world_rows(domain, "train", 50, seed=3))
+    assert list(world.world_rows(domain, "train", 50, seed=3)) == first
+    assert list(world.world_rows(domain, "train", 20, seed=3)) == first[:20]
+    assert list(world.world_rows(domain, "train", 50, seed=4)) != first
 
 
 def test_text_depends_on_the_seed_alone():
-    first = list(world.text("train", 200, seed=3))
-    assert list(world.text("train", 200, seed=3)) == first
-    assert list(world.text("train", 200, seed=4)) != first
+    first = list(world.world_documents("train", 200, seed=3))
+    assert list(world.world_documents("train", 200, seed=3)) == first
+    assert list(world.world_documents("train", 200, seed=4)) != first
 
 
 def test_the_text_answers_mostly_straight_away_and_sometimes_with_steps_in_tags():
-    answered = [QUESTION.split(doc["text"], maxsplit=1) for doc in world.text("train", 4000)]
-    readings = [read(parts[2]) for parts in answered if len(parts) == 3]
+    answered = [QUESTION.split(doc["text"], maxsplit=1) for doc in world.world_documents("train", 4000)]
+    readings = [parse_completion(parts[2]) for parts in answered if len(parts) == 3]
     assert all(r.answer and r.answer.strip() for r in readings)
     thinking = sum(r.thinks for r in readings) / len(readings)
     assert 0.1 < thinking < 0.3  # rare, and there to be found

@@ -12,10 +12,10 @@ import os
 import sys
 import traceback
 
-from r1kit.rewards.language import detect
+from r1kit.languages.detect import detect_language
 
-HEAVY = [f"r1kit.{name}" for name in ("training.core", "training.grpo", "training.sft", "stages.evaluate")]
-HEAVY += ["r1kit.stages.generate", "r1kit.stages.data", "reasoning_gym"]
+HEAVY = [f"r1kit.{name}" for name in ("training.core", "training.grpo", "training.sft", "commands.evaluate")]
+HEAVY += ["r1kit.commands.generate", "r1kit.commands.data", "reasoning_gym"]
 
 
 def become(words: list[str], folder: str, environment: dict[str, str], out: str, err: str) -> None:
@@ -52,7 +52,7 @@ def serve() -> None:
     """Fork for each command, one after the other."""
     for name in HEAVY:
         importlib.import_module(name)
-    detect("Un, deux, trois.")
+    detect_language("Un, deux, trois.")
     gc.freeze()
     commands, answers = sys.stdin, os.fdopen(os.dup(1), "w")
     while line := commands.readline():

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError, suggest
-from r1kit.recipe import Source
-from r1kit.run import data_path
+from r1kit.recipe import SourceConfig
+from r1kit.runs.paths import resolve_data_path
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -27,11 +27,11 @@ SPLITS = {"train", "test", "validation", "valid", "val", "dev", "eval"}
 WINDOW = 10_000  # rows of a stream that the next one is drawn from
 
 
-def read_stored(source: Source, field: str) -> "Dataset":
+def read_stored(source: SourceConfig, field: str) -> "Dataset":
     """Return the rows of a stored source, memory-mapped from disk. Raises UserError where they cannot be read."""
     import datasets
 
-    path = Path(data_path(source.path, f"{field}.path"))
+    path = Path(resolve_data_path(source.path, f"{field}.path"))
     files: list[Path] = []
     try:
         if path.is_dir() and (path / "dataset_info.json").exists():
@@ -73,7 +73,7 @@ def _reason(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _no_split(source: Source, field: str, there: list[str]) -> UserError:
+def _no_split(source: SourceConfig, field: str, there: list[str]) -> UserError:
     return UserError(f"{field}.split", source.split, f"{source.path} has {', '.join(there)}", "give one of these")
 
 
@@ -82,7 +82,7 @@ def _kind(file: Path) -> str:
     return file.with_suffix("").suffix if file.suffix == ".gz" else file.suffix
 
 
-def _files(path: Path, source: Source, field: str) -> list[Path]:
+def _files(path: Path, source: SourceConfig, field: str) -> list[Path]:
     """Return the files to read, all of one format."""
     files = sorted(p for p in path.rglob("*") if _kind(p) in FORMATS) if path.is_dir() else [path]
     files = [f for f in files if not any(part.startswith(".") for part in f.relative_to(path).parts)]
@@ -104,7 +104,7 @@ def _files(path: Path, source: Source, field: str) -> list[Path]:
     return files
 
 
-def _of_split(files: list[Path], folder: Path, source: Source, field: str) -> list[Path]:
+def _of_split(files: list[Path], folder: Path, source: SourceConfig, field: str) -> list[Path]:
     """Return the files whose names, or their folders', bear the split; all where none bears any."""
     words = {f: set(re.split(r"[-_./]", str(f.relative_to(folder)))) for f in files}
     there = sorted({word for found in words.values() for word in found & SPLITS})
@@ -130,7 +130,7 @@ def _open(files: list[Path], streaming: bool = False) -> Any:
     return datasets.load_dataset(FORMATS[_kind(files[0])], data_files=names, split="train", streaming=streaming)
 
 
-def _drawn(stream: "IterableDataset", source: Source) -> "Dataset":
+def _drawn(stream: "IterableDataset", source: SourceConfig) -> "Dataset":
     """Draw `rows` of a stream from a moving window, and store those alone."""
     from datasets import Dataset
     from datasets.arrow_writer import ArrowWriter
@@ -141,7 +141,7 @@ def _drawn(stream: "IterableDataset", source: Source) -> "Dataset":
         if stream.column_names and name in stream.column_names:
             stream = stream.filter(lambda row, name=name, values=values: row[name] in values)
     drawn = stream.shuffle(seed=source.seed, buffer_size=WINDOW).take(source.rows or 0)
-    file = tempfile.mkdtemp(dir=scratch()) + "/rows.arrow"
+    file = tempfile.mkdtemp(dir=scratch_dir()) + "/rows.arrow"
     with ArrowWriter(path=file, features=drawn.features) as writer:
         for row in drawn:
             writer.write(row)
@@ -150,14 +150,14 @@ def _drawn(stream: "IterableDataset", source: Source) -> "Dataset":
 
 
 @cache
-def scratch() -> str:
+def scratch_dir() -> str:
     """Return a folder for what this process must put on disk; it goes when the process ends."""
     folder = tempfile.mkdtemp(prefix="r1kit-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
-def _mended(files: list[Path], source: Source, field: str) -> "Dataset | None":
+def _mended(files: list[Path], source: SourceConfig, field: str) -> "Dataset | None":
     """Say which line of which JSONL file is broken, or leave such lines out; None where no line is."""
     try:
         if not files or not _has_lines(files[0]):
@@ -167,11 +167,11 @@ def _mended(files: list[Path], source: Source, field: str) -> "Dataset | None":
         return None
 
 
-def _without_broken(files: list[Path], source: Source, field: str) -> "Dataset | None":
+def _without_broken(files: list[Path], source: SourceConfig, field: str) -> "Dataset | None":
     import datasets
 
     bad: list[str] = []
-    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+    with tempfile.TemporaryDirectory(dir=scratch_dir()) as folder:
         copy = Path(folder) / "rows.jsonl"
         with open(copy, "w", encoding="utf-8") as out:
             for file in files:

@@ -10,20 +10,20 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from r1kit.prompts import read
-from r1kit.recipe import PREFER, Filters
-from r1kit.rewards.language import share
-from r1kit.rewards.words import words
+from r1kit.languages.detect import language_fraction
+from r1kit.languages.words import word_scripts
+from r1kit.prompts import parse_completion
+from r1kit.recipe import PREFERENCES, FiltersConfig
 
 Row = dict[str, Any]
-Report = dict[str, Any]
+DropReport = dict[str, Any]
 
 EXAMPLES = 3
-EVERY = (0.0, 1.0)  # pass rates
-UNANSWERED = ("context", "refused", "failed")  # reasons of a sample that has no completion
+EVERY_PASS_RATE = (0.0, 1.0)  # pass rates
+NO_ANSWER_FILTER = ("context", "refused", "failed")  # reasons of a sample that has no completion
 
 
-def chain(keep: Filters) -> dict[str, Callable[[Row], bool]]:
+def build_filters(keep: FiltersConfig) -> dict[str, Callable[[Row], bool]]:
     """Return the filters that a recipe asks for, by name, in their order; true keeps a row."""
     filters: dict[str, Callable[[Row], bool]] = {}
     if keep.finished:
@@ -31,11 +31,13 @@ def chain(keep: Filters) -> dict[str, Callable[[Row], bool]]:
     if keep.correct:
         filters["incorrect"] = lambda row: bool(row["correct"])
     if keep.format:
-        filters["format"] = lambda row: read(row["completion"]).well_formed(row["thinking"])
+        filters["format"] = lambda row: parse_completion(row["completion"]).well_formed(row["thinking"])
     if keep.language > 0:
-        filters["mixed_language"] = lambda row: share(_thinking(row), row["target_language"]) >= keep.language
+        filters["mixed_language"] = lambda row: (
+            language_fraction(_thinking(row), row["target_language"]) >= keep.language
+        )
     if keep.max_repetition < 1:
-        filters["repetition"] = lambda row: repetition(row["completion"]) <= keep.max_repetition
+        filters["repetition"] = lambda row: repeated_ngram_fraction(row["completion"]) <= keep.max_repetition
     if keep.max_paragraph:
         longest = keep.max_paragraph
         filters["long_paragraph"] = lambda row: all(len(p) <= longest for p in _thinking(row).split("\n"))
@@ -46,15 +48,15 @@ def chain(keep: Filters) -> dict[str, Callable[[Row], bool]]:
     if high := keep.max_tokens:
         filters["too_long"] = lambda row: row["tokens"] <= high
     if most := keep.max_thinking:
-        filters["long_thinking"] = lambda row: len(words(_thinking(row))) <= most
+        filters["long_thinking"] = lambda row: len(word_scripts(_thinking(row))) <= most
     return filters
 
 
 def _thinking(row: Row) -> str:
-    return read(row["completion"]).thinking or ""
+    return parse_completion(row["completion"]).thinking or ""
 
 
-def repetition(text: str, n: int = 4) -> float:
+def repeated_ngram_fraction(text: str, n: int = 4) -> float:
     """Return the share of the word n-grams of `text` that stood before in it."""
     grams = _grams(text, n)
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
@@ -65,13 +67,13 @@ def _grams(text: str, n: int) -> list[tuple[str, ...]]:
     return [tuple(said[i : i + n]) for i in range(len(said) - n + 1)]
 
 
-def within(rows: list[Row], pass_rate: tuple[float, float], by: str = "correct") -> set[str]:
+def ids_within_pass_rate(rows: list[Row], pass_rate: tuple[float, float], by: str = "correct") -> set[str]:
     """Return the ids of the prompts whose share of right samples lies within; those without a verdict do not count.
 
     `by` names the column that tells: `correct`, or a reward, whose mean it is then, where it applies; prompts to which
     it does not apply lie within.
     """
-    judged = [r for r in rows if not r.get("fault") and r.get("finish_reason") not in UNANSWERED]
+    judged = [r for r in rows if not r.get("fault") and r.get("finish_reason") not in NO_ANSWER_FILTER]
     values: dict[str, list[float]] = defaultdict(list)
     for row in judged:
         values[row["id"]] += [] if row[by] is None and by != "correct" else [float(row[by] or 0.0)]
@@ -79,24 +81,24 @@ def within(rows: list[Row], pass_rate: tuple[float, float], by: str = "correct")
     return {name for name, rate in rates.items() if rate is None or pass_rate[0] <= rate <= pass_rate[1]}
 
 
-class Sieve:
+class RowFilter:
     """Filters rows, shard by shard, and keeps the drop report: counts and examples for each filter."""
 
-    def __init__(self, keep: Filters):
+    def __init__(self, keep: FiltersConfig):
         self.keep = keep
-        self.report: Report = {"sampled": 0, "dropped": {}, "examples": {}, "kept": 0}
-        self.chain = chain(keep)
-        names = [*(["pass_rate"] if keep.pass_rate != EVERY else []), *self.chain]
+        self.report: DropReport = {"sampled": 0, "dropped": {}, "examples": {}, "kept": 0}
+        self.chain = build_filters(keep)
+        names = [*(["pass_rate"] if keep.pass_rate != EVERY_PASS_RATE else []), *self.chain]
         self.report["dropped"] = dict.fromkeys([*names, *(["per_prompt"] if keep.per_prompt else [])], 0)
 
     def __call__(self, rows: list[Row]) -> list[Row]:
         """Return the rows to keep, of some whole groups."""
         keep = self.keep
         self.report["sampled"] += len(rows)
-        rows = self._part(rows, "unanswered", lambda r: r.get("finish_reason") not in UNANSWERED)
+        rows = self._part(rows, "unanswered", lambda r: r.get("finish_reason") not in NO_ANSWER_FILTER)
         rows = self._part(rows, "fault", lambda r: not r.get("fault"))  # no verdict: neither right nor wrong
-        if keep.pass_rate != EVERY:
-            taken = within(rows, keep.pass_rate, keep.pass_rate_by or "correct")
+        if keep.pass_rate != EVERY_PASS_RATE:
+            taken = ids_within_pass_rate(rows, keep.pass_rate, keep.pass_rate_by or "correct")
             rows = self._part(rows, "pass_rate", lambda r: r["id"] in taken)
         for name, test in self.chain.items():
             rows = self._part(rows, name, test)
@@ -128,9 +130,9 @@ class Sieve:
             del self.report["examples"][name]
 
 
-def select(rows: list[Row], keep: Filters) -> tuple[list[Row], Report]:
+def filter_rows(rows: list[Row], keep: FiltersConfig) -> tuple[list[Row], DropReport]:
     """Return the rows to keep of all rows at once, and the drop report."""
-    sieve = Sieve(keep)
+    sieve = RowFilter(keep)
     return sieve(rows), sieve.report
 
 
@@ -144,7 +146,7 @@ def _limit(rows: list[Row], count: int, prefer: str) -> list[Row]:
         different = list(group.values())
         if prefer == "shortest":
             different.sort(key=lambda r: r["tokens"])
-        elif prefer not in PREFER:
+        elif prefer not in PREFERENCES:
             different.sort(key=lambda r: -math.inf if r[prefer] is None else r[prefer], reverse=True)
         kept += _diverse(different, count) if prefer == "diverse" else different[:count]
     return kept
@@ -164,7 +166,7 @@ def _alike(one: set[Any], other: set[Any]) -> float:
     return len(one & other) / (len(one | other) or 1)
 
 
-def table(report: Report, first: str = "sampled") -> str:
+def format_drop_report(report: DropReport, first: str = "sampled") -> str:
     """Return a drop report as text, a line a filter."""
     lines = [f"{first:>16} {report[first]:8d}"]
     lines += [f"{name:>16} {-count:8d}" for name, count in report["dropped"].items()]

@@ -20,15 +20,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.load import BATCH, read_all
+from r1kit.data.load import READ_BATCH_ROWS, read_sources
 from r1kit.errors import UserError
-from r1kit.recipe import Hygiene, Source
+from r1kit.recipe import HygieneConfig, SourceConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 Row = dict[str, Any]
-Report = dict[str, Any]
+HygieneReport = dict[str, Any]
 
 SHINGLE = 5  # letters
 PERMUTATIONS = 128
@@ -46,14 +46,14 @@ _ASKED = ("prompt", "question", "problem", "Problem", "Question", "text", "descr
           "problem_statement", "messages", "conversations")  # fmt: skip
 
 
-def normal(text: str) -> str:
+def normalise_text(text: str) -> str:
     """Return a text without what changes no problem: case, white space, dollar signs, quotes, a dot at the end."""
     text = unicodedata.normalize("NFC", text).casefold().replace("‘", "'").replace("’", "'")
     text = _QUOTED.sub(r" \1 ", _MARKS.sub(" ", text))
     return re.sub(r"\s+", " ", text).strip(" .?:")
 
 
-def words(text: str) -> list[str]:
+def ngram_words(text: str) -> list[str]:
     """Return the words of a text for n-grams; a letter of Chinese or Japanese is one, and so is an operator."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
@@ -61,11 +61,11 @@ def words(text: str) -> list[str]:
 class Cleaner:
     """Says of one row after the other whether it may stay."""
 
-    def __init__(self, wanted: Hygiene, earlier: Callable[[int], Row]):
+    def __init__(self, wanted: HygieneConfig, earlier: Callable[[int], Row]):
         self.wanted = wanted
         self.seen: dict[bytes, list[str]] = {}  # the answers that a text stood with
-        self.near = Near(wanted.near, earlier) if wanted.near else None
-        self.benchmark = Benchmark(wanted.ngram) if wanted.decontaminate else None
+        self.near = NearDuplicates(wanted.near, earlier) if wanted.near else None
+        self.benchmark = BenchmarkNgrams(wanted.ngram) if wanted.decontaminate else None
         for index, source in enumerate(wanted.decontaminate):
             assert self.benchmark
             self.benchmark.add(_benchmark_texts(source, f"hygiene.decontaminate.{index}"))
@@ -76,9 +76,9 @@ class Cleaner:
         """Return why row `number` must go, with the text that it is like; None where it may stay."""
         if self.benchmark and (like := self.benchmark.find(row["question"])):
             return "contaminated", like
-        text = whole(row)
+        text = duplicate_text(row)
         if self.wanted.exact:
-            key = hashlib.blake2b(normal(text).encode(), digest_size=8).digest()
+            key = hashlib.blake2b(normalise_text(text).encode(), digest_size=8).digest()
             answers = self.seen.setdefault(key, [])
             if any(_agree(_answer(row), answer) for answer in answers):
                 return "exact_duplicate", text
@@ -88,17 +88,17 @@ class Cleaner:
         return None
 
 
-def _benchmark_texts(source: Source, field: str) -> Iterator[str]:
+def _benchmark_texts(source: SourceConfig, field: str) -> Iterator[str]:
     """Yield the problems of a benchmark as it has them: an adapter would leave out those that cannot be verified."""
     raw = source if source.adapter or source.columns else source.model_copy(update={"adapter": "none"})
-    rows = read_all([raw], field)
+    rows = read_sources([raw], field)
     column = next((c for c in _ASKED if c in rows.column_names), None)
     if column is None:
         do = f"it has {', '.join(rows.column_names)}; rename one with {field}.columns"
         raise UserError(field, source.path, "needs a column prompt", do)
     there = False
-    for start in range(0, len(rows), BATCH):
-        for asked in rows[start : start + BATCH][column]:
+    for start in range(0, len(rows), READ_BATCH_ROWS):
+        for asked in rows[start : start + READ_BATCH_ROWS][column]:
             if isinstance(asked, list):
                 asked = "\n".join(text for part in asked if (text := _said(part)))
             if not isinstance(asked, str | None):
@@ -120,7 +120,7 @@ def _said(part: Any) -> str:
     return str(part or "")
 
 
-class Near:
+class NearDuplicates:
     """Finds rows that are like an earlier one."""
 
     def __init__(self, threshold: float, earlier: Callable[[int], Row]):
@@ -134,13 +134,17 @@ class Near:
         """Return an earlier text that row `number` is like; without one, remember its number."""
         from datasketch import MinHash
 
-        text = normal(whole(row))
-        grams = shingles(text)
+        text = normalise_text(duplicate_text(row))
+        grams = letter_shingles(text)
         sketch = MinHash(num_perm=PERMUTATIONS, hashfunc=_hash)
         sketch.update_batch([gram.encode() for gram in grams])
         for key in sorted(self.index.query(sketch)):
             other = self.earlier(key)
-            if one_problem(row, other) and jaccard(grams, shingles(like := normal(whole(other)))) >= self.threshold:
+            if (
+                is_same_problem(row, other)
+                and jaccard_similarity(grams, letter_shingles(like := normalise_text(duplicate_text(other))))
+                >= self.threshold
+            ):
                 self.alike[key] += 1
                 return like
         self.index.insert(number, sketch)
@@ -153,17 +157,17 @@ def _hash(data: bytes) -> int:
     return xxhash.xxh32_intdigest(data)
 
 
-def shingles(text: str) -> set[str]:
+def letter_shingles(text: str) -> set[str]:
     """Return the letter 5-grams of a normal text."""
     return {text[i : i + SHINGLE] for i in range(max(1, len(text) - SHINGLE + 1))}
 
 
-def jaccard(one: set[str], other: set[str]) -> float:
+def jaccard_similarity(one: set[str], other: set[str]) -> float:
     """Return the share of common members."""
     return len(one & other) / (len(one | other) or 1)
 
 
-def one_problem(one: Row, other: Row) -> bool:
+def is_same_problem(one: Row, other: Row) -> bool:
     """Whether rows of like texts are one problem: the same numbers, and the same gold answer where both have one."""
     numbers = [sorted(_NUMBER.findall(row["question"])) for row in (one, other)]
     return numbers[0] == numbers[1] and _agree(_answer(one), _answer(other))
@@ -172,19 +176,19 @@ def one_problem(one: Row, other: Row) -> bool:
 def _answer(row: Row) -> str:
     """Return a row's gold answer; code has none, since its tests are what counts."""
     answer = row.get("answer")
-    return "" if answer is None or row.get("tests") else normal(str(answer))
+    return "" if answer is None or row.get("tests") else normalise_text(str(answer))
 
 
 def _agree(one: str, other: str) -> bool:
     return not one or not other or one == other
 
 
-def whole(row: Row) -> str:
+def duplicate_text(row: Row) -> str:
     """Return what duplicates are told by: the question, with the completion where a row has one."""
     return f"{row['question']}\n{row['said']}" if row.get("said") else row["question"]
 
 
-class Benchmark:
+class BenchmarkNgrams:
     """The n-grams of benchmarks, each with one of the problems that it stands in."""
 
     def __init__(self, n: int):
@@ -194,7 +198,7 @@ class Benchmark:
 
     def add(self, texts: Iterable[str]) -> None:
         for text in texts:
-            self.problems.setdefault(" ".join(words(text)), text)
+            self.problems.setdefault(" ".join(ngram_words(text)), text)
 
     def close(self) -> None:
         """Make the index of what was added."""
@@ -202,7 +206,7 @@ class Benchmark:
         of: dict[tuple[str, ...], set[int]] = {}  # the different problems that an n-gram stands in
         numbers = [sorted(_NUMBER.findall(key)) for key in long]
         for number, key in enumerate(long):
-            grams = set(ngrams(key.split(), self.n))
+            grams = set(word_ngrams(key.split(), self.n))
             shared = Counter(o for gram in grams for o in of.get(gram, ()) if numbers[o] == numbers[number])
             same = next((o for o, common in shared.most_common(1) if common >= ONE_PROBLEM * len(grams)), number)
             for gram in grams:
@@ -211,7 +215,7 @@ class Benchmark:
         count = {gram: len(problems) for gram, problems in of.items()}
         table = self.grams.setdefault(self.n, {})
         for key, text in long.items():
-            for gram in ngrams(key.split(), self.n):
+            for gram in word_ngrams(key.split(), self.n):
                 if count[gram] < BOILERPLATE:
                     table.setdefault(gram, text)
         for key, text in self.problems.items():
@@ -221,32 +225,32 @@ class Benchmark:
 
     def find(self, text: str) -> str | None:
         """Return the benchmark's problem that a text contains a part of."""
-        said = words(text)
+        said = ngram_words(text)
         if whole := self.problems.get(" ".join(said)):
             return whole
         for size, table in self.grams.items():
-            for gram in ngrams(said, size):
+            for gram in word_ngrams(said, size):
                 if gram in table:
                     return table[gram]
         return None
 
 
-def ngrams(said: Sequence[str], n: int) -> list[tuple[str, ...]]:
+def word_ngrams(said: Sequence[str], n: int) -> list[tuple[str, ...]]:
     """Return the runs of n words."""
     return [tuple(said[i : i + n]) for i in range(len(said) - n + 1)]
 
 
-def clean(dataset: "Dataset", wanted: Hygiene) -> tuple["Dataset", Report]:
+def clean_problems(dataset: "Dataset", wanted: HygieneConfig) -> tuple["Dataset", HygieneReport]:
     """Return the rows of problems that may stay, and the report of the others: counts and examples by reason."""
     if not wanted.wanted:
         return dataset, {"rows": len(dataset), "dropped": {}, "examples": {}, "kept": len(dataset)}
-    kept, report = sift(dataset, wanted)
+    kept, report = find_clean_rows(dataset, wanted)
     return (dataset if len(kept) == len(dataset) else dataset.select(kept)), report
 
 
-def sift(dataset: "Dataset", wanted: Hygiene) -> tuple[list[int], Report]:
+def find_clean_rows(dataset: "Dataset", wanted: HygieneConfig) -> tuple[list[int], HygieneReport]:
     """Return the numbers of the rows that may stay, and the report of the others."""
-    report: Report = {"rows": len(dataset), "dropped": {}, "examples": {}}
+    report: HygieneReport = {"rows": len(dataset), "dropped": {}, "examples": {}}
     columns = [c for c in ("question", "said", "answer", "tests") if c in dataset.column_names]
     looked = dataset.select_columns(columns)
     cleaner = Cleaner(wanted, lambda number: looked[number])
@@ -258,8 +262,8 @@ def sift(dataset: "Dataset", wanted: Hygiene) -> tuple[list[int], Report]:
         if asked:
             report["dropped"][name] = 0
     kept: list[int] = []
-    for start in range(0, len(looked), BATCH):
-        batch = looked[start : start + BATCH]
+    for start in range(0, len(looked), READ_BATCH_ROWS):
+        batch = looked[start : start + READ_BATCH_ROWS]
         for i, values in enumerate(zip(*batch.values(), strict=True), start=start):
             row = dict(zip(batch, values, strict=True))
             found = cleaner.check(row, i)

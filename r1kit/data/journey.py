@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1kit.prompts import completion_text, read
+from r1kit.prompts import completion_text, parse_completion
 
 Row = dict[str, Any]
 
@@ -29,7 +29,7 @@ _END = re.compile(r"(?<=[.!?؟])\s+|(?<=[。！？])|\n+")
 
 
 @dataclass(frozen=True)
-class Pair:
+class JourneyPair:
     """A wrong and a right completion of one prompt, and how many steps they share at their beginning."""
 
     wrong: Row
@@ -37,18 +37,18 @@ class Pair:
     common: int
 
 
-def steps(thinking: str) -> list[str]:
+def split_steps(thinking: str) -> list[str]:
     """Return the steps of a chain of thought: its sentences, or its lines."""
     return [step.strip() for step in _END.split(thinking) if step.strip()]
 
 
-def pairs(group: Sequence[Row], count: int) -> list[Pair]:
+def find_journey_pairs(group: Sequence[Row], count: int) -> list[JourneyPair]:
     """Return up to `count` pairs of the samples of one prompt, those that go furthest together first.
 
     Each has a right completion of its own. Only samples that ended by themselves, and thought, are taken.
     """
-    usable = [r for r in group if r["finish_reason"] == "stop" and read(r["completion"]).thinks]
-    chains = {id(r): steps(read(r["completion"]).thinking or "") for r in usable}
+    usable = [r for r in group if r["finish_reason"] == "stop" and parse_completion(r["completion"]).thinks]
+    chains = {id(r): split_steps(parse_completion(r["completion"]).thinking or "") for r in usable}
     right = [r for r in usable if r["correct"]]
     wrong = [r for r in usable if r["correct"] is False]
     found = []
@@ -58,19 +58,19 @@ def pairs(group: Sequence[Row], count: int) -> list[Pair]:
             common = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
             if common is None:  # one is the beginning of the other: there is no step that went wrong
                 continue
-            found.append(Pair(bad, good, common))
+            found.append(JourneyPair(bad, good, common))
     found.sort(key=lambda pair: -pair.common)
-    chosen: dict[str, Pair] = {}
+    chosen: dict[str, JourneyPair] = {}
     for pair in found:
         if len(chosen) < count:
             chosen.setdefault(pair.right["completion"], pair)
     return list(chosen.values())
 
 
-def stitch(pair: Pair, max_wrong_steps: int | None = None) -> str:
+def stitch_journey(pair: JourneyPair, max_wrong_steps: int | None = None) -> str:
     """Return the journey that two completions make."""
-    good, bad = read(pair.right["completion"]), read(pair.wrong["completion"])
-    right, wrong = steps(good.thinking or ""), steps(bad.thinking or "")
+    good, bad = parse_completion(pair.right["completion"]), parse_completion(pair.wrong["completion"])
+    right, wrong = split_steps(good.thinking or ""), split_steps(bad.thinking or "")
     language = pair.right.get("target_language") or "en"
     noticed, back, again = TURNS.get(language, TURNS["en"])
     lost = wrong[pair.common :][:max_wrong_steps]

@@ -9,27 +9,27 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data import made
-from r1kit.data.adapters import adapt
+from r1kit.data import generated
+from r1kit.data.adapters import adapt_columns
 from r1kit.data.files import read_stored
 from r1kit.errors import UserError, suggest
-from r1kit.prompts import CHAT, render
-from r1kit.recipe import Data, Prompt, Source
-from r1kit.rewards.language import detect, language_code
+from r1kit.languages.detect import detect_language, language_code
+from r1kit.prompts import CHAT_TEMPLATE, fill_template
+from r1kit.recipe import DataConfig, PromptConfig, SourceConfig
 
 if TYPE_CHECKING:
     import numpy as np
     from datasets import Dataset
 
-BATCH = 1000
+READ_BATCH_ROWS = 1000
 
 
-def read_source(source: Source, field: str = "data.train.0", draw: bool = True) -> "Dataset":
+def read_source(source: SourceConfig, field: str = "data.train.0", draw: bool = True) -> "Dataset":
     """Read one source, bring its columns to r1kit's and draw its rows. Raises UserError where that cannot be done."""
     import datasets
 
-    if made.is_made(source.path):
-        rows = [_text_tests(row) for row in made.make(source, field)]
+    if generated.is_generated_source(source.path):
+        rows = [_text_tests(row) for row in generated.generate_rows(source, field)]
         dataset = _where(datasets.Dataset.from_list(rows), source.where, field)
         if source.rows and source.rows < len(dataset):
             dataset = dataset.shuffle(seed=source.seed).select(range(source.rows))
@@ -38,7 +38,7 @@ def read_source(source: Source, field: str = "data.train.0", draw: bool = True) 
             raise UserError(f"{field}.settings", source.settings, "a stored source has none", "remove them")
         stored = read_stored(source, field)
         raw = {name: values for name, values in source.where.items() if name in stored.column_names}
-        adapted = adapt(_where(stored, raw, field), source, field)
+        adapted = adapt_columns(_where(stored, raw, field), source, field)
         later = {name: values for name, values in source.where.items() if name not in raw}
         dataset = _where(adapted, later, field)
         if draw and source.rows and source.rows < len(dataset):
@@ -64,8 +64,8 @@ def _where(dataset: "Dataset", where: dict[str, list[Any]], field: str) -> "Data
     for name, values in where.items():
         if name not in dataset.column_names:
             raise UserError(f"{field}.where.{name}", values, "no such column", suggest(name, dataset.column_names))
-        there = [i for start in range(0, len(dataset), BATCH) for i, value in
-                 enumerate(dataset[start : start + BATCH][name], start=start) if value in values]  # fmt: skip
+        there = [i for start in range(0, len(dataset), READ_BATCH_ROWS) for i, value in
+                 enumerate(dataset[start : start + READ_BATCH_ROWS][name], start=start) if value in values]  # fmt: skip
         if not there:
             must = f"no row has one of these in {name}"
             raise UserError(f"{field}.where.{name}", values, must, "see r1kit data inspect")
@@ -99,16 +99,16 @@ def _plain(dataset: "Dataset") -> "Dataset":
     def plain(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         return {n: [None if v is None and n != "tests" else as_text(v) for v in batch[n]] for n in names}
 
-    return dataset.map(plain, batched=True, batch_size=BATCH, features=features, load_from_cache_file=False)
+    return dataset.map(plain, batched=True, batch_size=READ_BATCH_ROWS, features=features, load_from_cache_file=False)
 
 
-def _typed(dataset: "Dataset", source: Source, field: str) -> "Dataset":
+def _typed(dataset: "Dataset", source: SourceConfig, field: str) -> "Dataset":
     """Bring the columns that r1kit reads by type to it: ids and answers are text, `thinking` is true or false."""
     import datasets
     import pyarrow as pa
 
     features = datasets.Features(dataset.features)
-    for name, kind in (("id", "string"), ("answer", "string"), ("verifier", "string"), ("thinking", "bool")):
+    for name, kind in (("id", "string"), ("answer", "string"), ("checker", "string"), ("thinking", "bool")):
         given = features.get(name)
         if given is None or given == datasets.Value(kind):
             continue
@@ -143,7 +143,7 @@ def as_flag(value: Any) -> bool | None:
     return said[text]
 
 
-def read_all(sources: Sequence[Source], field: str, total: int | None = None) -> "Dataset":
+def read_sources(sources: Sequence[SourceConfig], field: str, total: int | None = None) -> "Dataset":
     """Read sources and put them together, by their shares where they have some; a column lacking in one is None there.
 
     Raises UserError.
@@ -177,7 +177,7 @@ def read_all(sources: Sequence[Source], field: str, total: int | None = None) ->
     return datasets.concatenate_datasets(filled)
 
 
-def _mixed(parts: list["Dataset"], sources: Sequence[Source], field: str, total: int | None) -> list["Dataset"]:
+def _mixed(parts: list["Dataset"], sources: Sequence[SourceConfig], field: str, total: int | None) -> list["Dataset"]:
     """Draw from each part so many rows that the shares hold; of a source with `rows`, at most so many."""
     shares = [source.share or 0.0 for source in sources]
     there = [min(len(p), s.rows or len(p)) for p, s in zip(parts, sources, strict=True)]
@@ -195,8 +195,11 @@ def _mixed(parts: list["Dataset"], sources: Sequence[Source], field: str, total:
     ]
 
 
-def problems(
-    sources: Sequence[Source], prompt: Prompt | None, field: str = "data.train", data: Data | None = None
+def load_problems(
+    sources: Sequence[SourceConfig],
+    prompt: PromptConfig | None,
+    field: str = "data.train",
+    data: DataConfig | None = None,
 ) -> "Dataset":
     """Return rows of problems: the prompt as the model sees it, the bare `question`, and what rewards need.
 
@@ -204,7 +207,7 @@ def problems(
     with the same id stand once. Without `prompt` the prompts stay as the source has them: a template that stands in
     each row would be most of what a large set holds.
     """
-    dataset = read_all(sources, field, data.rows if data else None)
+    dataset = read_sources(sources, field, data.rows if data else None)
     if "prompt" not in dataset.column_names:
         do = f"it has {', '.join(dataset.column_names)}; rename one with {field}.0.columns"
         raise UserError(field, sources[0].path, "needs a column prompt", do)
@@ -212,26 +215,31 @@ def problems(
 
     def fill(batch: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
         rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
-        questions = [asked(row["prompt"], number, field) for row, number in zip(rows, numbers, strict=True)]
-        plain = [plain_text(question) for question in questions]
+        questions = [check_prompt(row["prompt"], number, field) for row, number in zip(rows, numbers, strict=True)]
+        plain = [question_text(question) for question in questions]
         filled: dict[str, list[Any]] = {
             k: [v if row.get(k) is None else row[k] for row in rows] for k, v in defaults.items()
         }
         filled["question"] = plain
-        filled["language"] = [language_of(row, text) for row, text in zip(rows, plain, strict=True)]
+        filled["language"] = [row_language(row, text) for row, text in zip(rows, plain, strict=True)]
         filled["id"] = [
-            row.get("id") or stable_id(question, row.get("answer"))
+            row.get("id") or stable_row_id(question, row.get("answer"))
             for row, question in zip(rows, questions, strict=True)
         ]
         if prompt is not None:
-            filled["prompt"] = [shown(question, prompt) for question in questions]
+            filled["prompt"] = [render_prompt(question, prompt) for question in questions]
         return filled
 
     gone = "prompt" if prompt is not None else None
     filled = dataset.map(
-        fill, with_indices=True, batched=True, batch_size=BATCH, remove_columns=gone, load_from_cache_file=False
+        fill,
+        with_indices=True,
+        batched=True,
+        batch_size=READ_BATCH_ROWS,
+        remove_columns=gone,
+        load_from_cache_file=False,
     )
-    first = first_of_each_id(filled, sources[0].path, field)
+    first = first_rows_by_id(filled, sources[0].path, field)
     if len(first) == len(filled):
         return filled
     lost = len(filled) - len(first)
@@ -239,7 +247,7 @@ def problems(
     return filled.select(first)
 
 
-def asked(question: Any, number: int, field: str) -> str | list[dict[str, str]]:
+def check_prompt(question: Any, number: int, field: str) -> str | list[dict[str, str]]:
     """Return a row's prompt. Raises UserError where it is neither text nor messages with text."""
     fine = isinstance(question, str) and bool(question.strip())
     if isinstance(question, list) and question:
@@ -250,14 +258,14 @@ def asked(question: Any, number: int, field: str) -> str | list[dict[str, str]]:
     return question
 
 
-def language_of(row: dict[str, Any], text: str) -> str:
+def row_language(row: dict[str, Any], text: str) -> str:
     """Return the code of a row's language: its own (in rows that generate made, `target_language`), else its text's."""
     given = row.get("target_language") or row.get("language")
     code = language_code(given) if isinstance(given, str) else None
-    return code or detect(text)
+    return code or detect_language(text)
 
 
-def first_of_each_id(dataset: "Dataset", path: str, field: str) -> "np.ndarray":
+def first_rows_by_id(dataset: "Dataset", path: str, field: str) -> "np.ndarray":
     """Return the numbers of the rows whose id did not stand before.
 
     Raises UserError where an id stands for two questions.
@@ -266,8 +274,8 @@ def first_of_each_id(dataset: "Dataset", path: str, field: str) -> "np.ndarray":
 
     keys, texts = np.empty(len(dataset), np.uint64), np.empty(len(dataset), np.uint64)
     looked = dataset.select_columns(["id", "question"])
-    for start in range(0, len(looked), BATCH):
-        batch = looked[start : start + BATCH]
+    for start in range(0, len(looked), READ_BATCH_ROWS):
+        batch = looked[start : start + READ_BATCH_ROWS]
         end = start + len(batch["id"])
         keys[start:end] = [_short(name) for name in batch["id"]]
         texts[start:end] = [_short(question) for question in batch["question"]]
@@ -283,7 +291,7 @@ def _short(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def plain_text(question: str | list[dict[str, str]]) -> str:
+def question_text(question: str | list[dict[str, str]]) -> str:
     """Return a prompt's text: its own, or its messages' without the system's, with who says it where there are more."""
     if isinstance(question, str):
         return question
@@ -291,28 +299,28 @@ def plain_text(question: str | list[dict[str, str]]) -> str:
     return said[0]["content"] if len(said) == 1 else "\n\n".join(f"{m['role']}: {m['content']}" for m in said)
 
 
-def shown(question: str | list[dict[str, str]], prompt: Prompt) -> str | list[dict[str, str]]:
+def render_prompt(question: str | list[dict[str, str]], prompt: PromptConfig) -> str | list[dict[str, str]]:
     """Return a question as the model is asked it: text for a plain template, messages for `chat`."""
-    if prompt.template != CHAT:
-        return render(prompt.template, plain_text(question)) + prompt.prefill
+    if prompt.template != CHAT_TEMPLATE:
+        return fill_template(prompt.template, question_text(question)) + prompt.prefill
     messages = [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
     if prompt.system and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": prompt.system}, *messages]
     return messages
 
 
-def stable_id(question: str | list[dict[str, str]], answer: Any) -> str:
+def stable_row_id(question: str | list[dict[str, str]], answer: Any) -> str:
     """Return 16 hex digits that depend on the question (of messages, all of them) and its answer alone."""
     if not isinstance(question, str):
         question = question[0]["content"] if len(question) == 1 else json.dumps(question, ensure_ascii=False)
     return hashlib.sha256(f"{question}\0{answer}".encode()).hexdigest()[:16]
 
 
-def examples(
-    sources: Sequence[Source], prompt: Prompt, field: str = "data.train", data: Data | None = None
+def load_examples(
+    sources: Sequence[SourceConfig], prompt: PromptConfig, field: str = "data.train", data: DataConfig | None = None
 ) -> "Dataset":
     """Return SFT examples in one of TRL's formats: `text`, `messages`, or `prompt` and `completion`."""
-    dataset = read_all(sources, field, data.rows if data else None)
+    dataset = read_sources(sources, field, data.rows if data else None)
     names = dataset.column_names
     forms = [f for f in ("text", "messages", "completion") if f in names]
     if "prompt" in names and "completion" in names and None not in dataset["completion"]:
@@ -327,9 +335,9 @@ def examples(
         raise UserError(field, sources[0].path, must, f"it has {', '.join(names)}; rename with {field}.0.columns")
 
     def example(row: dict[str, Any]) -> dict[str, Any]:
-        asked = shown(row["prompt"], prompt)
+        asked = render_prompt(row["prompt"], prompt)
         said = row["completion"]
-        if prompt.template == CHAT and isinstance(said, str):
+        if prompt.template == CHAT_TEMPLATE and isinstance(said, str):
             said = [{"role": "assistant", "content": said}]
         return {"prompt": asked, "completion": said}
 

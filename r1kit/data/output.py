@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from r1kit import __version__
-from r1kit.data.write import DataWriter, data_card, push
+from r1kit.data.writing import DataWriter, data_card, push_data
+from r1kit.languages.detect import language_code
 from r1kit.recipe import DataRecipe, GenerateRecipe
-from r1kit.rewards.language import language_code
-from r1kit.run import Run, write_file
+from r1kit.runs.files import write_file
+from r1kit.runs.run import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-class Output:
+class DataOutput:
     """A new `data/` of a run."""
 
     def __init__(self, run: Run, recipe: GenerateRecipe | DataRecipe, wanted: "pa.Schema"):
@@ -57,7 +58,7 @@ class Output:
         write_file(self.run.path / "README.md", data_card(card, facts))
         self.writer.finish()
         if card.push_to_hub:
-            address = push(self.run.path, card)
+            address = push_data(self.run.path, card)
             self.run.update(pushed=address)
             print(f"sent to {address}", file=sys.stderr)
 

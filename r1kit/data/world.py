@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from r1kit.data.facts import CAPITALS
-from r1kit.prompts import render
+from r1kit.prompts import fill_template
 
 TEST_SHARE = 0.2
 TEMPLATE = "tiny"
@@ -53,7 +53,7 @@ _WORDS = {
 }
 
 
-def arithmetic(rng: random.Random) -> Question:
+def draw_arithmetic_question(rng: random.Random) -> Question:
     """Draw a chain of 3 or 4 different digits; every partial result stays within 0 and 20."""
     digits = rng.sample(range(1, 10), rng.randint(3, 4))
     total = digits[0]
@@ -79,7 +79,7 @@ _FACTS = {
 }
 
 
-def fact(rng: random.Random) -> Question:
+def draw_fact_question(rng: random.Random) -> Question:
     """Draw a question for the capital of a country."""
     country, capital, country_fa, capital_fa = rng.choice(CAPITALS)
     language = rng.choice(("en", "fa"))
@@ -108,7 +108,7 @@ def _apply(expression: str, sign: str, number: int) -> str:
     return f"{inner} {sign} {number}"
 
 
-def code(rng: random.Random) -> Question:
+def draw_code_question(rng: random.Random) -> Question:
     """Draw a one-line function of two operations, with three calls to check it by."""
     operations = [(rng.choice("+-*"), rng.randint(2, 9)) for _ in range(2)]
     language = rng.choice(("en", "fa"))
@@ -131,10 +131,14 @@ def _value(operations: list[tuple[str, int]], x: int) -> int:
     return x
 
 
-DOMAINS: dict[str, Callable[[random.Random], Question]] = {"arithmetic": arithmetic, "facts": fact, "code": code}
+DOMAINS: dict[str, Callable[[random.Random], Question]] = {
+    "arithmetic": draw_arithmetic_question,
+    "facts": draw_fact_question,
+    "code": draw_code_question,
+}
 
 
-def draw(domain: str, split: str, rng: random.Random) -> Question:
+def draw_question(domain: str, split: str, rng: random.Random) -> Question:
     """Draw one question of `domain` that belongs to `split`."""
     while True:
         question = DOMAINS[domain](rng)
@@ -142,7 +146,7 @@ def draw(domain: str, split: str, rng: random.Random) -> Question:
             return question
 
 
-def rows(domain: str, split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[dict]:
+def world_rows(domain: str, split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[dict]:
     """Yield up to `count` different questions as rows for RL, generation and evaluation (DESIGN: rows).
 
     Fewer where the domain has no more of them.
@@ -150,7 +154,7 @@ def rows(domain: str, split: str = "train", count: int = 1000, seed: int = 0) ->
     rng, misses = random.Random(f"{domain}/{split}/{seed}"), 0
     seen: set[str] = set()
     while len(seen) < count and misses < 2000:
-        q = draw(domain, split, rng)
+        q = draw_question(domain, split, rng)
         if q.prompt in seen:
             misses += 1
             continue
@@ -161,7 +165,7 @@ def rows(domain: str, split: str = "train", count: int = 1000, seed: int = 0) ->
             "answer": q.answer,
             "domain": domain,
             "thinking": domain != "facts",
-            "verifier": {"arithmetic": "math", "facts": "exact", "code": "code"}[domain],
+            "checker": {"arithmetic": "math", "facts": "exact", "code": "code"}[domain],
             "tests": [{"kind": "call", "function": "f", "args": [x], "expected": y} for x, y in q.tests],
             "language": q.language,
         }
@@ -207,17 +211,17 @@ def _answered(q: Question, rng: random.Random) -> str:
     return f"{lead}<answer> {answer}</answer>"
 
 
-def text(split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[dict]:
+def world_documents(split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[dict]:
     """Yield `count` documents of pre-training text, as `prompt` and `completion` put together in `text`."""
     rng = random.Random(f"text/{split}/{seed}")
     for _ in range(count):
         kind = _pick(_MIX, rng)
         if kind == "statement":
-            q = fact(rng)
+            q = draw_fact_question(rng)
             yield {"text": q.steps[rng.choice(("en", "fa"))][0]}
         elif kind == "worked":
-            q = draw(_pick({"arithmetic": 0.75, "code": 0.25}, rng), split, rng)
+            q = draw_question(_pick({"arithmetic": 0.75, "code": 0.25}, rng), split, rng)
             yield {"text": f"{q.shown}: {_chain(q, rng)}"}
         else:
-            q = draw(kind, split, rng)
-            yield {"text": render(TEMPLATE, q.prompt) + _answered(q, rng)}
+            q = draw_question(kind, split, rng)
+            yield {"text": fill_template(TEMPLATE, q.prompt) + _answered(q, rng)}

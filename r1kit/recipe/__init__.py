@@ -13,30 +13,30 @@ from pydantic import BaseModel, ValidationError
 
 from r1kit.errors import UserError, suggest
 from r1kit.recipe.blocks import (
-    Data,
-    LengthStep,
-    Lora,
-    Model,
-    NewModel,
-    Prompt,
-    Reward,
-    RLSampling,
-    Source,
-    Training,
-    list_sources,
+    DataConfig,
+    LengthStepConfig,
+    LoraConfig,
+    ModelConfig,
+    NewModelConfig,
+    PromptConfig,
+    RewardConfig,
+    RLSamplingConfig,
+    SourceConfig,
+    TrainingConfig,
+    normalise_sources,
 )
 from r1kit.recipe.generation import (
-    PREFER,
-    Budget,
-    Card,
-    Filters,
-    Hygiene,
-    Journey,
-    Refine,
-    Sampling,
-    Scaling,
-    Server,
-    Teacher,
+    PREFERENCES,
+    BudgetConfig,
+    CardConfig,
+    FiltersConfig,
+    HygieneConfig,
+    JourneyConfig,
+    RefineConfig,
+    SamplingConfig,
+    ScalingConfig,
+    ServerConfig,
+    TeacherConfig,
 )
 from r1kit.recipe.stages import (
     RECIPES,
@@ -48,43 +48,43 @@ from r1kit.recipe.stages import (
     SFTRecipe,
     VerifierRecipe,
 )
-from r1kit.recipe.trl import OWNED, trl_fields
+from r1kit.recipe.trl import OWNED_TRL_FIELDS, trl_fields
 
 __all__ = [
-    "OWNED",
-    "PREFER",
+    "OWNED_TRL_FIELDS",
+    "PREFERENCES",
     "RECIPES",
-    "Budget",
-    "Card",
-    "Data",
+    "BudgetConfig",
+    "CardConfig",
+    "DataConfig",
     "DataRecipe",
     "EvalRecipe",
-    "Filters",
+    "FiltersConfig",
     "GenerateRecipe",
-    "Hygiene",
-    "Journey",
-    "LengthStep",
-    "Lora",
-    "Model",
-    "NewModel",
-    "Prompt",
+    "HygieneConfig",
+    "JourneyConfig",
+    "LengthStepConfig",
+    "LoraConfig",
+    "ModelConfig",
+    "NewModelConfig",
+    "PromptConfig",
     "RLRecipe",
-    "RLSampling",
+    "RLSamplingConfig",
     "Recipe",
-    "Refine",
-    "Reward",
+    "RefineConfig",
+    "RewardConfig",
     "SFTRecipe",
-    "Sampling",
-    "Scaling",
-    "Server",
-    "Source",
-    "Teacher",
-    "Training",
+    "SamplingConfig",
+    "ScalingConfig",
+    "ServerConfig",
+    "SourceConfig",
+    "TeacherConfig",
+    "TrainingConfig",
     "VerifierRecipe",
-    "dump",
-    "load",
-    "override",
-    "parse",
+    "dump_recipe",
+    "load_recipe",
+    "parse_override",
+    "parse_recipe",
     "trl_fields",
 ]
 
@@ -103,7 +103,7 @@ def read_yaml(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)
 
 
-def load(stage: str, file: str | None, overrides: dict[str, Any]) -> Recipe:
+def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Recipe:
     """Read the recipe `file` for `stage`, put `overrides` (dotted key: value) over it, and check it.
 
     Raises UserError for a missing file, an unknown key, a wrong type or fields that contradict each other.
@@ -119,15 +119,15 @@ def load(stage: str, file: str | None, overrides: dict[str, Any]) -> Recipe:
         if not isinstance(values, dict):
             raise UserError("recipe", file, "must be a mapping of keys to values", "see recipes/ for examples")
     if "data" in values:  # so that data.train.0 is a place also where a source stands alone
-        values["data"] = list_sources(values["data"])
+        values["data"] = normalise_sources(values["data"])
     for key, value in overrides.items():
         _set(values, key, value)
-    recipe = parse(stage, values)
+    recipe = parse_recipe(stage, values)
     recipe.check()
     return recipe
 
 
-def parse(stage: str, values: dict[str, Any]) -> Recipe:
+def parse_recipe(stage: str, values: dict[str, Any]) -> Recipe:
     """Turn `values` into the recipe of `stage`, without the checks across fields."""
     try:
         return RECIPES[stage].model_validate(values)
@@ -135,7 +135,7 @@ def parse(stage: str, values: dict[str, Any]) -> Recipe:
         raise _explain(RECIPES[stage], error) from None
 
 
-def override(text: str) -> tuple[str, Any]:
+def parse_override(text: str) -> tuple[str, Any]:
     """Read `key.path=value` of the command line; the value is YAML."""
     key, sign, value = text.partition("=")
     if not sign or not key:
@@ -146,7 +146,7 @@ def override(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def dump(recipe: Recipe) -> str:
+def dump_recipe(recipe: Recipe) -> str:
     """Return the resolved recipe as YAML."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 

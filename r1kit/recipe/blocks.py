@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Positive = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Block(BaseModel):
@@ -28,14 +28,14 @@ class Block(BaseModel):
         return values
 
 
-class Lora(Block):
+class LoraConfig(Block):
     """Train a low-rank adapter (LoRA, arXiv 2106.09685) in place of all weights."""
 
-    r: Positive = 16
+    r: PositiveInt = 16
     """Rank."""
-    alpha: Positive = 32
+    alpha: PositiveInt = 32
     """Scale: the update is multiplied by alpha / r."""
-    dropout: Share = 0.0
+    dropout: Fraction = 0.0
     """Dropout on the adapter's input."""
     targets: str | list[str] = "all-linear"
     """Modules to adapt, as peft's `target_modules`."""
@@ -43,23 +43,23 @@ class Lora(Block):
     """Save `model/` as a plain merged model; the adapter then stands in `adapter/`."""
 
 
-class NewModel(Block):
+class NewModelConfig(Block):
     """A model made from nothing, with a tokenizer trained on the data."""
 
     type: Literal["llama", "qwen3"] = "llama"
     """The transformers `model_type`."""
-    vocab_size: Positive = 1024
+    vocab_size: PositiveInt = 1024
     """Ids of the tokenizer, the 256 bytes among them."""
     settings: dict[str, Any] = {}
     """Fields of that model's transformers config: hidden_size, num_hidden_layers, ..."""
 
 
-class Model(Block):
+class ModelConfig(Block):
     """The policy: where it is read from and in which form it is trained."""
 
     path: str | None = None
     """A hub id, a local folder, a run directory, or `tiny:base` and `tiny:student` as shipped."""
-    new: NewModel | None = None
+    new: NewModelConfig | None = None
     """Start from an untrained model (`sft` only)."""
     revision: str | None = None
     """Branch, tag or commit on the hub."""
@@ -70,13 +70,13 @@ class Model(Block):
     adapter) and samples in the GPU's bfloat16."""
     attention: str | None = None
     """transformers' `attn_implementation`."""
-    lora: Lora | None = None
+    lora: LoraConfig | None = None
     """Train an adapter in place of all weights."""
     quantize: Literal["4bit"] | None = None
     """Load the weights in 4 bits under the adapter (QLoRA; needs a GPU and bitsandbytes)."""
 
 
-class Source(Block):
+class SourceConfig(Block):
     """A data set: a hub id, a local file or folder, a run directory, or one that r1kit makes.
 
     Made are `world:NAME` (the scale model's world), `reasoning_gym:TASK` and `self-cognition:NAME`.
@@ -88,7 +88,7 @@ class Source(Block):
     """The hub data set's configuration."""
     split: str = "train"
     """The split to read."""
-    rows: Positive | None = None
+    rows: PositiveInt | None = None
     """At most so many rows, drawn with the seed."""
     share: Annotated[float, Field(gt=0, le=1)] | None = None
     """This source's share of all rows; then each source has one, and they sum to 1."""
@@ -112,7 +112,7 @@ class Source(Block):
     """Column: the values of which a row must have one. Looked at before rows are drawn."""
 
 
-def list_sources(values: Any, keys: Sequence[str] = ("train", "eval")) -> Any:
+def normalise_sources(values: Any, keys: Sequence[str] = ("train", "eval")) -> Any:
     """Return a block in which `keys` are lists of sources: one may stand alone, or as its path."""
     if isinstance(values, dict):
         values = dict(values)
@@ -124,23 +124,23 @@ def list_sources(values: Any, keys: Sequence[str] = ("train", "eval")) -> Any:
     return values
 
 
-class Data(Block):
+class DataConfig(Block):
     """What is trained on, sampled from or evaluated on."""
 
-    train: list[Source] = []
+    train: list[SourceConfig] = []
     """The sources, put together and shuffled with the seed."""
-    eval: list[Source] = []
+    eval: list[SourceConfig] = []
     """Held-out rows, for evaluation while training."""
-    rows: Positive | None = None
+    rows: PositiveInt | None = None
     """Rows in all, where the sources of `train` have shares; default: as many as the shares allow."""
 
     @model_validator(mode="before")
     @classmethod
     def _one_is_a_list(cls, values: Any) -> Any:
-        return list_sources(values)
+        return normalise_sources(values)
 
 
-class Prompt(Block):
+class PromptConfig(Block):
     """How a question is put to the model."""
 
     template: str = "r1-zero"
@@ -153,37 +153,37 @@ class Prompt(Block):
     """Arguments of the chat template, such as enable_thinking (`generate` and `eval`)."""
 
     @model_validator(mode="after")
-    def _known(self) -> "Prompt":
+    def _known(self) -> "PromptConfig":
         if self.template not in ("r1-zero", "tiny", "chat") and "{prompt}" not in self.template:
             raise ValueError("must be r1-zero, tiny, chat or a text with {prompt} in it")
         return self
 
 
-class LengthStep(Block):
+class LengthStepConfig(Block):
     """From a step on, completions may be so long."""
 
-    from_step: Positive
-    max_tokens: Positive
+    from_step: PositiveInt
+    max_tokens: PositiveInt
 
 
-class RLSampling(Block):
+class RLSamplingConfig(Block):
     """How rollouts are sampled."""
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=0)] = 0
-    max_tokens: Positive = 1024
+    max_tokens: PositiveInt = 1024
     """Longest completion, in tokens."""
     group_size: Annotated[int, Field(ge=2)] = 16
     """Completions a prompt."""
     resample: Annotated[int, Field(ge=0)] = 0
     """How often in a step groups whose rewards are all equal give their places to other problems (DAPO's dynamic
     sampling)."""
-    schedule: list[LengthStep] = []
+    schedule: list[LengthStepConfig] = []
     """Later values of max_tokens (the paper: 32k, then 64k)."""
 
 
-class Reward(BaseModel):
+class RewardConfig(BaseModel):
     """A reward with its weight and the rows and steps it applies to; further keys are its own knobs."""
 
     model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
@@ -196,7 +196,7 @@ class Reward(BaseModel):
     """Column: the values for which it applies."""
     from_step: int = 0
     """Applies from this step on."""
-    last_steps: Positive | None = None
+    last_steps: PositiveInt | None = None
     """Applies in the last so many steps only."""
 
     @property
@@ -205,16 +205,16 @@ class Reward(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Training(Block):
+class TrainingConfig(Block):
     """How the weights are changed. Batch sizes are global: the same on 1 GPU or 64."""
 
-    steps: Positive | None = None
+    steps: PositiveInt | None = None
     """Optimizer steps; else `epochs` counts."""
     epochs: Annotated[float, Field(gt=0)] | None = None
     """Passes over the data; 1 where steps are not given either."""
-    batch_size: Positive = 128
+    batch_size: PositiveInt = 128
     """Rows (SFT) or completions (RL) an optimizer step, over all devices."""
-    micro_batch_size: Positive | None = None
+    micro_batch_size: PositiveInt | None = None
     """Rows at once on one device; default: as many as make one accumulation step."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-5
     schedule: Literal["constant", "linear", "cosine"] = "constant"
@@ -226,26 +226,26 @@ class Training(Block):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     gradient_checkpointing: bool = False
     """Recompute activations: less memory, 1.1 to 1.2 times the time."""
-    save_steps: Positive = 100
+    save_steps: PositiveInt = 100
     """Steps between checkpoints."""
-    keep_checkpoints: Positive = 2
+    keep_checkpoints: PositiveInt = 2
     """How many are kept; the best is kept besides."""
-    eval_steps: Positive | None = None
+    eval_steps: PositiveInt | None = None
     """Steps between evaluations on `data.eval`; the best checkpoint becomes the model."""
-    log_steps: Positive = 1
+    log_steps: PositiveInt = 1
     """Steps between lines of metrics.jsonl."""
 
 
-class RLTraining(Training):
+class RLTrainingConfig(TrainingConfig):
     """GRPO's own settings."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 3e-6
-    batch_size: Positive = 512
+    batch_size: PositiveInt = 512
     kl: Annotated[float, Field(ge=0)] = 0.001
     """Weight of the KL to the reference model (TRL's beta)."""
     clip: Annotated[float, Field(gt=0)] = 0.2
     """Epsilon of the ratio's clipping."""
-    reference_reset_steps: Positive | None = None
+    reference_reset_steps: PositiveInt | None = None
     """The policy replaces the reference model every so many steps (the paper: 400)."""
     savings: list[Literal["trim", "regroup", "skip", "share", "rollouts"]] = [
         *("trim", "regroup", "skip", "share", "rollouts")
@@ -253,15 +253,15 @@ class RLTraining(Training):
     """What stock TRL does in vain and r1kit leaves out: padding, rows without a gradient, a prompt run with each of its
     completions, decoding of finished rows.
     The update is the same; [] is stock (r1kit/training/lean.py)."""
-    updates_per_rollout: Positive = 1
+    updates_per_rollout: PositiveInt = 1
     """Optimizer steps that one rollout is split into (the paper: 16)."""
 
 
-class SFTTraining(Training):
+class SFTTrainingConfig(TrainingConfig):
     """SFT's own settings."""
 
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    max_length: Positive = 4096
+    max_length: PositiveInt = 4096
     """Longest row, in tokens; longer ones are cut."""
     savings: list[Literal["trim"]] = ["trim"]
     """What stock TRL does in vain and r1kit leaves out: padding. The update is the same; [] is stock."""

@@ -5,17 +5,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from r1kit.recipe.blocks import Block, Model, Positive, Prompt, Share, Source, list_sources
+from r1kit.recipe.blocks import Block, Fraction, ModelConfig, PositiveInt, PromptConfig, SourceConfig, normalise_sources
 
 
-class Server(Block):
+class ServerConfig(Block):
     """OpenAI-compatible servers: vLLM, SGLang, llama.cpp, `transformers serve`, a hosted model."""
 
     urls: list[str] = ["http://localhost:8000/v1"]
     """Where they answer, up to /v1; requests go to the one with the least to do."""
     key: str | None = None
     """The environment variable that holds the API key; default: OPENAI_API_KEY, where it is set."""
-    concurrency: Positive = 64
+    concurrency: PositiveInt = 64
     """Requests under way at once on each server."""
     timeout: Annotated[float, Field(gt=0)] = 1800.0
     """Seconds that one request may take."""
@@ -23,7 +23,7 @@ class Server(Block):
     """Further tries after a 429, a 5xx, a time-out, a cut connection or a body that makes no sense."""
     backoff: Annotated[float, Field(ge=0)] = 1.0
     """Seconds before the second try; doubled at each further one, up to a minute. Retry-After wins."""
-    samples_per_request: Positive = 1
+    samples_per_request: PositiveInt = 1
     """The `n` of a request. Above 1 only for servers that know it."""
     endpoint: Literal["auto", "chat", "completions"] = "auto"
     """Which interface: auto takes chat/completions for the template `chat`, else completions."""
@@ -46,11 +46,11 @@ class Server(Block):
         return value
 
 
-class Budget(Block):
+class BudgetConfig(Block):
     """What sampling may spend; in `eval`, for each model and each further way of `scaling`. The run ends with what it
     has when it is spent, and goes on when it is raised."""
 
-    tokens: Positive | None = None
+    tokens: PositiveInt | None = None
     """Tokens, of prompts and completions; those of a local engine's prompts are not counted."""
     cost: Annotated[float, Field(gt=0)] | None = None
     """Money, in the currency of the prices."""
@@ -60,7 +60,7 @@ class Budget(Block):
     """Price of a million completion tokens."""
 
 
-class Sampling(Block):
+class SamplingConfig(Block):
     """How completions are sampled."""
 
     temperature: Annotated[float, Field(ge=0)] = 1.0
@@ -69,25 +69,25 @@ class Sampling(Block):
     """Nucleus."""
     top_k: Annotated[int, Field(ge=0)] = 0
     """0: all tokens."""
-    max_tokens: Positive = 1024
+    max_tokens: PositiveInt = 1024
     """Longest completion, in tokens."""
-    samples: Positive = 1
+    samples: PositiveInt = 1
     """Completions a prompt."""
-    batch_size: Positive = 64
+    batch_size: PositiveInt = 64
     """Completions sampled at once on a device, and written as one shard."""
     engine: Literal["transformers", "vllm", "openai"] = "transformers"
     """What samples: transformers or vLLM in this process, or servers."""
-    server: Server = Server()
+    server: ServerConfig = ServerConfig()
     """Engine openai: where and how to ask."""
     vllm: dict[str, Any] = {}
     """Engine vllm: further arguments of vllm.LLM, such as tensor_parallel_size or max_model_len."""
-    budget: Budget = Budget()
+    budget: BudgetConfig = BudgetConfig()
 
 
-PREFER = ("first", "shortest", "diverse")
+PREFERENCES = ("first", "shortest", "diverse")
 
 
-class Filters(Block):
+class FiltersConfig(Block):
     """Which completions are kept, and how many a prompt. Applied in this order."""
 
     finished: bool = True
@@ -96,31 +96,31 @@ class Filters(Block):
     """Only those with the right answer."""
     format: bool = True
     """Only those in the exact form."""
-    language: Share = 0.0
+    language: Fraction = 0.0
     """At least this share of the chain of thought's words in the question's language."""
-    max_repetition: Share = 1.0
+    max_repetition: Fraction = 1.0
     """At most this share of the completion's word 4-grams repeated."""
-    max_paragraph: Positive | None = None
+    max_paragraph: PositiveInt | None = None
     """No paragraph of the chain of thought with more characters."""
     code_blocks: bool = True
     """Whether a code block may stand in the chain of thought."""
-    min_tokens: Positive | None = None
+    min_tokens: PositiveInt | None = None
     """At least so many tokens."""
-    max_tokens: Positive | None = None
+    max_tokens: PositiveInt | None = None
     """At most so many tokens."""
-    max_thinking: Positive | None = None
+    max_thinking: PositiveInt | None = None
     """At most so many words in the chain of thought."""
-    pass_rate: tuple[Share, Share] = (0.0, 1.0)
+    pass_rate: tuple[Fraction, Fraction] = (0.0, 1.0)
     """Only prompts whose share of right samples lies within. It counts all samples, before the other filters."""
     pass_rate_by: str | None = None
     """A reward whose mean over a prompt's samples is its pass rate, such as a verifier's; default: the right ones."""
-    per_prompt: Positive | None = None
+    per_prompt: PositiveInt | None = None
     """At most so many different completions a prompt; default: all."""
     prefer: str = "first"
     """Which of them: first, shortest, diverse (those with the fewest word 3-grams in common), or a reward's best."""
 
 
-class Hygiene(Block):
+class HygieneConfig(Block):
     """What is removed from the problems before anything is sampled, and from the rows of `data`.
 
     Rows of `data` with completions are duplicates where both prompt and completion are.
@@ -131,7 +131,7 @@ class Hygiene(Block):
     near: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Problems like an earlier one: at least this Jaccard similarity of their letter 5-grams (MinHash, then exact), the
     same numbers, and the same gold answer where both have one. 0.7 is a good start."""
-    decontaminate: list[Source] = []
+    decontaminate: list[SourceConfig] = []
     """Benchmarks whose problems must not be in the data: a shared word n-gram drops a row."""
     ngram: Annotated[int, Field(ge=3)] = 10
     """Words of an n-gram; a shorter benchmark problem is compared whole."""
@@ -139,7 +139,7 @@ class Hygiene(Block):
     @model_validator(mode="before")
     @classmethod
     def _one_is_a_list(cls, values: Any) -> Any:
-        return list_sources(values, ("decontaminate",))
+        return normalise_sources(values, ("decontaminate",))
 
     @property
     def wanted(self) -> bool:
@@ -191,25 +191,25 @@ the final answer alone
 </answer>"""
 
 
-class Teacher(Block):
+class TeacherConfig(Block):
     """What rewrites: a teacher, or where `model` is not given, the model that sampled."""
 
-    model: Model | None = None
-    prompt: Prompt = Prompt(template="chat")
+    model: ModelConfig | None = None
+    prompt: PromptConfig = PromptConfig(template="chat")
     """How it is asked."""
-    sampling: Sampling = Sampling(temperature=0.6, max_tokens=4096)
-    tries: Positive = 1
+    sampling: SamplingConfig = SamplingConfig(temperature=0.6, max_tokens=4096)
+    tries: PositiveInt = 1
     """Replies asked for; the first that holds is taken."""
 
     @model_validator(mode="after")
-    def _samples_are_tries(self) -> "Teacher":
+    def _samples_are_tries(self) -> "TeacherConfig":
         if self.sampling.samples not in (1, self.tries):
             raise ValueError("sampling.samples: set tries instead")
         self.sampling = self.sampling.model_copy(update={"samples": self.tries})
         return self
 
 
-class Refine(Teacher):
+class RefineConfig(TeacherConfig):
     """Cold-start rows: each kept chain of thought is rewritten readably and summarised, and verified again."""
 
     template: str = REWRITE
@@ -220,29 +220,29 @@ class Refine(Teacher):
     """What becomes of a row whose rewriting does not hold: dropped, or kept as it was."""
 
     @model_validator(mode="after")
-    def _slots(self) -> "Refine":
+    def _slots(self) -> "RefineConfig":
         if "{thinking}" not in self.template or "{prompt}" not in self.template:
             raise ValueError("template must have {prompt} and {thinking} in it")
         return self
 
 
-class Journey(Teacher):
+class JourneyConfig(TeacherConfig):
     """Journey rows: of a prompt's wrong and right completions, one that tries, notices, goes back and succeeds."""
 
     method: Literal["stitch", "teacher"] = "stitch"
     """Join the two at the step where they part, or have a teacher write it."""
     template: str = CORRECT
     """What the teacher is asked, with {prompt}, {wrong}, {right} and {language} in it."""
-    per_prompt: Positive = 1
+    per_prompt: PositiveInt = 1
     """Journeys of each prompt that has wrong and right completions."""
-    max_wrong_steps: Positive | None = None
+    max_wrong_steps: PositiveInt | None = None
     """At most so many steps on the wrong path; default: to its end."""
 
 
-class Scaling(Block):
+class ScalingConfig(Block):
     """Inference-time scaling: what N samples a problem make of a model, by each way to choose among them."""
 
-    samples: list[Positive] = []
+    samples: list[PositiveInt] = []
     """The N that are looked at; default: 1, 2, 4 and so on up to sampling.samples."""
     verifier: str | None = None
     """A run of `r1kit verifier` on this model: votes, best-of-N and stopping go by it too."""
@@ -250,31 +250,31 @@ class Scaling(Block):
     """Rewards of this recipe, from 0 to 1, that votes and best-of-N go by too: preference for a reward model."""
     search: list[Literal["beam", "dvts"]] = []
     """Search under the verifier: beam search, and diverse verifier tree search (engine transformers)."""
-    paths: list[Positive] = [16]
+    paths: list[PositiveInt] = [16]
     """Numbers of paths that a search goes along at once; each a multiple of `width`."""
     width: Annotated[int, Field(ge=2)] = 4
     """Paths that go on from one."""
-    step_tokens: Positive = 8
+    step_tokens: PositiveInt = 8
     """Tokens after which a search asks the verifier."""
     sure: list[Annotated[float, Field(gt=0, le=1)]] = [0.5, 0.7, 0.8, 0.9, 0.95]
     """How sure a vote must be for sampling to stop before the last of N."""
     direct: Annotated[int, Field(ge=0)] = 0
     """Think only when it is needed: so many samples first answer straight away, and where their vote is `sure`, nobody
     thinks."""
-    budgets: list[Positive] = []
+    budgets: list[PositiveInt] = []
     """Budget forcing: tokens after which thinking is closed and the answer sampled (engines transformers and vllm)."""
     waits: Annotated[int, Field(ge=0)] = 0
     """Budget forcing: how often the end of the thinking is replaced by `wait`, so that the model thinks on."""
     closing: str = "</think>\n<answer>"
     """What closes a chain of thought that has spent its budget."""
     wait: str = " Wait,"
-    answer_tokens: Positive = 64
+    answer_tokens: PositiveInt = 64
     """Longest answer after that."""
-    draws: Positive = 256
+    draws: PositiveInt = 256
     """Random choices of N of the samples, where there is no closed form."""
 
 
-class Head(Block):
+class HeadConfig(Block):
     """How Head2Toe chooses its features; the best by cross-validation."""
 
     penalties: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)] = [0.5, 0.2, 0.1]
@@ -287,7 +287,7 @@ class Head(Block):
     """All samples of a problem are in the same."""
 
 
-class Card(Block):
+class CardConfig(Block):
     """What the card of data or of a model says that r1kit cannot know, and where it is sent."""
 
     license: str | None = None

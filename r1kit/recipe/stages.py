@@ -3,22 +3,31 @@
 from typing import Any, Literal
 
 from r1kit.errors import UserError, suggest
-from r1kit.prompts import CHAT
-from r1kit.recipe.blocks import Block, Data, Model, Prompt, Reward, RLSampling, RLTraining, SFTTraining
+from r1kit.prompts import CHAT_TEMPLATE
+from r1kit.recipe.blocks import (
+    Block,
+    DataConfig,
+    ModelConfig,
+    PromptConfig,
+    RewardConfig,
+    RLSamplingConfig,
+    RLTrainingConfig,
+    SFTTrainingConfig,
+)
 from r1kit.recipe.generation import (
-    PREFER,
-    Card,
-    Filters,
-    Head,
-    Hygiene,
-    Journey,
-    Refine,
-    Sampling,
-    Scaling,
-    Server,
+    PREFERENCES,
+    CardConfig,
+    FiltersConfig,
+    HeadConfig,
+    HygieneConfig,
+    JourneyConfig,
+    RefineConfig,
+    SamplingConfig,
+    ScalingConfig,
+    ServerConfig,
     sums_to_one,
 )
-from r1kit.recipe.trl import OWNED, trl_fields
+from r1kit.recipe.trl import OWNED_TRL_FIELDS, trl_fields
 
 
 class Recipe(Block):
@@ -27,9 +36,9 @@ class Recipe(Block):
     output: str | None = None
     """The run directory."""
     seed: int = 0
-    model: Model = Model()
-    data: Data = Data()
-    prompt: Prompt = Prompt()
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    prompt: PromptConfig = PromptConfig()
 
     def check(self) -> None:
         """Raise UserError where fields contradict each other."""
@@ -64,11 +73,11 @@ class Recipe(Block):
 class SFTRecipe(Recipe):
     """`sft` and `distill`."""
 
-    prompt: Prompt = Prompt(template="chat")
-    training: SFTTraining = SFTTraining()
+    prompt: PromptConfig = PromptConfig(template="chat")
+    training: SFTTrainingConfig = SFTTrainingConfig()
     trl: dict[str, Any] = {}
     """Any other field of TRL's SFTConfig."""
-    card: Card = Card()
+    card: CardConfig = CardConfig()
 
     def _check_model(self) -> None:
         if (self.model.path is None) == (self.model.new is None):
@@ -82,12 +91,12 @@ class SFTRecipe(Recipe):
 class RLRecipe(Recipe):
     """`rl-zero`: accuracy and format, equal weight."""
 
-    sampling: RLSampling = RLSampling()
-    rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format")]
-    training: RLTraining = RLTraining()
+    sampling: RLSamplingConfig = RLSamplingConfig()
+    rewards: list[RewardConfig] = [RewardConfig(name="accuracy"), RewardConfig(name="format")]
+    training: RLTrainingConfig = RLTrainingConfig()
     trl: dict[str, Any] = {}
     """Any other field of TRL's GRPOConfig."""
-    card: Card = Card()
+    card: CardConfig = CardConfig()
 
     def check(self) -> None:
         super().check()
@@ -124,8 +133,12 @@ class RLRecipe(Recipe):
 class RLLanguageRecipe(RLRecipe):
     """`rl`: language consistency added."""
 
-    prompt: Prompt = Prompt(template="chat")
-    rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format"), Reward(name="language")]
+    prompt: PromptConfig = PromptConfig(template="chat")
+    rewards: list[RewardConfig] = [
+        RewardConfig(name="accuracy"),
+        RewardConfig(name="format"),
+        RewardConfig(name="language"),
+    ]
 
 
 class GenerateRecipe(Recipe):
@@ -134,13 +147,17 @@ class GenerateRecipe(Recipe):
     thinking: Literal["as-given", "none", "short"] = "as-given"
     """as-given: as each row says. none: rows answered without a chain of thought. short: with one of at most
     keep.max_thinking words."""
-    sampling: Sampling = Sampling(samples=4)
-    rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format"), Reward(name="language")]
-    hygiene: Hygiene = Hygiene()
-    keep: Filters = Filters()
-    refine: Refine | None = None
-    journey: Journey | None = None
-    card: Card = Card()
+    sampling: SamplingConfig = SamplingConfig(samples=4)
+    rewards: list[RewardConfig] = [
+        RewardConfig(name="accuracy"),
+        RewardConfig(name="format"),
+        RewardConfig(name="language"),
+    ]
+    hygiene: HygieneConfig = HygieneConfig()
+    keep: FiltersConfig = FiltersConfig()
+    refine: RefineConfig | None = None
+    journey: JourneyConfig | None = None
+    card: CardConfig = CardConfig()
 
     def check(self) -> None:
         super().check()
@@ -167,13 +184,13 @@ class GenerateRecipe(Recipe):
 class DataRecipe(Recipe):
     """`data`: sources, mixing, filters and hygiene, without sampling."""
 
-    rewards: list[Reward] = []
+    rewards: list[RewardConfig] = []
     """Computed for rows with completions."""
-    hygiene: Hygiene = Hygiene()
-    keep: Filters = Filters(finished=False, correct=False, format=False)
+    hygiene: HygieneConfig = HygieneConfig()
+    keep: FiltersConfig = FiltersConfig(finished=False, correct=False, format=False)
     shuffle: bool = True
     """Whether the rows of the sources are shuffled with the seed."""
-    card: Card = Card()
+    card: CardConfig = CardConfig()
 
     def check(self) -> None:
         super().check()
@@ -189,9 +206,13 @@ class EvalRecipe(Recipe):
 
     models: dict[str, str] = {}
     """Name: path, for a table of several models."""
-    sampling: Sampling = Sampling(temperature=0.6, top_p=0.95, samples=4)
-    rewards: list[Reward] = [Reward(name="accuracy"), Reward(name="format"), Reward(name="language")]
-    scaling: Scaling | None = None
+    sampling: SamplingConfig = SamplingConfig(temperature=0.6, top_p=0.95, samples=4)
+    rewards: list[RewardConfig] = [
+        RewardConfig(name="accuracy"),
+        RewardConfig(name="format"),
+        RewardConfig(name="language"),
+    ]
+    scaling: ScalingConfig | None = None
     """Votes, best-of-N and early stopping, from the same samples; `scaling: {}` for all of it."""
 
     def check(self) -> None:
@@ -206,7 +227,7 @@ class EvalRecipe(Recipe):
                 raise UserError(
                     "scaling", "set", "whether an answer is right, a reward says", "add accuracy to rewards"
                 )
-            if self.scaling.direct and self.sampling.engine == "openai" and self.prompt.template == CHAT:
+            if self.scaling.direct and self.sampling.engine == "openai" and self.prompt.template == CHAT_TEMPLATE:
                 must = "r1kit cannot tell a server's chat template not to think"
                 raise UserError("scaling.direct", self.scaling.direct, must, "remove it, or use another engine")
         if not self.data.eval and self.data.train:
@@ -223,9 +244,9 @@ class EvalRecipe(Recipe):
 class VerifierRecipe(Recipe):
     """`verifier`: Head2Toe on the layers of a policy, trained on its own samples."""
 
-    sampling: Sampling = Sampling(samples=8)
-    rewards: list[Reward] = [Reward(name="accuracy")]
-    head: Head = Head()
+    sampling: SamplingConfig = SamplingConfig(samples=8)
+    rewards: list[RewardConfig] = [RewardConfig(name="accuracy")]
+    head: HeadConfig = HeadConfig()
 
     def check(self) -> None:
         super().check()
@@ -238,7 +259,7 @@ class VerifierRecipe(Recipe):
             raise UserError("rewards", [r.name for r in self.rewards], must, "add the reward accuracy")
 
 
-def _check_scaling(scaling: Scaling, sampling: Sampling, models: dict[str, str]) -> None:
+def _check_scaling(scaling: ScalingConfig, sampling: SamplingConfig, models: dict[str, str]) -> None:
     if sampling.samples < 2:
         must = "votes and choices need several samples"
         raise UserError("sampling.samples", sampling.samples, must, "set it to the greatest N, such as 16")
@@ -276,12 +297,12 @@ RECIPES: dict[str, type[Recipe]] = {
 }
 
 
-def _check_sampling(s: Sampling, field: str) -> None:
+def _check_sampling(s: SamplingConfig, field: str) -> None:
     if s.temperature == 0 and s.samples > 1:
         raise UserError(f"{field}.samples", s.samples, "temperature 0 gives one answer", f"set {field}.samples=1")
     if s.vllm and s.engine != "vllm":
         raise UserError(f"{field}.vllm", s.vllm, f"engine = {s.engine} does not read it", f"set {field}.engine=vllm")
-    if s.server != Server() and s.engine != "openai":
+    if s.server != ServerConfig() and s.engine != "openai":
         must = f"engine = {s.engine} asks no server"
         raise UserError(f"{field}.server.urls", s.server.urls, must, f"set {field}.engine=openai")
     b = s.budget
@@ -290,19 +311,21 @@ def _check_sampling(s: Sampling, field: str) -> None:
         raise UserError(f"{field}.budget.cost", b.cost, must, f"give {field}.budget.output_price")
 
 
-def _judges(rewards: list[Reward]) -> bool:
+def _judges(rewards: list[RewardConfig]) -> bool:
     """Whether a reward says what is right: `accuracy`, or a function of that name."""
     return any(entry.name.rpartition(".")[2] == "accuracy" for entry in rewards)
 
 
-def _check_keep(keep: Filters, rewards: list[Reward], scored: bool = True) -> None:
+def _check_keep(keep: FiltersConfig, rewards: list[RewardConfig], scored: bool = True) -> None:
     """Check filters; `scored` where the rewards stand in the rows that they see."""
     low, high = keep.pass_rate
     judged = _judges(rewards)
     names = [reward.name.rpartition(".")[2] for reward in rewards if scored]
-    if keep.prefer not in (*PREFER, *names):
-        raise UserError("keep.prefer", keep.prefer, "no such choice, and no such reward", suggest(keep.prefer, PREFER))
-    if keep.prefer != Filters().prefer and keep.per_prompt is None:
+    if keep.prefer not in (*PREFERENCES, *names):
+        raise UserError(
+            "keep.prefer", keep.prefer, "no such choice, and no such reward", suggest(keep.prefer, PREFERENCES)
+        )
+    if keep.prefer != FiltersConfig().prefer and keep.per_prompt is None:
         raise UserError("keep.prefer", keep.prefer, "says which of a prompt's rows to keep", "give keep.per_prompt")
     if keep.pass_rate_by is not None and keep.pass_rate_by not in names:
         raise UserError("keep.pass_rate_by", keep.pass_rate_by, "no such reward here", "name one of rewards")
@@ -347,9 +370,12 @@ def _check_training(recipe: "SFTRecipe | RLRecipe") -> None:
         raise UserError("training.eval_steps", t.eval_steps, must, "set both to one value")
     config = "GRPOConfig" if isinstance(recipe, RLRecipe) else "SFTConfig"
     for key in recipe.trl:
-        if key in OWNED:
+        if key in OWNED_TRL_FIELDS:
             raise UserError(
-                f"trl.{key}", recipe.trl[key], f"r1kit sets it from {OWNED[key]}", f"set {OWNED[key]} instead"
+                f"trl.{key}",
+                recipe.trl[key],
+                f"r1kit sets it from {OWNED_TRL_FIELDS[key]}",
+                f"set {OWNED_TRL_FIELDS[key]} instead",
             )
         known = trl_fields(config)
         if known and key not in known:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 # TRL's field: the recipe's own field that sets it.
-OWNED = {
+OWNED_TRL_FIELDS = {
     "output_dir": "output",
     "seed": "seed",
     "max_steps": "training.steps",

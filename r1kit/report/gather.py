@@ -18,8 +18,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from r1kit.errors import UserError
-from r1kit.run import Run, located
-from r1kit.runs import state
+from r1kit.runs.lineage import locate_parent
+from r1kit.runs.listing import run_status
+from r1kit.runs.run import Run
 
 CHUNK = 256  # rollouts
 POINTS = 1500  # of a curve
@@ -27,7 +28,7 @@ SCRIPTS = ("other", "Latin", "Arabic", "Han", "Cyrillic")
 RANGES = [re.compile(f"[{r}]") for r in ("A-Za-z", "\u0600-\u06ff", "\u3400-\u9fff", "\u0400-\u04ff")]
 # What a row has beside its rewards.
 KNOWN = {
-    *("id", "prompt", "question", "completion", "answer", "tests", "verifier", "metadata", "source", "level"),
+    *("id", "prompt", "question", "completion", "answer", "tests", "checker", "metadata", "source", "level"),
     *("fault", "correct", "domain", "thinking", "thinks", "target_language", "tokens", "prompt_tokens"),
     *("finish_reason", "logprob", "model", "seed", "sample", "step", "group", "reward", "advantage", "revised"),
     *("teacher_prompt_tokens", "teacher_tokens"),
@@ -160,7 +161,7 @@ def closure(paths: Sequence[str]) -> list[Path]:
             return
         begun.add(path.resolve())
         for parent in info(path).get("parents", []):
-            if parent.get("stage") and (place := located(parent, path)):
+            if parent.get("stage") and (place := locate_parent(parent, path)):
                 visit(place)
         found[str(path.resolve())] = path
 
@@ -192,10 +193,10 @@ def collect(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[Rollouts]
     names = called(paths)
     runs, sets = [], list[Rollouts]()
     for path in paths:
-        told, status = info(path), state(Run(path))
+        told, status = info(path), run_status(Run(path))
         parents = []
         for parent in told.get("parents", []):
-            place = located(parent, path) if parent.get("stage") else None
+            place = locate_parent(parent, path) if parent.get("stage") else None
             run = names.get(place.resolve()) if place else None
             parents.append({"role": parent["role"], "path": parent["path"], "run": run})
         mine = list(rollouts(path, names[path.resolve()]))

@@ -12,7 +12,7 @@ from typing import IO, Any
 from r1kit import __version__
 from r1kit.errors import UserError
 from r1kit.report.gather import SCRIPTS, Rollouts, closure, collect
-from r1kit.run import whole_file
+from r1kit.runs.files import atomic_file
 
 SCRIPT = "application/octet-stream"
 
@@ -82,12 +82,12 @@ def blobs(sets: Sequence[Rollouts]) -> Iterable[tuple[str, str]]:
             yield f"s{i}c{j}", packed(part)
 
 
-def report(paths: Sequence[str], output: Path) -> Path:
+def write_report(paths: Sequence[str], output: Path) -> Path:
     """Write the page of runs, and of those that they come from. Raises UserError."""
     runs, sets = collect(closure(paths))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(output) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        with atomic_file(output) as temporary, open(temporary, "w", encoding="utf-8") as file:
             write(file, head(runs, sets), blobs(sets))
     except OSError as error:
         must, do = "must be a file that can be written", error.strerror or str(error)

@@ -19,13 +19,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
+from r1kit.answers.fault import FAULT as FAULT
 from r1kit.errors import UserError, suggest
-from r1kit.recipe import Reward
-from r1kit.rewards.accuracy import FAULT as FAULT
-from r1kit.rewards.accuracy import VERIFIERS, accuracy
+from r1kit.languages.detect import is_known_language
+from r1kit.recipe import RewardConfig
+from r1kit.rewards.accuracy import CHECKERS, accuracy
 from r1kit.rewards.form import brevity, fenced, format, tags
-from r1kit.rewards.language import known, language
-from r1kit.rewards.preference import load, preference
+from r1kit.rewards.language import language
+from r1kit.rewards.preference import load_reward_model, preference
 from r1kit.rewards.shaping import cosine, length, overlong, repetition, steps
 
 RewardFunction = Callable[..., Sequence[float | None]]
@@ -50,7 +51,7 @@ GIVEN = ("completions", "prompts", "completion_ids", "trainer_state", "log_extra
 NEEDS = dict.fromkeys(("accuracy", "length", "cosine"), ("answer", "tests"))
 
 
-def find(entry: Reward, index: int = 0) -> RewardFunction:
+def resolve_reward(entry: RewardConfig, index: int = 0) -> RewardFunction:
     """Return the function that a reward entry names, with its knobs set.
 
     Raises UserError for an unknown name or knob.
@@ -90,10 +91,10 @@ def _knobs(function: Callable[..., Any]) -> list[str]:
     return [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
-def check_columns(entries: Sequence[Reward], columns: Sequence[str], source: str) -> None:
+def check_reward_columns(entries: Sequence[RewardConfig], columns: Sequence[str], source: str) -> None:
     """Raise UserError where a data set lacks a column that a reward, or its `where`, needs."""
     for index, entry in enumerate(entries):
-        function = find(entry, index)
+        function = resolve_reward(entry, index)
         target = function.func if isinstance(function, partial) else function
         required = [
             p.name
@@ -110,52 +111,54 @@ def check_columns(entries: Sequence[Reward], columns: Sequence[str], source: str
             raise UserError("data", source, f"reward {entry.name} needs a column {' or '.join(either)}", do)
 
 
-def check_rows(entries: Sequence[Reward], columns: Mapping[str, Sequence[Any]], source: str) -> dict[str, Any]:
-    """Check what the rows ask of the rewards: known verifiers, and a box for code that works here.
+def check_reward_rows(
+    entries: Sequence[RewardConfig], columns: Mapping[str, Sequence[Any]], source: str
+) -> dict[str, Any]:
+    """Check what the rows ask of the rewards: known checkers, and a box for code that works here.
 
     Returns what a run should record of it. Raises UserError.
     """
     if any(e.name == "language" for e in entries):
         for code in sorted({c for c in columns.get("language", ()) if isinstance(c, str) and c}):
-            if not known(code):
+            if not is_known_language(code):
                 raise UserError("data", source, f"has rows of language {code}, which cannot be told", "drop the rows")
     graders = [e for e in entries if e.name in NEEDS]
     if not graders:
         return {}
-    verifiers = set(map(str, columns.get("verifier", ()))) - {"None"}
-    for unknown in sorted(verifiers - set(VERIFIERS)):
-        raise UserError("data", source, f"has rows of verifier {unknown}", suggest(unknown, VERIFIERS))
-    if "reasoning_gym" in verifiers and importlib.util.find_spec("reasoning_gym") is None:
-        raise UserError("data", source, "has rows of verifier reasoning_gym", "pip install r1kit[reasoning-gym]")
-    if "code" not in verifiers and not any(columns.get("tests", ())):
+    checkers = set(map(str, columns.get("checker", ()))) - {"None"}
+    for unknown in sorted(checkers - set(CHECKERS)):
+        raise UserError("data", source, f"has rows of checker {unknown}", suggest(unknown, CHECKERS))
+    if "reasoning_gym" in checkers and importlib.util.find_spec("reasoning_gym") is None:
+        raise UserError("data", source, "has rows of checker reasoning_gym", "pip install r1kit[reasoning-gym]")
+    if "code" not in checkers and not any(columns.get("tests", ())):
         return {}
-    from r1kit.sandbox.box import require
+    from r1kit.sandbox.box import require_isolation
 
-    found = [require(entry.knobs.get("isolation", "auto")) for entry in graders]
+    found = [require_isolation(entry.knobs.get("isolation", "auto")) for entry in graders]
     return {"isolation": found[0]}
 
 
-def check_data(entries: Sequence[Reward], rows: Any, source: str) -> dict[str, Any]:
+def check_reward_data(entries: Sequence[RewardConfig], rows: Any, source: str) -> dict[str, Any]:
     """Check a data set (`datasets.Dataset`) by its columns and rows; see check_columns and check_rows."""
-    check_columns(entries, rows.column_names, source)
-    return check_rows(
-        entries, {c: rows[c] for c in ("verifier", "tests", "language") if c in rows.column_names}, source
+    check_reward_columns(entries, rows.column_names, source)
+    return check_reward_rows(
+        entries, {c: rows[c] for c in ("checker", "tests", "language") if c in rows.column_names}, source
     )
 
 
-def load_models(entries: Sequence[Reward]) -> None:
+def preload_reward_models(entries: Sequence[RewardConfig]) -> None:
     """Load now what `preference` would load at its first call, perhaps after days. Raises UserError."""
     for entry in entries:
         if entry.name == "preference":
-            load(**{k: v for k, v in entry.knobs.items() if k in ("model", "revision", "device")})
+            load_reward_model(**{k: v for k, v in entry.knobs.items() if k in ("model", "revision", "device")})
 
 
-def bind(entry: Reward, index: int = 0) -> RewardFunction:
+def bind_reward(entry: RewardConfig, index: int = 0) -> RewardFunction:
     """Return the entry's reward as a function for TRL: `None` on rows and steps it does not apply to.
 
     A knob wins over a column of its name. Faults: see the module.
     """
-    function = find(entry, index)
+    function = resolve_reward(entry, index)
     target = function.func if isinstance(function, partial) else function
     knobs, called = _knobs(target), False
 
@@ -201,7 +204,7 @@ def bind(entry: Reward, index: int = 0) -> RewardFunction:
     return reward
 
 
-def after(start: str, reward: RewardFunction) -> RewardFunction:
+def with_prefix(start: str, reward: RewardFunction) -> RewardFunction:
     """Return `reward` as it is of completions that begin with `start`, which stands in the prompt already."""
     if not start:
         return reward
@@ -238,7 +241,7 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value) if math.isfinite(value) else FAULT
 
 
-def aside(function: RewardFunction) -> Callable[..., Any]:
+def run_in_thread(function: RewardFunction) -> Callable[..., Any]:
     """Return `function` as an asynchronous one, in a thread of its own: TRL calls all such at once."""
 
     async def reward(**given: Any) -> Any:
@@ -252,6 +255,6 @@ async def _awaited(values: Any) -> Any:
     return await values
 
 
-def _in_window(entry: Reward, step: int, steps: int) -> bool:
+def _in_window(entry: RewardConfig, step: int, steps: int) -> bool:
     """Whether a reward applies in the step after `step` of `steps`."""
     return step + 1 >= entry.from_step and (entry.last_steps is None or step >= steps - entry.last_steps)

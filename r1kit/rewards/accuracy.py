@@ -1,4 +1,4 @@
-"""Accuracy: is the answer of a completion right? By verifier, one row at a time.
+"""Accuracy: is the answer of a completion right? By checker, one row at a time.
 
     math            the same mathematics (symbolic.py), in worker processes
     exact           the same text, but for case, white space and a dot at the end
@@ -19,13 +19,13 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from r1kit.prompts import completion_text, last_boxed, read, unboxed
-from r1kit.rewards.answers import Verdict, choice, exact
+from r1kit.answers.extract import extract_program
+from r1kit.answers.fault import FAULT
+from r1kit.answers.normalise import AnswerVerdict, same_choice, same_text
+from r1kit.prompts import completion_text, last_boxed, parse_completion, strip_box
 
-FAULT = math.inf
-FIELDS = {"stdio": {"input", "output"}, "call": {"function", "args", "expected"}, "assert": {"code"}}
-VERIFIERS = ("math", "exact", "choice", "code", "reasoning_gym")
-_FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
+CHECKER_COLUMNS = {"stdio": {"input", "output"}, "call": {"function", "args", "expected"}, "assert": {"code"}}
+CHECKERS = ("math", "exact", "choice", "code", "reasoning_gym")
 _timeouts: Counter = Counter()
 EARLY = threading.local()  # `here` in threads whose timeouts do not count: what takes too long there is judged again
 
@@ -33,7 +33,7 @@ EARLY = threading.local()  # `here` in threads whose timeouts do not count: what
 def accuracy(
     completions: Sequence[Any],
     answer: Sequence[Any] | None = None,
-    verifier: Sequence[str | None] | None = None,
+    checker: Sequence[str | None] | None = None,
     tests: Sequence[Any] | None = None,
     metadata: Sequence[Any] | None = None,
     *,
@@ -42,23 +42,23 @@ def accuracy(
     isolation: str = "auto",
     **columns: Any,
 ) -> list[float | None]:
-    """1.0 where the answer is right, else 0.0, by each row's `verifier`.
+    """1.0 where the answer is right, else 0.0, by each row's `checker`.
 
-    Rows without a verifier are code where they have tests, else math. With `partial`, code gets the share of
+    Rows without a checker are code where they have tests, else math. With `partial`, code gets the share of
     the tests that it passed, and reasoning_gym its own score. A test of code, and an answer in mathematics, may
     take `seconds`; what takes longer is wrong. `None` where a row has neither answer nor tests; FAULT where no
     verdict could be had: a dead box or worker, broken tests, a gold answer that does not parse. `isolation`:
-    auto, bubblewrap, landlock or none (sandbox/box.py). Raises ValueError for an unknown verifier.
+    auto, bubblewrap, landlock or none (sandbox/box.py). Raises ValueError for an unknown checker.
     """
     count = len(completions)
     if seconds <= 0:
         raise ValueError(f"seconds = {seconds} must be above 0")
     answers = answer or [None] * count
     jobs = [_tests(t) for t in (tests or [None] * count)]
-    kinds = [v or ("code" if t or t is None else "math") for v, t in zip(verifier or [None] * count, jobs, strict=True)]
-    for unknown in set(kinds) - set(VERIFIERS):
-        raise ValueError(f"unknown verifier {unknown!r}: use {', '.join(VERIFIERS)}")
-    said = [read(completion_text(c)).answer for c in completions]
+    kinds = [v or ("code" if t or t is None else "math") for v, t in zip(checker or [None] * count, jobs, strict=True)]
+    for unknown in set(kinds) - set(CHECKERS):
+        raise ValueError(f"unknown checker {unknown!r}: use {', '.join(CHECKERS)}")
+    said = [parse_completion(completion_text(c)).answer for c in completions]
     scores: list[float | None] = [None] * count
 
     def fill(kind: str, wanted: Sequence[Any], score: Callable[[list[int]], list[float]]) -> None:
@@ -71,8 +71,8 @@ def accuracy(
         _entry(m, q, a) if k == "reasoning_gym" else None
         for k, m, q, a in zip(kinds, metadata or [None] * count, asked, answers, strict=True)
     ]
-    fill("exact", answers, lambda rows: [_text(exact, answers[i], said[i]) for i in rows])
-    fill("choice", answers, lambda rows: [_text(choice, answers[i], said[i]) for i in rows])
+    fill("exact", answers, lambda rows: [_text(same_text, answers[i], said[i]) for i in rows])
+    fill("choice", answers, lambda rows: [_text(same_choice, answers[i], said[i]) for i in rows])
     fill("math", answers, lambda rows: _math([(str(answers[i]), said[i], asked[i]) for i in rows], seconds))
     fill("code", jobs, lambda rows: _code([(said[i], jobs[i] or []) for i in rows], partial, seconds, isolation))
     fill("reasoning_gym", entries, lambda rows: _tasks([(entries[i], said[i]) for i in rows], partial, seconds))
@@ -98,7 +98,7 @@ def _entry(metadata: Any, question: str, answer: Any) -> dict[str, Any] | None:
 
 def _text(same: Callable[[str, str], bool], gold: Any, said: str | None) -> float:
     """Compare two texts; a gold one that says nothing is a fault."""
-    return FAULT if not str(gold).strip() else float(said is not None and same(str(gold), unboxed(said)))
+    return FAULT if not str(gold).strip() else float(said is not None and same(str(gold), strip_box(said)))
 
 
 def _count(timeouts: int) -> None:
@@ -106,7 +106,7 @@ def _count(timeouts: int) -> None:
         _timeouts["timeouts"] += timeouts
 
 
-def take_timeouts() -> int:
+def take_timeout_count() -> int:
     """Return how many answers took too long in this process since this was last asked."""
     taken = _timeouts["timeouts"]
     _timeouts["timeouts"] -= taken
@@ -115,22 +115,26 @@ def take_timeouts() -> int:
 
 def _math(rows: list[tuple[str, str | None, str]], seconds: float) -> list[float]:
     """Score rows of (gold, answer, question). An answer that only copies a part of the question says nothing."""
-    from r1kit.rewards.workers import verify_all
+    from r1kit.answers.workers import verify_answers
 
     given = [(gold, said and (last_boxed(said) or said), asked) for gold, said, asked in rows]
     pairs = [
-        (gold, said if said and (exact(gold, said) or not _copied(said, asked)) else "") for gold, said, asked in given
+        (gold, said if said and (same_text(gold, said) or not _copied(said, asked)) else "")
+        for gold, said, asked in given
     ]
-    verdicts = verify_all(pairs, seconds)
+    verdicts = verify_answers(pairs, seconds)
     # Asked for percent, a number without the sign and one with it are the same.
     again = [i for i, (gold, said, asked) in enumerate(given)
-             if verdicts[i] is Verdict.WRONG and "%" not in gold and said and _PERCENT.search(asked)
+             if verdicts[i] is AnswerVerdict.WRONG and "%" not in gold and said and _PERCENT.search(asked)
              and said.rstrip(" $").endswith("%")]  # fmt: skip
     bare = [(pairs[i][0], re.sub(r"\\?%[ $]*$", "", pairs[i][1])) for i in again]
-    for i, verdict in zip(again, verify_all(bare, seconds) if again else [], strict=True):
+    for i, verdict in zip(again, verify_answers(bare, seconds) if again else [], strict=True):
         verdicts[i] = verdict
-    _count(verdicts.count(Verdict.TIMEOUT))
-    return [FAULT if v in (Verdict.BROKEN_GOLD, Verdict.FAULT) else float(v is Verdict.RIGHT) for v in verdicts]
+    _count(verdicts.count(AnswerVerdict.TIMEOUT))
+    return [
+        FAULT if v in (AnswerVerdict.BROKEN_GOLD, AnswerVerdict.FAULT) else float(v is AnswerVerdict.RIGHT)
+        for v in verdicts
+    ]
 
 
 _PERCENT = re.compile(r"\bwhat (?:\w+ ){0,3}percent|\bpercentage\b", re.IGNORECASE)
@@ -156,9 +160,11 @@ def _finished(bare: str) -> bool:
 
 
 def _tasks(pairs: list[tuple[Any, str | None]], partial: bool, seconds: float) -> list[float]:
-    from r1kit.rewards.tasks import score_all
+    from r1kit.rewards.gym import score_gym_answers
 
-    scores = score_all([(entry, said and unboxed(said)) for entry, said in pairs], seconds)  # scorers compare letters
+    scores = score_gym_answers(
+        [(entry, said and strip_box(said)) for entry, said in pairs], seconds
+    )  # scorers compare letters
     _count(scores.count(None))
     return [0.0 if s is None else s if partial or s == FAULT else float(s == 1.0) for s in scores]
 
@@ -168,7 +174,7 @@ def _tests(value: Any) -> list[dict[str, Any]] | None:
     try:
         tests = (json.loads(value) if isinstance(value, str) and value else value) or []
         for test in tests:
-            if not FIELDS[test["kind"]] <= test.keys() or not isinstance(test.get("args", []), list):
+            if not CHECKER_COLUMNS[test["kind"]] <= test.keys() or not isinstance(test.get("args", []), list):
                 return None
             if test["kind"] == "assert":
                 _compiled(test["code"])
@@ -182,20 +188,14 @@ def _compiled(code: str) -> None:
     compile(code, "test", "exec", dont_inherit=True)
 
 
-def program(said: str | None) -> str:
-    """Return the program of an answer: its last fenced block, else all of it."""
-    fenced = _FENCE.findall(said or "")
-    return (fenced[-1] if fenced else said or "").strip()
-
-
 def _code(
     jobs: list[tuple[str | None, list[dict[str, Any]]]], partial: bool, seconds: float, isolation: str
 ) -> list[float]:
-    from r1kit.sandbox.judge import judge_all
+    from r1kit.sandbox.judge import judge_programs
 
-    programs = [(program(said), tests) for said, tests in jobs]
+    programs = [(extract_program(said), tests) for said, tests in jobs]
     wanted = [job for job in programs if job[0]]
-    verdicts = iter(judge_all(wanted, seconds, count_all=partial, isolation=isolation))
+    verdicts = iter(judge_programs(wanted, seconds, count_all=partial, isolation=isolation))
     scores = []
     for text, _ in programs:
         verdict = next(verdicts) if text else None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from r1kit.prompts import completion_text, read
+from r1kit.prompts import completion_text, parse_completion
 
 ANSWER_TAGS = ("<answer>", "</answer>")
 TAGS = ("<think>", "</think>", *ANSWER_TAGS)
@@ -16,7 +16,8 @@ def format(completions: Sequence[Any], thinking: Sequence[bool | None] | None = 
     """
     wanted = thinking or [True] * len(completions)
     return [
-        float(read(completion_text(c)).well_formed(w is not False)) for c, w in zip(completions, wanted, strict=True)
+        float(parse_completion(completion_text(c)).well_formed(w is not False))
+        for c, w in zip(completions, wanted, strict=True)
     ]
 
 
@@ -29,7 +30,7 @@ def tags(completions: Sequence[Any], thinking: Sequence[bool | None] | None = No
     flags = thinking or [True] * len(completions)
     scores = []
     for completion, flag in zip(completions, flags, strict=True):
-        found = read(completion_text(completion)).tags
+        found = parse_completion(completion_text(completion)).tags
         wanted = ANSWER_TAGS if flag is False else TAGS
         scores.append(sum(found.count(tag) == 1 for tag in wanted) / len(wanted))
     return scores
@@ -39,7 +40,7 @@ def fenced(completions: Sequence[Any], *, code_language: str = "python", **colum
     """1.0 where the answer is one fenced block of `code_language`, not empty, and nothing else; else 0.0."""
     if not isinstance(code_language, str) or not code_language.strip():
         raise ValueError(f"fenced: code_language = {code_language}; must be the word after the fence, such as python")
-    return [float(_is_fenced(read(completion_text(c)).answer or "", code_language)) for c in completions]
+    return [float(_is_fenced(parse_completion(completion_text(c)).answer or "", code_language)) for c in completions]
 
 
 def _is_fenced(answer: str, code_language: str) -> bool:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from r1kit.answers.fault import FAULT
 from r1kit.errors import UserError
 from r1kit.prompts import completion_text
-from r1kit.rewards.accuracy import FAULT
-from r1kit.run import model_path
+from r1kit.runs.paths import resolve_model_path
 
 PARTS, SCALES = ("answer", "all"), ("sigmoid", "none")
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
@@ -51,7 +51,7 @@ def preference(
     spoken = [i for i, text in enumerate(said) if text.strip()]
     if not spoken:
         return scores
-    judge = load(model, revision, device)
+    judge = load_reward_model(model, revision, device)
     questions = question or [None] * len(said)
     texts = [judge.text(_messages(prompts[i], questions[i]), said[i]) for i in spoken]
     for i, logit in zip(spoken, judge.logits(texts, batch_size), strict=True):
@@ -127,7 +127,7 @@ class _Judge:
 _loading = threading.Lock()
 
 
-def load(model: str, revision: str | None = None, device: str | None = None) -> _Judge:
+def load_reward_model(model: str, revision: str | None = None, device: str | None = None) -> _Judge:
     """Return the reward model, loaded once a process. Raises UserError."""
     with _loading:
         return _load(model, revision, device or _accelerator())
@@ -139,7 +139,7 @@ def _load(name: str, revision: str | None, device: str) -> _Judge:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    field, path = "rewards.preference.model", model_path(name, "rewards.preference.model")
+    field, path = "rewards.preference.model", resolve_model_path(name, "rewards.preference.model")
     dtype: Any = torch.float32 if device == "cpu" else "auto"
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)

@@ -13,8 +13,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from r1kit.prompts import completion_text, read
-from r1kit.rewards.accuracy import FAULT, accuracy
+from r1kit.answers.fault import FAULT
+from r1kit.prompts import completion_text, parse_completion
+from r1kit.rewards.accuracy import accuracy
 
 
 def length(
@@ -171,7 +172,7 @@ def steps(
     scores: list[float | None] = []
     for completion, flag in zip(completions, thinking or [True] * len(completions), strict=True):
         text = completion_text(completion)
-        chain = read(text).thinking
+        chain = parse_completion(text).thinking
         found = len(_STEP.findall(text if chain is None else chain))
         scores.append(None if flag is False else min(1.0, found / wanted))
     return scores

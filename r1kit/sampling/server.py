@@ -28,9 +28,10 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
-from r1kit.prompts import CHAT
-from r1kit.recipe import Model, Prompt, Sampling
-from r1kit.sampling.sampler import CLOSE, OPEN, Groups, Sample, Unit
+from r1kit.models.templates import CLOSE, OPEN
+from r1kit.prompts import CHAT_TEMPLATE
+from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
+from r1kit.sampling.engine import CompletionGroups, PromptBatch, SampledCompletion
 
 if TYPE_CHECKING:
     import aiohttp
@@ -73,12 +74,12 @@ class Endpoint:
 class ServerSampler:
     """Samples from OpenAI-compatible servers."""
 
-    def __init__(self, model: Model, prompt: Prompt, settings: Sampling, field: str = "sampling"):
+    def __init__(self, model: ModelConfig, prompt: PromptConfig, settings: SamplingConfig, field: str = "sampling"):
         self.name, self.prompt, self.settings, self.field = model.path or "", prompt, settings, field
         server = settings.server
-        self.chat = server.endpoint == "chat" or (server.endpoint == "auto" and prompt.template == CHAT)
+        self.chat = server.endpoint == "chat" or (server.endpoint == "auto" and prompt.template == CHAT_TEMPLATE)
         self.path = "chat/completions" if self.chat else "completions"
-        if prompt.template == CHAT and not self.chat:
+        if prompt.template == CHAT_TEMPLATE and not self.chat:
             must = "a server knows the chat template, and is asked in messages"
             raise UserError(f"{field}.server.endpoint", server.endpoint, must, "use auto or chat")
         self.headers = {"Authorization": f"Bearer {key}"} if (key := self._key()) else {}
@@ -103,9 +104,9 @@ class ServerSampler:
     def trust(self, prompt: Any) -> None:
         self.good = self._body(prompt, 0, 1)
 
-    def stream(self, units: Iterable[Unit | None], count: int) -> Iterator[tuple[int, Groups]]:
+    def stream(self, units: Iterable[PromptBatch | None], count: int) -> Iterator[tuple[int, CompletionGroups]]:
         results: queue.Queue[Future] = queue.Queue()
-        waiting, open_units, error = iter(units), dict[Future, Unit](), None
+        waiting, open_units, error = iter(units), dict[Future, PromptBatch](), None
         places = sum(self.settings.server.concurrency for _ in self.endpoints)
         requests = 0  # of the units that are open: enough to fill every place twice, and at least two units
         more = True
@@ -204,7 +205,7 @@ class ServerSampler:
         except aiohttp.ClientError:
             return ""
 
-    async def _unit(self, unit: Unit, count: int) -> Groups:
+    async def _unit(self, unit: PromptBatch, count: int) -> CompletionGroups:
         size = self.settings.server.samples_per_request
         parts = [
             (i, first, min(size, count - first)) for i in range(len(unit.prompts)) for first in range(0, count, size)
@@ -212,12 +213,12 @@ class ServerSampler:
         found = await asyncio.gather(
             *(self._ask(unit.prompts[i], _seed(unit.seed, i, first), n) for i, first, n in parts)
         )
-        groups: Groups = [[] for _ in unit.prompts]
+        groups: CompletionGroups = [[] for _ in unit.prompts]
         for (i, _, _), samples in zip(parts, found, strict=True):
             groups[i] += samples
         return groups
 
-    async def _ask(self, prompt: Any, seed: int, n: int) -> list[Sample]:
+    async def _ask(self, prompt: Any, seed: int, n: int) -> list[SampledCompletion]:
         """Return `n` samples of one prompt, however often it takes. Raises UserError where the server is gone."""
         import tenacity
 
@@ -245,7 +246,7 @@ class ServerSampler:
                 self.counts["failed"] += n
                 await self._nothing(body, "the server gives no answer that makes sense", failure.reason)
                 self._tell(f"a request was given up after {server.retries + 1} tries: {failure.reason}")
-                return [Sample("", 0, "failed")] * n
+                return [SampledCompletion("", 0, "failed")] * n
             must = f"stopped answering ({failure.reason}, {server.retries + 1} tries)"
             do = "finished work is kept: mend the server, then the same command again"
             raise UserError(f"{self.field}.server.urls", ", ".join(server.urls), must, do) from None
@@ -276,7 +277,7 @@ class ServerSampler:
             body["chat_template_kwargs"] = self.prompt.template_settings
         return {**body, "messages": messages, **s.server.body}
 
-    async def _post(self, body: dict[str, Any], n: int) -> list[Sample]:
+    async def _post(self, body: dict[str, Any], n: int) -> list[SampledCompletion]:
         """Make one try. Raises Passing for what another one may mend, UserError for what none will."""
         import aiohttp
 
@@ -357,7 +358,7 @@ class ServerSampler:
         if rests:
             endpoint.rests_until = time.monotonic() + self.settings.server.backoff
 
-    async def _refused(self, status: int, message: str, n: int, body: dict[str, Any]) -> list[Sample]:
+    async def _refused(self, status: int, message: str, n: int, body: dict[str, Any]) -> list[SampledCompletion]:
         """Return samples without text, of a prompt that is refused. Raises UserError where all of them are."""
         long = any(word in message.lower() for word in ("context", "too long", "maximum length", "max_model_len"))
         kind = "context" if long or status == 413 else "refused"
@@ -372,7 +373,7 @@ class ServerSampler:
                 do = "finished work is kept: mend the server or the account, then the same command again"
                 raise UserError(f"{self.field}.server.urls", ", ".join(self.settings.server.urls), must, do)
             await self._nothing(body, f"the server refuses every request with {status}", message)
-        return [Sample("", 0, kind)] * n
+        return [SampledCompletion("", 0, kind)] * n
 
     async def _nothing(
         self, body: dict[str, Any], must: str, message: str, name: str = "server.body",
@@ -393,7 +394,7 @@ class ServerSampler:
             self.told.add(kind)
             print(f"note: {text}", file=sys.stderr, flush=True)
 
-    def _read(self, content: bytes, n: int) -> list[Sample]:
+    def _read(self, content: bytes, n: int) -> list[SampledCompletion]:
         """Read the body of an answer. Raises ValueError and its like where it makes no sense."""
         answer = json.loads(content)
         choices = answer["choices"]
@@ -412,7 +413,9 @@ class ServerSampler:
             raise ValueError(f"a choice was cut off: {cut[0]}")
         reasons = [REASONS.get(str(reason), str(reason)) for reason in reasons]
         return [
-            Sample(text, round(said * len(text) / letters), reason, (), asked if i == 0 else 0, said_apart[i][1])
+            SampledCompletion(
+                text, round(said * len(text) / letters), reason, (), asked if i == 0 else 0, said_apart[i][1]
+            )
             for i, (text, reason) in enumerate(zip(texts, reasons, strict=True))
         ]
 

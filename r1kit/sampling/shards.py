@@ -11,19 +11,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.write import write_table
+from r1kit.data.writing import write_parquet
 from r1kit.errors import UserError
-from r1kit.run import write_file
+from r1kit.runs.files import write_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = dict[str, Any]
 # Tokens of a teacher's prompts and replies on a row, all its tries together.
-USAGE = ("teacher_prompt_tokens", "teacher_tokens")
+USAGE_COLUMNS = ("teacher_prompt_tokens", "teacher_tokens")
 
 
-def fingerprint(texts: Iterable[str]) -> str:
+def text_fingerprint(texts: Iterable[str]) -> str:
     """Return 16 hex digits of some texts in their order."""
     digest = hashlib.sha256()
     for text in texts:
@@ -69,7 +69,7 @@ class Shards:
 
     def write(self, index: int, rows: list[Row]) -> None:
         """Write a shard, whole or not at all."""
-        write_table(rows, self.path(index), self.scores)
+        write_parquet(rows, self.path(index), self.scores)
 
     def read(self, index: int, columns: Sequence[str] | None = None) -> list[Row]:
         """Return the rows of a shard. Raises UserError where it cannot be read."""
@@ -85,9 +85,9 @@ class Shards:
 
     def usage(self, index: int) -> tuple[int, int]:
         """Return how many tokens of prompts and of completions a shard has cost; of rewritten rows, the teacher's."""
-        rows = self.read(index, ["tokens", "prompt_tokens", *USAGE])
-        said = sum(row.get(USAGE[1], row["tokens"]) or 0 for row in rows)
-        return sum(row.get(USAGE[0], row["prompt_tokens"]) or 0 for row in rows), said
+        rows = self.read(index, ["tokens", "prompt_tokens", *USAGE_COLUMNS])
+        said = sum(row.get(USAGE_COLUMNS[1], row["tokens"]) or 0 for row in rows)
+        return sum(row.get(USAGE_COLUMNS[0], row["prompt_tokens"]) or 0 for row in rows), said
 
     def schema(self) -> "pa.Schema":
         """Return the columns of the shards. All have the same, save those without rows, which have none."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.errors import UserError
-from r1kit.recipe import Model, Prompt, Sampling
-from r1kit.run import model_path
-from r1kit.sampling.local import encode, render_chat
-from r1kit.sampling.sampler import Groups, InTurn, Sample, beginning
+from r1kit.models.templates import apply_template, encode_prompts, template_prefix
+from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
+from r1kit.runs.paths import resolve_model_path
+from r1kit.sampling.engine import CompletionGroups, InProcessSampler, SampledCompletion
 
 # What a launcher says of the ranks, which vLLM would take for its own.
 _LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -32,21 +32,22 @@ def _on_a_cpu() -> dict[str, Any]:
     return {**_ON_A_CPU, "kv_cache_memory_bytes": min(_CACHE, psutil.virtual_memory().available // 2)}
 
 
-class VllmSampler(InTurn):
+class VllmSampler(InProcessSampler):
     """Samples with vllm.LLM."""
 
-    def __init__(self, model: Model, prompt: Prompt, settings: Sampling, field: str = "sampling"):
+    def __init__(self, model: ModelConfig, prompt: PromptConfig, settings: SamplingConfig, field: str = "sampling"):
         import torch
 
-        from r1kit.training.policy import check_template, load_tokenizer
+        from r1kit.models.load import load_tokenizer
+        from r1kit.models.templates import check_chat_template
 
-        path = model_path(model.path or "")
+        path = resolve_model_path(model.path or "")
         if (Path(path) / "adapter_config.json").exists():
             do = "run it again with model.lora.merge=true, or use the engine transformers"
             raise UserError("model.path", model.path, "vLLM samples from whole models, and this is an adapter", do)
         self.prompt, self.settings = prompt, settings
         self.tokenizer = load_tokenizer(model)
-        check_template(self.tokenizer, prompt.template)
+        check_chat_template(self.tokenizer, prompt.template)
         with _on_its_own(int(settings.vllm.get("tensor_parallel_size", 1))):
             try:
                 from vllm import LLM
@@ -70,12 +71,12 @@ class VllmSampler(InTurn):
                 must = f"vLLM does not start: {reason}"
                 raise UserError("model.path", model.path, must, f"check the model and {field}.vllm") from None
 
-    def sample(self, prompts: Sequence[Any], count: int, seed: int) -> Groups:
+    def sample(self, prompts: Sequence[Any], count: int, seed: int) -> CompletionGroups:
         from vllm import SamplingParams
         from vllm.inputs import TokensPrompt
 
-        texts = [render_chat(self.tokenizer, p, self.prompt) for p in prompts]
-        ids = encode(self.tokenizer, prompts, texts)
+        texts = [apply_template(self.tokenizer, p, self.prompt) for p in prompts]
+        ids = encode_prompts(self.tokenizer, prompts, texts)
         s = self.settings
         # Each prompt has a seed, so that its samples do not depend on what else is sampled at the time.
         chosen = [
@@ -94,17 +95,17 @@ class VllmSampler(InTurn):
         fits = [i for i, prompt in enumerate(ids) if len(prompt) < longest]
         asked = [TokensPrompt(prompt_token_ids=ids[i]) for i in fits]
         outputs = self.llm.generate(asked, [chosen[i] for i in fits], use_tqdm=False) if asked else []
-        groups: Groups = [[Sample("", 0, "context")] * count for _ in ids]
+        groups: CompletionGroups = [[SampledCompletion("", 0, "context")] * count for _ in ids]
         for i, output in zip(fits, outputs, strict=True):
-            start = "" if isinstance(prompts[i], tuple) else beginning(texts[i], self.prompt.prefill)
+            start = "" if isinstance(prompts[i], tuple) else template_prefix(texts[i], self.prompt.prefill)
             groups[i] = [_sample(o, start) for o in sorted(output.outputs, key=lambda o: o.index)]
         return groups
 
 
-def _sample(output: Any, start: str) -> Sample:
+def _sample(output: Any, start: str) -> SampledCompletion:
     ids = tuple(output.token_ids)
     mean = output.cumulative_logprob / len(ids) if ids and output.cumulative_logprob is not None else None
-    return Sample(start + output.text, len(ids), output.finish_reason or "stop", ids, logprob=mean)
+    return SampledCompletion(start + output.text, len(ids), output.finish_reason or "stop", ids, logprob=mean)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ import select
 import sys
 import time
 
-from r1kit.sandbox.values import decode, encode
+from r1kit.sandbox.values import decode_value, encode_value
 
 OUTPUT = 4 * 2**20  # bytes taken of what a program prints, and of an answer
 SELF = 0x52314B54  # as in seccomp.py
@@ -265,7 +265,7 @@ def _lookup(setup, names, name):
 def _call(setup, job):
     os.dup2(2, 1)  # what it prints is not its answer
     names = _namespace(setup, "program")
-    _write(3, encode(_lookup(setup, names, job["function"])(*job["args"])))
+    _write(3, encode_value(_lookup(setup, names, job["function"])(*job["args"])))
 
 
 def _serve(setup, _job):
@@ -283,7 +283,7 @@ def _serve(setup, _job):
 
     names = _namespace(setup, "program")
     while (request := _packet(pipe)) is not None:
-        what, target, args, kwargs = decode(request, things.__getitem__)
+        what, target, args, kwargs = decode_value(request, things.__getitem__)
         try:
             if what == "names":
                 found = {n: names[n] for n in target if n in names}
@@ -293,12 +293,12 @@ def _serve(setup, _job):
                 reply = ("call",) if callable(value) else ("value", value)
             else:
                 function = names[target] if isinstance(target, str) else getattr(*target)
-                sent = encode(args, refer)
+                sent = encode_value(args, refer)
                 result = function(*args, **kwargs)
-                reply = ("value", result, args if encode(args, refer) != sent else None)
-            data = encode(reply, refer)
+                reply = ("value", result, args if encode_value(args, refer) != sent else None)
+            data = encode_value(reply, refer)
         except Exception as error:
-            data = encode(("raise", [t.__name__ for t in type(error).__mro__], str(error)))
+            data = encode_value(("raise", [t.__name__ for t in type(error).__mro__], str(error)))
         _write(3, b"%10d" % len(data) + data)
 
 
@@ -321,12 +321,12 @@ class Remote:
 
 def _ask(what, target, args=(), kwargs=None):
     """Send a request to the program's process; return its reply, or raise what it raised."""
-    data = encode((what, target, args, kwargs or {}), lambda thing: thing.__dict__["_number"])
+    data = encode_value((what, target, args, kwargs or {}), lambda thing: thing.__dict__["_number"])
     _write(4, b"%10d" % len(data) + data)
     reply = _packet(0)
     if reply is None:
         raise RuntimeError("the program ended")
-    value = decode(reply, Remote)
+    value = decode_value(reply, Remote)
     if type(value) is tuple and value and value[0] == "raise":
         kinds = (getattr(builtins, name, None) for name in value[1])
         kind = next((k for k in kinds if isinstance(k, type) and issubclass(k, Exception)), Exception)

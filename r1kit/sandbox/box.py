@@ -223,7 +223,7 @@ def open_box(program: str, isolation: str = "auto") -> Iterator[Box]:
 
     Raises BoxFault where it does not start, UserError without isolation.
     """
-    kind = require(isolation)
+    kind = require_isolation(isolation)
     box, again = _loaded(program, kind), False
     try:
         yield box
@@ -271,7 +271,7 @@ def _at_rest(kind: str) -> Box | None:
 
 
 @atexit.register
-def close() -> None:
+def close_boxes() -> None:
     """End this process's boxes at rest."""
     with _resting:
         boxes = [box for (pid, _), rest in _rest.items() if pid == os.getpid() for box in rest]
@@ -415,7 +415,7 @@ attempt("run a command", lambda: os.execv("/bin/echo", ["echo", "run a command"]
 _lock = threading.Lock()
 
 
-def require(isolation: str = "auto") -> str:
+def require_isolation(isolation: str = "auto") -> str:
     """Return the isolation to use, proved by a self-test. Raises UserError where there is none (exit 2)."""
     with _lock:
         found, reasons = _working(isolation)

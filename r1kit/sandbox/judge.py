@@ -30,7 +30,7 @@ from functools import lru_cache
 from typing import Any
 
 from r1kit.sandbox.box import Box, BoxDied, BoxFault, open_box
-from r1kit.sandbox.values import JSON, decode
+from r1kit.sandbox.values import JSON_CODEC, decode_value
 
 SECONDS = 3.0
 TIMEOUTS = 3  # after so many tests that took too long, a program fails the rest
@@ -38,7 +38,7 @@ KEPT = 65536  # verdicts kept: the same program for the same tests is run once
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ProgramVerdict:
     """How many tests a program passed, of how many; whether its time ran out; whether no verdict could be had."""
 
     passed: int
@@ -50,9 +50,9 @@ class Verdict:
     def ok(self) -> bool:
         return self.total > 0 and self.passed == self.total
 
-    def __add__(self, other: "Verdict") -> "Verdict":
+    def __add__(self, other: "ProgramVerdict") -> "ProgramVerdict":
         """The verdict on both parts of the tests."""
-        return Verdict(
+        return ProgramVerdict(
             self.passed + other.passed,
             self.total + other.total,
             self.timed_out or other.timed_out,
@@ -60,18 +60,20 @@ class Verdict:
         )
 
 
-def judge(program: str, tests: Sequence[dict[str, Any]], seconds: float = SECONDS, **settings: Any) -> Verdict:
+def judge_program(
+    program: str, tests: Sequence[dict[str, Any]], seconds: float = SECONDS, **settings: Any
+) -> ProgramVerdict:
     """Run `program` against `tests`, up to `seconds` each; see judge_all."""
-    return judge_all([(program, tests)], seconds, **settings)[0]
+    return judge_programs([(program, tests)], seconds, **settings)[0]
 
 
-def judge_all(
+def judge_programs(
     jobs: Sequence[tuple[str, Sequence[dict[str, Any]]]],
     seconds: float = SECONDS,
     *,
     count_all: bool = False,
     isolation: str = "auto",
-) -> list[Verdict]:
+) -> list[ProgramVerdict]:
     """Judge several programs at once, on all cores. A program's tests end at the first failure, but for `count_all`.
 
     Where there are fewer programs than cores, the tests of one are dealt out. Raises ValueError for a test of no
@@ -85,9 +87,9 @@ def judge_all(
     work = []
     for key, (program, tests) in new.items():
         for test in tests:
-            if test["kind"] not in KINDS:
-                raise ValueError(f"a test of kind {test['kind']!r}: use {', '.join(KINDS)}")
-        failed, parts = threading.Event(), min(max(1, cores() // len(new)), len(tests) // 4) or 1
+            if test["kind"] not in TEST_KINDS:
+                raise ValueError(f"a test of kind {test['kind']!r}: use {', '.join(TEST_KINDS)}")
+        failed, parts = threading.Event(), min(max(1, parallel_programs() // len(new)), len(tests) // 4) or 1
         for part in range(parts):
             work.append((key, _Job(program, tests[part::parts], seconds, count_all, isolation, failed)))
     judged = _pool().map(_judge, [job for _, job in work]) if len(work) > 1 else [_judge(job) for _, job in work]
@@ -102,7 +104,7 @@ def judge_all(
     return [found[key] for key in keys]
 
 
-_kept: dict[str, Verdict] = {}  # the newest verdicts, oldest first
+_kept: dict[str, ProgramVerdict] = {}  # the newest verdicts, oldest first
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 
@@ -111,7 +113,7 @@ def _key(program: str, tests: Sequence[dict[str, Any]], *settings: Any) -> str:
     return hashlib.sha256(json.dumps([program, list(tests), *settings], sort_keys=True).encode()).hexdigest()
 
 
-def cores() -> int:
+def parallel_programs() -> int:
     """Return how many programs may run at once: ranks on one machine share its cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
@@ -122,7 +124,7 @@ def _pool() -> ThreadPoolExecutor:
     with _lock:
         if os.getpid() not in _pools:
             _pools.clear()
-            _pools[os.getpid()] = ThreadPoolExecutor(cores(), thread_name_prefix="judge")
+            _pools[os.getpid()] = ThreadPoolExecutor(parallel_programs(), thread_name_prefix="judge")
         return _pools[os.getpid()]
 
 
@@ -138,7 +140,7 @@ class _Job:
     failed: threading.Event
 
 
-def _judge(job: _Job) -> Verdict:
+def _judge(job: _Job) -> ProgramVerdict:
     """Judge a program. A box that does not start, or dies, gets a second try.
 
     After that one that does not start is a fault; one that always dies under a program fails it, or programs would
@@ -153,10 +155,10 @@ def _judge(job: _Job) -> Verdict:
             fault = False
     if not fault:
         job.failed.set()
-    return Verdict(0, len(job.tests), fault=fault)
+    return ProgramVerdict(0, len(job.tests), fault=fault)
 
 
-def _run(job: _Job) -> Verdict:
+def _run(job: _Job) -> ProgramVerdict:
     passed, timeouts, left = 0, 0, list(job.tests)
     while left and timeouts < TIMEOUTS and not job.failed.is_set():
         with open_box(job.program, job.isolation) as box:
@@ -164,13 +166,13 @@ def _run(job: _Job) -> Verdict:
                 break
             while left and not job.failed.is_set():
                 test = left.pop(0)
-                ok, state = KINDS[test["kind"]](box, test, job.seconds)
+                ok, state = TEST_KINDS[test["kind"]](box, test, job.seconds)
                 passed, timeouts = passed + ok, timeouts + (state == "timeout")
                 if not ok and not job.count_all:
                     job.failed.set()
                 if state == "timeout" or not box.clean:
                     break  # it may be gone, or hold files of this test: the next one gets a box of its own
-    return Verdict(passed, len(job.tests), timeouts > 0)
+    return ProgramVerdict(passed, len(job.tests), timeouts > 0)
 
 
 def _stdio(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
@@ -189,7 +191,7 @@ def _call(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
     expected = test["expected"]
     likely = len(reply.answer) <= 256 + 16 * len(json.dumps(expected))  # a right one is of its size
     try:
-        right = likely and _same(decode(reply.answer, letters=JSON), expected)
+        right = likely and _same(decode_value(reply.answer, letters=JSON_CODEC), expected)
     except Exception:  # the answer may be made to break the comparison
         right = False
     return right and reply.state == "ended" and reply.code == 0, reply.state
@@ -203,7 +205,7 @@ def _assert(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
     return reply.state == "ended" and reply.code == 0 and reply.answer == b"passed", reply.state
 
 
-KINDS = {"stdio": _stdio, "call": _call, "assert": _assert}
+TEST_KINDS = {"stdio": _stdio, "call": _call, "assert": _assert}
 
 # What test code may use without an import, as in the solutions' own preludes: the tester takes it from Python itself.
 _MODULES = "bisect collections copy functools heapq itertools math operator random re string sys".split()  # noqa: SIM905

@@ -8,7 +8,7 @@ base (an `int` whose `__eq__` is always true arrives as an int). If the caller k
 DEPTH = 200
 
 
-def encode(value, refer=None, depth=0):
+def encode_value(value, refer=None, depth=0):
     """Return `value` as bytes.
 
     Raises TypeError for what is no data and cannot be referred to, ValueError beyond DEPTH.
@@ -25,20 +25,20 @@ def encode(value, refer=None, depth=0):
     if issubclass(kind, float):
         return _sized(b"f", float.hex(value).encode())
     if issubclass(kind, complex):
-        return b"c" + encode(complex.__add__(value, 0).real) + encode(complex.__add__(value, 0).imag)
+        return b"c" + encode_value(complex.__add__(value, 0).real) + encode_value(complex.__add__(value, 0).imag)
     if issubclass(kind, str):
         return _sized(b"s", str.encode(value, "utf-8", "surrogatepass"))
     if issubclass(kind, bytes | bytearray):
         return _sized(b"b", bytes(value))
     if issubclass(kind, dict):
-        parts = [encode(part, refer, depth + 1) for pair in dict.items(value) for part in pair]
+        parts = [encode_value(part, refer, depth + 1) for pair in dict.items(value) for part in pair]
         return b"d%d:" % len(parts) + b"".join(parts)
     for base, letter in ((list, b"l"), (tuple, b"t"), (set, b"e"), (frozenset, b"g")):
         if issubclass(kind, base):
-            parts = [encode(part, refer, depth + 1) for part in base.__iter__(value)]
+            parts = [encode_value(part, refer, depth + 1) for part in base.__iter__(value)]
             return letter + b"%d:" % len(parts) + b"".join(parts)
     if refer is not None and kind in _ITERATORS:
-        return encode(list(value), refer, depth)
+        return encode_value(list(value), refer, depth)
     if refer is not None:
         return _sized(b"o", b"%d" % refer(value))
     raise TypeError(f"{kind.__name__} is not data")
@@ -54,7 +54,7 @@ def _sized(letter, content):
     return letter + b"%d:" % len(content) + content
 
 
-def decode(data, resolve=None, letters="nyzifcsbltdego"):
+def decode_value(data, resolve=None, letters="nyzifcsbltdego"):
     """Return the value of `data`, from wherever it came. Raises ValueError for anything but one whole value.
 
     `resolve` makes a value of the number of a thing that is no data. With JSON as `letters` only what JSON has is
@@ -70,7 +70,7 @@ def decode(data, resolve=None, letters="nyzifcsbltdego"):
 
 
 _BUILD = {"l": list, "t": tuple, "e": set, "g": frozenset}
-JSON = "nyzifsltd"
+JSON_CODEC = "nyzifsltd"
 
 
 def _key(key):
@@ -107,7 +107,7 @@ def _decode(data, at, resolve, depth, letters):
             parts.append(part)
         if letter != "d":
             return _BUILD[letter](parts), at
-        keys = map(_key, parts[::2]) if letters == JSON else parts[::2]
+        keys = map(_key, parts[::2]) if letters == JSON_CODEC else parts[::2]
         made = dict(zip(keys, parts[1::2], strict=True))
         if 2 * len(made) != size:
             raise ValueError("a key twice")

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.load import shown
+from r1kit.data.load import render_prompt
 from r1kit.errors import UserError
-from r1kit.prompts import CHAT, read
-from r1kit.recipe import EvalRecipe, Model, Prompt
-from r1kit.rewards import RewardFunction, bind
-from r1kit.run import Run
-from r1kit.sampling.local import render_chat
-from r1kit.sampling.sampler import CLOSE, OPEN, Groups, Sample, beginning
-from r1kit.sampling.score import Work, fill, rewards_of, verdict
+from r1kit.models.templates import CLOSE, OPEN, apply_template, template_prefix
+from r1kit.prompts import CHAT_TEMPLATE, parse_completion
+from r1kit.recipe import EvalRecipe, ModelConfig, PromptConfig
+from r1kit.rewards import RewardFunction, bind_reward
+from r1kit.runs.run import Run
+from r1kit.sampling.engine import CompletionGroups, SampledCompletion
+from r1kit.sampling.loop import SamplingJob, compute_rewards, row_verdict, sample_missing_shards
 from r1kit.sampling.shards import Row, Shards
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Coded:
 class Cutter:
     """Makes of a sample row what the model is to go on from."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, closing: str, wait: str):
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", prompt: PromptConfig, closing: str, wait: str):
         self.tokenizer, self.prompt, self.closing, self.wait = tokenizer, prompt, closing, wait
 
     def at(self, row: Row, budget: int) -> Cut | None:
@@ -73,11 +73,13 @@ class Cutter:
 
     def coded(self, row: Row) -> Coded:
         """Return a row as ids."""
-        asked = render_chat(self.tokenizer, shown(row["prompt"], self.prompt), self.prompt)
-        start = beginning(asked, self.prompt.prefill)
+        asked = apply_template(self.tokenizer, render_prompt(row["prompt"], self.prompt), self.prompt)
+        start = template_prefix(asked, self.prompt.prefill)
         begun = len(asked.removesuffix(start))
         text = asked[:begun] + row["completion"]
-        found = self.tokenizer(text, return_offsets_mapping=True, add_special_tokens=self.prompt.template != CHAT)
+        found = self.tokenizer(
+            text, return_offsets_mapping=True, add_special_tokens=self.prompt.template != CHAT_TEMPLATE
+        )
         ids, places = list(found["input_ids"]), list(found["offset_mapping"])
         first = last = len(ids)
         opened = text.find(OPEN, begun)
@@ -94,9 +96,9 @@ class Cutter:
         return Cut((*coded.ids[:end], *added), said, end - sampled + len(added))
 
 
-def forced(
+def force_budget(
     recipe: EvalRecipe,
-    model: Model,
+    model: ModelConfig,
     problems: "Dataset",
     base: Shards,
     run: Run,
@@ -108,10 +110,10 @@ def forced(
 
     Shard by shard, so that it resumes as all sampling does; on several processes each does its share.
     """
-    from r1kit.training.policy import load_tokenizer
+    from r1kit.models.load import load_tokenizer
 
     assert recipe.scaling
-    functions = [bind(entry, i) for i, entry in enumerate(recipe.rewards)]
+    functions = [bind_reward(entry, i) for i, entry in enumerate(recipe.rewards)]
     tokenizer = load_tokenizer(model)
     if not tokenizer.is_fast:
         must = f"its tokenizer ({type(tokenizer).__name__}) does not say where in a text its tokens stand"
@@ -122,7 +124,9 @@ def forced(
     shards = Shards(base.folder.with_name(f"{base.folder.name}-{name}"), base.count, base.scores)
     how = {"budget": budget, "closing": recipe.scaling.closing} if budget is not None else {"wait": recipe.scaling.wait}
     shards.begin(settings={**how, "of": base.folder.name, "max_tokens": most})
-    by_id = {problem["id"]: {**problem, "prompt": shown(problem["prompt"], recipe.prompt)} for problem in problems}
+    by_id = {
+        problem["id"]: {**problem, "prompt": render_prompt(problem["prompt"], recipe.prompt)} for problem in problems
+    }
 
     @lru_cache(maxsize=4)
     def cut(index: int) -> list[tuple[Row, Cut | None]]:
@@ -131,17 +135,21 @@ def forced(
     def prompts(index: int) -> list[Any]:
         return [found.ids for _, found in cut(index) if found is not None]
 
-    def rows(index: int, groups: Groups) -> list[Row]:
+    def rows(index: int, groups: CompletionGroups) -> list[Row]:
         new = iter(groups)
-        return joined([(row, found, next(new)[0] if found else None) for row, found in cut(index)], by_id, functions)
+        return join_forced_rows(
+            [(row, found, next(new)[0] if found else None) for row, found in cut(index)], by_id, functions
+        )
 
     done = set(base.done())  # all, unless a budget was spent
-    fill(shards, prompts, rows, Work(model, recipe.prompt, settings, seed, f"eval {name}"), run, among=done)
+    sample_missing_shards(
+        shards, prompts, rows, SamplingJob(model, recipe.prompt, settings, seed, f"eval {name}"), run, among=done
+    )
     return shards
 
 
-def joined(
-    rows: Sequence[tuple[Row, Cut | None, Sample | None]],
+def join_forced_rows(
+    rows: Sequence[tuple[Row, Cut | None, SampledCompletion | None]],
     problems: dict[str, dict[str, Any]],
     functions: Sequence[RewardFunction],
 ) -> list[Row]:
@@ -153,12 +161,12 @@ def joined(
     tokens = [cut.tokens + sample.tokens for cut, sample, _ in again]
     given = [problems[row["id"]] for _, _, row in again]
     columns = {name: [problem[name] for problem in given] for name in given[0]}
-    scores = rewards_of(texts, [range(n) for n in tokens], columns, functions)
+    scores = compute_rewards(texts, [range(n) for n in tokens], columns, functions)
     new = iter(
         {
             "completion": texts[i],
-            **verdict({name: values[i] for name, values in scores.items()}),
-            "thinks": read(texts[i]).thinks,
+            **row_verdict({name: values[i] for name, values in scores.items()}),
+            "thinks": parse_completion(texts[i]).thinks,
             "tokens": tokens[i],
             "finish_reason": sample.finish_reason,
         }

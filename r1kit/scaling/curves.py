@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from r1kit.data.filters import UNANSWERED
-from r1kit.recipe import Scaling
-from r1kit.rewards.equivalence import clusters, kind_of, voted
-from r1kit.run import whole_file
-from r1kit.scaling.estimators import Problem, Worth, compared, gated, interval, worth
+from r1kit.answers.equivalence import cluster_answers, row_checker, voted_answer
+from r1kit.data.filters import NO_ANSWER_FILTER
+from r1kit.recipe import ScalingConfig
+from r1kit.runs.files import atomic_file
+from r1kit.scaling.estimators import (
+    MethodEstimate,
+    SampledProblem,
+    bootstrap_interval,
+    estimate_method,
+    gated,
+    paired_difference,
+)
 
 Row = dict[str, Any]
 Point = dict[str, Any]
@@ -24,7 +31,7 @@ NAMES = {
 SEARCH = {"beam": "beam search under the verifier", "dvts": "tree search under the verifier (DVTS)"}
 
 
-def gather(rows: Iterable[Row], given: Mapping[str, Sequence[float]] | None = None) -> list[Problem]:
+def gather_problems(rows: Iterable[Row], given: Mapping[str, Sequence[float]] | None = None) -> list[SampledProblem]:
     """Return the problems that sample rows are of, with what their samples can be chosen by.
 
     Scores, from 0 to 1: `length`, one over the tokens; `logprob`, the geometric mean of the tokens' probabilities,
@@ -40,10 +47,10 @@ def gather(rows: Iterable[Row], given: Mapping[str, Sequence[float]] | None = No
         return []
     most = max(map(len, groups.values()))
     whole = {name: group for name, group in groups.items() if len(group) == most}
-    answers = [[voted(row) for row, _ in group] for group in whole.values()]
-    kinds = [kind_of(group[0][0]) for group in whole.values()]
-    same = clusters(answers, kinds)
-    sampled = [row for group in whole.values() for row, _ in group if row.get("finish_reason") not in UNANSWERED]
+    answers = [[voted_answer(row) for row, _ in group] for group in whole.values()]
+    kinds = [row_checker(group[0][0]) for group in whole.values()]
+    same = cluster_answers(answers, kinds)
+    sampled = [row for group in whole.values() for row, _ in group if row.get("finish_reason") not in NO_ANSWER_FILTER]
     likely = bool(sampled) and all(row.get("logprob") is not None for row in sampled)
     found = []
     for (name, group), clustered in zip(whole.items(), same, strict=True):
@@ -53,13 +60,13 @@ def gather(rows: Iterable[Row], given: Mapping[str, Sequence[float]] | None = No
             scores["logprob"] = np.exp([-np.inf if row["logprob"] is None else row["logprob"] for row, _ in group])
         scores |= {judge: np.array([values[place] for _, place in group]) for judge, values in given.items()}
         right = np.array([float(row["correct"]) for row, _ in group])
-        found.append(Problem(right, np.array(clustered), tokens, scores, name))
+        found.append(SampledProblem(right, np.array(clustered), tokens, scores, name))
     return found
 
 
-def points(
-    problems: Sequence[Problem], settings: Scaling, seed: int = 0,
-    forced: Sequence[tuple[tuple[str, int], Sequence[Problem]]] = (),
+def scaling_points(
+    problems: Sequence[SampledProblem], settings: ScalingConfig, seed: int = 0,
+    forced: Sequence[tuple[tuple[str, int], Sequence[SampledProblem]]] = (),
 ) -> list[Point]:  # fmt: skip
     """Return a point for each method and number of samples: accuracy with its interval, and tokens a problem.
 
@@ -70,15 +77,15 @@ def points(
     count = len(problems[0])
     numbers = sorted({1, *(n for n in settings.samples or _powers(count) if n <= count)})
     scores = list(problems[0].scores)
-    single = worth(problems, "pass", 1)
+    single = estimate_method(problems, "pass", 1)
     found: list[Point] = []
 
     def add(method: str, k: int, score: str | None = None, sure: float | None = None) -> None:
-        one = worth(problems, method, k, score, settings.draws, seed, sure or 1.0)
+        one = estimate_method(problems, method, k, score, settings.draws, seed, sure or 1.0)
         keep(one, single, {"method": method, "score": score, "samples": k, "sure": sure, "at": None})
 
-    def keep(one: Worth, against: Worth, what: dict[str, Any]) -> None:
-        low, high = interval(one.accuracy, seed=seed)
+    def keep(one: MethodEstimate, against: MethodEstimate, what: dict[str, Any]) -> None:
+        low, high = bootstrap_interval(one.accuracy, seed=seed)
         found.append(
             {
                 **what,
@@ -86,7 +93,7 @@ def points(
                 "low": low,
                 "high": high,
                 "tokens": float(one.tokens.mean()),
-                "more": compared(one.accuracy, against.accuracy, seed=seed),
+                "more": paired_difference(one.accuracy, against.accuracy, seed=seed),
             }
         )
 
@@ -105,7 +112,7 @@ def points(
             quick, slow = (
                 sorted((p for p in part if p.id in names), key=lambda p: p.id) for part in (changed, problems)
             )
-            plain = worth(slow, "pass", 1)
+            plain = estimate_method(slow, "pass", 1)
             by = "logprob" if "logprob" in quick[0].scores else None
             for sure in settings.sure:
                 one = gated(quick, slow, sure, by)
@@ -114,11 +121,11 @@ def points(
         both = {p.id for p in problems} & {p.id for p in changed}
         before, after = ([p for p in part if p.id in both] for part in (problems, changed))
         if method in SEARCH:  # a vote of the paths that are left over
-            one = worth(after, "vote", len(after[0]), "verifier")
+            one = estimate_method(after, "vote", len(after[0]), "verifier")
             what = {"score": "verifier", "samples": at}
         else:
-            one, what = worth(after, "pass", 1), {"score": None, "samples": 1}
-        keep(one, worth(before, "pass", 1), {"method": method, "sure": None, "at": at, **what})
+            one, what = estimate_method(after, "pass", 1), {"score": None, "samples": 1}
+        keep(one, estimate_method(before, "pass", 1), {"method": method, "sure": None, "at": at, **what})
     return found
 
 
@@ -127,7 +134,7 @@ def _powers(count: int) -> list[int]:
     return sorted({2**i for i in range(count.bit_length()) if 2**i <= count} | {count})
 
 
-def label(point: Point) -> str:
+def method_label(point: Point) -> str:
     """Return what people call a method."""
     if point["method"] == "vote" and point["samples"] == 1:
         return "one sample"
@@ -153,10 +160,10 @@ def _whole(point: Point) -> str:
         "budget": f" of {point['at']} tokens",
         "wait": f", {point['at']} times",
     }.get(point["method"], "")
-    return label(point) + number + sure + times
+    return method_label(point) + number + sure + times
 
 
-def advice(found: Sequence[Point]) -> list[Point]:
+def recommend_methods(found: Sequence[Point]) -> list[Point]:
     """Return what to use at which budget: from one sample on, each further method that is better by half a point.
 
     In the order of what they spend. pass@N is none, since nobody knows which sample is right.
@@ -164,18 +171,18 @@ def advice(found: Sequence[Point]) -> list[Point]:
     lines: list[Point] = []
     for point in sorted(found, key=lambda p: (p["tokens"], -p["accuracy"])):
         better = bool(lines) and point["accuracy"] >= lines[-1]["accuracy"] + 0.005
-        if label(point) == "one sample" or (better and point["method"] != "pass"):
+        if method_label(point) == "one sample" or (better and point["method"] != "pass"):
             lines.append(point)
     return lines
 
 
-def table(name: str, found: Sequence[Point]) -> str:
+def format_points(name: str, found: Sequence[Point]) -> str:
     """Return the points as text, a line a method, a column a number of samples; and what to use at which budget."""
     numbers = sorted({p["samples"] for p in found if p["method"] in ("pass", "vote", "best")})
-    methods = dict.fromkeys(label(p) for p in found if p["method"] in ("pass", "vote", "best"))
+    methods = dict.fromkeys(method_label(p) for p in found if p["method"] in ("pass", "vote", "best"))
     lines = [[f"{name}: accuracy by N", *map(str, numbers)]]
     for method in methods:
-        cells = {p["samples"]: f"{100 * p['accuracy']:.1f}" for p in found if label(p) == method}
+        cells = {p["samples"]: f"{100 * p['accuracy']:.1f}" for p in found if method_label(p) == method}
         lines.append([method, *(cells.get(n, "") for n in numbers)])
     tokens = {p["samples"]: f"{p['tokens']:.0f}" for p in found if p["method"] == "pass"}
     lines.append(["tokens a question", *(tokens[n] for n in numbers)])
@@ -187,7 +194,7 @@ def table(name: str, found: Sequence[Point]) -> str:
     for point in (p for p in found if p["method"] in ("stop", "direct", "budget", "wait", *SEARCH)):
         text.append(f"{_whole(point)}: {100 * point['accuracy']:.1f} for {point['tokens']:.0f} tokens")
     text.append("What to use, by the tokens that a question may cost:")
-    for point in advice(found):
+    for point in recommend_methods(found):
         spread = f"{100 * point['low']:.1f} to {100 * point['high']:.1f}"
         text.append(f"{point['tokens']:>6.0f}  {100 * point['accuracy']:.1f} ({spread})  {_whole(point)}")
     return "\n".join(text)
@@ -196,7 +203,7 @@ def table(name: str, found: Sequence[Point]) -> str:
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999"]  # Okabe and Ito's
 
 
-def draw(name: str, found: Sequence[Point], file: Path) -> None:
+def draw_curves(name: str, found: Sequence[Point], file: Path) -> None:
     """Draw accuracy against tokens a question, a curve a method with its 95% band, as PNG and SVG beside each other."""
     import matplotlib
 
@@ -205,11 +212,11 @@ def draw(name: str, found: Sequence[Point], file: Path) -> None:
 
     curves: dict[str, list[Point]] = defaultdict(list)
     for point in found:
-        if label(point) != "one sample":
-            curves[label(point)].append(point)
+        if method_label(point) != "one sample":
+            curves[method_label(point)].append(point)
     figure, axes = pyplot.subplots(figsize=(8.5, 5.2), layout="constrained")
     colours = iter(COLOURS)
-    first = [p for p in found if label(p) == "one sample"]  # every curve begins with one sample
+    first = [p for p in found if method_label(p) == "one sample"]  # every curve begins with one sample
     for method, line in sorted(curves.items(), key=lambda item: -item[1][-1]["accuracy"]):
         line = sorted([*(p for p in first if p not in line), *line], key=lambda p: p["tokens"])
         oracle = line[-1]["method"] == "pass"
@@ -232,6 +239,6 @@ def draw(name: str, found: Sequence[Point], file: Path) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for kind in ("png", "svg"):
-        with whole_file(file.with_suffix(f".{kind}")) as temporary:
+        with atomic_file(file.with_suffix(f".{kind}")) as temporary:
             figure.savefig(temporary, format=kind, dpi=150)
     pyplot.close(figure)

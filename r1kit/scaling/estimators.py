@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from r1kit.rewards.equivalence import NONE
+from r1kit.answers.equivalence import NO_CLUSTER
 
 
 @dataclass(frozen=True)
-class Problem:
+class SampledProblem:
     """The n samples of one problem. `clusters`: which answers are equivalent, NONE for no answer."""
 
     correct: np.ndarray  # (n,) of 0.0 and 1.0
@@ -35,7 +35,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Worth:
+class MethodEstimate:
     """A method at one N: the chance of being right and the tokens spent, by problem."""
 
     accuracy: np.ndarray  # (problems,)
@@ -73,7 +73,7 @@ def choices(count: int, k: int, draws: int, seed: int = 0) -> np.ndarray:
 class Tally:
     """Votes as they come in: for each of some elections, the sums of weights, the right votes and all of an answer."""
 
-    def __init__(self, problem: Problem, elections: int, weights: np.ndarray | None):
+    def __init__(self, problem: SampledProblem, elections: int, weights: np.ndarray | None):
         self.problem = problem
         self.weights = np.ones(len(problem)) if weights is None else weights
         shape = (elections, max(1, int(problem.clusters.max()) + 1))
@@ -82,7 +82,7 @@ class Tally:
     def add(self, samples: np.ndarray) -> None:
         """Count one sample (elections,) in each."""
         places = self.problem.clusters[samples]
-        rows = np.flatnonzero(places != NONE)
+        rows = np.flatnonzero(places != NO_CLUSTER)
         places, samples = places[rows], samples[rows]
         self.sums[rows, places] += self.weights[samples]
         self.right[rows, places] += self.problem.correct[samples]
@@ -101,7 +101,7 @@ class Tally:
         return self.sums.max(1) / (self.sums.sum(1) + prior)
 
 
-def vote(problem: Problem, chosen: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def vote(problem: SampledProblem, chosen: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the chance (draws,) that the answer with most votes is right, for each choice (draws, k) of samples."""
     tally = Tally(problem, len(chosen), weights)
     for samples in chosen.T:
@@ -110,7 +110,7 @@ def vote(problem: Problem, chosen: np.ndarray, weights: np.ndarray | None = None
 
 
 def stopped(
-    problem: Problem, orders: np.ndarray, weights: np.ndarray | None, sure: float, prior: float = 1.0
+    problem: SampledProblem, orders: np.ndarray, weights: np.ndarray | None, sure: float, prior: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the chance of being right and the tokens spent, both (draws,), where sampling stops once it is sure.
 
@@ -130,10 +130,10 @@ def stopped(
     return right, spent
 
 
-def worth(
-    problems: Sequence[Problem], method: str, k: int, score: str | None = None, draws: int = 256, seed: int = 0,
+def estimate_method(
+    problems: Sequence[SampledProblem], method: str, k: int, score: str | None = None, draws: int = 256, seed: int = 0,
     sure: float = 0.9,
-) -> Worth:  # fmt: skip
+) -> MethodEstimate:  # fmt: skip
     """Return what a method makes of k samples of each problem.
 
     `method`: pass, vote, best (by `score`), stop (up to k samples, sure to this degree). vote and stop weigh by
@@ -160,10 +160,12 @@ def worth(
             chance, cost = float(chances.mean()), float(costs.mean())
         right.append(chance)
         spent.append(cost)
-    return Worth(np.array(right), np.array(spent))
+    return MethodEstimate(np.array(right), np.array(spent))
 
 
-def gated(direct: Sequence[Problem], thought: Sequence[Problem], sure: float, score: str | None = None) -> Worth:
+def gated(
+    direct: Sequence[SampledProblem], thought: Sequence[SampledProblem], sure: float, score: str | None = None
+) -> MethodEstimate:
     """Return what comes of thinking only when it is needed: one sample of `thought` where those of `direct` are unsure.
 
     The same problems in both. All samples of `direct` are spent first; their vote is taken where the sum of its weights
@@ -179,10 +181,12 @@ def gated(direct: Sequence[Problem], thought: Sequence[Problem], sure: float, sc
         taken = float(tally.sums.max()) >= sure * len(quick)
         right.append(float(tally.chances()[0]) if taken else float(slow.correct.mean()))
         spent.append(float(quick.tokens.sum()) + (0.0 if taken else float(slow.tokens.mean())))
-    return Worth(np.array(right), np.array(spent))
+    return MethodEstimate(np.array(right), np.array(spent))
 
 
-def interval(values: np.ndarray, draws: int = 2000, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
+def bootstrap_interval(
+    values: np.ndarray, draws: int = 2000, seed: int = 0, level: float = 0.95
+) -> tuple[float, float]:
     """Return the bootstrap interval of the mean over problems: of the same problems for the same seed."""
     chosen = np.random.default_rng([seed % 2**32, len(values)]).integers(0, len(values), (draws, len(values)))
     means = np.asarray(values, float)[chosen].mean(1)
@@ -190,8 +194,8 @@ def interval(values: np.ndarray, draws: int = 2000, seed: int = 0, level: float 
     return float(low), float(high)
 
 
-def compared(one: np.ndarray, two: np.ndarray, draws: int = 2000, seed: int = 0) -> dict[str, float]:
+def paired_difference(one: np.ndarray, two: np.ndarray, draws: int = 2000, seed: int = 0) -> dict[str, float]:
     """Return how much better `one` is than `two` on the same problems, with a paired bootstrap interval."""
     difference = np.asarray(one, float) - np.asarray(two, float)
-    low, high = interval(difference, draws, seed)
+    low, high = bootstrap_interval(difference, draws, seed)
     return {"difference": float(difference.mean()), "low": low, "high": high}

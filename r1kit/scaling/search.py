@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
-from r1kit.prompts import CHAT
-from r1kit.recipe import EvalRecipe, Model, Prompt, Sampling, Scaling
-from r1kit.run import Run
-from r1kit.sampling.local import TransformersSampler, encode, render_chat
-from r1kit.sampling.sampler import Groups, InTurn, Sample, beginning
-from r1kit.sampling.score import Work, sample_rows
+from r1kit.models.templates import apply_template, encode_prompts, template_prefix
+from r1kit.prompts import CHAT_TEMPLATE
+from r1kit.recipe import EvalRecipe, ModelConfig, PromptConfig, SamplingConfig, ScalingConfig
+from r1kit.runs.run import Run
+from r1kit.sampling.engine import CompletionGroups, InProcessSampler, SampledCompletion
+from r1kit.sampling.local import TransformersSampler
+from r1kit.sampling.loop import SamplingJob, sample_problems
 from r1kit.sampling.shards import Shards
 
 if TYPE_CHECKING:
@@ -51,18 +52,18 @@ def chosen(paths: Sequence[Trail], scores: Sequence[float], method: str, width: 
     return [best[tree] for tree in sorted(best)]
 
 
-class Searcher(InTurn):
+class Searcher(InProcessSampler):
     """Samples by search: `count` of a prompt are the N / width paths left over; their tokens sum to all it took."""
 
-    def __init__(self, inner: TransformersSampler, score: Score, method: str, settings: Scaling, most: int):
+    def __init__(self, inner: TransformersSampler, score: Score, method: str, settings: ScalingConfig, most: int):
         """`inner` samples a step; a path has at most `most` tokens."""
         self.inner, self.score, self.method, self.most = inner, score, method, most
         self.width, self.step = settings.width, settings.step_tokens
 
-    def sample(self, prompts: Sequence[Any], count: int, seed: int) -> Groups:
-        texts = [render_chat(self.inner.tokenizer, p, self.inner.prompt) for p in prompts]
-        starts = [beginning(text, self.inner.prompt.prefill) for text in texts]
-        asked = encode(self.inner.tokenizer, prompts, texts)
+    def sample(self, prompts: Sequence[Any], count: int, seed: int) -> CompletionGroups:
+        texts = [apply_template(self.inner.tokenizer, p, self.inner.prompt) for p in prompts]
+        starts = [template_prefix(text, self.inner.prompt.prefill) for text in texts]
+        asked = encode_prompts(self.inner.tokenizer, prompts, texts)
         left = [[Trail((), False, i // self.width) for i in range(count * self.width)] for _ in prompts]
         over: list[list[Trail]] = [[] for _ in prompts]
         spent, said = [0] * len(prompts), 0
@@ -86,13 +87,13 @@ class Searcher(InTurn):
                 kept = chosen(paths, [next(scores) for _ in paths], self.method, self.width)
                 over[i] += [path for path in kept if path.ended or said >= self.most]
                 left[i] = [path for path in kept if not path.ended for _ in range(self.width)]
-        found: Groups = []
+        found: CompletionGroups = []
         for start, paths, tokens in zip(starts, over, spent, strict=True):
             shares = [tokens // len(paths) + (n < tokens % len(paths)) for n in range(len(paths))]
             reasons = ["stop" if path.ended else "length" for path in paths]
             found.append(
                 [
-                    Sample(start + self.inner.text(path.ids), share, reason, path.ids)
+                    SampledCompletion(start + self.inner.text(path.ids), share, reason, path.ids)
                     for path, share, reason in zip(paths, shares, reasons, strict=True)
                 ]
             )
@@ -100,23 +101,25 @@ class Searcher(InTurn):
 
 
 @dataclass(frozen=True)
-class Searching(Work):
+class Searching(SamplingJob):
     """Work that is done by search."""
 
     method: str = "beam"
-    scaling: Scaling | None = None
+    scaling: ScalingConfig | None = None
 
     def sampler(self) -> Searcher:
-        from r1kit.verifier.features import features
-        from r1kit.verifier.verifier import load
+        from r1kit.head2toe.features import extract_features
+        from r1kit.head2toe.verifier import load_verifier
 
         assert self.scaling
-        head, told = load(run := Path(self.scaling.verifier or ""))
+        head, told = load_verifier(run := Path(self.scaling.verifier or ""))
         step = self.settings.model_copy(update={"samples": 1, "max_tokens": self.scaling.step_tokens})
         inner = TransformersSampler(self.model, self.prompt, step, self.field)
 
         def score(prompts: list[str], said: list[str]) -> list[float]:
-            x = features(inner.model, inner.tokenizer, prompts, said, special=self.prompt.template != CHAT)
+            x = extract_features(
+                inner.model, inner.tokenizer, prompts, said, special=self.prompt.template != CHAT_TEMPLATE
+            )
             if x.shape[1] != told["features"]:
                 must = f"reads {told['features']} features, and this model has {x.shape[1]}"
                 raise UserError("scaling.verifier", run, must, "train a verifier on this model")
@@ -125,19 +128,19 @@ class Searching(Work):
         return Searcher(inner, score, self.method, self.scaling, self.settings.max_tokens)
 
 
-def searched(
-    recipe: EvalRecipe, model: Model, problems: "Dataset", run: Run, folder: Path, method: str, paths: int
+def search_problems(
+    recipe: EvalRecipe, model: ModelConfig, problems: "Dataset", run: Run, folder: Path, method: str, paths: int
 ) -> Shards:
     """Search every problem by `method` with `paths` paths; return shards of the paths / width that are left over."""
-    from r1kit.verifier.verifier import folder_of
+    from r1kit.head2toe.verifier import verifier_dir
 
     assert recipe.scaling
     width = recipe.scaling.width
     rows = max(1, recipe.sampling.batch_size // width)  # of those left over; `batch_size` paths are gone along at once
-    settings: Sampling = recipe.sampling.model_copy(update={"samples": paths // width, "batch_size": rows})
-    prompt: Prompt = recipe.prompt
-    head = hashlib.sha256((folder_of(Path(recipe.scaling.verifier or "")) / "head.safetensors").read_bytes())
+    settings: SamplingConfig = recipe.sampling.model_copy(update={"samples": paths // width, "batch_size": rows})
+    prompt: PromptConfig = recipe.prompt
+    head = hashlib.sha256((verifier_dir(Path(recipe.scaling.verifier or "")) / "head.safetensors").read_bytes())
     told = {"width": width, "step_tokens": recipe.scaling.step_tokens, "verifier": head.hexdigest()[:16]}
     work = Searching(model, prompt, settings, recipe.seed, f"eval {method} {paths}", "sampling", method, recipe.scaling)
     changed = recipe.model_copy(update={"sampling": settings})
-    return sample_rows(changed, model, problems, run, folder, work.label, work, settings=told)
+    return sample_problems(changed, model, problems, run, folder, work.label, work, settings=told)

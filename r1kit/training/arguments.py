@@ -5,17 +5,17 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError, suggest
-from r1kit.recipe import RLRecipe, SFTRecipe, Training
-from r1kit.run import Run
+from r1kit.recipe import RLRecipe, SFTRecipe, TrainingConfig
+from r1kit.runs.run import Run
 
 if TYPE_CHECKING:
     from trl import GRPOConfig, SFTConfig
 
 
-FITS = "micro_batch_size"  # in run.json: what was found to fit into memory
+FITTING_ROWS_KEY = "micro_batch_size"  # in run.json: what was found to fit into memory
 
 
-def split_batch(training: Training, world_size: int, fits: int | None = None) -> tuple[int, int]:
+def split_batch(training: TrainingConfig, world_size: int, fits: int | None = None) -> tuple[int, int]:
     """Return the rows at once on a device, and the accumulation steps, for a global batch.
 
     `fits`: how many rows fit into memory, where that is known. Raises UserError where the batch does not divide.
@@ -37,7 +37,7 @@ def _common(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
     import torch
 
     t = recipe.training
-    micro, accumulation = split_batch(t, int(os.environ.get("WORLD_SIZE", "1")), run.info.get(FITS))
+    micro, accumulation = split_batch(t, int(os.environ.get("WORLD_SIZE", "1")), run.info.get(FITTING_ROWS_KEY))
     gpu = torch.cuda.is_available()
     half = gpu and (
         recipe.model.dtype == "bfloat16" or (recipe.model.dtype == "auto" and torch.cuda.is_bf16_supported())
@@ -76,7 +76,7 @@ def _common(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
     return arguments
 
 
-def sft_arguments(recipe: SFTRecipe, run: Run) -> "SFTConfig":
+def build_sft_config(recipe: SFTRecipe, run: Run) -> "SFTConfig":
     """Return TRL's SFTConfig for a recipe."""
     from trl import SFTConfig
 
@@ -87,7 +87,7 @@ def sft_arguments(recipe: SFTRecipe, run: Run) -> "SFTConfig":
     return _build(SFTConfig, {**_common(recipe, run), **own}, recipe.trl)
 
 
-def rl_arguments(recipe: RLRecipe, run: Run) -> "GRPOConfig":
+def build_grpo_config(recipe: RLRecipe, run: Run) -> "GRPOConfig":
     """Return TRL's GRPOConfig for a recipe. Checkpoints fall on the ends of rollouts (DESIGN: traps)."""
     from trl import GRPOConfig
 

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from r1kit.recipe import LengthStep
-from r1kit.run import Run
+from r1kit.recipe import LengthStepConfig
+from r1kit.runs.run import Run
 
 SHOWN = ("loss", "reward", "rewards/accuracy/mean", "rewards/format/mean", "completions/mean_length", "eval_loss")
 
 
-class Metrics(TrainerCallback):
+class MetricsCallback(TrainerCallback):
     """Each log becomes a line of metrics.jsonl, and now and then one on stderr, unless something else shows it."""
 
     def __init__(self, run: Run, stage: str, quiet: bool = False):
@@ -44,7 +44,7 @@ class Metrics(TrainerCallback):
         print(line, file=sys.stderr, flush=True)
 
 
-class Stop(TrainerCallback):
+class StopCallback(TrainerCallback):
     """SIGINT, SIGTERM or a file `stop` in the run end the training at the next step that can be resumed.
 
     All ranks agree on it. A second SIGINT in a single process ends it at once.
@@ -74,10 +74,10 @@ class Stop(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
 
-class LengthSchedule(TrainerCallback):
+class LengthScheduleCallback(TrainerCallback):
     """Completions may grow at given steps (the paper: 32k tokens, then 64k)."""
 
-    def __init__(self, schedule: list[LengthStep], trainer: Any):
+    def __init__(self, schedule: list[LengthStepConfig], trainer: Any):
         self.schedule = sorted(schedule, key=lambda s: s.from_step)
         self.trainer = trainer
 

@@ -10,8 +10,9 @@ import yaml
 
 from r1kit import __version__
 from r1kit.errors import UserError
-from r1kit.recipe import Card, Prompt, RLRecipe, SFTRecipe, dump
-from r1kit.run import Run, write_file
+from r1kit.recipe import CardConfig, PromptConfig, RLRecipe, SFTRecipe, dump_recipe
+from r1kit.runs.files import write_file
+from r1kit.runs.run import Run
 
 SHOWN = ("loss", "eval_loss", "reward", "eval_reward", "completions/mean_length", "mean_token_accuracy", "entropy")
 LOAD = """```python
@@ -94,7 +95,7 @@ def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
     lines += [
         "## How to ask it",
         "",
-        asked(recipe.prompt),
+        describe_prompt(recipe.prompt),
         "",
         "## How to load it",
         "",
@@ -102,11 +103,11 @@ def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
         "",
     ]
     versions = ", ".join(f"{k} {v}" for k, v in info.get("versions", {}).items())
-    lines += ["## Recipe", "", "```yaml", dump(recipe).strip(), "```", "", versions, ""]
+    lines += ["## Recipe", "", "```yaml", dump_recipe(recipe).strip(), "```", "", versions, ""]
     return "\n".join(lines)
 
 
-def asked(prompt: Prompt) -> str:
+def describe_prompt(prompt: PromptConfig) -> str:
     """Return how a prompt is put, in words."""
     if prompt.template == "chat":
         parts = ["By its chat template."]
@@ -124,14 +125,14 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def finish(run: Run, recipe: SFTRecipe | RLRecipe) -> None:
+def write_card(run: Run, recipe: SFTRecipe | RLRecipe) -> None:
     """Write the card, and send the model to the hub where the recipe says so. Raises UserError where that fails."""
     write_file(run.path / "model" / "README.md", model_card(run, recipe))
     if recipe.card.push_to_hub:
-        run.update(hub=push(run.path / "model", recipe.card))
+        run.update(hub=push_model(run.path / "model", recipe.card))
 
 
-def push(folder: Path, card: Card) -> str:
+def push_model(folder: Path, card: CardConfig) -> str:
     """Send a model's folder to the hub and return its address. Raises UserError where that fails."""
     from huggingface_hub import HfApi
 

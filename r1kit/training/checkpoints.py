@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
-from r1kit.recipe import Model
-from r1kit.run import replace_folder, sync_folder, sync_tree, write_file
+from r1kit.recipe import ModelConfig
+from r1kit.runs.files import replace_folder, sync_folder, sync_tree, write_file
 
 if TYPE_CHECKING:
     from transformers import Trainer
 
-MARK = "complete.json"
+COMPLETE_MARK = "complete.json"
 # What of a checkpoint makes a model; the rest (optimizer, RNG, state) is for resuming.
 _STATE = (
     "optimizer",
@@ -27,18 +27,18 @@ _STATE = (
     "scaler",
     "reference.",
     "pytorch_model_fsdp",
-    MARK,
+    COMPLETE_MARK,
     "README.md",
 )
 
 
-def complete(folder: Path) -> list[Path]:
+def complete_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints in `folder` that were written whole, oldest first."""
-    found = [p for p in folder.glob("checkpoint-*") if (p / MARK).exists()]
-    return sorted(found, key=step_of)
+    found = [p for p in folder.glob("checkpoint-*") if (p / COMPLETE_MARK).exists()]
+    return sorted(found, key=checkpoint_step)
 
 
-def step_of(checkpoint: Path) -> int:
+def checkpoint_step(checkpoint: Path) -> int:
     """Return the optimizer step of a checkpoint."""
     return int(checkpoint.name.rpartition("-")[2])
 
@@ -46,43 +46,43 @@ def step_of(checkpoint: Path) -> int:
 def drop_incomplete(folder: Path) -> None:
     """Remove checkpoints that were cut short."""
     for path in folder.glob("checkpoint-*"):
-        if not (path / MARK).exists():
+        if not (path / COMPLETE_MARK).exists():
             shutil.rmtree(path, ignore_errors=True)
 
 
-def mark(checkpoint: Path) -> None:
+def mark_complete(checkpoint: Path) -> None:
     """Declare a checkpoint whole, once all of it is on the disk."""
     sync_tree(checkpoint)
-    write_file(checkpoint / MARK, json.dumps({"step": step_of(checkpoint)}))
+    write_file(checkpoint / COMPLETE_MARK, json.dumps({"step": checkpoint_step(checkpoint)}))
     sync_folder(checkpoint.parent)
 
 
-def set_aside(folder: Path, step: int) -> None:
+def set_aside_diverged(folder: Path, step: int) -> None:
     """Rename the checkpoints from `step` on to diverged-STEP: nothing goes on from them."""
-    for path in complete(folder):
-        if step_of(path) >= step:
-            target = path.with_name(f"diverged-{step_of(path)}")
+    for path in complete_checkpoints(folder):
+        if checkpoint_step(path) >= step:
+            target = path.with_name(f"diverged-{checkpoint_step(path)}")
             shutil.rmtree(target, ignore_errors=True)
             path.rename(target)
 
 
-def rotate(folder: Path, keep: int, best: str | None) -> None:
+def rotate_checkpoints(folder: Path, keep: int, best: str | None) -> None:
     """Remove all but the newest `keep` whole checkpoints and the best one."""
-    for path in complete(folder)[:-keep]:
+    for path in complete_checkpoints(folder)[:-keep]:
         if best is None or path.name != Path(best).name:
-            (path / MARK).unlink()
+            (path / COMPLETE_MARK).unlink()
             shutil.rmtree(path, ignore_errors=True)
 
 
-def best_of(checkpoint: Path) -> Path:
+def best_checkpoint(checkpoint: Path) -> Path:
     """Return the best checkpoint as of `checkpoint`, itself where nothing was evaluated."""
     state = json.loads((checkpoint / "trainer_state.json").read_text())
     best = state.get("best_model_checkpoint")
     path = checkpoint.parent / Path(best).name if best else checkpoint
-    return path if (path / MARK).exists() else checkpoint
+    return path if (path / COMPLETE_MARK).exists() else checkpoint
 
 
-def make_model(checkpoint: Path, run_path: Path, block: Model) -> None:
+def export_model(checkpoint: Path, run_path: Path, block: ModelConfig) -> None:
     """Make `model/` of a run out of a checkpoint: plain Hugging Face files, or an adapter, merged if asked."""
     new = run_path / ".model.tmp"
     shutil.rmtree(new, ignore_errors=True)
@@ -106,10 +106,10 @@ def make_model(checkpoint: Path, run_path: Path, block: Model) -> None:
     replace_folder(new, run_path / "model")
 
 
-def _merge(adapter: Path, target: Path, block: Model) -> None:
+def _merge(adapter: Path, target: Path, block: ModelConfig) -> None:
     from transformers.integrations import unset_hf_deepspeed_config
 
-    from r1kit.training.policy import load_model, load_tokenizer
+    from r1kit.models.load import load_model, load_tokenizer
 
     plain = block.model_copy(update={"path": str(adapter), "quantize": None, "lora": None})
     unset_hf_deepspeed_config()  # after ZeRO-3 it would have all ranks load the model together
@@ -143,11 +143,11 @@ class CheckpointMixin:
         folder = Path(self.args.output_dir)
         checkpoint = folder / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
-            (checkpoint / MARK).unlink(missing_ok=True)
+            (checkpoint / COMPLETE_MARK).unlink(missing_ok=True)
         super()._save_checkpoint(model, trial)
         self.save_extra(checkpoint)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            mark(checkpoint)
-            rotate(folder, self.keep_checkpoints, self.state.best_model_checkpoint)
+            mark_complete(checkpoint)
+            rotate_checkpoints(folder, self.keep_checkpoints, self.state.best_model_checkpoint)
         self.accelerator.wait_for_everyone()

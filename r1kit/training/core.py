@@ -12,29 +12,30 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from r1kit.errors import Interrupted, OutOfMemory, UserError
+from r1kit.ranks import is_main_rank
 from r1kit.recipe import RLRecipe, SFTRecipe
-from r1kit.run import Run, is_main
+from r1kit.runs.run import Run
 from r1kit.training import card, checkpoints, display
-from r1kit.training.arguments import FITS, split_batch
-from r1kit.training.callbacks import Metrics, Stop
-from r1kit.training.warnings import Warnings
+from r1kit.training.alerts import AlertCallback
+from r1kit.training.arguments import FITTING_ROWS_KEY, split_batch
+from r1kit.training.callbacks import MetricsCallback, StopCallback
 
 if TYPE_CHECKING:
     from transformers import Trainer
 
 
-def fit(build: Callable[[], "Trainer"], recipe: SFTRecipe | RLRecipe, run: Run, block: int = 1) -> None:
+def run_training(build: Callable[[], "Trainer"], recipe: SFTRecipe | RLRecipe, run: Run, block: int = 1) -> None:
     """Train with the trainer that `build` makes and save `model/`.
 
     `block` is the number of optimizer steps between places where a run can be resumed. Raises
     Interrupted after SIGINT or SIGTERM, the state saved.
     """
     folder = run.path / "checkpoints"
-    if is_main():
+    if is_main_rank():
         checkpoints.drop_incomplete(folder)
-    last = next(reversed(checkpoints.complete(folder)), None)
-    fits = run.info.get(FITS)  # read once: all ranks that run out of memory find the same
-    while last is None or checkpoints.step_of(last) < (recipe.training.steps or 10**12):
+    last = next(reversed(checkpoints.complete_checkpoints(folder)), None)
+    fits = run.info.get(FITTING_ROWS_KEY)  # read once: all ranks that run out of memory find the same
+    while last is None or checkpoints.checkpoint_step(last) < (recipe.training.steps or 10**12):
         try:
             last = _train(build(), recipe, run, last, block)
             break
@@ -48,13 +49,13 @@ def fit(build: Callable[[], "Trainer"], recipe: SFTRecipe | RLRecipe, run: Run, 
         gc.collect()
         torch.cuda.empty_cache()
         checkpoints.drop_incomplete(folder)
-        last = next(reversed(checkpoints.complete(folder)), None)
-    if is_main():
+        last = next(reversed(checkpoints.complete_checkpoints(folder)), None)
+    if is_main_rank():
         if last is not None:
-            best = checkpoints.best_of(last)
-            checkpoints.make_model(best, run.path, recipe.model)
-            run.update(model_step=checkpoints.step_of(best))
-        card.finish(run, recipe)
+            best = checkpoints.best_checkpoint(last)
+            checkpoints.export_model(best, run.path, recipe.model)
+            run.update(model_step=checkpoints.checkpoint_step(best))
+        card.write_card(run, recipe)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
@@ -78,25 +79,25 @@ def _smaller(recipe: SFTRecipe | RLRecipe, run: Run, fits: int | None) -> tuple[
         raise UserError("training.micro_batch_size", 1, must, do)
     local = micro * accumulation
     fits = max(size for size in range(1, micro // 2 + 1) if local % size == 0)
-    run.update(**{FITS: fits})
+    run.update(**{FITTING_ROWS_KEY: fits})
     batch = recipe.training.batch_size
     return fits, f"out of memory with {micro} rows at once; goes on with {fits}, the batch of {batch} stays"
 
 
 def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, block: int) -> Any:
-    stop = Stop(run, block)
+    stop = StopCallback(run, block)
     trainer.add_callback(stop)
     stage = run.info.get("stage", "train")
-    shown = display.Display(run.path, stage) if display.wanted() and is_main() else None
-    trainer.add_callback(Metrics(run, stage, quiet=shown is not None))
+    shown = display.Display(run.path, stage) if display.wanted() and is_main_rank() else None
+    trainer.add_callback(MetricsCallback(run, stage, quiet=shown is not None))
     if shown:
         trainer.add_callback(shown)
-    trainer.add_callback(Warnings(stage))
+    trainer.add_callback(AlertCallback(stage))
     for callback in list(trainer.callback_handler.callbacks):
         if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
             trainer.remove_callback(callback)
     record_ranks(trainer.accelerator, run)
-    if last is not None and _total_steps(trainer) <= checkpoints.step_of(last):
+    if last is not None and _total_steps(trainer) <= checkpoints.checkpoint_step(last):
         return last
     if last is None and (run.path / "model").exists():  # finished, and its checkpoints were deleted since
         if _total_steps(trainer) <= run.info.get("steps", 0):
@@ -109,8 +110,8 @@ def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, bloc
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     except FloatingPointError as error:
         step = trainer.state.global_step
-        if is_main():
-            checkpoints.set_aside(run.path / "checkpoints", step - 1)
+        if is_main_rank():
+            checkpoints.set_aside_diverged(run.path / "checkpoints", step - 1)
         must = f"{error} at step {step}: the training has diverged"
         do = "lower it; the checkpoints that are kept are from before"
         raise UserError("training.learning_rate", recipe.training.learning_rate, must, do) from None
@@ -119,10 +120,10 @@ def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, bloc
             shown.live.stop()
     if stop.stopped:
         raise Interrupted
-    if is_main():
+    if is_main_rank():
         run.update(steps=trainer.state.global_step, tokens=int(trainer.state.num_input_tokens_seen))
     trainer.accelerator.wait_for_everyone()
-    return checkpoints.complete(run.path / "checkpoints")[-1]
+    return checkpoints.complete_checkpoints(run.path / "checkpoints")[-1]
 
 
 def _total_steps(trainer: Any) -> int:

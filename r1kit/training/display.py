@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import TrainerCallback
 
-from r1kit.run import duration
+from r1kit.tables import format_duration
 
 ROWS = (
     ("loss", "loss"),
@@ -97,7 +97,7 @@ class Display(TrainerCallback):
             ProgressBar(total=state.max_steps, completed=state.global_step, width=30),
             f"{state.global_step}/{state.max_steps}",
             f"{spent / max(1, done):.2f} s a step",
-            f"{duration(left)} left",
+            f"{format_duration(left)} left",
         )
         rate = (state.num_input_tokens_seen - self.tokens) / max(spent, 1e-6)
         parts: list[Any] = [head, numbers(values, before, rate)]

@@ -2,7 +2,7 @@
 
 Overridden, each small: the sampler (an order that resume keeps), `_calculate_rewards` (faults),
 `_generate_and_score_completions` (rollouts are written down) and the checkpoint (the reference model). What is left out
-of stock's work stands in r1kit.training.lean, groups that are sampled again in r1kit.training.dynamic.
+of stock's work stands in r1kit.training.lean, groups that are sampled again in r1kit.training.resampling.
 """
 
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ import torch
 from transformers import TrainerCallback
 from trl import GRPOTrainer
 
-from r1kit.data.write import write_table
+from r1kit.data.writing import write_parquet
 from r1kit.errors import UserError
 from r1kit.recipe import RLRecipe
-from r1kit.rewards.accuracy import take_timeouts
-from r1kit.rewards.ahead import Ahead
-from r1kit.run import Run
+from r1kit.rewards.accuracy import take_timeout_count
+from r1kit.rewards.eager import EagerJudge
+from r1kit.runs.run import Run
 from r1kit.training.checkpoints import CheckpointMixin
-from r1kit.training.dynamic import GRAIN, DynamicMixin
 from r1kit.training.lean import LeanMixin
-from r1kit.training.order import GroupSampler
+from r1kit.training.resampling import REWARD_GRAIN, ResamplingMixin
 from r1kit.training.rollouts import rollout_rows
+from r1kit.training.row_order import GroupSampler
 
 REFERENCE = "reference.pt"
 REFERENCE_ADAPTER = "ref"  # TRL's name for the adapter that is the reference, where there is one
@@ -41,10 +41,10 @@ class ReplaceReference(TrainerCallback):
             self.trainer.replace_reference()
 
 
-class RLTrainer(CheckpointMixin, LeanMixin, DynamicMixin, GRPOTrainer):
+class RLTrainer(CheckpointMixin, LeanMixin, ResamplingMixin, GRPOTrainer):
     """GRPO as TRL does it, without what it does in vain."""
 
-    def __init__(self, *args: Any, run: Run, recipe: RLRecipe, ahead: Sequence[Ahead] = (), **kwargs: Any):
+    def __init__(self, *args: Any, run: Run, recipe: RLRecipe, ahead: Sequence[EagerJudge] = (), **kwargs: Any):
         """`ahead`: rewards that are told of rows as they end."""
         super().__init__(*args, **kwargs)
         self.ahead = ahead
@@ -113,9 +113,9 @@ class RLTrainer(CheckpointMixin, LeanMixin, DynamicMixin, GRPOTrainer):
         for name, values in zip(self.reward_func_names, rewards.unbind(dim=1), strict=True):
             metrics[f"rewards/{name}/none"].append(torch.isnan(values).sum().item())
             metrics[f"rewards/{name}/faults"].append(torch.isinf(values).sum().item())
-        timeouts = torch.tensor([take_timeouts()], device=rewards.device)
+        timeouts = torch.tensor([take_timeout_count()], device=rewards.device)
         metrics["timeouts"].append(self.accelerator.gather(timeouts).sum().item())
-        rewards = (rewards * GRAIN).round() / GRAIN
+        rewards = (rewards * REWARD_GRAIN).round() / REWARD_GRAIN
         return torch.where(faulty.unsqueeze(1), torch.nan, rewards)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class RLTrainer(CheckpointMixin, LeanMixin, DynamicMixin, GRPOTrainer):
         rows = rollout_rows(self._logs, len(lengths), self.num_generations, step, weights)
         for row, tokens, done in zip(rows, lengths.tolist(), finished.tolist(), strict=True):
             row["tokens"], row["finish_reason"] = tokens, "stop" if done else "length"
-        write_table(
+        write_parquet(
             rows, self.run.path / "completions" / f"step-{step:08d}.parquet", [*self.reward_func_names, "reward"]
         )
 

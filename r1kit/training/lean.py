@@ -7,18 +7,18 @@ left out carry the old log-probabilities (ratio 1) and no gradient. So TRL's own
 with its own denominators, for every loss type, and each rank makes as many calls and backward passes as before.
 
 - *trim*: chunks of like length, cut to their own columns, in the training pass and for old and reference
-  log-probabilities. With flash attention no padding at all: a micro-batch is one row (r1kit.training.packing). On a CPU
-  and with a small vocabulary TRL's head, which saves memory there is enough of, is left out (r1kit.training.head).
+  log-probabilities. With flash attention no padding at all: a micro-batch is one row (savings/packing.py). On a CPU
+  and with a small vocabulary TRL's head, which saves memory there is enough of, is left out (savings/full_logits.py).
 - *regroup*: within an accumulation window the rows are sorted, by length or group by group, before they are dealt into
   micro-batches. Not where the loss is a mean over a micro-batch's tokens (`bnpo`, entropy terms).
 - *skip*: rows of advantage 0, and rows that are masked as truncated, are left out. Not with a KL term or entropy terms,
   for which every row counts.
 - *share*: the prompt of a group is run once for all its completions, which attend to its keys and values. Attention by
   sdpa or eager, without gradient checkpointing.
-- *rollouts*: the engine `transformers` samples by r1kit.training.decode: the same distribution, other draws than
+- *rollouts*: the engine `transformers` samples by r1kit.models.decode: the same distribution, other draws than
   `generate` makes of the same seed. Where old log-probabilities are needed (several updates a rollout), those of the
   sampling are taken, if they are exact: in float32, without top_p, top_k and min_p. Rows that end are judged while the
-  others are sampled (r1kit.rewards.ahead).
+  others are sampled (r1kit.rewards.eager).
 
 Where dropout or a router's loss makes rows depend on each other, or inputs are more than text, all is as in stock.
 
@@ -37,10 +37,11 @@ import torch
 from trl.extras.profiling import profiling_context
 from trl.models import unwrap_model_for_generation
 
-from r1kit.training.decode import cache_name, can_sample, more_than_keys_and_values, sample
-from r1kit.training.head import by_logits, few_logits
-from r1kit.training.packing import packed
-from r1kit.training.prefix import Prompts
+from r1kit.models.cache import cache_argument, extra_state
+from r1kit.models.decode import sample_completions, why_generate_is_needed
+from r1kit.models.shared_prefix import SharedPrompts
+from r1kit.training.savings.full_logits import fits_full_logits, with_full_logits
+from r1kit.training.savings.packing import with_packed_rows
 
 DROPOUTS = (
     *("attention_dropout", "attn_pdrop", "hidden_dropout", "dropout", "activation_dropout", "layerdrop"),
@@ -199,7 +200,7 @@ class LeanMixin:
             return "gradient checkpointing keeps no keys and values"
         if base.config._attn_implementation not in ("sdpa", "eager"):
             return f"attention by {base.config._attn_implementation}"
-        return more_than_keys_and_values(base)
+        return extra_state(base)
 
     def _base_model(self) -> Any:
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
@@ -209,7 +210,7 @@ class LeanMixin:
             return "another engine samples"
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return "ranks that share weights must take the same steps"
-        return can_sample(self._base_model(), self.generation_config)
+        return why_generate_is_needed(self._base_model(), self.generation_config)
 
     def _generate_single_turn(
         self, prompt_ids: list, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False
@@ -267,7 +268,7 @@ class LeanMixin:
             part = prompts[len(found) : len(found) + self._at_once]
             try:
                 offset = len(found)
-                ids, said = sample(
+                ids, said = sample_completions(
                     model, part, self.generation_config, self.eos_token_ids,
                     lambda place, ids, offset=offset: self._row_ended(offset + place, ids),
                 )  # fmt: skip
@@ -401,13 +402,13 @@ class LeanMixin:
                 if shared:
                     ids, mask = ids[:, -width - 1 :], mask[:, -width - 1 :]
                 if self.packs:
-                    run = packed(model)
+                    run = with_packed_rows(model)
                 elif (
                     "trim" in self.savings
                     and not self.args.cast_lm_head_to_fp32
-                    and few_logits(self.model, ids.numel())
+                    and fits_full_logits(self.model, ids.numel())
                 ):
-                    run = by_logits(model, self.temperature, ["entropy"] if compute_entropy else [])
+                    run = with_full_logits(model, self.temperature, ["entropy"] if compute_entropy else [])
                 if shared:
                     run = prompts.before(run, start, end)
             else:  # the other ranks have rows for this call; two tokens without a gradient keep them company
@@ -432,12 +433,12 @@ class LeanMixin:
         filled = torch.full((len(left), logits_to_keep), self._last_entropy, **kind)
         return whole, torch.cat([*entropies, filled])[back], None
 
-    def _prompts(self, ids: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor, prompt: int) -> Prompts:
+    def _prompts(self, ids: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor, prompt: int) -> SharedPrompts:
         ids, mask = ids[rows, :prompt], mask[rows, :prompt]
         first = 0
         if "trim" in self.savings and self._relative_positions():
             first = min(int(mask.any(dim=0).nonzero()[0]), prompt - 1)
-        return Prompts(ids[:, first:], mask[:, first:], cache_name(type(self._base_model())))
+        return SharedPrompts(ids[:, first:], mask[:, first:], cache_argument(type(self._base_model())))
 
     def _cut(self, ids: torch.Tensor, mask: torch.Tensor, prompt: int) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Return rows without the columns that are padding in all of them, and the width of the completions."""

@@ -1,9 +1,9 @@
 """TRL's SFTTrainer with whole checkpoints and an order of rows that resume keeps.
 
 A micro-batch stays what it was drawn to be, and its padding is not run: the same loss and gradient. Its rows stand in
-bins as wide as the longest (r1kit.training.packing) or, where attention over bins costs more than that saves, run in
+bins as wide as the longest (savings/packing.py) or, where attention over bins costs more than that saves, run in
 chunks of like length, each as wide as its own longest row. On a CPU and with a small vocabulary TRL's head, which saves
-memory there is enough of, is left out (r1kit.training.head).
+memory there is enough of, is left out (savings/full_logits.py).
 
 Departure: with rows of like length batched together, the mean over a batch's own tokens weighs a token of
 a batch of short rows more than one of a batch of long rows, so that long chains of thought are learned
@@ -19,7 +19,6 @@ from trl import SFTTrainer
 
 from r1kit.recipe import SFTRecipe
 from r1kit.training.checkpoints import CheckpointMixin
-from r1kit.training.head import by_logits, few_logits
 from r1kit.training.lean import (
     agree,
     attention_cost,
@@ -30,13 +29,14 @@ from r1kit.training.lean import (
     in_one_piece,
     needs_width,
 )
-from r1kit.training.order import RowSampler
-from r1kit.training.packing import in_bins, packed, packs_in_bins
+from r1kit.training.row_order import RowSampler
+from r1kit.training.savings.full_logits import fits_full_logits, with_full_logits
+from r1kit.training.savings.packing import pack_into_bins, supports_packed_bins, with_packed_rows
 
 OUTPUTS = ("entropy", "is_top1")  # that TRL's SFT asks its head for
 
 
-class FineTuner(CheckpointMixin, SFTTrainer):
+class FineTuningTrainer(CheckpointMixin, SFTTrainer):
     """SFT as TRL does it."""
 
     def __init__(self, *args: Any, recipe: SFTRecipe, **kwargs: Any):
@@ -65,8 +65,10 @@ class FineTuner(CheckpointMixin, SFTTrainer):
         ends = chunks(lengths, 0, len(mask), self._call)
         fused = self.label_smoother is None and self.compute_loss_func is None  # those ask the model for its logits
         if fused and self._in_bins(model, lengths, ends):
-            run = by_logits(model, outputs=OUTPUTS) if few_logits(self.model, mask.numel()) else model
-            return super().compute_loss(packed(run, lengths[0]), inputs, num_items_in_batch=num_items_in_batch)
+            run = with_full_logits(model, outputs=OUTPUTS) if fits_full_logits(self.model, mask.numel()) else model
+            return super().compute_loss(
+                with_packed_rows(run, lengths[0]), inputs, num_items_in_batch=num_items_in_batch
+            )
         start, loss, counts, metrics = 0, 0.0, [], self._metrics["train"]
         before = {name: len(metrics[name]) for name in ("entropy", "mean_token_accuracy")}
         for end in ends:
@@ -74,8 +76,8 @@ class FineTuner(CheckpointMixin, SFTTrainer):
             there = mask[rows].any(dim=0).nonzero()
             cut = slice(int(there[0]), int(there[-1]) + 1)
             part = {name: values[rows, cut] for name, values in inputs.items()}
-            few = fused and few_logits(self.model, part["input_ids"].numel())
-            run = by_logits(model, outputs=OUTPUTS) if few else model
+            few = fused and fits_full_logits(self.model, part["input_ids"].numel())
+            run = with_full_logits(model, outputs=OUTPUTS) if few else model
             loss = loss + super().compute_loss(run, part, num_items_in_batch=num_items_in_batch)
             counts.append((part["labels"][:, 1:] != -100).sum())
             start = end
@@ -95,9 +97,9 @@ class FineTuner(CheckpointMixin, SFTTrainer):
             return False
         width = lengths[0]
         apart = sum((end - start) * self._cost(lengths[start]) + self._call for start, end in pairwise([0, *ends]))
-        together = (max(in_bins(lengths, width)[0]) + 1) * self._cost(width) + self._call
+        together = (max(pack_into_bins(lengths, width)[0]) + 1) * self._cost(width) + self._call
         if together < apart and self._packs is None:
-            self._packs = packs_in_bins(model, self.model.config.get_text_config().vocab_size)
+            self._packs = supports_packed_bins(model, self.model.config.get_text_config().vocab_size)
         return together < apart and bool(self._packs)
 
     def _cost(self, width: int) -> float:

@@ -21,8 +21,8 @@ from tasks import TASKS, drawn
 from torch.nn import functional
 from transformers import ResNetConfig, ResNetModel
 
-from r1kit.verifier.features import blocks
-from r1kit.verifier.head2toe import Head, fit
+from r1kit.head2toe.features import layer_features
+from r1kit.head2toe.head import LinearHead, fit_head
 
 METHODS = ("linear", "head2toe", "scratch", "fine-tuning", "head2toe + fine-tuning")
 TRAIN, TEST, SOURCE_ROWS = 1000, 1000, 20_000
@@ -42,7 +42,7 @@ def network() -> ResNetModel:
 class Classifier(torch.nn.Module):
     """A backbone with a linear head, on its last layer or on chosen features of all layers."""
 
-    def __init__(self, backbone: ResNetModel, classes: int, chosen: Head | None = None):
+    def __init__(self, backbone: ResNetModel, classes: int, chosen: LinearHead | None = None):
         super().__init__()
         self.backbone, self.chosen = backbone, chosen
         width = backbone.config.hidden_sizes[-1] if chosen is None else len(chosen.kept)
@@ -56,7 +56,7 @@ class Classifier(torch.nn.Module):
         if self.chosen is None:
             return self.head(self.backbone(images).pooler_output.flatten(1))
         states = self.backbone(images, output_hidden_states=True).hidden_states
-        return self.head(blocks(states, TARGET)[:, self.chosen.kept])
+        return self.head(layer_features(states, TARGET)[:, self.chosen.kept])
 
 
 def train(model: Classifier, x: torch.Tensor, y: torch.Tensor, rate: float, epochs: int = EPOCHS) -> Classifier:
@@ -89,7 +89,7 @@ def features(backbone: ResNetModel, x: torch.Tensor, every: bool) -> torch.Tenso
     found = []
     for part in x.split(500):
         output = backbone(part, output_hidden_states=True)
-        found.append(blocks(output.hidden_states, TARGET) if every else output.pooler_output.flatten(1))
+        found.append(layer_features(output.hidden_states, TARGET) if every else output.pooler_output.flatten(1))
     return torch.cat(found)
 
 
@@ -135,7 +135,7 @@ def measure(task: str, seed: int, path: Path) -> dict[str, Any]:
         choices = (
             {"fractions": FRACTIONS, "penalties": PENALTIES} if every else {"fractions": (1.0,), "penalties": (0.5,)}
         )
-        head = fit(features(backbone, x, every), y, classes=classes, number=4, seed=seed, **choices)
+        head = fit_head(features(backbone, x, every), y, classes=classes, number=4, seed=seed, **choices)
         heads[method] = head
         right = accuracy(head.outputs, features(backbone, held[0], every), held[1])
         noted(method, right, head.weight.numel() + head.bias.numel(), started, chosen=head.chosen)

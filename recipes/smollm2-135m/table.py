@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
-from r1kit.scaling.estimators import compared, interval
+from r1kit.scaling.estimators import bootstrap_interval, paired_difference
 
 BEGIN, END = "<!-- ladder -->", "<!-- /ladder -->"
 TRAINED, UNTRAINED = ("chain_sum", "basic_arithmetic"), ("gcd",)
@@ -42,9 +42,9 @@ def line(name: str, path: Path, rows: list[dict], base: list[dict]) -> str:
     cells = [name]
     for tasks in TASKS:
         values = shares(rows, tasks)
-        cells.append(percent(values.mean(), *interval(values)))
+        cells.append(percent(values.mean(), *bootstrap_interval(values)))
         if tasks in (TRAINED, UNTRAINED):
-            gained = compared(values, shares(base, tasks))
+            gained = paired_difference(values, shares(base, tasks))
             cells.append("" if rows is base else percent(gained["difference"], gained["low"], gained["high"], "+"))
     cells.append(f"{100 * np.mean([row['format'] for row in rows]):.1f}")
     cells.append(f"{np.mean([row['tokens'] for row in rows]):.0f}")

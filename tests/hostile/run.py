@@ -14,14 +14,14 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import hostile
-from r1kit.sandbox.judge import judge
+from r1kit.sandbox.judge import judge_program
 
 SLACK = 0.6  # seconds after its limit in which a verdict must be there
 
 
 def judged(case: hostile.Case, seconds: float, isolation: str) -> dict:
     started = time.monotonic()
-    verdict = judge(case.program, case.tests, seconds, isolation=isolation)
+    verdict = judge_program(case.program, case.tests, seconds, isolation=isolation)
     spent = time.monotonic() - started
     return {"name": case.name, "ok": verdict.ok, "fault": verdict.fault, "seconds": round(spent, 2)}
 

@@ -2,7 +2,7 @@
 
 An adapter is found by the columns of a data set, unless the recipe names one (`adapter:`), names columns itself
 (`columns:`), or the data has r1kit's columns already. Rows that it cannot use, such as problems whose answer no
-verifier can check, are left out and counted.
+checker can check, are left out and counted.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.data.adapters import chat, code, mathematics
 from r1kit.errors import UserError, suggest
-from r1kit.recipe import Source
+from r1kit.recipe import SourceConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -79,12 +79,12 @@ ADAPTERS: dict[str, Adapter] = {
     "o1-journey": _known("question answer longCOT", chat.o1_journey),
 }
 # What an adapted row has, where it has it; all text.
-COLUMNS = ("id", "prompt", "completion", "answer", "tests", "verifier", "domain", "source", "level")
+COLUMNS = ("id", "prompt", "completion", "answer", "tests", "checker", "domain", "source", "level")
 # What a row of a general shape may say itself, over what the adapter says.
-OWN = ("id", "verifier", "domain", "tests", "metadata", "language", "target_language", "thinking")
+OWN = ("id", "checker", "domain", "tests", "metadata", "language", "target_language", "thinking")
 
 
-def adapt(dataset: "Dataset", source: Source, field: str) -> "Dataset":
+def adapt_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Dataset":
     """Return the data set in r1kit's columns, if it is a known one. Raises UserError for an unknown adapter."""
     name = source.adapter or _find(dataset, source)
     if name is None or name == "none":
@@ -99,7 +99,7 @@ def adapt(dataset: "Dataset", source: Source, field: str) -> "Dataset":
     return _mapped(dataset, name, adapter, field)
 
 
-def _find(dataset: "Dataset", source: Source) -> str | None:
+def _find(dataset: "Dataset", source: SourceConfig) -> str | None:
     """Return the name of the adapter that fits best, None where none is needed or fits."""
     names = set(dataset.column_names)
     if source.columns or len(dataset) == 0:
@@ -151,7 +151,7 @@ def _row(adapter: Adapter, row: Row) -> Row | None:
         return None
     if new and adapter.general:
         own = {c: row[c] for c in OWN if row.get(c) not in (None, "", [])}
-        new |= ({"verifier": "code", "domain": "code"} if "tests" in own else {}) | own
+        new |= ({"checker": "code", "domain": "code"} if "tests" in own else {}) | own
     return new if new and new.get("prompt") else None
 
 

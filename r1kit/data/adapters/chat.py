@@ -62,7 +62,7 @@ def messages(row: Row) -> Row | None:
 def openthoughts(row: Row) -> Row | None:
     """OpenThoughts-114k, config `metadata`: thoughts and solution apart; the gold answer of math is in a box."""
     gold = last_boxed(row.get("ground_truth_solution") or "") if row.get("domain") == "math" else None
-    more = {"answer": gold, "verifier": "math"} if gold else {}
+    more = {"answer": gold, "checker": "math"} if gold else {}
     completion = answered(row["deepseek_reasoning"], row["deepseek_solution"])
     return _row(row["problem"], completion, domain=row.get("domain"), source=row.get("source"), **more)
 
@@ -82,7 +82,7 @@ def s1k_1_1(row: Row) -> Row | None:
 def _s1k(row: Row, trajectory: Any, attempt: Any) -> Row | None:
     thinking, said = _one(trajectory), _one(attempt)
     gold = str(row.get("solution") or "")
-    more = {"answer": gold, "verifier": "math"} if row.get("cot_type") == "math" and 0 < len(gold) < 40 else {}
+    more = {"answer": gold, "checker": "math"} if row.get("cot_type") == "math" and 0 < len(gold) < 40 else {}
     completion = answered(thinking, said) if thinking and said else None
     return _row(row["question"], completion, domain=row.get("cot_type"), source=row.get("source_type"), **more)
 
@@ -97,4 +97,4 @@ def o1_journey(row: Row) -> Row | None:
     final = final.strip() or str(row["answer"])
     completion = answered(chain or row["longCOT"], final)
     more = {} if row.get("idx") is None else {"id": f"o1-journey/{row['idx']}"}
-    return _row(row["question"], completion, answer=row["answer"], verifier="math", domain="math", **more)
+    return _row(row["question"], completion, answer=row["answer"], checker="math", domain="math", **more)

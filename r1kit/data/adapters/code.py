@@ -24,7 +24,7 @@ def _problem(prompt: str, tests: list[Test], **more: Any) -> Row | None:
     return {
         "prompt": prompt.strip(),
         "tests": json.dumps(_spread(tests), ensure_ascii=False),
-        "verifier": "code",
+        "checker": "code",
         "domain": "code",
         **more,
     }

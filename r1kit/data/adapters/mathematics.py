@@ -23,7 +23,7 @@ def _problem(prompt: Any, answer: Any, row: Row, **more: Any) -> Row | None:
     return {
         "prompt": str(prompt).strip(),
         "answer": gold,
-        "verifier": "math",
+        "checker": "math",
         "domain": "math",
         "source": source,
         "level": level,
