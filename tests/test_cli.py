@@ -144,8 +144,8 @@ def test_help_of_a_stage_imports_nothing_heavy_either():
 
 def test_a_faulty_recipe_is_found_before_anything_heavy_is_imported():
     source = (
-        "import sys\nfrom r1kit.recipe import load\nfrom r1kit.errors import UserError\n"
-        "try: load('rl', 'train.yaml', {'training.batch_size': 24, 'trl.loss_type': 'grpo'})\n"
+        "import sys\nfrom r1kit.recipe import load_recipe\nfrom r1kit.errors import UserError\n"
+        "try: load_recipe('rl', 'train.yaml', {'training.batch_size': 24, 'trl.loss_type': 'grpo'})\n"
         "except UserError: print(sorted({'torch', 'transformers', 'trl', 'datasets'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", source], capture_output=True, text=True).stdout == "[]\n"

@@ -239,7 +239,7 @@ def test_no_chain_of_thought_and_none_wanted():
 
 def test_no_detector_is_loaded_for_another_script():
     source = (
-        "import sys; from r1kit.rewards.language import detect, share\n"
+        "import sys; from r1kit.languages.detect import detect_language as detect, language_fraction as share\n"
         "share('سه plus چهار is', 'fa'), share('首先 compute', 'zh'), share('значит so', 'ru'), detect('二加二')\n"
         "assert 'py3langid' not in sys.modules"
     )

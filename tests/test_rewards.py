@@ -324,7 +324,7 @@ def test_detect(text, expected):
 
 
 def test_detect_says_the_same_in_every_process():
-    source = "from r1kit.rewards.language import detect; print(detect('hello سلام мир 你'))"
+    source = "from r1kit.languages.detect import detect_language; print(detect_language('hello سلام мир 你'))"
     found = {
         subprocess.run(
             [sys.executable, "-c", source], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True

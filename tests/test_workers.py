@@ -77,7 +77,7 @@ def test_plain_numbers_and_words_start_no_worker(pool):
 
 
 def test_a_worker_has_no_torch_in_it():
-    source = "import sys; from r1kit.rewards import symbolic, workers; print('torch' in sys.modules)"
+    source = "import sys; from r1kit.answers import symbolic, workers; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "False\n"
 
@@ -199,20 +199,20 @@ def test_eight_threads_at_once(pool):
 
 FORK = """
 import os, sys, threading
-from r1kit.rewards import workers
-from r1kit.answers.normalise import Verdict
-assert workers.verify("x+1", "1+x") is Verdict.RIGHT
+from r1kit.answers import workers
+from r1kit.answers.normalise import AnswerVerdict
+assert workers.verify_answer("x+1", "1+x") is AnswerVerdict.RIGHT
 parents = {w.process.pid for w in workers._POOL.workers}
 workers._POOL._lock.acquire()  # as if another thread held it at that moment
 child = os.fork()
 if child == 0:
-    ok = workers.verify("x+1", "x+3") is Verdict.WRONG and workers.counts()["wrong"] == 1
+    ok = workers.verify_answer("x+1", "x+3") is AnswerVerdict.WRONG and workers.verdict_counts()["wrong"] == 1
     own = {w.process.pid for w in workers._POOL.workers}
-    workers.close()
+    workers.close_workers()
     os._exit(0 if ok and own and not own & parents else 1)
 workers._POOL._lock.release()
 assert os.waitpid(child, 0)[1] == 0
-assert workers.verify("x+2", "2+x") is Verdict.RIGHT
+assert workers.verify_answer("x+2", "2+x") is AnswerVerdict.RIGHT
 assert {w.process.pid for w in workers._POOL.workers} == parents
 print("done")
 """
@@ -237,11 +237,11 @@ def test_close_leaves_no_process_and_the_pool_starts_again(pool):
 
 LEFT = """
 import os, signal, sys, threading, time
-from r1kit.rewards import workers
-assert workers.verify("x+1", "1+x").value == "right"
+from r1kit.answers import workers
+assert workers.verify_answer("x+1", "1+x").value == "right"
 print(workers._POOL.workers[0].process.pid, flush=True)
 if sys.argv[1] == "busy":
-    threading.Thread(target=workers.verify, args=(*{slow!r}, 1.0), daemon=True).start()
+    threading.Thread(target=workers.verify_answer, args=(*{slow!r}, 1.0), daemon=True).start()
     time.sleep(0.5)
 if sys.argv[1] != "exit":
     os.kill(os.getpid(), signal.SIGKILL)

@@ -19,7 +19,7 @@ from r1kit.answers.normalise import AnswerVerdict
 from r1kit.answers.workers import WorkerPool
 
 BOARDS = ("rearc", "arc_agi")  # whose scorers compare with tuples of tuples, which JSON does not know
-COMMAND = (sys.executable, "-P", "-c", "from r1kit.rewards.gym import serve; serve()")
+COMMAND = (sys.executable, "-P", "-c", "from r1kit.rewards.gym import serve_gym_worker; serve_gym_worker()")
 
 
 def score_gym_answers(pairs: Sequence[tuple[Any, str | None]], seconds: float = 3.0) -> list[float | None]:
