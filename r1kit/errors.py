@@ -4,12 +4,27 @@ import difflib
 from collections.abc import Iterable
 
 
-class UserError(Exception):
-    """Something the user must change, said in one line: `field = value; what must hold; what to do`."""
+class _Unset:
+    """The type of UNSET."""
 
-    def __init__(self, field: str, value: object, must: str, do: str):
-        line = f"{field} = {value}; {must}; {do}"
-        super().__init__(" ".join(line.split()))
+
+UNSET = _Unset()
+"""The value of a field that the user did not set."""
+
+
+class UserError(Exception):
+    """A mistake that the user must correct, described in one line.
+
+    The line is `field = value; requirement; action`. Where the user set no value (`value=UNSET`) it is
+    `field: requirement; action`: an error never shows a value that the user did not write.
+
+        UserError("training.steps", 0, "must be at least 1", "use a positive number")
+        UserError("output", UNSET, "a run needs a directory", "set output or pass --output DIR")
+    """
+
+    def __init__(self, field: str, value: object, requirement: str, action: str):
+        subject = f"{field}:" if value is UNSET else f"{field} = {value};"
+        super().__init__(" ".join(f"{subject} {requirement}; {action}".split()))
 
 
 class OutOfMemory(Exception):

@@ -9,7 +9,7 @@ import r1kit
 
 ROOT = Path(r1kit.__file__).parent
 LEVELS = (
-    ("__init__", "errors", "heavy_imports", "tables", "ranks"),
+    ("__init__", "errors", "messages", "heavy_imports", "tables", "ranks", "rows"),
     ("prompts", "recipe"),
     ("runs",),
     ("languages", "answers", "sandbox"),

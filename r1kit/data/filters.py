@@ -14,8 +14,8 @@ from r1kit.languages.detect import language_fraction
 from r1kit.languages.words import word_scripts
 from r1kit.prompts import parse_completion
 from r1kit.recipe import PREFERENCES, FiltersConfig
+from r1kit.rows import Row
 
-Row = dict[str, Any]
 DropReport = dict[str, Any]
 
 EXAMPLES = 3

@@ -9,13 +9,12 @@ import importlib.util
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from r1kit.data import world
 from r1kit.errors import UserError, suggest
 from r1kit.recipe import SourceConfig
+from r1kit.rows import Row
 
-Row = dict[str, Any]
 DEFAULT_ROWS = 1000
 
 

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 from r1kit.data.load import READ_BATCH_ROWS, read_sources
 from r1kit.errors import UserError
 from r1kit.recipe import HygieneConfig, SourceConfig
+from r1kit.rows import Row
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Row = dict[str, Any]
 HygieneReport = dict[str, Any]
 
 SHINGLE = 5  # letters

@@ -9,11 +9,9 @@ is one step and not another problem. The final answer is the right completion's,
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from r1kit.prompts import completion_text, parse_completion
-
-Row = dict[str, Any]
+from r1kit.rows import Row
 
 # What is said at the turn, by language: on noticing, and on going back to a step (or to the beginning).
 TURNS: dict[str, tuple[str, str, str]] = {

@@ -9,13 +9,12 @@ from r1kit import __version__
 from r1kit.data.writing import DataWriter, data_card, push_data
 from r1kit.languages.detect import language_code
 from r1kit.recipe import DataRecipe, GenerateRecipe
+from r1kit.rows import Row
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Row = dict[str, Any]
 
 
 class DataOutput:

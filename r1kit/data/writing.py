@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
 from r1kit.recipe import CardConfig
+from r1kit.rows import Row
 from r1kit.runs.files import atomic_file, replace_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Row = dict[str, Any]
 
 ROWS_A_FILE = 100_000
 ROWS_A_GROUP = 2_000

@@ -21,9 +21,9 @@ from r1kit.head2toe.head import LinearHead
 from r1kit.models.templates import apply_template, template_prefix
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import ModelConfig, PromptConfig
+from r1kit.rows import Row
 from r1kit.runs.files import replace_folder
 
-Row = dict[str, Any]
 VERIFIER_DIR = "verifier"
 PART = 256  # rows read at once: their features take more room than what is kept of them
 TENSORS = ("kept", "weight", "bias", "shift")

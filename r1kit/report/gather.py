@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from r1kit.errors import UserError
+from r1kit.rows import Row
 from r1kit.runs.lineage import locate_parent
 from r1kit.runs.listing import run_status
 from r1kit.runs.run import Run
@@ -33,7 +34,6 @@ KNOWN = {
     *("finish_reason", "logprob", "model", "seed", "sample", "step", "group", "reward", "advantage", "revised"),
     *("teacher_prompt_tokens", "teacher_tokens"),
 }
-Row = dict[str, Any]
 
 
 @dataclass

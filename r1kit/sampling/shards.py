@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.data.writing import write_parquet
 from r1kit.errors import UserError
+from r1kit.rows import Row
 from r1kit.runs.files import write_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Row = dict[str, Any]
 # Tokens of a teacher's prompts and replies on a row, all its tries together.
 USAGE_COLUMNS = ("teacher_prompt_tokens", "teacher_tokens")
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from r1kit.answers.equivalence import NO_CLUSTER, cluster_answers, row_checker, voted_answer
-
-Row = dict[str, Any]
+from r1kit.rows import Row
 
 
 def mean(values: Sequence[float]) -> float | None:

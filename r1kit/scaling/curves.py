@@ -10,6 +10,7 @@ import numpy as np
 from r1kit.answers.equivalence import cluster_answers, row_checker, voted_answer
 from r1kit.data.filters import NO_ANSWER_FILTER
 from r1kit.recipe import ScalingConfig
+from r1kit.rows import Row
 from r1kit.runs.files import atomic_file
 from r1kit.scaling.estimators import (
     MethodEstimate,
@@ -20,7 +21,6 @@ from r1kit.scaling.estimators import (
     paired_difference,
 )
 
-Row = dict[str, Any]
 Point = dict[str, Any]
 NAMES = {
     "logprob": "mean log-probability",

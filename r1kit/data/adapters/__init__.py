@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 from r1kit.data.adapters import chat, code, mathematics
 from r1kit.errors import UserError, suggest
 from r1kit.recipe import SourceConfig
+from r1kit.rows import Row
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ import re
 from typing import Any
 
 from r1kit.prompts import last_boxed
-
-Row = dict[str, Any]
+from r1kit.rows import Row
 
 _THOUGHT = re.compile(r"<\|begin_of_thought\|>(.*?)<\|end_of_thought\|>", re.DOTALL)
 _SOLUTION = re.compile(r"<\|begin_of_solution\|>(.*?)(?:<\|end_of_solution\|>|$)", re.DOTALL)

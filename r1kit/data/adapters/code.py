@@ -8,7 +8,8 @@ import ast
 import json
 from typing import Any
 
-Row = dict[str, Any]
+from r1kit.rows import Row
+
 Test = dict[str, Any]
 
 _COMPLETE = "Complete this Python function. Reply with the whole function.\n\n```python\n{}\n```"

@@ -4,8 +4,7 @@ import re
 from typing import Any
 
 from r1kit.prompts import last_boxed
-
-Row = dict[str, Any]
+from r1kit.rows import Row
 
 # What DAPO-Math-17k puts around each problem, to have the answer on a line of its own.
 _DAPO_BEFORE = re.compile(r"^Solve the following math problem step by step\..*?\n\n", re.DOTALL)
