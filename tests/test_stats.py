@@ -1,6 +1,6 @@
 import pytest
 
-from r1kit.sampling.statistics import majority_verdicts, mean, summarise_samples
+from r1kit.sampling.statistics import majority_verdicts, mean_or_none, summarise_samples
 
 
 def sample(question, answer, correct, **changes):
@@ -126,8 +126,8 @@ def test_rewards_that_were_not_asked_for_are_none():
 
 
 def test_nothing_has_no_mean():
-    assert mean([]) is None
-    assert mean([1, 2, 6]) == 3
+    assert mean_or_none([]) is None
+    assert mean_or_none([1, 2, 6]) == 3
     assert summarise_samples([])["pass@1"] is None
 
 
@@ -141,7 +141,7 @@ def test_what_a_server_did_not_answer_is_no_wrong_answer():
     from r1kit.recipe import ModelConfig, RewardConfig
     from r1kit.rewards import bind_reward
     from r1kit.sampling.engine import SampledCompletion
-    from r1kit.sampling.loop import score_samples
+    from r1kit.sampling.scoring import score_samples
 
     unit = {"id": ["a"], "prompt": ["2 + 2?"], "answer": ["4"], "domain": [""], "thinking": [True], "language": ["en"]}
     right = SampledCompletion("<think>so</think><answer>4</answer>", 9, "stop")

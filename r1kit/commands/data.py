@@ -30,7 +30,7 @@ from r1kit.recipe import DataRecipe
 from r1kit.rewards import check_reward_data
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
-from r1kit.sampling.loop import bind_rewards, compute_rewards, row_verdict
+from r1kit.sampling.scoring import bind_rewards, compute_rewards, row_verdict
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -26,7 +26,7 @@ from r1kit.recipe import GenerateRecipe, HygieneConfig, RefineConfig
 from r1kit.rewards import check_reward_data
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
-from r1kit.sampling.loop import bind_rewards, sample_problems, without_thinking
+from r1kit.sampling.loop import sample_problems, without_thinking
 from r1kit.sampling.rewrite import (
     RewriteTask,
     journey_tasks,
@@ -35,6 +35,7 @@ from r1kit.sampling.rewrite import (
     stitch_rows,
     ungrouped_filter,
 )
+from r1kit.sampling.scoring import bind_rewards
 from r1kit.sampling.shards import USAGE_COLUMNS, Row, Shards
 
 if TYPE_CHECKING:

@@ -14,29 +14,28 @@ from r1kit.data.filters import NO_ANSWER_FILTER
 from r1kit.data.load import render_prompt
 from r1kit.errors import Interrupted
 from r1kit.models.templates import OPEN
-from r1kit.prompts import CHAT_TEMPLATE, parse_completion
+from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.ranks import barrier, is_main_rank
 from r1kit.recipe import (
     EvalRecipe,
     GenerateRecipe,
     ModelConfig,
     PromptConfig,
-    RewardConfig,
     SamplingConfig,
     VerifierRecipe,
 )
-from r1kit.rewards import FAULT, RewardFunction, bind_reward
+from r1kit.rewards import bind_reward
 from r1kit.runs.run import Run
 from r1kit.sampling.budget import BudgetMeter
-from r1kit.sampling.engine import CompletionGroups, PromptBatch, SampledCompletion, Sampler, make_sampler
+from r1kit.sampling.engine import CompletionGroups, PromptBatch, Sampler, make_sampler
 from r1kit.sampling.progress import IdenticalSamplesCheck, SamplingProgress
+from r1kit.sampling.scoring import score_samples
 from r1kit.sampling.shards import Row, Shards, text_fingerprint
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 READ = 10_000  # rows of problems looked at together
-CARRIED = ("answer", "tests", "checker", "metadata", "source", "level")  # of a problem, into its samples' rows
 
 
 @dataclass(frozen=True)
@@ -179,79 +178,3 @@ def _trust(sampler: Sampler, shards: Shards, index: int, prompts: Callable[[int]
 def _chained(first: PromptBatch | None, rest: Iterator[PromptBatch | None]) -> Iterator[PromptBatch | None]:
     yield first
     yield from rest
-
-
-def score_samples(
-    unit: dict[str, list[Any]],
-    prompts: Sequence[Any],
-    groups: CompletionGroups,
-    functions: Sequence[RewardFunction],
-    model: ModelConfig,
-    seed: int,
-) -> list[Row]:
-    """Return a row for each sample of a unit (columns of problems, and their prompts as asked), with its rewards."""
-    columns = {
-        name: [v for v, group in zip(values, groups, strict=True) for _ in group]
-        for name, values in {**unit, "prompt": prompts}.items()
-    }
-    given = [question for question, group in zip(unit["prompt"], groups, strict=True) for _ in group]
-    samples = [s for group in groups for s in group]
-    numbers = [n for group in groups for n in range(len(group))]
-    scores = compute_rewards([s.text for s in samples], [_ids(s) for s in samples], columns, functions)
-    rows = []
-    for i, sample in enumerate(samples):
-        rows.append(
-            {
-                "id": columns["id"][i],
-                "prompt": given[i],
-                "completion": sample.text,
-                **{n: _text(columns[n][i]) for n in CARRIED if n in columns},
-                **row_verdict({name: values[i] for name, values in scores.items()}),
-                **({"correct": None, "fault": True} if sample.finish_reason in ("failed", "refused") else {}),
-                "domain": columns["domain"][i],
-                "thinking": columns["thinking"][i],
-                "thinks": parse_completion(sample.text).thinks,
-                "target_language": columns["language"][i],
-                "tokens": sample.tokens,
-                "prompt_tokens": sample.prompt_tokens,
-                "finish_reason": sample.finish_reason,
-                "logprob": sample.logprob,
-                "model": model.path,
-                "seed": seed,
-                "sample": numbers[i],
-            }
-        )
-    return rows
-
-
-def compute_rewards(
-    completions: list[str], ids: list[Any], columns: dict[str, list[Any]], functions: Sequence[RewardFunction]
-) -> dict[str, Sequence[float | None]]:
-    """Return each reward's values of completions, whose problems stand in `columns`."""
-    more = {k: v for k, v in columns.items() if k != "prompt"}
-    given = {**more, "completions": completions, "prompts": columns["prompt"], "completion_ids": ids}
-    return {f.__name__: f(**given) for f in functions}
-
-
-def row_verdict(given: dict[str, float | None]) -> Row:
-    """Return a row's reward columns, and whether it is right, or has no verdict."""
-    accuracy = given.get("accuracy")
-    return {
-        **{n: (None if v == FAULT else v) for n, v in given.items()},
-        "fault": FAULT in given.values(),
-        "correct": None if accuracy in (None, FAULT) else accuracy == 1.0,
-    }
-
-
-def _ids(sample: SampledCompletion) -> Sequence[int]:
-    """Return a sample's ids; where the engine gives none, as many numbers, since rewards count them."""
-    return sample.ids or range(sample.tokens)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def bind_rewards(entries: Sequence[RewardConfig]) -> list[RewardFunction]:
-    """Return the functions of reward entries."""
-    return [bind_reward(entry, i) for i, entry in enumerate(entries)]

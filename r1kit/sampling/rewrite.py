@@ -24,7 +24,8 @@ from r1kit.rewards import RewardFunction
 from r1kit.runs.resume import SERVER_CONNECTION_FIELDS
 from r1kit.runs.run import Run
 from r1kit.sampling.engine import CompletionGroups, SampledCompletion
-from r1kit.sampling.loop import SamplingJob, bind_rewards, compute_rewards, row_verdict, sample_missing_shards
+from r1kit.sampling.loop import SamplingJob, sample_missing_shards
+from r1kit.sampling.scoring import bind_rewards, compute_rewards, row_verdict
 from r1kit.sampling.shards import USAGE_COLUMNS, Row, Shards, text_fingerprint
 
 OWN_LANGUAGE = 0.9  # least share of the question's language in a chain that was rewritten
@@ -54,7 +55,7 @@ def refine_tasks(rows: Sequence[Row], refine: RefineConfig) -> list[RewriteTask]
             "answer": (said.answer or "").strip(),
         }
         ask = _fill(refine.template, row, **slots)
-        found.append(RewriteTask(row, ask, partial(refined, row=row, summary=refine.summary)))
+        found.append(RewriteTask(row, ask, partial(format_reply, row=row, summary=refine.summary)))
     return found
 
 
@@ -64,7 +65,7 @@ def journey_tasks(rows: Sequence[Row], journey: JourneyConfig) -> list[RewriteTa
     for pair in journey_pairs(rows, journey):
         right, wrong = pair.right["completion"], pair.wrong["completion"]
         ask = _fill(journey.template, pair.right, prompt=question_text(pair.right["prompt"]), wrong=wrong, right=right)
-        found.append(RewriteTask(pair.right, ask, partial(refined, row=pair.right, summary=False)))
+        found.append(RewriteTask(pair.right, ask, partial(format_reply, row=pair.right, summary=False)))
     return found
 
 
@@ -83,7 +84,7 @@ def _fill(template: str, row: Row, **slots: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda m: values.get(m.group(1), m.group(0)), template)
 
 
-def refined(text: str, row: Row, summary: bool) -> str | None:
+def format_reply(text: str, row: Row, summary: bool) -> str | None:
     """Return the completion that a teacher's reply makes, in R1's format; None where the reply lacks a part."""
     thinking, answer, short = _last("think", text), _last("answer", text), _last("summary", text)
     if not thinking or not answer or (summary and not short):
@@ -124,7 +125,7 @@ def rewrite_shards(
 
     def rows(index: int, groups: CompletionGroups) -> list[Row]:
         asked = tasks(shards.read(index))
-        return held_rows(asked, groups, problems(index), functions, recipe.keep, model.path or "")
+        return choose_rewrites(asked, groups, problems(index), functions, recipe.keep, model.path or "")
 
     if is_main_rank():  # what is rewritten depends on the filters, and how, on the teacher
         means: dict[str, Any] = {
@@ -140,7 +141,7 @@ def rewrite_shards(
     return second
 
 
-def held_rows(
+def choose_rewrites(
     tasks: Sequence[RewriteTask],
     groups: CompletionGroups,
     problems: dict[str, dict[str, Any]],
@@ -155,7 +156,7 @@ def held_rows(
         for sample in group
         if sample.finish_reason == "stop" and (completion := task.reply(sample.text[sample.parted :]))
     ]
-    candidates = rescored([(tasks[i].row, sample, text) for i, sample, text in tried], problems, functions)
+    candidates = rescore_rows([(tasks[i].row, sample, text) for i, sample, text in tried], problems, functions)
     strict = keep.model_copy(
         update={"correct": True, "language": max(keep.language, OWN_LANGUAGE), "min_tokens": None, "max_tokens": None}
     )
@@ -177,7 +178,7 @@ def held_rows(
     ]
 
 
-def rescored(
+def rescore_rows(
     changed: Sequence[tuple[Row, SampledCompletion | None, str]],
     problems: dict[str, dict[str, Any]],
     functions: Sequence[RewardFunction],
@@ -210,7 +211,7 @@ def stitch_rows(
     """Return the journeys of a shard's rows, scored; `original` is the right completion that each is made of."""
     found = journey_pairs(rows, journey)
     joined = [(pair.right, None, stitch_journey(pair, journey.max_wrong_steps)) for pair in found]
-    again = rescored(joined, problems, functions)
+    again = rescore_rows(joined, problems, functions)
     return [{**row, "original": pair.right["completion"]} for row, pair in zip(again, found, strict=True)]
 
 

@@ -9,7 +9,7 @@ from r1kit.answers.equivalence import NO_CLUSTER, cluster_answers, row_checker, 
 from r1kit.rows import Row
 
 
-def mean(values: Sequence[float]) -> float | None:
+def mean_or_none(values: Sequence[float]) -> float | None:
     """Return the mean, or None of nothing."""
     return sum(values) / len(values) if values else None
 
@@ -39,15 +39,17 @@ def _part(rows: Sequence[Row], won: dict[str, bool]) -> dict[str, Any]:
         "samples": len(rows),
         "faults": sum(bool(r.get("fault")) for r in rows),
         "unanswered": sum(r["finish_reason"] == "context" for r in rows),
-        "pass@1": mean(shares),
+        "pass@1": mean_or_none(shares),
         "interval": _half_width(shares),
-        "maj@k": mean([float(won[name]) for name in groups]),
-        "format": mean([r["format"] for r in rows if r.get("format") is not None]),
-        "thinking": mean([float(r["thinks"]) for r in asked]),
-        "language_consistency": mean([r["language"] for r in asked if r["thinks"] and r.get("language") is not None]),
-        "thinks": mean([float(r["thinks"]) for r in rows]),
-        "tokens": mean([r["tokens"] for r in rows]),
-        "truncated": mean([float(r["finish_reason"] == "length") for r in rows]),
+        "maj@k": mean_or_none([float(won[name]) for name in groups]),
+        "format": mean_or_none([r["format"] for r in rows if r.get("format") is not None]),
+        "thinking": mean_or_none([float(r["thinks"]) for r in asked]),
+        "language_consistency": mean_or_none(
+            [r["language"] for r in asked if r["thinks"] and r.get("language") is not None]
+        ),
+        "thinks": mean_or_none([float(r["thinks"]) for r in rows]),
+        "tokens": mean_or_none([r["tokens"] for r in rows]),
+        "truncated": mean_or_none([float(r["finish_reason"] == "length") for r in rows]),
     }
 
 

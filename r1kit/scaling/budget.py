@@ -19,7 +19,8 @@ from r1kit.recipe import EvalRecipe, ModelConfig, PromptConfig
 from r1kit.rewards import RewardFunction, bind_reward
 from r1kit.runs.run import Run
 from r1kit.sampling.engine import CompletionGroups, SampledCompletion
-from r1kit.sampling.loop import SamplingJob, compute_rewards, row_verdict, sample_missing_shards
+from r1kit.sampling.loop import SamplingJob, sample_missing_shards
+from r1kit.sampling.scoring import compute_rewards, row_verdict
 from r1kit.sampling.shards import Row, Shards
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Cut:
+class ForcedStart:
     """What the model goes on from: ids, of which the completion so far has a text and a number of tokens."""
 
     ids: Ids
@@ -39,7 +40,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Coded:
+class TokenizedRow:
     """A prompt with its completion: ids, from and to which character of the text each stands, and the text.
 
     The completion begins at the character `begun`, what was sampled of it at `given`. Its thinking is of the ids from
@@ -55,23 +56,23 @@ class Coded:
     last: int
 
 
-class Cutter:
+class BudgetForcer:
     """Makes of a sample row what the model is to go on from."""
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", prompt: PromptConfig, closing: str, wait: str):
         self.tokenizer, self.prompt, self.closing, self.wait = tokenizer, prompt, closing, wait
 
-    def at(self, row: Row, budget: int) -> Cut | None:
+    def at(self, row: Row, budget: int) -> ForcedStart | None:
         """Return where the thinking has `budget` tokens and is closed, or None where it has no more of them."""
         coded = self.coded(row)
         return self._cut(coded, coded.first + budget, self.closing) if coded.last - coded.first > budget else None
 
-    def on(self, row: Row) -> Cut | None:
+    def on(self, row: Row) -> ForcedStart | None:
         """Return where the thinking ends and is made to go on, or None where it never ended."""
         coded = self.coded(row)
         return self._cut(coded, coded.last, self.wait) if coded.first < coded.last < len(coded.ids) else None
 
-    def coded(self, row: Row) -> Coded:
+    def coded(self, row: Row) -> TokenizedRow:
         """Return a row as ids."""
         asked = apply_template(self.tokenizer, render_prompt(row["prompt"], self.prompt), self.prompt)
         start = template_prefix(asked, self.prompt.prefill)
@@ -87,13 +88,13 @@ class Cutter:
             inside, closed = opened + len(OPEN), text.find(CLOSE, opened)
             first = next((i for i, (a, _) in enumerate(places) if a >= inside), last)
             last = max(first, next((i for i, (_, b) in enumerate(places) if b > closed), last)) if closed >= 0 else last
-        return Coded(ids, places, text, begun, begun + len(start), first, last)
+        return TokenizedRow(ids, places, text, begun, begun + len(start), first, last)
 
-    def _cut(self, coded: Coded, end: int, more: str) -> Cut:
+    def _cut(self, coded: TokenizedRow, end: int, more: str) -> ForcedStart:
         sampled = next((i for i, (a, _) in enumerate(coded.places) if a >= coded.given), len(coded.ids))
         added = self.tokenizer(more, add_special_tokens=False).input_ids
         said = coded.text[coded.begun : coded.places[end - 1][1]] + more
-        return Cut((*coded.ids[:end], *added), said, end - sampled + len(added))
+        return ForcedStart((*coded.ids[:end], *added), said, end - sampled + len(added))
 
 
 def force_budget(
@@ -118,7 +119,7 @@ def force_budget(
     if not tokenizer.is_fast:
         must = f"its tokenizer ({type(tokenizer).__name__}) does not say where in a text its tokens stand"
         raise UserError("model.path", model.path, must, "remove scaling.budgets and waits")
-    cutter = Cutter(tokenizer, recipe.prompt, recipe.scaling.closing, recipe.scaling.wait)
+    cutter = BudgetForcer(tokenizer, recipe.prompt, recipe.scaling.closing, recipe.scaling.wait)
     most = recipe.scaling.answer_tokens if budget is not None else recipe.sampling.max_tokens
     settings = recipe.sampling.model_copy(update={"samples": 1, "max_tokens": most})
     shards = Shards(base.folder.with_name(f"{base.folder.name}-{name}"), base.count, base.scores)
@@ -129,7 +130,7 @@ def force_budget(
     }
 
     @lru_cache(maxsize=4)
-    def cut(index: int) -> list[tuple[Row, Cut | None]]:
+    def cut(index: int) -> list[tuple[Row, ForcedStart | None]]:
         return [(row, cutter.on(row) if budget is None else cutter.at(row, budget)) for row in base.read(index)]
 
     def prompts(index: int) -> list[Any]:
@@ -149,7 +150,7 @@ def force_budget(
 
 
 def join_forced_rows(
-    rows: Sequence[tuple[Row, Cut | None, SampledCompletion | None]],
+    rows: Sequence[tuple[Row, ForcedStart | None, SampledCompletion | None]],
     problems: dict[str, dict[str, Any]],
     functions: Sequence[RewardFunction],
 ) -> list[Row]:

@@ -17,8 +17,8 @@ from r1kit.scaling.estimators import (
     SampledProblem,
     bootstrap_interval,
     estimate_method,
-    gated,
     paired_difference,
+    thinking_when_unsure,
 )
 
 Point = dict[str, Any]
@@ -115,7 +115,7 @@ def scaling_points(
             plain = estimate_method(slow, "pass", 1)
             by = "logprob" if "logprob" in quick[0].scores else None
             for sure in settings.sure:
-                one = gated(quick, slow, sure, by)
+                one = thinking_when_unsure(quick, slow, sure, by)
                 keep(one, plain, {"method": method, "score": by, "samples": 1, "sure": sure, "at": at})
             continue
         both = {p.id for p in problems} & {p.id for p in changed}

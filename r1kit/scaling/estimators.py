@@ -42,12 +42,12 @@ class MethodEstimate:
     tokens: np.ndarray  # (problems,)
 
 
-def pass_at(count: int, right: int, k: int) -> float:
+def pass_at_k(count: int, right: int, k: int) -> float:
     """Return the chance that one of k samples, of `count` of which `right` are right, is right."""
     return 1.0 - math.comb(count - right, k) / math.comb(count, k)
 
 
-def best_of(scores: Sequence[float] | np.ndarray, correct: Sequence[float] | np.ndarray, k: int) -> float:
+def best_of_n(scores: Sequence[float] | np.ndarray, correct: Sequence[float] | np.ndarray, k: int) -> float:
     """Return the chance that of k samples the one with the greatest score is right; equal scores share it."""
     values, n = np.asarray(scores, float), len(scores)
     before, chance = 0, 0.0
@@ -60,7 +60,7 @@ def best_of(scores: Sequence[float] | np.ndarray, correct: Sequence[float] | np.
     return chance
 
 
-def choices(count: int, k: int, draws: int, seed: int = 0) -> np.ndarray:
+def draw_subsets(count: int, k: int, draws: int, seed: int = 0) -> np.ndarray:
     """Return (draws, k) random choices of k of `count` without repetition, the same for the same seed.
 
     Each once, where k is 1 or `count`.
@@ -70,7 +70,7 @@ def choices(count: int, k: int, draws: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed % 2**32, count, k]).random((draws, count)).argsort(1)[:, :k]
 
 
-class Tally:
+class VoteTally:
     """Votes as they come in: for each of some elections, the sums of weights, the right votes and all of an answer."""
 
     def __init__(self, problem: SampledProblem, elections: int, weights: np.ndarray | None):
@@ -101,15 +101,15 @@ class Tally:
         return self.sums.max(1) / (self.sums.sum(1) + prior)
 
 
-def vote(problem: SampledProblem, chosen: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def vote_accuracy(problem: SampledProblem, chosen: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the chance (draws,) that the answer with most votes is right, for each choice (draws, k) of samples."""
-    tally = Tally(problem, len(chosen), weights)
+    tally = VoteTally(problem, len(chosen), weights)
     for samples in chosen.T:
         tally.add(samples)
     return tally.chances()
 
 
-def stopped(
+def early_stopping(
     problem: SampledProblem, orders: np.ndarray, weights: np.ndarray | None, sure: float, prior: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the chance of being right and the tokens spent, both (draws,), where sampling stops once it is sure.
@@ -119,7 +119,7 @@ def stopped(
     """
     right, spent = np.zeros(len(orders)), np.zeros(len(orders))
     open_, tokens = np.ones(len(orders), bool), problem.tokens[orders].cumsum(1)
-    tally = Tally(problem, len(orders), weights)
+    tally = VoteTally(problem, len(orders), weights)
     for k, samples in enumerate(orders.T, 1):
         tally.add(samples)
         now = open_ & ((tally.sure(prior) >= sure) | (k == orders.shape[1]))
@@ -147,23 +147,23 @@ def estimate_method(
         weights = problem.scores[score] if score else None
         cost = k * float(problem.tokens.mean())
         if method == "pass":
-            chance = pass_at(len(problem), int(problem.correct.sum()), k)
+            chance = pass_at_k(len(problem), int(problem.correct.sum()), k)
         elif method == "best":
             assert weights is not None
-            chance = best_of(weights, problem.correct, k)
+            chance = best_of_n(weights, problem.correct, k)
         elif method == "vote":
-            chance = float(vote(problem, choices(len(problem), k, draws, seed), weights).mean())
+            chance = float(vote_accuracy(problem, draw_subsets(len(problem), k, draws, seed), weights).mean())
         else:
             rng = np.random.default_rng([seed % 2**32, len(problem), k])
             orders = rng.random((draws, len(problem))).argsort(1)[:, :k]
-            chances, costs = stopped(problem, orders, weights, sure)
+            chances, costs = early_stopping(problem, orders, weights, sure)
             chance, cost = float(chances.mean()), float(costs.mean())
         right.append(chance)
         spent.append(cost)
     return MethodEstimate(np.array(right), np.array(spent))
 
 
-def gated(
+def thinking_when_unsure(
     direct: Sequence[SampledProblem], thought: Sequence[SampledProblem], sure: float, score: str | None = None
 ) -> MethodEstimate:
     """Return what comes of thinking only when it is needed: one sample of `thought` where those of `direct` are unsure.
@@ -175,7 +175,7 @@ def gated(
     for quick, slow in zip(direct, thought, strict=True):
         assert quick.id == slow.id
         everyone = np.arange(len(quick))[None]
-        tally = Tally(quick, 1, quick.scores[score] if score else None)
+        tally = VoteTally(quick, 1, quick.scores[score] if score else None)
         for samples in everyone.T:
             tally.add(samples)
         taken = float(tally.sums.max()) >= sure * len(quick)

@@ -33,7 +33,7 @@ Score = Callable[[list[str], list[str]], list[float]]  # prompts, what was said 
 
 
 @dataclass(frozen=True)
-class Trail:
+class SearchPath:
     """What was said so far: its ids, whether it has ended, and which tree it is of."""
 
     ids: tuple[int, ...]
@@ -41,18 +41,18 @@ class Trail:
     tree: int
 
 
-def chosen(paths: Sequence[Trail], scores: Sequence[float], method: str, width: int) -> list[Trail]:
+def choose_paths(paths: Sequence[SearchPath], scores: Sequence[float], method: str, width: int) -> list[SearchPath]:
     """Return the paths to go on with: the best len(paths) / width, or the best of each tree; the earlier of equals."""
     order = sorted(range(len(paths)), key=lambda i: -scores[i])
     if method == "beam":
         return [paths[i] for i in order[: len(paths) // width]]
-    best: dict[int, Trail] = {}
+    best: dict[int, SearchPath] = {}
     for i in order:
         best.setdefault(paths[i].tree, paths[i])
     return [best[tree] for tree in sorted(best)]
 
 
-class Searcher(InProcessSampler):
+class SearchSampler(InProcessSampler):
     """Samples by search: `count` of a prompt are the N / width paths left over; their tokens sum to all it took."""
 
     def __init__(self, inner: TransformersSampler, score: Score, method: str, settings: ScalingConfig, most: int):
@@ -64,13 +64,13 @@ class Searcher(InProcessSampler):
         texts = [apply_template(self.inner.tokenizer, p, self.inner.prompt) for p in prompts]
         starts = [template_prefix(text, self.inner.prompt.prefill) for text in texts]
         asked = encode_prompts(self.inner.tokenizer, prompts, texts)
-        left = [[Trail((), False, i // self.width) for i in range(count * self.width)] for _ in prompts]
-        over: list[list[Trail]] = [[] for _ in prompts]
+        left = [[SearchPath((), False, i // self.width) for i in range(count * self.width)] for _ in prompts]
+        over: list[list[SearchPath]] = [[] for _ in prompts]
         spent, said = [0] * len(prompts), 0
         while said < self.most and any(left):
             where = [(i, path) for i, paths in enumerate(left) for path in paths]
             groups = self.inner.sample([(*asked[i], *path.ids) for i, path in where], 1, seed + said)
-            grown: list[list[Trail]] = [[] for _ in prompts]
+            grown: list[list[SearchPath]] = [[] for _ in prompts]
             for (i, path), [sample] in zip(where, groups, strict=True):
                 spent[i] += sample.tokens
                 ended = sample.finish_reason != "length"
@@ -84,7 +84,7 @@ class Searcher(InProcessSampler):
                 )
             )
             for i, paths in enumerate(grown):
-                kept = chosen(paths, [next(scores) for _ in paths], self.method, self.width)
+                kept = choose_paths(paths, [next(scores) for _ in paths], self.method, self.width)
                 over[i] += [path for path in kept if path.ended or said >= self.most]
                 left[i] = [path for path in kept if not path.ended for _ in range(self.width)]
         found: CompletionGroups = []
@@ -101,13 +101,13 @@ class Searcher(InProcessSampler):
 
 
 @dataclass(frozen=True)
-class Searching(SamplingJob):
+class SearchJob(SamplingJob):
     """Work that is done by search."""
 
     method: str = "beam"
     scaling: ScalingConfig | None = None
 
-    def sampler(self) -> Searcher:
+    def sampler(self) -> SearchSampler:
         from r1kit.head2toe.features import extract_features
         from r1kit.head2toe.verifier import load_verifier
 
@@ -125,7 +125,7 @@ class Searching(SamplingJob):
                 raise UserError("scaling.verifier", run, must, "train a verifier on this model")
             return head.probabilities(x).tolist()
 
-        return Searcher(inner, score, self.method, self.scaling, self.settings.max_tokens)
+        return SearchSampler(inner, score, self.method, self.scaling, self.settings.max_tokens)
 
 
 def search_problems(
@@ -141,6 +141,6 @@ def search_problems(
     prompt: PromptConfig = recipe.prompt
     head = hashlib.sha256((verifier_dir(Path(recipe.scaling.verifier or "")) / "head.safetensors").read_bytes())
     told = {"width": width, "step_tokens": recipe.scaling.step_tokens, "verifier": head.hexdigest()[:16]}
-    work = Searching(model, prompt, settings, recipe.seed, f"eval {method} {paths}", "sampling", method, recipe.scaling)
+    work = SearchJob(model, prompt, settings, recipe.seed, f"eval {method} {paths}", "sampling", method, recipe.scaling)
     changed = recipe.model_copy(update={"sampling": settings})
     return sample_problems(changed, model, problems, run, folder, work.label, work, settings=told)
