@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from r1kit.errors import EXIT_INTERRUPTED, EXIT_USER, UserError
+from r1kit.stages import STAGES
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -31,18 +32,6 @@ def _help(
         raise typer.Exit()
     if context.invoked_subcommand is None:
         print(context.get_help())
-
-
-HELP = {
-    "rl-zero": "R1-Zero: GRPO on a base model, with accuracy and format rewards.",
-    "generate": "SFT data: sample completions, score them, keep the good ones, have them rewritten.",
-    "data": "Mix, filter and clean data without sampling; `r1kit data inspect PATH` shows what is there.",
-    "sft": "Supervised fine-tuning; also trains a base from nothing on plain text.",
-    "rl": "GRPO on a fine-tuned model, with language consistency added.",
-    "distill": "SFT of a small model on generated rows.",
-    "eval": "pass@1, majority vote, format, language and length of one model or several; inference-time scaling.",
-    "verifier": "Head2Toe: learn from a model's layers which of its own samples are right.",
-}
 
 
 def _stage(name: str):
@@ -88,11 +77,11 @@ def _stage(name: str):
 
         raise typer.Exit(start(name, loaded, num_processes, accelerate_config, overwrite))
 
-    command.__doc__ = HELP[name]
+    command.__doc__ = STAGES[name].summary
     app.command(name)(command)
 
 
-for _name in HELP:
+for _name in STAGES:
     _stage(_name)
 
 

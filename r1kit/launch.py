@@ -36,18 +36,7 @@ from r1kit.recipe import Recipe, parse_recipe
 from r1kit.runs.files import write_file
 from r1kit.runs.resume import already_finished, open_run
 from r1kit.runs.run import Run
-
-STAGES = {
-    "rl-zero": "r1kit.commands.rl",
-    "rl": "r1kit.commands.rl",
-    "sft": "r1kit.commands.sft",
-    "distill": "r1kit.commands.sft",
-    "generate": "r1kit.commands.generate",
-    "data": "r1kit.commands.data",
-    "eval": "r1kit.commands.evaluate",
-    "verifier": "r1kit.commands.verifier",
-}
-TRAINS = ("rl-zero", "rl", "sft", "distill")
+from r1kit.stages import STAGES
 
 
 def start(stage: str, recipe: Recipe, processes: int | None, config: str | None, overwrite: bool) -> int:
@@ -89,7 +78,7 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     # times as slow; OMP_WAIT_POLICY=PASSIVE, which never spins, makes them 2 to 5 times as slow on an idle machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if stage in TRAINS and local == 1 and "WORLD_SIZE" not in os.environ:
+    if STAGES[stage].trains_model and local == 1 and "WORLD_SIZE" not in os.environ:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses one process that sees several GPUs
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     if not sys.warnoptions:  # what the libraries will do away with is for those who write against them
@@ -98,7 +87,7 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     code, line = EXIT_FAILED, ""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        importlib.import_module(STAGES[stage]).main(recipe, run)
+        importlib.import_module(STAGES[stage].command_module).main(recipe, run)
         code = EXIT_DONE
         if is_main_rank():
             run.finish()

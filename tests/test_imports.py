@@ -9,7 +9,7 @@ import r1kit
 
 ROOT = Path(r1kit.__file__).parent
 LEVELS = (
-    ("__init__", "errors", "messages", "heavy_imports", "tables", "ranks", "rows"),
+    ("__init__", "errors", "messages", "heavy_imports", "tables", "ranks", "rows", "stages"),
     ("prompts", "recipe"),
     ("runs",),
     ("languages", "answers", "sandbox"),
@@ -92,7 +92,7 @@ def test_stages_never_import_each_other():
         f"{name} imports {other}"
         for name, tree in trees.items()
         for other in own_imports(name, tree, set(trees))
-        if part(name) == "stages" and part(other) == "stages" and other != "r1kit.commands"
+        if part(name) == "commands" and part(other) == "commands" and other != "r1kit.commands"
     ]
     assert sorted(sideways) == []
 

@@ -5,7 +5,16 @@ import pytest
 import yaml
 
 from r1kit.errors import UserError, suggest
-from r1kit.recipe import OWNED_TRL_FIELDS, RECIPES, dump_recipe, load_recipe, parse_override, parse_recipe, trl_fields
+from r1kit.recipe import (
+    OWNED_TRL_FIELDS,
+    dump_recipe,
+    load_recipe,
+    parse_override,
+    parse_recipe,
+    recipe_class,
+    trl_fields,
+)
+from r1kit.stages import STAGES
 
 SFT = {"output": "o", "model": {"path": "m"}, "data": {"train": "rows.jsonl"}, "training": {"steps": 10}}
 EVAL = {"output": "o", "model": {"path": "m"}, "data": {"eval": "rows.jsonl"}}
@@ -414,7 +423,7 @@ def test_trl_fields_hold_those_of_the_config_and_of_its_bases():
 def test_every_owned_field_exists_in_trl_and_is_owned_by_a_field_that_exists():
     assert set(OWNED_TRL_FIELDS) <= trl_fields("GRPOConfig") | trl_fields("SFTConfig")
     for owner in set(OWNED_TRL_FIELDS.values()):
-        models = list(RECIPES.values())
+        models = [recipe_class(stage) for stage in STAGES]
         for part in owner.split("."):
             annotations = [m.model_fields[part].annotation for m in models if part in getattr(m, "model_fields", {})]
             assert annotations, f"{owner} is no field of a recipe"

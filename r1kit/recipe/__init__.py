@@ -39,21 +39,21 @@ from r1kit.recipe.generation import (
     TeacherConfig,
 )
 from r1kit.recipe.stages import (
-    RECIPES,
     DataRecipe,
     EvalRecipe,
     GenerateRecipe,
     Recipe,
     RLRecipe,
+    RLZeroRecipe,
     SFTRecipe,
     VerifierRecipe,
+    recipe_class,
 )
 from r1kit.recipe.trl import OWNED_TRL_FIELDS, trl_fields
 
 __all__ = [
     "OWNED_TRL_FIELDS",
     "PREFERENCES",
-    "RECIPES",
     "BudgetConfig",
     "CardConfig",
     "DataConfig",
@@ -70,6 +70,7 @@ __all__ = [
     "PromptConfig",
     "RLRecipe",
     "RLSamplingConfig",
+    "RLZeroRecipe",
     "Recipe",
     "RefineConfig",
     "RewardConfig",
@@ -85,6 +86,7 @@ __all__ = [
     "load_recipe",
     "parse_override",
     "parse_recipe",
+    "recipe_class",
     "trl_fields",
 ]
 
@@ -130,9 +132,9 @@ def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Reci
 def parse_recipe(stage: str, values: dict[str, Any]) -> Recipe:
     """Turn `values` into the recipe of `stage`, without the checks across fields."""
     try:
-        return RECIPES[stage].model_validate(values)
+        return recipe_class(stage).model_validate(values)
     except ValidationError as error:
-        raise _explain(RECIPES[stage], error) from None
+        raise _explain(recipe_class(stage), error) from None
 
 
 def parse_override(text: str) -> tuple[str, Any]:

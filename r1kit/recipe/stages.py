@@ -28,6 +28,7 @@ from r1kit.recipe.generation import (
     sums_to_one,
 )
 from r1kit.recipe.trl import OWNED_TRL_FIELDS, trl_fields
+from r1kit.stages import STAGES
 
 
 class Recipe(Block):
@@ -89,10 +90,15 @@ class SFTRecipe(Recipe):
 
 
 class RLRecipe(Recipe):
-    """`rl-zero`: accuracy and format, equal weight."""
+    """`rl`: accuracy, format and language consistency, in the model's own chat template."""
 
+    prompt: PromptConfig = PromptConfig(template="chat")
     sampling: RLSamplingConfig = RLSamplingConfig()
-    rewards: list[RewardConfig] = [RewardConfig(name="accuracy"), RewardConfig(name="format")]
+    rewards: list[RewardConfig] = [
+        RewardConfig(name="accuracy"),
+        RewardConfig(name="format"),
+        RewardConfig(name="language"),
+    ]
     training: RLTrainingConfig = RLTrainingConfig()
     trl: dict[str, Any] = {}
     """Any other field of TRL's GRPOConfig."""
@@ -130,15 +136,11 @@ class RLRecipe(Recipe):
                 )
 
 
-class RLLanguageRecipe(RLRecipe):
-    """`rl`: language consistency added."""
+class RLZeroRecipe(RLRecipe):
+    """`rl-zero`: accuracy and format, equal weight, in the template of the paper."""
 
-    prompt: PromptConfig = PromptConfig(template="chat")
-    rewards: list[RewardConfig] = [
-        RewardConfig(name="accuracy"),
-        RewardConfig(name="format"),
-        RewardConfig(name="language"),
-    ]
+    prompt: PromptConfig = PromptConfig()
+    rewards: list[RewardConfig] = [RewardConfig(name="accuracy"), RewardConfig(name="format")]
 
 
 class GenerateRecipe(Recipe):
@@ -285,16 +287,9 @@ def _check_scaling(scaling: ScalingConfig, sampling: SamplingConfig, models: dic
         raise UserError("scaling.verifier", scaling.verifier, must, "give model.path instead")
 
 
-RECIPES: dict[str, type[Recipe]] = {
-    "rl-zero": RLRecipe,
-    "rl": RLLanguageRecipe,
-    "sft": SFTRecipe,
-    "distill": SFTRecipe,
-    "generate": GenerateRecipe,
-    "data": DataRecipe,
-    "eval": EvalRecipe,
-    "verifier": VerifierRecipe,
-}
+def recipe_class(stage: str) -> type[Recipe]:
+    """Return the class of the recipe of a stage, such as SFTRecipe for `sft`."""
+    return globals()[STAGES[stage].recipe_class]
 
 
 def _check_sampling(s: SamplingConfig, field: str) -> None:

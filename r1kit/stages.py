@@ -1,0 +1,84 @@
+"""The stages of the pipeline: the one table from which the command line, the launcher and the recipes are made.
+
+A stage is a command (`r1kit sft RECIPE.yaml`) that reads a recipe and writes a run. This module imports nothing, so
+that `r1kit --help` is quick: recipes and commands are named here as text, and imported by who needs them.
+
+    STAGES["sft"].command_module        "r1kit.commands.sft"
+    STAGES["sft"].recipe_class          "SFTRecipe", a class of r1kit.recipe
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the pipeline."""
+
+    name: str
+    """The subcommand, such as `rl-zero`."""
+    summary: str
+    """One line for `r1kit --help`; at most 66 characters, so that a terminal of 80 columns does not cut it."""
+    recipe_class: str
+    """The class of r1kit.recipe that describes its recipe."""
+    command_module: str
+    """The module whose `main(recipe, run)` runs the stage."""
+    trains_model: bool = False
+    """Whether the stage changes the weights of a model, with TRL's trainer."""
+
+
+_ALL_STAGES = (  # in the order of the pipeline
+    Stage(
+        name="data",
+        summary="Read, mix, filter and clean data sets, without sampling.",
+        recipe_class="DataRecipe",
+        command_module="r1kit.commands.data",
+    ),
+    Stage(
+        name="rl-zero",
+        summary="Train a base model by RL alone (GRPO), as DeepSeek-R1-Zero.",
+        recipe_class="RLZeroRecipe",
+        command_module="r1kit.commands.rl",
+        trains_model=True,
+    ),
+    Stage(
+        name="generate",
+        summary="Sample completions, score them, and keep the good ones as SFT data.",
+        recipe_class="GenerateRecipe",
+        command_module="r1kit.commands.generate",
+    ),
+    Stage(
+        name="sft",
+        summary="Fine-tune a model on rows, or train a new one on plain text.",
+        recipe_class="SFTRecipe",
+        command_module="r1kit.commands.sft",
+        trains_model=True,
+    ),
+    Stage(
+        name="rl",
+        summary="Train a fine-tuned model by RL, with language consistency.",
+        recipe_class="RLRecipe",
+        command_module="r1kit.commands.rl",
+        trains_model=True,
+    ),
+    Stage(
+        name="distill",
+        summary="Fine-tune a small model on rows that a larger one generated.",
+        recipe_class="SFTRecipe",
+        command_module="r1kit.commands.sft",
+        trains_model=True,
+    ),
+    Stage(
+        name="eval",
+        summary="Measure models on held-out problems: pass@1, vote, scaling.",
+        recipe_class="EvalRecipe",
+        command_module="r1kit.commands.evaluate",
+    ),
+    Stage(
+        name="verifier",
+        summary="Train a verifier that tells which completions are correct.",
+        recipe_class="VerifierRecipe",
+        command_module="r1kit.commands.verifier",
+    ),
+)
+
+STAGES = {stage.name: stage for stage in _ALL_STAGES}
