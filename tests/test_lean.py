@@ -8,8 +8,8 @@ import torch
 
 from r1kit.runs.paths import SHIPPED_MODELS
 from r1kit.training import lean
-from r1kit.training.lean import chunks
 from r1kit.training.savings import full_logits
+from r1kit.training.savings.chunks import chunk_ends
 from r1kit.training.savings.packing import pack_into_bins, supports_packed_bins, with_packed_rows
 
 pytestmark = pytest.mark.slow
@@ -252,10 +252,10 @@ def test_rows_are_not_packed_for_layers_that_carry_more_than_attention():
         config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(layer_types=kinds))
         return SimpleNamespace(config=config, _is_stateful=stateful)
 
-    assert lean.attends_only(model(None))
-    assert lean.attends_only(model(["sliding_attention", "full_attention"]))
-    assert not lean.attends_only(model(["full_attention", "linear_attention"]))
-    assert not lean.attends_only(model(None, stateful=True))
+    assert lean.has_only_attention(model(None))
+    assert lean.has_only_attention(model(["sliding_attention", "full_attention"]))
+    assert not lean.has_only_attention(model(["full_attention", "linear_attention"]))
+    assert not lean.has_only_attention(model(None, stateful=True))
 
 
 @pytest.mark.parametrize("settings", [{}, {"beta": 0.04}, {"temperature": 0.7}, {"top_p": 0.9}])
@@ -356,11 +356,11 @@ def test_fallbacks_are_said_once(tmp_path, capsys):
 
 
 def test_chunks_by_hand():
-    assert chunks([9, 8, 2, 2, 0], prompt=1, most=8, call=0) == [1, 2, 4]
-    assert chunks([9, 9, 2, 2, 0], prompt=1, most=8, call=1000) == [4]
-    assert chunks([5, 5, 5, 5], prompt=1, most=2, call=1000) == [2, 4]
-    assert chunks([0, 0], prompt=1, most=2, call=10) == []
-    ends = chunks(sorted(range(1, 1001), reverse=True), prompt=9, most=3, call=10**6)
+    assert chunk_ends([9, 8, 2, 2, 0], prompt=1, most=8, call=0) == [1, 2, 4]
+    assert chunk_ends([9, 9, 2, 2, 0], prompt=1, most=8, call=1000) == [4]
+    assert chunk_ends([5, 5, 5, 5], prompt=1, most=2, call=1000) == [2, 4]
+    assert chunk_ends([0, 0], prompt=1, most=2, call=10) == []
+    ends = chunk_ends(sorted(range(1, 1001), reverse=True), prompt=9, most=3, call=10**6)
     assert ends[-1] == 1000
     assert all(end - start <= 3 for start, end in zip([0, *ends], ends, strict=False))
 
@@ -381,7 +381,9 @@ def test_sft_takes_stock_s_step(tmp_path, settings, few, bins, monkeypatch):
     monkeypatch.setattr(full_logits, "FEW", few)
     if not bins:
         monkeypatch.setattr("r1kit.training.sft.FineTuningTrainer._in_bins", lambda *args: False)
-    monkeypatch.setattr("r1kit.training.sft.call_cost", lambda model: 8)  # rows this short are cut all the same
+    monkeypatch.setattr(
+        "r1kit.training.sft.pass_cost_in_tokens", lambda model: 8
+    )  # rows this short are cut all the same
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer

@@ -30,7 +30,6 @@ means over each micro-batch's tokens, then over micro-batches, so that they move
 import math
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -40,110 +39,15 @@ from trl.models import unwrap_model_for_generation
 from r1kit.models.cache import cache_argument, extra_state
 from r1kit.models.decode import sample_completions, why_generate_is_needed
 from r1kit.models.shared_prefix import SharedPrompts
+from r1kit.training.savings.architecture import (
+    has_dropout,
+    has_only_attention,
+    needs_single_pass,
+    positions_depend_on_width,
+)
+from r1kit.training.savings.chunks import chunk_ends, longest_on_any_rank, padded_cost, pass_cost_in_tokens
 from r1kit.training.savings.full_logits import fits_full_logits, with_full_logits
 from r1kit.training.savings.packing import with_packed_rows
-
-DROPOUTS = (
-    *("attention_dropout", "attn_pdrop", "hidden_dropout", "dropout", "activation_dropout", "layerdrop"),
-    *("resid_pdrop", "embd_pdrop", "router_jitter_noise"),
-)
-EDGES = 32  # places at which a batch may be cut
-
-
-def chunks(lengths: Sequence[int], prompt: int, most: int, call: int) -> list[int]:
-    """Return the ends of chunks of rows, sorted by falling length, so that rows x width + `call` a chunk is least.
-
-    `lengths`: of completions; `prompt`: tokens before them; `most`: rows in a chunk. Rows of length 0 are left out.
-    """
-    rows = sum(length > 0 for length in lengths)
-    step = max(1, min(most, -(-rows // EDGES)))
-    edges = [*range(0, rows, step), rows]
-    best: list[tuple[float, int]] = [(0.0, 0)]  # the cost of all rows before an edge, and the edge before
-    for end in range(1, len(edges)):
-        found = []
-        for start in range(max(0, end - most // step), end):
-            count = edges[end] - edges[start]
-            if count <= most:
-                width = prompt + lengths[edges[start]]
-                found.append((best[start][0] + count * width + call, start))
-        best.append(min(found))
-    ends, end = [], len(edges) - 1
-    while end > 0:
-        ends.append(edges[end])
-        end = best[end][1]
-    return ends[::-1]
-
-
-def cost(lengths: Sequence[int], prompt: int, most: int, call: int) -> int:
-    """Return what `chunks` makes least."""
-    ends = chunks(lengths, prompt, most, call)
-    return sum((end - start) * (prompt + lengths[start]) + call for start, end in pairwise([0, *ends]))
-
-
-def agree(lengths: torch.Tensor, processes: int) -> torch.Tensor:
-    """Return the greatest of all ranks' lengths, place by place, so that all cut their rows in the same places."""
-    if processes > 1:
-        torch.distributed.all_reduce(lengths, op=torch.distributed.ReduceOp.MAX)
-    return lengths
-
-
-def draws(model: Any) -> bool:
-    """Whether a model has dropout, which draws for whole batches."""
-    config = model.config.get_text_config()
-    named = any(getattr(config, name, None) for name in DROPOUTS)
-    return named or any(m.p > 0 for m in model.modules() if isinstance(m, torch.nn.Dropout))
-
-
-def needs_width(model: Any) -> bool:
-    """Whether a model's rotary frequencies depend on how wide a batch is."""
-    given = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
-    kinds = [given, *(part for part in given.values() if isinstance(part, dict))]
-    return any(kind.get("rope_type") in ("longrope", "dynamic") for kind in kinds)
-
-
-def in_one_piece(trainer: Any) -> bool:
-    """Whether a micro-batch must be one forward pass where gradients flow.
-
-    Weights that are spread over ranks would wait, whole, for the backward pass of the last chunk; and with reentrant
-    checkpointing each chunk would have a backward pass of its own.
-    """
-    reentrant = (trainer.args.gradient_checkpointing_kwargs or {}).get("use_reentrant", False)
-    return (
-        trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled or (trainer.args.gradient_checkpointing and reentrant)
-    )
-
-
-def call_cost(model: Any) -> int:
-    """Return what another forward and backward pass costs, in tokens of a row, so that chunks stay large enough.
-
-    A pass costs a few milliseconds a layer on a CPU (Python), and on a GPU a few tenths (launches); a token, operations
-    in proportion to the parameters. The factors are estimates: on two CPU cores costs from 16 to 512 tokens differed by
-    less than the noise, and none was measured on a GPU.
-    """
-    parameters = sum(p.numel() for p in model.parameters())
-    on_cpu = model.device.type == "cpu"
-    cost = model.config.get_text_config().num_hidden_layers * (8e7 if on_cpu else 3e10) / max(1, parameters)
-    return round(min(max(cost, 16 if on_cpu else 256), 4096))
-
-
-def attention_cost(model: Any) -> float:
-    """Return what attention of a token to another costs, in what else a token costs: twice the share of operations."""
-    config = model.config.get_text_config()
-    return 4 * config.num_hidden_layers * config.hidden_size / max(1, sum(p.numel() for p in model.parameters()))
-
-
-def full_attention(model: Any) -> bool:
-    """Whether attention to all tokens, by sdpa or eager, is all that carries over from one to another."""
-    config = model.config.get_text_config()
-    full = set(getattr(config, "layer_types", None) or ()) <= {"full_attention"}
-    windows = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    return attends_only(model) and full and not windows and config._attn_implementation in ("sdpa", "eager")
-
-
-def attends_only(model: Any) -> bool:
-    """Whether attention is all that carries over from token to token: recurrent layers do not see bounds of rows."""
-    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
-    return not getattr(model, "_is_stateful", False) and kinds <= {"full_attention", "sliding_attention"}
 
 
 class LeanMixin:
@@ -160,10 +64,10 @@ class LeanMixin:
         self._old: torch.Tensor | None = None
         self._last_entropy = 0.0
         self._at_once, self._idle = 10**9, False
-        self._call = call_cost(self.model)
+        self._call = pass_cost_in_tokens(self.model)
         flash = "flash" in (self._base_model().config._attn_implementation or "")
         self.packs = (
-            flash and "trim" in self.savings and self._relative_positions() and attends_only(self._base_model())
+            flash and "trim" in self.savings and self._relative_positions() and has_only_attention(self._base_model())
         )
         self._chances: list[list[float]] | None = None
         if left and self.accelerator.is_main_process:
@@ -175,11 +79,11 @@ class LeanMixin:
         """Return why a saving would change the update; empty where it does not."""
         if self._is_vlm:
             return "inputs are more than text"
-        if draws(self.model) or self.args.neftune_noise_alpha:
+        if has_dropout(self.model) or self.args.neftune_noise_alpha:
             return "dropout draws for whole batches"
         if name == "rollouts":
             return self._why_no_rollouts()
-        if name in ("trim", "regroup", "share") and needs_width(self.model):
+        if name in ("trim", "regroup", "share") and positions_depend_on_width(self.model):
             return "the model's positions depend on the width of a batch"
         if self.aux_loss_enabled:
             return "a router's loss counts every token"
@@ -330,7 +234,7 @@ class LeanMixin:
             width, found = prompts.size(1), 0
             for rows in torch.split(order, list(counts)):
                 sizes = sorted(lengths[rows].tolist(), reverse=True)
-                alone, shared = (cost(sizes, prompt, len(rows), self._call) for prompt in (width, 1))
+                alone, shared = (padded_cost(sizes, prompt, len(rows), self._call) for prompt in (width, 1))
                 different = groups[rows][live[rows]].unique().numel()
                 found += min(alone, different * (width - 1) + self._call + shared)
             return found
@@ -378,17 +282,17 @@ class LeanMixin:
         most, trained = batch_size or count, int(live.sum())
         prompts = self._prompts(input_ids, attention_mask, order[: max(1, trained)], prompt)
         ours = key.new_tensor([prompt, len(prompts), -prompts.width])
-        *agreed, widest, different, narrowest = agree(
+        *agreed, widest, different, narrowest = longest_on_any_rank(
             torch.cat([key[order], ours]), self.accelerator.num_processes
         ).tolist()
         rows = sum(length > 0 for length in agreed)
         room = most * (widest + agreed[0])  # tokens that a pass may have: all prompts are run at once
         shared = "share" in self.savings and (rows - different) * -narrowest > self._call and different * widest <= room
         if "trim" in self.savings and not self.packs:  # what is packed needs no chunks of like length
-            ends = chunks(agreed, 1 if shared else widest, most, self._call)
+            ends = chunk_ends(agreed, 1 if shared else widest, most, self._call)
         else:
             ends = [min(end, rows) for end in range(most, rows + most, most)]
-        if torch.is_grad_enabled() and in_one_piece(self):
+        if torch.is_grad_enabled() and needs_single_pass(self):
             ends = ends[-1:]
         self._idle = not ends
         if shared:

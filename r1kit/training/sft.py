@@ -19,17 +19,14 @@ from trl import SFTTrainer
 
 from r1kit.recipe import SFTRecipe
 from r1kit.training.checkpoints import CheckpointMixin
-from r1kit.training.lean import (
-    agree,
-    attention_cost,
-    call_cost,
-    chunks,
-    draws,
-    full_attention,
-    in_one_piece,
-    needs_width,
-)
 from r1kit.training.row_order import RowSampler
+from r1kit.training.savings.architecture import (
+    has_dropout,
+    has_only_full_attention,
+    needs_single_pass,
+    positions_depend_on_width,
+)
+from r1kit.training.savings.chunks import attention_cost_per_token, chunk_ends, longest_on_any_rank, pass_cost_in_tokens
 from r1kit.training.savings.full_logits import fits_full_logits, with_full_logits
 from r1kit.training.savings.packing import pack_into_bins, supports_packed_bins, with_packed_rows
 
@@ -45,11 +42,11 @@ class FineTuningTrainer(CheckpointMixin, SFTTrainer):
         self.keep_checkpoints = recipe.training.keep_checkpoints
         self.grouped = recipe.training.group_by_length and not recipe.training.packing
         self._row_tokens: float | None = None
-        noisy = draws(self.model) or bool(self.args.neftune_noise_alpha)
-        whole = noisy or self.aux_loss_enabled or needs_width(self.model) or in_one_piece(self)
-        self._call = call_cost(self.model)
-        self._full = self.model.device.type == "cpu" and full_attention(self.model)
-        self._attention = attention_cost(self.model) if self._full else 0.0
+        noisy = has_dropout(self.model) or bool(self.args.neftune_noise_alpha)
+        whole = noisy or self.aux_loss_enabled or positions_depend_on_width(self.model) or needs_single_pass(self)
+        self._call = pass_cost_in_tokens(self.model)
+        self._full = self.model.device.type == "cpu" and has_only_full_attention(self.model)
+        self._attention = attention_cost_per_token(self.model) if self._full else 0.0
         self._packs: bool | None = None  # not known before the first batch
         self.trims = "trim" in recipe.training.savings and not whole
 
@@ -61,8 +58,8 @@ class FineTuningTrainer(CheckpointMixin, SFTTrainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         mask = inputs["attention_mask"]
         lengths, order = mask.sum(dim=1).sort(descending=True, stable=True)
-        lengths = agree(lengths, self.accelerator.num_processes).tolist()
-        ends = chunks(lengths, 0, len(mask), self._call)
+        lengths = longest_on_any_rank(lengths, self.accelerator.num_processes).tolist()
+        ends = chunk_ends(lengths, 0, len(mask), self._call)
         fused = self.label_smoother is None and self.compute_loss_func is None  # those ask the model for its logits
         if fused and self._in_bins(model, lengths, ends):
             run = with_full_logits(model, outputs=OUTPUTS) if fits_full_logits(self.model, mask.numel()) else model
