@@ -1,5 +1,167 @@
-"""What a row is: the one type of problems, SFT examples and sampled completions."""
+"""What a row is: the one description of every column that r1kit reads or writes by name.
 
-from typing import Any
+A row is a plain dictionary, as `datasets` and TRL have it. It is one of four, and a column may stand in several:
+
+- `PROBLEM`: a question and how its answer is checked; what RL, sampling and evaluation start from;
+- `EXAMPLE`: a finished example for SFT, in one of TRL's formats;
+- `SAMPLE`: a completion that r1kit sampled for a problem and scored; `data/` and `samples/` hold these;
+- `ROLLOUT`: a completion of an RL training; `completions/` holds these.
+
+Sampled rows and rollouts also have one number for each reward, named after the reward. Because those names are the
+recipe's, a row cannot be a TypedDict. Everything that needs the columns reads `COLUMNS`: the adapters of known data
+sets, the sampler, the Parquet schema, the report, and the documents (`column_reference`).
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
 
 Row = dict[str, Any]
+"""One row: the values of its columns by name."""
+
+ColumnType = Literal["string", "bool", "int64", "float64", "messages"]
+"""An Arrow type by its name, or chat messages: a list of `{"role": string, "content": string}`."""
+
+PROBLEM, EXAMPLE, SAMPLE, ROLLOUT = "problem", "SFT example", "sample", "rollout"
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column holds, its type on disk, and which rows have it."""
+
+    type: ColumnType
+    rows: tuple[str, ...]
+    description: str
+    carried: bool = False
+    """Whether sampling copies it from a problem to the problem's samples."""
+    adapted: bool = False
+    """Whether an adapter of a known data set may fill it."""
+    kept_by_adapters: bool = False
+    """Whether a row that an adapter reads keeps its own value of it, where the adapter is one for many data sets."""
+
+
+# In the order in which `data/` and `samples/` have them on disk.
+COLUMNS: dict[str, Column] = {
+    "id": Column(
+        "string",
+        (PROBLEM, SAMPLE, ROLLOUT),
+        "Name of the problem; without one, r1kit uses a hash of the question and its answer.",
+        adapted=True,
+        kept_by_adapters=True,
+    ),
+    "prompt": Column(
+        "string", (PROBLEM, EXAMPLE, SAMPLE, ROLLOUT), "The question, as text or as chat messages.", adapted=True
+    ),
+    "completion": Column(
+        "string", (EXAMPLE, SAMPLE, ROLLOUT), "The model's text after the prompt, or chat messages.", adapted=True
+    ),
+    "messages": Column("messages", (EXAMPLE,), "A conversation that ends with the assistant's turn."),
+    "text": Column("string", (EXAMPLE,), "A document to train on as it stands."),
+    "answer": Column("string", (PROBLEM, SAMPLE, ROLLOUT), "The gold answer.", carried=True, adapted=True),
+    "tests": Column(
+        "string",
+        (PROBLEM, SAMPLE),
+        "Tests of a programming problem, as JSON.",
+        carried=True,
+        adapted=True,
+        kept_by_adapters=True,
+    ),
+    "checker": Column(
+        "string",
+        (PROBLEM, SAMPLE),
+        "How the answer is judged: `math`, `exact`, `choice`, `code` or `reasoning_gym`; "
+        "without one, `code` if the row has tests, else `math`.",
+        carried=True,
+        adapted=True,
+        kept_by_adapters=True,
+    ),
+    "metadata": Column(
+        "string",
+        (PROBLEM, SAMPLE),
+        "What the checker `reasoning_gym` needs to know of the problem, as JSON.",
+        carried=True,
+        kept_by_adapters=True,
+    ),
+    "fault": Column("bool", (SAMPLE,), "Whether a reward could not judge the completion, which is not a wrong answer."),
+    "correct": Column("bool", (SAMPLE,), "Whether the answer is right; null without a verdict."),
+    "domain": Column(
+        "string",
+        (PROBLEM, SAMPLE, ROLLOUT),
+        "Subject of the problem, such as `math`; rewards can be limited to one.",
+        adapted=True,
+        kept_by_adapters=True,
+    ),
+    "source": Column("string", (PROBLEM, SAMPLE), "Where the problem comes from.", carried=True, adapted=True),
+    "level": Column("string", (PROBLEM, SAMPLE), "How hard the problem is.", carried=True, adapted=True),
+    "thinking": Column(
+        "bool", (PROBLEM, SAMPLE), "Whether the completion must think before it answers.", kept_by_adapters=True
+    ),
+    "thinks": Column("bool", (SAMPLE,), "Whether the completion has a chain of thought."),
+    "target_language": Column(
+        "string",
+        (SAMPLE,),
+        "Code of the language that the problem is asked in, such as `en` (`language` is a reward's score here).",
+        kept_by_adapters=True,
+    ),
+    "tokens": Column("int64", (SAMPLE, ROLLOUT), "Length of the completion in tokens."),
+    "prompt_tokens": Column("int64", (SAMPLE,), "Length of the prompt in tokens."),
+    "finish_reason": Column(
+        "string",
+        (SAMPLE, ROLLOUT),
+        "How the completion ended: `stop`, `length` (its limit), or no completion: `context`, `refused`, `failed`.",
+    ),
+    "logprob": Column("float64", (SAMPLE,), "Sum of the logprobs of the completion's tokens."),
+    "model": Column("string", (SAMPLE,), "The model that sampled the completion."),
+    "teacher": Column("string", (SAMPLE,), "The model that rewrote the completion."),
+    "original": Column("string", (SAMPLE,), "The completion that the rewritten one was made of."),
+    "held": Column("bool", (SAMPLE,), "In `refine/` and `journey/`: whether the rewritten completion was accepted."),
+    "teacher_prompt_tokens": Column(
+        "int64", (SAMPLE,), "In `refine/` and `journey/`: tokens of the teacher's prompts for this row."
+    ),
+    "teacher_tokens": Column(
+        "int64", (SAMPLE,), "In `refine/` and `journey/`: tokens of the teacher's completions for this row."
+    ),
+    "seed": Column("int64", (SAMPLE,), "Seed of the batch that the completion was sampled in."),
+    "sample": Column("int64", (SAMPLE,), "Number of the completion among those of its problem, from 0."),
+    "language": Column(
+        "string",
+        (PROBLEM,),
+        "Code of the question's language; without one, it is detected from the question.",
+        kept_by_adapters=True,
+    ),
+    "question": Column(
+        "string", (PROBLEM, ROLLOUT), "The question as bare text, without a template; r1kit makes it of `prompt`."
+    ),
+    "step": Column("int64", (ROLLOUT,), "The optimizer step that the completion was sampled for, from 1."),
+    "group": Column("int64", (ROLLOUT,), "Number of the completion's group within its step, from 0."),
+    "reward": Column("float64", (ROLLOUT,), "Weighted sum of the rewards; null if none applies."),
+    "advantage": Column("float64", (ROLLOUT,), "The reward relative to those of its group."),
+}
+
+# Tokens of a teacher's prompts and completions for one row, all its tries together.
+USAGE_COLUMNS = ("teacher_prompt_tokens", "teacher_tokens")
+
+
+def columns_of(*row_kinds: str) -> tuple[str, ...]:
+    """Return the names of the columns that stand in any of `row_kinds`, in the order of COLUMNS.
+
+    `columns_of(PROBLEM)` begins with `id`, `prompt`, `answer`.
+    """
+    return tuple(name for name, column in COLUMNS.items() if set(column.rows) & set(row_kinds))
+
+
+# Columns of `data/` and `samples/`, in the order in which they stand on disk; columns of other names follow them.
+STORED_COLUMNS = columns_of(EXAMPLE, SAMPLE)
+CARRIED_COLUMNS = tuple(name for name, column in COLUMNS.items() if column.carried)
+ADAPTED_COLUMNS = tuple(name for name, column in COLUMNS.items() if column.adapted)
+COLUMNS_KEPT_BY_ADAPTERS = tuple(name for name, column in COLUMNS.items() if column.kept_by_adapters)
+# Columns of a scored completion that are no reward. A problem's `language` is not among them: in a scored row a column
+# of that name is the score of the reward `language`.
+COLUMNS_BESIDE_REWARDS = frozenset(columns_of(SAMPLE, ROLLOUT))
+
+
+def column_reference() -> str:
+    """Return the table of all columns in Markdown, for the documents."""
+    lines = ["| column | type | rows | holds |", "| --- | --- | --- | --- |"]
+    for name, column in COLUMNS.items():
+        lines.append(f"| `{name}` | {column.type} | {', '.join(column.rows)} | {column.description} |")
+    return "\n".join(lines)

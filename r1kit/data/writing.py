@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
 from r1kit.recipe import CardConfig
-from r1kit.rows import Row
+from r1kit.rows import COLUMNS, STORED_COLUMNS, ColumnType, Row
 from r1kit.runs.files import atomic_file, replace_folder
 
 if TYPE_CHECKING:
@@ -18,66 +18,54 @@ if TYPE_CHECKING:
 ROWS_A_FILE = 100_000
 ROWS_A_GROUP = 2_000
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))  # the hub's names
-# Columns that r1kit writes, in this order, where rows have them; others follow. So that all files of a set agree,
-# whatever their rows lack.
-KINDS = {
-    "id": "string",
-    "prompt": "string",
-    "completion": "string",
-    "messages": "messages",
-    "text": "string",
-    "answer": "string",
-    "tests": "string",
-    "checker": "string",
-    "metadata": "string",
-    "fault": "bool",
-    "correct": "bool",
-    "domain": "string",
-    "source": "string",
-    "level": "string",
-    "thinking": "bool",
-    "thinks": "bool",
-    "target_language": "string",
-    "tokens": "int64",
-    "prompt_tokens": "int64",
-    "finish_reason": "string",
-    "logprob": "float64",
-    "model": "string",
-    "teacher": "string",
-    "original": "string",
-    "held": "bool",
-    "teacher_prompt_tokens": "int64",
-    "teacher_tokens": "int64",
-    "seed": "int64",
-    "sample": "int64",
-}
 
 
-def rows_schema(rows: Sequence[Row], scores: Sequence[str] = ()) -> "pa.Schema":
-    """Return the schema of rows: r1kit's own columns as they always are, `scores` as numbers, others as they come."""
+def rows_schema(rows: Sequence[Row], reward_names: Sequence[str] = ()) -> "pa.Schema":
+    """Return the Arrow schema of `rows`.
+
+    The stored columns of `r1kit.rows` come first, in their order and with their types; then the rewards, as numbers;
+    then other columns in the order of the rows, with the types of their values. So all files of a data set agree on
+    the type of a column, even where one of them has only nulls in it.
+    """
     import pyarrow as pa
 
     names = list(dict.fromkeys(name for row in rows for name in row))
-    kinds = {**KINDS, **dict.fromkeys(scores, "float64")}
-    for name in ("prompt", "completion"):  # text, or chat messages
-        if any(isinstance(row.get(name), list) for row in rows[:1]):
-            kinds[name] = "messages"
-    message = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-    made = {"string": pa.string(), "bool": pa.bool_(), "int64": pa.int64(), "float64": pa.float64()}
-    fields = [(n, message if kinds[n] == "messages" else made[kinds[n]]) for n in kinds if n in names]
-    others = [n for n in names if n not in kinds]
-    if others:
-        found = pa.Table.from_pylist([{n: row.get(n) for n in others} for row in rows]).schema
-        fields += [(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in found]
+    types: dict[str, ColumnType] = {name: COLUMNS[name].type for name in STORED_COLUMNS}
+    types |= dict.fromkeys(reward_names, "float64")
+    for name in ("prompt", "completion"):
+        if rows and isinstance(rows[0].get(name), list):
+            types[name] = "messages"
+    fields = [pa.field(name, arrow_type(column_type)) for name, column_type in types.items() if name in names]
+    other_names = [name for name in names if name not in types]
+    if other_names:
+        other_rows = [{name: row.get(name) for name in other_names} for row in rows]
+        for field in pa.Table.from_pylist(other_rows).schema:
+            described = COLUMNS.get(field.name)
+            # A column of nulls alone tells no type: it has the described one, or text.
+            fallback = arrow_type(described.type if described else "string")
+            fields.append(field.with_type(fallback) if pa.types.is_null(field.type) else field)
     return pa.schema(fields)
 
 
-def order_columns(given: "pa.Schema") -> "pa.Schema":
-    """Return a schema with r1kit's own columns first, and text where nothing is known of a column."""
+def arrow_type(column_type: ColumnType) -> "pa.DataType":
+    """Return the Arrow type that a described column has on disk."""
     import pyarrow as pa
 
-    fields = {f.name: f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in given}
-    return pa.schema([fields[n] for n in dict.fromkeys([*KINDS, *fields]) if n in fields])
+    if column_type == "messages":
+        return pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    return {"string": pa.string(), "bool": pa.bool_(), "int64": pa.int64(), "float64": pa.float64()}[column_type]
+
+
+def order_columns(schema: "pa.Schema") -> "pa.Schema":
+    """Return `schema` with the stored columns of `r1kit.rows` first, and text for a column of nulls alone."""
+    import pyarrow as pa
+
+    fields = {}
+    for field in schema:
+        fields[field.name] = field.with_type(pa.string()) if pa.types.is_null(field.type) else field
+    names = [name for name in STORED_COLUMNS if name in fields]
+    names += [name for name in fields if name not in STORED_COLUMNS]
+    return pa.schema([fields[name] for name in names])
 
 
 def to_arrow_table(rows: list[Row], wanted: "pa.Schema") -> "pa.Table":
@@ -92,13 +80,13 @@ def to_arrow_table(rows: list[Row], wanted: "pa.Schema") -> "pa.Table":
         return pa.Table.from_pylist(changed, schema=wanted)
 
 
-def write_parquet(rows: list[Row], path: Path, scores: Sequence[str] = ()) -> None:
+def write_parquet(rows: list[Row], path: Path, reward_names: Sequence[str] = ()) -> None:
     """Write `rows` as one Parquet file, whole or not at all."""
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as temporary:
-        pq.write_table(to_arrow_table(rows, rows_schema(rows, scores)), temporary)
+        pq.write_table(to_arrow_table(rows, rows_schema(rows, reward_names)), temporary)
 
 
 class DataWriter:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.data.adapters import chat, code, mathematics
 from r1kit.errors import UserError, suggest
 from r1kit.recipe import SourceConfig
-from r1kit.rows import Row
+from r1kit.rows import ADAPTED_COLUMNS, COLUMNS_KEPT_BY_ADAPTERS, Row
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -77,10 +77,6 @@ ADAPTERS: dict[str, Adapter] = {
     "mixture-of-thoughts": _known("messages num_tokens source", chat.messages),
     "o1-journey": _known("question answer longCOT", chat.o1_journey),
 }
-# What an adapted row has, where it has it; all text.
-COLUMNS = ("id", "prompt", "completion", "answer", "tests", "checker", "domain", "source", "level")
-# What a row of a general shape may say itself, over what the adapter says.
-OWN = ("id", "checker", "domain", "tests", "metadata", "language", "target_language", "thinking")
 
 
 def adapt_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Dataset":
@@ -121,7 +117,9 @@ def _mapped(dataset: "Dataset", name: str, adapter: Adapter, field: str) -> "Dat
         changed = [new for row in rows if (new := _row(adapter, row))]
         return {c: [_text(new.get(c)) for new in changed] for c in names}
 
-    names = [*COLUMNS, *(c for c in OWN if c not in COLUMNS)] if adapter.general else COLUMNS
+    names = list(ADAPTED_COLUMNS)
+    if adapter.general:
+        names += [name for name in COLUMNS_KEPT_BY_ADAPTERS if name not in names]
     features = datasets.Features(dict.fromkeys(names, datasets.Value("string")))
     adapted = dataset.map(
         change,
@@ -149,7 +147,7 @@ def _row(adapter: Adapter, row: Row) -> Row | None:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError, RecursionError):
         return None
     if new and adapter.general:
-        own = {c: row[c] for c in OWN if row.get(c) not in (None, "", [])}
+        own = {c: row[c] for c in COLUMNS_KEPT_BY_ADAPTERS if row.get(c) not in (None, "", [])}
         new |= ({"checker": "code", "domain": "code"} if "tests" in own else {}) | own
     return new if new and new.get("prompt") else None
 
