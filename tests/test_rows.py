@@ -24,7 +24,7 @@ from r1kit.rows import (
     columns_of,
 )
 from r1kit.sampling.engine import SampledCompletion
-from r1kit.sampling.loop import score_samples
+from r1kit.sampling.scoring import score_samples
 from r1kit.training.rollouts import rollout_rows
 
 # Only a teacher's rewriting adds these to a sampled row.
@@ -40,7 +40,7 @@ def sampled_row():
     """Return the row that the sampler makes of one completion of a problem with every column."""
     problem = dict.fromkeys(columns_of(PROBLEM), "x") | {"thinking": True, "language": "en"}
     unit = {name: [value] for name, value in problem.items()}
-    groups = [[SampledCompletion("<think>a</think><answer>x</answer>", [1, 2], "stop", 3, logprob=-1.0)]]
+    groups = [[SampledCompletion("<think>a</think><answer>x</answer>", tokens=3, finish_reason="stop")]]
     return score_samples(unit, ["x"], groups, [accuracy], ModelConfig(path="m"), seed=0)[0]
 
 

@@ -24,6 +24,7 @@ from r1kit.errors import UserError
 from r1kit.ranks import barrier, is_main_rank
 from r1kit.recipe import GenerateRecipe, HygieneConfig, RefineConfig
 from r1kit.rewards import check_reward_data
+from r1kit.rows import USAGE_COLUMNS, Row
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 from r1kit.sampling.loop import sample_problems, without_thinking
@@ -36,7 +37,7 @@ from r1kit.sampling.rewrite import (
     ungrouped_filter,
 )
 from r1kit.sampling.scoring import bind_rewards
-from r1kit.sampling.shards import USAGE_COLUMNS, Row, Shards
+from r1kit.sampling.shards import Shards
 
 if TYPE_CHECKING:
     import pyarrow as pa

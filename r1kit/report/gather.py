@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from r1kit.errors import UserError
-from r1kit.rows import Row
+from r1kit.rows import COLUMNS_BESIDE_REWARDS, Row
 from r1kit.runs.lineage import locate_parent
 from r1kit.runs.listing import run_status
 from r1kit.runs.run import Run
@@ -27,13 +27,6 @@ CHUNK = 256  # rollouts
 POINTS = 1500  # of a curve
 SCRIPTS = ("other", "Latin", "Arabic", "Han", "Cyrillic")
 RANGES = [re.compile(f"[{r}]") for r in ("A-Za-z", "\u0600-\u06ff", "\u3400-\u9fff", "\u0400-\u04ff")]
-# What a row has beside its rewards.
-KNOWN = {
-    *("id", "prompt", "question", "completion", "answer", "tests", "checker", "metadata", "source", "level"),
-    *("fault", "correct", "domain", "thinking", "thinks", "target_language", "tokens", "prompt_tokens"),
-    *("finish_reason", "logprob", "model", "seed", "sample", "step", "group", "reward", "advantage", "revised"),
-    *("teacher_prompt_tokens", "teacher_tokens"),
-}
 
 
 @dataclass
@@ -136,7 +129,8 @@ def asked(row: Row) -> str:
 
 def rewards(row: Row) -> dict[str, float | None]:
     """Return what rewards gave a row."""
-    return {k: v for k, v in row.items() if k not in KNOWN and (v is None or isinstance(v, float | int))}
+    scores = {name: value for name, value in row.items() if name not in COLUMNS_BESIDE_REWARDS}
+    return {name: value for name, value in scores.items() if value is None or isinstance(value, float | int)}
 
 
 def known(accuracy: float | None) -> bool | None:

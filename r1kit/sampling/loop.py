@@ -25,12 +25,13 @@ from r1kit.recipe import (
     VerifierRecipe,
 )
 from r1kit.rewards import bind_reward
+from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.sampling.budget import BudgetMeter
 from r1kit.sampling.engine import CompletionGroups, PromptBatch, Sampler, make_sampler
 from r1kit.sampling.progress import IdenticalSamplesCheck, SamplingProgress
 from r1kit.sampling.scoring import score_samples
-from r1kit.sampling.shards import Row, Shards, text_fingerprint
+from r1kit.sampling.shards import Shards, text_fingerprint
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -21,12 +21,13 @@ from r1kit.prompts import parse_completion
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import FiltersConfig, GenerateRecipe, JourneyConfig, RefineConfig, TeacherConfig
 from r1kit.rewards import RewardFunction
+from r1kit.rows import USAGE_COLUMNS, Row
 from r1kit.runs.resume import SERVER_CONNECTION_FIELDS
 from r1kit.runs.run import Run
 from r1kit.sampling.engine import CompletionGroups, SampledCompletion
 from r1kit.sampling.loop import SamplingJob, sample_missing_shards
 from r1kit.sampling.scoring import bind_rewards, compute_rewards, row_verdict
-from r1kit.sampling.shards import USAGE_COLUMNS, Row, Shards, text_fingerprint
+from r1kit.sampling.shards import Shards, text_fingerprint
 
 OWN_LANGUAGE = 0.9  # least share of the question's language in a chain that was rewritten
 

@@ -6,10 +6,8 @@ from typing import Any
 from r1kit.prompts import parse_completion
 from r1kit.recipe import ModelConfig, RewardConfig
 from r1kit.rewards import FAULT, RewardFunction, bind_reward
+from r1kit.rows import CARRIED_COLUMNS, Row
 from r1kit.sampling.engine import CompletionGroups, SampledCompletion
-from r1kit.sampling.shards import Row
-
-CARRIED = ("answer", "tests", "checker", "metadata", "source", "level")  # of a problem, into its samples' rows
 
 
 def score_samples(
@@ -36,7 +34,7 @@ def score_samples(
                 "id": columns["id"][i],
                 "prompt": given[i],
                 "completion": sample.text,
-                **{n: _text(columns[n][i]) for n in CARRIED if n in columns},
+                **{n: _text(columns[n][i]) for n in CARRIED_COLUMNS if n in columns},
                 **row_verdict({name: values[i] for name, values in scores.items()}),
                 **({"correct": None, "fault": True} if sample.finish_reason in ("failed", "refused") else {}),
                 "domain": columns["domain"][i],

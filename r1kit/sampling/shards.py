@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.data.writing import write_parquet
 from r1kit.errors import UserError
-from r1kit.rows import Row
+from r1kit.rows import USAGE_COLUMNS, Row
 from r1kit.runs.files import write_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-# Tokens of a teacher's prompts and replies on a row, all its tries together.
-USAGE_COLUMNS = ("teacher_prompt_tokens", "teacher_tokens")
 
 
 def text_fingerprint(texts: Iterable[str]) -> str:

@@ -17,11 +17,12 @@ from r1kit.models.templates import CLOSE, OPEN, apply_template, template_prefix
 from r1kit.prompts import CHAT_TEMPLATE, parse_completion
 from r1kit.recipe import EvalRecipe, ModelConfig, PromptConfig
 from r1kit.rewards import RewardFunction, bind_reward
+from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.sampling.engine import CompletionGroups, SampledCompletion
 from r1kit.sampling.loop import SamplingJob, sample_missing_shards
 from r1kit.sampling.scoring import compute_rewards, row_verdict
-from r1kit.sampling.shards import Row, Shards
+from r1kit.sampling.shards import Shards
 
 if TYPE_CHECKING:
     from datasets import Dataset
