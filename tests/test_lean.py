@@ -135,7 +135,7 @@ def test_the_update_is_stock_s_for_every_loss(tmp_path, loss, monkeypatch):
     stock, _ = gradients(tmp_path, None, *values, **settings)
     for savings in EACH:
         assert error(stock, gradients(tmp_path, savings, *values, **settings)[0]) < 1e-5, savings
-    monkeypatch.setattr(full_logits, "FEW", 0)  # as with a large vocabulary: through TRL's fused head
+    monkeypatch.setattr(full_logits, "MAX_FULL_LOGITS", 0)  # as with a large vocabulary: through TRL's fused head
     assert error(stock, gradients(tmp_path, ALL, *values, **settings)[0]) < 1e-5
 
 
@@ -365,7 +365,9 @@ def test_chunks_by_hand():
     assert all(end - start <= 3 for start, end in zip([0, *ends], ends, strict=False))
 
 
-@pytest.mark.parametrize(("few", "bins"), [(full_logits.FEW, True), (0, True), (full_logits.FEW, False), (0, False)])
+@pytest.mark.parametrize(
+    ("few", "bins"), [(full_logits.MAX_FULL_LOGITS, True), (0, True), (full_logits.MAX_FULL_LOGITS, False), (0, False)]
+)
 @pytest.mark.parametrize(
     "settings",
     [
@@ -378,7 +380,7 @@ def test_chunks_by_hand():
 )
 def test_sft_takes_stock_s_step(tmp_path, settings, few, bins, monkeypatch):
     """By all logits at once and by TRL's fused head; with rows in bins and in chunks."""
-    monkeypatch.setattr(full_logits, "FEW", few)
+    monkeypatch.setattr(full_logits, "MAX_FULL_LOGITS", few)
     if not bins:
         monkeypatch.setattr("r1kit.training.sft.FineTuningTrainer._in_bins", lambda *args: False)
     monkeypatch.setattr(
@@ -611,7 +613,7 @@ def test_a_recorded_step_gives_the_model_s_own_rows(monkeypatch):
     assert sum(own) == 2  # one is recorded, the next compared
     assert traced_rows(model, prompts) == (ids, chances)  # to the last bit, though one is compared now, none recorded
     assert sum(own) == 3
-    monkeypatch.setattr(decode, "can_trace", lambda model: False)
+    monkeypatch.setattr(decode, "can_trace_model", lambda model: False)
     wanted, expected = traced_rows(model, prompts)
     assert sum(own) > 10
     assert ids == wanted
@@ -640,7 +642,7 @@ def test_a_recorded_step_follows_the_weights_and_an_adapter(monkeypatch):
         rows = traced_rows(model, prompts)[0]
         assert sum(own) == (1 if change == "in place" else 2), change
         with monkeypatch.context() as patch:
-            patch.setattr(decode, "can_trace", lambda model: False)
+            patch.setattr(decode, "can_trace_model", lambda model: False)
             assert rows == traced_rows(model, prompts)[0], change
 
 
@@ -658,7 +660,7 @@ def test_a_record_that_does_not_hold_is_not_used(capsys, monkeypatch):
     layer.forward = forward
     rows = [traced_rows(model, prompts, seed)[0] for seed in (0, 1)]
     assert capsys.readouterr().err.count("the recorded step of decoding is not the model's") == 1
-    monkeypatch.setattr(decode, "can_trace", lambda model: False)
+    monkeypatch.setattr(decode, "can_trace_model", lambda model: False)
     assert rows == [traced_rows(model, prompts, seed)[0] for seed in (0, 1)]
 
 

@@ -13,7 +13,7 @@ from r1kit.answers import workers
 from r1kit.data.load import load_problems
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
-from r1kit.models.load import check_context, load_model, load_tokenizer, lora_config
+from r1kit.models.load import build_lora_config, check_context, load_model, load_tokenizer
 from r1kit.models.templates import apply_template, check_chat_template, template_prefix
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import RLRecipe
@@ -73,7 +73,7 @@ def main(recipe: RLRecipe, run: Run) -> None:
             train_dataset=rows,
             eval_dataset=held_out,
             processing_class=tokenizer,
-            peft_config=lora_config(recipe.model),
+            peft_config=build_lora_config(recipe.model),
             run=run,
             recipe=recipe,
         )

@@ -8,7 +8,7 @@
 
 from r1kit.data.load import load_examples
 from r1kit.heavy_imports import heavy_imports
-from r1kit.models.load import load_model, load_tokenizer, lora_config, new_model
+from r1kit.models.load import build_lora_config, create_model, load_model, load_tokenizer
 from r1kit.models.templates import check_chat_template
 from r1kit.recipe import SFTRecipe
 from r1kit.runs.run import Run
@@ -36,7 +36,7 @@ def main(recipe: SFTRecipe, run: Run) -> None:
             )
             tokenizer = train_tokenizer(texts, recipe.model.new.vocab_size)
             set_seed(recipe.seed)
-            model = new_model(recipe.model.new, tokenizer)
+            model = create_model(recipe.model.new, tokenizer)
         else:
             tokenizer = load_tokenizer(recipe.model)
             if "text" not in rows.column_names:
@@ -48,7 +48,7 @@ def main(recipe: SFTRecipe, run: Run) -> None:
             train_dataset=rows,
             eval_dataset=held_out,
             processing_class=tokenizer,
-            peft_config=lora_config(recipe.model),
+            peft_config=build_lora_config(recipe.model),
             recipe=recipe,
         )
 

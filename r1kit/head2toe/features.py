@@ -139,8 +139,8 @@ def extract_features(
         run: Callable[..., Any] = model
         if first:  # what several rows begin with is run once
             before = SharedPrompts(ids[:, : first + 1], mask[:, : first + 1], cache_argument(type(model)))  # type: ignore[arg-type]
-            before.run(model)
-            run = before.before(model, 0, len(rows))
+            before.compute_states(model)
+            run = before.model_after_prompts(model, 0, len(rows))
         states = run(
             input_ids=ids[:, first:], attention_mask=mask[:, first:], output_hidden_states=True, logits_to_keep=1
         ).hidden_states

@@ -96,7 +96,7 @@ def _quantization(block: ModelConfig) -> Any:
     )
 
 
-def new_model(block: NewModelConfig, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+def create_model(block: NewModelConfig, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
     """Return an untrained model with the ids of `tokenizer`; the caller sets the seed."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -114,7 +114,7 @@ def new_model(block: NewModelConfig, tokenizer: "PreTrainedTokenizerBase") -> "P
         raise UserError("model.new.settings", block.settings, f"must be a {block.type} config", str(error)) from None
 
 
-def lora_config(block: ModelConfig) -> Any:
+def build_lora_config(block: ModelConfig) -> Any:
     """Return peft's LoraConfig for the recipe, or None."""
     if block.lora is None:
         return None

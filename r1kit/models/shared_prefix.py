@@ -30,14 +30,14 @@ class SharedPrompts:
         """The tokens of a prompt, but for its last."""
         return self._ids.size(1)
 
-    def run(self, model: Any) -> None:
+    def compute_states(self, model: Any) -> None:
         """Compute the keys and values."""
         cache = Cache(layer_class_to_replicate=DynamicLayer)
         given = {self._name: cache, "use_cache": True, "logits_to_keep": 1}
         model(input_ids=self._ids, attention_mask=self._mask, **given)
         self._states = [(layer.keys, layer.values) for layer in cache.layers]
 
-    def before(self, model: Any, start: int, end: int) -> Callable[..., Any]:
+    def model_after_prompts(self, model: Any, start: int, end: int) -> Callable[..., Any]:
         """Return `model` with the prompts of rows `start` to `end` before inputs that begin with their last tokens."""
         which = self._which[start:end]
 

@@ -33,7 +33,7 @@ def apply_template(tokenizer: Any, prompt: Any, settings: PromptConfig) -> str:
     return text + settings.prefill
 
 
-OPEN, CLOSE = "<think>", "</think>"
+THINK_START, THINK_END = "<think>", "</think>"
 
 
 def template_prefix(rendered: str, prefill: str) -> str:
@@ -41,7 +41,7 @@ def template_prefix(rendered: str, prefill: str) -> str:
     if prefill:
         return prefill
     bare = rendered.rstrip()
-    return OPEN + rendered[len(bare) :] if bare.endswith(OPEN) else ""
+    return THINK_START + rendered[len(bare) :] if bare.endswith(THINK_START) else ""
 
 
 def check_chat_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+THINK_AND_ANSWER_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 # A word, a whole number or a run of signs, each with the space before it; or white space.
 _SPLIT = r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+"
 
@@ -29,18 +29,18 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> "PreTrainedTokeniz
     tokenizer.decoder = decoders.ByteLevel()
     special = ["<|end|>", "<|pad|>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(TAGS),
+        vocab_size=vocab_size - len(THINK_AND_ANSWER_TAGS),
         special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     bare = (piece for text in texts for piece in _without_tags(text))
     tokenizer.train_from_iterator(bare, trainer)
-    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
+    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in THINK_AND_ANSWER_TAGS])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|pad|>")
 
 
 def _without_tags(text: str) -> list[str]:
-    for tag in TAGS:
+    for tag in THINK_AND_ANSWER_TAGS:
         text = text.replace(tag, "\0")
     return text.split("\0")

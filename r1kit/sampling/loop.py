@@ -13,17 +13,10 @@ from typing import TYPE_CHECKING, Any
 from r1kit.data.filters import NO_ANSWER_FILTER
 from r1kit.data.load import render_prompt
 from r1kit.errors import Interrupted
-from r1kit.models.templates import OPEN
+from r1kit.models.templates import THINK_START
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.ranks import barrier, is_main_rank
-from r1kit.recipe import (
-    EvalRecipe,
-    GenerateRecipe,
-    ModelConfig,
-    PromptConfig,
-    SamplingConfig,
-    VerifierRecipe,
-)
+from r1kit.recipe import EvalRecipe, GenerateRecipe, ModelConfig, PromptConfig, SamplingConfig, VerifierRecipe
 from r1kit.rewards import bind_reward
 from r1kit.rows import Row
 from r1kit.runs.run import Run
@@ -101,7 +94,7 @@ def without_thinking(prompt: PromptConfig, engine: str) -> PromptConfig:
     if prompt.template == CHAT_TEMPLATE:
         settings = {"enable_thinking": False, **prompt.template_settings} if engine != "openai" else {}
         return prompt.model_copy(update={"template_settings": settings or prompt.template_settings})
-    answers = prompt.prefill and OPEN not in prompt.prefill
+    answers = prompt.prefill and THINK_START not in prompt.prefill
     return prompt if answers else prompt.model_copy(update={"prefill": "<answer>"})
 
 

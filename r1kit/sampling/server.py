@@ -28,7 +28,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
-from r1kit.models.templates import CLOSE, OPEN
+from r1kit.models.templates import THINK_END, THINK_START
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
 from r1kit.sampling.engine import CompletionGroups, PromptBatch, SampledCompletion
@@ -435,15 +435,17 @@ class ServerSampler:
             raise ValueError("no content")
         text = text or ""
         if reasoning:
-            closed = CLOSE if text or choice.get("finish_reason") != "length" else ""
-            return f"{OPEN}{reasoning}{closed}{text}", len(f"{OPEN}{reasoning}{closed}")
+            closed = THINK_END if text or choice.get("finish_reason") != "length" else ""
+            return f"{THINK_START}{reasoning}{closed}{text}", len(f"{THINK_START}{reasoning}{closed}")
         if self.prompt.prefill and not text.startswith(self.prompt.prefill):
             text = self.prompt.prefill + text
         # Some chat templates open the thinking themselves, and the text then begins within it.
-        within = CLOSE in text and OPEN not in text.partition(CLOSE)[0]
+        within = THINK_END in text and THINK_START not in text.partition(THINK_END)[0]
         self.opens = self.opens or within
-        unfinished = self.opens and choice.get("finish_reason") == "length" and OPEN not in text and CLOSE not in text
-        return OPEN + text if within or unfinished else text, 0
+        unfinished = (
+            self.opens and choice.get("finish_reason") == "length" and THINK_START not in text and THINK_END not in text
+        )
+        return THINK_START + text if within or unfinished else text, 0
 
 
 def _words(part: Any) -> str:

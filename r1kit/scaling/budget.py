@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.data.load import render_prompt
 from r1kit.errors import UserError
-from r1kit.models.templates import CLOSE, OPEN, apply_template, template_prefix
+from r1kit.models.templates import THINK_END, THINK_START, apply_template, template_prefix
 from r1kit.prompts import CHAT_TEMPLATE, parse_completion
 from r1kit.recipe import EvalRecipe, ModelConfig, PromptConfig
 from r1kit.rewards import RewardFunction, bind_reward
@@ -84,9 +84,9 @@ class BudgetForcer:
         )
         ids, places = list(found["input_ids"]), list(found["offset_mapping"])
         first = last = len(ids)
-        opened = text.find(OPEN, begun)
+        opened = text.find(THINK_START, begun)
         if opened >= 0:
-            inside, closed = opened + len(OPEN), text.find(CLOSE, opened)
+            inside, closed = opened + len(THINK_START), text.find(THINK_END, opened)
             first = next((i for i, (a, _) in enumerate(places) if a >= inside), last)
             last = max(first, next((i for i, (_, b) in enumerate(places) if b > closed), last)) if closed >= 0 else last
         return TokenizedRow(ids, places, text, begun, begun + len(start), first, last)

@@ -12,7 +12,14 @@ from transformers import TrainerCallback
 from r1kit.recipe import LengthStepConfig
 from r1kit.runs.run import Run
 
-SHOWN = ("loss", "reward", "rewards/accuracy/mean", "rewards/format/mean", "completions/mean_length", "eval_loss")
+PROGRESS_LINE_METRICS = (
+    "loss",
+    "reward",
+    "rewards/accuracy/mean",
+    "rewards/format/mean",
+    "completions/mean_length",
+    "eval_loss",
+)
 
 
 class MetricsCallback(TrainerCallback):
@@ -39,7 +46,11 @@ class MetricsCallback(TrainerCallback):
         self.shown = time.time()
         done = state.global_step - self.first_step
         left = (self.shown - self.started) / max(1, done) * (state.max_steps - state.global_step)
-        parts = [f"{k.split('/')[1] if '/' in k else k} {v:.3g}" for k in SHOWN if (v := values.get(k)) is not None]
+        parts = [
+            f"{k.split('/')[1] if '/' in k else k} {v:.3g}"
+            for k in PROGRESS_LINE_METRICS
+            if (v := values.get(k)) is not None
+        ]
         line = f"{self.stage} {state.global_step}/{state.max_steps}  {'  '.join(parts)}  {left:.0f} s left"
         print(line, file=sys.stderr, flush=True)
 

@@ -14,7 +14,15 @@ from r1kit.recipe import CardConfig, PromptConfig, RLRecipe, SFTRecipe, dump_rec
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 
-SHOWN = ("loss", "eval_loss", "reward", "eval_reward", "completions/mean_length", "mean_token_accuracy", "entropy")
+CARD_METRICS = (
+    "loss",
+    "eval_loss",
+    "reward",
+    "eval_reward",
+    "completions/mean_length",
+    "mean_token_accuracy",
+    "entropy",
+)
 LOAD = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -51,7 +59,9 @@ def last_metrics(run: Run, until: float = math.inf) -> dict[str, float]:
         values = json.loads(line)
         if values.get("step", 0) > until:
             continue
-        shown = {k: v for k, v in values.items() if k in SHOWN or (k.startswith("rewards/") and k.endswith("/mean"))}
+        shown = {
+            k: v for k, v in values.items() if k in CARD_METRICS or (k.startswith("rewards/") and k.endswith("/mean"))
+        }
         found |= {k: v for k, v in shown.items() if isinstance(v, int | float)}
     return found
 

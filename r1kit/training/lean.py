@@ -297,7 +297,7 @@ class LeanMixin:
         self._idle = not ends
         if shared:
             with self.accelerator.autocast():
-                prompts.run(model)
+                prompts.compute_states(model)
         logps, entropies, anchor, start = [], [], 0.0, 0
         for end in ends or [0]:
             end, run = min(end, trained), model
@@ -314,7 +314,7 @@ class LeanMixin:
                 ):
                     run = with_full_logits(model, self.temperature, ["entropy"] if compute_entropy else [])
                 if shared:
-                    run = prompts.before(run, start, end)
+                    run = prompts.model_after_prompts(run, start, end)
             else:  # the other ranks have rows for this call; two tokens without a gradient keep them company
                 ids, mask, width = input_ids[:1, -2:], torch.ones_like(attention_mask[:1, -2:]), 1
             found, entropy, _ = stock(run, ids, mask, width, compute_entropy=compute_entropy)

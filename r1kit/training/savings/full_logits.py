@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-FEW = 2**24  # logits, 64 MiB in float32
+MAX_FULL_LOGITS = 2**24  # logits, 64 MiB in float32
 
 
 def fits_full_logits(model: Any, tokens: int) -> bool:
     """Whether all logits of so many tokens may be there at once: on a CPU, up to FEW."""
-    return model.device.type == "cpu" and tokens * model.config.get_text_config().vocab_size <= FEW
+    return model.device.type == "cpu" and tokens * model.config.get_text_config().vocab_size <= MAX_FULL_LOGITS
 
 
 def with_full_logits(model: Any, temperature: float = 1.0, outputs: Collection[str] = ()) -> Callable[..., Any]:
