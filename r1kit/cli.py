@@ -1,190 +1,297 @@
-"""The `r1kit` command: read the recipe, hand the stage over. Imports nothing heavy."""
+"""The `r1kit` command line: one function for each command, which reads its options and calls the module of its work.
+
+`r1kit --help` must answer at once, so this module imports nothing heavy: each function imports what it needs.
+A user's mistake is one line on stderr and exit code 2; see r1kit.errors for the other exit codes.
+"""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
-from r1kit.errors import EXIT_INTERRUPTED, EXIT_USER, UserError
-from r1kit.stages import STAGES
+from r1kit.errors import EXIT_INTERRUPTED, EXIT_USER, UNSET, UserError, suggest
+from r1kit.messages import set_verbosity
+from r1kit.stages import STAGES, Stage
 
-app = typer.Typer(
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    invoke_without_command=True,
-    help="Reasoning LLMs by the DeepSeek-R1 recipe. Each stage reads a recipe (YAML) and prints its output's path.",
-)
-
-# Typer carries a copy of click of its own, and shows this much of it.
+# Typer carries a copy of click of its own, from which it exports only some exceptions; this is their base class.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
+class CommandGroup(typer.core.TyperGroup):
+    """The group of all commands; its help lists the stages first and never cuts a line."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        stages: list[tuple[str, str]] = []
+        tools: list[tuple[str, str]] = []
+        width = max(map(len, self.commands))
+        for name, command in self.commands.items():
+            section = stages if name in STAGES else tools
+            section.append((name.ljust(width), (command.help or "").partition("\n")[0]))
+        with formatter.section("Stages of the pipeline"):
+            formatter.write_dl(stages)
+        with formatter.section("Tools"):
+            formatter.write_dl(tools)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in self.commands and not name.startswith("-"):
+            raise UserError("COMMAND", name, "no such command", suggest(name, self.commands))
+        return super().resolve_command(ctx, args)
+
+
+HELP = """Build reasoning LLMs by the DeepSeek-R1 recipe.
+
+A stage reads a recipe, which is a YAML file, and prints the path of what it made.
+
+Example: r1kit sft recipes/tiny/dev1.yaml training.epochs=2
+"""
+
+app = typer.Typer(
+    cls=CommandGroup,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=HELP,
+)
+
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Print debug messages too.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print warnings and errors only.")]
+
+
 @app.callback()
-def _help(
+def read_global_options(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print r1kit's version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version of r1kit.")] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
+    """Apply the options that stand before the command."""
+    _set_verbosity(verbose, quiet)
     if version:
         from r1kit import __version__
 
         print(__version__)
         raise typer.Exit()
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        raise UserError("COMMAND", UNSET, "a command is needed", "r1kit --help lists them")
 
 
-def _stage(name: str):
-    def command(
-        recipe: Annotated[
+def _set_verbosity(verbose: bool, quiet: bool) -> None:
+    if verbose and quiet:
+        raise UserError("--quiet", UNSET, "contradicts --verbose", "use one of the two")
+    if verbose or quiet:
+        set_verbosity(verbose, quiet)
+
+
+def add_stage_command(stage: Stage) -> None:
+    """Add the command of a stage: all stages have the same arguments and options."""
+    train_or_eval = "eval" if stage.name == "eval" else "train"
+
+    def run_stage_command(
+        arguments: Annotated[
             list[str] | None,
-            typer.Argument(metavar="[RECIPE.yaml] [key.path=value ...]", help="A recipe, and values to set in it."),
+            typer.Argument(
+                metavar="[RECIPE.yaml] [key.path=value ...]",
+                help="The recipe, and values that replace those in it.",
+                show_default=False,
+            ),
         ] = None,
-        model: Annotated[str | None, typer.Option(help="Sets model.path: a hub id, a folder or a run.")] = None,
+        model: Annotated[
+            str | None, typer.Option(help="The model: a hub id, a folder or a run. Sets model.path.")
+        ] = None,
         dataset: Annotated[
-            list[str] | None, typer.Option(help="Sets data.train (eval: data.eval): a hub id, a file or a run.")
+            list[str] | None,
+            typer.Option(help=f"The data: a hub id, a file or a run. Sets data.{train_or_eval}."),
         ] = None,
-        output: Annotated[str | None, typer.Option(help="Sets output: the run directory.")] = None,
-        num_processes: Annotated[int | None, typer.Option(help="Processes on this machine.")] = None,
-        accelerate_config: Annotated[str | None, typer.Option(help="An Accelerate config file.")] = None,
+        output: Annotated[str | None, typer.Option(help="The run directory to write. Sets output.")] = None,
+        num_processes: Annotated[int | None, typer.Option(help="Processes to start on this machine.")] = None,
+        accelerate_config: Annotated[str | None, typer.Option(help="An Accelerate config file to launch with.")] = None,
         dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="Print recipe, launch command and sizes; stop.")
+            bool, typer.Option("--dry-run", help="Print the recipe, launch command and sizes; run nothing.")
         ] = False,
-        overwrite: Annotated[bool, typer.Option("--overwrite", help="Move an old run aside to NAME.1.")] = False,
+        overwrite: Annotated[
+            bool, typer.Option("--overwrite", help="Start anew: move an existing run to OUTPUT.1.")
+        ] = False,
+        verbose: Verbose = False,
+        quiet: Quiet = False,
     ) -> None:
         from r1kit.recipe import load_recipe, parse_override
 
-        words = list(recipe or [])
-        if name == "data" and words[:1] == ["inspect"]:
+        _set_verbosity(verbose, quiet)
+        words = list(arguments or [])
+        if stage.name == "data" and words[:1] == ["inspect"]:
             from r1kit.commands.inspect import inspect_source
 
             inspect_source(words[1:])
             return
-        file = words.pop(0) if words and ("=" not in words[0] or Path(words[0]).is_file()) else None
-        given = {
-            "model.path": model,
-            f"data.{'eval' if name == 'eval' else 'train'}": [{"path": path} for path in dataset or ()] or None,
-            "output": output,
-        }
-        values = {key: value for key, value in given.items() if value is not None}
-        loaded = load_recipe(name, file, values | dict(parse_override(word) for word in words))
+
+        recipe_file = None
+        if words and ("=" not in words[0] or Path(words[0]).is_file()):
+            recipe_file = words.pop(0)
+        overrides: dict[str, Any] = {}
+        if model is not None:
+            overrides["model.path"] = model
+        if dataset:
+            overrides[f"data.{train_or_eval}"] = [{"path": path} for path in dataset]
+        if output is not None:
+            overrides["output"] = output
+        for word in words:
+            key, value = parse_override(word)
+            overrides[key] = value
+        recipe = load_recipe(stage.name, recipe_file, overrides)
         if dry_run:
             from r1kit.commands.dry_run import print_dry_run
 
-            print_dry_run(name, loaded, num_processes, accelerate_config)
+            print_dry_run(stage.name, recipe, num_processes, accelerate_config)
             return
         from r1kit.launch import start
 
-        raise typer.Exit(start(name, loaded, num_processes, accelerate_config, overwrite))
+        raise typer.Exit(start(stage.name, recipe, num_processes, accelerate_config, overwrite))
 
-    command.__doc__ = STAGES[name].summary
-    app.command(name)(command)
+    run_stage_command.__doc__ = (
+        f"{stage.summary}\n\n"
+        f"Example: r1kit {stage.name} recipe.yaml output=runs/first seed=1\n\n"
+        f"`r1kit fields {stage.name}` describes the fields of the recipe."
+    )
+    if stage.name == "data":
+        run_stage_command.__doc__ += " `r1kit data inspect PATH` shows what a data set holds."
+    app.command(stage.name)(run_stage_command)
 
 
-for _name in STAGES:
-    _stage(_name)
+for _stage in STAGES.values():
+    add_stage_command(_stage)
 
 
 @app.command()
 def rewards(
     file: Annotated[
-        str, typer.Argument(metavar="FILE.jsonl", help="Rows with `completion` and what the rewards need.")
+        str, typer.Argument(metavar="FILE.jsonl", help="Rows with a `completion` and the columns its rewards need.")
     ],
-    names: Annotated[str, typer.Option("--rewards", help="Names or dotted paths, with commas.")] = "accuracy,format",
-    output: Annotated[str | None, typer.Option("-o", "--output", help="Where the scored rows go; else stdout.")] = None,
+    names: Annotated[
+        str, typer.Option("--rewards", help="Names of rewards or dotted paths of functions, with commas between.")
+    ] = "accuracy,format",
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="File for the scored rows, instead of stdout.")
+    ] = None,
 ) -> None:
-    """Score saved completions: one column a reward, and a table."""
+    """Score saved completions with any rewards, and summarise them."""
     from r1kit.commands.score import score_file
 
     score_file(file, names.split(","), output)
 
 
-TRUST = Annotated[bool, typer.Option("--trust-remote-code", help="Run the code that the model brings along.")]
-RUNS = Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories; those they come from are added.")]
+Runs = Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories; their parents are added.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run the Python code that comes with the model.")
+]
 
 
 @app.command()
 def report(
-    runs: RUNS,
-    output: Annotated[str | None, typer.Option("-o", "--output", help="Default: report.html in the last RUN.")] = None,
+    runs: Runs,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="The file to write, instead of report.html in the last RUN.")
+    ] = None,
 ) -> None:
-    """One page of runs: their pipeline, curves, data, and every rollout kept. No network, no server."""
-    from r1kit.report.page import write_report as write
+    """Write runs as one HTML page: curves, data and all rollouts."""
+    from r1kit.report.page import write_report
 
-    print(write(runs, Path(output or f"{runs[-1]}/report.html")))
+    print(write_report(runs, Path(output or f"{runs[-1]}/report.html")))
 
 
 @app.command()
 def watch(
-    runs: RUNS,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="On the loopback; 0: any that is free.")] = 8000,
+    runs: Runs,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes one that is free.")] = 8000,
 ) -> None:
-    """Serve that page while a run goes on; it follows what is written. Prints its address."""
-    from r1kit.report.serve import serve_report as serve
+    """Serve the report of runs as a web page that follows them."""
+    from r1kit.report.serve import serve_report
 
-    serve(runs, port)
+    serve_report(runs, port)
 
 
 @app.command()
-def runs(folder: Annotated[str, typer.Argument(help="Where your runs are.")] = "runs") -> None:
-    """List the runs below a folder: stage, state, time, and what they come from."""
+def runs(
+    folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="The folder that your runs are in.")] = "runs",
+) -> None:
+    """List runs: stage, state, duration, result and parents."""
     from r1kit.runs.listing import list_runs
 
     print(list_runs(Path(folder)))
 
 
 @app.command()
-def init(
-    name: Annotated[str, typer.Argument(help="A recipe folder that r1kit carries, such as tiny or qwen2.5-1.5b.")],
-    output: Annotated[str | None, typer.Option("-o", "--output", help="Where it goes; default: ./NAME.")] = None,
+def chat(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, a folder or a hub id.")],
+    template: Annotated[
+        str | None, typer.Option(help="Prompt template: chat, r1-zero, tiny, or a text with {prompt} in it.")
+    ] = None,
+    fold: Annotated[bool, typer.Option("--fold", help="Hide the thinking.")] = False,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a completion.")] = 2048,
+    temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 takes the likeliest token.")] = 0.6,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Copy a recipe folder to start from."""
-    from r1kit.commands.init import copy_recipe as copy
+    """Ask a model questions in the terminal, one a line."""
+    from r1kit.commands.chat import run_chat
 
-    print(copy(name, Path(output or name)))
+    run_chat(model, template, fold, max_tokens, temperature, trust_remote_code)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped recipe folder: tiny, qwen2.5-1.5b, ...")],
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="The folder to write, instead of ./NAME.")
+    ] = None,
+) -> None:
+    """Copy a shipped recipe folder, to start your own from."""
+    from r1kit.commands.init import copy_recipe
+
+    print(copy_recipe(name, Path(output or name)))
 
 
 @app.command()
 def merge(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or a folder, with an adapter.")],
-    output: Annotated[str, typer.Option("-o", "--output", help="The folder for the plain model.")],
-    trust_remote_code: TRUST = False,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run or a folder with a LoRA adapter.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="The folder for the merged model.")],
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Make a plain model of an adapter and its base."""
-    from r1kit.commands.merge import merge_adapter as make
+    """Merge a LoRA adapter into its base, as one plain model."""
+    from r1kit.commands.merge import merge_adapter
 
-    print(make(run, Path(output), trust_remote_code))
-
-
-@app.command()
-def chat(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, a folder or a hub id.")],
-    template: Annotated[str | None, typer.Option(help="chat, r1-zero, tiny or a text with {prompt}.")] = None,
-    fold: Annotated[bool, typer.Option("--fold", help="Do not show the thinking.")] = False,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 2048,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.6,
-    trust_remote_code: TRUST = False,
-) -> None:
-    """Talk to a model: a line is a question, the end of input ends it."""
-    from r1kit.commands.chat import run_chat as talk
-
-    talk(model, template, fold, max_tokens, temperature, trust_remote_code)
+    print(merge_adapter(run, Path(output), trust_remote_code))
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line and exit code 2."""
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
     command = typer.main.get_command(app)
     try:
-        code = command(standalone_mode=False)
+        code = command(standalone_mode=False, prog_name="r1kit")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = EXIT_USER
     except UsageError as error:
-        print(f"error: {error.format_message()} (see --help)", file=sys.stderr)  # type: ignore[attr-defined]
+        print(f"error: {_explain_usage_error(error)}", file=sys.stderr)
         code = EXIT_USER
     except (typer.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     sys.exit(code)
+
+
+def _explain_usage_error(error: Any) -> str:
+    """Return an error of click (an unknown option, a missing argument) as one line that names the way out."""
+    command = error.ctx.command_path if error.ctx else "r1kit"
+    unknown_option = getattr(error, "possibilities", UNSET) is not UNSET
+    if not unknown_option:
+        return f"{error.format_message().rstrip('.')}; see {command} --help"
+    options = [name for parameter in error.ctx.command.params for name in parameter.opts if name.startswith("--")]
+    action = suggest(error.option_name, options)
+    if not action.startswith("did you mean"):
+        action = f"see {command} --help"
+    return str(UserError(error.option_name, UNSET, "no such option", action))
 
 
 if __name__ == "__main__":

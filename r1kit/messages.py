@@ -1,15 +1,20 @@
-"""What r1kit says on stderr: notes and warnings through `logging`, each a line of its own.
+"""Messages of r1kit to its user, on stderr: notes and warnings through `logging`, one line each.
 
     logger.info("2 broken lines are skipped")         note: 2 broken lines are skipped
     logger.warning("the loss is not a number")        warning: the loss is not a number
+    print_progress("sft 10/100  loss 0.41")           sft 10/100  loss 0.41
 
-`r1kit -q` shows warnings only; `r1kit -v` shows debug messages too. Modules log to `r1kit.messages.logger`.
+`r1kit -q` shows warnings only, without progress; `r1kit -v` shows debug messages too. The choice is kept in an
+environment variable, so that the processes that a launcher starts make the same one.
 """
 
 import logging
+import os
 import sys
 
 _PREFIXES = {logging.DEBUG: "debug", logging.INFO: "note", logging.WARNING: "warning", logging.ERROR: "error"}
+# Holds the name of a level of `logging`: DEBUG, INFO or WARNING.
+_LEVEL_VARIABLE = "R1KIT_LOG_LEVEL"
 
 logger = logging.getLogger("r1kit")
 
@@ -23,11 +28,32 @@ class _StderrHandler(logging.Handler):
 
 
 def set_verbosity(verbose: bool = False, quiet: bool = False) -> None:
-    """Show warnings only (`quiet`), notes too (the default), or debug messages as well (`verbose`)."""
-    logger.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    """Show warnings only (`quiet`), notes too (the default), or debug messages as well (`verbose`).
+
+    The setting holds for this process and for those that it starts.
+    """
+    level_name = "INFO"
+    if quiet:
+        level_name = "WARNING"
+    if verbose:
+        level_name = "DEBUG"
+    os.environ[_LEVEL_VARIABLE] = level_name
+    logger.setLevel(level_name)
+
+
+def is_quiet() -> bool:
+    """Return whether only warnings and errors are to be shown: no notes, no progress."""
+    return not logger.isEnabledFor(logging.INFO)
+
+
+def print_progress(line: str) -> None:
+    """Print a line about the progress or the result of a stage on stderr, as it is, unless r1kit is quiet."""
+    if not is_quiet():
+        print(line, file=sys.stderr, flush=True)
 
 
 if not logger.handlers:
     logger.addHandler(_StderrHandler())
     logger.propagate = False
-    set_verbosity()
+    level = os.environ.get(_LEVEL_VARIABLE)
+    set_verbosity(verbose=level == "DEBUG", quiet=level == "WARNING")

@@ -28,12 +28,6 @@ class Stage:
 
 _ALL_STAGES = (  # in the order of the pipeline
     Stage(
-        name="data",
-        summary="Read, mix, filter and clean data sets, without sampling.",
-        recipe_class="DataRecipe",
-        command_module="r1kit.commands.data",
-    ),
-    Stage(
         name="rl-zero",
         summary="Train a base model by RL alone (GRPO), as DeepSeek-R1-Zero.",
         recipe_class="RLZeroRecipe",
@@ -42,7 +36,7 @@ _ALL_STAGES = (  # in the order of the pipeline
     ),
     Stage(
         name="generate",
-        summary="Sample completions, score them, and keep the good ones as SFT data.",
+        summary="Sample completions, score them, keep the good ones as SFT data.",
         recipe_class="GenerateRecipe",
         command_module="r1kit.commands.generate",
     ),
@@ -78,6 +72,12 @@ _ALL_STAGES = (  # in the order of the pipeline
         summary="Train a verifier that tells which completions are correct.",
         recipe_class="VerifierRecipe",
         command_module="r1kit.commands.verifier",
+    ),
+    Stage(
+        name="data",
+        summary="Read, mix, filter and clean data sets, without sampling.",
+        recipe_class="DataRecipe",
+        command_module="r1kit.commands.data",
     ),
 )
 

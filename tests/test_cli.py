@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from r1kit.cli import app
 
 STAGES = ("rl-zero", "rl", "sft", "distill", "generate", "eval")
 RECIPE = """
@@ -16,8 +19,8 @@ data: {train: rows.jsonl}
 TRAIN = RECIPE + "training: {steps: 2}\n"
 
 
-def r1kit(*words, stdin=""):
-    command = [sys.executable, "-m", "r1kit.cli", *map(str, words)]
+def r1kit(*arguments, stdin=""):
+    command = [sys.executable, "-m", "r1kit.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=60)
 
 
@@ -28,12 +31,12 @@ def _recipes(here):
     (here / "rows.jsonl").write_text('{"prompt": "2 + 2?", "answer": "4"}\n')
 
 
-def refused(*words) -> str:
-    """The one line of a user's mistake."""
-    done = r1kit(*words)
-    assert done.returncode == 2, done
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
+def error_line(*arguments) -> str:
+    """Run `r1kit`, which must fail with exit code 2 and one line on stderr, and return that line."""
+    result = r1kit(*arguments)
+    assert result.returncode == 2, result
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
     return line
 
@@ -42,13 +45,18 @@ def refused(*words) -> str:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
-        (["train"], "train"),
-        (["sft", "train.yaml", "--ouput", "b"], "--ouput"),
+        ([], "error: COMMAND: a command is needed; r1kit --help lists them"),
+        (["sfft"], "error: COMMAND = sfft; no such command; did you mean sft?"),
+        (["train"], "error: COMMAND = train; no such command; use one of: chat, data, distill, "),
+        (["sft", "train.yaml", "--ouput", "b"], "error: --ouput: no such option; did you mean --output?"),
+        (["--verbos"], "error: --verbos: no such option; did you mean --verbose?"),
+        (["sft", "train.yaml", "-z"], "error: -z: no such option; see r1kit sft --help"),
+        (["-v", "-q", "sft", "train.yaml"], "error: --quiet: contradicts --verbose; use one of the two"),
         (["sft", "train.yaml", "--num-processes", "two"], "--num-processes"),
         (["sft", "train.yaml", "--model"], "--model"),
-        (["rewards"], "FILE.jsonl"),
+        (["rewards"], "error: Missing argument 'FILE.jsonl'; see r1kit rewards --help"),
         (["sft", "none.yaml"], "recipe = none.yaml; must be a YAML file that can be read; No such file"),
         (["sft", "rows.jsonl", "output=b"], "prompt = 2 + 2?; "),
         (["sft", "train.yaml", "traning.steps=5"], "did you mean training?"),
@@ -83,42 +91,62 @@ def refused(*words) -> str:
         (["generate", "generate.yaml", "output=."], "output = .; must be empty or a run directory; "),
     ],
 )
-def test_a_users_mistake_is_one_line_and_exit_code_2(words, said):
-    assert said in refused(*words)
+def test_a_users_mistake_is_one_line_and_exit_code_2(arguments, message):
+    assert message in error_line(*arguments)
 
 
 def test_a_mistake_is_remembered_with_the_run_and_can_be_mended(here):
-    refused("generate", "generate.yaml", "--dataset", "rows2.jsonl")
+    error_line("generate", "generate.yaml", "--dataset", "rows2.jsonl")
     assert json.loads((here / "runs" / "a" / "run.json").read_text())["status"] == "failed"
     (here / "rows2.jsonl").write_text('{"question": "2 + 2?"}\n')
-    assert "needs a column prompt; it has question" in refused("generate", "generate.yaml", "--dataset", "rows2.jsonl")
+    assert "needs a column prompt; it has question" in error_line(
+        "generate", "generate.yaml", "--dataset", "rows2.jsonl"
+    )
 
 
 def test_a_dataset_given_to_eval_is_what_it_asks(here):
     (here / "eval.yaml").write_text("output: runs/e\nmodel: {path: org/model}\ndata: {eval: 'world:facts'}\n")
-    done = r1kit("eval", "eval.yaml", "--dataset", "rows.jsonl", "--dry-run")
-    assert done.returncode == 0, done.stderr
-    assert "rows.jsonl" in done.stdout
-    assert "world:facts" not in done.stdout
-    done = r1kit("eval", "eval.yaml", "--dataset", "rows.jsonl", "data.eval.0.rows=3", "--dry-run")
-    assert "rows: 3" in done.stdout
+    result = r1kit("eval", "eval.yaml", "--dataset", "rows.jsonl", "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert "rows.jsonl" in result.stdout
+    assert "world:facts" not in result.stdout
+    result = r1kit("eval", "eval.yaml", "--dataset", "rows.jsonl", "data.eval.0.rows=3", "--dry-run")
+    assert "rows: 3" in result.stdout
 
 
 def test_a_faulty_recipe_leaves_no_run_behind(here):
-    refused("rl-zero", "train.yaml", "training.batch_size=24")
+    error_line("rl-zero", "train.yaml", "training.batch_size=24")
     assert not (here / "runs").exists()
 
 
 # Help
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], *([s, "--help"] for s in (*STAGES, "rewards"))])
-def test_help(words):
-    done = r1kit(*words)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "Usage:" in done.stdout
-    if len(words) < 2:
-        assert all(f"  {stage} " in done.stdout for stage in (*STAGES, "rewards"))
+COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], *([name, "--help"] for name in COMMANDS)])
+def test_help_fits_a_terminal_of_80_columns_and_cuts_no_line(arguments):
+    result = r1kit(*arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "Usage:" in result.stdout
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if line.endswith("...") and "Usage:" not in line]
+    if len(arguments) == 1:
+        positions = [result.stdout.index(f"\n  {name} ") for name in COMMANDS]
+        assert positions == sorted(positions)
+        assert set(STAGES) < set(COMMANDS)
+
+
+def test_help_is_quick():
+    """The median of five runs; the limit is 0.35 s, and three times that for a busy machine."""
+    durations = []
+    for _ in range(5):
+        started = time.perf_counter()
+        r1kit("--help")
+        durations.append(time.perf_counter() - started)
+    assert sorted(durations)[2] < 1.05
 
 
 def test_the_command_imports_nothing_heavy():
@@ -138,8 +166,8 @@ def test_help_of_a_stage_imports_nothing_heavy_either():
         "except SystemExit: pass\n"
         "print([m for m in ('torch', 'datasets', 'pydantic') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_faulty_recipe_is_found_before_anything_heavy_is_imported():
@@ -174,16 +202,16 @@ def table(stderr):
 
 
 def test_rewards_print_the_rows_and_a_table(saved):
-    done = r1kit("rewards", saved, "--rewards", "accuracy, format,language")
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    result = r1kit("rewards", saved, "--rewards", "accuracy, format,language")
+    assert result.returncode == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
     # in the second row all of the thinking's words are Persian, the prompt has none: English
     wanted = [(1.0, 1.0, 1.0), (0.0, 1.0, 0.0), (None, 0.0, 0.0)]
     assert rows == [
         {**row, "accuracy": a, "format": f, "language": g} for row, (a, f, g) in zip(SAVED, wanted, strict=True)
     ]
-    assert "یک" in done.stdout
-    assert table(done.stderr) == {
+    assert "یک" in result.stdout
+    assert table(result.stderr) == {
         "accuracy": ["0.500", "0.000", "1.000", "1", "0"],
         "format": ["0.667", "0.000", "1.000", "0", "0"],
         "language": ["0.333", "0.000", "1.000", "0", "0"],
@@ -191,11 +219,11 @@ def test_rewards_print_the_rows_and_a_table(saved):
 
 
 def test_rewards_into_a_file_print_its_path(saved, here):
-    done = r1kit("rewards", saved, "-o", "scored.jsonl")
-    assert (done.returncode, done.stdout) == (0, "scored.jsonl\n")
+    result = r1kit("rewards", saved, "-o", "scored.jsonl")
+    assert (result.returncode, result.stdout) == (0, "scored.jsonl\n")
     rows = [json.loads(line) for line in (here / "scored.jsonl").read_text().splitlines()]
     assert [(row["accuracy"], row["format"]) for row in rows] == [(1.0, 1.0), (0.0, 1.0), (None, 0.0)]
-    assert set(table(done.stderr)) == {"accuracy", "format"}
+    assert set(table(result.stderr)) == {"accuracy", "format"}
 
 
 def test_rewards_run_code(here):
@@ -203,9 +231,9 @@ def test_rewards_run_code(here):
     programs = ("def f(x): return 2 * x", "def f(x): return x")
     rows = [{"completion": f"<answer>{p}</answer>", "tests": tests, "thinking": False} for p in programs]
     (here / "code.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = r1kit("rewards", "code.jsonl")
-    assert [json.loads(line)["accuracy"] for line in done.stdout.splitlines()] == [1.0, 0.0]
-    assert [json.loads(line)["format"] for line in done.stdout.splitlines()] == [1.0, 1.0]
+    result = r1kit("rewards", "code.jsonl")
+    assert [json.loads(line)["accuracy"] for line in result.stdout.splitlines()] == [1.0, 0.0]
+    assert [json.loads(line)["format"] for line in result.stdout.splitlines()] == [1.0, 1.0]
 
 
 def test_rewards_take_a_function_of_ones_own(saved, here):
@@ -213,12 +241,12 @@ def test_rewards_take_a_function_of_ones_own(saved, here):
         "def length(completions, **columns):\n    return [float(len(c)) for c in completions]\n"
     )
     command = [Path(sys.executable).with_name("r1kit"), "rewards", saved, "--rewards", "mine.length"]
-    done = subprocess.run(command, capture_output=True, text=True)  # the installed command, called in that folder
-    assert json.loads(done.stdout.splitlines()[2])["length"] == 1.0
+    result = subprocess.run(command, capture_output=True, text=True)  # the installed command, called in that folder
+    assert json.loads(result.stdout.splitlines()[2])["length"] == 1.0
 
 
 @pytest.mark.parametrize(
-    ("content", "words", "said"),
+    ("content", "arguments", "message"),
     [
         (None, [], "FILE = none.jsonl; must be a JSONL file that can be read; "),
         ("", [], "FILE = none.jsonl; has no rows; "),
@@ -233,14 +261,14 @@ def test_rewards_take_a_function_of_ones_own(saved, here):
         ('{"completion": null}\n', ["--rewards", "format"], "completion"),
     ],
 )
-def test_rewards_refuse_what_they_cannot_score(here, content, words, said):
+def test_rewards_refuse_what_they_cannot_score(here, content, arguments, message):
     if content is not None:
         (here / "none.jsonl").write_text(content)
-    assert said in refused("rewards", "none.jsonl", *words)
+    assert message in error_line("rewards", "none.jsonl", *arguments)
 
 
 def test_a_dry_run_finds_a_typo_in_a_reward(here):
     file = Path(__file__).parent.parent / "recipes/tiny/rl_zero.yaml"
-    done = r1kit("rl-zero", str(file), "rewards.0.isolaton=none", "--dry-run")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "rewards.0.isolaton = none; accuracy has no such setting; did you mean isolation?" in done.stderr
+    result = r1kit("rl-zero", str(file), "rewards.0.isolaton=none", "--dry-run")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "rewards.0.isolaton = none; accuracy has no such setting; did you mean isolation?" in result.stderr
