@@ -28,7 +28,9 @@ import reasoning_gym
 from datasets import Dataset, disable_progress_bars
 from datasketch import MinHash, MinHashLSH
 
-from r1kit.data.hygiene import find_clean_rows, letter_shingles, normalise_text
+from r1kit.data.hygiene import find_clean_rows
+from r1kit.data.hygiene.duplicates import letter_shingles
+from r1kit.data.hygiene.normalise import normalise_text
 from r1kit.recipe import HygieneConfig
 
 TASKS = [

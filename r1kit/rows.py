@@ -109,7 +109,9 @@ COLUMNS: dict[str, Column] = {
         (SAMPLE, ROLLOUT),
         "How the completion ended: `stop`, `length` (its limit), or no completion: `context`, `refused`, `failed`.",
     ),
-    "logprob": Column("float64", (SAMPLE,), "Mean logprob of the completion's tokens; null if the engine does not give it."),
+    "logprob": Column(
+        "float64", (SAMPLE,), "Mean logprob of the completion's tokens; null if the engine does not give it."
+    ),
     "model": Column("string", (SAMPLE,), "The model that sampled the completion."),
     "teacher": Column("string", (SAMPLE,), "The model that rewrote the completion."),
     "original": Column("string", (SAMPLE,), "The completion that the rewritten one was made of."),

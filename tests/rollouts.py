@@ -14,7 +14,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from r1kit.data.load import load_problems
+from r1kit.data.problems import load_problems
 from r1kit.models.load import load_model, load_tokenizer
 from r1kit.recipe import parse_recipe
 from r1kit.runs.run import Run

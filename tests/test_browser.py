@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from r1kit.data.writing import write_parquet
+from r1kit.data.writing.parquet import write_parquet
 from r1kit.report.page import write_report
 
 pytestmark = pytest.mark.browser

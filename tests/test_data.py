@@ -3,7 +3,10 @@ import signal
 
 import pytest
 
-from r1kit.data.load import load_examples, load_problems, read_source, render_prompt, stable_row_id
+from r1kit.data.examples import load_examples
+from r1kit.data.problems import load_problems
+from r1kit.data.questions import render_prompt, stable_row_id
+from r1kit.data.sources import read_source
 from r1kit.errors import UserError
 from r1kit.recipe import PromptConfig, SourceConfig
 

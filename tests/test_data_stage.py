@@ -10,7 +10,7 @@ import yaml
 from helpers import info, r1kit, recipe, table
 from test_data import ROWS, write
 
-from r1kit.data.writing import push_data
+from r1kit.data.writing.hub import push_data
 from r1kit.errors import UserError
 from r1kit.recipe import CardConfig
 

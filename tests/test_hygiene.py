@@ -5,15 +5,10 @@ import random
 
 import pytest
 
-from r1kit.data.hygiene import (
-    BenchmarkNgrams,
-    clean_problems,
-    jaccard_similarity,
-    letter_shingles,
-    ngram_words,
-    normalise_text,
-    word_ngrams,
-)
+from r1kit.data.hygiene import clean_problems
+from r1kit.data.hygiene.contamination import BenchmarkNgrams, word_ngrams
+from r1kit.data.hygiene.duplicates import jaccard_similarity, letter_shingles
+from r1kit.data.hygiene.normalise import ngram_words, normalise_text
 from r1kit.errors import UserError
 from r1kit.recipe import HygieneConfig
 
@@ -71,7 +66,7 @@ def test_what_changes_a_problem_is_no_duplicate():
 def test_many_rows_like_one_are_said(capsys):
     asked = [f"Tell me a story about a {w}, please, and mind that it is a long one." for w in ("cat", "dog", "fox")]
     cleaned(asked * 20, near=0.7)
-    assert "59 rows are near duplicates of one, which may be a template: Tell me a story" in capsys.readouterr().err
+    assert "59 rows are near duplicates of one row, which may be a template: Tell me a story" in capsys.readouterr().err
 
 
 def test_jaccard_of_shingles_by_hand():
@@ -99,9 +94,9 @@ def test_the_same_words_with_other_numbers_are_another_problem():
 
 
 def test_rows_with_completions_are_duplicates_where_both_are():
-    rows = datasets.Dataset.from_dict({"question": ["a", "a", "a"], "said": ["x", "y", "x"]})
+    rows = datasets.Dataset.from_dict({"question": ["a", "a", "a"], "completion_text": ["x", "y", "x"]})
     kept, _ = clean_problems(rows, HygieneConfig(exact=True))
-    assert kept["said"][:] == ["x", "y"]
+    assert kept["completion_text"][:] == ["x", "y"]
 
 
 def test_words_of_a_text():
@@ -151,7 +146,7 @@ def test_what_many_problems_of_a_benchmark_share_says_nothing():
     assert cleaned(asked, decontaminate=benchmark(*held))[0] == [asked[0]]
     found = BenchmarkNgrams(10)
     found.add(held[:2])  # two are not many
-    found.close()
+    found.build()
     assert found.find(asked[0]) in held
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from r1kit.commands.score import score_rows
-from r1kit.data.generated import generate_rows
+from r1kit.data.sources.generated import generate_rows
 from r1kit.errors import UserError
 from r1kit.languages.detect import detect_language, language_fraction
 from r1kit.languages.words import word_scripts

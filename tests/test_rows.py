@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from r1kit.data.adapters import ADAPTERS
-from r1kit.data.writing import arrow_type, rows_schema
+from r1kit.data.writing.parquet import arrow_type, rows_schema
 from r1kit.recipe import ModelConfig
 from r1kit.report.gather import rewards
 from r1kit.rows import (

@@ -7,7 +7,10 @@ import os
 import pytest
 from test_data import ROWS, refused, source, write
 
-from r1kit.data.load import load_examples, load_problems, read_source, read_sources
+from r1kit.data.examples import load_examples
+from r1kit.data.mixing import read_sources
+from r1kit.data.problems import load_problems
+from r1kit.data.sources import read_source
 from r1kit.recipe import PromptConfig, SourceConfig, parse_recipe
 
 datasets = pytest.importorskip("datasets")
@@ -105,7 +108,7 @@ def test_rows_are_chosen_by_their_values_before_they_are_drawn():
     assert len(found) == 10
     assert set(found["level"]) <= {3, 4}
     line = refused(read_source, SourceConfig(path="rows.jsonl", where={"level": [7]}))
-    assert line == "data.train.0.where.level = [7]; no row has one of these in level; see r1kit data inspect"
+    assert line == "data.train.0.where.level = [7]; no row has one of these values in level; see r1kit data inspect"
     line = refused(read_source, SourceConfig(path="rows.jsonl", where={"levle": [3]}))
     assert line.endswith("no such column; did you mean level?")
 
@@ -325,7 +328,7 @@ def test_a_folder_s_configuration_is_the_one_that_is_named(here):
 
 
 def test_a_stream_stores_what_it_draws_alone(here):
-    from r1kit.data.files import scratch_dir
+    from r1kit.data.sources.stored import scratch_dir
 
     write("rows.jsonl", [{"prompt": "x" * 1000 + str(n)} for n in range(3000)])
     read_source(SourceConfig(path="rows.jsonl", stream=True, rows=10))

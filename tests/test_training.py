@@ -30,7 +30,7 @@ def rl_recipe(**training):
 
 
 def rl_trainer(kind, values, path, reward=quarters, at=None, **more):
-    from r1kit.data.load import load_problems
+    from r1kit.data.problems import load_problems
     from r1kit.models.load import load_model, load_tokenizer
     from r1kit.training.arguments import build_grpo_config
 
@@ -117,7 +117,7 @@ def test_a_run_without_any_verdict_does_not_go_on_for_days(tmp_path):
 def test_sft_weights_after_a_step_are_stock_trl(tmp_path):
     from trl import SFTTrainer
 
-    from r1kit.data.load import load_examples
+    from r1kit.data.examples import load_examples
     from r1kit.models.load import load_model, load_tokenizer
     from r1kit.training.arguments import build_sft_config
     from r1kit.training.sft import FineTuningTrainer
@@ -143,7 +143,7 @@ def test_sft_weights_after_a_step_are_stock_trl(tmp_path):
 
 def test_rows_grouped_by_length_weigh_each_token_the_same(tmp_path):
     """The loss of a batch is divided by the tokens a batch has on average, not by its own."""
-    from r1kit.data.load import load_examples
+    from r1kit.data.examples import load_examples
     from r1kit.models.load import load_model, load_tokenizer
     from r1kit.training.arguments import build_sft_config
     from r1kit.training.sft import FineTuningTrainer

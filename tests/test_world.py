@@ -4,7 +4,7 @@ import re
 import pytest
 
 from r1kit.data import world
-from r1kit.data.facts import CAPITALS
+from r1kit.data.world.capitals import CAPITALS
 from r1kit.prompts import parse_completion
 from r1kit.sandbox.judge import judge_program
 

@@ -83,7 +83,7 @@ def run_chat(
 
         from r1kit.models.load import load_model, load_tokenizer
         from r1kit.models.templates import check_chat_template
-    from r1kit.data.load import render_prompt
+    from r1kit.data.questions import render_prompt
     from r1kit.models.templates import apply_template, encode_prompts, template_prefix
 
     prompt, block = run_prompt(path, template), ModelConfig(path=path, trust_remote_code=trust_remote_code)

@@ -10,19 +10,15 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from r1kit.data.batches import READ_BATCH_ROWS
 from r1kit.data.filters import RowFilter, format_drop_report
-from r1kit.data.hygiene import clean_problems, ngram_words
-from r1kit.data.load import (
-    READ_BATCH_ROWS,
-    check_prompt,
-    first_rows_by_id,
-    question_text,
-    read_sources,
-    row_language,
-    stable_row_id,
-)
-from r1kit.data.output import DataOutput
-from r1kit.data.writing import order_columns
+from r1kit.data.hygiene import clean_problems
+from r1kit.data.hygiene.normalise import ngram_words
+from r1kit.data.mixing import read_sources
+from r1kit.data.problems import first_rows_by_id
+from r1kit.data.questions import check_prompt, question_text, row_language, stable_row_id
+from r1kit.data.writing.output import DataOutput
+from r1kit.data.writing.parquet import order_columns
 from r1kit.errors import UserError
 from r1kit.prompts import completion_text
 from r1kit.ranks import is_main_rank
@@ -36,7 +32,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 # What filters read, beside what the rows have themselves.
-HELPERS = ("question", "said", "_finish", "_thinking", "_language", "_tokens")
+HELPERS = ("question", "completion_text", "_finish", "_thinking", "_language", "_tokens")
 
 
 def main(recipe: DataRecipe, run: Run) -> None:
@@ -47,7 +43,7 @@ def main(recipe: DataRecipe, run: Run) -> None:
     if len(rows) == 0:
         raise UserError("data.train", recipe.data.train[0].path, "has no rows", "give a source with at least one")
     rows, hygiene = clean_problems(rows, recipe.hygiene)
-    answered = "said" in rows.column_names
+    answered = "completion_text" in rows.column_names
     if recipe.rewards:
         if not answered:
             must = "rewards score completions, and the rows have none"
@@ -104,7 +100,7 @@ def _prepared(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
         plain = question_text(question)
         new: dict[str, Any] = {"question": plain, "id": row.get("id") or stable_row_id(question, row.get("answer"))}
         if answered:
-            new["said"] = said
+            new["completion_text"] = said
             new["_finish"] = row.get("finish_reason") or "stop"
             new["_thinking"] = row.get("thinking") is not False
             new["_language"] = row_language(row, plain)
@@ -138,8 +134,8 @@ def _scored(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
     def score(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         columns = {**batch, "thinking": batch["_thinking"], "language": batch["_language"], "prompt": batch["question"]}
         ids = [range(n) for n in batch["_tokens"]]
-        given = {k: v for k, v in columns.items() if k not in ("completion", "said")}
-        values = compute_rewards(batch["said"], ids, given, functions)
+        given = {k: v for k, v in columns.items() if k not in ("completion", "completion_text")}
+        values = compute_rewards(batch["completion_text"], ids, given, functions)
         verdicts = [row_verdict({n: v[i] for n, v in values.items()}) for i in range(len(ids))]
         return {name: [v[name] for v in verdicts] for name in verdicts[0]}
 
@@ -179,7 +175,7 @@ def _view(row: dict[str, Any], number: int) -> dict[str, Any]:
         "number": number,
         "id": row["id"],
         "prompt": row["question"],
-        "completion": row["said"],
+        "completion": row["completion_text"],
         "finish_reason": row["_finish"],
         "thinking": row["_thinking"],
         "target_language": row["_language"],

@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.load import load_problems
+from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import EvalRecipe, ModelConfig

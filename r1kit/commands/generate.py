@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.data.filters import EVERY_PASS_RATE, RowFilter, format_drop_report, ids_within_pass_rate
 from r1kit.data.hygiene import HygieneReport, clean_problems, find_clean_rows
-from r1kit.data.load import load_problems, render_prompt
-from r1kit.data.output import DataOutput
-from r1kit.data.writing import order_columns
+from r1kit.data.problems import load_problems
+from r1kit.data.questions import render_prompt
+from r1kit.data.writing.output import DataOutput
+from r1kit.data.writing.parquet import order_columns
 from r1kit.errors import UserError
 from r1kit.ranks import barrier, is_main_rank
 from r1kit.recipe import GenerateRecipe, HygieneConfig, RefineConfig

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from r1kit.data.hygiene import normalise_text
-from r1kit.data.load import READ_BATCH_ROWS, read_source
+from r1kit.data.batches import READ_BATCH_ROWS
+from r1kit.data.hygiene.normalise import normalise_text
+from r1kit.data.sources import read_source
 from r1kit.errors import UserError
 from r1kit.languages.detect import detect_language
 from r1kit.recipe import SourceConfig, parse_override

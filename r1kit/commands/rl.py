@@ -10,7 +10,7 @@ the loss is TRL's default (DAPO's token mean) unless the recipe sets `trl.loss_t
 from typing import Any
 
 from r1kit.answers import workers
-from r1kit.data.load import load_problems
+from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.models.load import build_lora_config, check_context, load_model, load_tokenizer

@@ -6,7 +6,7 @@
 `distill` is the paper's: SFT of a small model on the rows that a large one made, no RL.
 """
 
-from r1kit.data.load import load_examples
+from r1kit.data.examples import load_examples
 from r1kit.heavy_imports import heavy_imports
 from r1kit.models.load import build_lora_config, create_model, load_model, load_tokenizer
 from r1kit.models.templates import check_chat_template

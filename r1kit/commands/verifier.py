@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.filters import NO_ANSWER_FILTER
-from r1kit.data.load import load_problems
+from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import VerifierRecipe

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from r1kit.data.load import render_prompt
+from r1kit.data.questions import render_prompt
 from r1kit.errors import UserError
 from r1kit.head2toe.features import OUTPUT_FEATURES, SPANS, extract_features
 from r1kit.head2toe.head import LinearHead

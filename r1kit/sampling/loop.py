@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.filters import NO_ANSWER_FILTER
-from r1kit.data.load import render_prompt
+from r1kit.data.questions import render_prompt
 from r1kit.errors import Interrupted
 from r1kit.models.templates import THINK_START
 from r1kit.prompts import CHAT_TEMPLATE

@@ -13,9 +13,9 @@ from functools import partial
 from typing import Any
 
 from r1kit.data.filters import EVERY_PASS_RATE, RowFilter, build_filters
-from r1kit.data.hygiene import ngram_words
+from r1kit.data.hygiene.normalise import ngram_words
 from r1kit.data.journey import JourneyPair, find_journey_pairs, stitch_journey
-from r1kit.data.load import question_text, render_prompt
+from r1kit.data.questions import question_text, render_prompt
 from r1kit.languages.detect import LANGUAGE_NAMES
 from r1kit.prompts import parse_completion
 from r1kit.ranks import is_main_rank

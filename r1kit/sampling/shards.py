@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.writing import write_parquet
+from r1kit.data.writing.parquet import write_parquet
 from r1kit.errors import UserError
 from r1kit.rows import USAGE_COLUMNS, Row
 from r1kit.runs.files import write_file

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.load import render_prompt
+from r1kit.data.questions import render_prompt
 from r1kit.errors import UserError
 from r1kit.models.templates import THINK_END, THINK_START, apply_template, template_prefix
 from r1kit.prompts import CHAT_TEMPLATE, parse_completion

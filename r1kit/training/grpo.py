@@ -13,7 +13,7 @@ import torch
 from transformers import TrainerCallback
 from trl import GRPOTrainer
 
-from r1kit.data.writing import write_parquet
+from r1kit.data.writing.parquet import write_parquet
 from r1kit.errors import UserError
 from r1kit.recipe import RLRecipe
 from r1kit.rewards.accuracy import take_timeout_count

@@ -16,15 +16,13 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from r1kit.data.facts import CAPITALS
-from r1kit.prompts import fill_template
+from r1kit.data.world.capitals import CAPITALS
 
 TEST_SHARE = 0.2
-TEMPLATE = "tiny"
 
 
 @dataclass(frozen=True)
-class Question:
+class WorldQuestion:
     """A question, its gold answer and the chain of thought for it in each language."""
 
     prompt: str
@@ -53,7 +51,7 @@ _WORDS = {
 }
 
 
-def draw_arithmetic_question(rng: random.Random) -> Question:
+def draw_arithmetic_question(rng: random.Random) -> WorldQuestion:
     """Draw a chain of 3 or 4 different digits; every partial result stays within 0 and 20."""
     digits = rng.sample(range(1, 10), rng.randint(3, 4))
     total = digits[0]
@@ -70,7 +68,7 @@ def draw_arithmetic_question(rng: random.Random) -> Question:
         total = result
     language = rng.choice(("en", "fa"))
     prompt = rng.choice(_ARITHMETIC[language]).format(expression)
-    return Question(prompt, str(total), "arithmetic", language, steps, expression, expression)
+    return WorldQuestion(prompt, str(total), "arithmetic", language, steps, expression, expression)
 
 
 _FACTS = {
@@ -79,7 +77,7 @@ _FACTS = {
 }
 
 
-def draw_fact_question(rng: random.Random) -> Question:
+def draw_fact_question(rng: random.Random) -> WorldQuestion:
     """Draw a question for the capital of a country."""
     country, capital, country_fa, capital_fa = rng.choice(CAPITALS)
     language = rng.choice(("en", "fa"))
@@ -89,7 +87,7 @@ def draw_fact_question(rng: random.Random) -> Question:
         "en": [f"the capital of {names['en'][0]} is {names['en'][1]}."],
         "fa": [f"پایتخت {names['fa'][0]} شهر {names['fa'][1]} است."],
     }
-    return Question(prompt, names[language][1], "facts", language, steps, prompt)
+    return WorldQuestion(prompt, names[language][1], "facts", language, steps, prompt)
 
 
 _CODE = {
@@ -108,7 +106,7 @@ def _apply(expression: str, sign: str, number: int) -> str:
     return f"{inner} {sign} {number}"
 
 
-def draw_code_question(rng: random.Random) -> Question:
+def draw_code_question(rng: random.Random) -> WorldQuestion:
     """Draw a one-line function of two operations, with three calls to check it by."""
     operations = [(rng.choice("+-*"), rng.randint(2, 9)) for _ in range(2)]
     language = rng.choice(("en", "fa"))
@@ -122,7 +120,7 @@ def draw_code_question(rng: random.Random) -> Question:
     points = (0, 1, rng.randint(5, 20))
     tests = tuple((x, _value(operations, x)) for x in points)
     prompt = rng.choice(_CODE[language]).format(asked)
-    return Question(prompt, f"def f(x): return {expression}", "code", language, steps, expression, asked, tests)
+    return WorldQuestion(prompt, f"def f(x): return {expression}", "code", language, steps, expression, asked, tests)
 
 
 def _value(operations: list[tuple[str, int]], x: int) -> int:
@@ -131,14 +129,14 @@ def _value(operations: list[tuple[str, int]], x: int) -> int:
     return x
 
 
-DOMAINS: dict[str, Callable[[random.Random], Question]] = {
+DOMAINS: dict[str, Callable[[random.Random], WorldQuestion]] = {
     "arithmetic": draw_arithmetic_question,
     "facts": draw_fact_question,
     "code": draw_code_question,
 }
 
 
-def draw_question(domain: str, split: str, rng: random.Random) -> Question:
+def draw_question(domain: str, split: str, rng: random.Random) -> WorldQuestion:
     """Draw one question of `domain` that belongs to `split`."""
     while True:
         question = DOMAINS[domain](rng)
@@ -169,59 +167,3 @@ def world_rows(domain: str, split: str = "train", count: int = 1000, seed: int =
             "tests": [{"kind": "call", "function": "f", "args": [x], "expected": y} for x, y in q.tests],
             "language": q.language,
         }
-
-
-# How the pre-training text answers, in shares. `wrong` is the share of direct answers that are wrong.
-_WAYS = {
-    "arithmetic": {"direct": 0.66, "tagged": 0.20, "untagged": 0.14, "wrong": 0.5},
-    "facts": {"direct": 0.85, "tagged": 0.15, "untagged": 0.0, "wrong": 0.08},
-    "code": {"direct": 0.70, "tagged": 0.18, "untagged": 0.12, "wrong": 0.3},
-}
-# In which language the steps of a chain of thought stand, in shares.
-_TONGUES = {"own": 0.4, "mixed": 0.4, "other": 0.2}
-_MIX = {"arithmetic": 0.32, "facts": 0.12, "code": 0.16, "statement": 0.08, "worked": 0.32}
-
-
-def _pick(shares: dict[str, float], rng: random.Random) -> str:
-    return rng.choices(list(shares), list(shares.values()))[0]
-
-
-def _chain(q: Question, rng: random.Random) -> str:
-    other = "fa" if q.language == "en" else "en"
-    tongue = _pick(_TONGUES, rng)
-    langs = {"own": (q.language,), "other": (other,), "mixed": (q.language, other)}[tongue]
-    return " ".join(rng.choice([q.steps[lang][i] for lang in langs]) for i in range(len(q.steps["en"])))
-
-
-def _wrong(q: Question, rng: random.Random) -> str:
-    if q.domain == "arithmetic":
-        return str(max(0, int(q.answer) + rng.choice((-4, -3, -2, -1, 1, 2, 3, 4))))
-    if q.domain == "facts":
-        return rng.choice(CAPITALS)[1 if q.language == "en" else 3]
-    return DOMAINS["code"](rng).answer
-
-
-def _answered(q: Question, rng: random.Random) -> str:
-    ways = dict(_WAYS[q.domain])
-    wrong = ways.pop("wrong")
-    way = _pick(ways, rng)
-    answer = _wrong(q, rng) if way == "direct" and rng.random() < wrong else q.answer
-    chain = "" if way == "direct" else f" {_chain(q, rng)}"
-    lead = f"<think>{chain}</think>" if way == "tagged" else chain
-    return f"{lead}<answer> {answer}</answer>"
-
-
-def world_documents(split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[dict]:
-    """Yield `count` documents of pre-training text, as `prompt` and `completion` put together in `text`."""
-    rng = random.Random(f"text/{split}/{seed}")
-    for _ in range(count):
-        kind = _pick(_MIX, rng)
-        if kind == "statement":
-            q = draw_fact_question(rng)
-            yield {"text": q.steps[rng.choice(("en", "fa"))][0]}
-        elif kind == "worked":
-            q = draw_question(_pick({"arithmetic": 0.75, "code": 0.25}, rng), split, rng)
-            yield {"text": f"{q.shown}: {_chain(q, rng)}"}
-        else:
-            q = draw_question(kind, split, rng)
-            yield {"text": fill_template(TEMPLATE, q.prompt) + _answered(q, rng)}

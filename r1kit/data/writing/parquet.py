@@ -1,13 +1,10 @@
 """Write a data set: Parquet that `load_dataset` and TRL's SFTTrainer read as it is, with a data card beside it."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from r1kit.errors import UserError
-from r1kit.recipe import CardConfig
 from r1kit.rows import COLUMNS, STORED_COLUMNS, ColumnType, Row
 from r1kit.runs.files import atomic_file, replace_folder
 
@@ -15,9 +12,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-ROWS_A_FILE = 100_000
-ROWS_A_GROUP = 2_000
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))  # the hub's names
+ROWS_PER_FILE = 100_000
+ROWS_PER_GROUP = 2_000
 
 
 def rows_schema(rows: Sequence[Row], reward_names: Sequence[str] = ()) -> "pa.Schema":
@@ -105,8 +101,8 @@ class DataWriter:
         """Write rows, a group at a time."""
         self._waiting += rows
         self.rows += len(rows)
-        while len(self._waiting) >= ROWS_A_GROUP:
-            self._flush(ROWS_A_GROUP)
+        while len(self._waiting) >= ROWS_PER_GROUP:
+            self._flush(ROWS_PER_GROUP)
 
     def _flush(self, count: int) -> None:
         import pyarrow.parquet as pq
@@ -114,7 +110,7 @@ class DataWriter:
         part, self._waiting = self._waiting[:count], self._waiting[count:]
         if not part:
             return
-        if self._writer is None or self._in_file >= ROWS_A_FILE:
+        if self._writer is None or self._in_file >= ROWS_PER_FILE:
             self._end()
             name = f"train-{len(list(self.folder.iterdir())):05d}.parquet"
             self._writer, self._in_file = pq.ParquetWriter(self.folder / name, self.schema), 0
@@ -131,69 +127,3 @@ class DataWriter:
         self._flush(len(self._waiting))
         self._end()
         replace_folder(self.folder, self.target)
-
-
-def push_data(run: Path, card: CardConfig) -> str:
-    """Send a run's README.md and `data/` to the hub and return the address. Raises UserError where that fails."""
-    from huggingface_hub import HfApi
-
-    name = card.push_to_hub or ""
-    api = HfApi()
-    try:
-        made = api.create_repo(name, repo_type="dataset", private=card.private, exist_ok=True)
-        name = made.repo_id  # with whose it is
-        api.upload_folder(
-            folder_path=run,
-            repo_id=name,
-            repo_type="dataset",
-            allow_patterns=["README.md", "data/*.parquet"],
-            delete_patterns=["data/*.parquet"],  # of an earlier and larger set
-            commit_message="Data made by r1kit",
-        )
-    except Exception as error:  # no network, no token, no right to write there: each library has errors of its own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        must = f"could not be sent: {reason}"
-        do = f"the data is whole in {run}/data; log in with `hf auth login`, then the same command again"
-        raise UserError("card.push_to_hub", name, must, do) from None
-    return f"https://huggingface.co/datasets/{name}"
-
-
-def data_card(card: CardConfig, facts: dict[str, Any]) -> str:
-    """Return the README.md of a data set: front matter for the hub, sources, counts, filters and teacher.
-
-    `facts`: stage, rows, columns, languages, domains, sources, models, settings, reports (title: drop report), files.
-    """
-    import yaml
-
-    rows = facts["rows"]
-    front: dict[str, Any] = {}
-    if card.license:
-        front["license"] = card.license
-    if languages := card.language or sorted(facts["languages"]):
-        front["language"] = languages
-    front["tags"] = ["r1kit", "reasoning", *card.tags]
-    front["size_categories"] = [next((name for top, name in SIZES if rows < top), "n>1M")]
-    front["configs"] = [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}]
-    lines = ["---", yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(), "---", "", "# Data card", ""]
-    lines += [card.about, ""] if card.about else []
-    lines += [f"{rows} rows, made by `r1kit {facts['stage']}` {facts['version']} on {facts['date']}.", ""]
-    lines += ["| | |", "| --- | --- |"]
-    lines += [f"| source | {_cell(s)} |" for s in facts["sources"]]
-    lines += [f"| {name} | {_cell(value)} |" for name, value in facts["made_by"].items()]
-    for title, counts in (("domain", facts["domains"]), ("language", facts["languages"])):
-        listed = ", ".join(f"{name or '-'}: {count}" for name, count in sorted(counts.items()))
-        lines.append(f"| {title} | {listed} |")
-    lines += [f"| license | {card.license or 'not given: that of the sources holds'} |", ""]
-    for title, report in facts["reports"].items():
-        lines += [f"## {title}", "", "| | rows |", "| --- | --- |"]
-        lines += [f"| {k} | {report[k]} |" for k in ("rows", "sampled") if k in report]
-        lines += [f"| dropped: {name} | {count} |" for name, count in report["dropped"].items()]
-        lines += [f"| kept | {report['kept']} |", ""]
-    lines += ["## Columns", "", ", ".join(f"`{c}`" for c in facts["columns"]), ""]
-    lines += ["```python", "from datasets import load_dataset", 'load_dataset("PATH", split="train")', "```", ""]
-    return "\n".join(lines)
-
-
-def _cell(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text.replace("|", "\\|").replace("\n", " ")[:300]

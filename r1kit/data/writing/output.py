@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from r1kit import __version__
-from r1kit.data.writing import DataWriter, data_card, push_data
+from r1kit.data.writing.card import data_card
+from r1kit.data.writing.hub import push_data
+from r1kit.data.writing.parquet import DataWriter
 from r1kit.languages.detect import language_code
 from r1kit.recipe import DataRecipe, GenerateRecipe
 from r1kit.rows import Row

@@ -1,0 +1,142 @@
+"""Contamination: problems of a benchmark within the data, found by a word n-gram that both share.
+
+So did GPT-3 (arXiv 2005.14165, appendix C) and DeepSeek-R1 (10-grams). There are two departures:
+
+1. An n-gram that three or more different benchmark problems share is boilerplate, such as "where m and n are relatively
+   prime positive integers. Find m + n", and is ignored. Problems that have half of their n-grams and all of their
+   numbers in common are versions of one problem.
+2. Problems shorter than n words, which have no n-gram, are compared whole; those of at least five words are also found
+   within a longer text.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from r1kit.data.batches import iterate_rows
+from r1kit.data.hygiene.normalise import ngram_words, sorted_numbers
+from r1kit.data.mixing import read_sources
+from r1kit.errors import UserError
+from r1kit.recipe import SourceConfig
+
+Ngram = tuple[str, ...]
+
+# Different benchmark problems that share an n-gram, from which on the n-gram is boilerplate.
+BOILERPLATE_PROBLEMS = 3
+# Fraction of its n-grams that a problem shares with an earlier one, from which on it is a version of that one.
+SAME_PROBLEM_FRACTION = 0.5
+# A problem of fewer words than this is found only where it is all of a text: "Find x." stands in too many.
+MIN_WORDS_WITHIN_A_TEXT = 5
+# Columns in which benchmarks have their problems; the first that is there is taken.
+QUESTION_COLUMNS = (
+    "prompt",
+    "question",
+    "problem",
+    "Problem",
+    "Question",
+    "text",
+    "description",
+    "problem_description",
+    "problem_statement",
+    "messages",
+    "conversations",
+)
+
+
+class BenchmarkNgrams:
+    """An index of benchmark problems by their n-grams: `add` the problems, `build`, then `find`."""
+
+    def __init__(self, n: int):
+        self.n = n  # words of an n-gram
+        self.problems: dict[str, str] = {}  # the text of each problem, by its words
+        self.tables: dict[int, dict[Ngram, str]] = {}  # a problem's text for each n-gram, by the n-gram's length
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Add the problems of a benchmark."""
+        for text in texts:
+            self.problems.setdefault(" ".join(ngram_words(text)), text)
+
+    def build(self) -> None:
+        """Build the index of the problems that were added."""
+        long_problems = {key: text for key, text in self.problems.items() if len(key.split()) >= self.n}
+        problem_counts = self._count_problems(list(long_problems))
+        table = self.tables.setdefault(self.n, {})
+        for key, text in long_problems.items():
+            for ngram in word_ngrams(key.split(), self.n):
+                if problem_counts[ngram] < BOILERPLATE_PROBLEMS:
+                    table.setdefault(ngram, text)
+        for key, text in self.problems.items():
+            words = key.split()
+            if MIN_WORDS_WITHIN_A_TEXT <= len(words) < self.n:
+                self.tables.setdefault(len(words), {})[tuple(words)] = text
+
+    def _count_problems(self, keys: Sequence[str]) -> dict[Ngram, int]:
+        """Return how many different problems have each n-gram, counting up to BOILERPLATE_PROBLEMS."""
+        problems_of: dict[Ngram, set[int]] = {}
+        numbers = [sorted_numbers(key) for key in keys]
+        for index, key in enumerate(keys):
+            ngrams = set(word_ngrams(key.split(), self.n))
+            shared: Counter[int] = Counter()  # n-grams in common with each earlier problem of the same numbers
+            for ngram in ngrams:
+                shared.update(other for other in problems_of.get(ngram, ()) if numbers[other] == numbers[index])
+            problem = index
+            for other, common in shared.most_common(1):
+                if common >= SAME_PROBLEM_FRACTION * len(ngrams):
+                    problem = other
+            for ngram in ngrams:
+                problems = problems_of.setdefault(ngram, set())
+                if len(problems) < BOILERPLATE_PROBLEMS:
+                    problems.add(problem)
+        return {ngram: len(problems) for ngram, problems in problems_of.items()}
+
+    def find(self, text: str) -> str | None:
+        """Return a benchmark problem that `text` contains, or shares an n-gram with; None if there is none."""
+        words = ngram_words(text)
+        if problem := self.problems.get(" ".join(words)):
+            return problem
+        for length, table in self.tables.items():
+            for ngram in word_ngrams(words, length):
+                if ngram in table:
+                    return table[ngram]
+        return None
+
+
+def word_ngrams(words: Sequence[str], n: int) -> list[Ngram]:
+    """Return the runs of `n` consecutive words."""
+    return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+
+
+def read_benchmark_questions(source: SourceConfig, field: str) -> Iterator[str]:
+    """Yield the questions of a benchmark as the benchmark has them.
+
+    No adapter is chosen by the columns: it would leave out the problems that no checker can judge. Raises UserError if
+    the benchmark has no column of questions, or one without text.
+    """
+    is_explicit = source.adapter or source.columns
+    rows = read_sources([source if is_explicit else source.model_copy(update={"adapter": "none"})], field)
+    column = next((name for name in QUESTION_COLUMNS if name in rows.column_names), None)
+    if column is None:
+        action = f"it has {', '.join(rows.column_names)}; rename one with {field}.columns"
+        raise UserError(field, source.path, "needs a column prompt", action)
+    rename = f"name the column of the problem with {field}.columns"
+    is_empty = True
+    for row in iterate_rows(rows.select_columns(column)):
+        question = row[column]
+        if isinstance(question, list):
+            turns = [_user_text(turn) for turn in question]
+            question = "\n".join(text for text in turns if text)
+        if not isinstance(question, str | None):
+            raise UserError(field, source.path, f"its column {column} is neither text nor messages", rename)
+        if question:
+            is_empty = False
+            yield question
+    if is_empty:
+        raise UserError(field, source.path, f"its column {column} holds no problem", rename)
+
+
+def _user_text(turn: Any) -> str:
+    """Return the text of one turn of a conversation, an empty text for a turn that is not the user's."""
+    if not isinstance(turn, dict):
+        return str(turn or "")
+    is_user = (turn.get("role") or turn.get("from")) in ("user", "human")
+    return str(turn.get("content") or turn.get("value") or "") if is_user else ""

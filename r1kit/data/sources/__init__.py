@@ -1,0 +1,108 @@
+"""Read one source of a recipe: rows that are stored somewhere (`stored`) or generated (`generated`).
+
+    read_source(SourceConfig(path="openai/gsm8k", name="main", rows=1000))
+
+Whatever the source, its columns come out as `r1kit.rows` describes them. No step holds all rows in memory: `datasets`
+maps them from disk, and every change goes through them in batches.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from r1kit.data.adapters import adapt_columns
+from r1kit.data.batches import READ_BATCH_ROWS
+from r1kit.data.sources.column_types import cast_described_columns, flatten_nested_columns, to_text
+from r1kit.data.sources.generated import generate_rows, is_generated_source
+from r1kit.data.sources.stored import read_stored
+from r1kit.errors import UserError, suggest
+from r1kit.recipe import SourceConfig
+from r1kit.rows import Row
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def read_source(source: SourceConfig, field: str = "data.train.0", draw: bool = True) -> "Dataset":
+    """Return the rows of `source` in r1kit's columns.
+
+    `field` is the recipe's field that names the source, for errors. With `draw=False`, `source.rows` is ignored for a
+    stored source: the caller draws rows by the sources' shares. Raises UserError if the source cannot be read.
+    """
+    if is_generated_source(source.path):
+        dataset = _read_generated(source, field)
+        draw = True
+    else:
+        dataset = _read_stored_and_adapted(source, field)
+    if draw and source.rows and source.rows < len(dataset):
+        dataset = dataset.shuffle(seed=source.seed).select(range(source.rows))
+    dataset = _rename_columns(dataset, source, field)
+    dataset = _fill_values(dataset, source)
+    dataset = cast_described_columns(flatten_nested_columns(dataset), source, field)
+    if len(dataset) == 0:
+        raise UserError(f"{field}.path", source.path, "has no rows", "give a source with at least one")
+    return dataset
+
+
+def _read_generated(source: SourceConfig, field: str) -> "Dataset":
+    import datasets
+
+    rows = [_with_text_tests(row) for row in generate_rows(source, field)]
+    return _filter_by_values(datasets.Dataset.from_list(rows), source.where, field)
+
+
+def _with_text_tests(row: Row) -> Row:
+    """Return `row` with its tests as JSON: the arguments of two tests may be of types that Arrow cannot mix."""
+    tests = row.get("tests")
+    return row if tests is None else {**row, "tests": to_text(tests)}
+
+
+def _read_stored_and_adapted(source: SourceConfig, field: str) -> "Dataset":
+    if source.settings:
+        raise UserError(
+            f"{field}.settings", source.settings, "only generated sources have settings", "remove the settings"
+        )
+    stored = read_stored(source, field)
+    # A condition on a column of the source is checked before an adapter removes that column; one on a column that only
+    # the adapter makes, after it.
+    conditions_before = {name: values for name, values in source.where.items() if name in stored.column_names}
+    conditions_after = {name: values for name, values in source.where.items() if name not in conditions_before}
+    adapted = adapt_columns(_filter_by_values(stored, conditions_before, field), source, field)
+    return _filter_by_values(adapted, conditions_after, field)
+
+
+def _filter_by_values(dataset: "Dataset", conditions: dict[str, list[Any]], field: str) -> "Dataset":
+    """Return the rows that have one of the allowed values in every column of `conditions` (`where` in a recipe)."""
+    for name, allowed_values in conditions.items():
+        if name not in dataset.column_names:
+            raise UserError(
+                f"{field}.where.{name}", allowed_values, "no such column", suggest(name, dataset.column_names)
+            )
+        matching: list[int] = []
+        for start in range(0, len(dataset), READ_BATCH_ROWS):
+            values = dataset[start : start + READ_BATCH_ROWS][name]
+            matching += [start + i for i, value in enumerate(values) if value in allowed_values]
+        if not matching:
+            requirement = f"no row has one of these values in {name}"
+            raise UserError(f"{field}.where.{name}", allowed_values, requirement, "see r1kit data inspect")
+        dataset = dataset.select(matching)
+    return dataset
+
+
+def _rename_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Dataset":
+    """Rename columns as `source.columns` says (new name: old name); the renamed column replaces one of the new name."""
+    for new_name, old_name in source.columns.items():
+        if new_name != old_name and new_name in dataset.column_names and old_name in dataset.column_names:
+            dataset = dataset.remove_columns(new_name)
+        if old_name not in dataset.column_names:
+            action = suggest(old_name, dataset.column_names)
+            raise UserError(f"{field}.columns.{new_name}", old_name, "no such column", action)
+        dataset = dataset.rename_column(old_name, new_name)
+    return dataset
+
+
+def _fill_values(dataset: "Dataset", source: SourceConfig) -> "Dataset":
+    """Give every row the values of `source.values`, whatever it had in these columns."""
+    for name, value in source.values.items():
+        if name in dataset.column_names:
+            dataset = dataset.remove_columns(name)
+        dataset = dataset.add_column(name, [value] * len(dataset))
+    return dataset
