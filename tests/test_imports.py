@@ -27,7 +27,7 @@ LIGHT = [name for name, level in LEVEL.items() if level <= LEVEL["rewards"]] + [
 
 
 def part(module: str) -> str:
-    """r1kit.data.load -> data"""
+    """r1kit.data.sources.stored -> data"""
     return [*module.split("."), "__init__"][1]
 
 
