@@ -218,9 +218,12 @@ def runs(
     folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="The folder that your runs are in.")] = "runs",
 ) -> None:
     """List runs: stage, state, duration, result and parents."""
+    import shutil
+
     from r1kit.runs.listing import list_runs
 
-    print(list_runs(Path(folder)))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(list_runs(Path(folder), width))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`r1kit runs`, `init` and `merge`: what stands in a folder, a recipe to start from, a plain model of an adapter."""
+"""List the runs below a folder, for `r1kit runs`: their stage, state, duration, result and parents."""
 
 import fcntl
 import os
@@ -6,30 +6,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from r1kit.errors import UserError
+from r1kit.runs.results import describe_result
 from r1kit.runs.run import Run
-from r1kit.tables import format_duration
+from r1kit.tables import Cell, format_duration, format_table
+
+# In a narrower terminal each run would take many lines, so these columns are left out.
+_COLUMNS_FOR_ALL = 120
+_LONG_HEADERS = ("started", "from")
 
 
 def find_runs(folder: Path) -> Iterator[Run]:
-    """Yield the runs below a folder, also behind links, the earliest first."""
-    runs, seen = [], set()
-    for path, folders, files in os.walk(folder, followlinks=True):
-        here = os.path.realpath(path)
-        folders[:] = [] if here in seen else [name for name in folders if name != "checkpoints"]
-        if "run.json" in files and here not in seen and Run(Path(path)).info.get("stage"):
+    """Yield the runs below a folder, those behind symbolic links too, in the order in which they were started."""
+    runs: list[Run] = []
+    visited: set[str] = set()
+    for path, subfolders, files in os.walk(folder, followlinks=True):
+        real_path = os.path.realpath(path)
+        if real_path in visited:  # a loop of links
+            subfolders.clear()
+            continue
+        visited.add(real_path)
+        subfolders[:] = [name for name in subfolders if name != "checkpoints"]
+        if "run.json" in files and Run(Path(path)).info.get("stage"):
             runs.append(Run(Path(path)))
-        seen.add(here)
     yield from sorted(runs, key=lambda run: str(run.info.get("started")))
 
 
 def run_status(run: Run) -> str:
-    """Return a run's status; `killed` where it says that it is running and no process holds it."""
+    """Return a run's status; `killed` if run.json says `running` but no process holds the run's lock."""
     status = str(run.info.get("status"))
     if status != "running" or not (run.path / ".lock").exists():
         return status
     try:
         descriptor = os.open(run.path / ".lock", os.O_RDONLY)
-    except OSError:  # a run of somebody else
+    except OSError:  # the run belongs to another user
         return status
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -40,26 +49,45 @@ def run_status(run: Run) -> str:
     return "killed"
 
 
-def list_runs(folder: Path) -> str:
-    """Return the runs below a folder as a table. Raises UserError where there is none."""
-    lines = [["run", "stage", "state", "begun", "time", "steps", "rows", "from"]]
-    for run in find_runs(folder):
-        info = run.info
-        parents = dict.fromkeys(Path(p["path"]).name if p.get("stage") else p["path"] for p in info.get("parents", []))
-        seconds = info.get("seconds")
-        time = format_duration(seconds) if seconds else "-"
-        lines.append(
-            [
-                *(
-                    str(run.path),
-                    str(info.get("stage")),
-                    run_status(run),
-                    str(info.get("started", ""))[:16].replace("T", " "),
-                ),
-                *(time, str(info.get("steps") or "-"), str(info.get("rows") or "-"), ", ".join(parents)),
-            ]
-        )
-    if len(lines) == 1:
-        raise UserError("FOLDER", folder, "must have runs below it", "give the folder of your runs")
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]) - 1)]
-    return "\n".join("  ".join([*(c.ljust(w) for c, w in zip(line, widths, strict=False)), line[-1]]) for line in lines)
+def list_runs(folder: Path, width: int | None = None) -> str:
+    """Return a table of the runs below a folder, in the order in which they were started.
+
+    With a `width` (of the terminal) results and parents are wrapped to fit it, and a narrow one leaves out the times
+    at which the runs started and their parents; without a `width` each run is one line. Raises UserError if there is
+    no run.
+    """
+    descriptions = [_describe_run(run) for run in find_runs(folder)]
+    if not descriptions:
+        raise UserError("FOLDER", folder, "must have runs below it", "use the folder that your runs are in")
+    headers = list(descriptions[0])
+    hint = ""
+    if width is not None and width < _COLUMNS_FOR_ALL:
+        headers = [header for header in headers if header not in _LONG_HEADERS]
+        hint = f"\n(from {_COLUMNS_FOR_ALL} columns on, also when runs started and what they were made from)"
+    rows = [[description[header] for header in headers] for description in descriptions]
+    return format_table(headers, rows, width=width, wrap=("result", "from")) + hint
+
+
+def _describe_run(run: Run) -> dict[str, Cell]:
+    """Return the cells of a run by the headers of their columns."""
+    info = run.info
+    seconds = info.get("seconds")
+    return {
+        "run": str(run.path),
+        "stage": str(info.get("stage")),
+        "state": run_status(run),
+        "started": str(info.get("started") or "")[:16].replace("T", " "),
+        "time": format_duration(seconds) if seconds else None,
+        "result": describe_result(run),
+        "from": ", ".join(_parent_names(run)),
+    }
+
+
+def _parent_names(run: Run) -> list[str]:
+    """Return the names of the runs, models and data sets that a run was made from, each once."""
+    names: dict[str, None] = {}
+    for parent in run.info.get("parents", []):
+        is_run = bool(parent.get("stage"))
+        name = Path(parent["path"]).name if is_run else parent["path"]
+        names[name] = None
+    return list(names)

@@ -1,0 +1,111 @@
+"""Describe in a few words what came of a run: its steps, loss and reward, its rows, or the accuracy that it measured.
+
+    describe_result(Run(Path("runs/tiny/r1_zero")))     "60 steps, reward 1.97, accuracy 0.98"
+    describe_result(Run(Path("runs/tiny/facts_data")))  "302 rows of 328 samples"
+
+`r1kit runs` lists these words, and a stage prints them when it has finished.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from r1kit.messages import print_progress
+from r1kit.runs.run import Run
+from r1kit.tables import format_duration
+
+# Enough for the last lines of metrics.jsonl, each of which has one to three thousand bytes.
+_TAIL_BYTES = 64 * 1024
+
+
+def print_finished(run: Run, earlier: bool = False) -> None:
+    """Print the line that ends a stage on stderr: the run, how long it took and what came of it.
+
+    `earlier` says that the run had been finished before, so that nothing was done now.
+    """
+    info = run.info
+    verb = "done already" if earlier else "done"
+    result = describe_result(run)
+    suffix = f" ({result})" if result else ""
+    print_progress(f"{verb}: {run.path} in {format_duration(info.get('seconds', 0))}{suffix}")
+
+
+def describe_result(run: Run) -> str:
+    """Return what came of a run so far in a few words, or "" if nothing has."""
+    info = run.info
+    if (run.path / "eval.json").exists():
+        return _describe_evaluation(run.path / "eval.json")
+    if (run.path / "verifier.json").exists():
+        return _describe_verifier(run.path / "verifier.json")
+    if "rows" in info:
+        samples = f" of {info['samples']:,} samples" if info.get("samples") else ""
+        return f"{info['rows']:,} rows{samples}"
+    return _describe_training(_last_metrics(run.metrics_file))
+
+
+def _describe_training(metrics: dict[str, Any]) -> str:
+    """Return the length of a training and its last loss or reward."""
+    words = []
+    if "reward" in metrics:
+        words.append(f"{metrics['step']} steps, reward {metrics['reward']:.2f}")
+        if "rewards/accuracy/mean" in metrics:
+            words.append(f"accuracy {metrics['rewards/accuracy/mean']:.2f}")
+    elif "loss" in metrics:
+        epochs = f"{metrics.get('epoch', 0):.3g}"
+        unit = "epoch" if epochs == "1" else "epochs"
+        words.append(f"{metrics['step']} steps, {epochs} {unit}, loss {metrics['loss']:.3g}")
+    if "eval_loss" in metrics:
+        words.append(f"held-out loss {metrics['eval_loss']:.3g}")
+    return ", ".join(words)
+
+
+def _last_metrics(file: Path) -> dict[str, Any]:
+    """Return the newest value of each metric that stands in the last lines of a metrics.jsonl; {} without a file."""
+    try:
+        with open(file, "rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - _TAIL_BYTES))
+            lines = stream.read().decode(errors="replace").splitlines()
+    except OSError:
+        return {}
+    metrics: dict[str, Any] = {}
+    for line in lines:
+        try:
+            metrics |= json.loads(line)
+        except (ValueError, TypeError):  # a line that the start of the tail or a kill has cut in two
+            continue
+    return metrics
+
+
+def _describe_evaluation(file: Path) -> str:
+    """Return the pass@1 of the model of an eval.json, or of the best of its models."""
+    models = _read_json(file).get("models") or []
+    scored = [(row["statistics"]["pass@1"], row["model"]) for row in models if _has_pass_rate(row)]
+    if not scored:
+        return ""
+    best_rate, best_model = max(scored)
+    if len(models) == 1:
+        return f"pass@1 {best_rate:.3f}"
+    return f"{len(models)} models, best {best_model}: pass@1 {best_rate:.3f}"
+
+
+def _has_pass_rate(row: dict[str, Any]) -> bool:
+    return row.get("statistics", {}).get("pass@1") is not None
+
+
+def _describe_verifier(file: Path) -> str:
+    """Return how well the verifier of a verifier.json tells right from wrong completions."""
+    metadata = _read_json(file)
+    auroc = metadata.get("measures", {}).get("head2toe", {}).get("auroc")
+    if auroc is not None:
+        return f"held-out AUROC {auroc:.3f}"
+    return f"{metadata.get('samples', 0):,} samples"
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
