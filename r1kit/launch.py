@@ -34,6 +34,7 @@ from r1kit.errors import (
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.runs.files import write_file
+from r1kit.runs.results import print_finished
 from r1kit.runs.resume import already_finished, open_run
 from r1kit.runs.run import Run
 from r1kit.stages import STAGES
@@ -50,6 +51,7 @@ def start(stage: str, recipe: Recipe, processes: int | None, config: str | None,
     with stdout_to_stderr() as out:
         if not overwrite and already_finished(stage, recipe):
             if is_main_rank():
+                print_finished(Run(Path(recipe.output or "")), earlier=True)
                 out(recipe.output or "")
             return EXIT_DONE
         command = None if ranked or stage == "data" else launch_command(processes, config)
@@ -62,6 +64,7 @@ def start(stage: str, recipe: Recipe, processes: int | None, config: str | None,
         run = open_run(stage, recipe, overwrite) if is_main_rank() else Run(Path(recipe.output or ""))
         code = work(stage, recipe, run)
         if code == EXIT_DONE and is_main_rank():
+            print_finished(run)
             out(str(run.path))
         return code
 
@@ -195,6 +198,7 @@ def _launch(command: list[str], processes: int, run: Run, out) -> int:
             signal.signal(number, handler)
         (run.path / "stop").unlink(missing_ok=True)
     if status == 0 and run.info.get("status") == "finished":
+        print_finished(run)
         out(str(run.path))
         return EXIT_DONE
     try:
