@@ -46,7 +46,7 @@ def test_every_recipe_dry_runs(file, monkeypatch):
     monkeypatch.setattr(sys, "stdout", out := StringIO())
     recipe = load_recipe(STAGES[file.stem], str(file), {})
     print_dry_run(STAGES[file.stem], recipe, None, None)
-    assert "\nlaunch: (this process)\n" in out.getvalue()
+    assert "\nlaunch: in this process\n" in out.getvalue()
     assert "\nwork: " in out.getvalue()
 
 

@@ -1,108 +1,154 @@
-"""`--dry-run`: the resolved recipe, the launch command and the sizes, without doing anything."""
+"""`r1kit STAGE --dry-run`: print the resolved recipe, the launch command and the sizes, and do nothing.
 
-import json
+    r1kit sft recipes/qwen2.5-0.5b/dev1.yaml --dry-run
+
+After the recipe come a few lines of what the stage would do:
+
+    launch: in this process
+    stage: sft
+    model: Qwen/Qwen2.5-0.5B, 494.0M parameters, context 32,768, 7.36 GiB for weights, gradients and optimizer
+    work: 2.0 epochs, each step of 128 rows = 1 process x 8 rows at once x 16 accumulated
+"""
+
 import shlex
 from pathlib import Path
-from typing import Any
 
+from r1kit.heavy_imports import heavy_imports
 from r1kit.launch import count_processes, launch_command
-from r1kit.recipe import DataRecipe, Recipe, RLRecipe, SFTRecipe, dump_recipe
+from r1kit.messages import logger
+from r1kit.recipe import (
+    DataRecipe,
+    EvalRecipe,
+    GenerateRecipe,
+    Recipe,
+    RLRecipe,
+    SFTRecipe,
+    VerifierRecipe,
+    dump_recipe,
+)
 from r1kit.rewards import resolve_reward
-from r1kit.runs.paths import PACKAGE_DIR, resolve_model_path
 
 GIB = 2**30
-# Bytes a trained parameter takes: float32 weight, gradient and two moments of AdamW.
-TRAINED, FROZEN = 16, 2
+BYTES_PER_TRAINED_PARAMETER = 16  # four values in float32: weight, gradient and the two moments of AdamW
+BYTES_PER_FROZEN_PARAMETER = 2  # bfloat16, in which the weights under an adapter are loaded
+BYTES_PER_REFERENCE_PARAMETER = 4  # float32, the reference model of RL with a KL term
+
+# Devices that Linux shows where a GPU of NVIDIA, of AMD (two names) or of Intel is installed.
+_GPU_DEVICES = ("/dev/nvidia0", "/dev/kfd", "/dev/dri/renderD128")
 
 
 def print_dry_run(stage: str, recipe: Recipe, processes: int | None, accelerate_config: str | None) -> None:
-    """Print what the stage would do. Raises UserError for a reward or a setting of one that there is not."""
+    """Print what the stage would do, on stdout, and notes about this machine on stderr.
+
+    Raises UserError where a reward or one of its settings does not exist.
+    """
     for index, entry in enumerate(getattr(recipe, "rewards", [])):
         resolve_reward(entry, index)
     print(dump_recipe(recipe))
-    command = None if isinstance(recipe, DataRecipe) else launch_command(processes, accelerate_config)
-    words = [*command, "-m", "r1kit.launch", recipe.output or "RUN"] if command else ["(this process)"]
-    print(f"launch: {shlex.join(words) if command else words[0]}")
+    print(f"launch: {_describe_launch(recipe, processes, accelerate_config)}")
     print(f"stage: {stage}")
-    names = getattr(recipe, "models", {}) or ({} if isinstance(recipe, DataRecipe) else {"model": recipe.model.path})
-    for name, path in names.items():
-        print(f"{name}: {_describe(path, recipe)}")
-    for line in [*_work(recipe, count_processes(processes, accelerate_config)), *machine_notes(recipe)]:
+    for name, path in _models_of(recipe).items():
+        print(f"{name}: {describe_model(path, recipe)}")
+    for line in _describe_work(recipe, count_processes(processes, accelerate_config)):
         print(line)
+    if not isinstance(recipe, DataRecipe):
+        _note_missing_gpu(recipe)
 
 
-def _describe(path: str | None, recipe: Recipe) -> str:
-    config = _config(path, recipe)
-    if config is None:
-        return f"{path} (its config is not here: sizes are known once it is loaded)"
-    count = count_parameters(config)
-    context = config.get("max_position_embeddings")
-    line = f"{path or 'new'}, {count / 1e6:,.1f}M parameters, context {context}"
-    if isinstance(recipe, SFTRecipe | RLRecipe):
-        copies = FROZEN if recipe.model.lora else TRAINED
-        reference = 4 if isinstance(recipe, RLRecipe) and recipe.training.kl > 0 and not recipe.model.lora else 0
-        line += f", {count * (copies + reference) / GIB:,.2f} GiB for weights and optimizer"
-    return line
+def _describe_launch(recipe: Recipe, processes: int | None, accelerate_config: str | None) -> str:
+    command = None if isinstance(recipe, DataRecipe) else launch_command(processes, accelerate_config)
+    if command is None:
+        return "in this process"
+    return shlex.join([*command, "-m", "r1kit.launch", recipe.output or "RUN"])
 
 
-def _config(path: str | None, recipe: Recipe) -> dict[str, Any] | None:
-    """Return a model's config: its own, or the copy that comes with the shipped recipes."""
-    if recipe.model.new:
-        return {
-            "model_type": recipe.model.new.type,
-            "vocab_size": recipe.model.new.vocab_size,
-            **recipe.model.new.settings,
-        }
-    shipped = PACKAGE_DIR / "configs" / f"{(path or '').replace('/', '--')}.json"
-    if shipped.exists():
-        return json.loads(shipped.read_text())
-    if (path or "").startswith("runs/") and not Path(path or "").exists():
-        return None  # an earlier stage of the same script makes it
-    folder = Path(resolve_model_path(path or ""))
-    file = folder / "config.json"
-    return json.loads(file.read_text()) if file.exists() else None
-
-
-def count_parameters(config: dict[str, Any]) -> int:
-    """Count the parameters of a llama or Qwen config, to the norms."""
-    hidden, layers = config["hidden_size"], config["num_hidden_layers"]
-    heads = config["num_attention_heads"]
-    key_heads = config.get("num_key_value_heads", heads)
-    size = config.get("head_dim") or hidden // heads
-    attention = hidden * size * (2 * heads + 2 * key_heads)
-    if config.get("model_type") == "qwen2":
-        attention += size * (heads + 2 * key_heads)  # biases of q, k, v
-    mlp = 3 * hidden * config["intermediate_size"]
-    embedding = config["vocab_size"] * hidden * (1 if config.get("tie_word_embeddings", False) else 2)
-    return layers * (attention + mlp + 2 * hidden) + embedding + hidden
-
-
-def _work(recipe: Recipe, processes: int) -> list[str]:
-    if isinstance(recipe, SFTRecipe | RLRecipe):
-        from r1kit.training.arguments import split_batch
-
-        t = recipe.training
-        micro, accumulation = split_batch(t, processes)
-        length = f"{t.steps} steps" if t.steps else f"{t.epochs} epochs"
-        lines = [
-            f"work: {length} of {t.batch_size} = {processes} processes x {micro} rows x {accumulation} accumulated"
-        ]
-        if isinstance(recipe, RLRecipe):
-            prompts = t.batch_size * recipe.training.updates_per_rollout // recipe.sampling.group_size
-            lines.append(f"rollout: {prompts} prompts x {recipe.sampling.group_size} completions")
-        return lines
+def _models_of(recipe: Recipe) -> dict[str, str | None]:
+    """Return the path of each model that the stage loads, by the name that its line begins with."""
     if isinstance(recipe, DataRecipe):
-        return [f"work: {len(recipe.data.train)} sources, read, cleaned, filtered and written"]
-    settings = recipe.sampling  # type: ignore[attr-defined]
-    return [f"work: {settings.samples} samples a prompt, up to {settings.max_tokens} tokens"]
+        return {}
+    if isinstance(recipe, EvalRecipe) and recipe.models:
+        return dict(recipe.models)
+    return {"model": recipe.model.path}
 
 
-def machine_notes(recipe: Recipe) -> list[str]:
-    """Return what this machine lacks for the recipe."""
+def describe_model(path: str | None, recipe: Recipe) -> str:
+    """Return one line on a model: its parameters, its context and, where it is trained, the memory it takes.
+
+    Where the parameters cannot be counted, the line says why.
+    """
+    with heavy_imports():
+        from r1kit.models.size import UnknownSizeError, context_length, count_parameters, load_config
+
+    name = path or f"a new {recipe.model.new.type if recipe.model.new else 'model'}"
+    is_trained = isinstance(recipe, SFTRecipe | RLRecipe)
+    try:
+        config = load_config(recipe.model, path)
+        size = count_parameters(config, recipe.model if is_trained else None)
+    except UnknownSizeError as error:
+        return f"{name}, the number of parameters is not known: {error}"
+    facts = [name, f"{_in_millions(size.total)} parameters"]
+    if is_trained and recipe.model.lora:
+        facts.append(f"{_in_millions(size.trained)} of them trained")
+    context = context_length(config)
+    if context is not None:
+        facts.append(f"context {context:,}")
+    if is_trained:
+        memory = memory_of_weights(size.total, size.trained, recipe)
+        facts.append(f"{memory / GIB:,.2f} GiB for weights, gradients and optimizer")
+    return ", ".join(facts)
+
+
+def memory_of_weights(total: int, trained: int, recipe: Recipe) -> int:
+    """Return the bytes of weights, gradients, AdamW's moments and RL's reference model; activations come on top."""
+    memory = trained * BYTES_PER_TRAINED_PARAMETER + (total - trained) * BYTES_PER_FROZEN_PARAMETER
+    # With an adapter the reference is the same model without it, and takes no memory.
+    if isinstance(recipe, RLRecipe) and recipe.training.kl > 0 and not recipe.model.lora:
+        memory += total * BYTES_PER_REFERENCE_PARAMETER
+    return memory
+
+
+def _in_millions(count: int) -> str:
+    return f"{count / 1e6:,.1f}M"
+
+
+def _describe_work(recipe: Recipe, processes: int) -> list[str]:
+    """Return one or two lines on how much the stage trains, samples or reads."""
+    if isinstance(recipe, SFTRecipe | RLRecipe):
+        return _describe_training(recipe, processes)
     if isinstance(recipe, DataRecipe):
-        return []
-    if any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/kfd", "/dev/dri/renderD128")):
-        return []
-    wants = recipe.model.quantize is not None or recipe.model.dtype in ("bfloat16", "float16")
-    wants = wants or "vllm" in str(getattr(recipe, "trl", {}))
-    return ["note: there is no GPU here" + (", and this recipe needs one" if wants else "; the CPU is used")]
+        return [f"work: {len(recipe.data.train)} sources are read, cleaned, filtered and written"]
+    assert isinstance(recipe, GenerateRecipe | EvalRecipe | VerifierRecipe)
+    samples, max_tokens = recipe.sampling.samples, recipe.sampling.max_tokens
+    return [f"work: {samples} samples of each prompt, each of at most {max_tokens:,} tokens"]
+
+
+def _describe_training(recipe: SFTRecipe | RLRecipe, processes: int) -> list[str]:
+    from r1kit.training.arguments import split_batch
+
+    training = recipe.training
+    micro_batch_size, accumulation_steps = split_batch(training, processes)
+    duration = f"{training.steps} steps" if training.steps else f"{training.epochs} epochs"
+    rows = "completions" if isinstance(recipe, RLRecipe) else "rows"
+    factors = [
+        f"{processes} {'process' if processes == 1 else 'processes'}",
+        f"{micro_batch_size} {rows} at once",
+        f"{accumulation_steps} accumulated",
+    ]
+    lines = [f"work: {duration}, each step of {training.batch_size} {rows} = {' x '.join(factors)}"]
+    if isinstance(recipe, RLRecipe):
+        group_size = recipe.sampling.group_size
+        prompts = training.batch_size * recipe.training.updates_per_rollout // group_size
+        lines.append(f"rollout: {prompts} prompts x {group_size} completions")
+    return lines
+
+
+def _note_missing_gpu(recipe: Recipe) -> None:
+    """Print a note on stderr where this machine has no GPU, and whether the recipe needs one."""
+    if any(Path(device).exists() for device in _GPU_DEVICES):
+        return
+    is_half_precision = recipe.model.dtype in ("bfloat16", "float16")
+    uses_vllm = "vllm" in str(getattr(recipe, "trl", {}))
+    if recipe.model.quantize is not None or is_half_precision or uses_vllm:
+        logger.info("this machine has no GPU, and this recipe needs one")
+    else:
+        logger.info("this machine has no GPU, so the CPU is used")
