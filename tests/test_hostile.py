@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from r1kit.sandbox import box
+from r1kit.sandbox import isolation as isolations
+from r1kit.sandbox import start
 
 ROOT = Path(__file__).parent.parent
 ROOTED = os.getuid() == 0 and Path("/usr/bin/python3").exists()
@@ -23,17 +24,19 @@ PLAIN = ALL if os.environ.get("R1KIT_HOSTILE") == "all" else ALL[1:]
 
 
 def works(isolation):
-    return box.self_test(isolation) is None
+    return isolations.self_test(isolation) is None
 
 
-def left_over():
+def find_remnants():
     """Return what a run may leave behind: processes of a box, and files outside of it."""
     commands = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
-    processes = [
-        line.split()[0] for line in commands.splitlines() if "marshal.loads(read(" in line or "hostile-plain" in line
-    ]
-    places = (Path("/tmp"), Path("/dev/shm"), Path("/var/tmp"), ROOT, Path.home())
-    return {*processes, *(str(p) for place in places for p in place.glob("r1kit-*"))}
+    remnants = set()
+    for line in commands.splitlines():
+        if "marshal.loads(read_exactly(" in line or "hostile-plain" in line:
+            remnants.add(line.split()[0])
+    for directory in (Path("/tmp"), Path("/dev/shm"), Path("/var/tmp"), ROOT, Path.home()):
+        remnants.update(str(path) for path in directory.glob("r1kit-*"))
+    return remnants
 
 
 def run_all(isolation, *, python=sys.executable, paths=(ROOT, ROOT / "tests"), prefix=()):
@@ -50,12 +53,12 @@ def run_all(isolation, *, python=sys.executable, paths=(ROOT, ROOT / "tests"), p
 def test_every_hostile_program_fails_and_every_honest_one_passes(isolation):
     if not works(isolation):
         pytest.skip(f"{isolation} does not work here")
-    before = left_over()
+    before = find_remnants()
     wrong, summary = run_all(isolation)
     assert wrong == []
     assert summary["hostile"] >= 60
     assert summary["honest"] >= 25
-    assert left_over() <= before
+    assert find_remnants() <= before
 
 
 @pytest.mark.alone
@@ -67,7 +70,7 @@ def test_the_same_holds_for_a_plain_user(isolation, tmp_path_factory):
     place = Path("/var/tmp/hostile-plain")
     shutil.rmtree(place, ignore_errors=True)
     try:
-        for name in ("r1kit/sandbox", "r1kit/errors.py", "r1kit/__init__.py", "tests/hostile"):
+        for name in ("r1kit/sandbox", "r1kit/errors.py", "r1kit/ranks.py", "r1kit/__init__.py", "tests/hostile"):
             target = place / name
             target.parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -83,20 +86,20 @@ def test_the_same_holds_for_a_plain_user(isolation, tmp_path_factory):
 
 
 def test_a_box_that_a_program_can_leave_is_refused(monkeypatch):
-    monkeypatch.setattr(box, "filter_for", lambda: b"\x06\x00\x00\x00\x00\x00\xff\x7f")  # all is allowed
-    assert "start a process" in box.self_test("landlock")
+    monkeypatch.setattr(start, "build_seccomp_filter", lambda: b"\x06\x00\x00\x00\x00\x00\xff\x7f")  # all is allowed
+    assert "start a process" in isolations.self_test("landlock")
 
 
 def test_without_isolation_it_is_an_error_that_names_the_package(monkeypatch):
     from r1kit.errors import UserError
 
-    monkeypatch.setattr(box, "self_test", lambda kind: "not installed")
-    box._working.cache_clear()
+    monkeypatch.setattr(isolations, "self_test", lambda isolation: "not installed")
+    isolations._find_working_isolation.cache_clear()
     try:
         with pytest.raises(UserError, match="apt install bubblewrap"):
-            box.require_isolation("auto")
+            isolations.require_isolation("auto")
         with pytest.raises(UserError):
-            box.require_isolation("landlock")
-        assert box.require_isolation("none") == "none"
+            isolations.require_isolation("landlock")
+        assert isolations.require_isolation("none") == "none"
     finally:
-        box._working.cache_clear()
+        isolations._find_working_isolation.cache_clear()

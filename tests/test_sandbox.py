@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from r1kit.sandbox import box
+from r1kit.sandbox import box, pool
+from r1kit.sandbox import isolation as isolations
 from r1kit.sandbox.judge import ProgramVerdict, judge_program, judge_programs
 
 
@@ -407,7 +408,7 @@ def test_nothing_of_our_environment_is_seen(monkeypatch):
     ],
 )
 def test_ways_around_the_filter_are_closed(isolation, attack):
-    if box.self_test(isolation):
+    if isolations.self_test(isolation):
         pytest.skip(f"{isolation} does not work here")
     program = f"import os\n{attack}\nprint('escaped')"
     assert not judge_program(program, [{"kind": "stdio", "input": "", "output": "escaped"}], isolation=isolation).ok
@@ -451,7 +452,7 @@ def f():
 )
 @pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
 def test_a_program_that_breaks_its_box_is_wrong_and_no_fault(isolation, breaking):
-    if box.self_test(isolation):
+    if isolations.self_test(isolation):
         pytest.skip(f"{isolation} does not work here")
     tests = [{"kind": "call", "function": "f", "args": [], "expected": n} for n in (1, 2)]
     verdict = judge_program(f"import os\ndef f():\n    {breaking}\n    return 1", tests, isolation=isolation)
@@ -514,7 +515,7 @@ def test_a_program_that_always_hangs_is_given_up():
 @pytest.fixture(params=["bubblewrap", "landlock"])
 def isolation(request):
     """A box that works here, tested."""
-    if box._working(request.param)[0] is None:
+    if isolations._find_working_isolation(request.param)[0] is None:
         pytest.skip(f"{request.param} does not work here")
     return request.param
 
@@ -522,13 +523,13 @@ def isolation(request):
 @pytest.fixture
 def started(monkeypatch):
     """How many boxes are started, beginning with none at rest."""
-    box.require_isolation()  # its test of itself starts one
+    isolations.require_isolation()  # its test of itself starts one
     found = []
-    start = box.start_box
-    monkeypatch.setattr(box, "start_box", lambda kind: found.append(start(kind)) or found[-1])
-    box.close_boxes()
+    start = pool.start_box
+    monkeypatch.setattr(pool, "start_box", lambda isolation: found.append(start(isolation)) or found[-1])
+    pool.close_boxes()
     yield found
-    box.close_boxes()
+    pool.close_boxes()
 
 
 ADD = "def f(a, b):\n    return a + b\n"
@@ -593,7 +594,7 @@ def test_a_box_outlives_the_thread_that_asked_for_it(started):
 
 
 def test_a_box_is_replaced_in_the_end(started, monkeypatch):
-    monkeypatch.setattr(box, "LIFE", 4)
+    monkeypatch.setattr(box, "PROGRAMS_PER_BOX", 4)
     for number in range(8):
         assert judge_program(f"{ADD}# of many {number}\n", [CALL]).ok
     assert len(started) == 2

@@ -132,7 +132,7 @@ def check_reward_rows(
         raise UserError("data", source, "has rows of checker reasoning_gym", "pip install r1kit[reasoning-gym]")
     if "code" not in checkers and not any(columns.get("tests", ())):
         return {}
-    from r1kit.sandbox.box import require_isolation
+    from r1kit.sandbox.isolation import require_isolation
 
     found = [require_isolation(entry.knobs.get("isolation", "auto")) for entry in graders]
     return {"isolation": found[0]}

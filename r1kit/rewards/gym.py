@@ -81,10 +81,11 @@ def _prepare() -> None:
     """Load what is needed, then give up all else."""
     import reasoning_gym  # noqa: F401
 
-    from r1kit.sandbox import boot
-    from r1kit.sandbox.seccomp import filter_for
+    from r1kit.sandbox.confinement import apply_seccomp_filter, restrict_with_landlock
+    from r1kit.sandbox.seccomp import build_seccomp_filter
 
     read = {sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), "/usr", "/lib", "/lib64"}
-    boot.shut_in({"read": [path for path in read if Path(path).exists()], "write": ["/dev/null"]})
-    if (rules := filter_for()) is not None:
-        boot.confine(rules)
+    restrict_with_landlock({"read": [path for path in read if Path(path).exists()], "write": ["/dev/null"]})
+    seccomp_filter = build_seccomp_filter()
+    if seccomp_filter is not None:
+        apply_seccomp_filter(seccomp_filter)

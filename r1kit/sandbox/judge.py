@@ -1,45 +1,57 @@
-"""The judge: from a program and its tests to a verdict. It stands outside the box, and trusts nothing in it.
+"""Judge programs by tests: from a program and its tests to a verdict. The judge stands outside the box.
 
-Three kinds of tests (DESIGN: rows), each in a fresh process of the program:
+What it defends against: a program that looks at expected values, forges an answer, replaces the comparison, or ends
+early with exit code 0, which alone is never a pass. There are three kinds of tests, and each runs in a fresh process
+of the program:
 
-- `stdio`: what the program prints for an input, compared line by line; it must also end with exit code 0.
-- `call`: what a function (or a method of LeetCode's `class Solution`) returns, sent out as data and compared
-  by type, length and value. Expected values and outputs never enter the box.
-- `assert`: test code (HumanEval, MBPP) in which expected values necessarily stand. It runs in the box too, but
-  in a process of its own, which calls the program's functions in another process and gets plain data back.
-  A hostile program sees the arguments of all calls of a test, and can answer by them; it sees no expected
-  value and cannot touch the comparison. Objects of the program's own classes stay in its process: the test
-  calls their methods there, and cannot compare them with `==`. Arguments must be data: a test that passes
-  functions or objects of its own fails.
+- `stdio`, {"input": ..., "output": ...}: what the program prints for an input, compared line by line; its exit code
+  must be 0 as well.
+- `call`, {"function": ..., "args": [...], "expected": ...}: what a function (or a method of LeetCode's `class
+  Solution`) returns, which leaves the box as data (values.py) and is compared by type, length and value. Expected
+  values and outputs of these two kinds never enter the box.
+- `assert`, {"code": ..., "function": ... or nothing}: test code (HumanEval, MBPP), which necessarily contains
+  expected values. It runs in the box, but in a process of its own, which calls the program's functions in another
+  process and gets plain data back (remote.py).
 
-An exit code alone is never a pass.
+What it does NOT defend against: a program that recognises the arguments of a test's calls and answers by them. It
+sees the arguments of all calls of an `assert` test, but no expected value, and cannot touch the comparison.
+
+Limits of `assert`: objects of the program's own classes stay in its process; the test calls their methods there, and
+cannot compare them with `==`. Arguments must be data: a test that passes functions or objects of its own fails.
 """
 
-import builtins
 import hashlib
 import json
-import marshal
 import math
 import os
-import symtable
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
-from r1kit.sandbox.box import Box, BoxDied, BoxFault, open_box
-from r1kit.sandbox.values import JSON_CODEC, decode_value
+from r1kit.ranks import local_world_size
+from r1kit.sandbox.assert_code import prepare_test_code
+from r1kit.sandbox.box import Box, BoxDied, BoxFault
+from r1kit.sandbox.pool import open_box
+from r1kit.sandbox.values import JSON_LETTERS, decode_value
 
-SECONDS = 3.0
-TIMEOUTS = 3  # after so many tests that took too long, a program fails the rest
-KEPT = 65536  # verdicts kept: the same program for the same tests is run once
+SECONDS_PER_TEST = 3.0
+MAX_TIMEOUTS = 3  # after so many tests that took too long, a program fails its other tests unrun
+KEPT_VERDICTS = 65536  # the same program with the same tests is run once
+TRIES = 2  # for a program whose box does not start, or dies
+MIN_TESTS_PER_THREAD = 4  # fewer are not worth a box of their own
+# `call` tests: a right answer is encoded in about as many bytes as the expected value has in JSON.
+_ANSWER_BYTES_PER_JSON_BYTE, _ANSWER_BYTES_AT_LEAST = 16, 256
+_RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-6, 1e-12  # of an expected float
 
 
 @dataclass(frozen=True)
 class ProgramVerdict:
-    """How many tests a program passed, of how many; whether its time ran out; whether no verdict could be had."""
+    """How many tests a program passed.
+
+    `timed_out`: whether a test took too long. `fault`: there is no verdict, because no box could be had.
+    """
 
     passed: int
     total: int
@@ -48,10 +60,11 @@ class ProgramVerdict:
 
     @property
     def ok(self) -> bool:
+        """Whether there are tests and the program passed all of them."""
         return self.total > 0 and self.passed == self.total
 
     def __add__(self, other: "ProgramVerdict") -> "ProgramVerdict":
-        """The verdict on both parts of the tests."""
+        """Return the verdict on the tests of both."""
         return ProgramVerdict(
             self.passed + other.passed,
             self.total + other.total,
@@ -61,205 +74,210 @@ class ProgramVerdict:
 
 
 def judge_program(
-    program: str, tests: Sequence[dict[str, Any]], seconds: float = SECONDS, **settings: Any
+    program: str, tests: Sequence[dict[str, Any]], seconds: float = SECONDS_PER_TEST, **settings: Any
 ) -> ProgramVerdict:
-    """Run `program` against `tests`, up to `seconds` each; see judge_all."""
+    """Judge one program by `tests`, with up to `seconds` for each; see judge_programs for the settings.
+
+    judge_program("print(input()[::-1])", [{"kind": "stdio", "input": "abc", "output": "cba"}]).ok     True
+    """
     return judge_programs([(program, tests)], seconds, **settings)[0]
 
 
 def judge_programs(
-    jobs: Sequence[tuple[str, Sequence[dict[str, Any]]]],
-    seconds: float = SECONDS,
+    programs: Sequence[tuple[str, Sequence[dict[str, Any]]]],
+    seconds: float = SECONDS_PER_TEST,
     *,
     count_all: bool = False,
     isolation: str = "auto",
 ) -> list[ProgramVerdict]:
-    """Judge several programs at once, on all cores. A program's tests end at the first failure, but for `count_all`.
+    """Judge several (program, tests) pairs at once, on all cores; return a verdict for each.
 
-    Where there are fewer programs than cores, the tests of one are dealt out. Raises ValueError for a test of no
-    known kind, UserError where there is no isolation.
+    A program's tests end at the first that fails, unless `count_all`. If there are fewer programs than cores, the
+    tests of one program are divided among several boxes. Raises ValueError for a test of an unknown kind, UserError
+    where no isolation works.
     """
-    keys = [_key(p, t, seconds, count_all, isolation) for p, t in jobs]
-    found = {key: verdict for key in keys if (verdict := _kept.get(key))}
-    new = {
-        key: (p, json.loads(json.dumps(list(t)))) for key, (p, t) in zip(keys, jobs, strict=True) if key not in found
-    }
-    work = []
-    for key, (program, tests) in new.items():
-        for test in tests:
-            if test["kind"] not in TEST_KINDS:
-                raise ValueError(f"a test of kind {test['kind']!r}: use {', '.join(TEST_KINDS)}")
-        failed, parts = threading.Event(), min(max(1, parallel_programs() // len(new)), len(tests) // 4) or 1
-        for part in range(parts):
-            work.append((key, _Job(program, tests[part::parts], seconds, count_all, isolation, failed)))
-    judged = _pool().map(_judge, [job for _, job in work]) if len(work) > 1 else [_judge(job) for _, job in work]
-    for (key, job), verdict in zip(work, judged, strict=True):
-        found[key] = found[key] + verdict if key in found else verdict
-        if job.failed.is_set() and not count_all and not found[key].ok:
-            found[key] = replace(found[key], fault=False)  # wrong is wrong, whatever became of the other tests
-    with _lock:  # what took too long may have had a busy machine
-        _kept.update({key: found[key] for key in new if not found[key].fault and not found[key].timed_out})
-        while len(_kept) > KEPT:
-            del _kept[next(iter(_kept))]
-    return [found[key] for key in keys]
+    keys = [_verdict_key(program, tests, seconds, count_all, isolation) for program, tests in programs]
+    verdicts: dict[str, ProgramVerdict] = {}
+    new_programs: dict[str, tuple[str, list[dict[str, Any]]]] = {}
+    for key, (program, tests) in zip(keys, programs, strict=True):
+        kept_verdict = _kept_verdicts.get(key)
+        if kept_verdict is not None:
+            verdicts[key] = kept_verdict
+        else:
+            new_programs[key] = (program, json.loads(json.dumps(list(tests))))  # as they are compared: plain JSON
+    jobs: list[tuple[str, _Job]] = []
+    for key, (program, tests) in new_programs.items():
+        _check_test_kinds(tests)
+        jobs += [(key, job) for job in _divide_tests(program, tests, len(new_programs), seconds, count_all, isolation)]
+    if len(jobs) > 1:
+        job_verdicts = list(_judge_threads().map(_judge_job, [job for _, job in jobs]))
+    else:
+        job_verdicts = [_judge_job(job) for _, job in jobs]
+    for (key, job), verdict in zip(jobs, job_verdicts, strict=True):
+        verdicts[key] = verdicts[key] + verdict if key in verdicts else verdict
+        if job.has_failed.is_set() and not count_all and not verdicts[key].ok:
+            # One test was answered wrongly, and so the program is wrong, whatever became of the other tests.
+            verdicts[key] = replace(verdicts[key], fault=False)
+    _keep_verdicts({key: verdicts[key] for key in new_programs})
+    return [verdicts[key] for key in keys]
 
 
-_kept: dict[str, ProgramVerdict] = {}  # the newest verdicts, oldest first
-_lock = threading.Lock()
-_pools: dict[int, ThreadPoolExecutor] = {}
+_kept_verdicts: dict[str, ProgramVerdict] = {}  # the newest, oldest first
+_threads_by_pid: dict[int, ThreadPoolExecutor] = {}
+_lock = threading.Lock()  # guards both
 
 
-def _key(program: str, tests: Sequence[dict[str, Any]], *settings: Any) -> str:
+def _verdict_key(program: str, tests: Sequence[dict[str, Any]], *settings: Any) -> str:
     return hashlib.sha256(json.dumps([program, list(tests), *settings], sort_keys=True).encode()).hexdigest()
 
 
+def _keep_verdicts(verdicts: dict[str, ProgramVerdict]) -> None:
+    """Keep verdicts that another try would not change: the machine may have been busy when a test timed out."""
+    with _lock:
+        for key, verdict in verdicts.items():
+            if not verdict.fault and not verdict.timed_out:
+                _kept_verdicts[key] = verdict
+        while len(_kept_verdicts) > KEPT_VERDICTS:
+            del _kept_verdicts[next(iter(_kept_verdicts))]
+
+
 def parallel_programs() -> int:
-    """Return how many programs may run at once: ranks on one machine share its cores."""
+    """Return how many programs may run at once in this process: the ranks on one machine share its cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    return max(1, cores // max(1, local_world_size()))
 
 
-def _pool() -> ThreadPoolExecutor:
+def _judge_threads() -> ThreadPoolExecutor:
     """Return this process's threads; a forked child has none of its parent's."""
     with _lock:
-        if os.getpid() not in _pools:
-            _pools.clear()
-            _pools[os.getpid()] = ThreadPoolExecutor(parallel_programs(), thread_name_prefix="judge")
-        return _pools[os.getpid()]
+        if os.getpid() not in _threads_by_pid:
+            _threads_by_pid.clear()
+            _threads_by_pid[os.getpid()] = ThreadPoolExecutor(parallel_programs(), thread_name_prefix="judge")
+        return _threads_by_pid[os.getpid()]
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A program and some of its tests; `failed` is set when the rest need not be run."""
+    """A program and some of its tests. `has_failed` is set once the program's other tests need not be run."""
 
     program: str
     tests: list[dict[str, Any]]
     seconds: float
     count_all: bool
     isolation: str
-    failed: threading.Event
+    has_failed: threading.Event
 
 
-def _judge(job: _Job) -> ProgramVerdict:
-    """Judge a program. A box that does not start, or dies, gets a second try.
+def _check_test_kinds(tests: list[dict[str, Any]]) -> None:
+    for test in tests:
+        if test["kind"] not in TEST_KINDS:
+            raise ValueError(f"a test of kind {test['kind']!r}: use {', '.join(TEST_KINDS)}")
 
-    After that one that does not start is a fault; one that always dies under a program fails it, or programs would
-    learn to break their boxes.
+
+def _divide_tests(
+    program: str, tests: list[dict[str, Any]], program_count: int, seconds: float, count_all: bool, isolation: str
+) -> list[_Job]:
+    """Return one job with all tests, or several if cores would be idle otherwise."""
+    has_failed = threading.Event()
+    threads_per_program = max(1, parallel_programs() // program_count)
+    job_count = max(1, min(threads_per_program, len(tests) // MIN_TESTS_PER_THREAD))
+    jobs = []
+    for first in range(job_count):
+        jobs.append(_Job(program, tests[first::job_count], seconds, count_all, isolation, has_failed))
+    return jobs
+
+
+def _judge_job(job: _Job) -> ProgramVerdict:
+    """Judge a program by a job's tests; if its box does not start, or dies, try once more.
+
+    After that, a box that does not start is a fault. A box that dies under the program each time fails the program, or
+    policies would learn to break their boxes.
     """
-    for _ in range(2):
+    for _ in range(TRIES):
         try:
-            return _run(job)
+            return _run_tests(job)
         except BoxFault:
-            fault = True
+            is_fault = True
         except BoxDied:
-            fault = False
-    if not fault:
-        job.failed.set()
-    return ProgramVerdict(0, len(job.tests), fault=fault)
+            is_fault = False
+    if not is_fault:
+        job.has_failed.set()
+    return ProgramVerdict(0, len(job.tests), fault=is_fault)
 
 
-def _run(job: _Job) -> ProgramVerdict:
-    passed, timeouts, left = 0, 0, list(job.tests)
-    while left and timeouts < TIMEOUTS and not job.failed.is_set():
+def _run_tests(job: _Job) -> ProgramVerdict:
+    passed = 0
+    timeouts = 0
+    waiting_tests = list(job.tests)
+    while waiting_tests and timeouts < MAX_TIMEOUTS and not job.has_failed.is_set():
         with open_box(job.program, job.isolation) as box:
-            if not box.runs:
+            if not box.is_python:
                 break
-            while left and not job.failed.is_set():
-                test = left.pop(0)
-                ok, state = TEST_KINDS[test["kind"]](box, test, job.seconds)
-                passed, timeouts = passed + ok, timeouts + (state == "timeout")
-                if not ok and not job.count_all:
-                    job.failed.set()
-                if state == "timeout" or not box.clean:
-                    break  # it may be gone, or hold files of this test: the next one gets a box of its own
+            while waiting_tests and not job.has_failed.is_set():
+                test = waiting_tests.pop(0)
+                is_passed, state = TEST_KINDS[test["kind"]](box, test, job.seconds)
+                passed += is_passed
+                timeouts += state == "timeout"
+                if not is_passed and not job.count_all:
+                    job.has_failed.set()
+                # The box may have been ended, or hold files of this test: the next test gets another box.
+                if state == "timeout" or not box.is_unchanged:
+                    break
     return ProgramVerdict(passed, len(job.tests), timeouts > 0)
 
 
-def _stdio(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
-    given = str(test["input"]).encode(errors="replace")
-    reply = box.run({"kind": "stdio", "stdin": given}, seconds)
-    right = _lines(reply.printed.decode(errors="replace")) == _lines(str(test["output"]))
-    return right and reply.state == "ended" and reply.code == 0, reply.state
+def _run_stdio_test(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
+    """Return whether the program passed, and how its run ended (Reply.state)."""
+    reply = box.run_test({"kind": "stdio", "stdin": str(test["input"]).encode(errors="replace")}, seconds)
+    is_right = _output_lines(reply.printed.decode(errors="replace")) == _output_lines(str(test["output"]))
+    return is_right and reply.state == "ended" and reply.exit_code == 0, reply.state
 
 
-def _lines(text: str) -> list[str]:
+def _output_lines(text: str) -> list[str]:
+    """Return the lines of an output, without spaces at their ends and empty lines at the end."""
     return [line.rstrip() for line in text.rstrip().split("\n")]
 
 
-def _call(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
-    reply = box.run({"kind": "call", "function": test["function"], "args": test["args"]}, seconds)
+def _run_call_test(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
+    """Return whether the program passed, and how its run ended (Reply.state)."""
+    reply = box.run_test({"kind": "call", "function": test["function"], "args": test["args"]}, seconds)
     expected = test["expected"]
-    likely = len(reply.answer) <= 256 + 16 * len(json.dumps(expected))  # a right one is of its size
+    max_bytes = _ANSWER_BYTES_AT_LEAST + _ANSWER_BYTES_PER_JSON_BYTE * len(json.dumps(expected))
     try:
-        right = likely and _same(decode_value(reply.answer, letters=JSON_CODEC), expected)
+        # An answer that is far too long is wrong, and decoding it would cost the judge time.
+        has_likely_size = len(reply.answer) <= max_bytes
+        is_right = has_likely_size and _is_same_value(decode_value(reply.answer, letters=JSON_LETTERS), expected)
     except Exception:  # the answer may be made to break the comparison
-        right = False
-    return right and reply.state == "ended" and reply.code == 0, reply.state
+        is_right = False
+    return is_right and reply.state == "ended" and reply.exit_code == 0, reply.state
 
 
-def _assert(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
-    hidden = _test_code(test["code"], test.get("function"))
-    if hidden is None:
+def _run_assert_test(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
+    """Return whether the program passed, and how its run ended (Reply.state)."""
+    test_code = prepare_test_code(test["code"], test.get("function"))
+    if test_code is None:
         return False, "broken test"
-    reply = box.run({"kind": "assert"}, seconds, hidden)
-    return reply.state == "ended" and reply.code == 0 and reply.answer == b"passed", reply.state
+    reply = box.run_test({"kind": "assert"}, seconds, test_code)
+    return reply.state == "ended" and reply.exit_code == 0 and reply.answer == b"passed", reply.state
 
 
-TEST_KINDS = {"stdio": _stdio, "call": _call, "assert": _assert}
-
-# What test code may use without an import, as in the solutions' own preludes: the tester takes it from Python itself.
-_MODULES = "bisect collections copy functools heapq itertools math operator random re string sys".split()  # noqa: SIM905
-_THINGS = {
-    **dict.fromkeys(("Counter", "OrderedDict", "defaultdict", "deque"), "collections"),
-    **dict.fromkeys(("Any", "Dict", "List", "Optional", "Set", "Tuple", "Union"), "typing"),
-}
+TEST_KINDS = {"stdio": _run_stdio_test, "call": _run_call_test, "assert": _run_assert_test}
 
 
-@lru_cache(maxsize=1024)
-def _test_code(text: str, function: str | None) -> dict[str, Any] | None:
-    """Return what a tester needs of test code: itself compiled, the names it wants of the program, and of Python.
+def _is_same_value(answer: Any, expected: Any) -> bool:
+    """Return whether a decoded answer is the JSON value `expected`, in type, length and value.
 
-    None where it is no Python. Of the program it gets `function` alone, if that is given, else all that it uses
-    and does not define itself. Python's own names are among them only where nothing else is (MBPP asks for a
-    function `sum`): else a program could bring an `all` of its own.
-    """
-    try:
-        code = compile(text, "test", "exec", dont_inherit=True)
-        free = _free(symtable.symtable(text, "test", "exec"))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    imports = {
-        name: name if name in _MODULES else _THINGS[name] for name in free if name in _MODULES or name in _THINGS
-    }
-    foreign = [name for name in free if name not in imports and not hasattr(builtins, name)]
-    names = [function] if function else foreign or [name for name in free if name not in imports]
-    return {"code": marshal.dumps(code), "names": names, "imports": imports}
-
-
-def _free(top: symtable.SymbolTable) -> list[str]:
-    """Return the global names that code uses and does not bind itself."""
-    own = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
-    used = {s.get_name() for s in top.get_symbols() if s.is_referenced()}
-    inner = list(top.get_children())
-    while inner:
-        table = inner.pop()
-        used |= {s.get_name() for s in table.get_symbols() if s.is_global() and s.is_referenced()}
-        inner += table.get_children()
-    return sorted(used - own)
-
-
-def _same(answer: Any, expected: Any) -> bool:
-    """Whether a decoded answer is the JSON value `expected`, in type, length and value.
-
-    JSON has no tuples and no keys but strings: a tuple counts as a list, and other keys as json.dumps writes
-    them (values.py). Where a float is expected an int will do, and both may differ by a millionth.
+    JSON has no tuples and no keys but strings: a tuple counts as a list, and other keys as json.dumps writes them
+    (values.py). Where a float is expected an int is right too, and both may differ by a millionth.
     """
     if isinstance(expected, float) and type(answer) in (int, float):
-        return answer == expected or math.isclose(answer, expected, rel_tol=1e-6, abs_tol=1e-12)
+        if answer == expected:
+            return True
+        return math.isclose(answer, expected, rel_tol=_RELATIVE_TOLERANCE, abs_tol=_ABSOLUTE_TOLERANCE)
     if isinstance(expected, list):
-        pairs = type(answer) in (list, tuple) and len(answer) == len(expected)
-        return pairs and all(map(_same, answer, expected))
+        is_as_long = type(answer) in (list, tuple) and len(answer) == len(expected)
+        return is_as_long and all(map(_is_same_value, answer, expected))
     if isinstance(expected, dict):
-        same_keys = type(answer) is dict and answer.keys() == expected.keys()
-        return same_keys and all(_same(answer[k], expected[k]) for k in expected)
+        has_same_keys = type(answer) is dict and answer.keys() == expected.keys()
+        return has_same_keys and all(_is_same_value(answer[key], expected[key]) for key in expected)
     return type(answer) is type(expected) and answer == expected

@@ -1,31 +1,45 @@
-"""The system calls that a boxed program may not make, as a seccomp filter (classic BPF, seccomp(2)).
+"""Build the seccomp filter that denies dangerous system calls to a boxed program (classic BPF, see seccomp(2)).
 
-Everything else is allowed: threads, files, time. New system calls that this list cannot know are answered
-with ENOSYS, as an older kernel would.
+What it defends against: new processes, sockets, signals to other processes, their memory, mounts and namespaces,
+kernel interfaces with a history of vulnerabilities (bpf, io_uring, userfaultfd, keyctl, ...), changes of identity,
+memory that no resource limit counts, and changes to a file's metadata. A denied call fails with EPERM. A call newer
+than this list fails with ENOSYS, as it would on an older kernel, so that the kernel's next feature is not allowed by
+accident.
+
+What it does NOT defend against: faults in the calls that it allows (files, memory, threads, time), and which files a
+program may open: read-only mounts (bubblewrap) or Landlock decide that (confinement.py).
+
+    filter_bytes = build_seccomp_filter()      None on a machine other than x86_64 and aarch64
 """
 
 import platform
 import struct
+from dataclasses import dataclass
 
+# Values of C constants, from the kernel's headers.
 EPERM, ENOSYS = 1, 38
-CLONE_THREAD, AF_UNIX, SOCK_STREAM = 0x10000, 1, 1
-# Commands that send a signal to any process, and leases: of fcntl (F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE,
-# F_NOTIFY), of ioctl (FIOSETOWN, SIOCSPGRP, TIOCSTI).
-FCNTL, IOCTL = (8, 10, 15, 1024, 1026), (0x8901, 0x8902, 0x5412)
-PR_NAMES = (15, 16)  # PR_SET_NAME, PR_GET_NAME: what naming a thread needs
-SELF = 0x52314B54  # stands for the process's own number until it is known (boot.py)
-NEWEST = 462  # mseal: the newest call that is known to be harmless
-X32 = 0x40000000  # x86-64 takes a second numbering from here on
+CLONE_THREAD = 0x10000  # the flag of clone(2) that makes a thread, not a process
+AF_UNIX, SOCK_STREAM = 1, 1
+# Commands of fcntl(2) and ioctl(2) that make the kernel send a signal to any process, and leases:
+DENIED_FCNTL_COMMANDS = (8, 10, 15, 1024, 1026)  # F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY
+DENIED_IOCTL_COMMANDS = (0x8901, 0x8902, 0x5412)  # FIOSETOWN, SIOCSPGRP, TIOCSTI
+ALLOWED_PRCTL_OPTIONS = (15, 16)  # PR_SET_NAME, PR_GET_NAME: what naming a thread needs
+
+PID_PLACEHOLDER = 0x52314B54  # confinement.py puts the process's own id here, which is not known before the fork
+NEWEST_KNOWN_CALL = 462  # mseal: calls with a greater number did not exist when this list was written
+X32_CALLS_START = 0x40000000  # x86-64 kernels take a second numbering of all calls from here on
 
 
-def _table(text: str) -> dict[str, int]:
+def _parse_call_table(text: str) -> dict[str, int]:
+    """Return {name: number} from a text of names and numbers in turn."""
     words = text.split()
-    return {name: int(number) for name, number in zip(words[::2], words[1::2], strict=True)}
+    names, numbers = words[::2], words[1::2]
+    return dict(zip(names, map(int, numbers), strict=True))
 
 
 # Processes, sockets, signals, other processes' memory, mounts and namespaces, kernel interfaces, identities,
 # and memory that no limit counts. Numbers of <asm/unistd_64.h> (x86-64) and <asm-generic/unistd.h> (aarch64).
-X86_64 = _table("""
+X86_64_DENIED_CALLS = _parse_call_table("""
     fork 57  vfork 58  execve 59  execveat 322  socket 41  connect 42  bind 49  listen 50  accept 43  accept4 288
     tkill 200  rt_sigqueueinfo 129  rt_tgsigqueueinfo 297  pidfd_send_signal 424  pidfd_open 434  pidfd_getfd 438
     ptrace 101  process_vm_readv 310  process_vm_writev 311  process_madvise 440  process_mrelease 448  kcmp 312
@@ -43,7 +57,7 @@ X86_64 = _table("""
     inotify_add_watch 254  inotify_init1 294  semctl 66  semtimedop 220  msgsnd 69  msgrcv 70  msgctl 71
     mq_unlink 241  migrate_pages 256  set_mempolicy 238  statmount 457  listmount 458
 """)
-AARCH64 = _table("""
+AARCH64_DENIED_CALLS = _parse_call_table("""
     execve 221  execveat 281  socket 198  connect 203  bind 200  listen 201  accept 202  accept4 242  tkill 130
     rt_sigqueueinfo 138  rt_tgsigqueueinfo 240  pidfd_send_signal 424  pidfd_open 434  pidfd_getfd 438  ptrace 117
     process_vm_readv 270  process_vm_writev 271  process_madvise 440  process_mrelease 448  kcmp 272  mount 40
@@ -60,90 +74,125 @@ AARCH64 = _table("""
     sched_setattr 274  ioprio_set 30  inotify_init1 26  inotify_add_watch 27  semctl 191  semtimedop 192  msgctl 187
     msgrcv 188  msgsnd 189  mq_unlink 181  migrate_pages 238  set_mempolicy 237  statmount 457  listmount 458
 """)
-# Owners, modes, times, lengths and attributes of files and devices by their path, which no mount and no Landlock
-# guards; and space taken without writing.
-X86_64_METADATA = _table("""
+# Calls that change the owner, mode, times, length or attributes of a file or a device by its path, which neither
+# read-only mounts nor Landlock prevent; and fallocate, which takes disk space without writing.
+X86_64_METADATA_CALLS = _parse_call_table("""
     truncate 76  fallocate 285  chmod 90  fchmod 91  fchmodat 268  fchmodat2 452  chown 92  fchown 93  lchown 94
     fchownat 260  utime 132  utimes 235  futimesat 261  utimensat 280  setxattr 188  lsetxattr 189  fsetxattr 190
     removexattr 197  lremovexattr 198  fremovexattr 199
 """)
-AARCH64_METADATA = _table("""
+AARCH64_METADATA_CALLS = _parse_call_table("""
     truncate 45  fallocate 47  fchmod 52  fchmodat 53  fchmodat2 452  fchown 55  fchownat 54  utimensat 88  setxattr 5
     lsetxattr 6  fsetxattr 7  removexattr 14  lremovexattr 15  fremovexattr 16
 """)
-# For each machine: AUDIT_ARCH, the calls denied, and those that depend on their arguments.
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the filter of one processor architecture consists of: {name: number} of the system calls."""
+
+    audit_arch: int  # AUDIT_ARCH_* of <linux/audit.h>
+    denied: dict[str, int]
+    metadata: dict[str, int]  # denied as well
+    conditional: dict[str, int]  # allowed or denied by their arguments
+
+
 MACHINES = {
-    "x86_64": (
-        0xC000003E,
-        X86_64,
-        X86_64_METADATA,
-        _table(
+    "x86_64": Machine(
+        audit_arch=0xC000003E,
+        denied=X86_64_DENIED_CALLS,
+        metadata=X86_64_METADATA_CALLS,
+        conditional=_parse_call_table(
             "clone 56  clone3 435  socketpair 53  prctl 157  kill 62  tgkill 234  prlimit64 302  fcntl 72  ioctl 16"
         ),
     ),
-    "aarch64": (
-        0xC00000B7,
-        AARCH64,
-        AARCH64_METADATA,
-        _table(
+    "aarch64": Machine(
+        audit_arch=0xC00000B7,
+        denied=AARCH64_DENIED_CALLS,
+        metadata=AARCH64_METADATA_CALLS,
+        conditional=_parse_call_table(
             "clone 220  clone3 435  socketpair 199  prctl 167  kill 129  tgkill 131  prlimit64 261  fcntl 25  ioctl 29"
         ),
     ),
 }
 
-_LOAD, _EQUAL, _MORE, _SET, _AND, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x54, 0x06  # BPF opcodes, on 32-bit words
-_NUMBER, _ARCH, _FIRST, _SECOND = 0, 4, 16, 24  # offsets in struct seccomp_data (low halves of the arguments)
-_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+# BPF opcodes on 32-bit words: load from seccomp_data; jump if equal, if greater, if any bit is set; and; return.
+_LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x54, 0x06
+# Offsets in struct seccomp_data; of the 64-bit arguments, their low halves (both machines are little-endian).
+_CALL_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
+_ALLOW, _KILL_PROCESS, _FAIL_WITH_ERRNO = 0x7FFF0000, 0x80000000, 0x00050000  # SECCOMP_RET_*
+_INSTRUCTION_BYTES = 8  # sizeof(struct sock_filter)
 
 
-def _op(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
-    return struct.pack("=HBBI", code, then, otherwise, value)
+def build_seccomp_filter(machine_name: str | None = None) -> bytes | None:
+    """Return the filter of a machine (by default this one) as an array of struct sock_filter.
+
+    Returns None for a machine whose system calls are not listed here. The filter contains PID_PLACEHOLDER where the id
+    of the process that it confines belongs.
+    """
+    machine = MACHINES.get(machine_name or platform.machine())
+    if machine is None:
+        return None
+    conditional = machine.conditional
+    program = _instruction(_LOAD, _ARCHITECTURE)
+    program += _instruction(_JUMP_EQUAL, machine.audit_arch, 1, 0) + _instruction(_RETURN, _KILL_PROCESS)
+    program += _instruction(_LOAD, _CALL_NUMBER)
+    program += _instruction(_JUMP_GREATER, X32_CALLS_START - 1, 0, 1) + _deny()
+    program += _instruction(_JUMP_GREATER, NEWEST_KNOWN_CALL, 0, 1) + _deny(ENOSYS)
+    # clone3 has its flags in memory, which a filter cannot read. Without it, libc calls clone.
+    program += _instruction(_JUMP_EQUAL, conditional["clone3"], 0, 1) + _deny(ENOSYS)
+    program += _allow_if_first_argument(conditional["clone"], _instruction(_JUMP_ANY_BIT, CLONE_THREAD, 0, 1))
+    program += _allow_stream_socketpair(conditional["socketpair"])
+    program += _deny_commands(conditional["fcntl"], DENIED_FCNTL_COMMANDS)
+    program += _deny_commands(conditional["ioctl"], DENIED_IOCTL_COMMANDS)
+    program += _allow_if_first_argument(conditional["prctl"], *map(_is_equal, ALLOWED_PRCTL_OPTIONS))
+    for name in ("kill", "tgkill"):
+        program += _allow_if_first_argument(conditional[name], _is_equal(PID_PLACEHOLDER))
+    # The first argument of prlimit64 is a process id, of which 0 means the caller itself.
+    program += _allow_if_first_argument(conditional["prlimit64"], _is_equal(0), _is_equal(PID_PLACEHOLDER))
+    for call_number in (machine.denied | machine.metadata).values():
+        program += _instruction(_JUMP_EQUAL, call_number, 0, 1) + _deny()
+    return program + _instruction(_RETURN, _ALLOW)
+
+
+def _instruction(opcode: int, operand: int, skip_if_true: int = 0, skip_if_false: int = 0) -> bytes:
+    """Return one struct sock_filter; a jump skips that many instructions."""
+    return struct.pack("=HBBI", opcode, skip_if_true, skip_if_false, operand)
+
+
+def _is_equal(value: int) -> bytes:
+    """Return a test whether the loaded word is `value`; if not, it skips the instruction after it."""
+    return _instruction(_JUMP_EQUAL, value, 0, 1)
 
 
 def _deny(error: int = EPERM) -> bytes:
-    return _op(_RETURN, _ERRNO | error)
+    return _instruction(_RETURN, _FAIL_WITH_ERRNO | error)
 
 
-def _depends(number: int, *tests: bytes) -> bytes:
-    """For call `number`: allow where a test of its first argument holds, else deny."""
-    body = _op(_LOAD, _FIRST) + b"".join(test + _op(_RETURN, _ALLOW) for test in tests) + _deny()
-    return _op(_EQUAL, number, 0, len(body) // 8) + body
+def _for_call(call_number: int, body: bytes) -> bytes:
+    """Return instructions that run `body` for one call and skip it for all others."""
+    return _instruction(_JUMP_EQUAL, call_number, 0, len(body) // _INSTRUCTION_BYTES) + body
 
 
-def _commands(number: int, denied: tuple[int, ...]) -> bytes:
-    """For call `number`: deny where its second argument is one of `denied`, else allow."""
-    body = _op(_LOAD, _SECOND) + b"".join(_op(_EQUAL, value, 0, 1) + _deny() for value in denied)
-    body += _op(_RETURN, _ALLOW)
-    return _op(_EQUAL, number, 0, len(body) // 8) + body
+def _allow_if_first_argument(call_number: int, *tests: bytes) -> bytes:
+    """Allow a call where one of the tests of its first argument holds, else deny it."""
+    body = _instruction(_LOAD, _FIRST_ARGUMENT)
+    for test in tests:
+        body += test + _instruction(_RETURN, _ALLOW)
+    return _for_call(call_number, body + _deny())
 
 
-def _stream_pair(number: int) -> bytes:
-    """For socketpair: allow unnamed stream sockets; one of datagrams could be sent anywhere."""
-    body = _op(_LOAD, _FIRST) + _op(_EQUAL, AF_UNIX, 1, 0) + _deny()
-    body += _op(_LOAD, _SECOND) + _op(_AND, 0xF) + _op(_EQUAL, SOCK_STREAM, 1, 0) + _deny() + _op(_RETURN, _ALLOW)
-    return _op(_EQUAL, number, 0, len(body) // 8) + body
+def _deny_commands(call_number: int, commands: tuple[int, ...]) -> bytes:
+    """Deny a call where its second argument is one of `commands`, else allow it."""
+    body = _instruction(_LOAD, _SECOND_ARGUMENT)
+    for command in commands:
+        body += _is_equal(command) + _deny()
+    return _for_call(call_number, body + _instruction(_RETURN, _ALLOW))
 
 
-def filter_for(machine: str | None = None) -> bytes | None:
-    """Return the filter as an array of struct sock_filter for `machine` (this one's), None where it is not known.
-
-    SELF stands in it for the number of the process that it is for.
-    """
-    known = MACHINES.get(machine or platform.machine())
-    if known is None:
-        return None
-    arch, denied, metadata, special = known
-    program = _op(_LOAD, _ARCH) + _op(_EQUAL, arch, 1, 0) + _op(_RETURN, _KILL) + _op(_LOAD, _NUMBER)
-    program += _op(_MORE, X32 - 1, 0, 1) + _deny()
-    program += _op(_MORE, NEWEST, 0, 1) + _deny(ENOSYS)
-    program += _op(_EQUAL, special["clone3"], 0, 1) + _deny(ENOSYS)  # libc then calls clone, whose flags can be read
-    program += _depends(special["clone"], _op(_SET, CLONE_THREAD, 0, 1))
-    program += _stream_pair(special["socketpair"])
-    program += _commands(special["fcntl"], FCNTL) + _commands(special["ioctl"], IOCTL)
-    program += _depends(special["prctl"], *(_op(_EQUAL, name, 0, 1) for name in PR_NAMES))
-    for name in ("kill", "tgkill"):
-        program += _depends(special[name], _op(_EQUAL, SELF, 0, 1))
-    program += _depends(special["prlimit64"], _op(_EQUAL, 0, 0, 1), _op(_EQUAL, SELF, 0, 1))
-    for number in (denied | metadata).values():
-        program += _op(_EQUAL, number, 0, 1) + _deny()
-    return program + _op(_RETURN, _ALLOW)
+def _allow_stream_socketpair(call_number: int) -> bytes:
+    """Allow socketpair for unnamed stream sockets only: a datagram socket could send to any address."""
+    body = _instruction(_LOAD, _FIRST_ARGUMENT) + _instruction(_JUMP_EQUAL, AF_UNIX, 1, 0) + _deny()
+    body += _instruction(_LOAD, _SECOND_ARGUMENT) + _instruction(_AND, 0xF)  # without SOCK_NONBLOCK and SOCK_CLOEXEC
+    body += _instruction(_JUMP_EQUAL, SOCK_STREAM, 1, 0) + _deny() + _instruction(_RETURN, _ALLOW)
+    return _for_call(call_number, body)

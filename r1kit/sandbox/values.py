@@ -1,67 +1,96 @@
-"""Python values as bytes, both ways: how answers leave the box. Only data, never an object of the program's.
+"""Encode Python values as bytes and decode them: how answers leave a box, and how a test's two processes talk.
 
-A value is a letter, then its content; lengths are decimal and end in a colon. Subclasses go as their plain
-base (an `int` whose `__eq__` is always true arrives as an int). If the caller keeps things that are no data
-(`refer`), they go by number, and iterators and ranges as lists. Imports nothing: the box runs this file too.
+What it defends against: bytes that a hostile program wrote. Decoding builds plain data only (numbers, text, lists,
+dicts, ...), never an object of the program's own classes, and runs no code of the program. Subclasses are encoded as
+their plain base: an `int` whose `__eq__` is always true arrives as an `int`. What it does NOT defend against: a wrong
+value; whether an answer is right is for the judge to decide (judge.py).
+
+An encoded value is one letter, then its content; lengths are decimal and end in a colon:
+
+    encode_value([1, "a"]) == b"l2:i1:1s1:a"
+
+An object that is no data (an instance of a class, say) can be sent as a number (letter `o`) where the caller keeps the
+objects; then iterators and ranges are sent as lists. This file imports nothing, because the box runs it too.
 """
 
-DEPTH = 200
+MAX_DEPTH = 200  # levels of nesting: deeper values could exhaust the stack of whoever decodes them
+ALL_LETTERS = "nyzifcsbltdego"
+JSON_LETTERS = "nyzifsltd"  # None, True, False, int, float, str, list, tuple, dict
+
+_ITERATOR_TYPES: tuple = (
+    range,
+    map,
+    filter,
+    zip,
+    enumerate,
+    reversed,
+    type(_ for _ in ()),  # a generator
+    type(iter([])),
+    type(iter(())),
+    type({}.keys()),
+    type({}.values()),
+    type({}.items()),
+)
+_SEQUENCE_LETTERS = ((list, b"l"), (tuple, b"t"), (set, b"e"), (frozenset, b"g"))
+_SEQUENCE_TYPES = {"l": list, "t": tuple, "e": set, "g": frozenset}
+_CONSTANTS = {"n": None, "y": True, "z": False}
 
 
-def encode_value(value, refer=None, depth=0):
+def encode_value(value, number_of=None, depth=0):
     """Return `value` as bytes.
 
-    Raises TypeError for what is no data and cannot be referred to, ValueError beyond DEPTH.
+    `number_of` returns the number by which an object that is no data is sent. Raises TypeError for such an object where
+    `number_of` is None, and ValueError for a value of more than MAX_DEPTH levels.
     """
-    if depth > DEPTH:
+    if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
-    kind = type(value)
+    value_type = type(value)
     if value is None:
         return b"n"
-    if kind is bool:
+    if value_type is bool:
         return b"y" if value else b"z"
-    if issubclass(kind, int):
-        return _sized(b"i", b"%x" % int.__index__(value))
-    if issubclass(kind, float):
-        return _sized(b"f", float.hex(value).encode())
-    if issubclass(kind, complex):
-        return b"c" + encode_value(complex.__add__(value, 0).real) + encode_value(complex.__add__(value, 0).imag)
-    if issubclass(kind, str):
-        return _sized(b"s", str.encode(value, "utf-8", "surrogatepass"))
-    if issubclass(kind, bytes | bytearray):
-        return _sized(b"b", bytes(value))
-    if issubclass(kind, dict):
-        parts = [encode_value(part, refer, depth + 1) for pair in dict.items(value) for part in pair]
-        return b"d%d:" % len(parts) + b"".join(parts)
-    for base, letter in ((list, b"l"), (tuple, b"t"), (set, b"e"), (frozenset, b"g")):
-        if issubclass(kind, base):
-            parts = [encode_value(part, refer, depth + 1) for part in base.__iter__(value)]
-            return letter + b"%d:" % len(parts) + b"".join(parts)
-    if refer is not None and kind in _ITERATORS:
-        return encode_value(list(value), refer, depth)
-    if refer is not None:
-        return _sized(b"o", b"%d" % refer(value))
-    raise TypeError(f"{kind.__name__} is not data")
+    # The methods of the plain base are called, not those that a subclass may have put in their place.
+    if issubclass(value_type, int):
+        return _with_length(b"i", b"%x" % int.__index__(value))
+    if issubclass(value_type, float):
+        return _with_length(b"f", float.hex(value).encode())
+    if issubclass(value_type, complex):
+        plain = complex.__add__(value, 0)
+        return b"c" + encode_value(plain.real) + encode_value(plain.imag)
+    if issubclass(value_type, str):
+        return _with_length(b"s", str.encode(value, "utf-8", "surrogatepass"))
+    if issubclass(value_type, bytes | bytearray):
+        return _with_length(b"b", bytes(value))
+    if issubclass(value_type, dict):
+        encoded = []
+        for key, item in dict.items(value):
+            encoded.append(encode_value(key, number_of, depth + 1))
+            encoded.append(encode_value(item, number_of, depth + 1))
+        return b"d%d:" % len(encoded) + b"".join(encoded)
+    for base, letter in _SEQUENCE_LETTERS:
+        if issubclass(value_type, base):
+            encoded = [encode_value(item, number_of, depth + 1) for item in base.__iter__(value)]
+            return letter + b"%d:" % len(encoded) + b"".join(encoded)
+    if number_of is None:
+        raise TypeError(f"{value_type.__name__} is not data")
+    if value_type in _ITERATOR_TYPES:
+        return encode_value(list(value), number_of, depth)
+    return _with_length(b"o", b"%d" % number_of(value))
 
 
-_ITERATORS: tuple = (
-    *(range, map, filter, zip, enumerate, reversed, type(_ for _ in ()), type(iter([])), type(iter(()))),
-    *(type({}.keys()), type({}.values()), type({}.items())),
-)
-
-
-def _sized(letter, content):
+def _with_length(letter, content):
     return letter + b"%d:" % len(content) + content
 
 
-def decode_value(data, resolve=None, letters="nyzifcsbltdego"):
-    """Return the value of `data`, from wherever it came. Raises ValueError for anything but one whole value.
+def decode_value(data, object_of=None, letters=ALL_LETTERS):
+    """Return the value that `data` encodes, whoever wrote it. Raises ValueError unless it is exactly one value.
 
-    `resolve` makes a value of the number of a thing that is no data. With JSON as `letters` only what JSON has is
-    taken, and keys become text as json.dumps makes it: nothing whose hash a program can choose enters a table.
+    `object_of` returns the object of a number (see `encode_value`). With `letters=JSON_LETTERS` only what JSON has is
+    taken, and keys become text as json.dumps writes them: then no value whose hash a program can choose is put into a
+    hash table, where many equal hashes would cost the judge minutes.
     """
     try:
-        value, end = _decode(data, 0, resolve, 0, letters)
+        value, end = _decode_at(data, 0, object_of, 0, letters)
     except (IndexError, TypeError, OverflowError, UnicodeError, RecursionError) as error:
         raise ValueError(f"no value: {error}") from None
     if end != len(data):
@@ -69,11 +98,48 @@ def decode_value(data, resolve=None, letters="nyzifcsbltdego"):
     return value
 
 
-_BUILD = {"l": list, "t": tuple, "e": set, "g": frozenset}
-JSON_CODEC = "nyzifsltd"
+def _decode_at(data, position, object_of, depth, letters):
+    """Return the value that begins at `position`, and the position after it."""
+    letter = chr(data[position])
+    position += 1
+    if letter not in letters:
+        raise ValueError("no value")
+    if letter in _CONSTANTS:
+        return _CONSTANTS[letter], position
+    if depth > MAX_DEPTH + 2:
+        raise ValueError("no value")
+    if letter == "c":
+        real, position = _decode_at(data, position, object_of, depth + 1, letters)
+        imaginary, position = _decode_at(data, position, object_of, depth + 1, letters)
+        return complex(real, imaginary), position
+    colon = data.index(b":", position, position + 12)
+    size = int(data[position:colon])
+    position = colon + 1
+    if not 0 <= size <= len(data) - position:
+        raise ValueError("no value")
+    if letter in "ltegd":
+        items = []
+        for _ in range(size):
+            item, position = _decode_at(data, position, object_of, depth + 1, letters)
+            items.append(item)
+        if letter == "d":
+            return _build_dict(items, letters == JSON_LETTERS), position
+        return _SEQUENCE_TYPES[letter](items), position
+    end = position + size
+    return _decode_content(letter, bytes(data[position:end]), object_of), end
 
 
-def _key(key):
+def _build_dict(keys_and_values, has_json_keys):
+    keys, values = keys_and_values[::2], keys_and_values[1::2]
+    if has_json_keys:
+        keys = map(_json_key, keys)
+    result = dict(zip(keys, values, strict=True))
+    if len(result) != len(values):
+        raise ValueError("a key twice")
+    return result
+
+
+def _json_key(key):
     """Return a dict's key as json.dumps writes it."""
     if isinstance(key, str):
         return key
@@ -84,43 +150,16 @@ def _key(key):
     raise ValueError("no key")
 
 
-def _decode(data, at, resolve, depth, letters):
-    letter, at = chr(data[at]), at + 1
-    if letter not in letters:
-        raise ValueError("no value")
-    if letter in "nyz":
-        return {"n": None, "y": True, "z": False}[letter], at
-    if depth > DEPTH + 2:
-        raise ValueError("no value")
-    if letter == "c":
-        real, at = _decode(data, at, resolve, depth + 1, letters)
-        imaginary, at = _decode(data, at, resolve, depth + 1, letters)
-        return complex(real, imaginary), at
-    colon = data.index(b":", at, at + 12)
-    size, at = int(data[at:colon]), colon + 1
-    if not 0 <= size <= len(data) - at:
-        raise ValueError("no value")
-    if letter in "ltegd":
-        parts = []
-        for _ in range(size):
-            part, at = _decode(data, at, resolve, depth + 1, letters)
-            parts.append(part)
-        if letter != "d":
-            return _BUILD[letter](parts), at
-        keys = map(_key, parts[::2]) if letters == JSON_CODEC else parts[::2]
-        made = dict(zip(keys, parts[1::2], strict=True))
-        if 2 * len(made) != size:
-            raise ValueError("a key twice")
-        return made, at
-    content, at = bytes(data[at : at + size]), at + size
+def _decode_content(letter, content, object_of):
+    """Return the value of a letter whose content is plain bytes."""
     if letter == "b":
-        return content, at
+        return content
     if letter == "s":
-        return content.decode("utf-8", "surrogatepass"), at
+        return content.decode("utf-8", "surrogatepass")
     if letter == "i":
-        return int(content, 16), at
+        return int(content, 16)
     if letter == "f":
-        return float.fromhex(content.decode()), at
-    if resolve is None:
+        return float.fromhex(content.decode())
+    if object_of is None:
         raise ValueError("not data")
-    return resolve(int(content)), at
+    return object_of(int(content))

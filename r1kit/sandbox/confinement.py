@@ -1,0 +1,86 @@
+"""Take rights from the calling process, for good: a seccomp filter, Landlock rules, all capabilities.
+
+What it defends against: dangerous system calls (`apply_seccomp_filter`, with the filter of seccomp.py), and access to
+any file, network or signal beyond a list of paths (`restrict_with_landlock`). Both are inherited by every child process
+and cannot be undone. A process for which either fails ends at once, with exit code 120 to 123, and runs no program.
+
+What it does NOT defend against: what the process holds already (open files, memory), and faults of the kernel.
+
+Inside a box this file runs before any program (boot.py); outside, it confines a worker that runs other people's code
+(r1kit/rewards/gym.py). It calls libc through `_ctypes`, because importing `ctypes` costs a test more than all the rest.
+"""
+
+import _ctypes
+import os
+import sys
+
+PID_PLACEHOLDER = 0x52314B54  # as in seccomp.py, which is not there inside the box
+SIGKILL = 9
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38  # options of prctl(2)
+SECCOMP_MODE_FILTER = 2
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the same on every machine
+LINUX_CAPABILITY_VERSION_3 = 0x20080522
+# Rights of Landlock, as bits: execute, write and read a file, read a directory.
+_READ_RIGHTS = 0b1101  # execute, read a file, read a directory
+_RIGHTS_OF_A_FILE = 0b110  # of those that fit a path which is no directory: write and read
+_EXECUTE_RIGHT = 0b1
+_OLDEST_LANDLOCK = 3  # before the third version, a program could truncate any file
+# Exit codes of a process that could not be confined.
+EXIT_NO_SECCOMP, EXIT_NO_LANDLOCK, EXIT_NO_RULE, EXIT_NOT_RESTRICTED = 120, 121, 122, 123
+
+
+def end_with_parent():
+    """Have the kernel kill this process when its parent ends."""
+    _call_libc("prctl", PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+
+
+def apply_seccomp_filter(filter_bytes):
+    """Put this process under a seccomp filter (see seccomp.py) for good."""
+    filter_bytes = filter_bytes.replace(_to_bytes(PID_PLACEHOLDER, 4), _to_bytes(os.getpid(), 4))
+    address = id(filter_bytes) + bytes.__basicsize__ - 1  # where CPython keeps the content of a bytes object
+    program = _to_bytes(len(filter_bytes) // 8, 8) + _to_bytes(address, 8)  # struct sock_fprog
+    _call_libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if _call_libc("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0):
+        os._exit(EXIT_NO_SECCOMP)
+
+
+def restrict_with_landlock(paths):
+    """Drop all capabilities, and allow this process only `paths` = {"read": [...], "write": [...]}, by Landlock."""
+    end_with_parent()
+    _call_libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _call_libc("capset", _to_bytes(LINUX_CAPABILITY_VERSION_3, 4) + bytes(4), bytes(24))  # none of any kind
+    version = _call_libc("syscall", LANDLOCK_CREATE_RULESET, None, 0, 1)
+    # Every right that this kernel's version of Landlock knows is handled, which means denied unless a rule allows it.
+    file_rights = (1 << (13 + (version >= 2) + (version >= 3) + (version >= 5))) - 1
+    network_rights = _to_bytes(3, 8) * (version >= 4)
+    scopes = _to_bytes(3, 8) * (version >= 6)  # abstract sockets and signals
+    handled = _to_bytes(file_rights, 8) + network_rights + scopes
+    ruleset = _call_libc("syscall", LANDLOCK_CREATE_RULESET, handled, len(handled), 0)
+    if version < _OLDEST_LANDLOCK or ruleset < 0:
+        os._exit(EXIT_NO_LANDLOCK)
+    for path in paths["read"]:
+        _allow_path(ruleset, path, _READ_RIGHTS)
+    for path in paths["write"]:
+        _allow_path(ruleset, path, file_rights & ~_EXECUTE_RIGHT)
+    if _call_libc("syscall", LANDLOCK_RESTRICT_SELF, ruleset, 0):
+        os._exit(EXIT_NOT_RESTRICTED)
+    os.close(ruleset)
+
+
+def _allow_path(ruleset, path, rights):
+    """Add a Landlock rule: allow `rights` on a file, or on a directory and all below it."""
+    fd = os.open(path, os.O_PATH)
+    if not os.path.isdir(path):
+        rights &= _RIGHTS_OF_A_FILE
+    if _call_libc("syscall", LANDLOCK_ADD_RULE, ruleset, 1, _to_bytes(rights, 8) + _to_bytes(fd, 4), 0):
+        os._exit(EXIT_NO_RULE)
+    os.close(fd)
+
+
+def _call_libc(function_name, *args):
+    """Call a function of libc; a bytes object is passed as a pointer to its content."""
+    return _ctypes.call_function(_ctypes.dlsym(_ctypes.dlopen(None, 0), function_name), args)
+
+
+def _to_bytes(number, size):
+    return number.to_bytes(size, sys.byteorder)

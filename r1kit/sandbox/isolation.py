@@ -1,0 +1,114 @@
+"""Choose an isolation that holds on this machine, proved by a self-test.
+
+What this defends against: a machine on which bubblewrap or Landlock is missing, forbidden or weaker than it seems. The
+self-test starts a real box and tries to break out of it in the ways that matter; an isolation in which any attempt
+succeeds, or nothing runs, is refused. What it does NOT prove: that no other way out exists (tests/hostile has more).
+
+    require_isolation("auto")      "bubblewrap", else "landlock", else a UserError
+"""
+
+import shutil
+import socket
+import tempfile
+import threading
+from functools import cache
+from pathlib import Path
+
+from r1kit.errors import UserError, suggest
+from r1kit.sandbox.box import BoxDied, BoxFault
+from r1kit.sandbox.seccomp import build_seccomp_filter
+from r1kit.sandbox.start import start_box
+
+ISOLATIONS = ("auto", "bubblewrap", "landlock", "none")
+_BEST_FIRST = ("bubblewrap", "landlock")
+_SELF_TEST_SECONDS = 5.0
+# Every attempt must fail; "done" must be printed, or the box ran nothing.
+_BREAKOUT_PROGRAM = """
+import fcntl, os, socket
+def attempt(name, action):
+    try:
+        action()
+        print(name)
+    except BaseException:
+        pass
+attempt("read a secret", lambda: open({canary!r}).read())
+attempt("write outside", lambda: open({outside!r}, "w"))
+attempt("start a process", lambda: os.fork() or os._exit(0))
+attempt("connect", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).connect(("127.0.0.1", {port})))
+attempt("read the environment", lambda: os.environ["R1KIT_CANARY"])
+attempt("send datagrams", lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+attempt("have its parent signalled", lambda: fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid()))
+attempt("change a device", lambda: os.chmod("/dev/null", 0o666))
+attempt("cut a file", lambda: os.truncate({canary!r}, 0))
+attempt("read /proc", lambda: open("/proc/self/environ").read())
+print("done", flush=True)
+attempt("run a command", lambda: os.execv("/bin/echo", ["echo", "run a command"]))
+"""
+_lock = threading.Lock()
+
+
+def require_isolation(isolation: str = "auto") -> str:
+    """Return the isolation to use, which has passed its self-test; "auto" takes the best one that does.
+
+    Raises UserError where none does, and for an isolation that is not in ISOLATIONS.
+    """
+    if isolation not in ISOLATIONS:
+        raise UserError("isolation", isolation, "is not a known isolation", suggest(isolation, ISOLATIONS))
+    with _lock:
+        working, reasons = _find_working_isolation(isolation)
+    if working is None:
+        raise UserError(
+            "isolation",
+            isolation,
+            f"code is only run in a sandbox, and none works here ({'; '.join(reasons)})",
+            "install bubblewrap (apt install bubblewrap), or use a kernel with Landlock",
+        )
+    return working
+
+
+@cache
+def _find_working_isolation(isolation: str) -> tuple[str | None, list[str]]:
+    """Return an isolation that passes its self-test, or None and the reason for each that does not."""
+    if isolation == "none":
+        return "none", []
+    reasons = []
+    for candidate in _BEST_FIRST if isolation == "auto" else (isolation,):
+        reason = self_test(candidate)
+        if reason is None:
+            return candidate, []
+        reasons.append(f"{candidate}: {reason}")
+    return None, reasons
+
+
+def self_test(isolation: str) -> str | None:
+    """Try to break out of a box with this isolation; return what is wrong with it, or None where it holds."""
+    if build_seccomp_filter() is None:
+        return "no seccomp filter for this processor"
+    if isolation == "bubblewrap" and shutil.which("bwrap") is None:
+        return "not installed"
+    with tempfile.TemporaryDirectory(prefix="r1kit-canary-") as directory, socket.socket() as listener:
+        canary, outside = Path(directory, "canary"), Path(directory, "outside")
+        canary.write_text("secret")
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        program = _BREAKOUT_PROGRAM.format(canary=str(canary), outside=str(outside), port=port)
+        try:
+            printed = _run_alone(isolation, program)
+        except (BoxFault, BoxDied) as error:
+            return str(error)
+    if "done" not in printed:
+        return "it ran nothing"
+    printed.remove("done")
+    return "a program in it could " + ", ".join(printed) if printed else None
+
+
+def _run_alone(isolation: str, program: str) -> list[str]:
+    """Return the lines that a program prints in a box of its own."""
+    box = start_box(isolation)
+    try:
+        box.load_program(program)
+        reply = box.run_test({"kind": "stdio", "stdin": b""}, _SELF_TEST_SECONDS)
+    finally:
+        box.end()
+    return reply.printed.decode(errors="replace").splitlines()
