@@ -139,7 +139,7 @@ def main() -> None:
             for row, (right, _) in zip(math, found, strict=True):
                 if options.show and side == "r1kit" and right != row["expected"]:
                     print(f"  {row}")
-    from r1kit.answers.normalise import same_choice
+    from r1kit.answers.text_match import same_choice
 
     choices = [row for row in rows if row["checker"] == "choice"]
     agreed = sum(same_choice(row["gold"], row["answer"]) == row["expected"] for row in choices)

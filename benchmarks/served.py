@@ -14,7 +14,8 @@ from pathlib import Path
 import yaml
 from openai import OpenAI
 
-from r1kit.prompts import fill_template, parse_completion
+from r1kit.answers.extract import parse_completion
+from r1kit.prompts import fill_template
 from r1kit.runs.paths import resolve_model_path
 
 ROOT = Path(__file__).parent.parent

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from r1kit.answers.extract import parse_completion
 from r1kit.data.adapters import ADAPTERS
 from r1kit.data.problems import load_problems
 from r1kit.data.sources import read_source
 from r1kit.errors import UserError
-from r1kit.prompts import parse_completion
 from r1kit.recipe import PromptConfig, SourceConfig
 from r1kit.rewards.accuracy import accuracy
 

@@ -8,7 +8,7 @@ import pytest
 
 from r1kit.errors import UserError
 from r1kit.recipe import RewardConfig
-from r1kit.rewards import bind_reward, run_in_thread
+from r1kit.rewards.binding import bind_reward, run_in_thread
 from r1kit.rewards.eager import EagerJudge
 
 

@@ -9,16 +9,12 @@ from pathlib import Path
 import pytest
 import sympy
 
-from r1kit.answers.normalise import (
-    AnswerVerdict,
-    clean_answer,
-    is_too_large_to_parse,
-    quick_verdict,
-    same_choice,
-    same_text,
-)
+from r1kit.answers.normalise import clean_answer
 from r1kit.answers.quantities import parse_quantity, parse_unit
+from r1kit.answers.quick_verdict import is_too_large_to_parse, quick_verdict
 from r1kit.answers.symbolic import judge_answers
+from r1kit.answers.text_match import same_choice, same_text
+from r1kit.answers.verdict import AnswerVerdict
 from r1kit.answers.workers import verify_answers
 
 

@@ -13,7 +13,7 @@ CHAOS = """
 import os, signal
 from itertools import count
 from r1kit.rewards.accuracy import accuracy
-from r1kit.answers.workers import _POOL, counts
+from r1kit.answers.workers import _POOL, verdict_counts
 
 fresh, calls = count(), count(1)
 
@@ -35,8 +35,8 @@ def chaos(completions, **columns):
         assert ask() == [0.0]
     if call == 4:
         strike(signal.SIGSTOP)
-        before = counts()["timeout"]
-        while counts()["timeout"] == before:
+        before = verdict_counts()["timeout"]
+        while verdict_counts()["timeout"] == before:
             assert ask() == [0.0]
     if call == 5:
         raise RuntimeError("out of luck")

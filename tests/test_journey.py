@@ -5,8 +5,8 @@ import pytest
 from helpers import info, r1kit, recipe, table
 from servers import loopback, stats
 
+from r1kit.answers.extract import parse_completion
 from r1kit.data.journey import find_journey_pairs, split_steps, stitch_journey
-from r1kit.prompts import parse_completion
 from r1kit.recipe import RefineConfig
 from r1kit.sampling.rewrite import format_reply, refine_tasks
 

@@ -1,6 +1,7 @@
 import pytest
 
-from r1kit.prompts import completion_text, fill_template, last_boxed, parse_completion, template_text
+from r1kit.answers.extract import completion_text, last_boxed, parse_completion
+from r1kit.prompts import fill_template, template_text
 
 
 def test_r1_zero_ends_where_the_assistant_begins():

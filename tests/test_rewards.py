@@ -13,10 +13,13 @@ from r1kit.errors import UserError
 from r1kit.languages.detect import detect_language, language_fraction
 from r1kit.languages.words import word_scripts
 from r1kit.recipe import RewardConfig, SourceConfig
-from r1kit.rewards import FAULT, REWARDS, bind_reward, check_reward_columns, resolve_reward, with_prefix
+from r1kit.rewards import FAULT
 from r1kit.rewards.accuracy import accuracy
+from r1kit.rewards.binding import bind_reward, with_prefix
+from r1kit.rewards.checks import check_reward_columns
 from r1kit.rewards.form import brevity, format
 from r1kit.rewards.language import language
+from r1kit.rewards.registry import REWARDS, resolve_reward
 
 
 def check(gold, answer, checker):
@@ -368,13 +371,13 @@ def test_find_knows_every_name_of_the_table():
     for name, function in REWARDS.items():
         if name != "preference":
             assert resolve_reward(RewardConfig(name=name)) is function
-    with pytest.raises(UserError, match=r"rewards\.0 = .*a reward model's hub id or folder"):
+    with pytest.raises(UserError, match=r"rewards\.0\.model: .*a reward model's hub id or directory"):
         resolve_reward(RewardConfig(name="preference"))
 
 
 @pytest.mark.parametrize("entry", [{"name": "cosine", "max_tokens": 0}, {"name": "brevity", "max_tokens": -1}])
 def test_a_setting_that_cannot_be_is_refused_at_the_start(entry):
-    with pytest.raises(UserError, match=r"^rewards\.0 = .*max_tokens"):
+    with pytest.raises(UserError, match=r"^rewards\.0\.max_tokens = (0|-1); must be a whole number"):
         resolve_reward(RewardConfig(**entry))
 
 
@@ -405,7 +408,7 @@ def test_too_few_values_are_a_fault_and_the_first_call_may_raise(here, monkeypat
 
 
 def test_rows_are_checked_before_a_run():
-    from r1kit.rewards import check_reward_rows
+    from r1kit.rewards.checks import check_reward_rows
 
     accuracy_only, both = (
         [RewardConfig(name="accuracy")],
@@ -414,7 +417,7 @@ def test_rows_are_checked_before_a_run():
     assert check_reward_rows(accuracy_only, {"checker": ["math", None]}, "d") == {}
     with pytest.raises(UserError, match=r"data = d; has rows of checker mth; did you mean math\?"):
         check_reward_rows(accuracy_only, {"checker": ["math", "mth"]}, "d")
-    with pytest.raises(UserError, match="language xx, which cannot be told"):
+    with pytest.raises(UserError, match="language xx, which r1kit cannot detect"):
         check_reward_rows(both, {"language": ["en", None, "pt-BR", "xx"]}, "d")
     code = check_reward_rows(
         [RewardConfig(name="accuracy", isolation="none")], {"tests": [None, [{"kind": "call"}]]}, "d"

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from r1kit.answers.extract import final_reply
 from r1kit.answers.fault import FAULT
 from r1kit.errors import UserError
 from r1kit.rewards.form import brevity, fenced, format, tags
-from r1kit.rewards.preference import final_answer, preference
+from r1kit.rewards.preference import preference
 from r1kit.rewards.shaping import cosine, length, overlong, repetition, steps
 from r1kit.runs.paths import SHIPPED_MODELS
 
@@ -396,7 +397,7 @@ def test_preference_of_what_cannot_be_judged(judges, monkeypatch):
     scores = preference([RIGHT, said("4 " * 100)], ["What?"] * 2, **knobs)  # 64 tokens are its longest
     assert 0 < scores[0] < 1
     assert scores[1] == FAULT
-    stub = SimpleNamespace(text=lambda asked, text: text, logits=lambda texts, size: [math.nan, math.inf])
+    stub = SimpleNamespace(render=lambda prompt, text: text, score=lambda texts, size: [math.nan, math.inf])
     monkeypatch.setattr(sys.modules["r1kit.rewards.preference"], "_load", lambda *_: stub)
     assert preference(["a", "b"], ["?"] * 2, scale="none", device="cpu", model="m") == [FAULT, 10.0]
 
@@ -422,7 +423,7 @@ def test_to_say_nothing_is_the_least_and_asks_no_model():
     ],
 )
 def test_the_final_answer(completion, answer):
-    assert final_answer(completion) == answer
+    assert final_reply(completion) == answer
 
 
 def test_a_reward_model_is_loaded_once(judges):

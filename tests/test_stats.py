@@ -139,7 +139,7 @@ def test_faults_are_counted_and_left_out_of_pass_at_1():
 
 def test_what_a_server_did_not_answer_is_no_wrong_answer():
     from r1kit.recipe import ModelConfig, RewardConfig
-    from r1kit.rewards import bind_reward
+    from r1kit.rewards.binding import bind_reward
     from r1kit.sampling.engine import SampledCompletion
     from r1kit.sampling.scoring import score_samples
 

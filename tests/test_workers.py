@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from r1kit.answers import workers
-from r1kit.answers.normalise import AnswerVerdict
+from r1kit.answers.verdict import AnswerVerdict
 from r1kit.answers.workers import WorkerPool
 
 SLOW = ("5", "(((x+y+z+1)^{999}+1)^{999}+1)^{9}")  # passes the filter, and keeps sympy busy for minutes
@@ -200,7 +200,7 @@ def test_eight_threads_at_once(pool):
 FORK = """
 import os, sys, threading
 from r1kit.answers import workers
-from r1kit.answers.normalise import AnswerVerdict
+from r1kit.answers.verdict import AnswerVerdict
 assert workers.verify_answer("x+1", "1+x") is AnswerVerdict.RIGHT
 parents = {w.process.pid for w in workers._POOL.workers}
 workers._POOL._lock.acquire()  # as if another thread held it at that moment

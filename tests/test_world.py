@@ -3,9 +3,9 @@ import re
 
 import pytest
 
+from r1kit.answers.extract import parse_completion
 from r1kit.data import world
 from r1kit.data.world.capitals import CAPITALS
-from r1kit.prompts import parse_completion
 from r1kit.sandbox.judge import judge_program
 
 SEEDS = (0, 1, 7)

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from r1kit.answers.extract import extract_program
-from r1kit.answers.normalise import AnswerVerdict, same_choice, same_text
-from r1kit.prompts import last_boxed, parse_completion, strip_box
+from r1kit.answers.extract import extract_program, last_boxed, parse_completion, strip_box
+from r1kit.answers.text_match import same_choice, same_text
+from r1kit.answers.verdict import AnswerVerdict
 
 NO_CLUSTER = -1  # the cluster of a sample without an answer
 Pairs = list[tuple[str, str]]

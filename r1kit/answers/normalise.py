@@ -3,27 +3,9 @@
 An integral, sum, product or limit is no answer, unless the gold has one: it might just repeat the question.
 """
 
-import math
 import re
 import unicodedata
-from enum import Enum
 from functools import lru_cache
-
-from r1kit.answers.quantities import parse_quantity, same_quantity
-
-LENGTH, DEPTH, OPERATORS = 2000, 30, 250
-EXPONENT, CHAINED, FACTORIAL, BINOMIAL = 100_000, 10_000_000, 5_000, 10_000
-
-
-class AnswerVerdict(Enum):
-    """What came of a pair. TIMEOUT is wrong too; BROKEN_GOLD and FAULT say nothing about the answer."""
-
-    RIGHT = "right"
-    WRONG = "wrong"
-    TIMEOUT = "timeout"
-    BROKEN_GOLD = "broken gold"
-    FAULT = "fault"
-
 
 # Normalising
 
@@ -179,114 +161,5 @@ def has_prose(text: str) -> bool:
 
 # Verdicts without a worker
 
-_OPERATOR = re.compile(r"[-+*/^!=<>]|\\[a-zA-Z]+")
-_POWER = re.compile(r"\^\s*(?:(\{)|\\?\w+)")
-_UNDONE = re.compile(r"\\(?:i*int|sum|prod|lim)(?![a-zA-Z])")
-
-
-def quick_verdict(gold: str, answer: str) -> AnswerVerdict | None:
-    """Return the verdict where text and numbers settle it; None where it takes algebra."""
-    if same_text(gold, answer) and comparable_text(gold):
-        return AnswerVerdict.RIGHT
-    if max(len(gold), len(answer)) > LENGTH:
-        return AnswerVerdict.BROKEN_GOLD if len(gold) > LENGTH else AnswerVerdict.WRONG
-    gold, answer = clean_answer(gold), clean_answer(answer)
-    if not gold or not answer or _packed(gold) == _packed(answer):
-        return AnswerVerdict.BROKEN_GOLD if not gold else AnswerVerdict.RIGHT if answer else AnswerVerdict.WRONG
-    if is_too_large_to_parse(gold) or is_too_large_to_parse(answer):
-        return AnswerVerdict.BROKEN_GOLD if is_too_large_to_parse(gold) else AnswerVerdict.WRONG
-    if _UNDONE.search(answer) and not _UNDONE.search(gold):
-        return AnswerVerdict.WRONG
-    wanted, said = parse_quantity(gold), parse_quantity(answer)
-    if wanted and said:
-        return AnswerVerdict.RIGHT if same_quantity(wanted, said) else AnswerVerdict.WRONG
-    settled = said or is_word_answer(answer) or (is_word_answer(gold) and answer.isalpha())
-    return AnswerVerdict.WRONG if (wanted or is_word_answer(gold)) and settled else None
-
-
-def _packed(text: str) -> str:
-    """Drop case, and the spaces that part neither words nor numbers."""
-    return re.sub(r"(?<!\w)\s+|\s+(?!\w)", "", text).casefold()
-
-
-def is_too_large_to_parse(text: str) -> bool:
-    """Whether a clean text is too deep, too long a sum or too large to be handed to a parser of mathematics."""
-    if _NUMERAL.fullmatch(text):
-        return False
-    depth = deepest = 0
-    for char in text:
-        depth += (char in "([{") - (char in ")]}")
-        deepest = max(depth, deepest)
-    if deepest > DEPTH or text.count("^") > OPERATORS:
-        return True
-    largest, exponent = _powers(text)
-    return (
-        len(_OPERATOR.findall(text)) > OPERATORS
-        or any(int(n) > FACTORIAL for n in re.findall(r"(\d+)\s*!", text))
-        or bool(re.search(r"!\s*!|[({][^(){}]*[!^][^(){}]*[)}]\s*!", text))
-        or bool(re.search(r"[)}]\s*!", text) and largest > FACTORIAL)
-        or bool(re.search(r"\\(?:[dt]?binom|choose)", text) and largest > BINOMIAL)
-        or exponent == math.inf
-    )
-
-
-def _powers(text: str) -> tuple[float, float]:
-    """Return the largest numeral or power of numerals in a text, and its largest exponents' product, or infinity."""
-    largest = max(map(float, re.findall(r"\d+", text)), default=0.0)
-    exponents, start = [1.0, 1.0], 0
-    while found := _POWER.search(text, start):
-        end = closing_bracket(text, found.end() - 1) if found[1] else found.end()
-        start = end if end > 0 else len(text)
-        inner = text[found.end() : start] if found[1] else found[0][1:]
-        size, product = _powers(inner)
-        base = re.search(r"(\d+)[)}\s]*$", text[: found.start()])
-        if size > EXPONENT or product == math.inf or ("!" in inner and size > 8):
-            return math.inf, math.inf
-        exponents.append(size)
-        power = size * math.log2(max(2, int(base[1]))) if base else 0
-        largest = max(largest, 2.0**power if power < 64 else math.inf)
-    first, second = sorted(exponents)[-2:]
-    chained = bool(re.search(r"[)}]\s*\^", text)) and first * second > CHAINED
-    return largest, math.inf if chained else first * second
-
 
 # Exact text and choices
-
-
-def same_text(gold: str, answer: str) -> bool:
-    """Whether two texts are equal but for spaces, case and a full stop at the end."""
-    return comparable_text(gold) == comparable_text(answer)
-
-
-def comparable_text(text: str) -> str:
-    """Return a text as `exact` compares it."""
-    return " ".join(unicodedata.normalize("NFC", text).split()).rstrip(" .").casefold()
-
-
-_SAID = re.compile(r"(?i)\b(?:answer|choice|option)(?:\s+(?:choice|option))?\s*(?:\bis\b\s*:?|:)\s*")
-_ASKED = re.compile(
-    r"(?i)(?:i\s+)?(?:choose|pick|select|think)?\s*(?:(?:the|correct|right|best)\s+)*(?:answer|option|choice)?\s*"
-)
-_LETTER = re.compile(r"(?:[(\[{]\s*([A-Za-z])\s*[)\]}]|([A-Za-z])(?![A-Za-z0-9'’]))([.:)]?)(.*)", re.DOTALL)
-_TOLD = re.compile(r"\s*(?:is|are|was|isn't|can|cannot|does)\b(?!\s+(?:the\s+)?(?:answer|correct|right|best))")
-_ANOTHER = re.compile(r"\s*(?:[,/&]|\band\b|\bor\b)?\s*\(?([A-Za-z])\)?[.)]?\s*(?:$|,|\band\b|\bor\b)")
-
-
-def same_choice(gold: str, answer: str) -> bool:
-    """Whether an answer names the gold letter, in any spelling: "B", "(B)", "**B**", "B) 12", "The answer is B."."""
-    wanted = _letter(gold)
-    return wanted == _letter(answer) if wanted else same_text(gold, answer)
-
-
-def _letter(text: str) -> str | None:
-    """Return the one letter that a text chooses; None where it is a word's, an article, or not the only one."""
-    text = re.sub(r"\\(?:boxed|mbox|text|math)[a-z]*\s*\{|[{}$*_`]|\\[()\[\] ,]", " ", text).strip()
-    found = _LETTER.match(_ASKED.sub("", _SAID.split(text)[-1], count=1))
-    if not found:
-        return None
-    letter, after = (found[1] or found[2]).upper(), found[4]
-    another = _ANOTHER.match(after)
-    if (another and another[1].upper() != letter) or _TOLD.match(after):
-        return None
-    marked = found[1] or found[3] or re.match(r"\s*(?:$|\n|[,;-]|because\b|since\b)", after)
-    return letter if marked or found[2] in "BCDEFGHJKLMNOPQRSTUVWXYZ" else None

@@ -20,8 +20,9 @@ import sympy
 from math_verify import verify as verified
 
 from r1kit.answers.formulas import SYMBOL_NAMES, ParsedAnswer, parse_answer, parse_formula, to_sympy_set
-from r1kit.answers.normalise import AnswerVerdict, clean_answer
+from r1kit.answers.normalise import clean_answer
 from r1kit.answers.quantities import Quantity, same_quantity
+from r1kit.answers.verdict import AnswerVerdict
 
 _INFINITE = {sympy.oo, -sympy.oo, sympy.zoo, sympy.nan}
 

@@ -23,7 +23,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from r1kit.answers.normalise import AnswerVerdict, quick_verdict
+from r1kit.answers.quick_verdict import quick_verdict
+from r1kit.answers.verdict import AnswerVerdict
 
 START = 60.0  # seconds until a worker is up, on a machine that is busy; a pair's own seconds begin after that
 MEMORY = 2 << 30

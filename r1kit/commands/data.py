@@ -10,6 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from r1kit.answers.extract import completion_text
 from r1kit.data.batches import READ_BATCH_ROWS
 from r1kit.data.filters import RowFilter, format_drop_report
 from r1kit.data.hygiene import clean_problems
@@ -20,10 +21,9 @@ from r1kit.data.questions import check_prompt, question_text, row_language, stab
 from r1kit.data.writing.output import DataOutput
 from r1kit.data.writing.parquet import order_columns
 from r1kit.errors import UserError
-from r1kit.prompts import completion_text
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import DataRecipe
-from r1kit.rewards import check_reward_data
+from r1kit.rewards.checks import check_reward_data
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 from r1kit.sampling.scoring import bind_rewards, compute_rewards, row_verdict

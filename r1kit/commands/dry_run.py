@@ -26,7 +26,7 @@ from r1kit.recipe import (
     VerifierRecipe,
     dump_recipe,
 )
-from r1kit.rewards import resolve_reward
+from r1kit.rewards.registry import resolve_reward
 
 GIB = 2**30
 BYTES_PER_TRAINED_PARAMETER = 16  # four values in float32: weight, gradient and the two moments of AdamW

@@ -18,7 +18,7 @@ from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import EvalRecipe, ModelConfig
-from r1kit.rewards import check_reward_data
+from r1kit.rewards.checks import check_reward_data
 from r1kit.runs.files import write_file
 from r1kit.runs.paths import resolve_model_path
 from r1kit.runs.run import Run

@@ -24,7 +24,7 @@ from r1kit.data.writing.parquet import order_columns
 from r1kit.errors import UserError
 from r1kit.ranks import barrier, is_main_rank
 from r1kit.recipe import GenerateRecipe, HygieneConfig, RefineConfig
-from r1kit.rewards import check_reward_data
+from r1kit.rewards.checks import check_reward_data
 from r1kit.rows import USAGE_COLUMNS, Row
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run

@@ -17,7 +17,8 @@ from r1kit.models.load import build_lora_config, check_context, load_model, load
 from r1kit.models.templates import apply_template, check_chat_template, template_prefix
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import RLRecipe
-from r1kit.rewards import bind_reward, check_reward_data, preload_reward_models, run_in_thread, with_prefix
+from r1kit.rewards.binding import bind_reward, run_in_thread, with_prefix
+from r1kit.rewards.checks import check_reward_data, preload_reward_models
 from r1kit.rewards.eager import EagerJudge
 from r1kit.runs.run import Run
 from r1kit.training.arguments import build_grpo_config

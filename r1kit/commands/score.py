@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from r1kit.answers.extract import completion_text, parse_completion
 from r1kit.errors import UserError
-from r1kit.prompts import completion_text, parse_completion
 from r1kit.recipe import RewardConfig
-from r1kit.rewards import FAULT, bind_reward, check_reward_columns, check_reward_rows
+from r1kit.rewards import FAULT
+from r1kit.rewards.binding import bind_reward
+from r1kit.rewards.checks import check_reward_columns, check_reward_rows
 from r1kit.runs.files import write_file
 
 

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from r1kit.answers.extract import parse_completion
 from r1kit.languages.detect import language_fraction
 from r1kit.languages.words import word_scripts
-from r1kit.prompts import parse_completion
 from r1kit.recipe import PREFERENCES, FiltersConfig
 from r1kit.rows import Row
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from r1kit.prompts import completion_text, parse_completion
+from r1kit.answers.extract import completion_text, parse_completion
 from r1kit.rows import Row
 
 # What is said at the turn, by language: on noticing, and on going back to a step (or to the beginning).

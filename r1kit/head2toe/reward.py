@@ -12,9 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1kit.answers.extract import completion_text
 from r1kit.errors import UserError
 from r1kit.models.templates import apply_template, template_prefix
-from r1kit.prompts import completion_text
 from r1kit.recipe import ModelConfig, PromptConfig
 
 if TYPE_CHECKING:

@@ -1,13 +1,15 @@
-"""Accuracy: is the answer of a completion right? By checker, one row at a time.
+r"""Accuracy: does the answer of a completion match the row's gold answer, or pass its tests?
 
-    math            the same mathematics (symbolic.py), in worker processes
-    exact           the same text, but for case, white space and a dot at the end
-    choice          the same letter
-    code            the row's tests (sandbox/judge.py), in a box
-    reasoning_gym   that library's own scorer, for rows made by it (tasks.py)
+R1's accuracy reward (arXiv 2501.12948, section 2.2). The column `checker` says how a row is judged:
 
-The answer is what stands in `<answer>`, else in the last `\\boxed{}` after `</think>`. Of an answer block with words
-around a box, as R1 writes it, mathematics takes the last box.
+    math            the same mathematics, by algebra in worker processes (r1kit/answers/symbolic.py)
+    exact           the same text, except for case, white space and a full stop at the end
+    choice          the same letter of a multiple-choice question
+    code            the row's tests, run in a sandbox (r1kit/sandbox/judge.py)
+    reasoning_gym   the scorer of that library, for rows that it generated (gym.py)
+
+The answer is what stands in `<answer>`, else in the last `\boxed{}` after `</think>`. Where an answer block holds a
+sentence with a box in it, as R1 writes it, `math` takes the last box.
 """
 
 import json
@@ -16,18 +18,25 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from r1kit.answers.extract import extract_program
+from r1kit.answers.extract import completion_text, extract_program, last_boxed, parse_completion, strip_box
 from r1kit.answers.fault import FAULT
-from r1kit.answers.normalise import AnswerVerdict, same_choice, same_text
-from r1kit.prompts import completion_text, last_boxed, parse_completion, strip_box
+from r1kit.answers.text_match import same_choice, same_text
+from r1kit.answers.verdict import AnswerVerdict
+from r1kit.rewards.settings import SettingError
 
-CHECKER_COLUMNS = {"stdio": {"input", "output"}, "call": {"function", "args", "expected"}, "assert": {"code"}}
 CHECKERS = ("math", "exact", "choice", "code", "reasoning_gym")
-_timeouts: Counter = Counter()
-EARLY = threading.local()  # `here` in threads whose timeouts do not count: what takes too long there is judged again
+
+# The fields that each kind of test of a program must have.
+TEST_FIELDS = {"stdio": {"input", "output"}, "call": {"function", "args", "expected"}, "assert": {"code"}}
+
+_timeouts: Counter[str] = Counter()
+
+# A thread sets `EAGER_THREADS.active` where its timeouts do not count: eager.py judges those rows a second time.
+EAGER_THREADS = threading.local()
 
 
 def accuracy(
@@ -42,168 +51,259 @@ def accuracy(
     isolation: str = "auto",
     **columns: Any,
 ) -> list[float | None]:
-    """1.0 where the answer is right, else 0.0, by each row's `checker`.
+    """Pay 1.0 for a right answer and 0.0 for a wrong one, as the row's `checker` judges it.
 
-    Rows without a checker are code where they have tests, else math. With `partial`, code gets the share of
-    the tests that it passed, and reasoning_gym its own score. A test of code, and an answer in mathematics, may
-    take `seconds`; what takes longer is wrong. `None` where a row has neither answer nor tests; FAULT where no
-    verdict could be had: a dead box or worker, broken tests, a gold answer that does not parse. `isolation`:
-    auto, bubblewrap, landlock or none (sandbox/box.py). Raises ValueError for an unknown checker.
+    Rows without a checker are `code` where they have tests, else `math`. `None`: the row has neither an answer nor
+    tests. FAULT: no verdict could be had, because of a dead sandbox or worker, broken tests, or a gold answer that
+    does not parse.
+
+    Columns: `answer` (the gold answer), `checker`, `tests` (a list of tests of a program, or its JSON), `metadata` (of
+    reasoning_gym); `question` or `prompts`, since an answer that only copies a computation from the question is wrong.
+
+    Settings:
+        partial: pay `code` the fraction of tests that pass, and `reasoning_gym` the library's own score, in [0, 1].
+        seconds: time limit of one test of a program and of one comparison in mathematics; what takes longer is wrong.
+        isolation: how programs are isolated: auto, bubblewrap, landlock or none (r1kit/sandbox/isolation.py).
+
+    Raises ValueError for an unknown checker or a wrong setting.
+
+    >>> accuracy(["<think>1/2</think><answer>0.5</answer>", "<answer>7</answer>"], answer=["1/2", "8"])
+    [1.0, 0.0]
+    >>> accuracy(["<answer>(b)</answer>", "<answer>4</answer>"], answer=["B", None], checker=["choice", None])
+    [1.0, None]
     """
-    count = len(completions)
     if seconds <= 0:
-        raise ValueError(f"seconds = {seconds} must be above 0")
-    answers = answer or [None] * count
-    jobs = [_tests(t) for t in (tests or [None] * count)]
-    kinds = [v or ("code" if t or t is None else "math") for v, t in zip(checker or [None] * count, jobs, strict=True)]
-    for unknown in set(kinds) - set(CHECKERS):
-        raise ValueError(f"unknown checker {unknown!r}: use {', '.join(CHECKERS)}")
-    said = [parse_completion(completion_text(c)).answer for c in completions]
-    scores: list[float | None] = [None] * count
-
-    def fill(kind: str, wanted: Sequence[Any], score: Callable[[list[int]], list[float]]) -> None:
-        rows = [i for i in range(count) if kinds[i] == kind and wanted[i] is not None and wanted[i] != []]
-        for i, value in zip(rows, score(rows) if rows else [], strict=True):
-            scores[i] = value
-
-    asked = [_question(q) for q in columns.get("question") or columns.get("prompts") or [""] * count]
-    entries = [
-        _entry(m, q, a) if k == "reasoning_gym" else None
-        for k, m, q, a in zip(kinds, metadata or [None] * count, asked, answers, strict=True)
-    ]
-    fill("exact", answers, lambda rows: [_text(same_text, answers[i], said[i]) for i in rows])
-    fill("choice", answers, lambda rows: [_text(same_choice, answers[i], said[i]) for i in rows])
-    fill("math", answers, lambda rows: _math([(str(answers[i]), said[i], asked[i]) for i in rows], seconds))
-    fill("code", jobs, lambda rows: _code([(said[i], jobs[i] or []) for i in rows], partial, seconds, isolation))
-    fill("reasoning_gym", entries, lambda rows: _tasks([(entries[i], said[i]) for i in rows], partial, seconds))
-    for i in range(count):
-        if kinds[i] == "code" and jobs[i] is None:
-            scores[i] = FAULT
-    return scores
+        raise SettingError("accuracy", "seconds", seconds, "must be above 0")
+    rows = _collect_rows(completions, answer, checker, tests, metadata, columns)
+    rewards: list[float | None] = [None] * len(rows)
+    judges: dict[str, Callable[[list[_Row]], list[float]]] = {
+        "exact": lambda rows: [_judge_text(same_text, row) for row in rows],
+        "choice": lambda rows: [_judge_text(same_choice, row) for row in rows],
+        "math": lambda rows: _judge_math(rows, seconds),
+        "code": lambda rows: _judge_code(rows, partial, seconds, isolation),
+        "reasoning_gym": lambda rows: _judge_gym(rows, partial, seconds),
+    }
+    for name, judge in judges.items():
+        indices = [i for i, row in enumerate(rows) if row.checker == name and _can_be_judged(row)]
+        judged_rewards = judge([rows[i] for i in indices]) if indices else []
+        for i, reward in zip(indices, judged_rewards, strict=True):
+            rewards[i] = reward
+    return rewards
 
 
-def _question(prompt: Any) -> str:
-    """Return a prompt's text: its own, or its last message's."""
-    return prompt if isinstance(prompt, str) else str(prompt[-1]["content"]) if prompt else ""
+@dataclass(frozen=True)
+class _Row:
+    """One completion with what it is judged by."""
+
+    checker: str
+    gold: Any
+    answer: str | None
+    question: str
+    tests: list[dict[str, Any]] | None  # None where they are broken
+    gym_entry: dict[str, Any] | None
 
 
-def _entry(metadata: Any, question: str, answer: Any) -> dict[str, Any] | None:
-    """Return reasoning_gym's entry, put together of a row's columns; metadata may stand as JSON."""
+def _collect_rows(
+    completions: Sequence[Any],
+    golds: Sequence[Any] | None,
+    checkers: Sequence[str | None] | None,
+    tests: Sequence[Any] | None,
+    metadata: Sequence[Any] | None,
+    columns: dict[str, Any],
+) -> list[_Row]:
+    """Return the columns as rows. Raises ValueError for an unknown checker."""
+    missing = [None] * len(completions)
+    questions = columns.get("question") or columns.get("prompts") or missing
+    values = zip(
+        completions,
+        golds or missing,
+        checkers or missing,
+        tests or missing,
+        metadata or missing,
+        questions,
+        strict=True,
+    )
+    rows = []
+    for completion, gold, checker, row_tests, row_metadata, prompt in values:
+        parsed_tests = _parse_tests(row_tests)
+        if not checker:
+            checker = "math" if parsed_tests == [] else "code"
+        if checker not in CHECKERS:
+            raise ValueError(f"unknown checker {checker!r}: use {', '.join(CHECKERS)}")
+        question = _question_text(prompt)
+        gym_entry = _gym_entry(row_metadata, question, gold) if checker == "reasoning_gym" else None
+        answer = parse_completion(completion_text(completion)).answer
+        rows.append(_Row(checker, gold, answer, question, parsed_tests, gym_entry))
+    return rows
+
+
+def _can_be_judged(row: _Row) -> bool:
+    """Return whether the row has what its checker needs."""
+    if row.checker == "code":
+        return row.tests != []
+    if row.checker == "reasoning_gym":
+        return row.gym_entry is not None
+    return row.gold is not None and row.gold != []
+
+
+def _question_text(prompt: Any) -> str:
+    """Return the text of a prompt, or of the last message of a chat."""
+    if isinstance(prompt, str):
+        return prompt
+    return str(prompt[-1]["content"]) if prompt else ""
+
+
+def _gym_entry(metadata: Any, question: str, answer: Any) -> dict[str, Any] | None:
+    """Return the entry that reasoning_gym's scorers expect; None for a row without metadata, which may be JSON."""
     try:
-        known = json.loads(metadata) if isinstance(metadata, str) else metadata
+        parsed_metadata = json.loads(metadata) if isinstance(metadata, str) else metadata
     except ValueError:
-        known = {}  # which its scorer finds broken
-    return None if known is None else {"question": question, "answer": answer, "metadata": known}
+        parsed_metadata = {}  # the scorer reports such an entry as broken
+    if parsed_metadata is None:
+        return None
+    return {"question": question, "answer": answer, "metadata": parsed_metadata}
 
 
-def _text(same: Callable[[str, str], bool], gold: Any, said: str | None) -> float:
-    """Compare two texts; a gold one that says nothing is a fault."""
-    return FAULT if not str(gold).strip() else float(said is not None and same(str(gold), strip_box(said)))
-
-
-def _count(timeouts: int) -> None:
-    if not getattr(EARLY, "here", False):
-        _timeouts["timeouts"] += timeouts
-
-
-def take_timeout_count() -> int:
-    """Return how many answers took too long in this process since this was last asked."""
-    taken = _timeouts["timeouts"]
-    _timeouts["timeouts"] -= taken
-    return taken
-
-
-def _math(rows: list[tuple[str, str | None, str]], seconds: float) -> list[float]:
-    """Score rows of (gold, answer, question). An answer that only copies a part of the question says nothing."""
-    from r1kit.answers.workers import verify_answers
-
-    given = [(gold, said and (last_boxed(said) or said), asked) for gold, said, asked in rows]
-    pairs = [
-        (gold, said if said and (same_text(gold, said) or not _copied(said, asked)) else "")
-        for gold, said, asked in given
-    ]
-    verdicts = verify_answers(pairs, seconds)
-    # Asked for percent, a number without the sign and one with it are the same.
-    again = [i for i, (gold, said, asked) in enumerate(given)
-             if verdicts[i] is AnswerVerdict.WRONG and "%" not in gold and said and _PERCENT.search(asked)
-             and said.rstrip(" $").endswith("%")]  # fmt: skip
-    bare = [(pairs[i][0], re.sub(r"\\?%[ $]*$", "", pairs[i][1])) for i in again]
-    for i, verdict in zip(again, verify_answers(bare, seconds) if again else [], strict=True):
-        verdicts[i] = verdict
-    _count(verdicts.count(AnswerVerdict.TIMEOUT))
-    return [
-        FAULT if v in (AnswerVerdict.BROKEN_GOLD, AnswerVerdict.FAULT) else float(v is AnswerVerdict.RIGHT)
-        for v in verdicts
-    ]
-
-
-_PERCENT = re.compile(r"\bwhat (?:\w+ ){0,3}percent|\bpercentage\b", re.IGNORECASE)
-
-
-def _copied(said: str, question: str) -> bool:
-    """Whether an answer is a computation that stands in the question as it is."""
-    bare = re.sub(r"[\s$]|\\(?:left|right)\b", "", said)
-    if _finished(bare):
-        return False
-    return bool(re.search(r"\w\W*[-+*/^!×÷·\\]", bare)) and bare in re.sub(r"[\s$]", "", question)
-
-
-# A fraction, or numbers in parentheses: nothing in them is left to be reckoned.
-_FRACTION = r"-?(?:\\[dt]?frac\{\d+\}\{\d+\}|\d+/\d+|\d+(?:\.\d+)?)"
-_FINISHED = re.compile(rf"{_FRACTION}|[(\[]{_FRACTION}(?:,{_FRACTION})+[)\]]")
-
-
-def _finished(bare: str) -> bool:
-    """Whether an answer without white space is one number, or a point, whose fractions are in lowest terms."""
-    fractions = (tuple(map(int, re.findall(r"\d+", f))) for f in re.findall(r"frac\{\d+\}\{\d+\}|\d+/\d+", bare))
-    return bool(_FINISHED.fullmatch(bare)) and all(math.gcd(*pair) == 1 and pair[1] > 1 for pair in fractions)
-
-
-def _tasks(pairs: list[tuple[Any, str | None]], partial: bool, seconds: float) -> list[float]:
-    from r1kit.rewards.gym import score_gym_answers
-
-    scores = score_gym_answers(
-        [(entry, said and strip_box(said)) for entry, said in pairs], seconds
-    )  # scorers compare letters
-    _count(scores.count(None))
-    return [0.0 if s is None else s if partial or s == FAULT else float(s == 1.0) for s in scores]
-
-
-def _tests(value: Any) -> list[dict[str, Any]] | None:
-    """Return a row's tests, which stand as a list or as JSON; None where they are broken."""
+def _parse_tests(value: Any) -> list[dict[str, Any]] | None:
+    """Return a row's tests, which are a list or its JSON; [] where it has none, None where they are broken."""
     try:
         tests = (json.loads(value) if isinstance(value, str) and value else value) or []
         for test in tests:
-            if not CHECKER_COLUMNS[test["kind"]] <= test.keys() or not isinstance(test.get("args", []), list):
+            has_fields = TEST_FIELDS[test["kind"]] <= test.keys()
+            if not has_fields or not isinstance(test.get("args", []), list):
                 return None
             if test["kind"] == "assert":
-                _compiled(test["code"])
+                _require_syntax(test["code"])
         return tests
     except (ValueError, KeyError, TypeError, AttributeError, SyntaxError):
         return None
 
 
 @lru_cache(maxsize=4096)
-def _compiled(code: str) -> None:
+def _require_syntax(code: str) -> None:
+    """Raise SyntaxError or ValueError unless `code` is Python."""
     compile(code, "test", "exec", dont_inherit=True)
 
 
-def _code(
-    jobs: list[tuple[str | None, list[dict[str, Any]]]], partial: bool, seconds: float, isolation: str
-) -> list[float]:
+def _judge_text(is_same: Callable[[str, str], bool], row: _Row) -> float:
+    """Compare two texts; FAULT for an empty gold answer."""
+    gold = str(row.gold)
+    if not gold.strip():
+        return FAULT
+    return float(row.answer is not None and is_same(gold, strip_box(row.answer)))
+
+
+def _judge_math(rows: list[_Row], seconds: float) -> list[float]:
+    """Compare answers with gold answers by their mathematics, in worker processes."""
+    from r1kit.answers.workers import verify_answers
+
+    pairs = []
+    for row in rows:
+        gold = str(row.gold)
+        answer = row.answer and (last_boxed(row.answer) or row.answer)
+        if not answer or (_is_copied(answer, row.question) and not same_text(gold, answer)):
+            answer = ""
+        pairs.append((gold, answer))
+    verdicts = verify_answers(pairs, seconds)
+    # A question that asks for a percentage takes a number with or without the sign.
+    retries: dict[int, tuple[str, str]] = {}
+    for i, (gold, answer) in enumerate(pairs):
+        is_wrong = verdicts[i] is AnswerVerdict.WRONG
+        if is_wrong and "%" not in gold and _PERCENT_SIGN.search(answer) and _ASKS_FOR_PERCENT.search(rows[i].question):
+            retries[i] = (gold, _PERCENT_SIGN.sub("", answer))
+    if retries:
+        for i, verdict in zip(retries, verify_answers(list(retries.values()), seconds), strict=True):
+            verdicts[i] = verdict
+    _count_timeouts(verdicts.count(AnswerVerdict.TIMEOUT))
+    return [_math_reward(verdict) for verdict in verdicts]
+
+
+def _math_reward(verdict: AnswerVerdict) -> float:
+    """Return the reward for a verdict."""
+    if verdict in (AnswerVerdict.BROKEN_GOLD, AnswerVerdict.FAULT):
+        return FAULT
+    return float(verdict is AnswerVerdict.RIGHT)
+
+
+# Such a question has the gold answer 50 for 50%.
+_ASKS_FOR_PERCENT = re.compile(r"\bwhat (?:\w+ ){0,3}percent|\bpercentage\b", re.IGNORECASE)
+
+_PERCENT_SIGN = re.compile(r"\\?%[ $]*\Z")
+
+# A number or a fraction, or several of them in brackets: there is nothing in it to compute.
+_NUMBER = r"-?(?:\\[dt]?frac\{\d+\}\{\d+\}|\d+/\d+|\d+(?:\.\d+)?)"
+_NUMBER_OR_POINT = re.compile(rf"{_NUMBER}|[(\[]{_NUMBER}(?:,{_NUMBER})+[)\]]")
+_FRACTION = re.compile(r"frac\{\d+\}\{\d+\}|\d+/\d+")
+
+
+def _is_copied(answer: str, question: str) -> bool:
+    r"""Return whether an answer is a computation that stands in the question, such as "3 + 4" for "What is 3 + 4?"."""
+    compact_answer = re.sub(r"[\s$]|\\(?:left|right)\b", "", answer)
+    if _is_fully_computed(compact_answer):
+        return False
+    has_operator = re.search(r"\w\W*[-+*/^!×÷·\\]", compact_answer)
+    return bool(has_operator) and compact_answer in re.sub(r"[\s$]", "", question)
+
+
+def _is_fully_computed(compact_answer: str) -> bool:
+    """Return whether an answer without white space is a number or a point, with its fractions in lowest terms."""
+    if not _NUMBER_OR_POINT.fullmatch(compact_answer):
+        return False
+    for fraction in _FRACTION.findall(compact_answer):
+        numerator, denominator = map(int, re.findall(r"\d+", fraction))
+        if denominator <= 1 or math.gcd(numerator, denominator) != 1:
+            return False
+    return True
+
+
+def _judge_gym(rows: list[_Row], partial: bool, seconds: float) -> list[float]:
+    """Score answers by reasoning_gym's own scorers."""
+    from r1kit.rewards.gym import score_gym_answers
+
+    # Many scorers compare letter by letter, so that white space or a box around the answer would make it wrong.
+    pairs = [(row.gym_entry, row.answer and strip_box(row.answer)) for row in rows]
+    rewards = []
+    for score in score_gym_answers(pairs, seconds):
+        if score is None:
+            _count_timeouts(1)
+            rewards.append(0.0)
+        elif partial or score == FAULT:
+            rewards.append(score)
+        else:
+            rewards.append(float(score == 1.0))
+    return rewards
+
+
+def _judge_code(rows: list[_Row], partial: bool, seconds: float, isolation: str) -> list[float]:
+    """Run the programs in the answers against the rows' tests, in a sandbox."""
     from r1kit.sandbox.judge import judge_programs
 
-    programs = [(extract_program(said), tests) for said, tests in jobs]
-    wanted = [job for job in programs if job[0]]
-    verdicts = iter(judge_programs(wanted, seconds, count_all=partial, isolation=isolation))
-    scores = []
-    for text, _ in programs:
-        verdict = next(verdicts) if text else None
-        if verdict is None:
-            scores.append(0.0)
-        elif verdict.fault:
-            scores.append(FAULT)
-        else:
-            _count(verdict.timed_out)
-            scores.append(verdict.passed / verdict.total if partial else float(verdict.ok))
-    return scores
+    rewards = [0.0] * len(rows)
+    jobs: dict[int, tuple[str, list[dict[str, Any]]]] = {}  # by the row's index; a row without a program needs no run
+    for i, row in enumerate(rows):
+        program = extract_program(row.answer)
+        if row.tests is None:
+            rewards[i] = FAULT
+        elif program:
+            jobs[i] = (program, row.tests)
+    verdicts = judge_programs(list(jobs.values()), seconds, count_all=partial, isolation=isolation)
+    for i, verdict in zip(jobs, verdicts, strict=True):
+        if verdict.fault:
+            rewards[i] = FAULT
+            continue
+        _count_timeouts(int(verdict.timed_out))
+        rewards[i] = verdict.passed / verdict.total if partial else float(verdict.ok)
+    return rewards
+
+
+def _count_timeouts(count: int) -> None:
+    """Add to the count of timeouts, unless this is a thread whose timeouts do not count."""
+    if not getattr(EAGER_THREADS, "active", False):
+        _timeouts["timeouts"] += count
+
+
+def take_timeout_count() -> int:
+    """Return how many answers of this process took too long since the last call."""
+    count = _timeouts["timeouts"]
+    _timeouts["timeouts"] -= count
+    return count

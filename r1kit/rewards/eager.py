@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from r1kit.prompts import completion_text
-from r1kit.rewards.accuracy import EARLY
+from r1kit.answers.extract import completion_text
+from r1kit.rewards.accuracy import EAGER_THREADS
 from r1kit.sandbox.judge import parallel_programs
 
 BESIDE = ("completion", "completion_ids", "environments")  # columns that are no row's own, or no part of a verdict
@@ -78,7 +78,7 @@ class EagerJudge:
 
 
 def _is_early() -> None:
-    EARLY.here = True
+    EAGER_THREADS.active = True
 
 
 def _key(completion: Any, columns: dict[str, Any]) -> str:

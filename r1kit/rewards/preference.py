@@ -1,26 +1,36 @@
-"""Preference: a reward model from the hub as a reward, for prompts that no rule can check.
+"""Preference: a reward model as a reward, for prompts whose answers no rule can check.
 
-R1's last stage (arXiv 2501.12948, section 3.1) judges helpfulness by the final answer alone and
-harmlessness by the whole completion: `part: answer` and `part: all`. It uses them in the last 400 of
-1,700 steps only, since a policy learns to please a reward model: `last_steps: 400` in the recipe.
+R1's last stage (arXiv 2501.12948, section 3.1) judges helpfulness by the final answer alone (`part: answer`) and
+harmlessness by the whole completion (`part: all`). It uses reward models in the last 400 of its 1,700 steps only,
+since a policy learns to exploit a reward model; in a recipe that is `last_steps: 400`.
+
+    rewards:
+      - name: preference
+        model: Skywork/Skywork-Reward-V2-Qwen3-0.6B
+        last_steps: 400
 """
 
 import math
-import os
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from r1kit.answers.extract import completion_text, final_reply
 from r1kit.answers.fault import FAULT
 from r1kit.errors import UserError
-from r1kit.prompts import completion_text
+from r1kit.ranks import local_rank
+from r1kit.rewards.settings import SettingError, require_count, require_positive_number
 from r1kit.runs.paths import resolve_model_path
 
-PARTS, SCALES = ("answer", "all"), ("sigmoid", "none")
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+PARTS = ("answer", "all")
+SCALES = ("sigmoid", "none")
+
+# Reward models that stay in memory at once.
+MAX_LOADED_MODELS = 4
+
+_MODEL_FIELD = "rewards.preference.model"
 
 
 def preference(
@@ -37,109 +47,136 @@ def preference(
     device: str | None = None,
     **columns: Any,
 ) -> list[float | None]:
-    """What the reward model `model` gives the prompt with the completion, limited to -clamp..clamp.
+    """Pay the score that a reward model gives to the completion, limited to -clamp..clamp and, by default, squashed.
 
-    In [0, 1] with `scale: sigmoid`, else in [-clamp, clamp]. A completion that says nothing gets the lowest
-    value; one too long for the model, or scored as NaN, is a FAULT. A text prompt is replaced by the row's
-    bare `question`, where it has one: the reward model is not to judge the prompt template.
+    In [0, 1] with `scale="sigmoid"`, in [-clamp, clamp] with `scale="none"`. Never `None`. An empty completion gets the
+    lowest value. FAULT: the completion is too long for the model, or its score is NaN.
 
-    Raises ValueError for a knob, UserError for a model that cannot be loaded or is no reward model.
+    Columns: `question`, the problem without the prompt template, which the model reads in the place of a plain-text
+    prompt.
+
+    Settings:
+        model: hub id, directory or run of a sequence classification model with one label.
+        part: what is judged: `answer` (the final answer) or `all` (the completion with its chain of thought).
+        scale: `sigmoid` or `none`.
+        clamp: limit of the absolute score, above 0.
+        batch_size: completions in a forward pass.
+        revision: revision of a hub model.
+        device: such as `cuda:1`; the accelerator of the local rank unless set.
+
+    Raises ValueError for a wrong setting, UserError for a model that cannot be loaded or is no reward model.
+
+    Source: R1 (arXiv 2501.12948, section 3.1).
+
+    An empty completion is not given to the model:
+
+    >>> preference([""], prompts=["Write a poem."], model="my/reward-model", scale="none", clamp=5.0)
+    [-5.0]
     """
-    _check_knobs(model, part, scale, clamp, batch_size)
-    said = [completion_text(c) if part == "all" else final_answer(completion_text(c)) for c in completions]
-    scores: list[float | None] = [_squash(-clamp, clamp, scale)] * len(said)
-    spoken = [i for i, text in enumerate(said) if text.strip()]
-    if not spoken:
-        return scores
-    judge = load_reward_model(model, revision, device)
-    questions = question or [None] * len(said)
-    texts = [judge.text(_messages(prompts[i], questions[i]), said[i]) for i in spoken]
-    for i, logit in zip(spoken, judge.logits(texts, batch_size), strict=True):
-        scores[i] = FAULT if math.isnan(logit) else _squash(logit, clamp, scale)
-    return scores
+    _check_settings(model, part, scale, clamp, batch_size)
+    texts = []
+    for completion in completions:
+        text = completion_text(completion)
+        texts.append(text if part == "all" else final_reply(text))
+    rewards: list[float | None] = [_scale_score(-clamp, clamp, scale)] * len(texts)
+    judged_rows = [i for i, text in enumerate(texts) if text.strip()]
+    if not judged_rows:
+        return rewards
+    reward_model = load_reward_model(model, revision, device)
+    questions = question or [None] * len(texts)
+    conversations = []
+    for i in judged_rows:
+        conversations.append(reward_model.render(_prompt_messages(prompts[i], questions[i]), texts[i]))
+    scores = reward_model.score(conversations, batch_size)
+    for i, score in zip(judged_rows, scores, strict=True):
+        rewards[i] = FAULT if math.isnan(score) else _scale_score(score, clamp, scale)
+    return rewards
 
 
-def final_answer(completion: str) -> str:
-    """Return what a completion says to the user: its last answer block, else what follows its thinking.
-
-    Empty where the thinking never ends. Unlike `prompts.read`, no `\\boxed{}` is cut out of its sentence.
-    """
-    thinking, closed, rest = completion.partition("</think>")
-    if not closed:
-        rest = "" if "<think>" in thinking else thinking
-    answers = _ANSWER.findall(rest)
-    return (answers[-1] if answers else re.sub("</?answer>", "", rest)).strip()
+def _prompt_messages(prompt: Any, question: str | None) -> list[dict[str, str]]:
+    """Return the prompt as chat messages."""
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": question or prompt}]
+    return list(prompt)
 
 
-def _messages(prompt: Any, question: str | None) -> list[dict[str, str]]:
-    """Return what was asked as chat messages."""
-    return [{"role": "user", "content": question or prompt}] if isinstance(prompt, str) else list(prompt)
-
-
-def _squash(logit: float, clamp: float, scale: str) -> float:
-    value = max(-clamp, min(clamp, logit))
-    return 1 / (1 + math.exp(-value)) if scale == "sigmoid" else value
+def _scale_score(score: float, clamp: float, scale: str) -> float:
+    clamped = max(-clamp, min(clamp, score))
+    return 1 / (1 + math.exp(-clamped)) if scale == "sigmoid" else clamped
 
 
 @dataclass(frozen=True)
-class _Judge:
-    """A loaded reward model: its pad token, where it names one, and the tokens that it can read."""
+class _RewardModel:
+    """A loaded reward model with its tokenizer."""
 
     model: Any
     tokenizer: Any
-    pad: int | None
-    limit: float
+    pad_token_id: int | None  # None where the model's config names none
+    max_tokens: float  # of prompt and completion together; infinite where the model names no limit
 
-    def text(self, asked: list[dict[str, str]], said: str) -> str:
-        """Put question and answer into the model's chat template; without one, a line each."""
+    def render(self, prompt_messages: list[dict[str, str]], reply: str) -> str:
+        """Return prompt and reply in the model's chat template; without a template, each on a line of its own."""
         if self.tokenizer.chat_template is None:
-            return "\n".join([*(m["content"] for m in asked), said])
-        return self.tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": said}], tokenize=False)
+            return "\n".join([*(message["content"] for message in prompt_messages), reply])
+        messages = [*prompt_messages, {"role": "assistant", "content": reply}]
+        return self.tokenizer.apply_chat_template(messages, tokenize=False)
 
-    def logits(self, texts: list[str], batch_size: int) -> list[float]:
-        """Return one number a text, NaN for a text too long; batches are of like lengths."""
-        plain = self.tokenizer.chat_template is None  # a template writes its special tokens itself
-        rows = self.tokenizer(texts, add_special_tokens=plain).input_ids
-        found = [math.nan] * len(rows)
-        order = sorted((i for i, ids in enumerate(rows) if len(ids) <= self.limit), key=lambda i: len(rows[i]))
+    def score(self, texts: list[str], batch_size: int) -> list[float]:
+        """Return one score for each text, NaN for a text that is too long."""
+        # A chat template writes its special tokens itself.
+        adds_special_tokens = self.tokenizer.chat_template is None
+        token_rows = self.tokenizer(texts, add_special_tokens=adds_special_tokens).input_ids
+        scores = [math.nan] * len(token_rows)
+        # Batches are made of texts of similar length, which need little padding.
+        order = [i for i, token_ids in enumerate(token_rows) if len(token_ids) <= self.max_tokens]
+        order.sort(key=lambda i: len(token_rows[i]))
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            for i, logit in zip(batch, self._forward([rows[i] for i in batch]), strict=True):
-                found[i] = logit
-        return found
+            for i, score in zip(batch, self._forward([token_rows[i] for i in batch]), strict=True):
+                scores[i] = score
+        return scores
 
-    def _forward(self, rows: list[list[int]]) -> Iterator[float]:
+    def _forward(self, token_rows: list[list[int]]) -> Iterator[float]:
         import torch
 
-        # The model reads its score at the last token that is not padding. One that names no pad token was
-        # trained to read the last token of all: then any token will do that no row ends in.
-        ends = {ids[-1] for ids in rows}
-        pad = self.pad if self.pad is not None else next(i for i in range(len(ends) + 1) if i not in ends)
-        self.model.config.get_text_config().pad_token_id = pad
-        width = max(map(len, rows))
-        ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows], device=self.model.device)  # (B, T)
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=self.model.device)
+        pad_token_id = self.pad_token_id
+        if pad_token_id is None:
+            # The model reads its score at the last token that is not padding. A model that names no pad token was
+            # trained to read the last token of all, for which any token will do in which no row ends.
+            last_tokens = {token_ids[-1] for token_ids in token_rows}
+            pad_token_id = next(i for i in range(len(last_tokens) + 1) if i not in last_tokens)
+        self.model.config.get_text_config().pad_token_id = pad_token_id
+        width = max(map(len, token_rows))
+        padded_rows = []
+        mask_rows = []
+        for token_ids in token_rows:
+            padding = width - len(token_ids)
+            padded_rows.append(token_ids + [pad_token_id] * padding)
+            mask_rows.append([1] * len(token_ids) + [0] * padding)
+        input_ids = torch.tensor(padded_rows, device=self.model.device)  # (B, T)
+        attention_mask = torch.tensor(mask_rows, device=self.model.device)  # (B, T)
         with torch.inference_mode():
-            logits = self.model(input_ids=ids, attention_mask=mask).logits  # (B, 1)
+            logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits  # (B, 1)
         return iter(logits[:, 0].float().tolist())
 
 
-_loading = threading.Lock()
+# Rewards run in threads of their own, and two of them must not load the same model at once.
+_loading_lock = threading.Lock()
 
 
-def load_reward_model(model: str, revision: str | None = None, device: str | None = None) -> _Judge:
-    """Return the reward model, loaded once a process. Raises UserError."""
-    with _loading:
+def load_reward_model(model: str, revision: str | None = None, device: str | None = None) -> _RewardModel:
+    """Return the reward model, which is loaded once in a process. Raises UserError."""
+    with _loading_lock:
         return _load(model, revision, device or _accelerator())
 
 
-@lru_cache(maxsize=4)
-def _load(name: str, revision: str | None, device: str) -> _Judge:
-    """Load a reward model and its tokenizer once a process: float32 on a CPU, else as it was saved."""
+@lru_cache(maxsize=MAX_LOADED_MODELS)
+def _load(name: str, revision: str | None, device: str) -> _RewardModel:
+    """Load a reward model and its tokenizer: in float32 on a CPU, elsewhere in the dtype in which it was saved."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    field, path = "rewards.preference.model", resolve_model_path(name, "rewards.preference.model")
+    path = resolve_model_path(name, _MODEL_FIELD)
     dtype: Any = torch.float32 if device == "cpu" else "auto"
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
@@ -148,36 +185,43 @@ def _load(name: str, revision: str | None, device: str) -> _Judge:
         )
     except (OSError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(field, name, f"cannot be loaded: {reason}", "check the path, the id and the network") from None
-    missing = sorted(report["missing_keys"])
-    if model.config.num_labels != 1 or missing:
-        lacks = f"it lacks {missing[0]}" if missing else f"it has {model.config.num_labels} labels"
-        raise UserError(field, name, f"must be a reward model with one label, and {lacks}", "give another one")
-    text = model.config.get_text_config()
-    pad = text.pad_token_id if text.pad_token_id is not None and text.pad_token_id >= 0 else None
-    limit = min(tokenizer.model_max_length, getattr(text, "max_position_embeddings", None) or math.inf)
-    return _Judge(model.eval().to(device), tokenizer, pad, limit)
+        action = "check the path, the id and the network"
+        raise UserError(_MODEL_FIELD, name, f"cannot be loaded: {reason}", action) from None
+    # transformers would give a language model a random score layer, and return noise.
+    missing_weights = sorted(report["missing_keys"])
+    if model.config.num_labels != 1 or missing_weights:
+        fault = f"it has {model.config.num_labels} labels"
+        if missing_weights:
+            fault = f"it lacks {missing_weights[0]}"
+        requirement = f"must be a reward model with one label, but {fault}"
+        raise UserError(_MODEL_FIELD, name, requirement, "use another model")
+    config = model.config.get_text_config()
+    pad_token_id = config.pad_token_id
+    if pad_token_id is not None and pad_token_id < 0:
+        pad_token_id = None
+    max_tokens = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or math.inf)
+    return _RewardModel(model.eval().to(device), tokenizer, pad_token_id, max_tokens)
 
 
 def _accelerator() -> str:
-    """Return the local rank's accelerator, or the CPU where there is none."""
+    """Return the device of this process: the local rank's accelerator, or the CPU where there is none."""
     import torch
 
     if not torch.accelerator.is_available():
         return "cpu"
-    kind = torch.accelerator.current_accelerator()
-    rank = int(os.environ.get("LOCAL_RANK", "0")) % torch.accelerator.device_count()
-    return f"{kind.type}:{rank}" if kind else "cpu"
+    accelerator = torch.accelerator.current_accelerator()
+    if accelerator is None:
+        return "cpu"
+    return f"{accelerator.type}:{local_rank() % torch.accelerator.device_count()}"
 
 
-def _check_knobs(model: Any, part: Any, scale: Any, clamp: Any, batch_size: Any) -> None:
+def _check_settings(model: Any, part: Any, scale: Any, clamp: Any, batch_size: Any) -> None:
+    """Raise SettingError for a setting that `preference` cannot have."""
     if not isinstance(model, str) or not model:
-        raise ValueError(f"preference: model = {model}; must be a reward model's hub id or folder")
+        raise SettingError("preference", "model", model, "must be a reward model's hub id or directory")
     if part not in PARTS:
-        raise ValueError(f"preference: part = {part}; use answer or all")
+        raise SettingError("preference", "part", part, "must be answer or all")
     if scale not in SCALES:
-        raise ValueError(f"preference: scale = {scale}; use sigmoid or none")
-    if not isinstance(clamp, int | float) or not 0 < clamp < math.inf:
-        raise ValueError(f"preference: clamp = {clamp}; must be a number above 0")
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"preference: batch_size = {batch_size}; must be a whole number of at least 1")
+        raise SettingError("preference", "scale", scale, "must be sigmoid or none")
+    require_positive_number("preference", "clamp", clamp)
+    require_count("preference", "batch_size", batch_size)

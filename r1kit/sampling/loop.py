@@ -17,7 +17,7 @@ from r1kit.models.templates import THINK_START
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.ranks import barrier, is_main_rank
 from r1kit.recipe import EvalRecipe, GenerateRecipe, ModelConfig, PromptConfig, SamplingConfig, VerifierRecipe
-from r1kit.rewards import bind_reward
+from r1kit.rewards.binding import bind_reward
 from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.sampling.budget import BudgetMeter

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from r1kit.answers.extract import parse_completion
 from r1kit.data.filters import EVERY_PASS_RATE, RowFilter, build_filters
 from r1kit.data.hygiene.normalise import ngram_words
 from r1kit.data.journey import JourneyPair, find_journey_pairs, stitch_journey
 from r1kit.data.questions import question_text, render_prompt
 from r1kit.languages.detect import LANGUAGE_NAMES
-from r1kit.prompts import parse_completion
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import FiltersConfig, GenerateRecipe, JourneyConfig, RefineConfig, TeacherConfig
-from r1kit.rewards import RewardFunction
+from r1kit.rewards.registry import RewardFunction
 from r1kit.rows import USAGE_COLUMNS, Row
 from r1kit.runs.resume import SERVER_CONNECTION_FIELDS
 from r1kit.runs.run import Run

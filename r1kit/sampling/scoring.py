@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from r1kit.prompts import parse_completion
+from r1kit.answers.extract import parse_completion
 from r1kit.recipe import ModelConfig, RewardConfig
-from r1kit.rewards import FAULT, RewardFunction, bind_reward
+from r1kit.rewards import FAULT
+from r1kit.rewards.binding import bind_reward
+from r1kit.rewards.registry import RewardFunction
 from r1kit.rows import CARRIED_COLUMNS, Row
 from r1kit.sampling.engine import CompletionGroups, SampledCompletion
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from r1kit.answers.extract import parse_completion
 from r1kit.data.questions import render_prompt
 from r1kit.errors import UserError
 from r1kit.models.templates import THINK_END, THINK_START, apply_template, template_prefix
-from r1kit.prompts import CHAT_TEMPLATE, parse_completion
+from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import EvalRecipe, ModelConfig, PromptConfig
-from r1kit.rewards import RewardFunction, bind_reward
+from r1kit.rewards.binding import bind_reward
+from r1kit.rewards.registry import RewardFunction
 from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.sampling.engine import CompletionGroups, SampledCompletion

@@ -6,7 +6,7 @@ Whatever marks their thoughts, a completion here is `<think>...</think>` and `<a
 import re
 from typing import Any
 
-from r1kit.prompts import last_boxed
+from r1kit.answers.extract import last_boxed
 from r1kit.rows import Row
 
 _THOUGHT = re.compile(r"<\|begin_of_thought\|>(.*?)<\|end_of_thought\|>", re.DOTALL)

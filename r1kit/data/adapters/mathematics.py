@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from r1kit.prompts import last_boxed
+from r1kit.answers.extract import last_boxed
 from r1kit.rows import Row
 
 # What DAPO-Math-17k puts around each problem, to have the answer on a line of its own.

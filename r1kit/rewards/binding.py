@@ -1,0 +1,176 @@
+"""Turn a recipe's reward entry into the function that TRL calls.
+
+A bound reward returns `None` on rows and steps that its entry excludes, runs asynchronous reward functions, and
+survives a reward that fails: each row of that call is a FAULT, which neither ends the run nor reads as a low reward.
+Only the first call in a run's first step may raise, so that the user learns of a mistake at once.
+
+    reward = bind_reward(RewardConfig(name="accuracy", where={"domain": ["math"]}))
+    reward(completions=["<answer>4</answer>", "<answer>Paris</answer>"], answer=["4", "Paris"], domain=["math",
+    "facts"])
+    # [1.0, None]
+"""
+
+import asyncio
+import inspect
+import math
+import os
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any
+
+from r1kit.answers.fault import FAULT
+from r1kit.errors import UserError
+from r1kit.messages import logger
+from r1kit.recipe import RewardConfig
+from r1kit.rewards.registry import RewardFunction, resolve_reward, setting_names
+
+
+def bind_reward(entry: RewardConfig, index: int = 0) -> RewardFunction:
+    """Return the entry's reward as a function for TRL: `None` on rows and steps to which it does not apply.
+
+    A setting wins over a column of the same name. `index` is the entry's position in `rewards`, for error messages.
+    Raises UserError as `resolve_reward` does.
+    """
+    function = resolve_reward(entry, index)
+    settings = setting_names(function.func if isinstance(function, partial) else function)
+    has_returned = False
+
+    def reward(completions: Sequence[Any], trainer_state: Any = None, **columns: Any) -> Sequence[float | None]:
+        nonlocal has_returned
+        row_count = len(completions)
+        rewards: list[float | None] = [None] * row_count
+        if trainer_state is not None and not _applies_at_step(
+            entry, trainer_state.global_step, trainer_state.max_steps
+        ):
+            return rewards
+        applicable_rows = _find_applicable_rows(entry, columns, row_count)
+        if not applicable_rows:
+            return rewards
+        arguments = _select_rows(columns, applicable_rows, row_count)
+        for setting in settings:
+            arguments.pop(setting, None)
+        if trainer_state is not None:
+            arguments["trainer_state"] = trainer_state
+        try:
+            values = _call_reward(function, [completions[i] for i in applicable_rows], arguments)
+        except UserError:
+            raise
+        except Exception as error:  # a user's own function may raise anything
+            is_first_step = trainer_state is None or trainer_state.global_step == 0
+            if is_first_step and not has_returned:
+                action = "correct the reward, or the data"
+                raise UserError(f"rewards.{index}", entry.name, f"raised {error!r}", action) from error
+            logger.warning(f"reward {entry.name} raised {error!r}: its {len(applicable_rows)} rows are left out")
+            values = [FAULT] * len(applicable_rows)
+        has_returned = True
+        for i, value in zip(applicable_rows, values, strict=True):
+            rewards[i] = value
+        return rewards
+
+    reward.__name__ = entry.name.rpartition(".")[2]
+    return reward
+
+
+def _applies_at_step(entry: RewardConfig, steps_done: int, max_steps: int) -> bool:
+    """Return whether the reward applies in the step that follows `steps_done` of `max_steps` steps."""
+    if steps_done + 1 < entry.from_step:
+        return False
+    return entry.last_steps is None or steps_done >= max_steps - entry.last_steps
+
+
+def _find_applicable_rows(entry: RewardConfig, columns: Mapping[str, Any], row_count: int) -> list[int]:
+    """Return the indices of the rows whose columns have the values that the entry's `where` names."""
+    applicable_rows = []
+    for i in range(row_count):
+        if all(columns[name][i] in allowed for name, allowed in entry.where.items()):
+            applicable_rows.append(i)
+    return applicable_rows
+
+
+def _select_rows(columns: Mapping[str, Any], rows: Sequence[int], row_count: int) -> dict[str, Any]:
+    """Return the arguments of a reward for some of the rows; what is no column (a logger, say) stays as it is."""
+    arguments: dict[str, Any] = {}
+    for name, value in columns.items():
+        is_column = isinstance(value, list) and len(value) == row_count
+        arguments[name] = [value[i] for i in rows] if is_column else value
+    log_extra = arguments.get("log_extra")
+    if log_extra:
+        # TRL's logger wants a value for each row of the batch.
+        arguments["log_extra"] = lambda name, values: log_extra(name, _spread_values(values, rows, row_count))
+    return arguments
+
+
+def _spread_values(values: Sequence[Any], rows: Sequence[int], row_count: int) -> list[Any]:
+    """Return a list of `row_count` values: `values` at the indices `rows`, and None elsewhere."""
+    value_by_row = dict(zip(rows, values, strict=True))
+    return [value_by_row.get(i) for i in range(row_count)]
+
+
+def _call_reward(
+    function: RewardFunction, completions: Sequence[Any], arguments: Mapping[str, Any]
+) -> list[float | None]:
+    """Call a reward, asynchronous or not, and return one value for each completion. Raises what the reward raises."""
+    values: Any = function(completions=completions, **arguments)
+    if inspect.isawaitable(values):
+        values = asyncio.run_coroutine_threadsafe(_await_values(values), _event_loop(os.getpid())).result()
+    rewards = [_to_reward_value(value) for value in values]
+    if len(rewards) != len(completions):
+        raise ValueError(f"returned {len(rewards)} values for {len(completions)} completions")
+    return rewards
+
+
+def _to_reward_value(value: Any) -> float | None:
+    """Return what a reward function returned for one row as a number or None; FAULT where it is NaN or infinite."""
+    if value is None:
+        return None
+    return float(value) if math.isfinite(value) else FAULT
+
+
+async def _await_values(values: Awaitable[Any]) -> Any:
+    """Wait for any awaitable; `run_coroutine_threadsafe` takes coroutines only."""
+    return await values
+
+
+@cache
+def _event_loop(_process: int) -> asyncio.AbstractEventLoop:
+    """Return this process's event loop for asynchronous rewards, which runs in a thread of its own.
+
+    One loop serves all calls, since a connection that a reward keeps open belongs to the loop in which it was opened.
+    """
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="rewards", daemon=True).start()
+    return loop
+
+
+def with_prefix(prefix: str, reward: RewardFunction) -> RewardFunction:
+    """Return a reward that puts `prefix` before each completion.
+
+    Some chat templates end the prompt in `<think>`, so that the completion lacks the tag that `format` looks for.
+    """
+    if not prefix:
+        return reward
+
+    def prefixed_reward(completions: Sequence[Any], **columns: Any) -> Sequence[float | None]:
+        return reward([_prepend_text(completion, prefix) for completion in completions], **columns)
+
+    prefixed_reward.__name__ = reward.__name__
+    return prefixed_reward
+
+
+def _prepend_text(completion: Any, prefix: str) -> Any:
+    """Return a completion, a string or chat messages, with `prefix` before its text."""
+    if isinstance(completion, str):
+        return prefix + completion
+    first, *others = completion
+    return [{**first, "content": prefix + first["content"]}, *others]
+
+
+def run_in_thread(reward: RewardFunction) -> Callable[..., Any]:
+    """Return `reward` as an asynchronous function that runs in a thread; TRL runs all asynchronous rewards at once."""
+
+    async def threaded_reward(**columns: Any) -> Any:
+        return await asyncio.to_thread(reward, **columns)
+
+    threaded_reward.__name__ = reward.__name__
+    return threaded_reward

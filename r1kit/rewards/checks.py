@@ -1,0 +1,115 @@
+"""Checks of a data set against the rewards of a recipe, made before a run starts.
+
+A reward that lacks a column or a checker would otherwise fail at the first training step, perhaps after an hour in
+which a model was loaded.
+"""
+
+import importlib.util
+import inspect
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from r1kit.errors import UserError, suggest
+from r1kit.languages.detect import is_known_language
+from r1kit.recipe import RewardConfig
+from r1kit.rewards.accuracy import CHECKERS
+from r1kit.rewards.preference import load_reward_model
+from r1kit.rewards.registry import RewardFunction, resolve_reward
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# Arguments that TRL or r1kit passes to a reward beside the columns of the data set.
+TRAINER_ARGUMENTS = (
+    "completions",
+    "prompts",
+    "completion_ids",
+    "trainer_state",
+    "log_extra",
+    "log_metric",
+    "environments",
+)
+# Rewards that decide whether an answer is correct, which takes at least one of the columns ANSWER_COLUMNS.
+CORRECTNESS_REWARDS = ("accuracy", "length", "cosine")
+ANSWER_COLUMNS = ("answer", "tests")
+
+
+def check_reward_columns(entries: Sequence[RewardConfig], columns: Sequence[str], source: str) -> None:
+    """Raise UserError where the data set `source` lacks a column that a reward, or its `where`, needs."""
+    for index, entry in enumerate(entries):
+        required = _required_columns(resolve_reward(entry, index))
+        for column in (*required, *entry.where):
+            # `where` cannot use the column `prompt`, which r1kit passes to rewards as `prompts`.
+            if column not in columns or (column == "prompt" and column in entry.where):
+                action = "add it, or rename one with data.train.0.columns"
+                raise UserError("data", source, f"reward {entry.name} needs the column {column}", action)
+        if entry.name in CORRECTNESS_REWARDS and not set(ANSWER_COLUMNS) & set(columns):
+            requirement = f"reward {entry.name} needs a column {' or '.join(ANSWER_COLUMNS)}"
+            action = f"it has {', '.join(columns)}; rename one with data.train.0.columns"
+            raise UserError("data", source, requirement, action)
+
+
+def _required_columns(function: RewardFunction) -> list[str]:
+    """Return the columns of the data set that a reward's signature names without a default value."""
+    if isinstance(function, partial):
+        function = function.func
+    required = []
+    for parameter in inspect.signature(function).parameters.values():
+        is_required = parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
+        if is_required and parameter.name not in TRAINER_ARGUMENTS:
+            required.append(parameter.name)
+    return required
+
+
+def check_reward_rows(
+    entries: Sequence[RewardConfig], columns: Mapping[str, Sequence[Any]], source: str
+) -> dict[str, Any]:
+    """Check that this machine can judge the rows: known languages and checkers, and an isolation for code that works.
+
+    `columns` holds the values of `checker`, `tests` and `language`, as far as the data set has them. Returns what
+    `run.json` records of it: the isolation that code will run in, or nothing. Raises UserError.
+    """
+    if any(entry.name == "language" for entry in entries):
+        _check_languages(columns.get("language", ()), source)
+    correctness_entries = [entry for entry in entries if entry.name in CORRECTNESS_REWARDS]
+    if not correctness_entries:
+        return {}
+    checkers = {str(checker) for checker in columns.get("checker", ()) if checker is not None}
+    for checker in sorted(checkers - set(CHECKERS)):
+        raise UserError("data", source, f"has rows of checker {checker}", suggest(checker, CHECKERS))
+    if "reasoning_gym" in checkers and importlib.util.find_spec("reasoning_gym") is None:
+        raise UserError("data", source, "has rows of checker reasoning_gym", "pip install r1kit[reasoning-gym]")
+    if "code" not in checkers and not any(columns.get("tests", ())):
+        return {}
+    from r1kit.sandbox.isolation import require_isolation
+
+    isolations = [require_isolation(entry.knobs.get("isolation", "auto")) for entry in correctness_entries]
+    return {"isolation": isolations[0]}
+
+
+def _check_languages(languages: Sequence[Any], source: str) -> None:
+    """Raise UserError for a language code that the language reward cannot recognise."""
+    codes = {code for code in languages if isinstance(code, str) and code}
+    for code in sorted(codes):
+        if not is_known_language(code):
+            requirement = f"has rows of language {code}, which r1kit cannot detect"
+            raise UserError("data", source, requirement, "remove these rows")
+
+
+def check_reward_data(entries: Sequence[RewardConfig], rows: "Dataset", source: str) -> dict[str, Any]:
+    """Check a data set by its columns and its rows; see check_reward_columns and check_reward_rows."""
+    check_reward_columns(entries, rows.column_names, source)
+    checked_columns = [name for name in ("checker", "tests", "language") if name in rows.column_names]
+    return check_reward_rows(entries, {name: rows[name] for name in checked_columns}, source)
+
+
+def preload_reward_models(entries: Sequence[RewardConfig]) -> None:
+    """Load the reward models now, which `preference` would load at its first call, perhaps after days of training.
+
+    Raises UserError for a model that cannot be loaded.
+    """
+    for entry in entries:
+        if entry.name == "preference":
+            settings = entry.knobs
+            load_reward_model(settings["model"], settings.get("revision"), settings.get("device"))

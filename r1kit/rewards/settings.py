@@ -1,0 +1,37 @@
+"""Checks of the settings of rewards, such as `max_tokens` of `brevity`.
+
+Every reward checks its settings at each call, also at a call without rows. `resolve_reward` makes such a call before
+a run starts, and turns a SettingError into an error that names the field of the recipe.
+"""
+
+import math
+from typing import Any
+
+
+class SettingError(ValueError):
+    """A setting of a reward has a value that it cannot have; `requirement` says what it must be."""
+
+    def __init__(self, reward: str, setting: str, value: Any, requirement: str):
+        super().__init__(f"{reward}: {setting} = {value}; {requirement}")
+        self.setting = setting
+        self.value = value
+        self.requirement = requirement
+
+
+def require_count(reward: str, setting: str, value: Any) -> None:
+    """Raise SettingError unless `value` is a whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SettingError(reward, setting, value, "must be a whole number of at least 1")
+
+
+def require_number(reward: str, setting: str, value: Any) -> None:
+    """Raise SettingError unless `value` is a finite number."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise SettingError(reward, setting, value, "must be a finite number")
+
+
+def require_positive_number(reward: str, setting: str, value: Any) -> None:
+    """Raise SettingError unless `value` is a finite number above 0."""
+    require_number(reward, setting, value)
+    if value <= 0:
+        raise SettingError(reward, setting, value, "must be a number above 0")
