@@ -55,7 +55,7 @@ def test_problems_are_adapted_mixed_cleaned_and_written():
     assert {r["checker"] for r in rows} == {"math", None}
     assert len({r["id"] for r in rows}) == len(rows)
     assert "note: data.train.0 is read as problem-answer" in err
-    assert "exact_duplicate       -1" in err
+    assert "exact_duplicate    -1" in err
     assert [r["prompt"] for r in rows] != sorted((r["prompt"] for r in rows), key=str)  # shuffled
     card = here_file("run/README.md").read_text()
     front = yaml.safe_load(card.split("---")[1])

@@ -51,12 +51,12 @@ def main(recipe: DataRecipe, run: Run) -> None:
         judged = check_reward_data(recipe.rewards, rows, recipe.data.train[0].path)
         run.update(**judged)
         rows = _scored(rows, recipe)
-    sieve = RowFilter(recipe.keep)
-    if sieve.report["dropped"] and not answered:
+    row_filter = RowFilter(recipe.keep)
+    if row_filter.report["dropped"] and not answered:
         must = "filters look at completions, and the rows have none"
-        raise UserError("keep", next(iter(sieve.report["dropped"])), must, "remove it, or use generate")
-    kept = _sifted(rows, sieve, recipe) if answered else list(range(len(rows)))
-    report = sieve.report if answered else hygiene
+        raise UserError("keep", next(iter(row_filter.report["dropped"])), must, "remove it, or use generate")
+    kept = _sifted(rows, row_filter, recipe) if answered else list(range(len(rows)))
+    report = row_filter.report if answered else hygiene
     drops = report | ({"hygiene": hygiene} if answered and recipe.hygiene.wanted else {})
     write_file(run.path / "drops.json", json.dumps(drops, indent=2, ensure_ascii=False) + "\n")
     if recipe.hygiene.wanted or not answered:
@@ -145,7 +145,7 @@ def _scored(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
     return rows.map(score, batched=True, batch_size=256, features=features, load_from_cache_file=False)
 
 
-def _sifted(rows: "Dataset", sieve: RowFilter, recipe: DataRecipe) -> list[int]:
+def _sifted(rows: "Dataset", row_filter: RowFilter, recipe: DataRecipe) -> list[int]:
     """Return the numbers of the rows to keep. Rows of one id are looked at together, wherever they stand."""
     order = list(range(len(rows)))
     if recipe.keep.per_prompt or recipe.keep.pass_rate != (0.0, 1.0):
@@ -163,9 +163,9 @@ def _sifted(rows: "Dataset", sieve: RowFilter, recipe: DataRecipe) -> list[int]:
             waiting.append(_view(row, order[start + offset]))
         ends = [i for i in range(1, len(waiting)) if waiting[i]["id"] != waiting[i - 1]["id"]]
         if ends:
-            kept += [row["number"] for row in sieve(waiting[: ends[-1]])]
+            kept += [row["number"] for row in row_filter.filter(waiting[: ends[-1]])]
             waiting = waiting[ends[-1] :]
-    kept += [row["number"] for row in sieve(waiting)]
+    kept += [row["number"] for row in row_filter.filter(waiting)]
     return sorted(kept)
 
 

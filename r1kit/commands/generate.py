@@ -97,7 +97,7 @@ def _second(recipe: GenerateRecipe, shards: Shards, rows: "Dataset", run: Run) -
 
     if refine := recipe.refine:
         return rewrite_shards(
-            recipe, refine, "refine", lambda r: refine_tasks(RowFilter(recipe.keep)(r), refine), shards, of, run
+            recipe, refine, "refine", lambda r: refine_tasks(RowFilter(recipe.keep).filter(r), refine), shards, of, run
         )
     if (journey := recipe.journey) and journey.method == "teacher":
         return rewrite_shards(recipe, journey, "journey", partial(_journey_tasks, recipe), shards, of, run)
@@ -111,19 +111,19 @@ def _journey_tasks(recipe: GenerateRecipe, sampled: list[Row]) -> list[RewriteTa
 
 
 def _kept(
-    recipe: GenerateRecipe, shards: Shards, second: Shards | None, rows: "Dataset", sieve: RowFilter
+    recipe: GenerateRecipe, shards: Shards, second: Shards | None, rows: "Dataset", row_filter: RowFilter
 ) -> Iterator[list[Row]]:
-    """Yield the rows to keep, shard by shard; the sieve counts the others."""
+    """Yield the rows to keep, shard by shard; `row_filter` counts the others."""
     rewritten = set(second.done()) if second else set()
     for index in shards.done():
         sampled = shards.read(index)
         tried = second.read(index) if second and index in rewritten else None
         if recipe.journey:
-            yield sieve(_journeys(recipe, sampled, tried, _unit(recipe, rows, index), sieve))
+            yield row_filter.filter(_journeys(recipe, sampled, tried, _unit(recipe, rows, index), row_filter))
         elif recipe.refine:
-            yield _refined(recipe.refine, sieve(sampled), tried, sieve)
+            yield _refined(recipe.refine, row_filter.filter(sampled), tried, row_filter)
         else:
-            yield sieve(sampled)
+            yield row_filter.filter(sampled)
 
 
 def _journeys(
@@ -131,25 +131,25 @@ def _journeys(
     sampled: list[Row],
     tried: list[Row] | None,
     problems: dict[str, dict[str, Any]],
-    sieve: RowFilter,
+    row_filter: RowFilter,
 ) -> list[Row]:
     """Return the journeys of a shard; `tried` are a teacher's, None where it was not asked."""
     assert recipe.journey
     taken = ids_within_pass_rate(sampled, recipe.keep.pass_rate, recipe.keep.pass_rate_by or "correct")
     if recipe.keep.pass_rate != EVERY_PASS_RATE:
-        sieve.drop("pass_rate", [row for row in sampled if row["id"] not in taken], came_through=False)
+        row_filter.record_drop("pass_rate", [row for row in sampled if row["id"] not in taken], after_filters=False)
     sampled = [row for row in sampled if row["id"] in taken]
     if recipe.journey.method == "stitch":
         return stitch_rows(sampled, recipe.journey, problems, bind_rewards(recipe.rewards))
     if tried is None:
         waiting = [task.row for task in journey_tasks(sampled, recipe.journey)]
-        sieve.drop("not_rewritten", waiting, came_through=False)
+        row_filter.record_drop("not_rewritten", waiting, after_filters=False)
         return []
-    sieve.drop("not_held", [row for row in tried if not row["held"]], came_through=False)
+    row_filter.record_drop("not_held", [row for row in tried if not row["held"]], after_filters=False)
     return [_plain(row) for row in tried if row["held"]]
 
 
-def _refined(refine: RefineConfig, kept: list[Row], tried: list[Row] | None, sieve: RowFilter) -> list[Row]:
+def _refined(refine: RefineConfig, kept: list[Row], tried: list[Row] | None, row_filter: RowFilter) -> list[Row]:
     """Return a shard's rows after the teacher; `tried` is None where its budget was spent before them."""
     if tried is None:
         tried, lost = [], [task.row for task in refine_tasks(kept, refine)]
@@ -158,7 +158,7 @@ def _refined(refine: RefineConfig, kept: list[Row], tried: list[Row] | None, sie
         lost, why = [_plain(row) for row in tried if not row["held"]], "not_held"
     asked = {(row["id"], row["sample"]) for row in [*tried, *lost]}
     if refine.otherwise == "drop":
-        sieve.drop(why, lost)
+        row_filter.record_drop(why, lost)
         lost = []
     held = [_plain(row) for row in tried if row["held"]]
     return [*held, *lost, *(row for row in kept if (row["id"], row["sample"]) not in asked)]
@@ -196,11 +196,11 @@ def _columns(recipe: GenerateRecipe, shards: Shards, second: Shards | None) -> "
 def _write(
     recipe: GenerateRecipe, shards: Shards, second: Shards | None, rows: "Dataset", hygiene: dict[str, Any], run: Run
 ) -> None:
-    sieve = ungrouped_filter(recipe.keep) if recipe.journey else RowFilter(recipe.keep)
+    row_filter = ungrouped_filter(recipe.keep) if recipe.journey else RowFilter(recipe.keep)
     output = DataOutput(run, recipe, _columns(recipe, shards, second))
-    for kept in _kept(recipe, shards, second, rows, sieve):
+    for kept in _kept(recipe, shards, second, rows, row_filter):
         output.add(kept)
-    report = sieve.report
+    report = row_filter.report
     reports = {"Problems": hygiene, "Samples": report} if recipe.hygiene.wanted else {"Samples": report}
     drops = report | ({"hygiene": hygiene} if recipe.hygiene.wanted else {})
     write_file(run.path / "drops.json", json.dumps(drops, indent=2, ensure_ascii=False) + "\n")

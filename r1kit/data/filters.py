@@ -1,7 +1,12 @@
-"""Rejection sampling: which samples are kept, and what each filter dropped.
+"""Rejection sampling: decide which sampled rows are kept, and count what each filter drops.
 
-Rows come in whole groups (all samples of a prompt), one shard after the other, so that no more than a shard is in
-memory.
+    row_filter = RowFilter(recipe.keep)
+    for rows in shards:
+        kept = row_filter.filter(rows)
+    row_filter.report["dropped"]         # {"truncated": 12, "incorrect": 340, ...}
+
+Rows come in whole groups (all samples of a prompt), one shard after another, so that no more than a shard is in memory.
+DeepSeek-R1 dropped wrong answers, mixed languages, long paragraphs and code blocks (arXiv 2501.12948, B.3.3).
 """
 
 import math
@@ -15,17 +20,26 @@ from r1kit.languages.detect import language_fraction
 from r1kit.languages.words import word_scripts
 from r1kit.recipe import PREFERENCES, FiltersConfig
 from r1kit.rows import Row
+from r1kit.tables import format_table
 
 DropReport = dict[str, Any]
+"""`sampled`, `kept`, and by filter, `dropped` (counts) and `examples` (prompts and completions)."""
 
-EXAMPLES = 3
-EVERY_PASS_RATE = (0.0, 1.0)  # pass rates
-NO_ANSWER_FILTER = ("context", "refused", "failed")  # reasons of a sample that has no completion
+Predicate = Callable[[Row], bool]
+Ngram = tuple[str, ...]
+
+EXAMPLES_PER_FILTER = 3
+EVERY_PASS_RATE = (0.0, 1.0)
+"""The range of pass rates that drops no prompt."""
+NO_ANSWER_FILTER = ("context", "refused", "failed")
+"""Values of `finish_reason` of a sample without a completion: the server gave none."""
+REPETITION_NGRAM_WORDS = 4
+DIVERSITY_NGRAM_WORDS = 3
 
 
-def build_filters(keep: FiltersConfig) -> dict[str, Callable[[Row], bool]]:
-    """Return the filters that a recipe asks for, by name, in their order; true keeps a row."""
-    filters: dict[str, Callable[[Row], bool]] = {}
+def build_filters(keep: FiltersConfig) -> dict[str, Predicate]:
+    """Return the filters of a recipe by name, in the order in which they are applied; true keeps a row."""
+    filters: dict[str, Predicate] = {}
     if keep.finished:
         filters["truncated"] = lambda row: row["finish_reason"] == "stop"
     if keep.correct:
@@ -34,140 +48,184 @@ def build_filters(keep: FiltersConfig) -> dict[str, Callable[[Row], bool]]:
         filters["format"] = lambda row: parse_completion(row["completion"]).well_formed(row["thinking"])
     if keep.language > 0:
         filters["mixed_language"] = lambda row: (
-            language_fraction(_thinking(row), row["target_language"]) >= keep.language
+            language_fraction(_thinking_text(row), row["target_language"]) >= keep.language
         )
     if keep.max_repetition < 1:
         filters["repetition"] = lambda row: repeated_ngram_fraction(row["completion"]) <= keep.max_repetition
-    if keep.max_paragraph:
-        longest = keep.max_paragraph
-        filters["long_paragraph"] = lambda row: all(len(p) <= longest for p in _thinking(row).split("\n"))
+    if max_paragraph := keep.max_paragraph:
+        filters["long_paragraph"] = lambda row: _longest_paragraph(row) <= max_paragraph
     if not keep.code_blocks:
-        filters["code_block"] = lambda row: "```" not in _thinking(row)
-    if low := keep.min_tokens:
-        filters["too_short"] = lambda row: row["tokens"] >= low
-    if high := keep.max_tokens:
-        filters["too_long"] = lambda row: row["tokens"] <= high
-    if most := keep.max_thinking:
-        filters["long_thinking"] = lambda row: len(word_scripts(_thinking(row))) <= most
+        filters["code_block"] = lambda row: "```" not in _thinking_text(row)
+    if min_tokens := keep.min_tokens:
+        filters["too_short"] = lambda row: row["tokens"] >= min_tokens
+    if max_tokens := keep.max_tokens:
+        filters["too_long"] = lambda row: row["tokens"] <= max_tokens
+    if max_thinking := keep.max_thinking:
+        filters["long_thinking"] = lambda row: len(word_scripts(_thinking_text(row))) <= max_thinking
     return filters
 
 
-def _thinking(row: Row) -> str:
+def _thinking_text(row: Row) -> str:
+    """Return the chain of thought of a row's completion, an empty text if it has none."""
     return parse_completion(row["completion"]).thinking or ""
 
 
-def repeated_ngram_fraction(text: str, n: int = 4) -> float:
-    """Return the share of the word n-grams of `text` that stood before in it."""
-    grams = _grams(text, n)
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+def _longest_paragraph(row: Row) -> int:
+    """Return the length in characters of the longest line of a row's chain of thought."""
+    return max(len(paragraph) for paragraph in _thinking_text(row).split("\n"))
 
 
-def _grams(text: str, n: int) -> list[tuple[str, ...]]:
-    said = re.findall(r"\w+|[^\w\s]", text)
-    return [tuple(said[i : i + n]) for i in range(len(said) - n + 1)]
+def repeated_ngram_fraction(text: str, n: int = REPETITION_NGRAM_WORDS) -> float:
+    """Return the fraction of the word n-grams of `text` that have occurred in it before; 0 if it has none.
 
-
-def ids_within_pass_rate(rows: list[Row], pass_rate: tuple[float, float], by: str = "correct") -> set[str]:
-    """Return the ids of the prompts whose share of right samples lies within; those without a verdict do not count.
-
-    `by` names the column that tells: `correct`, or a reward, whose mean it is then, where it applies; prompts to which
-    it does not apply lie within.
+    `repeated_ngram_fraction("one two three four one two three four")` is 1/5: the last of five 4-grams is the first.
     """
-    judged = [r for r in rows if not r.get("fault") and r.get("finish_reason") not in NO_ANSWER_FILTER]
-    values: dict[str, list[float]] = defaultdict(list)
-    for row in judged:
-        values[row["id"]] += [] if row[by] is None and by != "correct" else [float(row[by] or 0.0)]
-    rates = {name: sum(given) / len(given) if given else None for name, given in values.items()}
-    return {name for name, rate in rates.items() if rate is None or pass_rate[0] <= rate <= pass_rate[1]}
+    ngrams = _word_ngrams(text, n)
+    return 1 - len(set(ngrams)) / len(ngrams) if ngrams else 0.0
+
+
+def _word_ngrams(text: str, n: int) -> list[Ngram]:
+    """Return the runs of `n` consecutive words of `text`; each punctuation mark is a word."""
+    words = re.findall(r"\w+|[^\w\s]", text)
+    return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+
+
+def ids_within_pass_rate(rows: list[Row], pass_rate: tuple[float, float], column: str = "correct") -> set[str]:
+    """Return the ids of the prompts whose pass rate lies within `pass_rate`, both ends included.
+
+    The pass rate of a prompt is the fraction of its samples that are correct, without those that have no verdict. If
+    `column` is a reward, it is that reward's mean over the samples that it applies to; a prompt to which it never
+    applies lies within.
+    """
+    values_by_id: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if row.get("fault") or row.get("finish_reason") in NO_ANSWER_FILTER:
+            continue
+        values = values_by_id[row["id"]]
+        if row[column] is not None or column == "correct":
+            values.append(float(row[column] or 0.0))
+    lowest, highest = pass_rate
+    return {name for name, values in values_by_id.items() if not values or lowest <= _mean(values) <= highest}
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 class RowFilter:
-    """Filters rows, shard by shard, and keeps the drop report: counts and examples for each filter."""
+    """Filters rows shard by shard, and keeps the drop report: counts and examples for each filter.
+
+    The filters are applied in the order of the report: `unanswered` and `fault` always, then `pass_rate`, those of
+    `build_filters`, and `per_prompt` last.
+    """
 
     def __init__(self, keep: FiltersConfig):
         self.keep = keep
-        self.report: DropReport = {"sampled": 0, "dropped": {}, "examples": {}, "kept": 0}
-        self.chain = build_filters(keep)
-        names = [*(["pass_rate"] if keep.pass_rate != EVERY_PASS_RATE else []), *self.chain]
-        self.report["dropped"] = dict.fromkeys([*names, *(["per_prompt"] if keep.per_prompt else [])], 0)
+        self.filters = build_filters(keep)
+        names = list(self.filters)
+        if keep.pass_rate != EVERY_PASS_RATE:
+            names.insert(0, "pass_rate")
+        if keep.per_prompt:
+            names.append("per_prompt")
+        self.report: DropReport = {"sampled": 0, "dropped": dict.fromkeys(names, 0), "examples": {}, "kept": 0}
 
-    def __call__(self, rows: list[Row]) -> list[Row]:
-        """Return the rows to keep, of some whole groups."""
+    def filter(self, rows: list[Row]) -> list[Row]:
+        """Return the rows to keep of `rows`, which are whole groups, and count the others."""
         keep = self.keep
         self.report["sampled"] += len(rows)
-        rows = self._part(rows, "unanswered", lambda r: r.get("finish_reason") not in NO_ANSWER_FILTER)
-        rows = self._part(rows, "fault", lambda r: not r.get("fault"))  # no verdict: neither right nor wrong
+        rows = self._apply("unanswered", rows, lambda row: row.get("finish_reason") not in NO_ANSWER_FILTER)
+        # A row without a verdict is neither right nor wrong: it must not count towards a pass rate.
+        rows = self._apply("fault", rows, lambda row: not row.get("fault"))
         if keep.pass_rate != EVERY_PASS_RATE:
-            taken = ids_within_pass_rate(rows, keep.pass_rate, keep.pass_rate_by or "correct")
-            rows = self._part(rows, "pass_rate", lambda r: r["id"] in taken)
-        for name, test in self.chain.items():
-            rows = self._part(rows, name, test)
+            ids = ids_within_pass_rate(rows, keep.pass_rate, keep.pass_rate_by or "correct")
+            rows = self._apply("pass_rate", rows, lambda row: row["id"] in ids)
+        for name, is_kept in self.filters.items():
+            rows = self._apply(name, rows, is_kept)
         if keep.per_prompt:
-            chosen = {id(row) for row in _limit(rows, keep.per_prompt, keep.prefer)}
-            rows = self._part(rows, "per_prompt", lambda r: id(r) in chosen)
+            preferred = {id(row) for row in _choose_per_prompt(rows, keep.per_prompt, keep.prefer)}
+            rows = self._apply("per_prompt", rows, lambda row: id(row) in preferred)
         self.report["kept"] += len(rows)
         return rows
 
-    def drop(self, name: str, rows: list[Row], came_through: bool = True) -> None:
-        """Count rows as dropped by something else: by what comes later where they came through here, or before."""
-        self.report["kept" if came_through else "sampled"] += -len(rows) if came_through else len(rows)
+    def record_drop(self, reason: str, rows: list[Row], after_filters: bool = True) -> None:
+        """Count `rows` as dropped by something else than these filters.
+
+        With `after_filters`, the rows have passed `filter` and no longer count as kept; without, they never came to
+        `filter`, and count as sampled here.
+        """
+        if after_filters:
+            self.report["kept"] -= len(rows)
+        else:
+            self.report["sampled"] += len(rows)
         if rows:
-            self._note(name, rows)
+            self._count_dropped(reason, rows)
 
-    def _part(self, rows: list[Row], name: str, test: Callable[[Row], bool]) -> list[Row]:
-        verdicts = [test(row) for row in rows]
-        gone = [row for row, ok in zip(rows, verdicts, strict=True) if not ok]
-        if gone:
-            self._note(name, gone)
-        return [row for row, ok in zip(rows, verdicts, strict=True) if ok] if gone else rows
+    def _apply(self, name: str, rows: list[Row], is_kept: Predicate) -> list[Row]:
+        """Return the rows that one filter keeps, and count the others under its name."""
+        kept: list[Row] = []
+        dropped: list[Row] = []
+        for row in rows:
+            (kept if is_kept(row) else dropped).append(row)
+        if dropped:
+            self._count_dropped(name, dropped)
+        return kept
 
-    def _note(self, name: str, gone: list[Row]) -> None:
-        self.report["dropped"][name] = self.report["dropped"].get(name, 0) + len(gone)
-        shown = self.report["examples"].setdefault(name, [])
-        for row in gone[: EXAMPLES - len(shown)]:
-            shown.append({k: row[k] for k in ("prompt", "completion")})
-        if not shown:
-            del self.report["examples"][name]
+    def _count_dropped(self, name: str, rows: list[Row]) -> None:
+        self.report["dropped"][name] = self.report["dropped"].get(name, 0) + len(rows)
+        examples = self.report["examples"].setdefault(name, [])
+        for row in rows[: EXAMPLES_PER_FILTER - len(examples)]:
+            examples.append({"prompt": row["prompt"], "completion": row["completion"]})
 
 
 def filter_rows(rows: list[Row], keep: FiltersConfig) -> tuple[list[Row], DropReport]:
-    """Return the rows to keep of all rows at once, and the drop report."""
-    sieve = RowFilter(keep)
-    return sieve(rows), sieve.report
+    """Return the rows to keep of all `rows` at once, and the drop report."""
+    row_filter = RowFilter(keep)
+    return row_filter.filter(rows), row_filter.report
 
 
-def _limit(rows: list[Row], count: int, prefer: str) -> list[Row]:
-    """Return at most `count` different completions of each prompt."""
-    groups: dict[str, dict[str, Row]] = {}
+def _choose_per_prompt(rows: list[Row], count: int, prefer: str) -> list[Row]:
+    """Return at most `count` different completions of each prompt, the preferred ones first.
+
+    `prefer` is `first`, `shortest`, `diverse`, or the name of a reward, whose highest values are preferred.
+    """
+    groups: dict[str, dict[str, Row]] = {}  # by the prompt's id, then by completion
     for row in rows:
         groups.setdefault(row["id"], {}).setdefault(row["completion"], row)
-    kept: list[Row] = []
+    chosen: list[Row] = []
     for group in groups.values():
-        different = list(group.values())
+        candidates = list(group.values())
+        if prefer == "diverse":
+            chosen += _choose_diverse(candidates, count)
+            continue
         if prefer == "shortest":
-            different.sort(key=lambda r: r["tokens"])
+            candidates.sort(key=lambda row: row["tokens"])
         elif prefer not in PREFERENCES:
-            different.sort(key=lambda r: -math.inf if r[prefer] is None else r[prefer], reverse=True)
-        kept += _diverse(different, count) if prefer == "diverse" else different[:count]
-    return kept
+            # A row to which the reward does not apply comes last.
+            candidates.sort(key=lambda row: -math.inf if row[prefer] is None else row[prefer], reverse=True)
+        chosen += candidates[:count]
+    return chosen
 
 
-def _diverse(rows: list[Row], count: int) -> list[Row]:
-    """Return the first row, then again and again the one whose word 3-grams are the least like any chosen one's."""
-    left = [(row, set(_grams(row["completion"], 3))) for row in rows]
-    chosen = [left.pop(0)]
-    while left and len(chosen) < count:
-        alike = [max(_alike(grams, other) for _, other in chosen) for _, grams in left]
-        chosen.append(left.pop(alike.index(min(alike))))
+def _choose_diverse(rows: list[Row], count: int) -> list[Row]:
+    """Return the first row, then again and again the one that is the least similar to any that is chosen already."""
+    candidates = [(row, set(_word_ngrams(row["completion"], DIVERSITY_NGRAM_WORDS))) for row in rows]
+    chosen = [candidates.pop(0)]
+    while candidates and len(chosen) < count:
+        similarities = []
+        for _, ngrams in candidates:
+            similarities.append(max(_jaccard(ngrams, chosen_ngrams) for _, chosen_ngrams in chosen))
+        chosen.append(candidates.pop(similarities.index(min(similarities))))
     return [row for row, _ in chosen]
 
 
-def _alike(one: set[Any], other: set[Any]) -> float:
-    return len(one & other) / (len(one | other) or 1)
+def _jaccard(first: set[Ngram], second: set[Ngram]) -> float:
+    return len(first & second) / (len(first | second) or 1)
 
 
-def format_drop_report(report: DropReport, first: str = "sampled") -> str:
-    """Return a drop report as text, a line a filter."""
-    lines = [f"{first:>16} {report[first]:8d}"]
-    lines += [f"{name:>16} {-count:8d}" for name, count in report["dropped"].items()]
-    return "\n".join([*lines, f"{'kept':>16} {report['kept']:8d}"])
+def format_drop_report(report: DropReport, total: str = "sampled") -> str:
+    """Return a drop report as a table: the `total` (`sampled` or `rows`), what each filter dropped, and the rest."""
+    lines: list[list[str | int]] = [[total, report[total]]]
+    for name, count in report["dropped"].items():
+        lines.append([name, -count])
+    lines.append(["kept", report["kept"]])
+    return format_table(["filter", "rows"], lines, right=["rows"])

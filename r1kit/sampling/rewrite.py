@@ -217,5 +217,5 @@ def stitch_rows(
 
 
 def ungrouped_filter(keep: FiltersConfig) -> RowFilter:
-    """Return a sieve for rows that are no longer whole groups."""
+    """Return a filter for rows that are no longer whole groups."""
     return RowFilter(keep.model_copy(update={"pass_rate": EVERY_PASS_RATE, "per_prompt": None}))
