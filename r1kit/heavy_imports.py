@@ -27,11 +27,23 @@ def heavy_imports() -> Iterator[None]:
         import transformers.utils.import_utils
 
         _read_models_once(transformers.utils.import_utils)
+        _hide_loading_bars()
         yield
     finally:
         importlib.metadata.packages_distributions = read
         gc.freeze()
         gc.enable()
+
+
+def _hide_loading_bars() -> None:
+    """Hide transformers' progress bars, such as "Loading weights"; those of downloads from the hub are kept."""
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+    from transformers.utils import logging as transformers_logging
+
+    download_bars_are_hidden = are_progress_bars_disabled()
+    transformers_logging.disable_progress_bar()  # hides those of downloads too
+    if not download_bars_are_hidden:
+        enable_progress_bars()
 
 
 def _read_models_once(utils: Any) -> None:
