@@ -38,6 +38,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
 from datasets import Dataset, disable_progress_bars
+from r1kit.training.lean import LeanMixin
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -50,7 +51,6 @@ from trl import GRPOConfig, GRPOTrainer
 
 from r1kit.data.world import world_rows as world_rows
 from r1kit.runs.paths import SHIPPED_MODELS
-from r1kit.training.lean import LeanMixin
 
 ALL = ("trim", "regroup", "skip", "share", "rollouts")
 BLOCK = 2  # steps of one side before the other has its turn

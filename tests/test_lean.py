@@ -39,10 +39,9 @@ def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings)
     """A GRPO trainer, stock where `savings` is None, whose completions and rewards are given."""
     from datasets import Dataset
     from peft import LoraConfig
+    from r1kit.training.lean import LeanMixin
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import GRPOConfig, GRPOTrainer
-
-    from r1kit.training.lean import LeanMixin
 
     class Given:
         def _generate_single_turn(self, prompt_ids, *more, **others):

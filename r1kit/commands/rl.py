@@ -3,11 +3,13 @@
     r1kit rl-zero recipes/tiny/rl_zero.yaml
     r1kit rl recipes/tiny/dev2.yaml model.path=runs/tiny/dev1 --num-processes 8
 
+How a training step goes, from a problem to a gradient, stands in r1kit/training/grpo.py.
+
 Departures from the paper: the policy's ratio is clipped at 0.2 by default, where the paper has 10; and
-the loss is TRL's default (DAPO's token mean) unless the recipe sets `trl.loss_type`.
+the loss is TRL's default (DAPO's mean over tokens) unless the recipe sets `trl.loss_type`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r1kit.answers import workers
 from r1kit.data.problems import load_problems
@@ -23,72 +25,116 @@ from r1kit.rewards.eager import EagerJudge
 from r1kit.runs.run import Run
 from r1kit.training.arguments import build_grpo_config
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from r1kit.training.grpo import RLTrainer
+
+PROMPTS_MEASURED = 200
+"""Prompts whose length is measured before the training: do they fit into the model's context with a completion?"""
+
 
 def main(recipe: RLRecipe, run: Run) -> None:
     """Train the policy and save it."""
-    # The data first: a fault in it is then said before torch is imported.
-    rows = load_problems(recipe.data.train, recipe.prompt, data=recipe.data)
-    judged = check_reward_data(recipe.rewards, rows, recipe.data.train[0].path)
-    wanted = recipe.training.batch_size * recipe.training.updates_per_rollout // recipe.sampling.group_size
-    if len(rows) < wanted:
-        must = f"has {len(rows)} problems, and a rollout takes {wanted}"
-        raise UserError("data.train", recipe.data.train[0].path, must, "give more, or a smaller training.batch_size")
-    held_out = load_problems(recipe.data.eval, recipe.prompt, "data.eval") if recipe.data.eval else None
-    if held_out is not None:
-        judged |= check_reward_data(recipe.rewards, held_out, recipe.data.eval[0].path)
-    if judged and is_main_rank():
-        run.update(**judged)
-    kinds = rows.unique("checker") if "checker" in rows.column_names else [None]
-    if any(e.name == "accuracy" for e in recipe.rewards) and {"math", None} & set(kinds):
-        workers.start_worker()  # while torch is imported
-    block = recipe.training.updates_per_rollout * int(recipe.trl.get("num_iterations", 1))
+    # Data comes first, so that a fault in it is reported before torch is imported.
+    problems, held_out = _load_data(recipe, run)
+    if _judges_mathematics(recipe, problems):
+        workers.start_worker()  # it starts while torch is imported
 
     with heavy_imports():
-        from r1kit.training.callbacks import LengthScheduleCallback
         from r1kit.training.core import run_training
-        from r1kit.training.grpo import RLTrainer
 
-    def build():
-        tokenizer = load_tokenizer(recipe.model)
-        check_chat_template(tokenizer, recipe.prompt.template)
-        arguments = build_grpo_config(recipe, run)
-        model = load_model(recipe.model)
-        longest = max((s.max_tokens for s in recipe.sampling.schedule), default=0)
-        tokens = max(recipe.sampling.max_tokens, longest)
-        shown = [p if isinstance(p, str) else p[-1]["content"] for p in rows[:200]["prompt"]]
-        prompt_tokens = max(len(ids) for ids in tokenizer(shown).input_ids)
-        check_context(model, prompt_tokens + tokens, "sampling.max_tokens", tokens)
-        preload_reward_models(recipe.rewards)
-        said = prompt_prefix(tokenizer, rows[0]["prompt"], recipe)
-        bound = [with_prefix(said, bind_reward(entry, i)) for i, entry in enumerate(recipe.rewards)]
-        ahead = {
-            i: EagerJudge(bound[i], entry.knobs.get("seconds", 3.0))
-            for i, entry in enumerate(recipe.rewards)
-            if entry.name == "accuracy"
-        }
-        trainer = RLTrainer(
-            model=model,
-            args=arguments,
-            reward_funcs=[run_in_thread(ahead.get(i, reward)) for i, reward in enumerate(bound)],
-            ahead=list(ahead.values()),
-            train_dataset=rows,
-            eval_dataset=held_out,
-            processing_class=tokenizer,
-            peft_config=build_lora_config(recipe.model),
-            run=run,
-            recipe=recipe,
+    updates_per_generation = recipe.training.updates_per_rollout * int(recipe.trl.get("num_iterations", 1))
+    run_training(lambda: _build_trainer(recipe, run, problems, held_out), recipe, run, updates_per_generation)
+
+
+def _load_data(recipe: RLRecipe, run: Run) -> tuple["Dataset", "Dataset | None"]:
+    """Return the training problems and the held-out ones (None if the recipe has none), checked for the rewards."""
+    source = recipe.data.train[0].path
+    problems = load_problems(recipe.data.train, recipe.prompt, data=recipe.data)
+    info = check_reward_data(recipe.rewards, problems, source)
+    prompts_per_rollout = recipe.training.batch_size * recipe.training.updates_per_rollout // recipe.sampling.group_size
+    if len(problems) < prompts_per_rollout:
+        raise UserError(
+            "data.train",
+            source,
+            f"has {len(problems)} problems, but one rollout needs {prompts_per_rollout}",
+            "add problems, or use a smaller training.batch_size",
         )
-        if recipe.sampling.schedule:
-            trainer.add_callback(LengthScheduleCallback(recipe.sampling.schedule, trainer))
-        return trainer
+    held_out = None
+    if recipe.data.eval:
+        held_out = load_problems(recipe.data.eval, recipe.prompt, "data.eval")
+        info |= check_reward_data(recipe.rewards, held_out, recipe.data.eval[0].path)
+    if info and is_main_rank():
+        run.update(**info)
+    return problems, held_out
 
-    run_training(build, recipe, run, block)
+
+def _judges_mathematics(recipe: RLRecipe, problems: "Dataset") -> bool:
+    """Return whether the accuracy reward will judge answers as mathematics, which the workers do."""
+    if not any(entry.name == "accuracy" for entry in recipe.rewards):
+        return False
+    checkers = problems.unique("checker") if "checker" in problems.column_names else [None]
+    return "math" in checkers or None in checkers
+
+
+def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "Dataset | None") -> "RLTrainer":
+    from r1kit.training.callbacks import LengthScheduleCallback
+    from r1kit.training.grpo import RLTrainer
+
+    tokenizer = load_tokenizer(recipe.model)
+    check_chat_template(tokenizer, recipe.prompt.template)
+    arguments = build_grpo_config(recipe, run)
+    model = load_model(recipe.model)
+    _check_lengths(recipe, model, tokenizer, problems)
+    preload_reward_models(recipe.rewards)
+
+    prefix = prompt_prefix(tokenizer, problems[0]["prompt"], recipe)
+    reward_functions, eager_judges = [], []
+    for index, entry in enumerate(recipe.rewards):
+        reward = with_prefix(prefix, bind_reward(entry, index))
+        if entry.name == "accuracy":
+            reward = EagerJudge(reward, entry.knobs.get("seconds", 3.0))
+            eager_judges.append(reward)
+        reward_functions.append(run_in_thread(reward))
+
+    trainer = RLTrainer(
+        model=model,
+        args=arguments,
+        reward_funcs=reward_functions,
+        train_dataset=problems,
+        eval_dataset=held_out,
+        processing_class=tokenizer,
+        peft_config=build_lora_config(recipe.model),
+        run=run,
+        savings=recipe.training.savings,
+        resample=recipe.sampling.resample,
+        reference_reset_steps=recipe.training.reference_reset_steps,
+        keep_checkpoints=recipe.training.keep_checkpoints,
+        eager_judges=eager_judges,
+    )
+    if recipe.sampling.schedule:
+        trainer.add_callback(LengthScheduleCallback(recipe.sampling.schedule, trainer))
+    return trainer
+
+
+def _check_lengths(recipe: RLRecipe, model: Any, tokenizer: Any, problems: "Dataset") -> None:
+    """Raise UserError if a prompt and the longest completion do not fit into the model's context."""
+    max_tokens = max([recipe.sampling.max_tokens, *(step.max_tokens for step in recipe.sampling.schedule)])
+    texts = []
+    for prompt in problems[:PROMPTS_MEASURED]["prompt"]:
+        texts.append(prompt if isinstance(prompt, str) else prompt[-1]["content"])
+    prompt_tokens = max(len(ids) for ids in tokenizer(texts).input_ids)
+    check_context(model, prompt_tokens + max_tokens, "sampling.max_tokens", max_tokens)
 
 
 def prompt_prefix(tokenizer: Any, prompt: Any, recipe: RLRecipe) -> str:
-    """Return what a template says of the completion already; nothing where TRL takes thinking out of messages."""
-    parsed = any(getattr(tokenizer, f"response_{kind}", None) for kind in ("template", "schema"))
-    if parsed and not isinstance(prompt, str):
+    """Return what the prompt's template writes of the completion, such as `<think>`.
+
+    It is empty where TRL parses messages by the tokenizer's response template, which takes the thinking out of them.
+    """
+    parses_response = getattr(tokenizer, "response_template", None) or getattr(tokenizer, "response_schema", None)
+    if parses_response and not isinstance(prompt, str):
         return ""
     settings = {"template_settings": recipe.trl.get("chat_template_kwargs") or {}}
     return template_prefix(apply_template(tokenizer, prompt, recipe.prompt.model_copy(update=settings)), "")

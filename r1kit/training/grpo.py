@@ -1,71 +1,146 @@
-"""TRL's GRPOTrainer with what a run of days needs: rollouts kept, exact resume, faults left out.
+"""GRPO, from a problem to a gradient. Read this file downwards: it has the order of a training step.
 
-Overridden, each small: the sampler (an order that resume keeps), `_calculate_rewards` (faults),
-`_generate_and_score_completions` (rollouts are written down) and the checkpoint (the reference model). What is left out
-of stock's work stands in r1kit.training.lean, groups that are sampled again in r1kit.training.resampling.
+TRL's GRPOTrainer does the algorithm (advantages, loss, optimizer); r1kit changes what surrounds it. A step on one
+process, with B completions of T tokens, G of them a prompt, and R rewards:
+
+    problems              1  _get_train_sampler                   rows of prompts, each prompt G times in a row
+       |
+    completions (B, T)    2  sample_rollouts                      r1kit's decoder: one prefill a prompt; a row that ends
+       |                                                          is judged while the others are still sampled
+       |                  3  _generate                            groups without a signal get another problem
+       |                  4  _get_per_token_logps_and_entropies   old and reference log-probabilities, no gradient
+    rewards (B, R)        5  _calculate_rewards                   a row with a fault leaves its group
+       |
+    advantages (B,)          (TRL)                                reward minus the group's mean, over its deviation
+       |
+    rollouts on disk      6  _generate_and_score_completions      completions/step-N.parquet
+       |
+    micro-batches         7  _prepare_inputs                      rows of like length together
+       |
+    log-probs (B, T)      8  _compute_loss, then again            only the rows that have a gradient are run, in chunks
+       |                     _get_per_token_logps_and_entropies   as wide as their longest row
+    loss                     (TRL)                                its own formula, on the shapes that it expects
+       |
+    checkpoint            9  save_extra, restore                  the reference model, the place within a rollout
+
+Methods whose names begin with an underscore override TRL's; tests/test_contract.py lists what is relied on and fails
+when TRL changes it. `savings` (training.savings of a recipe) names what stock TRL does in vain and is left out: `trim`,
+`skip` and `share` in step 8, `regroup` in step 7, `rollouts` in step 2; with none, the update is stock TRL's to the
+last bit. With them the gradient equals stock TRL's to 1e-5 (tests/test_savings.py).
+
+Departures from stock TRL: the metric `entropy` is that of the rows that were run; clip ratios and KL are means over
+each micro-batch's tokens and then over micro-batches, so that they move a little with regrouping; in `phi_seq_mean` of
+the loss `vespo`, rows that are not run count as 1.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from accelerate.utils import gather
 from trl import GRPOTrainer
+from trl.extras.profiling import profiling_context
+from trl.models import unwrap_model_for_generation
 
-from r1kit.data.writing.parquet import write_parquet
 from r1kit.errors import UserError
-from r1kit.recipe import RLRecipe
+from r1kit.messages import logger
 from r1kit.rewards.accuracy import take_timeout_count
 from r1kit.rewards.eager import EagerJudge
+from r1kit.rows import Row
 from r1kit.runs.run import Run
-from r1kit.training.checkpoints import CheckpointMixin
-from r1kit.training.lean import LeanMixin
-from r1kit.training.resampling import REWARD_GRAIN, ResamplingMixin
-from r1kit.training.rollouts import rollout_rows
+from r1kit.training import reference
+from r1kit.training.checkpoints import CheckpointMixin, checkpoint_step
+from r1kit.training.resampling import (
+    SampledRows,
+    draw_problem_indices,
+    replace_groups_without_signal,
+    round_rewards,
+)
+from r1kit.training.rollout_sampling import RolloutSampler, are_logprobs_exact, pad_logprobs
+from r1kit.training.rollouts import rollout_rows, write_rollouts
 from r1kit.training.row_order import GroupSampler
+from r1kit.training.savings.completion_forward import CompletionForward, CompletionRows
+from r1kit.training.savings.obstacles import find_obstacle
+from r1kit.training.savings.regroup import MicroBatch, cheapest_order, deal_rows, loss_mask
 
-REFERENCE = "reference.pt"
-REFERENCE_ADAPTER = "ref"  # TRL's name for the adapter that is the reference, where there is one
-BLIND = 10  # rollouts in a row without a single verdict that end a run
+LOGGED_COLUMNS = ("id", "domain", "answer", "question")
+"""Columns of a problem that are kept with each of its rollouts."""
 
+MAX_ROLLOUTS_WITHOUT_VERDICT = 10
+"""Generations in a row without a single verdict after which a run ends: there is nothing to learn from."""
 
-class ReplaceReference(TrainerCallback):
-    """Every so many steps the policy's adapter becomes the reference's."""
-
-    def __init__(self, trainer: "RLTrainer", steps: int):
-        self.trainer, self.steps = trainer, steps
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step % self.steps == 0:
-            self.trainer.replace_reference()
+# Columns that TRL does not hand to rewards, or hands to them under another name.
+_NOT_FOR_REWARDS = ("prompt", "completion", "completion_ids")
 
 
-class RLTrainer(CheckpointMixin, LeanMixin, ResamplingMixin, GRPOTrainer):
-    """GRPO as TRL does it, without what it does in vain."""
+@dataclass
+class StepState:
+    """What one generation carries from one of the calls below to the next. A new one begins with each generation."""
 
-    def __init__(self, *args: Any, run: Run, recipe: RLRecipe, ahead: Sequence[EagerJudge] = (), **kwargs: Any):
-        """`ahead`: rewards that are told of rows as they end."""
+    rows: list[Row]  # the problems of this process, one for each completion
+    rows_in_sampling: list[Row] = field(default_factory=list)  # those whose completions are sampled at the moment
+    completion_ids: list[list[int]] = field(default_factory=list)
+    sampling_logprobs: list[list[float]] | None = None  # taken as the old log-probabilities, where they are exact
+    known_rewards: torch.Tensor | None = None  # (B of all processes, R), if they were computed to replace groups
+
+
+@dataclass
+class MicroBatchState:
+    """What the loss of one micro-batch tells the forward pass below it."""
+
+    has_gradient: torch.Tensor  # (B,), bool: which rows are run
+    old_logprobs: torch.Tensor | None  # (B, T), carried by the others
+
+
+class RLTrainer(CheckpointMixin, GRPOTrainer):
+    """TRL's GRPOTrainer with rollouts on disk, exact resume, faults left out, and no work in vain."""
+
+    def __init__(
+        self,
+        *args: Any,
+        run: Run | None = None,
+        savings: Collection[str] = (),
+        resample: int = 0,
+        reference_reset_steps: int | None = None,
+        keep_checkpoints: int = 2,
+        eager_judges: Sequence[EagerJudge] = (),
+        **kwargs: Any,
+    ):
+        """Make a trainer; `args` and `kwargs` are GRPOTrainer's.
+
+        `run` is where rollouts are written (None: nowhere), `savings`, `resample`, `reference_reset_steps` and
+        `keep_checkpoints` are the recipe's, `eager_judges` the rewards that hear of rows as they end.
+        """
         super().__init__(*args, **kwargs)
-        self.ahead = ahead
-        plugin, steps = self.args.deepspeed_plugin, recipe.training.reference_reset_steps
-        if steps and plugin is not None and plugin.zero_stage == 3:
-            must = "a replaced reference model is lost on resume with ZeRO-3"
-            raise UserError("training.reference_reset_steps", steps, must, "use FSDP 2, DDP or ZeRO-2")
-        self.adapters = bool(steps and recipe.model.lora)
-        if self.adapters:
-            self.model.add_adapter(REFERENCE_ADAPTER, self.model.peft_config["default"])
-            self.replace_reference()
-            self.add_callback(ReplaceReference(self, steps))
         self.run = run
-        self._blind = 0
-        self.keep_checkpoints = recipe.training.keep_checkpoints
-        self.set_savings(recipe.training.savings)
-        self.resample = recipe.sampling.resample
-        rows = self.args.per_device_train_batch_size * self.args.steps_per_generation
-        if self.resample and rows % self.num_generations:
-            must = f"a process samples {rows} completions, which are no whole groups of {self.num_generations}"
-            raise UserError("sampling.resample", self.resample, must, "use fewer processes, or a larger batch_size")
+        self.resample = resample
+        self.keep_checkpoints = keep_checkpoints
+        self.eager_judges = eager_judges
+        self.step_state = StepState(rows=[])
+        self.micro_batch: MicroBatchState | None = None
+        self.rollout_sampler = RolloutSampler()
+        self.rollouts_without_verdict = 0
+        self._set_up_reference(reference_reset_steps)
+        self._check_resampling()
+        self._switch_on(savings)
+
+    def _switch_on(self, savings: Collection[str]) -> None:
+        """Switch on the `savings` that leave the update as it is; say once which of them do not, and why."""
+        obstacles = {saving: find_obstacle(self, saving) for saving in savings}
+        self.savings = frozenset(saving for saving in savings if not obstacles[saving])
+        self.completion_forward = CompletionForward(self, self.savings)
+        if "rollouts" in self.savings:
+            self.rollout_func = self.sample_rollouts
+        if not self.accelerator.is_main_process:
+            return
+        for reason in dict.fromkeys(filter(None, obstacles.values())):
+            names = ", ".join(saving for saving in savings if obstacles[saving] == reason)
+            logger.info(f"as in stock TRL, no {names}: {reason}")
+
+    # 1. Problems: each prompt group_size times in a row, in an order that a resumed run keeps.
 
     def _get_train_sampler(self, dataset: Any = None) -> GroupSampler:
         return GroupSampler(
@@ -78,8 +153,39 @@ class RLTrainer(CheckpointMixin, LeanMixin, ResamplingMixin, GRPOTrainer):
             epoch=lambda: int(self.state.epoch or 0),
         )
 
+    # 2. Completions: TRL calls this for `rollout_func`, in place of its own sampling.
+
+    def sample_rollouts(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        """Return a completion for each prompt: `prompt_ids`, `completion_ids` and the ids' `logprobs`, lists of lists."""
+        prompt_ids, _, _ = self._tokenize_prompts(prompts)
+        with (
+            profiling_context(self, "transformers.generate"),
+            unwrap_model_for_generation(
+                self.model_wrapped,
+                self.accelerator,
+                generation_kwargs=self.generation_kwargs,
+                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+            ) as model,
+        ):
+            completion_ids, logprobs = self.rollout_sampler.sample_on_all_ranks(
+                self, model, prompt_ids, self.judge_finished_row
+            )
+        return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": logprobs}
+
+    def judge_finished_row(self, row_index: int, completion_ids: list[int]) -> None:
+        """Begin to judge a completion while the others are still sampled."""
+        if not self.eager_judges:
+            return
+        row = self.step_state.rows_in_sampling[row_index]
+        columns = {name: value for name, value in row.items() if name not in _NOT_FOR_REWARDS}
+        text = self.processing_class.decode(completion_ids, skip_special_tokens=True)
+        is_text = isinstance(row["prompt"], str)
+        completion = text if is_text else [{"role": "assistant", "content": text}]
+        for judge in self.eager_judges:
+            judge.begin(completion, trainer_state=self.state, prompts=row["prompt"], **columns)
+
     def set_max_tokens(self, tokens: int) -> None:
-        """Let completions be up to `tokens` long from the next generation on."""
+        """Let completions have up to `tokens` tokens from the next generation on."""
         self.max_completion_length = tokens
         if self.use_vllm:
             self.vllm_generation.max_completion_length = tokens
@@ -87,109 +193,265 @@ class RLTrainer(CheckpointMixin, LeanMixin, ResamplingMixin, GRPOTrainer):
             self.generation_config.max_new_tokens = tokens
             self.generation_kwargs["max_new_tokens"] = tokens
 
-    def _row_ended(self, row: int, ids: list[int]) -> None:
-        other = ("prompt", "completion", "completion_ids")  # which TRL keeps from rewards as well
-        columns = {name: value for name, value in self._asked[row].items() if name not in other}
-        prompt, text = self._asked[row]["prompt"], self.processing_class.decode(ids, skip_special_tokens=True)
-        completion = text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
-        for reward in self.ahead:
-            reward.begin(completion, trainer_state=self.state, prompts=prompt, **columns)
+    # 3. Groups whose rewards are all equal get another problem (sampling.resample).
+
+    def _generate(self, prompts: list[Any]) -> tuple:
+        self.step_state.rows_in_sampling = self.step_state.rows
+        output = super()._generate(prompts)
+        if self.resample and self.model.training:
+            output = self._replace_groups(prompts, output)
+        prompt_ids, completion_ids, tool_mask, completions, logprobs, *others = output
+        self.step_state.completion_ids = completion_ids
+        if "rollouts" in self.savings:
+            # To TRL, log-probabilities of a sampling are those of another engine, which it corrects for.
+            self.step_state.sampling_logprobs = logprobs if are_logprobs_exact(self) else None
+            logprobs = None
+        return (prompt_ids, completion_ids, tool_mask, completions, logprobs, *others)
+
+    def _replace_groups(self, prompts: list[Any], output: tuple) -> tuple:
+        """Return `output` of `_generate` with its groups without a signal replaced, `prompts` and rows in place."""
+        prompt_ids, completion_ids, tool_mask, completions, logprobs, *others = output
+        rows = self.step_state.rows
+        rewards = self._rewards_of_this_rank(rows, prompts, completions, completion_ids)
+        sampled = SampledRows(rows, prompts, prompt_ids, completion_ids, completions, logprobs, rewards)
+        metrics = self._metrics["train"]
+        counts_before = {name: len(values) for name, values in metrics.items()}
+
+        def sample(new_rows: list[Row]) -> SampledRows:
+            self.step_state.rows_in_sampling = new_rows
+            new_prompts = [row["prompt"] for row in new_rows]
+            new_prompt_ids, new_ids, _, texts, new_logprobs, *_ = super(RLTrainer, self)._generate(new_prompts)
+            rewards = self._rewards_of_this_rank(new_rows, new_prompts, texts, new_ids)
+            return SampledRows(new_rows, new_prompts, new_prompt_ids, new_ids, texts, new_logprobs, rewards)
+
+        def draw_problems(attempt: int, count: int) -> list[Row]:
+            seed_text = f"{self.args.seed}/{self._step}/{self.accelerator.process_index}/{attempt}"
+            indices = draw_problem_indices(seed_text, len(self.train_dataset), count)
+            return [self.train_dataset[index] for index in indices]
+
+        replaced = replace_groups_without_signal(
+            sampled,
+            self.num_generations,
+            self.reward_weights,
+            self.resample,
+            draw_problems,
+            sample,
+            self._greatest_on_any_rank,
+        )
+        for name, values in metrics.items():  # lengths are those of the first draw; all tokens count
+            if name != "num_tokens":
+                del values[counts_before.get(name, 0) :]
+        group_count = len(prompts) / self.num_generations
+        fraction = torch.tensor([replaced / group_count], device=self.accelerator.device)
+        metrics["resampled"].append(self.accelerator.gather(fraction).mean().item())
+        self._keep_known_rewards(sampled.rewards)
+        return (prompt_ids, completion_ids, tool_mask, completions, logprobs, *others)
+
+    def _rewards_of_this_rank(
+        self, rows: list[Row], prompts: list[Any], completions: list[Any], completion_ids: list[Any]
+    ) -> torch.Tensor:
+        """Return (rows of this process, R)."""
+        rewards = super()._calculate_rewards(rows, prompts, completions, completion_ids)
+        first = self.accelerator.process_index * len(prompts)
+        return rewards[first : first + len(prompts)].clone()
+
+    def _keep_known_rewards(self, rewards: torch.Tensor) -> None:
+        """Keep the rewards, (B, R), for step 5, unless a reward function logs columns or metrics of its own.
+
+        Those were logged for completions that have been replaced since; they are dropped and logged anew in step 5.
+        """
+        has_own_logs = bool(self._pending_extra_logs or self._pending_metrics)
+        if self._greatest_on_any_rank(int(has_own_logs)):
+            self._pending_extra_logs.clear()
+            self._pending_metrics.clear()
+        else:
+            self.step_state.known_rewards = gather(rewards)
+
+    def _greatest_on_any_rank(self, count: int) -> int:
+        if self.accelerator.num_processes == 1:
+            return count
+        counts = torch.tensor([count], device=self.accelerator.device)
+        return int(self.accelerator.gather(counts).max())
+
+    # 4 and 8. Log-probabilities: without a gradient for the old policy and the reference, with one for the loss.
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **multimodal: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        stock_forward = super()._get_per_token_logps_and_entropies
+        is_multimodal = any(value is not None and value is not False for value in multimodal.values())
+        if not self.savings or not self.model.training or is_multimodal:
+            return stock_forward(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **multimodal
+            )
+        is_old_policy = model is self.model and not torch.is_grad_enabled() and not compute_entropy
+        if self.step_state.sampling_logprobs is not None and is_old_policy:
+            logprobs, self.step_state.sampling_logprobs = self.step_state.sampling_logprobs, None
+            return pad_logprobs(logprobs, logits_to_keep, input_ids.device), None, None
+        row_count = len(input_ids)
+        if self.micro_batch is None:
+            has_gradient = torch.ones(row_count, dtype=torch.bool, device=input_ids.device)
+            old_logprobs = None
+        else:
+            has_gradient, old_logprobs = self.micro_batch.has_gradient, self.micro_batch.old_logprobs
+        logprobs, entropies = self.completion_forward(
+            stock_forward,
+            model,
+            CompletionRows(input_ids, attention_mask, logits_to_keep),
+            has_gradient,
+            old_logprobs,
+            max_rows=batch_size or row_count,
+            compute_entropy=compute_entropy,
+        )
+        return logprobs, entropies, None
+
+    # 5. Rewards: (B of all processes, R). NaN where a reward does not apply.
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
-        """Return (B*G, rewards); a row with a fault is all NaN, which TRL takes out of its group."""
-        for column in ("id", "domain", "answer", "question"):
+        """Return the rewards; a row with a fault is all NaN, which takes it out of its group in TRL."""
+        for column in LOGGED_COLUMNS:
             if column in inputs[0]:
-                texts = [None if row[column] is None else str(row[column]) for row in inputs]
-                self._log_completion_extra(column, texts)
-        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+                values = [row[column] if row[column] is None else str(row[column]) for row in inputs]
+                self._log_completion_extra(column, values)
+        if self.step_state.known_rewards is not None:
+            rewards = self.step_state.known_rewards
+        else:
+            rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        has_fault = torch.isinf(rewards).any(dim=1)
+        self._count_faults(rewards, has_fault)
+        return torch.where(has_fault.unsqueeze(1), torch.nan, round_rewards(rewards))
+
+    def _count_faults(self, rewards: torch.Tensor, has_fault: torch.Tensor) -> None:
+        """Log what had no verdict; raise UserError where nothing has had one for a while."""
         metrics = self._metrics["train" if self.model.training else "eval"]
-        faulty = torch.isinf(rewards).any(dim=1)
-        metrics["faults"].append(faulty.sum().item())
-        self._blind = self._blind + 1 if faulty.all() else 0
-        if self._blind == BLIND:
-            names = ", ".join(self.reward_func_names)
-            must = f"no completion of {BLIND} rollouts had a verdict: there is nothing to learn from"
-            raise UserError("rewards", names, must, "mend what is broken (see stderr), then run the same command again")
+        metrics["faults"].append(has_fault.sum().item())
         for name, values in zip(self.reward_func_names, rewards.unbind(dim=1), strict=True):
             metrics[f"rewards/{name}/none"].append(torch.isnan(values).sum().item())
             metrics[f"rewards/{name}/faults"].append(torch.isinf(values).sum().item())
+        self.rollouts_without_verdict = self.rollouts_without_verdict + 1 if has_fault.all() else 0
+        if self.rollouts_without_verdict == MAX_ROLLOUTS_WITHOUT_VERDICT:
+            raise UserError(
+                "rewards",
+                ", ".join(self.reward_func_names),
+                f"no completion of {MAX_ROLLOUTS_WITHOUT_VERDICT} rollouts had a verdict: there is nothing to learn from",
+                "mend what is broken (see stderr), then run the same command again",
+            )
         timeouts = torch.tensor([take_timeout_count()], device=rewards.device)
         metrics["timeouts"].append(self.accelerator.gather(timeouts).sum().item())
-        rewards = (rewards * REWARD_GRAIN).round() / REWARD_GRAIN
-        return torch.where(faulty.unsqueeze(1), torch.nan, rewards)
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    # 6. The whole of a generation, steps 2 to 5 within; then its rollouts are written down.
+
+    def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
+        self.step_state = StepState(rows=inputs)
         try:
             output = super()._generate_and_score_completions(inputs)
         except BaseException:
-            for reward in self.ahead:
-                reward.forget()
+            for judge in self.eager_judges:
+                judge.forget()
             raise
-        if self.model.training:
-            self._write_rollouts()
+        if self.run is not None and self.model.training:
+            self._write_rollouts(self.run)
         return output
 
-    def _generate(self, prompts: list[Any]) -> tuple:
-        output = super()._generate(prompts)
-        self._said = output[1]
-        return output
-
-    def _write_rollouts(self) -> None:
-        # Not by the mask, in which TRL has no token of completions that were cut and are masked for it.
-        ended = [(len(ids), int(bool(ids) and ids[-1] in self.eos_token_ids)) for ids in self._said]
-        lengths, finished = self.accelerator.gather(torch.tensor(ended, device=self.accelerator.device)).unbind(dim=1)
+    def _write_rollouts(self, run: Run) -> None:
+        # Lengths are not those of TRL's mask, in which a completion that was cut may have no token at all.
+        endings = []
+        for ids in self.step_state.completion_ids:
+            endings.append((len(ids), int(bool(ids) and ids[-1] in self.eos_token_ids)))
+        endings_of_all_ranks = self.accelerator.gather(torch.tensor(endings, device=self.accelerator.device))
         if not self.accelerator.is_main_process:
             return
-        step = self.state.global_step + 1
+        token_counts, is_finished = endings_of_all_ranks.unbind(dim=1)
         weights = dict(zip(self.reward_func_names, self.reward_weights.tolist(), strict=True))
-        rows = rollout_rows(self._logs, len(lengths), self.num_generations, step, weights)
-        for row, tokens, done in zip(rows, lengths.tolist(), finished.tolist(), strict=True):
-            row["tokens"], row["finish_reason"] = tokens, "stop" if done else "length"
-        write_parquet(
-            rows, self.run.path / "completions" / f"step-{step:08d}.parquet", [*self.reward_func_names, "reward"]
-        )
+        step = self.state.global_step + 1
+        rows = rollout_rows(self._logs, len(token_counts), self.num_generations, step, weights)
+        write_rollouts(rows, token_counts.tolist(), is_finished.tolist(), self.reward_func_names, run.path)
 
-    def _reference_weights(self) -> dict[str, torch.nn.Parameter]:
-        """Return the weights of the reference adapter by name."""
-        return {name: p for name, p in self.model.named_parameters() if f".{REFERENCE_ADAPTER}." in name}
+    # 7. Micro-batches: rows of like length together, rows without a gradient last.
 
-    @torch.no_grad()
-    def replace_reference(self) -> None:
-        """Make the policy's adapter the reference's, which TRL takes for the reference where it is there."""
-        policy = dict(self.model.named_parameters())
-        for name, weight in self._reference_weights().items():
-            weight.requires_grad = False
-            weight.copy_(policy[name.replace(f".{REFERENCE_ADAPTER}.", ".default.")])
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        micro_batches_before = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        is_new_generation = self._buffered_inputs is not micro_batches_before
+        if "regroup" in self.savings and self.model.training and is_new_generation:
+            window = self.args.gradient_accumulation_steps
+            self._buffered_inputs = deal_rows(self._buffered_inputs, window, self._row_order)
+            inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
+        return inputs
+
+    def _row_order(self, batch: MicroBatch, sizes: Sequence[int]) -> torch.Tensor:
+        has_gradient = self._rows_with_gradient(batch)
+        return cheapest_order(batch, sizes, has_gradient, self.completion_forward.pass_cost, "share" in self.savings)
+
+    # 8. The loss is TRL's own; rows without a gradient are not run for it.
+
+    def _compute_loss(self, model: Any, inputs: MicroBatch) -> torch.Tensor:
+        if not self.savings or not self.model.training:
+            return super()._compute_loss(model, inputs)
+        self.micro_batch = MicroBatchState(self._rows_with_gradient(inputs), inputs.get("old_per_token_logps"))
+        self.completion_forward.ran_nothing = False
+        try:
+            loss = super()._compute_loss(model, inputs)
+        finally:
+            self.micro_batch = None
+        if self.completion_forward.ran_nothing:
+            # Other micro-batches say what the entropy is: TRL leaves NaN out of the mean that it logs.
+            self._metrics["train"]["entropy"][-1] = math.nan
+        return loss
+
+    def _rows_with_gradient(self, batch: MicroBatch) -> torch.Tensor:
+        """Return (B,), bool: which rows have a token that the loss counts and an advantage that is not 0."""
+        has_tokens = loss_mask(batch).any(dim=1)
+        if "skip" not in self.savings:
+            return torch.ones_like(has_tokens)
+        has_advantage = batch["advantages"] != 0
+        return has_tokens & (has_advantage if has_advantage.dim() == 1 else has_advantage.any(dim=1))
+
+    # 9. Checkpoints: what TRL forgets.
 
     def save_extra(self, checkpoint: Path) -> None:
-        """Save the reference model where it is replaced during the run."""
-        if self.adapters:
-            whole = {
-                n: w.full_tensor() if hasattr(w, "full_tensor") else w for n, w in self._reference_weights().items()
-            }
-            if self.args.should_save:
-                torch.save({name: weight.detach().cpu() for name, weight in whole.items()}, checkpoint / REFERENCE)
-        if not self.args.sync_ref_model:
-            return
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        state = get_model_state_dict(self.ref_model, options=options)
-        if self.args.should_save:
-            torch.save(state, checkpoint / REFERENCE)
+        """Save the reference model, where the policy replaces it during the run."""
+        if self.has_reference_adapter:
+            reference.save_reference_adapter(self.model, checkpoint, self.args.should_save)
+        if self.args.sync_ref_model:
+            reference.save_reference_model(self.ref_model, checkpoint, self.args.should_save)
 
     def restore(self, checkpoint: Path) -> None:
-        """Take up what TRL forgets: the place within the rollouts, and the replaced reference model."""
-        step = int(checkpoint.name.rpartition("-")[2])
-        self._step = step * self.args.gradient_accumulation_steps
-        if self.adapters:
-            state = torch.load(checkpoint / REFERENCE, weights_only=True)
-            with torch.no_grad():
-                for name, weight in self._reference_weights().items():
-                    weight.copy_(state[name])
-        if not self.args.sync_ref_model:
-            return
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+        """Resume from a checkpoint: the place within the rollouts, and the reference model of that moment."""
+        self._step = checkpoint_step(checkpoint) * self.args.gradient_accumulation_steps
+        if self.has_reference_adapter:
+            reference.load_reference_adapter(self.model, checkpoint)
+        if self.args.sync_ref_model:
+            reference.load_reference_model(self.ref_model, checkpoint)
 
-        state = torch.load(checkpoint / REFERENCE, weights_only=True)
-        set_model_state_dict(self.ref_model, state, options=StateDictOptions(full_state_dict=True))
+    def _set_up_reference(self, reset_steps: int | None) -> None:
+        """Set up a reference model that the policy replaces every `reset_steps` steps; TRL does so without LoRA."""
+        plugin = self.args.deepspeed_plugin
+        if reset_steps and plugin is not None and plugin.zero_stage == 3:
+            raise UserError(
+                "training.reference_reset_steps",
+                reset_steps,
+                "a replaced reference model is lost on resume with ZeRO-3",
+                "use FSDP 2, DDP or ZeRO-2",
+            )
+        self.has_reference_adapter = bool(reset_steps) and hasattr(self.model, "peft_config")
+        if self.has_reference_adapter:
+            reference.add_reference_adapter(self.model)
+            self.add_callback(reference.ReplaceReferenceCallback(self.model, reset_steps))
+
+    def _check_resampling(self) -> None:
+        row_count = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        if self.resample and row_count % self.num_generations:
+            raise UserError(
+                "sampling.resample",
+                self.resample,
+                f"a process samples {row_count} completions, which are no whole groups of {self.num_generations}",
+                "use fewer processes, or a larger batch_size",
+            )

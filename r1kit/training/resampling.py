@@ -1,94 +1,94 @@
-"""Dynamic sampling (DAPO, arXiv 2503.14476, 3.2): groups whose rewards are all equal teach nothing, and are replaced.
+"""Dynamic sampling (DAPO, arXiv 2503.14476, section 3.2): groups of equal rewards teach nothing and are replaced.
 
 DAPO samples until the batch is full of groups with a signal. Here a group without one gives its place to another
-problem of the training data, at most `resample` times a step, so that the cost is bounded and the batch keeps its size.
-Which problems these are depends on the seed and the step alone, so that a resumed run takes the same.
+problem of the training data, at most `resample` times in a step, so that the cost is bounded and the batch keeps its
+size. Which problems are drawn depends on the seed and the step alone, so that a resumed run draws the same.
 """
 
 import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate.utils import gather
 
-REWARD_GRAIN = (
-    65536  # sums of multiples of 1/65536 are exact in float32, so that equal rewards make advantages of exactly 0
-)
+from r1kit.rows import Row
+
+REWARD_GRAIN = 65536
+"""Rewards are rounded to multiples of 1/65536: their sums are exact in float32, so that equal rewards get an advantage
+of exactly 0 (eight times 1.7 would get one of 1e-3)."""
 
 
-class ResamplingMixin:
-    """Over TRL's GRPOTrainer. Overrides `_generate_and_score_completions`, `_generate` and `_calculate_rewards`."""
+@dataclass
+class SampledRows:
+    """The completions of one process, one row each: `group_size` rows in a row belong to one prompt."""
 
-    resample = 0
+    rows: list[Row]  # the problems, with the columns that rewards take
+    prompts: list[Any]
+    prompt_ids: list[list[int]]
+    completion_ids: list[list[int]]
+    completions: list[Any]
+    logprobs: list[list[float]] | None
+    rewards: torch.Tensor  # (rows, R), one column for each reward
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self._rows, self._known, self._asked = inputs, None, inputs
-        return super()._generate_and_score_completions(inputs)
+    def replace_group(self, index: int, source: "SampledRows", source_index: int, group_size: int) -> None:
+        """Put group `source_index` of `source` into the place of group `index`."""
+        target_rows = slice(index * group_size, (index + 1) * group_size)
+        source_rows = slice(source_index * group_size, (source_index + 1) * group_size)
+        for name, values in vars(self).items():
+            if values is not None:
+                values[target_rows] = vars(source)[name][source_rows]
 
-    def _generate(self, prompts: list[Any]) -> tuple:
-        output = super()._generate(prompts)
-        if not self.resample or not self.model.training:
-            return output
-        prompt_ids, ids, tool_mask, completions, logprobs, *rest = output
-        lists = [prompt_ids, ids, completions, *([] if logprobs is None else [logprobs])]
-        group, replaced = self.num_generations, 0
-        rewards = self._own_rewards(self._rows, prompts, completions, ids)
-        counted = {name: len(values) for name, values in self._metrics["train"].items()}
-        for attempt in range(self.resample):
-            dull = self._dull(rewards)
-            most = self._most(len(dull))
-            if most == 0:
-                break
-            draw = random.Random(f"{self.args.seed}/{self._step}/{self.accelerator.process_index}/{attempt}")
-            drawn = [self.train_dataset[draw.randrange(len(self.train_dataset))] for _ in range(most)]
-            rows = [row for row in drawn for _ in range(group)]
-            asked, self._asked = [row["prompt"] for row in rows], rows
-            new_ids, new_said, _, new_completions, new_logprobs, *_ = super()._generate(asked)
-            new = [new_ids, new_said, new_completions, *([] if logprobs is None else [new_logprobs])]
-            found = self._own_rewards(rows, asked, new_completions, new_said)
-            for place, number in enumerate(dull):  # where other ranks have more of them, the rest is left
-                here, there = (slice(n * group, (n + 1) * group) for n in (number, place))
-                self._rows[here], prompts[here], rewards[here] = rows[there], asked[there], found[there]
-                for old, fresh in zip(lists, new, strict=True):
-                    old[here] = fresh[there]
-            replaced += len(dull)
-        for name, values in self._metrics["train"].items():  # of lengths, the first draw's
-            if name != "num_tokens":
-                del values[counted.get(name, 0) :]
-        share = torch.tensor([replaced / (len(prompts) / group)], device=self.accelerator.device)
-        self._metrics["train"]["resampled"].append(self.accelerator.gather(share).mean().item())
-        if self._most(
-            int(bool(self._pending_extra_logs or self._pending_metrics))
-        ):  # a reward logs of its own: it is to do so once
-            self._pending_extra_logs.clear()
-            self._pending_metrics.clear()
-        else:
-            self._known = gather(rewards)
-        return (prompt_ids, ids, tool_mask, completions, logprobs, *rest)
 
-    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
-        if self._known is not None:
-            return self._known
-        return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+def round_rewards(rewards: torch.Tensor) -> torch.Tensor:
+    """Return rewards as multiples of 1 / REWARD_GRAIN."""
+    return (rewards * REWARD_GRAIN).round() / REWARD_GRAIN
 
-    def _own_rewards(self, rows: list[Any], prompts: list[Any], completions: list[Any], ids: list[Any]) -> torch.Tensor:
-        """Return (rows of this rank, rewards)."""
-        rewards = super()._calculate_rewards(rows, prompts, completions, ids)
-        first = self.accelerator.process_index * len(prompts)
-        return rewards[first : first + len(prompts)].clone()
 
-    def _dull(self, rewards: torch.Tensor) -> list[int]:
-        """Return the groups whose rewards are all equal; a row with a fault counts for nothing."""
-        exact = (rewards * REWARD_GRAIN).round() / REWARD_GRAIN
-        sums = (exact * self.reward_weights.to(exact.device)).nansum(dim=1)
-        sums[torch.isinf(rewards).any(dim=1) | torch.isnan(rewards).all(dim=1)] = torch.nan
-        sums = sums.view(-1, self.num_generations)
-        low, high = sums.nan_to_num(nan=torch.inf).amin(dim=1), sums.nan_to_num(nan=-torch.inf).amax(dim=1)
-        return (low >= high).nonzero().squeeze(1).tolist()
+def groups_without_signal(rewards: torch.Tensor, weights: torch.Tensor, group_size: int) -> list[int]:
+    """Return the indices of the groups whose rewards are all equal; a row with a fault is left out of its group.
 
-    def _most(self, count: int) -> int:
-        """Return the greatest count of all ranks, which must all sample as often."""
-        if self.accelerator.num_processes == 1:
-            return count
-        counts = torch.tensor([count], device=self.accelerator.device)
-        return int(self.accelerator.gather(counts).max())
+    `rewards`: (rows, R), NaN where a reward does not apply and infinite where it had a fault; `weights`: (R,).
+    """
+    totals = (round_rewards(rewards) * weights.to(rewards.device)).nansum(dim=1)
+    has_no_reward = torch.isinf(rewards).any(dim=1) | torch.isnan(rewards).all(dim=1)
+    totals = totals.masked_fill(has_no_reward, torch.nan).view(-1, group_size)
+    least = totals.nan_to_num(nan=torch.inf).amin(dim=1)
+    greatest = totals.nan_to_num(nan=-torch.inf).amax(dim=1)
+    return (least >= greatest).nonzero().squeeze(1).tolist()
+
+
+def replace_groups_without_signal(
+    sampled: SampledRows,
+    group_size: int,
+    weights: torch.Tensor,
+    attempts: int,
+    draw_problems: Callable[[int, int], Sequence[Row]],
+    sample: Callable[[list[Row]], SampledRows],
+    greatest_on_any_rank: Callable[[int], int],
+) -> int:
+    """Replace groups without a signal in `sampled`, in place; return how many replacements were made.
+
+    `draw_problems(attempt, count)` returns further problems, `sample(rows)` their completions with rewards. All ranks
+    sample as often as the one that needs most, since sampling and scoring contain collective operations.
+    """
+    replaced = 0
+    for attempt in range(attempts):
+        without_signal = groups_without_signal(sampled.rewards, weights, group_size)
+        problem_count = greatest_on_any_rank(len(without_signal))
+        if problem_count == 0:
+            break
+        rows = []
+        for problem in draw_problems(attempt, problem_count):
+            rows += [problem] * group_size
+        fresh = sample(rows)
+        for fresh_index, index in enumerate(without_signal):
+            sampled.replace_group(index, fresh, fresh_index, group_size)
+        replaced += len(without_signal)
+    return replaced
+
+
+def draw_problem_indices(seed_text: str, dataset_size: int, count: int) -> list[int]:
+    """Return `count` indices of problems, with repetition, the same for the same `seed_text`."""
+    generator = random.Random(seed_text)
+    return [generator.randrange(dataset_size) for _ in range(count)]

@@ -1,38 +1,60 @@
-"""Every rollout of a training, in `completions/` as Parquet, one file a generation.
+"""Every rollout of a training, in `completions/` as Parquet, one file for each generation.
 
-TRL keeps the newest completions in a deque and writes them when it logs, which loses most of them. A
-file here bears the step that it was generated for, so that a resumed run writes the same files again.
+TRL keeps only the newest completions, in a deque, and writes them when it logs, which loses most of them. The files
+here are named by the step that they were generated for, so that a resumed run writes the same files again.
 """
 
 import math
+from pathlib import Path
 from typing import Any
+
+from r1kit.data.writing.parquet import write_parquet
+from r1kit.rows import Row
 
 
 def rollout_rows(
-    logs: dict[str, Any], count: int, group_size: int, step: int, weights: dict[str, float]
-) -> list[dict[str, Any]]:
-    """Return the newest `count` rollouts of TRL's logs, each with its group, rewards and advantage."""
+    logs: dict[str, Any], row_count: int, group_size: int, step: int, reward_weights: dict[str, float]
+) -> list[Row]:
+    """Return the newest `row_count` rollouts of TRL's logs, each with its group, its rewards and its advantage.
 
-    def newest(values: Any) -> list[Any]:
-        return list(values)[-count:]
-
-    columns = {"prompt": newest(logs["prompt"]), "completion": newest(logs["completion"])}
-    columns |= {name: newest(values) for name, values in logs["extra"].items()}
-    scores = {name: newest(values) for name, values in logs["rewards"].items()}
-    advantages = newest(logs["advantages"])
+    `logs` is GRPOTrainer's `_logs`: prompts, completions, extra columns, rewards by name, and advantages, gathered from
+    all ranks. `reward` is the weighted sum of the rewards that apply to a row, None if none does.
+    """
+    columns = {"prompt": logs["prompt"], "completion": logs["completion"], **logs["extra"]}
+    columns = {name: _newest(values, row_count) for name, values in columns.items()}
+    rewards = {name: _newest(values, row_count) for name, values in logs["rewards"].items()}
+    advantages = _newest(logs["advantages"], row_count)
     rows = []
     for i in range(len(columns["prompt"])):
-        row: dict[str, Any] = {"step": step, "group": i // group_size}
-        row |= {name: _plain(values[i]) for name, values in columns.items()}
-        given = {name: (None if math.isnan(values[i]) else values[i]) for name, values in scores.items()}
-        row |= given
-        judged = [weights[n] * v for n, v in given.items() if v is not None]
-        row["reward"] = sum(judged) if judged else None
+        row: Row = {"step": step, "group": i // group_size}
+        for name, values in columns.items():
+            row[name] = _content(values[i])
+        total = None
+        for name, values in rewards.items():
+            row[name] = None if math.isnan(values[i]) else values[i]
+            if row[name] is not None:
+                total = (total or 0.0) + reward_weights[name] * values[i]
+        row["reward"] = total
         row["advantage"] = advantages[i]
         rows.append(row)
     return rows
 
 
-def _plain(value: Any) -> Any:
-    """Return chat messages as their last content."""
+def write_rollouts(
+    rows: list[Row], token_counts: list[int], is_finished: list[bool], reward_names: list[str], run_path: Path
+) -> None:
+    """Write the rollouts of one step to `completions/step-N.parquet`, whole or not at all."""
+    for row, token_count, finished in zip(rows, token_counts, is_finished, strict=True):
+        row["tokens"] = token_count
+        row["finish_reason"] = "stop" if finished else "length"
+    path = run_path / "completions" / f"step-{rows[0]['step']:08d}.parquet"
+    write_parquet(rows, path, [*reward_names, "reward"])
+
+
+def _newest(values: Any, count: int) -> list[Any]:
+    return list(values)[-count:]
+
+
+def _content(value: Any) -> Any:
+    """Return chat messages as the content of the last one, any other value as it is."""
     return value[-1]["content"] if isinstance(value, list) else value

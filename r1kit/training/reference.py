@@ -1,0 +1,83 @@
+"""The replaced reference model: every so many steps the policy takes its place (the paper: every 400 steps).
+
+TRL replaces a whole reference model (`sync_ref_model`), but loses it on resume; for an adapter (LoRA) it refuses to.
+Here the reference is saved in each checkpoint, and for an adapter it is a second adapter named "ref", which TRL takes
+for the reference wherever there is one.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+REFERENCE_FILE = "reference.pt"
+"""In a checkpoint: the reference model's weights, or those of its adapter."""
+
+_REFERENCE_ADAPTER, _POLICY_ADAPTER = "ref", "default"
+
+
+class ReplaceReferenceCallback(TrainerCallback):
+    """Makes the policy's adapter the reference every `steps` optimizer steps."""
+
+    def __init__(self, model: Any, steps: int):
+        self.model, self.steps = model, steps
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step % self.steps == 0:
+            replace_reference_adapter(self.model)
+
+
+def add_reference_adapter(model: Any) -> None:
+    """Give a model with an adapter a second, frozen one: the reference, equal to the policy."""
+    model.add_adapter(_REFERENCE_ADAPTER, model.peft_config[_POLICY_ADAPTER])
+    replace_reference_adapter(model)
+
+
+@torch.no_grad()
+def replace_reference_adapter(model: Any) -> None:
+    """Copy the weights of the policy's adapter into the reference's."""
+    policy = dict(model.named_parameters())
+    for name, weight in _reference_weights(model).items():
+        weight.requires_grad = False
+        weight.copy_(policy[name.replace(f".{_REFERENCE_ADAPTER}.", f".{_POLICY_ADAPTER}.")])
+
+
+def save_reference_adapter(model: Any, checkpoint: Path, is_writer: bool) -> None:
+    """Save the reference adapter in a checkpoint. All ranks call this; the one with `is_writer` writes."""
+    state = {}
+    for name, weight in _reference_weights(model).items():
+        whole = weight.full_tensor() if hasattr(weight, "full_tensor") else weight  # FSDP 2 shards it
+        state[name] = whole.detach().cpu()
+    if is_writer:
+        torch.save(state, checkpoint / REFERENCE_FILE)
+
+
+@torch.no_grad()
+def load_reference_adapter(model: Any, checkpoint: Path) -> None:
+    """Set the reference adapter to what it was when the checkpoint was saved."""
+    state = torch.load(checkpoint / REFERENCE_FILE, weights_only=True)
+    for name, weight in _reference_weights(model).items():
+        weight.copy_(state[name])
+
+
+def save_reference_model(reference: Any, checkpoint: Path, is_writer: bool) -> None:
+    """Save a whole reference model in a checkpoint. All ranks call this; the one with `is_writer` writes."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    state = get_model_state_dict(reference, options=options)
+    if is_writer:
+        torch.save(state, checkpoint / REFERENCE_FILE)
+
+
+def load_reference_model(reference: Any, checkpoint: Path) -> None:
+    """Set a whole reference model to what it was when the checkpoint was saved."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
+    state = torch.load(checkpoint / REFERENCE_FILE, weights_only=True)
+    set_model_state_dict(reference, state, options=StateDictOptions(full_state_dict=True))
+
+
+def _reference_weights(model: Any) -> dict[str, torch.nn.Parameter]:
+    return {name: weight for name, weight in model.named_parameters() if f".{_REFERENCE_ADAPTER}." in name}
