@@ -38,7 +38,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
 from datasets import Dataset, disable_progress_bars
-from r1kit.training.lean import LeanMixin
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -49,8 +48,9 @@ from transformers import (
 )
 from trl import GRPOConfig, GRPOTrainer
 
-from r1kit.data.world import world_rows as world_rows
+from r1kit.data.world import world_rows
 from r1kit.runs.paths import SHIPPED_MODELS
+from r1kit.training.grpo import RLTrainer
 
 ALL = ("trim", "regroup", "skip", "share", "rollouts")
 BLOCK = 2  # steps of one side before the other has its turn
@@ -78,6 +78,19 @@ class Timed:
         self.lengths.append(([len(ids) for ids in args[0]], [len(ids) for ids in output[0]]))
         return output
 
+    def sample_rollouts(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        if self.completions is not None:
+            prompt_ids, _, _ = self._tokenize_prompts(prompts)
+            ids = [list(row) for row in self.completions]
+            return {"prompt_ids": prompt_ids, "completion_ids": ids, "logprobs": None}
+        started = time.perf_counter()
+        output = super().sample_rollouts(prompts, trainer)
+        self.sampled += time.perf_counter() - started
+        self.lengths.append(
+            ([len(ids) for ids in output["prompt_ids"]], [len(ids) for ids in output["completion_ids"]])
+        )
+        return output
+
     def _calculate_rewards(self, *args: Any) -> Any:
         if self.rewards is None:
             return super()._calculate_rewards(*args)
@@ -88,7 +101,7 @@ class Stock(Timed, GRPOTrainer):
     """TRL's own."""
 
 
-class Lean(Timed, LeanMixin, GRPOTrainer):
+class Lean(Timed, RLTrainer):
     """r1kit's."""
 
 
@@ -114,13 +127,13 @@ def trainer(kind: type, model: Any, tokenizer: Any, prompts: list[str], folder: 
         reward_funcs=[lambda completions, **columns: [float(len(c) % 3) for c in completions]],
         train_dataset=Dataset.from_list([{"prompt": text} for text in prompts]),
         processing_class=tokenizer,
+        **({"savings": ALL} if kind is Lean else {}),
     )
     made.before, made.sampled, made.lengths, made.clock = 0.0, 0.0, [], Clock()
     made.clock.trainer = made
     made.add_callback(made.clock)
     made.remove_callback(PrinterCallback)
     if kind is Lean:
-        made.set_savings(ALL)
         assert made.savings == set(ALL)
     return made
 

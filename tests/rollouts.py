@@ -69,9 +69,12 @@ def main(out: Path) -> None:
         processing_class=load_tokenizer(recipe.model),
         rollout_func=given,
         run=Run(out),
-        recipe=recipe,
+        savings=recipe.training.savings,
+        resample=recipe.sampling.resample,
+        reference_reset_steps=recipe.training.reference_reset_steps,
     )
-    trainer._call = CASE.get("call", trainer._call)
+    forward = trainer.completion_forward
+    forward.pass_cost = CASE.get("call", forward.pass_cost)
     trainer.train()
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     state = get_model_state_dict(trainer.model, options=options)

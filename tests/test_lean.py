@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from r1kit.runs.paths import SHIPPED_MODELS
-from r1kit.training import lean
-from r1kit.training.savings import full_logits
+from r1kit.training import rollout_sampling
+from r1kit.training.savings import completion_forward, full_logits
+from r1kit.training.savings.architecture import has_only_attention
 from r1kit.training.savings.chunks import chunk_ends
+from r1kit.training.savings.obstacles import find_sharing_obstacle
 from r1kit.training.savings.packing import pack_into_bins, supports_packed_bins, with_packed_rows
 
 pytestmark = pytest.mark.slow
@@ -39,23 +41,26 @@ def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings)
     """A GRPO trainer, stock where `savings` is None, whose completions and rewards are given."""
     from datasets import Dataset
     from peft import LoraConfig
-    from r1kit.training.lean import LeanMixin
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import GRPOConfig, GRPOTrainer
 
+    from r1kit.training.grpo import RLTrainer
+
     class Given:
-        def _generate_single_turn(self, prompt_ids, *more, **others):
-            made = [list(ids) for ids in completions or []], None
-            if completions is None:
-                made = super()._generate_single_turn(prompt_ids, *more, **others)
+        def _generate_single_turn(self, *more, **others):
             torch.manual_seed(2)  # TRL shuffles the rows next: alike, however many numbers were drawn
-            return made
+            return [list(ids) for ids in completions], None
+
+        def sample_rollouts(self, *more):
+            output = super().sample_rollouts(*more)
+            torch.manual_seed(2)
+            return output
 
         def _calculate_rewards(self, *more):
             return torch.tensor(rewards).unsqueeze(1)
 
-    class Lean(Given, LeanMixin, GRPOTrainer):
-        pass
+    class Lean(Given, RLTrainer):
+        _get_train_sampler = GRPOTrainer._get_train_sampler  # the order of rows is stock's
 
     class Stock(Given, GRPOTrainer):
         pass
@@ -84,17 +89,18 @@ def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings)
         "lr_scheduler_type": "constant",
         **settings,
     }
-    made = (Stock if savings is None else Lean)(
+    kind, more = (Stock, {}) if savings is None else (Lean, {"savings": savings})
+    made = kind(
         model=AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:student"]),
         args=GRPOConfig(**arguments),
         reward_funcs=[lambda completions, **columns: [0.0] * len(completions)],
         train_dataset=Dataset.from_list(prompts),
         processing_class=AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"]),
         peft_config=LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, init_lora_weights=False) if lora else None,
+        **more,
     )
     if savings is not None:
-        made.set_savings(savings)
-        made._call = 4  # prompts this short are shared, too
+        made.completion_forward.pass_cost = 4  # prompts this short are shared, too
     return made
 
 
@@ -219,7 +225,7 @@ def test_the_update_is_stock_s_in_every_setting(tmp_path, settings, dead, trunca
 def test_rows_packed_without_padding_give_stock_s_update(tmp_path, settings, monkeypatch):
     """For flash attention, which cannot run here: SDPA takes packed rows as well, by a mask made of the positions."""
     widths = []
-    original = lean.packed
+    original = completion_forward.with_packed_rows
 
     def watched(model):
         call = original(model)
@@ -237,10 +243,11 @@ def test_rows_packed_without_padding_give_stock_s_update(tmp_path, settings, mon
 
         return run
 
-    monkeypatch.setattr(lean, "with_packed_rows", watched)
+    monkeypatch.setattr(completion_forward, "with_packed_rows", watched)
     values = given(5)
     stock, _ = gradients(tmp_path, None, *values, **settings)
-    monkeypatch.setattr(lean.LeanMixin, "packs", property(lambda self: True, lambda self, value: None), raising=False)
+    always = property(lambda self: True, lambda self, value: None)
+    monkeypatch.setattr(completion_forward.CompletionForward, "packs_rows", always, raising=False)
     assert error(stock, gradients(tmp_path, ("trim", "regroup", "skip"), *values, **settings)[0]) < 1e-5
     assert widths
     assert all(shape == (1, tokens) for shape, tokens in widths)
@@ -251,30 +258,30 @@ def test_rows_are_not_packed_for_layers_that_carry_more_than_attention():
         config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(layer_types=kinds))
         return SimpleNamespace(config=config, _is_stateful=stateful)
 
-    assert lean.has_only_attention(model(None))
-    assert lean.has_only_attention(model(["sliding_attention", "full_attention"]))
-    assert not lean.has_only_attention(model(["full_attention", "linear_attention"]))
-    assert not lean.has_only_attention(model(None, stateful=True))
+    assert has_only_attention(model(None))
+    assert has_only_attention(model(["sliding_attention", "full_attention"]))
+    assert not has_only_attention(model(["full_attention", "linear_attention"]))
+    assert not has_only_attention(model(None, stateful=True))
 
 
 @pytest.mark.parametrize("settings", [{}, {"beta": 0.04}, {"temperature": 0.7}, {"top_p": 0.9}])
 def test_log_probabilities_of_the_sampling_are_the_old_ones(tmp_path, settings, monkeypatch):
     """Two updates a rollout: stock runs the model once more on what was sampled."""
     drawn = []
-    original = lean.sample
+    original = rollout_sampling.sample_completions
 
     def kept(*args):
         drawn.append(original(*args))
         return drawn[-1]
 
-    monkeypatch.setattr(lean, "sample_completions", kept)
+    monkeypatch.setattr(rollout_sampling, "sample_completions", kept)
     many = {"steps_per_generation": 8, "per_device_train_batch_size": 2, "steps": 2, **settings}
     _, rewards = given(5)
     found, made = gradients(tmp_path, ("rollouts", "trim"), None, rewards, **many)
     assert len(drawn) == 1
     stock, _ = gradients(tmp_path, None, drawn[0][0], rewards, **many)
     assert error(stock, found) < 1e-5
-    assert made._chances is None
+    assert made.step_state.sampling_logprobs is None
 
 
 def test_a_window_with_nothing_left_still_takes_a_step(tmp_path):
@@ -312,7 +319,7 @@ def test_a_prompt_is_run_once_for_its_group(tmp_path):
     one = trainer(tmp_path, ("trim",), completions, rewards, **whole)
     other = trainer(tmp_path, ("trim", "share"), completions, rewards, **whole)
     longest = max(len(ids) for ids in one.processing_class([row["prompt"] for row in one.train_dataset]).input_ids)
-    one._call = other._call = 64  # all rows in one pass
+    one.completion_forward.pass_cost = other.completion_forward.pass_cost = 64  # all rows in one pass
     assert tokens_run(one) == ROWS * (longest + 10)
     assert tokens_run(other) == 4 * (longest - 1) + ROWS * (1 + 10)
 
@@ -326,7 +333,7 @@ def test_groups_stay_together_where_that_is_less_work(tmp_path):
     together = trainer(tmp_path, ("trim", "regroup", "share"), completions, rewards)
     for made in (apart, together):
         made.train_dataset = made.train_dataset.map(lambda row: {"prompt": text + row["prompt"]})
-        made._call = 16
+        made.completion_forward.pass_cost = 16
     assert tokens_run(together) < 0.45 * tokens_run(apart)
 
 
@@ -343,7 +350,7 @@ def test_where_prompts_are_not_shared(tmp_path, change, why):
     made.args.gradient_checkpointing = "gradient_checkpointing" in change
     made.model.config._attn_implementation = change.get("attention", "sdpa")
     made.model.config.sliding_window = change.get("window")
-    assert made._why_not_share() == why
+    assert find_sharing_obstacle(made) == why
 
 
 def test_fallbacks_are_said_once(tmp_path, capsys):
@@ -355,11 +362,11 @@ def test_fallbacks_are_said_once(tmp_path, capsys):
 
 
 def test_chunks_by_hand():
-    assert chunk_ends([9, 8, 2, 2, 0], prompt=1, most=8, call=0) == [1, 2, 4]
-    assert chunk_ends([9, 9, 2, 2, 0], prompt=1, most=8, call=1000) == [4]
-    assert chunk_ends([5, 5, 5, 5], prompt=1, most=2, call=1000) == [2, 4]
-    assert chunk_ends([0, 0], prompt=1, most=2, call=10) == []
-    ends = chunk_ends(sorted(range(1, 1001), reverse=True), prompt=9, most=3, call=10**6)
+    assert chunk_ends([9, 8, 2, 2, 0], prompt_width=1, max_rows=8, pass_cost=0) == [1, 2, 4]
+    assert chunk_ends([9, 9, 2, 2, 0], prompt_width=1, max_rows=8, pass_cost=1000) == [4]
+    assert chunk_ends([5, 5, 5, 5], prompt_width=1, max_rows=2, pass_cost=1000) == [2, 4]
+    assert chunk_ends([0, 0], prompt_width=1, max_rows=2, pass_cost=10) == []
+    ends = chunk_ends(sorted(range(1, 1001), reverse=True), prompt_width=9, max_rows=3, pass_cost=10**6)
     assert ends[-1] == 1000
     assert all(end - start <= 3 for start, end in zip([0, *ends], ends, strict=False))
 

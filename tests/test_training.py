@@ -29,6 +29,17 @@ def rl_recipe(**training):
     )
 
 
+def settings_of(values):
+    """What `r1kit rl` takes from a recipe for its trainer."""
+    training = values.training
+    return {
+        "savings": training.savings,
+        "resample": values.sampling.resample,
+        "reference_reset_steps": training.reference_reset_steps,
+        "keep_checkpoints": training.keep_checkpoints,
+    }
+
+
 def rl_trainer(kind, values, path, reward=quarters, at=None, **more):
     from r1kit.data.problems import load_problems
     from r1kit.models.load import load_model, load_tokenizer
@@ -57,7 +68,7 @@ def test_grpo_is_stock_trl_to_the_last_bit(tmp_path, training):
     recipe = rl_recipe(**training, savings=[])
     stock = rl_trainer(GRPOTrainer, recipe, tmp_path / "stock")
     stock.train()
-    own = rl_trainer(RLTrainer, recipe, tmp_path / "own", run=Run(tmp_path / "own"), recipe=recipe)
+    own = rl_trainer(RLTrainer, recipe, tmp_path / "own", run=Run(tmp_path / "own"), **settings_of(recipe))
     own.train()
     for (name, a), b in zip(stock.model.named_parameters(), own.model.parameters(), strict=True):
         assert torch.equal(a, b), name
@@ -67,7 +78,7 @@ def test_a_plain_run_saves_all_that_can_be_saved(tmp_path):
     from r1kit.training.grpo import RLTrainer
 
     asked = rl_recipe(steps=1, kl=0.0)
-    trainer = rl_trainer(RLTrainer, asked, tmp_path / "own", run=Run(tmp_path / "own"), recipe=asked)
+    trainer = rl_trainer(RLTrainer, asked, tmp_path / "own", run=Run(tmp_path / "own"), **settings_of(asked))
     assert trainer.savings == {"trim", "regroup", "skip", "share", "rollouts"}
 
 
@@ -108,7 +119,9 @@ def test_a_run_without_any_verdict_does_not_go_on_for_days(tmp_path):
         return [FAULT] * len(completions)
 
     recipe = rl_recipe(steps=20, kl=0.0)
-    trainer = rl_trainer(RLTrainer, recipe, tmp_path / "own", reward=dead, run=Run(tmp_path / "own"), recipe=recipe)
+    trainer = rl_trainer(
+        RLTrainer, recipe, tmp_path / "own", reward=dead, run=Run(tmp_path / "own"), **settings_of(recipe)
+    )
     with pytest.raises(UserError, match="no completion of 10 rollouts had a verdict"):
         trainer.train()
     assert trainer.state.global_step == 9
@@ -170,7 +183,7 @@ def rollouts_of_one_step(tmp_path, reward) -> list[dict]:
     from r1kit.training.grpo import RLTrainer
 
     recipe = rl_recipe(steps=1)
-    rl_trainer(RLTrainer, recipe, tmp_path / "own", reward, run=Run(tmp_path / "own"), recipe=recipe).train()
+    rl_trainer(RLTrainer, recipe, tmp_path / "own", reward, run=Run(tmp_path / "own"), **settings_of(recipe)).train()
     return table(tmp_path / "own/completions")
 
 
@@ -262,11 +275,12 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(tmp_path, capsys):
     from r1kit.training.grpo import RLTrainer
 
     class Given(RLTrainer):
-        def _generate_single_turn(self, prompt_ids, *more, **others):
+        def sample_rollouts(self, prompts, trainer):
             """Completions of the step: a sampler's draw may flip at the last bit of a probability."""
             draw = torch.Generator().manual_seed(self.state.global_step)
-            sizes = torch.randint(2, 20, (len(prompt_ids),), generator=draw).tolist()
-            return [[*torch.randint(3, 900, (size,), generator=draw).tolist(), 0] for size in sizes], None
+            sizes = torch.randint(2, 20, (len(prompts),), generator=draw).tolist()
+            ids = [[*torch.randint(3, 900, (size,), generator=draw).tolist(), 0] for size in sizes]
+            return {"prompt_ids": self._tokenize_prompts(prompts)[0], "completion_ids": ids, "logprobs": None}
 
     class Small(Given):
         rows = 4
@@ -283,7 +297,9 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(tmp_path, capsys):
         run.path.mkdir()
         run.update(stage="rl-zero")
         run_training(
-            lambda: rl_trainer(kind, asked, tmp_path / (name + next(count)), run=run, recipe=asked, at=run), asked, run
+            lambda: rl_trainer(kind, asked, tmp_path / (name + next(count)), run=run, at=run, **settings_of(asked)),
+            asked,
+            run,
         )
         assert run.info["steps"] == 3
         return weights(run.path / "model")

@@ -156,7 +156,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
     # 2. Completions: TRL calls this for `rollout_func`, in place of its own sampling.
 
     def sample_rollouts(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
-        """Return a completion for each prompt: `prompt_ids`, `completion_ids` and the ids' `logprobs`, lists of lists."""
+        """Return a completion for each prompt: lists of `prompt_ids`, `completion_ids` and the ids' `logprobs`."""
         prompt_ids, _, _ = self._tokenize_prompts(prompts)
         with (
             profiling_context(self, "transformers.generate"),
@@ -337,11 +337,12 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             metrics[f"rewards/{name}/faults"].append(torch.isinf(values).sum().item())
         self.rollouts_without_verdict = self.rollouts_without_verdict + 1 if has_fault.all() else 0
         if self.rollouts_without_verdict == MAX_ROLLOUTS_WITHOUT_VERDICT:
+            count = MAX_ROLLOUTS_WITHOUT_VERDICT
             raise UserError(
                 "rewards",
                 ", ".join(self.reward_func_names),
-                f"no completion of {MAX_ROLLOUTS_WITHOUT_VERDICT} rollouts had a verdict: there is nothing to learn from",
-                "mend what is broken (see stderr), then run the same command again",
+                f"no completion of {count} rollouts had a verdict: there is nothing to learn from",
+                "repair what is broken (see stderr), then run the same command again",
             )
         timeouts = torch.tensor([take_timeout_count()], device=rewards.device)
         metrics["timeouts"].append(self.accelerator.gather(timeouts).sum().item())
