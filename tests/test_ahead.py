@@ -166,7 +166,7 @@ def test_accuracy_is_the_same_with_columns_of_every_kind():
 
 
 def test_a_sampler_tells_of_each_row_that_ends_before_the_last():
-    from test_lean import model_and_prompts, settings
+    from test_decode import model_and_prompts, settings
 
     from r1kit.models.decode import sample_completions
 

@@ -1,19 +1,29 @@
-"""From a recipe's `model` block to a model and its tokenizer."""
+"""From a recipe's `model` block to a model and its tokenizer.
 
-import os
+block = ModelConfig(path="Qwen/Qwen2.5-0.5B", dtype="bfloat16")
+tokenizer = load_tokenizer(block)
+model = load_model(block, training=False)
+"""
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
+from r1kit.ranks import local_rank
 from r1kit.recipe import ModelConfig, NewModelConfig
 from r1kit.runs.paths import resolve_model_path
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    import torch
+    from peft import LoraConfig
+    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def load_tokenizer(block: ModelConfig) -> "PreTrainedTokenizerBase":
-    """Return the tokenizer of a model, which pads on the left with a token of its own where it has one."""
+    """Return the tokenizer of a model; it pads on the left, with the end token where it has no padding token.
+
+    Raises UserError where it cannot be loaded.
+    """
     from transformers import AutoTokenizer
 
     path = resolve_model_path(block.path or "")
@@ -22,60 +32,82 @@ def load_tokenizer(block: ModelConfig) -> "PreTrainedTokenizerBase":
             path, revision=block.revision, trust_remote_code=block.trust_remote_code, padding_side="left"
         )
     except (OSError, ValueError) as error:
-        raise _missing(block, error) from None
+        raise _loading_error(block, error) from None
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
 def load_model(block: ModelConfig, training: bool = True, device: str | None = None) -> "PreTrainedModel":
-    """Return a model in the recipe's dtype; for sampling, a LoRA run's adapter is merged into its base.
+    """Return a model in the recipe's dtype; for sampling, the adapter of a LoRA run is merged into its base.
 
-    It is on the CPU for training, whose trainer moves it, else on `device`: this process's GPU where there is one.
+    For training it is on the CPU, from where the trainer moves it. For sampling it is on `device`, by default this
+    process's GPU where there is one.
 
-    In training, `auto` keeps the weights in float32 (a GPU computes in bfloat16), or in bfloat16 under
-    an adapter; else it is the GPU's bfloat16, float32 on a CPU.
+    The dtype `auto` means, for training, float32 weights (a GPU computes in bfloat16), or bfloat16 under an adapter;
+    for sampling, bfloat16 on a GPU that has it and float32 otherwise.
+
+    Raises UserError where the model cannot be loaded, and where an adapter is to be trained further.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     path = resolve_model_path(block.path or "")
     if training and (Path(path) / "adapter_config.json").exists():
-        # TRL and peft go by the base's name: they would train beside this adapter or hold it against its base.
-        must = "this run is an adapter, which no further training can start from"
-        raise UserError("model.path", block.path, must, "run it again with model.lora.merge=true")
-    settings: dict[str, Any] = {"revision": block.revision, "trust_remote_code": block.trust_remote_code}
-    settings["dtype"] = _dtype(block, training)
-    if block.attention:
-        settings["attn_implementation"] = block.attention
-    if block.quantize:
-        settings["quantization_config"] = _quantization(block)
+        # TRL and peft know the model by the name of its base: they would train a second adapter on that, and compare
+        # with that.
+        requirement = "this run is an adapter, which no further training can start from"
+        raise UserError("model.path", block.path, requirement, "run it again with model.lora.merge=true")
+    settings = _loading_settings(block, training)
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, **settings)
+        model: Any = AutoModelForCausalLM.from_pretrained(path, **settings)
     except (OSError, ValueError) as error:
-        raise _missing(block, error) from None
+        raise _loading_error(block, error) from None
     if getattr(model, "_hf_peft_config_loaded", False):
-        from peft import PeftModel
-
-        adapter = model.peft_config["default"]
-        given = {**settings, "revision": adapter.revision}
-        base = AutoModelForCausalLM.from_pretrained(adapter.base_model_name_or_path, **given)
-        model = PeftModel.from_pretrained(base, path).merge_and_unload()
+        model = _merge_adapter(model, path, settings)
     if not training and device is None and torch.cuda.is_available():
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        device = f"cuda:{local_rank()}"
     return model if device is None else model.to(device)
 
 
-def _dtype(block: ModelConfig, training: bool) -> Any:
+def _loading_settings(block: ModelConfig, training: bool) -> dict[str, Any]:
+    """Return the keyword arguments of `from_pretrained`."""
+    settings: dict[str, Any] = {
+        "revision": block.revision,
+        "trust_remote_code": block.trust_remote_code,
+        "dtype": _choose_dtype(block, training),
+    }
+    if block.attention:
+        settings["attn_implementation"] = block.attention
+    if block.quantize:
+        settings["quantization_config"] = _build_quantization_config(block)
+    return settings
+
+
+def _merge_adapter(model_with_adapter: Any, adapter_path: str, settings: dict[str, Any]) -> Any:
+    """Return the base of an adapter, loaded anew, with the adapter merged into its weights."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    adapter_config = model_with_adapter.peft_config["default"]
+    base_settings = {**settings, "revision": adapter_config.revision}
+    base = AutoModelForCausalLM.from_pretrained(adapter_config.base_model_name_or_path, **base_settings)
+    merged: Any = PeftModel.from_pretrained(base, adapter_path)
+    return merged.merge_and_unload()
+
+
+def _choose_dtype(block: ModelConfig, training: bool) -> "torch.dtype":
     import torch
 
     if block.dtype != "auto":
         return getattr(torch, block.dtype)
-    gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    return torch.bfloat16 if gpu and (block.lora or not training) else torch.float32
+    gpu_has_bfloat16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    weights_stay_unchanged = block.lora is not None or not training
+    return torch.bfloat16 if gpu_has_bfloat16 and weights_stay_unchanged else torch.float32
 
 
-def _quantization(block: ModelConfig) -> Any:
+def _build_quantization_config(block: ModelConfig) -> "BitsAndBytesConfig":
+    """Return QLoRA's: 4-bit NormalFloat with double quantization (arXiv 2305.14314, section 3)."""
     import torch
 
     if not torch.cuda.is_available():
@@ -83,9 +115,8 @@ def _quantization(block: ModelConfig) -> Any:
     try:
         import bitsandbytes  # noqa: F401
     except ImportError:
-        raise UserError(
-            "model.quantize", block.quantize, "needs bitsandbytes", "pip install 'r1kit[quantize]'"
-        ) from None
+        action = "pip install 'r1kit[quantize]'"
+        raise UserError("model.quantize", block.quantize, "needs bitsandbytes", action) from None
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
@@ -97,7 +128,10 @@ def _quantization(block: ModelConfig) -> Any:
 
 
 def create_model(block: NewModelConfig, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
-    """Return an untrained model with the ids of `tokenizer`; the caller sets the seed."""
+    """Return an untrained model with the vocabulary of `tokenizer`; its weights depend on torch's seed.
+
+    Raises UserError where the recipe's settings are no config of that type of model.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
@@ -114,35 +148,38 @@ def create_model(block: NewModelConfig, tokenizer: "PreTrainedTokenizerBase") ->
         raise UserError("model.new.settings", block.settings, f"must be a {block.type} config", str(error)) from None
 
 
-def build_lora_config(block: ModelConfig) -> Any:
-    """Return peft's LoraConfig for the recipe, or None."""
+def build_lora_config(block: ModelConfig) -> "LoraConfig | None":
+    """Return peft's LoraConfig for the recipe's adapter, None where all weights are trained."""
     if block.lora is None:
         return None
     from peft import LoraConfig
 
-    lora = block.lora
     return LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets,
+        r=block.lora.r,
+        lora_alpha=block.lora.alpha,
+        lora_dropout=block.lora.dropout,
+        target_modules=block.lora.targets,
         task_type="CAUSAL_LM",
         revision=block.revision,
     )
 
 
 def check_context(model: "PreTrainedModel", tokens: int, field: str, value: int) -> None:
-    """Raise UserError where `tokens` (prompt and completion) do not fit the model's context."""
+    """Raise UserError where `tokens`, those of prompt and completion, do not fit into the model's context.
+
+    The error names the recipe's `field`, which sets the length of completions, and its `value`.
+    """
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if context is not None and tokens > context:
-        must = f"with the prompt that is {tokens} tokens, and the model's context has {context}"
-        raise UserError(field, value, must, f"use at most {max(1, value - (tokens - context))}")
+        requirement = f"with the prompt that is {tokens} tokens, and the model's context has {context}"
+        raise UserError(field, value, requirement, f"use at most {max(1, value - (tokens - context))}")
 
 
-def _missing(block: ModelConfig, error: Exception) -> UserError:
+def _loading_error(block: ModelConfig, error: Exception) -> UserError:
+    """Return what to tell the user of an exception that `from_pretrained` raised."""
     if "trust_remote_code" in str(error):
-        must = "brings code of its own, which is not run unasked"
-        do = "read it, then set model.trust_remote_code=true (chat, merge: --trust-remote-code)"
-        return UserError("model.path", block.path, must, do)
+        requirement = "brings code of its own, which r1kit runs only if you allow it"
+        action = "read that code, then set model.trust_remote_code=true (chat, merge: --trust-remote-code)"
+        return UserError("model.path", block.path, requirement, action)
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return UserError("model.path", block.path, f"cannot be loaded: {reason}", "check the path, the id and the network")

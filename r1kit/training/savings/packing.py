@@ -1,7 +1,10 @@
-"""Run rows without their padding, several in one, where attention knows the bounds of its sequences.
+"""Run rows without their padding, several in one row, where attention knows where each sequence begins.
 
-Transformers takes several sequences for one row where positions start anew: flash attention by their bounds, all of
-them in one row; SDPA by a mask, so that rows are packed into several of a width (bins).
+transformers takes one row for several sequences where positions start anew at 0. Flash attention then works within the
+bounds of each sequence, so that all rows of a micro-batch can stand in one; SDPA is given a mask, whose cost grows with
+the square of the width, so that rows are packed into several rows of a fixed width, called bins.
+
+    pack_into_bins([9, 2, 5, 4, 1], width=9)     bins [0, 2, 1, 1, 2], starts [0, 0, 0, 5, 2]
 """
 
 from collections.abc import Callable, Sequence
@@ -12,69 +15,102 @@ import torch
 
 
 def pack_into_bins(lengths: Sequence[int], width: int | None) -> tuple[list[int], list[int]]:
-    """Return of each row the bin and its place there: the longest first, each into the first bin it fits into.
+    """Return the bin of each row and the column at which the row starts in it.
 
-    A bin holds up to `width` tokens, which no row may have more of; with None there is one.
+    The longest row comes first, and each goes into the first bin that it fits into. A bin holds up to `width` tokens,
+    which no row may exceed; with None there is a single bin.
     """
-    bins, places, ends = [0] * len(lengths), [0] * len(lengths), list[int]()
+    bins = [0] * len(lengths)
+    starts = [0] * len(lengths)
+    bin_ends: list[int] = []  # how many tokens each bin holds
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        fits = (i for i, end in enumerate(ends) if width is None or end + lengths[row] <= width)
-        chosen = next(fits, len(ends))
-        if chosen == len(ends):
-            ends.append(0)
-        bins[row], places[row] = chosen, ends[chosen]
-        ends[chosen] += lengths[row]
-    return bins, places
+        chosen = _first_bin_with_room(bin_ends, lengths[row], width)
+        if chosen == len(bin_ends):
+            bin_ends.append(0)
+        bins[row] = chosen
+        starts[row] = bin_ends[chosen]
+        bin_ends[chosen] += lengths[row]
+    return bins, starts
+
+
+def _first_bin_with_room(bin_ends: Sequence[int], length: int, width: int | None) -> int:
+    """Return the index of the first bin in which `length` more tokens fit, that of a new bin where there is none."""
+    for index, end in enumerate(bin_ends):
+        if width is None or end + length <= width:
+            return index
+    return len(bin_ends)
 
 
 def with_packed_rows(model: Any, width: int | None = None) -> Callable[..., Any]:
-    """Return `model`, which has TRL's fused head, for padded rows of which only the tokens in the mask are run.
+    """Return a function for padded rows that runs `model` on their tokens alone, in bins of `width`.
 
-    What comes back is of (rows, columns - 1), as of the padded rows; 0 where `labels` are -100.
+    The model has TRL's fused head. The outputs are those of the padded rows, (B, T - 1), and 0 where `labels` are -100.
     """
 
-    def call(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor, **given: Any) -> Any:
-        rows, columns = there = attention_mask.nonzero(as_tuple=True)
-        steps = (attention_mask.cumsum(dim=1) - 1)[there]
-        bins, places = (
-            torch.tensor(part, device=input_ids.device)
-            for part in pack_into_bins(attention_mask.sum(dim=1).tolist(), width)
+    def run(
+        input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor, **inputs: Any
+    ) -> SimpleNamespace:
+        rows, columns = token_indices = attention_mask.nonzero(as_tuple=True)  # one entry for each token
+        positions = (attention_mask.cumsum(dim=1) - 1)[token_indices]  # of each token in its row, without padding
+        bin_of_row, start_of_row = (
+            torch.tensor(values, device=input_ids.device)
+            for values in pack_into_bins(attention_mask.sum(dim=1).tolist(), width)
         )
-        of, at = bins[rows], places[rows] + steps
-        size = (int(of.max()) + 1, int(at.max()) + 1)
-        ends = torch.zeros(size[0], 1, dtype=torch.long, device=input_ids.device)
-        ends = ends.scatter_reduce(0, of.unsqueeze(1), at.unsqueeze(1) + 1, "amax")
-        counted = torch.arange(size[1], device=input_ids.device) - ends  # what is left of a bin is a sequence, too
-        told = torch.where(steps > 0, labels[there], -100)  # a row's first token follows nothing
+        bin_indices = bin_of_row[rows], start_of_row[rows] + positions
+        token_labels = torch.where(positions > 0, labels[token_indices], -100)  # a row's first token follows nothing
+        empty_positions = _positions_of_empty_bins(*bin_indices)
+        bins_shape = empty_positions.shape
         output = model(
-            input_ids=input_ids.new_zeros(size).index_put((of, at), input_ids[there]),
-            position_ids=counted.index_put((of, at), steps),
-            labels=labels.new_full(size, -100).index_put((of, at), told),
-            **given,
+            input_ids=input_ids.new_zeros(bins_shape).index_put(bin_indices, input_ids[token_indices]),
+            position_ids=empty_positions.index_put(bin_indices, positions),
+            labels=labels.new_full(bins_shape, -100).index_put(bin_indices, token_labels),
+            **inputs,
         )
-        scored = told != -100
-        source, target = (of[scored], at[scored] - 1), (rows[scored], columns[scored] - 1)
 
-        def padded(values: torch.Tensor | None) -> torch.Tensor | None:
-            if values is None:  # a reference model's head does not give all
+        # The model's outputs at a column are of the next column's token.
+        is_scored = token_labels != -100
+        source = bin_indices[0][is_scored], bin_indices[1][is_scored] - 1
+        target = rows[is_scored], columns[is_scored] - 1
+
+        def unpack(values: torch.Tensor | None) -> torch.Tensor | None:
+            if values is None:  # the head of a reference model does not give all outputs
                 return None
-            whole = values.new_zeros(len(input_ids), input_ids.size(1) - 1)
-            return whole.index_put(target, values[source])
+            padded = values.new_zeros(len(input_ids), input_ids.size(1) - 1)
+            return padded.index_put(target, values[source])
 
-        names = ("log_probs", "entropy", "is_top1", "label_mask")
-        return SimpleNamespace(**{name: padded(getattr(output, name)) for name in names})
+        return SimpleNamespace(
+            log_probs=unpack(output.log_probs),
+            entropy=unpack(output.entropy),
+            is_top1=unpack(output.is_top1),
+            label_mask=unpack(output.label_mask),
+        )
 
-    return call
+    return run
 
 
-def supports_packed_bins(model: Any, vocabulary: int) -> bool:
-    """Whether rows that stand in one bin do not see each other, tried with two: some models make masks of their own."""
-    ids = (torch.arange(16) * 7919 % vocabulary).view(2, 8).to(model.device)
-    given = {"attention_mask": torch.ones_like(ids), "labels": ids, "use_cache": False, "fused_lm_head": True}
+def _positions_of_empty_bins(bins: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Return (bins, width) positions that make what is left of each bin, after its last token, a sequence of its own.
+
+    `bins` and `columns` say where each token stands. Positions before a bin's end are to be overwritten.
+    """
+    bin_count, width = int(bins.max()) + 1, int(columns.max()) + 1
+    bin_ends = torch.zeros(bin_count, 1, dtype=torch.long, device=bins.device)
+    bin_ends = bin_ends.scatter_reduce(0, bins.unsqueeze(1), columns.unsqueeze(1) + 1, "amax")
+    return torch.arange(width, device=bins.device) - bin_ends
+
+
+def supports_packed_bins(model: Any, vocab_size: int) -> bool:
+    """Return whether rows that stand in one bin do not see each other: some models make attention masks of their own.
+
+    It is tried out: two rows of eight tokens must have the same log-probabilities apart and in one bin.
+    """
+    ids = (torch.arange(16) * 7919 % vocab_size).view(2, 8).to(model.device)
+    inputs = {"attention_mask": torch.ones_like(ids), "labels": ids, "use_cache": False, "fused_lm_head": True}
     with torch.no_grad():
-        apart = model(input_ids=ids, **given).log_probs
+        log_probs_apart = model(input_ids=ids, **inputs).log_probs
         try:
-            together = with_packed_rows(model, ids.numel())(input_ids=ids, **given).log_probs
-        except TypeError:  # it takes no positions
+            log_probs_packed = with_packed_rows(model, ids.numel())(input_ids=ids, **inputs).log_probs
+        except TypeError:  # the model takes no positions
             return False
-    return torch.allclose(apart, together, rtol=0.0, atol=1e-4 * float(apart.abs().max()))
+    tolerance = 1e-4 * float(log_probs_apart.abs().max())
+    return torch.allclose(log_probs_apart, log_probs_packed, rtol=0.0, atol=tolerance)

@@ -1,0 +1,183 @@
+"""What SFT leaves out and its update keeps: padding and TRL's fused head, held against stock TRL."""
+
+import math
+
+import pytest
+import torch
+
+from r1kit.runs.paths import SHIPPED_MODELS
+from r1kit.training.savings import full_logits
+from r1kit.training.savings.packing import pack_into_bins, supports_packed_bins, with_packed_rows
+
+pytestmark = pytest.mark.slow
+
+
+def relative_error(expected: dict, gradients: dict) -> float:
+    """Return the L2 norm of the difference of two whole gradients, as a fraction of that of the expected one."""
+    norm = math.sqrt(sum(values.double().pow(2).sum().item() for values in expected.values()))
+    squares = [(expected[name] - gradients[name]).double().pow(2).sum().item() for name in expected]
+    return math.sqrt(sum(squares)) / norm
+
+
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 100,
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model_type": "llama", "num_key_value_heads": 2},
+        {"model_type": "cohere", "logit_scale": 0.3},  # logits are multiplied
+        {"model_type": "gemma2", "final_logit_softcapping": 0.5, "head_dim": 8},  # and capped
+    ],
+)
+def test_all_logits_at_once_give_what_trl_s_fused_head_gives(changes):
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**SMALL, **changes))
+    outputs = ("log_probs", "entropy", "is_top1")
+    add_fused_lm_head(model, temperature=0.7, outputs=outputs)
+    ids = torch.randint(3, 100, (3, 9))
+    labels = ids.masked_fill(torch.rand(3, 9) < 0.3, -100)
+    weights = torch.rand(2, 3, 8)
+
+    def found(call):
+        output = call(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels, fused_lm_head=True)
+        loss = (output.log_probs * weights[0]).sum() + (output.entropy * weights[1]).sum()
+        grads = torch.autograd.grad(loss, list(model.parameters()))
+        return output.label_mask, output.is_top1, output.log_probs, output.entropy, *grads
+
+    labels[0, 1:] = model(input_ids=ids[:1]).logits[0, :-1].argmax(dim=-1)  # the row begins with likely tokens
+    for one, other in zip(found(model), found(full_logits.with_full_logits(model, 0.7, outputs)), strict=True):
+        assert torch.allclose(one.float(), other.float(), atol=1e-5)
+    said = full_logits.with_full_logits(model, 0.7, outputs)(input_ids=ids, labels=labels)
+    assert said.is_top1.any()
+    assert not said.log_probs[labels[:, 1:] == -100].any()
+    assert said.log_probs[labels[:, 1:] != -100].all()
+
+
+@pytest.mark.parametrize(
+    ("few", "bins"), [(full_logits.MAX_FULL_LOGITS, True), (0, True), (full_logits.MAX_FULL_LOGITS, False), (0, False)]
+)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"gradient_accumulation_steps": 2},
+        {"completion_only_loss": True},
+        {"loss_type": "dft"},
+        {"label_smoothing_factor": 0.1},
+    ],
+)
+def test_sft_takes_stock_s_step(tmp_path, settings, few, bins, monkeypatch):
+    """By all logits at once and by TRL's fused head; with rows in bins and in chunks."""
+    monkeypatch.setattr(full_logits, "MAX_FULL_LOGITS", few)
+    if not bins:
+        monkeypatch.setattr("r1kit.training.sft.FineTuningTrainer._in_bins", lambda *args: False)
+    monkeypatch.setattr(
+        "r1kit.training.sft.pass_cost_in_tokens", lambda model: 8
+    )  # rows this short are cut all the same
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from r1kit.recipe import parse_recipe
+    from r1kit.training.sft import FineTuningTrainer
+
+    rows = [{"prompt": "Q: " + "1 + " * (i % 7) + "2?", "completion": " is 3." * (i * i % 23 + 1)} for i in range(48)]
+    found, logged, counts = {}, {}, {}
+    for name, kind in (("stock", SFTTrainer), ("lean", FineTuningTrainer)):
+        grads = found[name] = {}
+
+        class Keep(TrainerCallback):
+            def on_pre_optimizer_step(self, args, state, control, model=None, grads=grads, **kwargs):
+                grads.update({f"{state.global_step} {n}": p.grad.clone() for n, p in model.named_parameters()})
+
+        arguments = {
+            "output_dir": str(tmp_path / name),
+            "per_device_train_batch_size": 8,
+            "max_steps": 3,
+            "bf16": False,
+            "use_cpu": True,
+            "report_to": [],
+            "disable_tqdm": True,
+            "logging_steps": 1,
+            "max_grad_norm": 1e9,
+            "gradient_checkpointing": False,
+            "save_strategy": "no",
+        }
+        asked = parse_recipe("sft", {"output": "x", "model": {"path": "tiny:student"}, "data": {"train": "y"}})
+        more = {"recipe": asked} if name == "lean" else {}
+        made = kind(
+            model=AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:student"]),
+            args=SFTConfig(**{**arguments, **settings}), train_dataset=Dataset.from_list(rows),
+            processing_class=AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"]), callbacks=[Keep()], **more,
+        )  # fmt: skip
+        if name == "lean":
+            made._get_train_sampler = lambda dataset=None, made=made: SFTTrainer._get_train_sampler(made, dataset)
+        seen = [0]
+        made.model.model.register_forward_pre_hook(
+            lambda module, args, kwargs, seen=seen: seen.__setitem__(0, seen[0] + kwargs["input_ids"].numel()),
+            with_kwargs=True,
+        )
+        made.train()
+        counts[name], logged[name] = seen[0], made.state.log_history
+    assert relative_error(found["stock"], found["lean"]) < 1e-5
+    assert counts["lean"] < 0.8 * counts["stock"]
+    for one, other in zip(logged["stock"][:3], logged["lean"][:3], strict=True):
+        for key in ("loss", "entropy", "mean_token_accuracy", "num_tokens", "grad_norm"):
+            assert float(other[key]) == pytest.approx(float(one[key]), rel=1e-4), key
+
+
+def test_bins_by_hand():
+    assert pack_into_bins([9, 2, 5, 4, 1], 9) == ([0, 2, 1, 1, 2], [0, 0, 0, 5, 2])
+    assert pack_into_bins([2, 5, 4], None) == ([0, 0, 0], [9, 0, 5])
+
+
+@pytest.mark.parametrize("changes", [{"model_type": "llama"}, {"model_type": "gemma2", "head_dim": 8}])
+@pytest.mark.parametrize("width", [9, 20, None])
+def test_rows_in_bins_give_what_padded_rows_give(changes, width):
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**SMALL, **changes))
+    add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
+    ids, mask = torch.randint(3, 100, (5, 9)), torch.ones(5, 9, dtype=torch.long)
+    for row, length in enumerate((9, 2, 5, 4, 1)):
+        mask[row, length:] = 0
+    mask[4] = mask[4].flip(0)  # on the left
+    labels = ids.masked_fill((mask == 0) | (torch.rand(5, 9) < 0.2), -100)
+    given = {"input_ids": ids, "attention_mask": mask, "labels": labels, "use_cache": False, "fused_lm_head": True}
+
+    def found(run):
+        output = run(**given)
+        grads = torch.autograd.grad((output.log_probs * weights).sum(), list(model.parameters()))
+        return output.log_probs, output.entropy, output.is_top1, output.label_mask, *grads
+
+    weights = torch.rand(5, 8)
+    weights[4] = 0  # its first token follows padding, which stock scores, and a bin does not
+    for one, other in zip(found(model), found(with_packed_rows(model, width)), strict=True):
+        if one.shape == weights.shape:
+            one, other = one[:4], other[:4]
+        assert torch.allclose(one.float(), other.float(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "can"), [("llama", True), ("bloom", False), ("qwen2", True), ("gpt_neox", True)])
+def test_whether_a_model_keeps_rows_of_a_bin_apart_is_tried(kind, can):
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(**{**SMALL, "model_type": kind, "num_key_value_heads": 2})
+    )
+    add_fused_lm_head(model)
+    assert supports_packed_bins(model, 100) == can
