@@ -47,6 +47,7 @@ class SharedPrompts:
         cache = Cache(layer_class_to_replicate=DynamicLayer)
         arguments = {self._cache_argument: cache, "use_cache": True, "logits_to_keep": 1}
         model(input_ids=self._ids, attention_mask=self._mask, **arguments)
+        self._states = []
         for layer in cache.layers:
             assert isinstance(layer, DynamicLayer)
             assert layer.keys is not None
