@@ -21,8 +21,7 @@ import torch
 from r1kit.head2toe import head
 from r1kit.head2toe.features import OUTPUT_FEATURES, SPANS
 from r1kit.head2toe.verifier import FeatureReader, load_verifier, verifier_metrics
-from r1kit.recipe import ModelConfig, PromptConfig
-from r1kit.recipe.generation import HeadConfig
+from r1kit.recipe import HeadConfig, ModelConfig, PromptConfig
 
 SIZE = len(SPANS)
 TRAIN = "[{path: 'world:arithmetic', rows: 400}]"

@@ -3,7 +3,7 @@ from helpers import GENERATE, r1kit, recipe
 
 from r1kit.data.filters import build_filters, filter_rows, repeated_ngram_fraction
 from r1kit.errors import UserError
-from r1kit.recipe import FiltersConfig, parse_recipe
+from r1kit.recipe import FiltersConfig, check_recipe, parse_recipe
 from r1kit.runs.paths import resolve_data_path
 from r1kit.runs.run import Run
 
@@ -182,15 +182,15 @@ def test_a_reward_may_say_how_hard_a_prompt_is():
 @pytest.mark.parametrize(
     ("stage", "keep", "line"),
     [
-        ("generate", {"prefer": "shortst"}, "keep.prefer = shortst; no such choice"),
-        ("generate", {"pass_rate_by": "verified"}, "keep.pass_rate_by = verified; no such reward here"),
-        ("data", {"prefer": "accuracy"}, "keep.prefer = accuracy; no such choice"),
+        ("generate", {"prefer": "shortst"}, "keep.prefer = shortst; must be first, shortest, diverse or a reward"),
+        ("generate", {"pass_rate_by": "verified"}, "keep.pass_rate_by = verified; must be a reward of this recipe"),
+        ("data", {"prefer": "accuracy"}, "keep.prefer = accuracy; must be first, shortest, diverse or a reward"),
     ],
 )
 def test_a_choice_that_there_is_not_is_said(stage, keep, line):
     values = {"data": {"train": ["x.jsonl"]}, "output": "run", "keep": keep, "rewards": [{"name": "accuracy"}]}
     with pytest.raises(UserError) as caught:
-        parse_recipe(stage, values | ({"model": {"path": "m"}} if stage == "generate" else {})).check()
+        check_recipe(parse_recipe(stage, values | ({"model": {"path": "m"}} if stage == "generate" else {})))
     assert str(caught.value).startswith(line)
 
 

@@ -5,16 +5,16 @@ import pytest
 import yaml
 
 from r1kit.errors import UserError, suggest
-from r1kit.recipe import (
+from r1kit.recipe import check_recipe, dump_recipe, load_recipe, parse_override, parse_recipe
+from r1kit.recipe.reference import list_fields
+from r1kit.recipe.trl import (
+    DEFAULTED_TRL_FIELDS,
+    ITSELF,
     OWNED_TRL_FIELDS,
-    dump_recipe,
-    load_recipe,
-    parse_override,
-    parse_recipe,
-    recipe_class,
+    REPLACED_TRL_FIELDS,
+    RESUMABLE_TRL_FIELDS,
     trl_fields,
 )
-from r1kit.stages import STAGES
 
 SFT = {"output": "o", "model": {"path": "m"}, "data": {"train": "rows.jsonl"}, "training": {"steps": 10}}
 EVAL = {"output": "o", "model": {"path": "m"}, "data": {"eval": "rows.jsonl"}}
@@ -39,9 +39,9 @@ def given(base: dict, **changes) -> dict:
 def fault(stage: str, values: dict) -> str:
     """The line that a wrong recipe is refused with."""
     with pytest.raises(UserError) as caught:
-        parse_recipe(stage, values).check()
+        check_recipe(parse_recipe(stage, values))
     line = str(caught.value)
-    assert re.fullmatch(r"[^;\n]+ = [^\n]*; [^\n]+; [^\n]+", line), line
+    assert re.fullmatch(r"[^;\n]+( = [^\n]+;|:) [^\n]+; [^\n]+", line), line
     return line
 
 
@@ -207,16 +207,16 @@ def test_suggest():
         ("sft", {"training": 5}, "training = 5"),
         ("sft", {"model": {"dtype": "float8"}}, "model.dtype = float8"),
         ("sft", {"model": {"quantize": "8bit"}}, "model.quantize = 8bit"),
-        ("sft", {"data": {"train": [{"rows": 5}]}}, "data.train.0.path ="),
+        ("sft", {"data": {"train": [{"rows": 5}]}}, "data.train.0.path: is required; "),
         ("sft", {"data": {"train": 5}}, "data.train = 5"),
         ("rl", {"sampling": {"group_size": 1}}, "sampling.group_size = 1"),
         ("rl", {"sampling": {"temperature": 0}}, "sampling.temperature = 0"),
         ("rl", {"sampling": {"top_p": 1.5}}, "sampling.top_p = 1.5"),
-        ("rl", {"rewards": [{"weight": 1}]}, "rewards.0.name ="),
+        ("rl", {"rewards": [{"weight": 1}]}, "rewards.0.name: is required; "),
         ("generate", {"keep": {"language": 1.2}}, "keep.language = 1.2"),
         ("generate", {"keep": {"pass_rate": [0, 2]}}, "keep.pass_rate.1 = 2"),
         ("eval", {"models": ["a"]}, "models = ['a']"),
-        ("sft", {"prompt": {"template": "r1zero"}}, "prompt = {'template': 'r1zero'}; must be r1-zero, tiny, chat"),
+        ("sft", {"prompt": {"template": "r1zero"}}, "prompt.template = r1zero; must be r1-zero, tiny, chat"),
     ],
 )
 def test_a_wrong_value_is_refused_where_it_stands(stage, values, place):
@@ -230,39 +230,51 @@ LORA = {"r": 8}
 @pytest.mark.parametrize(
     ("stage", "values", "place"),
     [
-        ("sft", given(SFT, data=None), "data.train = []"),
-        ("eval", given(EVAL, data=None), "data.eval = []"),
-        ("sft", given(SFT, output=None), "output = none"),
-        ("eval", given(EVAL, output=None), "output = none"),
-        ("rl", given(RL, model=None), "model.path = none"),
-        ("generate", given(GENERATE, model=None), "model.path = none"),
-        ("eval", given(EVAL, model=None), "model.path = none"),
-        ("rl", given(RL, model__new={}), "model.new = set"),
-        ("generate", given(GENERATE, model__new={}), "model.new = set"),
-        ("eval", given(EVAL, models={"a": "b"}), "models = set"),
-        ("sft", given(SFT, model=None), "model.path = None; give either path or new"),
-        ("sft", given(SFT, model__new={}), "model.path = m; give either path or new"),
-        ("sft", given(SFT, training__epochs=2), "training.steps = 10; epochs = 2"),
-        ("rl", given(RL, training__epochs=2), "training.steps = 10; epochs = 2"),
+        ("sft", given(SFT, data=None), "data.train: needs at least one data set; set data.train"),
+        ("eval", given(EVAL, data=None), "data.eval: needs at least one data set; set data.eval"),
+        ("sft", given(SFT, output=None), "output: a run needs a directory"),
+        ("eval", given(EVAL, output=None), "output: a run needs a directory"),
+        ("rl", given(RL, model=None), "model.path: a model is needed; set model.path or pass"),
+        ("generate", given(GENERATE, model=None), "model.path: a model is needed; set model.path or pass"),
+        ("eval", given(EVAL, model=None), "model.path: a model is needed; set model.path or pass"),
+        ("rl", given(RL, model__new={}), "model.new: only sft and distill can"),
+        ("generate", given(GENERATE, model__new={}), "model.new: only sft and distill can"),
+        ("eval", given(EVAL, models={"a": "b"}), "model.path = m; models is set too; "),
+        ("sft", given(SFT, model=None), "model.path: a model is needed; set model.path or model.new"),
+        ("sft", given(SFT, model__new={}), "model.path = m; a model has either a path or is new"),
+        ("sft", given(SFT, training__epochs=2), "training.steps = 10; training.epochs = 2"),
+        ("rl", given(RL, training__epochs=2), "training.steps = 10; training.epochs = 2"),
         (
             "sft",
             given(SFT, training__micro_batch_size=48),
-            "training.micro_batch_size = 48; must divide batch_size = 128",
+            "training.micro_batch_size = 48; must divide training.batch_size = 128",
         ),
         ("sft", given(SFT, model__quantize="4bit"), "model.quantize = 4bit"),
         ("sft", given(SFT, training__eval_steps=5), "training.eval_steps = 5"),
         (
             "sft",
             given(SFT, data__eval="b.jsonl", training__eval_steps=30),
-            "training.eval_steps = 30; the best checkpoint is only kept if save_steps = 100 is the same",
+            "training.eval_steps = 30; must equal training.save_steps = 100, or the best checkpoint",
         ),
-        ("eval", given(EVAL, data__rows=3), "data.rows = 3; counts rows where sources have shares"),
-        ("generate", given(GENERATE, data__eval="b.jsonl"), "data.eval = set; generate evaluates nothing"),
-        ("generate", given(GENERATE, keep__prefer="shortest"), "keep.prefer = shortest; says which of a prompt"),
-        ("generate", given(GENERATE, keep__pass_rate_by="accuracy"), "keep.pass_rate_by = accuracy; says what a"),
-        ("rl", given(RL, training__batch_size=24), "training.batch_size = 24; a rollout of"),
-        ("rl", given(RL, training__updates_per_rollout=4), "training.steps = 10; must be a multiple of 4, the updates"),
-        ("rl", given(RL, trl={"num_iterations": 3}), "training.steps = 10; must be a multiple of 3, the updates"),
+        ("eval", given(EVAL, data__rows=3), "data.rows = 3; sets the size of a mixture, which needs a share"),
+        ("generate", given(GENERATE, data__eval="b.jsonl"), "data.eval: the stage generate evaluates nothing; "),
+        (
+            "generate",
+            given(GENERATE, keep__prefer="shortest"),
+            "keep.prefer = shortest; chooses among the completions",
+        ),
+        (
+            "generate",
+            given(GENERATE, keep__pass_rate_by="accuracy"),
+            "keep.pass_rate_by = accuracy; has no effect",
+        ),
+        ("rl", given(RL, training__batch_size=24), "training.batch_size = 24; batch_size x updates_per_rollout must"),
+        (
+            "rl",
+            given(RL, training__updates_per_rollout=4),
+            "training.steps = 10; must be a multiple of 4, the",
+        ),
+        ("rl", given(RL, trl={"num_iterations": 3}), "training.steps = 10; must be a multiple of 3, the"),
         (
             "rl",
             given(RL, training__reference_reset_steps=400, training__kl=0.0),
@@ -283,12 +295,12 @@ LORA = {"r": 8}
         (
             "rl",
             given(RL, trl={"los_type": "grpo"}),
-            "trl.los_type = grpo; no such field in TRL's GRPOConfig; did you mean loss_",
+            "trl.los_type = grpo; TRL's GRPOConfig has no such field; did you mean loss_",
         ),
         (
             "sft",
             given(SFT, trl={"loss_tipe": "nll"}),
-            "trl.loss_tipe = nll; no such field in TRL's SFTConfig; did you mean loss_",
+            "trl.loss_tipe = nll; TRL's SFTConfig has no such field; did you mean loss_",
         ),
     ],
 )
@@ -324,13 +336,13 @@ def test_fields_that_contradict_each_other_are_refused(stage, values, place):
     ],
 )
 def test_a_sound_recipe_passes(stage, values):
-    parse_recipe(stage, values).check()
+    check_recipe(parse_recipe(stage, values))
 
 
 @pytest.mark.parametrize("stage", ["sft", "rl"])
 def test_without_steps_and_epochs_it_is_one_pass(stage):
     recipe = parse_recipe(stage, given(RL, training={"batch_size": 32}))
-    recipe.check()
+    check_recipe(recipe)
     assert (recipe.training.steps, recipe.training.epochs) == (None, 1)
 
 
@@ -342,7 +354,7 @@ def test_the_batch_size_proposed_is_one_that_passes():
 
 def test_eval_takes_data_train_for_its_questions():
     recipe = parse_recipe("eval", given(EVAL, data={"train": "rows.jsonl"}))
-    recipe.check()
+    check_recipe(recipe)
     assert [s.path for s in recipe.data.eval] == ["rows.jsonl"]
     assert recipe.data.train == []
 
@@ -420,11 +432,34 @@ def test_trl_fields_hold_those_of_the_config_and_of_its_bases():
     assert "num_generations" not in sft
 
 
-def test_every_owned_field_exists_in_trl_and_is_owned_by_a_field_that_exists():
-    assert set(OWNED_TRL_FIELDS) <= trl_fields("GRPOConfig") | trl_fields("SFTConfig")
-    for owner in set(OWNED_TRL_FIELDS.values()):
-        models = [recipe_class(stage) for stage in STAGES]
-        for part in owner.split("."):
-            annotations = [m.model_fields[part].annotation for m in models if part in getattr(m, "model_fields", {})]
-            assert annotations, f"{owner} is no field of a recipe"
-            models = annotations
+@pytest.mark.parametrize("config", ["SFTConfig", "GRPOConfig"])
+def test_every_field_that_r1kit_sets_or_replaces_exists_in_trl(config):
+    fields = set(OWNED_TRL_FIELDS[config]) | DEFAULTED_TRL_FIELDS | set(REPLACED_TRL_FIELDS[config])
+    assert fields <= trl_fields(config)
+    assert not DEFAULTED_TRL_FIELDS & set(OWNED_TRL_FIELDS[config])
+    assert not set(REPLACED_TRL_FIELDS[config]) & set(OWNED_TRL_FIELDS[config])
+
+
+def test_every_trl_field_that_may_change_on_resume_exists_and_may_be_set():
+    assert trl_fields("GRPOConfig") >= RESUMABLE_TRL_FIELDS
+    assert not RESUMABLE_TRL_FIELDS & set(OWNED_TRL_FIELDS["GRPOConfig"])
+    servers = {name for name in trl_fields("GRPOConfig") if name.startswith("vllm_server_")}
+    assert servers <= RESUMABLE_TRL_FIELDS
+
+
+@pytest.mark.parametrize(("stage", "config"), [("sft", "SFTConfig"), ("rl", "GRPOConfig")])
+def test_the_recipe_field_named_for_each_trl_field_exists(stage, config):
+    keys = {entry.key for stage_name in (stage, "sft") for entry in list_fields(stage_name)}
+    for owner in [*OWNED_TRL_FIELDS[config].values(), *REPLACED_TRL_FIELDS[config].values()]:
+        assert owner == ITSELF or owner in keys
+
+
+@pytest.mark.parametrize(("stage", "config"), [("sft", "SFTConfig"), ("rl", "GRPOConfig")])
+def test_trl_may_not_set_what_r1kit_sets(stage, config):
+    for field, owner in OWNED_TRL_FIELDS[config].items():
+        requirement = f"r1kit sets it from {owner}; set {owner} instead" if owner else "r1kit sets it itself; remove it"
+        assert fault(stage, given(RL, trl={field: 1})) == f"trl.{field} = 1; {requirement}"
+    for field, owner in REPLACED_TRL_FIELDS[config].items():
+        assert fault(stage, given(RL, trl={field: 1})).endswith(f"set {owner} instead")
+    for field in DEFAULTED_TRL_FIELDS:
+        check_recipe(parse_recipe(stage, given(RL, trl={field: 1})))

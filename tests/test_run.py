@@ -401,7 +401,7 @@ def test_what_a_run_was_made_of_must_be_what_it_was(here):
     weights = (model / "model.safetensors").rename(here / "weights")
     (model / "model.safetensors").write_bytes(b"\x01" * 2**27)
     assert not already_finished("sft", wanted)
-    with pytest.raises(UserError, match=r"holds a run with ./m as it was before: it has changed since; give another"):
+    with pytest.raises(UserError, match=r"holds a run with ./m as it was before: it has changed since; set output"):
         open_run("sft", wanted)
     weights.replace(model / "model.safetensors")
     assert already_finished("sft", wanted)

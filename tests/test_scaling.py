@@ -12,7 +12,7 @@ from helpers import EVAL, info, r1kit, recipe
 
 from r1kit.answers.equivalence import NO_CLUSTER, cluster_answers, voted_answer
 from r1kit.errors import UserError
-from r1kit.recipe import ScalingConfig, parse_recipe
+from r1kit.recipe import ScalingConfig, check_recipe, parse_recipe
 from r1kit.runs.paths import SHIPPED_MODELS
 from r1kit.scaling.curves import format_points, gather_problems, method_label, recommend_methods, scaling_points
 from r1kit.scaling.estimators import (
@@ -255,15 +255,18 @@ def test_eval_says_and_draws_what_samples_are_worth(here):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"sampling": {"samples": 1}}, "sampling.samples = 1; votes and choices need several samples"),
-        ({"scaling": {"samples": [1, 8]}}, "scaling.samples = [1, 8]; are N of 4 samples"),
-        ({"sampling": {"samples": 4, "engine": "openai"}, "scaling": {"verifier": "v"}}, "scaling.verifier = v; reads"),
+        ({"sampling": {"samples": 1}}, "sampling.samples = 1; inference-time scaling needs several samples"),
+        ({"scaling": {"samples": [1, 8]}}, "scaling.samples = [1, 8]; must not be above sampling.samples = 4"),
+        (
+            {"sampling": {"samples": 4, "engine": "openai"}, "scaling": {"verifier": "v"}},
+            "scaling.verifier = v; needs",
+        ),
         ({"scaling": {"sure": [1.5]}}, "scaling.sure.0 = 1.5"),
     ],
 )
 def test_what_scaling_cannot_do_is_said(changes, line):
     with pytest.raises(UserError) as caught:
-        parse_recipe("eval", {**SCALED, **changes, "output": "run"}).check()
+        check_recipe(parse_recipe("eval", {**SCALED, **changes, "output": "run"}))
     assert str(caught.value).startswith(line)
 
 

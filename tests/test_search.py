@@ -7,7 +7,7 @@ import torch
 from helpers import r1kit, recipe, table
 
 from r1kit.errors import UserError
-from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig, ScalingConfig, parse_recipe
+from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig, ScalingConfig, check_recipe, parse_recipe
 from r1kit.runs.paths import SHIPPED_MODELS
 from r1kit.scaling.search import SearchPath, SearchSampler, choose_paths
 
@@ -85,14 +85,14 @@ def test_what_a_search_cannot_do_is_said():
         "sampling": {"samples": 4},
     }
     for scaling, engine, line in [
-        ({"search": ["beam"]}, "transformers", "scaling.search = ['beam']; goes by a verifier"),
-        ({"search": ["dvts"], "verifier": "v"}, "vllm", "scaling.search = ['dvts']; needs the model's layers"),
+        ({"search": ["beam"]}, "transformers", "scaling.search = ['beam']; is guided by a verifier"),
+        ({"search": ["dvts"], "verifier": "v"}, "vllm", "scaling.search = ['dvts']; needs the hidden layers"),
         ({"search": ["beam"], "verifier": "v", "paths": [6]}, "transformers", "scaling.paths = [6]; must be multiples"),
         ({"search": ["tree"]}, "transformers", "scaling.search.0 = tree"),
     ]:
         values = {**base, "scaling": scaling, "sampling": {"samples": 4, "engine": engine}}
         with pytest.raises(UserError) as caught:
-            parse_recipe("eval", values).check()
+            check_recipe(parse_recipe("eval", values))
         assert str(caught.value).startswith(line)
 
 
@@ -123,7 +123,7 @@ def test_a_reward_model_is_a_score_among_others(here):
     best = [max(group, key=lambda row: row["preference"])["correct"] for group in groups.values()]
     assert point["accuracy"] == pytest.approx(sum(best) / len(best))
     _, err = r1kit("eval", recipe(here / "f.yaml", **{**values, "scaling": {"by": ["taste"]}}), "output=none", code=2)
-    assert "error: scaling.by = taste; is no reward of this recipe; add it to rewards" in err
+    assert "error: scaling.by = taste; must be a reward of this recipe; add it to rewards" in err
 
 
 @pytest.mark.parametrize(("engine", "said"), [("transformers", False), ("openai", True)])

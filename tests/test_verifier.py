@@ -177,8 +177,8 @@ def test_a_verifier_is_trained_saved_and_used(here):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"rewards": [{"name": "format"}]}, "rewards = ['format']; a verifier learns which samples are right"),
-        ({"sampling": {"engine": "openai"}}, "sampling.engine = openai; reads the layers"),
+        ({"rewards": [{"name": "format"}]}, "rewards = ['format']; a verifier learns correctness, which needs"),
+        ({"sampling": {"engine": "openai"}}, "sampling.engine = openai; a verifier needs the hidden layers"),
         ({"head": {"fractions": []}}, "head.fractions"),
         ({"head": {"folds": 1}}, "head.folds = 1"),
     ],

@@ -57,9 +57,9 @@ def main(recipe: DataRecipe, run: Run) -> None:
         raise UserError("keep", next(iter(row_filter.report["dropped"])), must, "remove it, or use generate")
     kept = _sifted(rows, row_filter, recipe) if answered else list(range(len(rows)))
     report = row_filter.report if answered else hygiene
-    drops = report | ({"hygiene": hygiene} if answered and recipe.hygiene.wanted else {})
+    drops = report | ({"hygiene": hygiene} if answered and recipe.hygiene.is_enabled else {})
     write_file(run.path / "drops.json", json.dumps(drops, indent=2, ensure_ascii=False) + "\n")
-    if recipe.hygiene.wanted or not answered:
+    if recipe.hygiene.is_enabled or not answered:
         print(format_drop_report(hygiene, "rows"), file=sys.stderr)
     if answered:
         print(format_drop_report(report), file=sys.stderr)

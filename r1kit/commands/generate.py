@@ -63,7 +63,7 @@ def main(recipe: GenerateRecipe, run: Run) -> None:
 
 def _cleaned(rows: "Dataset", wanted: HygieneConfig, run: Run) -> tuple["Dataset", HygieneReport]:
     """Clean the problems; of several processes one does it for all."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not wanted.wanted:
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not wanted.is_enabled:
         return clean_problems(rows, wanted)
     file = run.path / "hygiene.json"
     report: HygieneReport = {}
@@ -201,10 +201,10 @@ def _write(
     for kept in _kept(recipe, shards, second, rows, row_filter):
         output.add(kept)
     report = row_filter.report
-    reports = {"Problems": hygiene, "Samples": report} if recipe.hygiene.wanted else {"Samples": report}
-    drops = report | ({"hygiene": hygiene} if recipe.hygiene.wanted else {})
+    reports = {"Problems": hygiene, "Samples": report} if recipe.hygiene.is_enabled else {"Samples": report}
+    drops = report | ({"hygiene": hygiene} if recipe.hygiene.is_enabled else {})
     write_file(run.path / "drops.json", json.dumps(drops, indent=2, ensure_ascii=False) + "\n")
-    if recipe.hygiene.wanted:
+    if recipe.hygiene.is_enabled:
         print(format_drop_report(hygiene, "rows"), file=sys.stderr)
     print(format_drop_report(report), file=sys.stderr)
     left = shards.count - len(shards.done())

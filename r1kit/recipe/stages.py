@@ -1,377 +1,182 @@
-"""The recipe of each stage, and the checks across its fields."""
+"""The recipe of each stage: its blocks and their defaults. The checks across fields are in r1kit.recipe.checks."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from r1kit.errors import UserError, suggest
-from r1kit.prompts import CHAT_TEMPLATE
-from r1kit.recipe.blocks import (
-    Block,
-    DataConfig,
-    ModelConfig,
-    PromptConfig,
-    RewardConfig,
-    RLSamplingConfig,
-    RLTrainingConfig,
-    SFTTrainingConfig,
-)
-from r1kit.recipe.generation import (
-    PREFERENCES,
-    CardConfig,
-    FiltersConfig,
-    HeadConfig,
-    HygieneConfig,
-    JourneyConfig,
-    RefineConfig,
-    SamplingConfig,
-    ScalingConfig,
-    ServerConfig,
-    sums_to_one,
-)
-from r1kit.recipe.trl import OWNED_TRL_FIELDS, trl_fields
+from pydantic import model_validator
+
+from r1kit.recipe.block import Block, KeysMayChange, OnResume
+from r1kit.recipe.card import CardConfig
+from r1kit.recipe.data import DataConfig
+from r1kit.recipe.filters import FiltersConfig
+from r1kit.recipe.head import HeadConfig
+from r1kit.recipe.hygiene import HygieneConfig
+from r1kit.recipe.model import ModelConfig
+from r1kit.recipe.prompt import PromptConfig
+from r1kit.recipe.rewards import RewardConfig
+from r1kit.recipe.sampling import RLSamplingConfig, SamplingConfig
+from r1kit.recipe.scaling import ScalingConfig
+from r1kit.recipe.teacher import JourneyConfig, RefineConfig
+from r1kit.recipe.training import RLTrainingConfig, SFTTrainingConfig
+from r1kit.recipe.trl import RESUMABLE_TRL_FIELDS
 from r1kit.stages import STAGES
+
+TrlFields = Annotated[dict[str, Any], KeysMayChange(RESUMABLE_TRL_FIELDS)]
+
+ACCURACY, FORMAT, LANGUAGE = (RewardConfig(name=name) for name in ("accuracy", "format", "language"))
 
 
 class Recipe(Block):
-    """What all stages have."""
+    """The keys that the recipes of all stages have."""
 
-    output: str | None = None
-    """The run directory."""
+    output: Annotated[str | None, OnResume.IGNORED] = None
+    """Run directory that the stage writes, such as runs/dev1."""
     seed: int = 0
+    """Seed of everything random in the stage: shuffling, sampling, dropout, new weights."""
     model: ModelConfig = ModelConfig()
+    """Model that the stage trains, samples from or evaluates."""
     data: DataConfig = DataConfig()
+    """Data sets that the stage reads."""
     prompt: PromptConfig = PromptConfig()
-
-    def check(self) -> None:
-        """Raise UserError where fields contradict each other."""
-        self._check_data("train")
-        if self.output is None:
-            raise UserError("output", "none", "a run needs a directory", "give output: or --output DIR")
-        self._check_model()
-
-    def _check_data(self, part: str) -> None:
-        sources = getattr(self.data, part)
-        if not sources:
-            raise UserError(f"data.{part}", "[]", "needs at least one source", "give data: or --dataset D")
-        shares = [source.share for source in sources]
-        given = [share for share in shares if share is not None]
-        if given and (len(given) < len(shares) or not sums_to_one(given)):
-            must = f"of {len(shares)} sources each needs a share, and they must sum to 1"
-            raise UserError(f"data.{part}", given, must, "mend the shares")
-        if part == ("eval" if isinstance(self, EvalRecipe) else "train") and self.data.rows and not given:
-            raise UserError("data.rows", self.data.rows, "counts rows where sources have shares", "give each a share")
-        for index, source in enumerate(sources):
-            if source.stream and source.rows is None:
-                must = "a source that is read as a stream is drawn from: how many rows?"
-                raise UserError(f"data.{part}.{index}.stream", True, must, f"give data.{part}.{index}.rows")
-
-    def _check_model(self) -> None:
-        if self.model.path is None:
-            raise UserError("model.path", "none", "a model is needed", "give model.path or --model M")
-        if self.model.new is not None:
-            raise UserError("model.new", "set", "only sft starts from an untrained model", "remove model.new")
+    """How a question is put to the model."""
 
 
 class SFTRecipe(Recipe):
-    """`sft` and `distill`."""
+    """`sft` and `distill`: fine-tune a model on rows, or train a new one on plain text."""
 
     prompt: PromptConfig = PromptConfig(template="chat")
+    """How a question is put to the model."""
     training: SFTTrainingConfig = SFTTrainingConfig()
-    trl: dict[str, Any] = {}
-    """Any other field of TRL's SFTConfig."""
-    card: CardConfig = CardConfig()
+    """How the weights are changed."""
+    trl: TrlFields = {}
+    """Any other field of TRL's SFTConfig, such as {adam_beta2: 0.95}."""
+    card: Annotated[CardConfig, OnResume.MAY_CHANGE] = CardConfig()
+    """Model card, and whether the model is pushed to the hub."""
 
-    def _check_model(self) -> None:
-        if (self.model.path is None) == (self.model.new is None):
-            raise UserError("model.path", self.model.path, "give either path or new, not both", "set one of them")
-
-    def check(self) -> None:
-        super().check()
-        _check_training(self)
+    @model_validator(mode="after")
+    def _train_one_epoch_by_default(self) -> "SFTRecipe":
+        if self.training.steps is None and self.training.epochs is None:
+            self.training.epochs = 1.0
+        return self
 
 
 class RLRecipe(Recipe):
-    """`rl`: accuracy, format and language consistency, in the model's own chat template."""
+    """`rl`: GRPO on a fine-tuned model, with rewards for accuracy, format and language consistency."""
 
     prompt: PromptConfig = PromptConfig(template="chat")
+    """How a question is put to the model."""
     sampling: RLSamplingConfig = RLSamplingConfig()
-    rewards: list[RewardConfig] = [
-        RewardConfig(name="accuracy"),
-        RewardConfig(name="format"),
-        RewardConfig(name="language"),
-    ]
+    """How rollouts are sampled from the policy."""
+    rewards: list[RewardConfig] = [ACCURACY, FORMAT, LANGUAGE]
+    """Reward functions; the reward of a completion is their weighted sum."""
     training: RLTrainingConfig = RLTrainingConfig()
-    trl: dict[str, Any] = {}
-    """Any other field of TRL's GRPOConfig."""
-    card: CardConfig = CardConfig()
+    """How the weights are changed."""
+    trl: TrlFields = {}
+    """Any other field of TRL's GRPOConfig, such as {loss_type: grpo}."""
+    card: Annotated[CardConfig, OnResume.MAY_CHANGE] = CardConfig()
+    """Model card, and whether the model is pushed to the hub."""
 
-    def check(self) -> None:
-        super().check()
-        _check_training(self)
-        t, group = self.training, self.sampling.group_size
-        if t.batch_size * t.updates_per_rollout % group:
-            raise UserError(
-                "training.batch_size",
-                t.batch_size,
-                f"a rollout of batch_size x updates_per_rollout must hold whole groups of {group}",
-                f"use {max(1, t.batch_size // group) * group}",
-            )
-        block = t.updates_per_rollout * int(self.trl.get("num_iterations", 1))
-        if t.steps and t.steps % block:
-            must = f"must be a multiple of {block}, the updates on a rollout: a run goes on from its end alone"
-            raise UserError("training.steps", t.steps, must, f"use {-(-t.steps // block) * block}")
-        if t.reference_reset_steps and t.kl == 0:
-            raise UserError(
-                "training.reference_reset_steps",
-                t.reference_reset_steps,
-                "needs kl > 0",
-                "set training.kl or remove it",
-            )
-        if not self.rewards:
-            raise UserError("rewards", "[]", "RL needs a reward", "give at least one")
-        names = [r.name.rpartition(".")[2] for r in self.rewards]
-        for name in names:
-            if names.count(name) > 1:
-                raise UserError(
-                    "rewards", name, "each reward may stand once", "remove one, or name a function of yours"
-                )
+    @model_validator(mode="after")
+    def _train_one_epoch_by_default(self) -> "RLRecipe":
+        if self.training.steps is None and self.training.epochs is None:
+            self.training.epochs = 1.0
+        return self
+
+    @property
+    def completions_per_rollout(self) -> int:
+        """Return the number of completions that are sampled at once, before the steps that train on them."""
+        return self.training.batch_size * self.training.updates_per_rollout
+
+    @property
+    def prompts_per_rollout(self) -> int:
+        """Return the number of prompts of a rollout; each has a group of completions."""
+        return self.completions_per_rollout // self.sampling.group_size
+
+    @property
+    def steps_per_rollout(self) -> int:
+        """Return the number of optimizer steps on one rollout; a run can be resumed only between rollouts."""
+        return self.training.updates_per_rollout * int(self.trl.get("num_iterations", 1))
 
 
 class RLZeroRecipe(RLRecipe):
-    """`rl-zero`: accuracy and format, equal weight, in the template of the paper."""
+    """`rl-zero`: GRPO on a base model, with rewards for accuracy and format in equal parts."""
 
     prompt: PromptConfig = PromptConfig()
-    rewards: list[RewardConfig] = [RewardConfig(name="accuracy"), RewardConfig(name="format")]
+    """How a question is put to the model."""
+    rewards: list[RewardConfig] = [ACCURACY, FORMAT]
+    """Reward functions; the reward of a completion is their weighted sum."""
 
 
 class GenerateRecipe(Recipe):
-    """`generate`: sample, score, keep."""
+    """`generate`: sample completions, score them, and keep good ones as SFT data."""
 
     thinking: Literal["as-given", "none", "short"] = "as-given"
-    """as-given: as each row says. none: rows answered without a chain of thought. short: with one of at most
-    keep.max_thinking words."""
+    """Whether completions think first: `as-given` follows each row, `none` asks for the answer alone, `short` keeps
+    thinking of at most `keep.max_thinking` words."""
     sampling: SamplingConfig = SamplingConfig(samples=4)
-    rewards: list[RewardConfig] = [
-        RewardConfig(name="accuracy"),
-        RewardConfig(name="format"),
-        RewardConfig(name="language"),
-    ]
+    """How completions are sampled."""
+    rewards: list[RewardConfig] = [ACCURACY, FORMAT, LANGUAGE]
+    """Reward functions that score the completions; each becomes a column."""
     hygiene: HygieneConfig = HygieneConfig()
-    keep: FiltersConfig = FiltersConfig()
-    refine: RefineConfig | None = None
-    journey: JourneyConfig | None = None
-    card: CardConfig = CardConfig()
-
-    def check(self) -> None:
-        super().check()
-        _check_sampling(self.sampling, "sampling")
-        _check_keep(self.keep, self.rewards)
-        if self.thinking == "short" and self.keep.max_thinking is None:
-            must = "how many words are short?"
-            raise UserError("thinking", "short", must, "give keep.max_thinking")
-        if self.refine and self.journey:
-            raise UserError("refine", "set", "journey is set too", "give one of the two, or run generate twice")
-        for name, teacher in (("refine", self.refine), ("journey", self.journey)):
-            if teacher is None:
-                continue
-            _check_sampling(teacher.sampling, f"{name}.sampling")
-            if not _judges(self.rewards):
-                raise UserError(name, "set", "what is rewritten is verified again", "add the reward accuracy")
-        if self.data.eval:
-            raise UserError("data.eval", "set", "generate evaluates nothing", "remove it; use data.train")
-        if self.journey and self.sampling.samples < 2:
-            must = "a journey is made of a wrong and a right completion of one prompt"
-            raise UserError("sampling.samples", self.sampling.samples, must, "use at least 2, better 8")
+    """Duplicates and benchmark problems that are removed before anything is sampled."""
+    keep: Annotated[FiltersConfig, OnResume.MAY_CHANGE] = FiltersConfig()
+    """Which completions are kept, and how many of each prompt."""
+    refine: Annotated[RefineConfig | None, OnResume.MAY_CHANGE] = None
+    """Have the thinking of kept completions rewritten readably; `refine: {}` takes the defaults."""
+    journey: Annotated[JourneyConfig | None, OnResume.MAY_CHANGE] = None
+    """Make journey rows from wrong and right completions; `journey: {}` takes the defaults."""
+    card: Annotated[CardConfig, OnResume.MAY_CHANGE] = CardConfig()
+    """Data card, and whether the data set is pushed to the hub."""
 
 
 class DataRecipe(Recipe):
-    """`data`: sources, mixing, filters and hygiene, without sampling."""
+    """`data`: read, mix, filter and clean data sets, without sampling."""
 
     rewards: list[RewardConfig] = []
-    """Computed for rows with completions."""
+    """Reward functions that score rows with completions; each becomes a column."""
     hygiene: HygieneConfig = HygieneConfig()
-    keep: FiltersConfig = FiltersConfig(finished=False, correct=False, format=False)
+    """Duplicates and benchmark problems that are removed."""
+    keep: Annotated[FiltersConfig, OnResume.MAY_CHANGE] = FiltersConfig(finished=False, correct=False, format=False)
+    """Which rows are kept."""
     shuffle: bool = True
-    """Whether the rows of the sources are shuffled with the seed."""
-    card: CardConfig = CardConfig()
-
-    def check(self) -> None:
-        super().check()
-        _check_keep(self.keep, self.rewards, scored=False)
-
-    def _check_model(self) -> None:
-        if self.model.path is not None or self.model.new is not None:
-            raise UserError("model.path", self.model.path, "data needs no model", "remove it, or use generate")
+    """Whether the rows of all sources are shuffled together with the recipe's seed."""
+    card: Annotated[CardConfig, OnResume.MAY_CHANGE] = CardConfig()
+    """Data card, and whether the data set is pushed to the hub."""
 
 
 class EvalRecipe(Recipe):
-    """`eval`: one model, or several in one go."""
+    """`eval`: measure one model, or several on the same problems."""
 
     models: dict[str, str] = {}
-    """Name: path, for a table of several models."""
+    """Several models for one table, as name: path, such as {base: "tiny:base", R1: runs/tiny/r1}."""
     sampling: SamplingConfig = SamplingConfig(temperature=0.6, top_p=0.95, samples=4)
-    rewards: list[RewardConfig] = [
-        RewardConfig(name="accuracy"),
-        RewardConfig(name="format"),
-        RewardConfig(name="language"),
-    ]
-    scaling: ScalingConfig | None = None
-    """Votes, best-of-N and early stopping, from the same samples; `scaling: {}` for all of it."""
+    """How completions are sampled; the defaults of temperature and top_p are the paper's."""
+    rewards: list[RewardConfig] = [ACCURACY, FORMAT, LANGUAGE]
+    """Reward functions whose means are reported."""
+    scaling: Annotated[ScalingConfig | None, OnResume.MAY_CHANGE] = None
+    """Report inference-time scaling too: votes, best of N and early stopping; `scaling: {}` takes the defaults."""
 
-    def check(self) -> None:
-        _check_sampling(self.sampling, "sampling")
-        if self.scaling is not None:
-            _check_scaling(self.scaling, self.sampling, self.models)
-            names = [reward.name.rpartition(".")[2] for reward in self.rewards]
-            if unknown := next((name for name in self.scaling.by if name not in names), None):
-                must = "is no reward of this recipe"
-                raise UserError("scaling.by", unknown, must, f"add it to rewards, or use one of: {', '.join(names)}")
-            if not _judges(self.rewards):
-                raise UserError(
-                    "scaling", "set", "whether an answer is right, a reward says", "add accuracy to rewards"
-                )
-            if self.scaling.direct and self.sampling.engine == "openai" and self.prompt.template == CHAT_TEMPLATE:
-                must = "r1kit cannot tell a server's chat template not to think"
-                raise UserError("scaling.direct", self.scaling.direct, must, "remove it, or use another engine")
+    @model_validator(mode="after")
+    def _evaluate_train_sources(self) -> "EvalRecipe":
         if not self.data.eval and self.data.train:
             self.data.eval, self.data.train = self.data.train, []
-        self._check_data("eval")
-        if self.output is None:
-            raise UserError("output", "none", "a run needs a directory", "give output: or --output DIR")
-        if not self.models:
-            self._check_model()
-        elif self.model.path is not None:
-            raise UserError("models", "set", "model.path is set too", "give one of the two")
+        return self
 
 
 class VerifierRecipe(Recipe):
-    """`verifier`: Head2Toe on the layers of a policy, trained on its own samples."""
+    """`verifier`: train Head2Toe on the hidden layers of a model, to tell which of its completions are correct."""
 
     sampling: SamplingConfig = SamplingConfig(samples=8)
-    rewards: list[RewardConfig] = [RewardConfig(name="accuracy")]
-    head: HeadConfig = HeadConfig()
-
-    def check(self) -> None:
-        super().check()
-        _check_sampling(self.sampling, "sampling")
-        if self.sampling.engine == "openai":
-            must = "reads the layers of a model, and a server shows none"
-            raise UserError("sampling.engine", "openai", must, "use the engine transformers or vllm")
-        if not _judges(self.rewards):
-            must = "a verifier learns which samples are right"
-            raise UserError("rewards", [r.name for r in self.rewards], must, "add the reward accuracy")
+    """How the completions that the verifier learns from are sampled."""
+    rewards: list[RewardConfig] = [ACCURACY]
+    """Reward functions that score the completions; accuracy is what the verifier learns."""
+    head: Annotated[HeadConfig, OnResume.MAY_CHANGE] = HeadConfig()
+    """Settings of Head2Toe among which cross-validation chooses."""
 
 
-def _check_scaling(scaling: ScalingConfig, sampling: SamplingConfig, models: dict[str, str]) -> None:
-    if sampling.samples < 2:
-        must = "votes and choices need several samples"
-        raise UserError("sampling.samples", sampling.samples, must, "set it to the greatest N, such as 16")
-    if scaling.samples and max(scaling.samples) > sampling.samples:
-        must = f"are N of {sampling.samples} samples"
-        raise UserError("scaling.samples", scaling.samples, must, "raise sampling.samples, or leave the greater out")
-    if (scaling.budgets or scaling.waits) and sampling.engine == "openai":
-        must = "go on from the ids of what was said, and a server takes none"
-        raise UserError("scaling.budgets", scaling.budgets, must, "use the engine transformers or vllm")
-    if scaling.verifier is not None and sampling.engine == "openai":
-        must = "reads the layers of a model, and a server shows none"
-        raise UserError("scaling.verifier", scaling.verifier, must, "use the engine transformers or vllm")
-    if scaling.search and scaling.verifier is None:
-        raise UserError("scaling.search", scaling.search, "goes by a verifier", "set scaling.verifier")
-    if scaling.search and sampling.engine != "transformers":
-        must = "needs the model's layers at every step"
-        raise UserError("scaling.search", scaling.search, must, "use the engine transformers")
-    if scaling.search and any(paths % scaling.width for paths in scaling.paths):
-        must = f"must be multiples of scaling.width ({scaling.width})"
-        raise UserError("scaling.paths", scaling.paths, must, "change one of the two")
-    if scaling.verifier is not None and models:
-        must = "is a verifier of one model, and models has several"
-        raise UserError("scaling.verifier", scaling.verifier, must, "give model.path instead")
+_RECIPE_CLASSES = (DataRecipe, RLZeroRecipe, GenerateRecipe, SFTRecipe, RLRecipe, EvalRecipe, VerifierRecipe)
+_CLASS_OF_NAME: dict[str, type[Recipe]] = {recipe.__name__: recipe for recipe in _RECIPE_CLASSES}
 
 
 def recipe_class(stage: str) -> type[Recipe]:
-    """Return the class of the recipe of a stage, such as SFTRecipe for `sft`."""
-    return globals()[STAGES[stage].recipe_class]
-
-
-def _check_sampling(s: SamplingConfig, field: str) -> None:
-    if s.temperature == 0 and s.samples > 1:
-        raise UserError(f"{field}.samples", s.samples, "temperature 0 gives one answer", f"set {field}.samples=1")
-    if s.vllm and s.engine != "vllm":
-        raise UserError(f"{field}.vllm", s.vllm, f"engine = {s.engine} does not read it", f"set {field}.engine=vllm")
-    if s.server != ServerConfig() and s.engine != "openai":
-        must = f"engine = {s.engine} asks no server"
-        raise UserError(f"{field}.server.urls", s.server.urls, must, f"set {field}.engine=openai")
-    b = s.budget
-    if b.cost and not (b.input_price or b.output_price):
-        must = "nothing has a price"
-        raise UserError(f"{field}.budget.cost", b.cost, must, f"give {field}.budget.output_price")
-
-
-def _judges(rewards: list[RewardConfig]) -> bool:
-    """Whether a reward says what is right: `accuracy`, or a function of that name."""
-    return any(entry.name.rpartition(".")[2] == "accuracy" for entry in rewards)
-
-
-def _check_keep(keep: FiltersConfig, rewards: list[RewardConfig], scored: bool = True) -> None:
-    """Check filters; `scored` where the rewards stand in the rows that they see."""
-    low, high = keep.pass_rate
-    judged = _judges(rewards)
-    names = [reward.name.rpartition(".")[2] for reward in rewards if scored]
-    if keep.prefer not in (*PREFERENCES, *names):
-        raise UserError(
-            "keep.prefer", keep.prefer, "no such choice, and no such reward", suggest(keep.prefer, PREFERENCES)
-        )
-    if keep.prefer != FiltersConfig().prefer and keep.per_prompt is None:
-        raise UserError("keep.prefer", keep.prefer, "says which of a prompt's rows to keep", "give keep.per_prompt")
-    if keep.pass_rate_by is not None and keep.pass_rate_by not in names:
-        raise UserError("keep.pass_rate_by", keep.pass_rate_by, "no such reward here", "name one of rewards")
-    if keep.pass_rate_by is not None and (low, high) == (0.0, 1.0):
-        must = "says what a pass rate is of, and all pass rates are kept"
-        raise UserError("keep.pass_rate_by", keep.pass_rate_by, must, "give keep.pass_rate")
-    rated = (low, high) != (0.0, 1.0) and keep.pass_rate_by is None
-    for name, wanted in (("correct", keep.correct), ("pass_rate", rated)):
-        if wanted and not judged:
-            do = (
-                "add accuracy to rewards, or set keep.correct=false" if name == "correct" else "add accuracy to rewards"
-            )
-            raise UserError(f"keep.{name}", getattr(keep, name), "whether an answer is right, a reward says", do)
-    if low > high:
-        raise UserError("keep.pass_rate", [low, high], "must be a lowest and a highest share", "swap them")
-    if keep.min_tokens and keep.max_tokens and keep.min_tokens > keep.max_tokens:
-        raise UserError("keep.min_tokens", keep.min_tokens, f"is above max_tokens = {keep.max_tokens}", "swap them")
-
-
-def _check_training(recipe: "SFTRecipe | RLRecipe") -> None:
-    t = recipe.training
-    if recipe.prompt.prefill:
-        must = "only generate and eval can begin a completion"
-        raise UserError("prompt.prefill", recipe.prompt.prefill, must, "remove it")
-    if recipe.prompt.template_settings:
-        must = "only generate and eval read it"
-        raise UserError("prompt.template_settings", "set", must, "set trl.chat_template_kwargs")
-    if t.steps is not None and t.epochs is not None:
-        raise UserError("training.steps", t.steps, f"epochs = {t.epochs} is set too", "give one of the two")
-    if t.steps is None and t.epochs is None:
-        t.epochs = 1.0
-    if t.micro_batch_size and t.batch_size % t.micro_batch_size:
-        raise UserError(
-            "training.micro_batch_size", t.micro_batch_size, f"must divide batch_size = {t.batch_size}", "use a divisor"
-        )
-    if recipe.model.quantize and not recipe.model.lora:
-        raise UserError("model.quantize", recipe.model.quantize, "4-bit weights cannot be trained", "add model.lora")
-    if t.eval_steps and not recipe.data.eval:
-        raise UserError("training.eval_steps", t.eval_steps, "there is nothing to evaluate on", "give data.eval")
-    if t.eval_steps and t.save_steps != t.eval_steps:
-        must = f"the best checkpoint is only kept if save_steps = {t.save_steps} is the same"
-        raise UserError("training.eval_steps", t.eval_steps, must, "set both to one value")
-    config = "GRPOConfig" if isinstance(recipe, RLRecipe) else "SFTConfig"
-    for key in recipe.trl:
-        if key in OWNED_TRL_FIELDS:
-            raise UserError(
-                f"trl.{key}",
-                recipe.trl[key],
-                f"r1kit sets it from {OWNED_TRL_FIELDS[key]}",
-                f"set {OWNED_TRL_FIELDS[key]} instead",
-            )
-        known = trl_fields(config)
-        if known and key not in known:
-            raise UserError(f"trl.{key}", recipe.trl[key], f"no such field in TRL's {config}", suggest(key, known))
+    """Return the class of a stage's recipe, such as SFTRecipe for `distill`."""
+    return _CLASS_OF_NAME[STAGES[stage].recipe_class]

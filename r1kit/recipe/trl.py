@@ -1,12 +1,19 @@
-"""Which fields of TRL's configs a recipe may set in its `trl` block."""
+"""Which fields of TRL's configs r1kit sets, from which field of a recipe; the block `trl` may set all others.
+
+The table here is what r1kit.training.arguments fills in: a test holds the two together. TRL's own field names are read
+from its source, because importing it takes seconds.
+"""
 
 import ast
 import importlib.util
 from functools import cache
 from pathlib import Path
 
-# TRL's field: the recipe's own field that sets it.
-OWNED_TRL_FIELDS = {
+ITSELF = ""
+"""The value in the table of a field that r1kit always sets to the same value, from no field of a recipe."""
+
+# TRL's field: the recipe's field that sets it.
+_COMMON_FIELDS = {
     "output_dir": "output",
     "seed": "seed",
     "max_steps": "training.steps",
@@ -21,21 +28,26 @@ OWNED_TRL_FIELDS = {
     "weight_decay": "training.weight_decay",
     "max_grad_norm": "training.max_grad_norm",
     "gradient_checkpointing": "training.gradient_checkpointing",
-    "save_steps": "training.save_steps",
     "save_strategy": "training.save_steps",
+    "save_steps": "training.save_steps",
     "save_total_limit": "training.keep_checkpoints",
-    "eval_steps": "training.eval_steps",
     "eval_strategy": "training.eval_steps",
+    "eval_steps": "training.eval_steps",
     "load_best_model_at_end": "training.eval_steps",
     "logging_steps": "training.log_steps",
+    "logging_first_step": ITSELF,
     "bf16": "model.dtype",
     "fp16": "model.dtype",
     "trust_remote_code": "model.trust_remote_code",
-    "model_init_kwargs": "model",
+    "disable_tqdm": ITSELF,
+    "use_cpu": ITSELF,
+}
+_SFT_FIELDS = {
     "max_length": "training.max_length",
     "packing": "training.packing",
-    "include_num_input_tokens_seen": "training",
-    "train_sampling_strategy": "training.group_by_length",
+    "include_num_input_tokens_seen": ITSELF,
+}
+_GRPO_FIELDS = {
     "num_generations": "sampling.group_size",
     "max_completion_length": "sampling.max_tokens",
     "temperature": "sampling.temperature",
@@ -43,33 +55,74 @@ OWNED_TRL_FIELDS = {
     "top_k": "sampling.top_k",
     "beta": "training.kl",
     "epsilon": "training.clip",
-    "sync_ref_model": "training.reference_reset_steps",
-    "ref_model_sync_steps": "training.reference_reset_steps",
-    "ref_model_mixup_alpha": "training.reference_reset_steps",
     "steps_per_generation": "training.updates_per_rollout",
-    "generation_batch_size": "training.updates_per_rollout",
     "reward_weights": "rewards",
-    "resume_from_checkpoint": "output",
+    "sync_ref_model": "training.reference_reset_steps",
+    "ref_model_mixup_alpha": "training.reference_reset_steps",
+    "ref_model_sync_steps": "training.reference_reset_steps",
+    "model_init_kwargs": "model.revision",
 }
+OWNED_TRL_FIELDS = {
+    "SFTConfig": _COMMON_FIELDS | _SFT_FIELDS,
+    "GRPOConfig": _COMMON_FIELDS | _GRPO_FIELDS,
+}
+"""Config of TRL: its fields that r1kit sets, each with the recipe's field that it is set from."""
+
+DEFAULTED_TRL_FIELDS = frozenset({"report_to", "dataloader_pin_memory", "metric_for_best_model", "greater_is_better"})
+"""Fields that r1kit gives another default than TRL, and that the block `trl` may set."""
+
+# TRL's field that r1kit does not set: the recipe's field that does what it does.
+_REPLACED_COMMON = {
+    "resume_from_checkpoint": "output",
+    "train_sampling_strategy": "training.group_by_length",
+}
+REPLACED_TRL_FIELDS = {
+    "SFTConfig": _REPLACED_COMMON | {"model_init_kwargs": "model"},
+    "GRPOConfig": _REPLACED_COMMON | {"generation_batch_size": "training.updates_per_rollout"},
+}
+"""Config of TRL: its fields that would do nothing or contradict r1kit, each with the recipe's field to use instead."""
+
+RESUMABLE_TRL_FIELDS = frozenset(
+    {
+        "report_to",
+        "vllm_gpu_memory_utilization",
+        "vllm_enable_sleep_mode",
+        "vllm_tensor_parallel_size",
+        "vllm_server_base_url",
+        "vllm_server_host",
+        "vllm_server_port",
+        "vllm_server_timeout",
+    }
+)
+"""Fields of the block `trl` that may change when a run is resumed: they change nothing of the result but rounding."""
+
+_CONFIG_FILES = {"SFTConfig": "trainer/sft_config.py", "GRPOConfig": "trainer/grpo_config.py"}
 
 
 @cache
 def trl_fields(config: str) -> frozenset[str]:
-    """Return the field names of TRL's `config` and its bases, read from their source without importing them."""
-    files = {"SFTConfig": "sft_config", "GRPOConfig": "grpo_config"}
+    """Return the field names of TRL's `config` and its bases, such as `SFTConfig`; empty where TRL is not installed."""
     names: set[str] = set()
-    for package, path in (
-        ("trl", f"trainer/{files[config]}.py"),
+    for package, file in (
+        ("trl", _CONFIG_FILES[config]),
         ("trl", "trainer/base_config.py"),
         ("transformers", "training_args.py"),
     ):
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
             return frozenset()
-        tree = ast.parse((Path(spec.submodule_search_locations[0]) / path).read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                names |= {
-                    n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
-                }
+        source = (Path(spec.submodule_search_locations[0]) / file).read_text()
+        names |= _annotated_names(ast.parse(source))
     return frozenset(names)
+
+
+def _annotated_names(tree: ast.Module) -> set[str]:
+    """Return the names of the fields (`name: type = value`) of all classes in a source file."""
+    names = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for statement in node.body:
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                names.add(statement.target.id)
+    return names

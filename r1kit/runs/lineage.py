@@ -68,7 +68,7 @@ def content_hash(path: Path, part: str) -> str | None:
     return digest.hexdigest()[:16] if files else None
 
 
-def _changed(run: Run, now: list[dict[str, Any]]) -> str:
+def describe_changed_parent(run: Run, now: list[dict[str, Any]]) -> str:
     """Return which of a run's parents consists of something else now."""
     before = {(p["role"], p["path"]): p.get("content") for p in run.info.get("parents", [])}
     for parent in now:

@@ -1,8 +1,11 @@
-"""Open a run directory: start a new run, resume an interrupted one, or refuse with the difference."""
+"""Open a run directory: start a new run, resume an interrupted one, or refuse with the difference.
+
+The same command given again resumes the run. Its recipe may then differ only in fields whose `OnResume` rule in
+r1kit.recipe allows it, such as more steps; any other difference is named in an error.
+"""
 
 import contextlib
 import os
-import re
 import socket
 import time
 from pathlib import Path
@@ -12,139 +15,158 @@ import yaml
 
 from r1kit.errors import UserError
 from r1kit.recipe import Recipe, dump_recipe, parse_recipe
+from r1kit.recipe.block import OnResume, find_resume_rule
 from r1kit.runs.files import write_file
-from r1kit.runs.lineage import _changed, find_parents
+from r1kit.runs.lineage import describe_changed_parent, find_parents
 from r1kit.runs.paths import RUN_PRODUCTS
-from r1kit.runs.run import Run, _now, installed_versions
+from r1kit.runs.run import Run, current_time, installed_versions
+
+# Files that show that a run has made something; before that, it may be started again with another recipe.
+_WORK_FILES = ("metrics.jsonl", "checkpoints", "samples", "model", "data")
+# All that a kill before the first run.json leaves behind.
+_FIRST_FILES = (".lock", "recipe.yaml")
 
 
 def already_finished(stage: str, recipe: Recipe) -> bool:
-    """Whether the run that `recipe` asks for is finished already, of what there is now; changes nothing."""
+    """Return whether the run that `recipe` describes is finished, from the models and data that are there now."""
     run = Run(Path(recipe.output or ""))
-    if run.info.get("status") != "finished" or not any((run.path / name).exists() for name in RUN_PRODUCTS):
+    has_product = any((run.path / name).exists() for name in RUN_PRODUCTS)
+    if run.info.get("status") != "finished" or not has_product:
         return False
-    return not _difference(run, recipe, stage, more=False) and not _changed(run, find_parents(recipe))
+    if describe_difference(run, recipe, stage, resuming=False):
+        return False
+    return not describe_changed_parent(run, find_parents(recipe))
 
 
 def open_run(stage: str, recipe: Recipe, overwrite: bool = False) -> Run:
-    """Make the run directory of `recipe`, or go on with it, and lock it.
+    """Create the run directory of `recipe`, or resume the run in it, and lock it.
 
-    Raises UserError where it holds another recipe's run, is in use, or cannot be written.
+    `overwrite` renames an existing directory to NAME.1 first. Raises UserError if the directory holds a run of another
+    recipe, is in use, or cannot be written.
     """
     path = Path(recipe.output or "")
     try:
         if overwrite and path.exists():
             if (path / ".lock").exists():
-                Run(path).lock()  # held until this process ends: it moves along with the folder
+                Run(path).lock()  # held until this process ends: the lock moves along with the directory
             move_aside(path)
         path.mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK):
             raise PermissionError(13, "Permission denied")
         run = Run(path)
         run.lock()
-        _start(run, stage, recipe)
+        _start_session(run, stage, recipe)
     except OSError as error:
         raise UserError("output", path, "must be a folder that can be written", error.strerror or str(error)) from None
     return run
 
 
-def _start(run: Run, stage: str, recipe: Recipe) -> None:
+def _start_session(run: Run, stage: str, recipe: Recipe) -> None:
+    """Check that the directory may hold this run, and write run.json and recipe.yaml."""
     info = run.info
-    ours = (".lock", "recipe.yaml")  # all that a kill before the first run.json leaves
-    if not info and any(p.name not in ours and p.suffix != ".tmp" for p in run.path.iterdir()):
-        raise UserError("output", run.path, "must be empty or a run directory", "give another one")
-    made_of = find_parents(recipe)
-    if info and _made(run):
-        difference = _difference(run, recipe, stage) or _changed(run, made_of)
+    if not info and _has_other_files(run.path):
+        raise UserError("output", run.path, "must be empty or a run directory", "set output to another directory")
+    parents = find_parents(recipe)
+    if info and _has_work(run):
+        difference = describe_difference(run, recipe, stage) or describe_changed_parent(run, parents)
         if difference:
-            raise UserError("output", run.path, f"holds a run with {difference}", "give another output or --overwrite")
-    for left in ("exit.json", "stop"):
-        (run.path / left).unlink(missing_ok=True)
-    fields = {
-        "stage": stage,
-        "status": "running",
-        "started": info.get("started", _now()),
-        "session_started": time.time(),
-        "seconds": info.get("seconds", 0),
-        "sessions": info.get("sessions", 0) + 1,
-        "seed": recipe.seed,
-        "host": socket.gethostname(),
-        "versions": installed_versions(),
-        "parents": made_of,
-    }
-    run.update(**fields)  # before the recipe: another rank that looks in between must not find it finished with it
+            action = "set output to another directory, or pass --overwrite"
+            raise UserError("output", run.path, f"holds a run with {difference}", action)
+    for name in ("exit.json", "stop"):
+        (run.path / name).unlink(missing_ok=True)
+    # run.json comes first: another rank that reads between the two must not take the run for a finished one.
+    run.update(
+        stage=stage,
+        status="running",
+        started=info.get("started", current_time()),
+        session_started=time.time(),
+        seconds=info.get("seconds", 0),
+        sessions=info.get("sessions", 0) + 1,
+        seed=recipe.seed,
+        host=socket.gethostname(),
+        versions=installed_versions(),
+        parents=parents,
+    )
     write_file(run.path / "recipe.yaml", dump_recipe(recipe))
 
 
-def _made(run: Run) -> bool:
-    """Whether anything came of a run; one that ended at a mistake in its recipe may take another recipe."""
-    return any((run.path / name).exists() for name in ("metrics.jsonl", "checkpoints", "samples", "model", "data"))
+def _has_other_files(folder: Path) -> bool:
+    """Return whether a folder without run.json has files that are not a run's."""
+    return any(path.name not in _FIRST_FILES and path.suffix != ".tmp" for path in folder.iterdir())
+
+
+def _has_work(run: Run) -> bool:
+    """Return whether a run has made anything; one that ended at a mistake in its recipe has not."""
+    return any((run.path / name).exists() for name in _WORK_FILES)
 
 
 def move_aside(path: Path) -> Path:
-    """Rename `path` to the first free NAME.1, NAME.2, ..."""
+    """Rename `path` to the first free name of NAME.1, NAME.2 and so on, and return it."""
     number = 1
-    while (aside := path.with_name(f"{path.name}.{number}")).exists():
+    while path.with_name(f"{path.name}.{number}").exists():
         number += 1
-    path.rename(aside)
-    return aside
+    new_path = path.with_name(f"{path.name}.{number}")
+    path.rename(new_path)
+    return new_path
 
 
-def _difference(run: Run, recipe: Recipe, stage: str, more: bool = True) -> str:
-    """Return the first difference between the run's recipe and `recipe`; `more` steps or epochs are none."""
+# Differences between recipes
+
+
+def describe_difference(run: Run, recipe: Recipe, stage: str, resuming: bool = True) -> str:
+    """Return the first difference between the recipe of `run` and `recipe`, or an empty string.
+
+    While `resuming`, differences that the fields' rules allow do not count. Otherwise only fields that a run's results
+    do not depend on may differ.
+    """
     if run.info.get("stage") != stage:
         return f"stage {run.info.get('stage')}, not {stage}"
     try:
         values = yaml.safe_load((run.path / "recipe.yaml").read_text())
     except FileNotFoundError:
         return ""
-    with contextlib.suppress(UserError):  # fields that are newer than the run have their defaults
+    with contextlib.suppress(UserError):  # a run of an earlier version: fields that it lacks get their defaults
         values = yaml.safe_load(dump_recipe(parse_recipe(stage, values)))
-    old, new = _flat(values), _flat(yaml.safe_load(dump_recipe(recipe)))
-    for key in sorted(old.keys() | new.keys()):
+    old = flatten_keys(values)
+    new = flatten_keys(yaml.safe_load(dump_recipe(recipe)))
+    keys = sorted(old.keys() | new.keys())
+    for key in keys:
         before, after = old.get(key), new.get(key)
-        if before == after or key == "output" or _MEANS.search(key):
+        if before == after:
             continue
-        if any(other.startswith(f"{key}.") for other in old.keys() | new.keys()):
-            continue  # a block that one of the two has nothing in: what the other has there is shown
-        if more and _more(key, before, after):
-            continue
-        return f"{key} = {before}, not {after}"
+        if any(other.startswith(f"{key}.") for other in keys):
+            continue  # a block that is empty in one of the two recipes: the fields in the other are compared
+        if not _may_differ(recipe, key, before, after, resuming):
+            return f"{key} = {before}, not {after}"
     return ""
 
 
-# What changes nothing of the result but rounding: how often is saved and logged, and what fits into memory.
-_MANNER = re.compile(
-    r"training\.(keep_checkpoints|save_steps|log_steps|micro_batch_size|gradient_checkpointing)$"
-    r"|trl\.(report_to|vllm_(gpu_memory_utilization|enable_sleep_mode|tensor_parallel_size|server_\w+))(\.|$)"
-    r"|sampling\.vllm\."
-)
-
-
-# How servers are reached says nothing of what is sampled from them: they may move while a run waits.
-SERVER_CONNECTION_FIELDS = ("urls", "key", "concurrency", "timeout", "retries", "backoff")
-
-
-_MEANS = re.compile(rf"(^|\.)server\.({'|'.join(SERVER_CONNECTION_FIELDS)})(\.|$)")
-
-
-def _more(key: str, before: Any, after: Any) -> bool:
-    """Whether a field says that a run should go on for longer or in another manner, or what becomes of its samples."""
-    if _MANNER.match(key):
+def _may_differ(recipe: Recipe, key: str, before: Any, after: Any, resuming: bool) -> bool:
+    """Return whether a field may change from `before` to `after` by its rule."""
+    rule = find_resume_rule(type(recipe), key)
+    if rule is OnResume.IGNORED:
         return True
-    if key in ("training.steps", "training.epochs"):
-        return bool(before and after and after > before)
-    if re.search(r"(^|\.)budget\.(tokens|cost)$", key):
-        return after is None or bool(before and after > before)
-    # Filters and rewriting come after the samples, which stay as they are; rewritten rows look after themselves.
-    return key.startswith(("card.", "keep.")) or bool(re.match(r"(refine|journey|scaling|head)(\.|$)", key))
+    if not resuming:
+        return False
+    if rule is OnResume.MAY_CHANGE:
+        return True
+    has_grown = bool(before and after and after > before)
+    if rule is OnResume.MAY_GROW:
+        return has_grown
+    if rule is OnResume.MAY_GROW_OR_BE_REMOVED:
+        return after is None or has_grown
+    return False
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+def flatten_keys(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings and lists as one mapping of dotted keys: {"a": {"b": [7]}} becomes {"a.b.0": 7}."""
     if isinstance(values, dict) and values:
-        pairs = list(values.items())
+        items = list(values.items())
     elif isinstance(values, list) and values:
-        pairs = list(enumerate(values))
+        items = list(enumerate(values))
     else:
-        return {prefix[:-1]: values}
-    return {k: v for key, value in pairs for k, v in _flat(value, f"{prefix}{key}.").items()}
+        return {prefix.removesuffix("."): values}
+    flat: dict[str, Any] = {}
+    for name, value in items:
+        flat |= flatten_keys(value, f"{prefix}{name}.")
+    return flat

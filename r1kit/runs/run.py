@@ -89,7 +89,7 @@ class Run:
         """Mark the run as done."""
         info = self.info
         seconds = info.get("seconds", 0) + time.time() - info.get("session_started", time.time())
-        self.update(status="finished", finished=_now(), seconds=round(seconds, 2), **fields)
+        self.update(status="finished", finished=current_time(), seconds=round(seconds, 2), **fields)
 
     def pause(self, status: str) -> None:
         """Mark the run as `interrupted` or `failed`, and keep the time it took so far."""
@@ -98,5 +98,5 @@ class Run:
         self.update(status=status, seconds=round(seconds, 2))
 
 
-def _now() -> str:
+def current_time() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -33,7 +33,7 @@ HYGIENE_COLUMNS = ("question", "completion_text", "answer", "tests")
 
 def clean_problems(problems: "Dataset", hygiene: HygieneConfig) -> tuple["Dataset", HygieneReport]:
     """Return the rows of `problems` that may stay, and the report of the rows that are dropped."""
-    if not hygiene.wanted:
+    if not hygiene.is_enabled:
         return problems, {"rows": len(problems), "dropped": {}, "examples": {}, "kept": len(problems)}
     kept, report = find_clean_rows(problems, hygiene)
     return (problems if len(kept) == len(problems) else problems.select(kept)), report

@@ -1,0 +1,112 @@
+"""What the blocks of a recipe are built from: their base class, common types, and the rules of resuming.
+
+A block is a pydantic model that refuses unknown keys. Each field is described by the text under it, from which
+r1kit.recipe.reference makes the reference page, `r1kit fields` and the JSON schema.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+PositiveFraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class OnResume(Enum):
+    """How a field may differ from the recipe of the run when the same command is given again.
+
+    The rule stands in the field's type: `steps: Annotated[PositiveInt | None, OnResume.MAY_GROW]`. A field without a
+    rule must stay as it was, since the run's samples or weights depend on it. Where blocks are nested, the innermost
+    rule counts.
+    """
+
+    MAY_CHANGE = "may change when the run is resumed"
+    MAY_GROW = "may grow when the run is resumed"
+    MAY_GROW_OR_BE_REMOVED = "may grow or be removed when the run is resumed"
+    IGNORED = "may change at any time, because a run's results do not depend on it"
+
+
+@dataclass(frozen=True)
+class KeysMayChange:
+    """The keys of a field with free keys (`trl`) that may change when a run is resumed."""
+
+    keys: frozenset[str]
+
+
+class Block(BaseModel):
+    """A block of a recipe. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _merge_with_default_blocks(cls, values: Any) -> Any:
+        """Put a nested block over that block's default, so that setting one of its keys does not reset the others."""
+        if not isinstance(values, dict):
+            return values
+        merged = dict(values)
+        for name, value in values.items():
+            default = cls.model_fields[name].default if name in cls.model_fields else None
+            if isinstance(default, Block) and isinstance(value, dict):
+                merged[name] = {**default.model_dump(include=default.model_fields_set), **value}
+        return merged
+
+
+def find_block_class(annotation: Any) -> type[BaseModel] | None:
+    """Return the block within a field's type, such as SourceConfig in `list[SourceConfig]`; None without one."""
+    inner_types = get_args(annotation)
+    if not inner_types:
+        is_block = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        return annotation if is_block else None
+    for inner_type in inner_types:
+        block = find_block_class(inner_type)
+        if block is not None:
+            return block
+    return None
+
+
+def fields_along(block: type[BaseModel], key: str) -> Iterator[tuple[str, FieldInfo]]:
+    """Yield each name in a dotted key with its field, from the outermost block inwards.
+
+    Positions in lists are stepped over: `data.train.0.rows` yields `data`, `train` and `rows`. It ends where a name is
+    no field of a block, such as at a column's name within `where`.
+    """
+    current: type[BaseModel] | None = block
+    for name in key.split("."):
+        if name.isdigit():
+            continue
+        if current is None or name not in current.model_fields:
+            return
+        field = current.model_fields[name]
+        yield name, field
+        current = find_block_class(field.annotation)
+
+
+def find_resume_rule(block: type[BaseModel], key: str) -> OnResume | None:
+    """Return the rule of the field at a dotted key of a recipe; None where the field must stay as it was.
+
+    find_resume_rule(SFTRecipe, "training.steps")   OnResume.MAY_GROW
+    """
+    rule = None
+    for name, field in fields_along(block, key):
+        for marker in field.metadata:
+            if isinstance(marker, OnResume):
+                rule = marker
+            elif isinstance(marker, KeysMayChange):
+                free_key = key.partition(f"{name}.")[2].partition(".")[0]
+                if free_key in marker.keys:
+                    rule = OnResume.MAY_CHANGE
+    return rule
+
+
+def fields_with_rule(block: type[BaseModel], rule: OnResume) -> frozenset[str]:
+    """Return the names of a block's own fields that have a rule."""
+    return frozenset(name for name, field in block.model_fields.items() if rule in field.metadata)

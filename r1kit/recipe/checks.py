@@ -1,0 +1,312 @@
+"""The checks across the fields of a recipe, made before anything heavy is imported.
+
+What a single field may hold is checked by its type. Here are the rules between fields, such as that the batch of an RL
+run holds whole groups. Each check raises UserError with the field to change.
+"""
+
+from r1kit.errors import UNSET, UserError, suggest
+from r1kit.prompts import CHAT_TEMPLATE
+from r1kit.recipe.data import DataConfig, SourceConfig
+from r1kit.recipe.filters import PREFERENCES, FiltersConfig
+from r1kit.recipe.rewards import RewardConfig, has_accuracy_reward
+from r1kit.recipe.sampling import SamplingConfig, ServerConfig
+from r1kit.recipe.scaling import ScalingConfig
+from r1kit.recipe.stages import (
+    DataRecipe,
+    EvalRecipe,
+    GenerateRecipe,
+    Recipe,
+    RLRecipe,
+    SFTRecipe,
+    VerifierRecipe,
+)
+from r1kit.recipe.training import TrainingConfig
+from r1kit.recipe.trl import OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
+
+SHARE_TOLERANCE = 1e-6  # by how much the shares of sources may miss 1, for shares such as three times 0.3333333
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise UserError where the fields of a recipe contradict each other, or a needed one is missing."""
+    _check_data(recipe.data, "eval" if isinstance(recipe, EvalRecipe) else "train")
+    if recipe.output is None:
+        raise UserError("output", UNSET, "a run needs a directory to write to", "set output or pass --output DIR")
+    _check_model(recipe)
+    if isinstance(recipe, SFTRecipe | RLRecipe):
+        _check_training(recipe)
+    if isinstance(recipe, RLRecipe):
+        _check_rollouts(recipe)
+    elif isinstance(recipe, GenerateRecipe):
+        _check_generate(recipe)
+    elif isinstance(recipe, DataRecipe):
+        _check_filters(recipe.keep, recipe.rewards, names=[])
+    elif isinstance(recipe, EvalRecipe):
+        _check_eval(recipe)
+    elif isinstance(recipe, VerifierRecipe):
+        _check_verifier(recipe)
+
+
+def reward_names(rewards: list[RewardConfig]) -> list[str]:
+    """Return the column names of the rewards of a recipe."""
+    return [reward.short_name for reward in rewards]
+
+
+# Data and models
+
+
+def _check_data(data: DataConfig, role: str) -> None:
+    """Check the sources of `train` or `eval`, whichever a stage needs."""
+    sources: list[SourceConfig] = getattr(data, role)
+    if not sources:
+        raise UserError(f"data.{role}", UNSET, "needs at least one data set", f"set data.{role} or pass --dataset D")
+    shares = [source.share for source in sources if source.share is not None]
+    if shares:
+        if len(shares) < len(sources) or abs(sum(shares) - 1) > SHARE_TOLERANCE:
+            listed = ", ".join(str(share) for share in shares)
+            requirement = f"each source needs a share, and the shares ({listed}) must sum to 1"
+            raise UserError(f"data.{role}", UNSET, requirement, "correct the shares")
+    elif data.rows:
+        requirement = "sets the size of a mixture, which needs a share for each source"
+        raise UserError("data.rows", data.rows, requirement, "set share on each source, or rows on each source")
+    for index, source in enumerate(sources):
+        if source.stream and source.rows is None:
+            requirement = "a streamed source needs the number of rows to draw from it"
+            raise UserError(f"data.{role}.{index}.stream", True, requirement, f"set data.{role}.{index}.rows")
+
+
+def _check_model(recipe: Recipe) -> None:
+    path, new = recipe.model.path, recipe.model.new
+    if isinstance(recipe, DataRecipe):
+        if path is not None:
+            raise UserError("model.path", path, "the stage data uses no model", "remove it, or use generate")
+        if new is not None:
+            raise UserError("model.new", UNSET, "the stage data uses no model", "remove it")
+    elif isinstance(recipe, SFTRecipe):
+        if path is None and new is None:
+            raise UserError("model.path", UNSET, "a model is needed", "set model.path or model.new, or pass --model M")
+        if path is not None and new is not None:
+            raise UserError("model.path", path, "a model has either a path or is new", "remove model.path or model.new")
+    elif isinstance(recipe, EvalRecipe) and recipe.models:
+        if path is not None:
+            raise UserError("model.path", path, "models is set too", "remove model.path or models")
+    elif path is None:
+        raise UserError("model.path", UNSET, "a model is needed", "set model.path or pass --model M")
+    elif new is not None:
+        raise UserError("model.new", UNSET, "only sft and distill can start from a new model", "remove model.new")
+
+
+# Training
+
+
+def _check_training(recipe: SFTRecipe | RLRecipe) -> None:
+    if recipe.prompt.prefill:
+        requirement = "only generate, eval and verifier can begin a completion"
+        raise UserError("prompt.prefill", recipe.prompt.prefill, requirement, "remove it")
+    if recipe.prompt.template_settings:
+        requirement = "only generate, eval and verifier read it"
+        raise UserError(
+            "prompt.template_settings", recipe.prompt.template_settings, requirement, "set trl.chat_template_kwargs"
+        )
+    if recipe.model.quantize and not recipe.model.lora:
+        raise UserError("model.quantize", recipe.model.quantize, "4-bit weights cannot be trained", "add model.lora")
+    _check_steps(recipe.training, has_eval_data=bool(recipe.data.eval))
+    _check_trl_fields(recipe)
+
+
+def _check_steps(training: TrainingConfig, has_eval_data: bool) -> None:
+    if training.steps is not None and training.epochs is not None:
+        requirement = f"training.epochs = {training.epochs} is set too"
+        raise UserError("training.steps", training.steps, requirement, "remove one of the two")
+    if training.micro_batch_size and training.batch_size % training.micro_batch_size:
+        requirement = f"must divide training.batch_size = {training.batch_size}"
+        raise UserError("training.micro_batch_size", training.micro_batch_size, requirement, "use a divisor of it")
+    if training.eval_steps and not has_eval_data:
+        raise UserError("training.eval_steps", training.eval_steps, "there is no data to evaluate on", "set data.eval")
+    if training.eval_steps and training.save_steps != training.eval_steps:
+        requirement = f"must equal training.save_steps = {training.save_steps}, or the best checkpoint is not saved"
+        raise UserError("training.eval_steps", training.eval_steps, requirement, "set both to the same number")
+
+
+def _check_trl_fields(recipe: SFTRecipe | RLRecipe) -> None:
+    """Check the keys of the block `trl`: TRL must have them, and r1kit must not set them itself."""
+    config = "GRPOConfig" if isinstance(recipe, RLRecipe) else "SFTConfig"
+    recipe_fields = OWNED_TRL_FIELDS[config] | REPLACED_TRL_FIELDS[config]
+    for key, value in recipe.trl.items():
+        if key in recipe_fields:
+            owner = recipe_fields[key]
+            requirement = f"r1kit sets it from {owner}" if owner else "r1kit sets it itself"
+            raise UserError(f"trl.{key}", value, requirement, f"set {owner} instead" if owner else "remove it")
+        known_fields = trl_fields(config)
+        if known_fields and key not in known_fields:
+            raise UserError(f"trl.{key}", value, f"TRL's {config} has no such field", suggest(key, known_fields))
+
+
+def _check_rollouts(recipe: RLRecipe) -> None:
+    training, group_size = recipe.training, recipe.sampling.group_size
+    if recipe.completions_per_rollout % group_size:
+        requirement = f"batch_size x updates_per_rollout must be a multiple of sampling.group_size = {group_size}"
+        nearest = max(1, training.batch_size // group_size) * group_size
+        raise UserError("training.batch_size", training.batch_size, requirement, f"use {nearest}")
+    block = recipe.steps_per_rollout
+    if training.steps and training.steps % block:
+        requirement = f"must be a multiple of {block}, the steps on one rollout, because a run is resumed between them"
+        raise UserError("training.steps", training.steps, requirement, f"use {-(-training.steps // block) * block}")
+    if training.reference_reset_steps and training.kl == 0:
+        requirement = "needs a reference model, and training.kl = 0 has none"
+        action = "set training.kl above 0, or remove training.reference_reset_steps"
+        raise UserError("training.reference_reset_steps", training.reference_reset_steps, requirement, action)
+    if not recipe.rewards:
+        raise UserError("rewards", recipe.rewards, "RL needs at least one reward", "add a reward, such as accuracy")
+    names = reward_names(recipe.rewards)
+    for name in names:
+        if names.count(name) > 1:
+            requirement = "each reward may be used once"
+            raise UserError("rewards", name, requirement, "remove one of them, or give your own function another name")
+
+
+# Sampling and filters
+
+
+def _check_sampling(sampling: SamplingConfig, field: str) -> None:
+    """Check a block of sampling, which is at the key `field`, such as `refine.sampling`."""
+    if sampling.temperature == 0 and sampling.samples > 1:
+        requirement = f"all samples are the same at {field}.temperature = 0"
+        raise UserError(f"{field}.samples", sampling.samples, requirement, f"set {field}.samples=1")
+    if sampling.vllm and sampling.engine != "vllm":
+        requirement = f"the engine {sampling.engine} does not use it"
+        raise UserError(f"{field}.vllm", sampling.vllm, requirement, f"set {field}.engine=vllm")
+    if sampling.server != ServerConfig() and sampling.engine != "openai":
+        requirement = f"the engine {sampling.engine} asks no server"
+        raise UserError(f"{field}.server", UNSET, requirement, f"set {field}.engine=openai")
+    budget = sampling.budget
+    if budget.cost and not (budget.input_price or budget.output_price):
+        requirement = "a cost cannot be counted without prices"
+        raise UserError(f"{field}.budget.cost", budget.cost, requirement, f"set {field}.budget.output_price")
+
+
+def _check_filters(filters: FiltersConfig, rewards: list[RewardConfig], names: list[str]) -> None:
+    """Check the block `keep`; `names` are the columns of rewards that its filters can use."""
+    if filters.prefer not in (*PREFERENCES, *names):
+        requirement = f"must be {', '.join(PREFERENCES)} or a reward of this recipe"
+        raise UserError("keep.prefer", filters.prefer, requirement, suggest(filters.prefer, (*PREFERENCES, *names)))
+    if filters.prefer != FiltersConfig().prefer and filters.per_prompt is None:
+        requirement = "chooses among the completions of a prompt, and all of them are kept"
+        raise UserError("keep.prefer", filters.prefer, requirement, "set keep.per_prompt")
+    _check_pass_rate(filters, names)
+    has_pass_rate = filters.pass_rate != (0.0, 1.0)
+    if not has_accuracy_reward(rewards):
+        requirement = "needs a reward that decides correctness"
+        if filters.correct:
+            action = "add accuracy to rewards, or set keep.correct=false"
+            raise UserError("keep.correct", filters.correct, requirement, action)
+        if has_pass_rate and filters.pass_rate_by is None:
+            raise UserError("keep.pass_rate", list(filters.pass_rate), requirement, "add accuracy to rewards")
+    if filters.min_tokens and filters.max_tokens and filters.min_tokens > filters.max_tokens:
+        requirement = f"must not be above keep.max_tokens = {filters.max_tokens}"
+        raise UserError("keep.min_tokens", filters.min_tokens, requirement, "swap the two numbers")
+
+
+def _check_pass_rate(filters: FiltersConfig, names: list[str]) -> None:
+    lowest, highest = filters.pass_rate
+    if lowest > highest:
+        requirement = "must be the lowest and the highest fraction"
+        raise UserError("keep.pass_rate", [lowest, highest], requirement, "swap the two numbers")
+    if filters.pass_rate_by is None:
+        return
+    if filters.pass_rate_by not in names:
+        requirement = "must be a reward of this recipe"
+        action = suggest(filters.pass_rate_by, names) if names else "remove it"
+        raise UserError("keep.pass_rate_by", filters.pass_rate_by, requirement, action)
+    if (lowest, highest) == (0.0, 1.0):
+        requirement = "has no effect while keep.pass_rate keeps all prompts"
+        raise UserError("keep.pass_rate_by", filters.pass_rate_by, requirement, "set keep.pass_rate")
+
+
+def _check_generate(recipe: GenerateRecipe) -> None:
+    _check_sampling(recipe.sampling, "sampling")
+    _check_filters(recipe.keep, recipe.rewards, reward_names(recipe.rewards))
+    if recipe.thinking == "short" and recipe.keep.max_thinking is None:
+        requirement = "needs the largest number of words of short thinking"
+        raise UserError("thinking", recipe.thinking, requirement, "set keep.max_thinking")
+    if recipe.refine and recipe.journey:
+        raise UserError("refine", UNSET, "journey is set too", "remove one of the two, or run generate twice")
+    for field, teacher in (("refine", recipe.refine), ("journey", recipe.journey)):
+        if teacher is None:
+            continue
+        _check_sampling(teacher.sampling, f"{field}.sampling")
+        if not has_accuracy_reward(recipe.rewards):
+            requirement = "needs a reward that decides correctness, since rewritten rows are checked again"
+            raise UserError(field, UNSET, requirement, "add accuracy to rewards")
+    if recipe.data.eval:
+        raise UserError("data.eval", UNSET, "the stage generate evaluates nothing", "remove it, or use data.train")
+    if recipe.journey and recipe.sampling.samples < 2:
+        requirement = "a journey needs a wrong and a right completion of the same prompt"
+        raise UserError("sampling.samples", recipe.sampling.samples, requirement, "use at least 2, better 8")
+
+
+# Evaluation
+
+
+def _check_eval(recipe: EvalRecipe) -> None:
+    _check_sampling(recipe.sampling, "sampling")
+    if recipe.scaling is None:
+        return
+    _check_scaling(recipe.scaling, recipe.sampling, has_several_models=bool(recipe.models))
+    names = reward_names(recipe.rewards)
+    for name in recipe.scaling.by:
+        if name not in names:
+            action = f"add it to rewards, or use one of: {', '.join(names)}"
+            raise UserError("scaling.by", name, "must be a reward of this recipe", action)
+    if not has_accuracy_reward(recipe.rewards):
+        raise UserError("scaling", UNSET, "needs a reward that decides correctness", "add accuracy to rewards")
+    is_server_chat = recipe.sampling.engine == "openai" and recipe.prompt.template == CHAT_TEMPLATE
+    if recipe.scaling.direct and is_server_chat:
+        requirement = "r1kit cannot switch off thinking in a server's chat template"
+        raise UserError("scaling.direct", recipe.scaling.direct, requirement, "remove it, or use another engine")
+
+
+def _check_scaling(scaling: ScalingConfig, sampling: SamplingConfig, has_several_models: bool) -> None:
+    if sampling.samples < 2:
+        requirement = "inference-time scaling needs several samples of each problem"
+        action = "set it to the largest number to report, such as 16"
+        raise UserError("sampling.samples", sampling.samples, requirement, action)
+    if scaling.samples and max(scaling.samples) > sampling.samples:
+        requirement = f"must not be above sampling.samples = {sampling.samples}"
+        action = "raise sampling.samples, or remove the larger numbers"
+        raise UserError("scaling.samples", scaling.samples, requirement, action)
+    if sampling.engine == "openai":
+        action = "use the engine transformers or vllm"
+        if scaling.budgets or scaling.waits:
+            field, value = ("budgets", scaling.budgets) if scaling.budgets else ("waits", scaling.waits)
+            requirement = "continues completions from their token ids, which a server does not accept"
+            raise UserError(f"scaling.{field}", value, requirement, action)
+        if scaling.verifier is not None:
+            requirement = "needs the hidden layers of the model, which a server does not give"
+            raise UserError("scaling.verifier", scaling.verifier, requirement, action)
+    _check_search(scaling, sampling)
+    if scaling.verifier is not None and has_several_models:
+        requirement = "is trained for one model, and models has several"
+        raise UserError("scaling.verifier", scaling.verifier, requirement, "set model.path instead of models")
+
+
+def _check_search(scaling: ScalingConfig, sampling: SamplingConfig) -> None:
+    if not scaling.search:
+        return
+    if scaling.verifier is None:
+        raise UserError("scaling.search", scaling.search, "is guided by a verifier", "set scaling.verifier")
+    if sampling.engine != "transformers":
+        requirement = "needs the hidden layers of the model at every step"
+        raise UserError("scaling.search", scaling.search, requirement, "use the engine transformers")
+    if any(paths % scaling.width for paths in scaling.paths):
+        requirement = f"must be multiples of scaling.width = {scaling.width}"
+        raise UserError("scaling.paths", scaling.paths, requirement, "change paths or width")
+
+
+def _check_verifier(recipe: VerifierRecipe) -> None:
+    _check_sampling(recipe.sampling, "sampling")
+    if recipe.sampling.engine == "openai":
+        requirement = "a verifier needs the hidden layers of the model, which a server does not give"
+        raise UserError("sampling.engine", recipe.sampling.engine, requirement, "use the engine transformers or vllm")
+    if not has_accuracy_reward(recipe.rewards):
+        requirement = "a verifier learns correctness, which needs a reward that decides it"
+        raise UserError("rewards", reward_names(recipe.rewards), requirement, "add accuracy to rewards")

@@ -1,0 +1,138 @@
+"""Read a recipe: YAML, with values of the command line over it, checked.
+
+What is set where: default < recipe file < command line. Nothing heavy is imported here, so that a mistake in a recipe
+is found within a second.
+
+    recipe = load_recipe("sft", "recipes/tiny/dev1.yaml", {"training.epochs": 3})
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from r1kit.errors import UNSET, UserError, suggest
+from r1kit.recipe.block import fields_along, find_block_class
+from r1kit.recipe.checks import check_recipe
+from r1kit.recipe.data import normalise_sources
+from r1kit.recipe.stages import Recipe, recipe_class
+
+LONGEST_SHOWN_VALUE = 80  # characters of a wrong value that an error shows: it stays a line
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-5 as text; here it is a number, as in YAML 1.2."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def read_yaml(text: str) -> Any:
+    """Parse YAML, with numbers such as 1e-5."""
+    return yaml.load(text, Loader=_Loader)
+
+
+def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Recipe:
+    """Read the recipe `file` of `stage`, put `overrides` (dotted key: value) over it, and check it.
+
+    Without a file, the overrides are the recipe. Raises UserError for a missing file, an unknown key, a wrong type or
+    fields that contradict each other.
+    """
+    values = {} if file is None else _read_recipe_file(file)
+    if "data" in values:  # so that data.train.0.rows is a key also where a source is given by its path alone
+        values["data"] = normalise_sources(values["data"])
+    for key, value in overrides.items():
+        _set_key(values, key, value)
+    recipe = parse_recipe(stage, values)
+    check_recipe(recipe)
+    return recipe
+
+
+def _read_recipe_file(file: str) -> dict[str, Any]:
+    try:
+        values = read_yaml(Path(file).read_text())
+    except OSError as error:
+        raise UserError("recipe", file, "must be a YAML file that can be read", str(error.strerror)) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError("recipe", file, "must be valid YAML", str(error)) from None
+    if not values:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError("recipe", file, "must be a mapping of keys to values", "see recipes/ for examples")
+    return values
+
+
+def parse_recipe(stage: str, values: dict[str, Any]) -> Recipe:
+    """Turn `values` into the recipe of `stage`, without the checks across fields."""
+    schema = recipe_class(stage)
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise _explain_validation(schema, error) from None
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split `key.path=value` of the command line into the key and the value, which is read as YAML.
+
+    parse_override("training.steps=50")   ("training.steps", 50)
+    """
+    key, equals_sign, value = text.partition("=")
+    if not equals_sign or not key:
+        raise UserError("argument", text, "must be key.path=value", "write for example training.steps=50")
+    try:
+        return key, read_yaml(value)
+    except yaml.YAMLError:
+        return key, value
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return a recipe as YAML, with all defaults filled in."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _set_key(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key within nested mappings and lists; mappings that are missing are created."""
+    node: Any = values
+    *parents, last = key.split(".")
+    try:
+        for name in parents:
+            node = node[int(name)] if isinstance(node, list) else node.setdefault(name, {})
+            if node is None:
+                raise TypeError
+        if isinstance(node, list):
+            node[int(last)] = value
+        else:
+            node[last] = value
+    except (ValueError, IndexError, TypeError, AttributeError):
+        raise UserError(key, value, "the recipe has no such key", "check the names and numbers in the key") from None
+
+
+def _explain_validation(schema: type[BaseModel], error: ValidationError) -> UserError:
+    """Turn pydantic's first error into one that names the field by its dotted key."""
+    first = error.errors(include_url=False)[0]
+    location = [str(name) for name in first["loc"] if not str(name).startswith("function-")]
+    key = ".".join(location) or "recipe"
+    if first["type"] == "missing":
+        return UserError(key, UNSET, "is required", "set it in the recipe or on the command line")
+    value = _shorten(first["input"])
+    if first["type"] == "extra_forbidden":
+        return UserError(key, value, "no such key", suggest(location[-1], _sibling_fields(schema, location)))
+    requirement = first["msg"].removeprefix("Value error, ").lower()
+    return UserError(key, value, requirement, "change it in the recipe or on the command line")
+
+
+def _shorten(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_SHOWN_VALUE else text[: LONGEST_SHOWN_VALUE - 3] + "..."
+
+
+def _sibling_fields(schema: type[BaseModel], location: list[str]) -> list[str]:
+    """Return the field names of the block that the last name of `location` is in."""
+    block = schema
+    for _, field in fields_along(schema, ".".join(location[:-1])):
+        block = find_block_class(field.annotation) or block
+    return list(block.model_fields)

@@ -1,0 +1,39 @@
+"""The entries of `rewards`: which reward functions score a completion, and with what weight."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from r1kit.recipe.block import PositiveInt
+
+
+class RewardConfig(BaseModel):
+    """A reward function, its weight, and the rows and steps it applies to. Further keys are the function's settings."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    name: str
+    """Name of a reward of r1kit, such as accuracy, or dotted path of your own function, such as my_module.my_reward."""
+    weight: float = 1.0
+    """Factor by which the reward is multiplied before the rewards of a completion are added up."""
+    where: dict[str, list[Any]] = {}
+    """Rows that the reward applies to, as column: values, such as {domain: [math, code]}; default: all rows."""
+    from_step: int = 0
+    """First optimizer step at which the reward applies; it counts nothing before."""
+    last_steps: PositiveInt | None = None
+    """Apply the reward only in this many last steps of the training; default: in all."""
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """Return the settings of the reward function itself."""
+        return dict(self.model_extra or {})
+
+    @property
+    def short_name(self) -> str:
+        """Return the name without the modules of a dotted path: the reward's column in the rows."""
+        return self.name.rpartition(".")[2]
+
+
+def has_accuracy_reward(rewards: list[RewardConfig]) -> bool:
+    """Return whether one of the rewards decides correctness: `accuracy`, or a function of yours with that name."""
+    return any(reward.short_name == "accuracy" for reward in rewards)
