@@ -425,7 +425,10 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             reference.save_reference_model(self.ref_model, checkpoint, self.args.should_save)
 
     def restore(self, checkpoint: Path) -> None:
-        """Resume from a checkpoint: the place within the rollouts, and the reference model of that moment."""
+        """Resume from a checkpoint: the place within the rollouts, and the reference model of that moment.
+
+        TRL counts micro-batches in `training_step`, and starts from 0 after a resume.
+        """
         self._step = checkpoint_step(checkpoint) * self.args.gradient_accumulation_steps
         if self.has_reference_adapter:
             reference.load_reference_adapter(self.model, checkpoint)
