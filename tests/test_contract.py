@@ -123,7 +123,7 @@ def overridden_methods() -> set[str]:
             if not isinstance(node, ast.ClassDef) or not path.startswith(("r1kit/training", "r1kit/models")):
                 continue
             own = getattr(importlib.import_module(module_name), node.name)
-            bases = [base for base in own.__mro__ if base.__module__.partition(".")[0] in LIBRARIES]
+            bases = [base for base in own.__mro__ if base.__module__.partition(".")[0] in ("trl", "transformers")]
             if node.name.endswith("Mixin"):  # stands before a trainer of TRL among the bases of another class
                 bases = list(trl.GRPOTrainer.__mro__[:-1])
             if any(base.__name__ == "TrainerCallback" for base in bases):
@@ -137,7 +137,9 @@ def overridden_methods() -> set[str]:
 def private_names_used() -> dict[str, str]:
     """Names with a leading underscore that are read in r1kit and defined nowhere in it: those of libraries, with where."""
     trees = r1kit_trees()
-    trainer_source = "".join(inspect.getsource(kind) for kind in (trl.GRPOTrainer, trl.SFTTrainer, transformers.Trainer))
+    trainer_source = "".join(
+        inspect.getsource(kind) for kind in (trl.GRPOTrainer, trl.SFTTrainer, transformers.Trainer)
+    )
     defined = set()
     for tree in trees.values():
         for node in ast.walk(tree):
