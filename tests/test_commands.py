@@ -1,4 +1,4 @@
-"""`runs`, `init`, `merge` and `chat`, as their user has them."""
+"""`r1kit runs`, `init`, `merge` and `chat`, each run as a command, and the model card of a run."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from helpers import COMMAND, info, r1kit, recipe
 
 import r1kit as r1kit_package
 from r1kit.commands.chat import CompletionPrinter
-from r1kit.commands.init import shipped_recipes
+from r1kit.commands.init import find_shipped_recipes
 
 SFT = {
     "model": {"path": "tiny:base"},
@@ -36,8 +36,8 @@ def adapter(tmp_path_factory):
 @pytest.mark.slow
 def test_runs_are_listed_with_their_states(adapter):
     out, _ = r1kit("runs", adapter / "runs")
-    title, line = out.strip().splitlines()
-    assert title.split()[:3] == ["run", "stage", "state"]
+    header, line = out.strip().splitlines()
+    assert header.split()[:3] == ["run", "stage", "state"]
     assert "sft" in line
     assert "finished" in line
     run = adapter / "runs/adapter"
@@ -45,10 +45,10 @@ def test_runs_are_listed_with_their_states(adapter):
     (run / "run.json").write_text(json.dumps({**before, "status": "running"}))
     assert "killed" in r1kit("runs", adapter / "runs")[0]
     (run / "run.json").write_text(json.dumps(before))
-    for number, odd in enumerate(("", "[1]", '{"started": null}')):
-        folder = adapter / f"runs/odd{number}"
+    for number, broken in enumerate(("", "[1]", '{"started": null}')):
+        folder = adapter / f"runs/broken{number}"
         folder.mkdir()
-        (folder / "run.json").write_text(odd)
+        (folder / "run.json").write_text(broken)
     (adapter / "elsewhere").mkdir()
     shutil.copy(run / "run.json", adapter / "elsewhere/run.json")
     (adapter / "runs/linked").symlink_to(adapter / "elsewhere")
@@ -70,13 +70,13 @@ def test_an_adapter_is_merged_into_a_plain_model(adapter):
     assert not (plain / "adapter_config.json").exists()
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
-        found = AutoModelForCausalLM.from_pretrained(plain)(ids).logits
-        wanted = load_model(ModelConfig(path=str(run)), training=False)(ids).logits
-        base = load_model(ModelConfig(path="tiny:base"), training=False)(ids).logits
-    assert torch.allclose(found, wanted, atol=1e-5)
-    assert not torch.allclose(found, base, atol=1e-3)
+        merged_logits = AutoModelForCausalLM.from_pretrained(plain)(ids).logits
+        adapter_logits = load_model(ModelConfig(path=str(run)), training=False)(ids).logits
+        base_logits = load_model(ModelConfig(path="tiny:base"), training=False)(ids).logits
+    assert torch.allclose(merged_logits, adapter_logits, atol=1e-5)
+    assert not torch.allclose(merged_logits, base_logits, atol=1e-3)
     _, err = r1kit("merge", run, "-o", plain, code=2)
-    assert f"error: --output = {plain}; is there already" in err
+    assert f"error: --output = {plain}; exists already" in err
     _, err = r1kit("merge", "tiny:base", "-o", "other", code=2)
     assert "error: RUN = tiny:base; must have an adapter" in err
     _, err = r1kit("merge", "nosuch", "-o", "other", code=2)
@@ -84,34 +84,34 @@ def test_an_adapter_is_merged_into_a_plain_model(adapter):
 
 
 def test_a_recipe_is_copied_to_start_from(here):
-    assert {"tiny", "qwen2.5-1.5b", "sky-t1"} <= shipped_recipes().keys()
+    assert {"tiny", "qwen2.5-1.5b", "sky-t1"} <= find_shipped_recipes().keys()
     out, _ = r1kit("init", "tiny", "-o", "mine/first")
     assert out.strip() == "mine/first"
-    assert (here / "mine/first/run.sh").read_text() == (shipped_recipes()["tiny"] / "run.sh").read_text()
+    assert (here / "mine/first/run.sh").read_text() == (find_shipped_recipes()["tiny"] / "run.sh").read_text()
     r1kit("rl-zero", "mine/first/rl_zero.yaml", "--dry-run")
     _, err = r1kit("init", "tiny", "-o", "mine/first", code=2)
-    assert "error: --output = mine/first; is there already" in err
+    assert "error: --output = mine/first; exists already" in err
     _, err = r1kit("init", "huge", code=2)
-    assert "error: NAME = huge; must be a recipe that r1kit carries; use one of:" in err
+    assert "error: NAME = huge; no such recipe folder; use one of:" in err
 
 
-def test_thinking_is_shown_or_folded_however_it_is_cut():
+def test_thinking_is_printed_or_folded_however_the_text_is_cut():
     text = "<think> 1 < 2, so</think> it is 2 < 3"
-    for fold, wanted in ((False, " 1 < 2, so\n it is 2 < 3\n"), (True, "[thinking] \n it is 2 < 3\n")):
+    for fold, printed in ((False, " 1 < 2, so\n it is 2 < 3\n"), (True, "[thinking] \n it is 2 < 3\n")):
         for size in (1, 3, 7, len(text)):
             out = io.StringIO()
-            speech = CompletionPrinter(fold, False, out)
+            printer = CompletionPrinter(fold, False, out)
             for start in range(0, len(text), size):
-                speech.add(text[start : start + size])
-            speech.end()
-            assert out.getvalue() == wanted
+                printer.add(text[start : start + size])
+            printer.end()
+            assert out.getvalue() == printed
 
 
 @pytest.mark.slow
 def test_a_model_answers_line_by_line(here):
-    asked = b"What is 1 + 2?\n\nWhat is \xff the capital of France?\n"
-    words = [*COMMAND, "chat", "tiny:base", "--template", "tiny", "--temperature", "0", "--max-tokens", "40"]
-    done = subprocess.run(words, input=asked, capture_output=True, timeout=300)
+    questions = b"What is 1 + 2?\n\nWhat is \xff the capital of France?\n"
+    command = [*COMMAND, "chat", "tiny:base", "--template", "tiny", "--temperature", "0", "--max-tokens", "40"]
+    done = subprocess.run(command, input=questions, capture_output=True, timeout=300)
     assert done.returncode == 0
     assert b"<answer> 3</answer>" in done.stdout
     assert b"Paris" in done.stdout
@@ -122,7 +122,7 @@ def test_a_model_answers_line_by_line(here):
 
 @pytest.mark.slow
 def test_a_model_has_a_card_and_goes_to_the_hub(adapter, monkeypatch):
-    """There is no hub here: HfApi is replaced, and what it is asked is looked at; without it the model is whole."""
+    """HfApi is replaced, since no hub can be reached here; a push that fails leaves the model in its folder."""
     from types import SimpleNamespace
 
     from huggingface_hub import ModelCard
@@ -134,14 +134,14 @@ def test_a_model_has_a_card_and_goes_to_the_hub(adapter, monkeypatch):
     card = ModelCard(text)
     assert card.data.library_name == "peft"
     assert "sft" in card.data.tags
-    for part in (
+    for excerpt in (
         "- model: tiny:base",
         "| loss |",
         "```yaml\noutput:",
         "```text\ntiny\n```",
         "AutoPeftModelForCausalLM",
     ):
-        assert part in text
+        assert excerpt in text
     words = [adapter / "s.yaml", f"output={adapter}/runs/adapter", "card.push_to_hub=me/adapter", "training.steps=3"]
     _, err = r1kit("sft", *words, code=2)
     assert "error: card.push_to_hub = me/adapter; could not be sent: " in err
@@ -158,7 +158,7 @@ def test_a_model_has_a_card_and_goes_to_the_hub(adapter, monkeypatch):
     assert calls[1][2]["repo_id"] == "me/it"
 
 
-def test_a_card_shows_a_template_as_it_is():
+def test_a_card_shows_a_template_unchanged():
     from markdown_it import MarkdownIt
 
     from r1kit.recipe import PromptConfig
@@ -185,7 +185,7 @@ def test_without_its_checkpoints_a_finished_run_has_a_new_card_and_is_not_traine
 
 
 @pytest.mark.slow
-def test_a_card_tells_of_the_checkpoint_that_became_the_model(adapter):
+def test_a_card_names_the_checkpoint_that_became_the_model(adapter):
     rows = adapter / "rows.jsonl"
     changes = ["training.steps=6", "training.save_steps=2", "training.eval_steps=2", "training.learning_rate=10"]
     r1kit("sft", adapter / "s.yaml", f"output={adapter}/runs/best", f"data.eval={rows}", *changes)
@@ -193,7 +193,7 @@ def test_a_card_tells_of_the_checkpoint_that_became_the_model(adapter):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     losses = {line["step"]: line["eval_loss"] for line in lines if "eval_loss" in line}
     best = min(losses, key=losses.get)
-    assert best < 6  # of a rate like that nothing good comes
+    assert best < 6  # such a learning rate makes the model worse
     assert info(run)["model_step"] == best
     card = (run / "model/README.md").read_text()
     assert f"## At step {best}, whose evaluation was the best" in card
@@ -235,5 +235,5 @@ def test_a_models_own_code_runs_only_where_it_is_trusted(here):
     assert done.stdout.strip()
 
 
-def test_the_version_is_told():
+def test_the_version_is_printed():
     assert r1kit("--version")[0].strip() == r1kit_package.__version__

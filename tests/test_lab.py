@@ -1,4 +1,4 @@
-"""The reward lab's warnings, and reasoning_gym's problems through it."""
+"""`r1kit rewards`: its warnings, and reasoning_gym's problems scored by their own scorers."""
 
 import json
 
@@ -8,59 +8,65 @@ from helpers import r1kit
 from r1kit.commands.score import reward_warnings, score_rows
 from r1kit.recipe import RewardConfig
 
-RIGHT = "<think>2 + 2</think><answer>4</answer>"
+CORRECT = "<think>2 + 2</think><answer>4</answer>"
 
 
-def warned(rows, *names):
+def warnings_for(rows, *names):
     columns = list(dict.fromkeys(key for row in rows for key in row))
     return reward_warnings(score_rows(rows, [RewardConfig(name=name) for name in names], columns), names)
 
 
-def test_nothing_is_said_of_rows_that_teach():
-    ask = "Think in <think> </think>, answer in <answer> </answer>: 2 + 2"
-    rows = [{"prompt": ask, "completion": c, "answer": "4"} for c in (RIGHT, "<think>a</think> 5", "4")]
-    assert warned(rows, "accuracy", "format") == []
+def test_rows_from_which_a_model_can_learn_have_no_warnings():
+    prompt = "Think in <think> </think>, answer in <answer> </answer>: 2 + 2"
+    rows = [{"prompt": prompt, "completion": c, "answer": "4"} for c in (CORRECT, "<think>a</think> 5", "4")]
+    assert warnings_for(rows, "accuracy", "format") == []
 
 
 def test_a_prompt_that_never_asks_for_the_format():
-    rows = [{"prompt": "2 + 2", "completion": c, "answer": "4"} for c in (RIGHT, "4")]
-    assert warned(rows, "format") == [
-        "no prompt asks for <think> and <answer>, which format looks for: the template must"
+    rows = [{"prompt": "2 + 2", "completion": c, "answer": "4"} for c in (CORRECT, "4")]
+    assert warnings_for(rows, "format") == [
+        "the reward format looks for <think> and <answer>, but no prompt asks for them: use a template that does"
     ]
 
 
-def test_golds_that_do_not_parse():
-    rows = [{"completion": RIGHT, "answer": g} for g in ("4", "\\frac{1}{", "\\frac{1}{")]
-    assert "accuracy has no verdict on 2 of 3 rows: gold answers or tests are broken" in warned(rows, "accuracy")
+def test_gold_answers_that_do_not_parse():
+    rows = [{"completion": CORRECT, "answer": g} for g in ("4", "\\frac{1}{", "\\frac{1}{")]
+    warning = "the reward accuracy could not judge 2 of 3 rows: check their gold answers or tests"
+    assert warning in warnings_for(rows, "accuracy")
 
 
 def test_rewards_that_are_all_equal():
-    rows = [{"completion": RIGHT, "answer": "4"}] * 3
-    assert warned(rows, "accuracy") == ["accuracy is 1 for every row: there is nothing to learn from it"]
-
-
-def test_groups_of_one_reward():
-    rows = [
-        {"prompt": p, "completion": c, "answer": "4"}
-        for p, cs in (("a", (RIGHT, RIGHT)), ("b", (RIGHT, "5")), ("c", ("5", "6")))
-        for c in cs
+    rows = [{"completion": CORRECT, "answer": "4"}] * 3
+    assert warnings_for(rows, "accuracy") == [
+        "the reward accuracy is 1 for every row, from which nothing can be learnt"
     ]
-    assert warned(rows, "accuracy") == ["2 of 3 prompts have completions of one total reward: they teach nothing"]
+
+
+def test_groups_with_one_total_reward():
+    rows = [
+        {"prompt": prompt, "completion": completion, "answer": "4"}
+        for prompt, completions in (("a", (CORRECT, CORRECT)), ("b", (CORRECT, "5")), ("c", ("5", "6")))
+        for completion in completions
+    ]
+    assert warnings_for(rows, "accuracy") == [
+        "for 2 of 3 prompts all completions have the same total reward, from which GRPO learns nothing"
+    ]
 
 
 @pytest.mark.parametrize(
-    "cut", [{"completion": "<think>2 + "}, {"completion": "<answer>4"}, {"completion": "4", "finish_reason": "length"}]
+    "truncated_row",
+    [{"completion": "<think>2 + "}, {"completion": "<answer>4"}, {"completion": "4", "finish_reason": "length"}],
 )
-def test_completions_that_were_cut_off(cut):
-    rows = [{"completion": RIGHT, "answer": "4"}, {**cut, "answer": "4"}]
-    assert warned(rows, "accuracy") == ["1 of 2 completions end before an answer: give them more tokens"]
+def test_completions_that_were_truncated(truncated_row):
+    rows = [{"completion": CORRECT, "answer": "4"}, {**truncated_row, "answer": "4"}]
+    assert warnings_for(rows, "accuracy") == ["1 of 2 completions end before their answer: allow more tokens"]
 
 
 def test_the_command_prints_its_warnings(here):
-    (here / "rows.jsonl").write_text(json.dumps({"completion": RIGHT, "answer": "4"}) + "\n")
+    (here / "rows.jsonl").write_text(json.dumps({"completion": CORRECT, "answer": "4"}) + "\n")
     (here / "cut.jsonl").write_text(json.dumps({"completion": "<think>", "answer": "4"}) + "\n")
     _, err = r1kit("rewards", "cut.jsonl", "--rewards", "accuracy", "-o", "out.jsonl")
-    assert "note: 1 of 1 completions end before an answer" in err
+    assert "note: 1 of 1 completions end before their answer" in err
     _, err = r1kit("rewards", "rows.jsonl", "--rewards", "accuracy")
     assert "note" not in err
 
@@ -88,21 +94,21 @@ def test_reasoning_gym_scores_by_its_own_scorers(here):
     (here / "rows.jsonl").write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
     r1kit("rewards", "rows.jsonl", "--rewards", "accuracy", "-o", "out.jsonl")
     scored = [json.loads(line) for line in (here / "out.jsonl").read_text().splitlines()]
-    right = {row["task"] for row in scored[::2] if row["accuracy"] == 1.0}
+    correct = {row["task"] for row in scored[::2] if row["accuracy"] == 1.0}
     wrong = {row["task"] for row in scored[1::2] if row["accuracy"] == 0.0}
-    assert len(right & wrong) >= 30
+    assert len(correct & wrong) >= 30
     assert wrong == set(TASKS)
-    print(sorted(set(TASKS) - right))
+    print(sorted(set(TASKS) - correct))
 
 
 def test_the_workers_of_reasoning_gym_outlive_a_batch():
-    """A worker asks the kernel to die with its parent, and that means the thread which began it."""
+    """A worker asks the kernel to end it with its parent, which means the thread that started it."""
     reasoning_gym = pytest.importorskip("reasoning_gym")
     from r1kit.rewards.gym import _pool, score_gym_answers
 
     problems = list(reasoning_gym.create_dataset("chain_sum", size=12, seed=5))
     pids = []
-    for part in (problems[:6], problems[6:]):
-        assert score_gym_answers([(p, p["answer"]) for p in part]) == [1.0] * 6
+    for batch in (problems[:6], problems[6:]):
+        assert score_gym_answers([(p, p["answer"]) for p in batch]) == [1.0] * 6
         pids.append({worker.process.pid for worker in _pool().workers if worker.process.poll() is None})
     assert pids[0] & pids[1]

@@ -1,132 +1,200 @@
-"""`r1kit chat`: talk to a model, its thinking shown or folded."""
+"""`r1kit chat MODEL`: ask a model questions in the terminal, one a line, and read its thinking and its answers.
+
+    r1kit chat runs/tiny/r1
+    echo "What is 1 + 2?" | r1kit chat tiny:base --template tiny --fold
+
+A run is asked with the prompt template that it was trained with. With a chat template the conversation goes on from
+question to question, without the thinking of earlier answers, as DeepSeek recommends for DeepSeek-R1.
+"""
 
 import io
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 from pydantic import ValidationError
 
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
-from r1kit.prompts import CHAT_TEMPLATE
+from r1kit.messages import print_progress
+from r1kit.prompts import CHAT_TEMPLATE, THINKING_TAGS
 from r1kit.recipe import ModelConfig, PromptConfig
 from r1kit.runs.run import Run
 
-GREY, PLAIN = "\x1b[2m", "\x1b[0m"
+# Escape sequences of a terminal: faint text, and back to normal.
+FAINT, NORMAL = "\x1b[2m", "\x1b[0m"
+TOP_P = 0.95  # DeepSeek-R1, section 3: all models are sampled with it
 
 
-def run_prompt(path: str, template: str | None) -> PromptConfig:
-    """Return how a model is asked: by the recipe of its run, unless a template is given; else as a chat."""
-    folder = Path(path).parent if Path(path).name == "model" else Path(path)
+def find_prompt_config(model_path: str, template: str | None) -> PromptConfig:
+    """Return the prompt settings for a model: `template`, or else those of its run's recipe, or else a chat.
+
+    Raises UserError for a template that has no place for the question.
+    """
+    folder = Path(model_path)
+    if folder.name == "model":
+        folder = folder.parent
     if template is None and (folder / "run.json").exists() and (folder / "recipe.yaml").exists():
-        told = yaml.safe_load((folder / "recipe.yaml").read_text()) or {}
-        if told.get("prompt"):
-            return PromptConfig(**told["prompt"])
+        recipe = yaml.safe_load((folder / "recipe.yaml").read_text()) or {}
+        if recipe.get("prompt"):
+            return PromptConfig(**recipe["prompt"])
     try:
         return PromptConfig(template=template or CHAT_TEMPLATE)
     except ValidationError:
-        must = "must be chat, r1-zero, tiny or a text with {prompt} in it"
-        raise UserError("--template", template, must, "give one of these") from None
+        requirement = "must be chat, r1-zero, tiny or a text with {prompt} in it"
+        raise UserError("--template", template, requirement, "use one of these") from None
 
 
 class CompletionPrinter:
-    """Writes a completion as it comes: thinking in grey, or, folded, only that there is some."""
+    """Prints a completion while it is sampled: its thinking in faint text or, with `fold`, as one word.
 
-    def __init__(self, fold: bool, colour: bool, out: Any = sys.stdout):
-        self.fold, self.colour, self.out = fold, colour, out
-        self.text, self.shown, self.thinks = "", 0, False
+    A tag may come in several pieces, so text that could be the beginning of a tag is held back.
+    """
+
+    def __init__(self, fold: bool, colour: bool, stream: TextIO = sys.stdout):
+        self.fold = fold
+        self.colour = colour
+        self.stream = stream
+        self.text = ""
+        self.is_thinking = False
+        self._printed_length = 0
 
     def add(self, piece: str) -> None:
-        """Write what a further piece of text makes sure: a tag is not cut in two."""
+        """Add a piece of text, and print what can be no part of a tag."""
         self.text += piece
+        thinking_start, thinking_end = THINKING_TAGS
         while True:
-            tag = "</think>" if self.thinks else "<think>"
-            at = self.text.find(tag, self.shown)
-            if at < 0:
+            tag = thinking_end if self.is_thinking else thinking_start
+            position = self.text.find(tag, self._printed_length)
+            if position < 0:
                 break
-            self._write(self.text[self.shown : at])
-            self.shown = at + len(tag)
-            self.thinks = not self.thinks
-            if self.thinks and self.fold:
-                self.out.write("[thinking] ")
-            elif not self.thinks:
-                self.out.write("\n")
-        keep = next(
-            (n for n in range(min(len(tag), len(self.text) - self.shown), 0, -1) if self.text.endswith(tag[:n])), 0
-        )
-        self._write(self.text[self.shown : len(self.text) - keep])
-        self.shown = len(self.text) - keep
+            self._print_until(position)
+            self._printed_length = position + len(tag)
+            self.is_thinking = not self.is_thinking
+            if not self.is_thinking:
+                self.stream.write("\n")
+            elif self.fold:
+                self.stream.write("[thinking] ")
+        self._print_until(len(self.text) - self._count_held_back(tag))
 
     def end(self) -> None:
-        """Write the rest."""
-        self._write(self.text[self.shown :])
-        self.out.write("\n")
-        self.out.flush()
+        """Print the text that was held back, and end the line."""
+        self._print_until(len(self.text))
+        self.stream.write("\n")
+        self.stream.flush()
 
-    def _write(self, text: str) -> None:
-        if not text or (self.thinks and self.fold):
+    def answer(self) -> str:
+        """Return the text after the thinking; "" if the thinking has not ended."""
+        if self.is_thinking:
+            return ""
+        return self.text.rpartition(THINKING_TAGS[1])[2].strip()
+
+    def _count_held_back(self, tag: str) -> int:
+        """Return how many characters at the end of the text could be the beginning of `tag`."""
+        longest = min(len(tag), len(self.text) - self._printed_length)
+        for length in range(longest, 0, -1):
+            if self.text.endswith(tag[:length]):
+                return length
+        return 0
+
+    def _print_until(self, position: int) -> None:
+        text = self.text[self._printed_length : position]
+        self._printed_length = position
+        is_hidden = self.is_thinking and self.fold
+        if not text or is_hidden:
             return
-        self.out.write(f"{GREY}{text}{PLAIN}" if self.thinks and self.colour else text)
-        self.out.flush()
+        if self.is_thinking and self.colour:
+            text = f"{FAINT}{text}{NORMAL}"
+        self.stream.write(text)
+        self.stream.flush()
+
+
+class ChatModel:
+    """A model with its tokenizer and prompt settings, which answers one question after another."""
+
+    def __init__(self, path: str, template: str | None, trust_remote_code: bool):
+        from r1kit.models.load import load_model, load_tokenizer
+        from r1kit.models.templates import check_chat_template
+
+        block = ModelConfig(path=path, trust_remote_code=trust_remote_code)
+        self.prompt_config = find_prompt_config(path, template)
+        self.tokenizer = load_tokenizer(block)
+        check_chat_template(self.tokenizer, self.prompt_config.template)
+        self.model: Any = load_model(block, training=False).eval()
+        self.model.generation_config.max_length = None  # else it warns beside max_new_tokens
+        self.conversation: list[dict[str, str]] = []
+
+    def answer(self, question: str, printer: CompletionPrinter, max_tokens: int, temperature: float) -> None:
+        """Sample a completion for `question` and print it with `printer` while it is sampled."""
+        import torch
+
+        from r1kit.data.questions import render_prompt
+        from r1kit.models.templates import apply_template, encode_prompts, template_prefix
+
+        message = {"role": "user", "content": question}
+        prompt: Any = render_prompt(
+            [*self.conversation, message] if self.conversation else question, self.prompt_config
+        )
+        text = apply_template(self.tokenizer, prompt, self.prompt_config)
+        prompt_ids = torch.tensor(encode_prompts(self.tokenizer, [prompt], [text]), device=self.model.device)  # (1, T)
+        printer.add(template_prefix(text, self.prompt_config.prefill))
+        settings: dict[str, Any] = {"do_sample": False}
+        if temperature:
+            settings = {"do_sample": True, "temperature": temperature, "top_p": TOP_P}
+        self.model.generate(
+            prompt_ids,
+            attention_mask=torch.ones_like(prompt_ids),
+            streamer=_make_streamer(self.tokenizer, printer),
+            max_new_tokens=max_tokens,
+            pad_token_id=self.tokenizer.pad_token_id,
+            **settings,
+        )
+        printer.end()
+        if self.prompt_config.template == CHAT_TEMPLATE:
+            self.conversation = [*prompt, {"role": "assistant", "content": printer.answer()}]
+
+
+def _make_streamer(tokenizer: Any, printer: CompletionPrinter) -> Any:
+    """Return a streamer that hands the text of new tokens to `printer`."""
+    from transformers import TextStreamer
+
+    class PrintingStreamer(TextStreamer):
+        def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+            printer.add(text)
+
+    return PrintingStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
 
 
 def run_chat(
-    path: str, template: str | None, fold: bool, tokens: int, temperature: float, trust_remote_code: bool = False
+    path: str,
+    template: str | None,
+    fold: bool,
+    max_tokens: int,
+    temperature: float,
+    trust_remote_code: bool = False,
 ) -> None:
-    """Ask for questions on stdin, one a line, until its end; answer each. Raises UserError as loading a model does."""
+    """Read questions from stdin, one a line, and print an answer to each, until the end of the input.
+
+    Raises UserError for a model that cannot be loaded, an unknown template or a negative temperature.
+    """
     if temperature < 0:
-        raise UserError("--temperature", temperature, "must be 0 or more", "0 takes the likeliest token")
+        raise UserError("--temperature", temperature, "must be 0 or more", "use 0 for the likeliest tokens")
     with heavy_imports():
-        from transformers import TextStreamer
-
-        from r1kit.models.load import load_model, load_tokenizer
-        from r1kit.models.templates import check_chat_template
-    from r1kit.data.questions import render_prompt
-    from r1kit.models.templates import apply_template, encode_prompts, template_prefix
-
-    prompt, block = run_prompt(path, template), ModelConfig(path=path, trust_remote_code=trust_remote_code)
-    tokenizer = load_tokenizer(block)
-    check_chat_template(tokenizer, prompt.template)
-    model = load_model(block, training=False).eval()
-    model.generation_config.max_length = None
+        from transformers import TextStreamer  # noqa: F401  (brings torch, which takes most of the time)
+    chat_model = ChatModel(path, template, trust_remote_code)
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
-    live = sys.stdin.isatty()
-    if live:
-        print(
-            f"{Run(Path(path)).info.get('stage') or 'model'} {path}; a line is a question, ctrl-D ends", file=sys.stderr
-        )
-
-    class Streamer(TextStreamer):
-        def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-            speech.add(text)
-
-    import torch
-
-    said: list[dict[str, str]] = []
+    is_interactive = sys.stdin.isatty()
+    if is_interactive:
+        kind = Run(Path(path)).info.get("stage") or "model"
+        print_progress(f"{kind} {path}: write a question on one line; Ctrl-D ends the conversation")
     while True:
         try:
-            line = input("> " if live else "").strip()
+            question = input("> " if is_interactive else "").strip()
         except (EOFError, KeyboardInterrupt):
             print()
             return
-        if not line:
-            continue
-        asked: Any = render_prompt([*said, {"role": "user", "content": line}] if said else line, prompt)
-        text = apply_template(tokenizer, asked, prompt)
-        [ids] = encode_prompts(tokenizer, [asked], [text])
-        given = torch.tensor([ids], device=model.device)
-        speech = CompletionPrinter(fold, sys.stdout.isatty())
-        speech.add(template_prefix(text, prompt.prefill))
-        how: dict[str, Any] = {"do_sample": False}
-        if temperature:
-            how = {"do_sample": True, "temperature": temperature, "top_p": 0.95}
-        how |= {"max_new_tokens": tokens, "pad_token_id": tokenizer.pad_token_id}
-        streamer = Streamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-        model.generate(given, attention_mask=torch.ones_like(given), streamer=streamer, **how)
-        speech.end()
-        if prompt.template == CHAT_TEMPLATE:  # thinking is not shown to the model again, as DeepSeek-R1 is used
-            answer = "" if speech.thinks else speech.text.rpartition("</think>")[2].strip()
-            said = [*asked, {"role": "assistant", "content": answer}]
+        if question:
+            printer = CompletionPrinter(fold, sys.stdout.isatty())
+            chat_model.answer(question, printer, max_tokens, temperature)

@@ -1,36 +1,45 @@
-"""`r1kit init`: copy a shipped recipe folder to start from."""
+"""`r1kit init NAME`: copy a shipped recipe folder, to start your own from.
+
+r1kit init qwen2.5-1.5b -o recipes/mine
+"""
 
 import os
 import shutil
 from pathlib import Path
 
-from r1kit.errors import UserError
+from r1kit.errors import UserError, suggest
 from r1kit.runs.paths import PACKAGE_DIR
 
-RECIPES_DIR = (PACKAGE_DIR / "recipes", PACKAGE_DIR.parent / "recipes")  # in a wheel; in a clone
+# An installed package carries the recipes inside; in a clone of the repository they are beside the package.
+_RECIPES_DIRS = (PACKAGE_DIR / "recipes", PACKAGE_DIR.parent / "recipes")
 
 
-def shipped_recipes() -> dict[str, Path]:
-    """Return the recipe folders that r1kit carries."""
-    place = next((p for p in RECIPES_DIR if p.is_dir()), None)
-    folders = (
-        sorted(p for p in place.iterdir() if p.is_dir() and (any(p.glob("*.yaml")) or (p / "README.md").exists()))
-        if place
-        else []
-    )
-    return {folder.name: folder for folder in folders}
+def find_shipped_recipes() -> dict[str, Path]:
+    """Return the recipe folders that come with r1kit, by their names."""
+    for recipes_dir in _RECIPES_DIRS:
+        if recipes_dir.is_dir():
+            return {folder.name: folder for folder in sorted(recipes_dir.iterdir()) if _is_recipe_folder(folder)}
+    return {}
+
+
+def _is_recipe_folder(folder: Path) -> bool:
+    return folder.is_dir() and (any(folder.glob("*.yaml")) or (folder / "README.md").exists())
 
 
 def copy_recipe(name: str, target: Path) -> Path:
-    """Copy a recipe folder to start from. Raises UserError for a name that is none, or a target that is there."""
-    known = shipped_recipes()
-    if name not in known:
-        raise UserError("NAME", name, "must be a recipe that r1kit carries", f"use one of: {', '.join(known)}")
+    """Copy the shipped recipe folder `name` to `target`, and return `target`.
+
+    Raises UserError for an unknown name, and if `target` exists.
+    """
+    shipped_recipes = find_shipped_recipes()
+    if name not in shipped_recipes:
+        raise UserError("NAME", name, "no such recipe folder", suggest(name, shipped_recipes))
     if target.exists():
-        raise UserError("--output", target, "is there already", "give another folder")
+        raise UserError("--output", target, "exists already", "use another folder")
     target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_name(f".{target.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(known[name], new, ignore=shutil.ignore_patterns("__pycache__"))
-    os.replace(new, target)
+    # Copied beside the target and then renamed, so that a kill leaves no half of a folder there.
+    unfinished = target.with_name(f".{target.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(shipped_recipes[name], unfinished, ignore=shutil.ignore_patterns("__pycache__"))
+    os.replace(unfinished, target)
     return target

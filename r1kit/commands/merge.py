@@ -1,4 +1,9 @@
-"""`r1kit merge`: make a plain model of an adapter and its base."""
+"""`r1kit merge RUN -o FOLDER`: merge a LoRA adapter into its base model, as one plain model.
+
+    r1kit merge runs/sft_lora -o models/merged
+
+The folder loads with `from_pretrained` without peft, and vLLM serves it.
+"""
 
 import shutil
 from pathlib import Path
@@ -8,25 +13,29 @@ from r1kit.runs.files import replace_folder
 
 
 def merge_adapter(run: str, output: Path, trust_remote_code: bool = False) -> Path:
-    """Make a plain model of a run's adapter. Raises UserError where there is no adapter."""
+    """Write the model of a run or a folder that holds a LoRA adapter, merged with its base, to `output`.
+
+    Raises UserError if `run` has no adapter or `output` exists.
+    """
     from r1kit.heavy_imports import heavy_imports
     from r1kit.recipe import ModelConfig
     from r1kit.runs.paths import resolve_model_path
 
-    path = resolve_model_path(run, "RUN")
-    if not Path(path).is_dir():
+    model_dir = Path(resolve_model_path(run, "RUN"))
+    if not model_dir.is_dir():
         raise UserError("RUN", run, "must be a run or a folder with an adapter", "check the path")
-    if not (Path(path) / "adapter_config.json").exists():
-        raise UserError("RUN", run, "must have an adapter (model.lora)", "a full model needs no merging")
+    if not (model_dir / "adapter_config.json").exists():
+        raise UserError("RUN", run, "must have an adapter (model.lora)", "use the model as it is")
     if output.exists():
-        raise UserError("--output", output, "is there already", "give another folder")
+        raise UserError("--output", output, "exists already", "use another folder")
     with heavy_imports():
         from r1kit.models.load import load_model, load_tokenizer
     output.parent.mkdir(parents=True, exist_ok=True)
-    new = output.with_name(f".{output.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
+    # Written beside the target and then renamed, so that a kill leaves no half of a model there.
+    unfinished = output.with_name(f".{output.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
     block = ModelConfig(path=run, trust_remote_code=trust_remote_code)
-    load_model(block, training=False, device="cpu").save_pretrained(new)
-    load_tokenizer(block).save_pretrained(new)
-    replace_folder(new, output)
+    load_model(block, training=False, device="cpu").save_pretrained(unfinished)
+    load_tokenizer(block).save_pretrained(unfinished)
+    replace_folder(unfinished, output)
     return output

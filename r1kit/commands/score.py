@@ -1,66 +1,74 @@
-"""The reward lab: score saved completions with any rewards, outside of training."""
+"""`r1kit rewards FILE.jsonl`: the reward lab, which scores saved completions with any rewards, without training.
+
+    r1kit rewards saved.jsonl --rewards accuracy,format,my_module.my_reward -o scored.jsonl
+
+Each row has a `completion` and what its rewards need: an `answer` or `tests`, a `checker`, a `prompt`. The scored rows
+have one more column for each reward; a table of the rewards and what would waste a training run go to stderr.
+"""
 
 import json
 import statistics
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from r1kit.answers.extract import completion_text, parse_completion
 from r1kit.errors import UserError
+from r1kit.messages import logger
 from r1kit.recipe import RewardConfig
 from r1kit.rewards import FAULT
 from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.checks import check_reward_columns, check_reward_rows
+from r1kit.rows import Row
 from r1kit.runs.files import write_file
+from r1kit.tables import Cell, format_table
+
+# What a scored row has in the column of a reward that could not judge it.
+FAULT_TEXT = "fault"
 
 
-def score_file(file: str, names: Sequence[str], output: str | None) -> None:
-    """Score the rows of a JSONL file; write them with a column a reward, and a table to stderr.
+def score_file(file: str, reward_names: Sequence[str], output: str | None) -> None:
+    """Score the rows of a JSONL file, write them to `output` or stdout, and print a table to stderr.
 
-    Raises UserError for a file or a row that cannot be read, and for a missing column.
+    Raises UserError for a file or a row that cannot be read, an unknown reward, and a missing column.
     """
-    rows = _read(file)
-    entries = [RewardConfig(name=name.strip()) for name in names]
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    rows = _read_rows(file)
+    entries = [RewardConfig(name=name.strip()) for name in reward_names]
+    columns = _column_names(rows)
     check_reward_columns(entries, columns, file)
     check_reward_rows(entries, {name: [row.get(name) for row in rows] for name in columns}, file)
-    scored = score_rows(rows, entries, columns)
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in scored)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        try:
-            write_file(Path(output), text)
-        except OSError as error:
-            raise UserError("--output", output, "must be a file that can be written", error.strerror or "") from None
-        print(output)
-    given = [bind_reward(e).__name__ for e in entries]
-    print(_table(scored, given), file=sys.stderr)
-    for warning in reward_warnings(scored, given):
-        print(f"note: {warning}", file=sys.stderr)
+    scored_rows = score_rows(rows, entries, columns)
+    _write_rows(scored_rows, output)
+    names = [bind_reward(entry).__name__ for entry in entries]
+    print(format_table(*_summarise_rewards(scored_rows, names), stream=sys.stderr), file=sys.stderr)
+    for warning in reward_warnings(scored_rows, names):
+        logger.info(warning)
 
 
-def score_rows(
-    rows: list[dict[str, Any]], entries: Sequence[RewardConfig], columns: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Return `rows` with a column for each reward; a fault is the text "fault"."""
+def score_rows(rows: Sequence[Row], entries: Sequence[RewardConfig], columns: Sequence[str]) -> list[Row]:
+    """Return `rows` with one more column for each reward of `entries`; a FAULT is the text "fault".
+
+    `columns` are the columns of the rows that the rewards receive.
+    """
     values = {name: [row.get(name) for row in rows] for name in columns}
-    if "target_language" in values:  # rows that generate made, in which `language` is a score
+    if "target_language" in values:  # rows that `r1kit generate` wrote, whose column `language` is a reward
         values["language"] = values.pop("target_language")
-    completions, prompts = values.pop("completion"), values.pop("prompt", [""] * len(rows))
-    ids = values.pop("completion_ids", None) or [str(c).split() for c in completions]
-    scored = [dict(row) for row in rows]
+    completions = values.pop("completion")
+    prompts = values.pop("prompt", [""] * len(rows))
+    # Without ids, words stand for tokens: rewards of length need a list of the right length only.
+    completion_ids = values.pop("completion_ids", None) or [str(text).split() for text in completions]
+    scored_rows = [dict(row) for row in rows]
     for index, entry in enumerate(entries):
-        function = bind_reward(entry, index)
-        scores = function(completions=completions, prompts=prompts, completion_ids=ids, **values)
-        for row, value in zip(scored, scores, strict=True):
-            row[function.__name__] = "fault" if value == FAULT else value
-    return scored
+        reward = bind_reward(entry, index)
+        scores = reward(completions=completions, prompts=prompts, completion_ids=completion_ids, **values)
+        for row, score in zip(scored_rows, scores, strict=True):
+            row[reward.__name__] = FAULT_TEXT if score == FAULT else score
+    return scored_rows
 
 
-def _read(file: str) -> list[dict[str, Any]]:
+def _read_rows(file: str) -> list[Row]:
+    """Return the rows of a JSONL file. Raises UserError if it cannot be read, or a row has no completion."""
     try:
         lines = Path(file).read_text().split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -77,62 +85,107 @@ def _read(file: str) -> list[dict[str, Any]]:
             raise UserError("FILE", f"{file}:{number}", "needs a key completion", "add it")
         rows.append(row)
     if not rows:
-        raise UserError("FILE", file, "has no rows", "give at least one")
+        raise UserError("FILE", file, "has no rows", "use a file with at least one row")
     return rows
 
 
-def reward_warnings(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
-    """Return what would waste a run with scored `rows` and these rewards."""
-    found = []
-    prompts = [str(row["prompt"]) for row in rows if row.get("prompt")]
-    if "format" in names and prompts and not any("<think>" in p or "<answer>" in p for p in prompts):
-        found.append("no prompt asks for <think> and <answer>, which format looks for: the template must")
-    for name in names:
-        values = [row[name] for row in rows]
-        numbers = {v for v in values if isinstance(v, int | float)}
-        if not numbers:
-            found.append(f"{name} applies to no row")
-        elif len(numbers) == 1 and len(values) > 1:
-            found.append(f"{name} is {numbers.pop():g} for every row: there is nothing to learn from it")
-        if faults := values.count("fault"):
-            found.append(f"{name} has no verdict on {faults} of {len(rows)} rows: gold answers or tests are broken")
-    found += _alike(rows, names)
-    cut = sum(_cut(row) for row in rows)
-    if cut:
-        found.append(f"{cut} of {len(rows)} completions end before an answer: give them more tokens")
-    return found
-
-
-def _alike(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
-    """Say how many prompts have several completions of the same total reward: GRPO learns nothing from those."""
-    groups: dict[str, set[float]] = {}
-    sizes: dict[str, int] = {}
+def _column_names(rows: Sequence[Row]) -> list[str]:
+    """Return the columns that any of the rows has, in the order in which they first occur."""
+    names: dict[str, None] = {}
     for row in rows:
-        key = json.dumps(row.get("prompt"), sort_keys=True, default=str)
-        total = sum(v for name in names if isinstance(v := row[name], int | float))
-        groups.setdefault(key, set()).add(total)
-        sizes[key] = sizes.get(key, 0) + 1
-    several = [key for key, size in sizes.items() if size > 1]
-    alike = sum(len(groups[key]) == 1 for key in several)
-    if not alike or len(several) < 2:
-        return []
-    return [f"{alike} of {len(several)} prompts have completions of one total reward: they teach nothing"]
+        names |= dict.fromkeys(row)
+    return list(names)
 
 
-def _cut(row: dict[str, Any]) -> bool:
-    """Whether a completion ended at its limit, or in the middle of its thinking or its answer."""
+def _write_rows(rows: Sequence[Row], output: str | None) -> None:
+    """Write rows as JSONL to the file `output`, whose path is printed, or to stdout."""
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        write_file(Path(output), text)
+    except OSError as error:
+        raise UserError("--output", output, "must be a file that can be written", error.strerror or "") from None
+    print(output)
+
+
+def reward_warnings(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """Return what would waste a training run on scored `rows` with the rewards `names`, one sentence each."""
+    warnings = []
+    if "format" in names and not _asks_for_tags(rows):
+        warnings.append(
+            "the reward format looks for <think> and <answer>, but no prompt asks for them: use a template that does"
+        )
+    for name in names:
+        warnings += _find_useless_values(name, [row[name] for row in rows])
+    equal_groups, groups = _count_equal_groups(rows, names)
+    if equal_groups and groups > 1:
+        warnings.append(
+            f"for {equal_groups} of {groups} prompts all completions have the same total reward, "
+            "from which GRPO learns nothing"
+        )
+    truncated = sum(_is_truncated(row) for row in rows)
+    if truncated:
+        warnings.append(f"{truncated} of {len(rows)} completions end before their answer: allow more tokens")
+    return warnings
+
+
+def _asks_for_tags(rows: Sequence[Row]) -> bool:
+    """Return whether any prompt has the tags of the R1 format in it; rows without prompts count as if they had."""
+    prompts = [str(row["prompt"]) for row in rows if row.get("prompt")]
+    return not prompts or any("<think>" in prompt or "<answer>" in prompt for prompt in prompts)
+
+
+def _find_useless_values(name: str, values: Sequence[float | str | None]) -> list[str]:
+    """Return sentences about a reward that judges no row, judges all alike, or has faults."""
+    warnings = []
+    scores = set(_numbers_only(values))
+    if not scores:
+        warnings.append(f"the reward {name} applies to no row")
+    elif len(scores) == 1 and len(values) > 1:
+        warnings.append(f"the reward {name} is {scores.pop():g} for every row, from which nothing can be learnt")
+    faults = values.count(FAULT_TEXT)
+    if faults:
+        warnings.append(
+            f"the reward {name} could not judge {faults} of {len(values)} rows: check their gold answers or tests"
+        )
+    return warnings
+
+
+def _numbers_only(values: Sequence[float | str | None]) -> list[float]:
+    """Return the scores without None (the reward does not apply) and faults."""
+    return [value for value in values if isinstance(value, int | float)]
+
+
+def _count_equal_groups(rows: Sequence[Row], names: Sequence[str]) -> tuple[int, int]:
+    """Return how many prompts have several completions of one total reward, and how many have several completions."""
+    totals_by_prompt: defaultdict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        prompt = json.dumps(row.get("prompt"), sort_keys=True, default=str)
+        totals_by_prompt[prompt].append(sum(_numbers_only([row[name] for name in names])))
+    groups = [totals for totals in totals_by_prompt.values() if len(totals) > 1]
+    equal_groups = [totals for totals in groups if len(set(totals)) == 1]
+    return len(equal_groups), len(groups)
+
+
+def _is_truncated(row: Row) -> bool:
+    """Return whether a completion ended at its token limit, or in the middle of its thinking or its answer."""
     if row.get("finish_reason") is not None:
         return row["finish_reason"] == "length"
     tags = parse_completion(completion_text(row["completion"])).tags
     return any(tags.count(f"<{name}>") > tags.count(f"</{name}>") for name in ("think", "answer"))
 
 
-def _table(rows: list[dict[str, Any]], names: Sequence[str]) -> str:
-    lines = [f"{'reward':<16}{'mean':>8}{'min':>8}{'max':>8}{'none':>6}{'fault':>6}"]
+def _summarise_rewards(rows: Sequence[Row], names: Sequence[str]) -> tuple[list[str], list[list[Cell]]]:
+    """Return the headers and the rows of a table with one line for each reward."""
+    headers = ["reward", "mean", "min", "max", "none", "fault"]
+    lines: list[list[Cell]] = []
     for name in names:
         values = [row[name] for row in rows]
-        numbers = [v for v in values if isinstance(v, int | float)]
-        shown = (statistics.fmean(numbers), min(numbers), max(numbers)) if numbers else ()
-        cells = "".join(f"{v:8.3f}" for v in shown) or f"{'-':>8}{'-':>8}{'-':>8}"
-        lines.append(f"{name:<16}{cells}{values.count(None):>6}{values.count('fault'):>6}")
-    return "\n".join(lines)
+        scores = [float(score) for score in _numbers_only(values)]
+        statistics_cells: list[Cell] = [None, None, None]
+        if scores:
+            statistics_cells = [statistics.fmean(scores), min(scores), max(scores)]
+        lines.append([name, *statistics_cells, values.count(None), values.count(FAULT_TEXT)])
+    return headers, lines
