@@ -104,9 +104,10 @@ def test_a_library_is_as_r1kit_relies_on_it(entry):
     except (AttributeError, TypeError, OSError) as error:
         pytest.fail(f"{name} is gone ({installed()}): {where} relies on it: {entry['reason']} ({error})")
     if current not in entry["sources"]:
+        known = ", ".join(entry["sources"].values())
         pytest.fail(
-            f"{name} has changed ({installed()}; known: {', '.join(entry['sources'].values())}): read what is new in it, "
-            f"look at {where}, which relies on it ({entry['reason']}), then run `python tests/test_contract.py --update`"
+            f"{name} has changed ({installed()}; known: {known}): read what is new in it, look at {where}, which "
+            f"relies on it ({entry['reason']}), then run `python tests/test_contract.py --update`"
         )
 
 
@@ -135,7 +136,7 @@ def overridden_methods() -> set[str]:
 
 
 def private_names_used() -> dict[str, str]:
-    """Names with a leading underscore that are read in r1kit and defined nowhere in it: those of libraries, with where."""
+    """Private names that are read in r1kit and defined nowhere in it, so those of libraries; with where."""
     trees = r1kit_trees()
     trainer_source = "".join(
         inspect.getsource(kind) for kind in (trl.GRPOTrainer, trl.SFTTrainer, transformers.Trainer)

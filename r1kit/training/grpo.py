@@ -37,11 +37,12 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import gather
-from trl import GRPOTrainer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl import GRPOConfig, GRPOTrainer
 from trl.extras.profiling import profiling_context
 from trl.models import unwrap_model_for_generation
 
@@ -65,6 +66,9 @@ from r1kit.training.row_order import GroupSampler
 from r1kit.training.savings.completion_forward import CompletionForward, CompletionRows
 from r1kit.training.savings.obstacles import find_obstacle
 from r1kit.training.savings.regroup import MicroBatch, cheapest_order, deal_rows, loss_mask
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 LOGGED_COLUMNS = ("id", "domain", "answer", "question")
 """Columns of a problem that are kept with each of its rollouts."""
@@ -97,6 +101,14 @@ class MicroBatchState:
 
 class RLTrainer(CheckpointMixin, GRPOTrainer):
     """TRL's GRPOTrainer with rollouts on disk, exact resume, faults left out, and no work in vain."""
+
+    # TRL declares these as optional; they are set in every trainer.
+    args: GRPOConfig
+    model: PreTrainedModel
+    processing_class: PreTrainedTokenizerBase
+    train_dataset: "Dataset"
+    num_generations: int
+    _buffered_inputs: list[MicroBatch] | None  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -143,6 +155,8 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
     # 1. Problems: each prompt group_size times in a row, in an order that a resumed run keeps.
 
     def _get_train_sampler(self, dataset: Any = None) -> GroupSampler:
+        # TRL's config fills these in when it is made.
+        assert self.args.generation_batch_size and self.args.steps_per_generation
         return GroupSampler(
             data_source=self.train_dataset if dataset is None else dataset,
             mini_repeat_count=self.num_generations,
@@ -164,7 +178,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
                 self.model_wrapped,
                 self.accelerator,
                 generation_kwargs=self.generation_kwargs,
-                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,  # type: ignore[arg-type]
             ) as model,
         ):
             completion_ids, logprobs = self.rollout_sampler.sample_on_all_ranks(
@@ -293,20 +307,21 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             )
         is_old_policy = model is self.model and not torch.is_grad_enabled() and not compute_entropy
         if self.step_state.sampling_logprobs is not None and is_old_policy:
-            logprobs, self.step_state.sampling_logprobs = self.step_state.sampling_logprobs, None
-            return pad_logprobs(logprobs, logits_to_keep, input_ids.device), None, None
+            old_logprobs = pad_logprobs(self.step_state.sampling_logprobs, logits_to_keep, input_ids.device)
+            self.step_state.sampling_logprobs = None
+            return old_logprobs, None, None
         row_count = len(input_ids)
         if self.micro_batch is None:
-            has_gradient = torch.ones(row_count, dtype=torch.bool, device=input_ids.device)
-            old_logprobs = None
+            # In step 4 all rows are run, in step 8 those that have a gradient.
+            micro_batch = MicroBatchState(torch.ones(row_count, dtype=torch.bool, device=input_ids.device), None)
         else:
-            has_gradient, old_logprobs = self.micro_batch.has_gradient, self.micro_batch.old_logprobs
+            micro_batch = self.micro_batch
         logprobs, entropies = self.completion_forward(
             stock_forward,
             model,
             CompletionRows(input_ids, attention_mask, logits_to_keep),
-            has_gradient,
-            old_logprobs,
+            micro_batch.has_gradient,
+            micro_batch.old_logprobs,
             max_rows=batch_size or row_count,
             compute_entropy=compute_entropy,
         )
@@ -378,14 +393,15 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
     # 7. Micro-batches: rows of like length together, rows without a gradient last.
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
-        micro_batches_before = self._buffered_inputs
+        previous = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)
-        is_new_generation = self._buffered_inputs is not micro_batches_before
-        if "regroup" in self.savings and self.model.training and is_new_generation:
-            window = self.args.gradient_accumulation_steps
-            self._buffered_inputs = deal_rows(self._buffered_inputs, window, self._row_order)
-            inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
-        return inputs
+        micro_batches = self._buffered_inputs
+        if "regroup" not in self.savings or not self.model.training or micro_batches is None:
+            return inputs
+        if micro_batches is not previous:  # a new generation
+            micro_batches = deal_rows(micro_batches, self.args.gradient_accumulation_steps, self._row_order)
+            self._buffered_inputs = micro_batches
+        return micro_batches[self._step % len(micro_batches)]
 
     def _row_order(self, batch: MicroBatch, sizes: Sequence[int]) -> torch.Tensor:
         has_gradient = self._rows_with_gradient(batch)
@@ -446,12 +462,12 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
                 "use FSDP 2, DDP or ZeRO-2",
             )
         self.has_reference_adapter = bool(reset_steps) and hasattr(self.model, "peft_config")
-        if self.has_reference_adapter:
+        if reset_steps and self.has_reference_adapter:
             reference.add_reference_adapter(self.model)
             self.add_callback(reference.ReplaceReferenceCallback(self.model, reset_steps))
 
     def _check_resampling(self) -> None:
-        row_count = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        row_count = self.args.per_device_train_batch_size * (self.args.steps_per_generation or 1)
         if self.resample and row_count % self.num_generations:
             raise UserError(
                 "sampling.resample",
