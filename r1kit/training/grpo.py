@@ -156,7 +156,8 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
 
     def _get_train_sampler(self, dataset: Any = None) -> GroupSampler:
         # TRL's config fills these in when it is made.
-        assert self.args.generation_batch_size and self.args.steps_per_generation
+        assert self.args.generation_batch_size is not None
+        assert self.args.steps_per_generation is not None
         return GroupSampler(
             data_source=self.train_dataset if dataset is None else dataset,
             mini_repeat_count=self.num_generations,
