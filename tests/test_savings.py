@@ -19,7 +19,7 @@ def relative_error(expected: dict, gradients: dict) -> float:
     return math.sqrt(sum(squares)) / norm
 
 
-SMALL = {
+SMALL_CONFIG = {
     "hidden_size": 32,
     "intermediate_size": 64,
     "num_hidden_layers": 2,
@@ -41,31 +41,31 @@ def test_all_logits_at_once_give_what_trl_s_fused_head_gives(changes):
     from trl.trainer.utils import add_fused_lm_head
 
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**SMALL, **changes))
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**SMALL_CONFIG, **changes))
     outputs = ("log_probs", "entropy", "is_top1")
     add_fused_lm_head(model, temperature=0.7, outputs=outputs)
     ids = torch.randint(3, 100, (3, 9))
     labels = ids.masked_fill(torch.rand(3, 9) < 0.3, -100)
     weights = torch.rand(2, 3, 8)
 
-    def found(call):
-        output = call(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels, fused_lm_head=True)
+    def outputs_and_gradients(forward):
+        output = forward(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels, fused_lm_head=True)
         loss = (output.log_probs * weights[0]).sum() + (output.entropy * weights[1]).sum()
-        grads = torch.autograd.grad(loss, list(model.parameters()))
-        return output.label_mask, output.is_top1, output.log_probs, output.entropy, *grads
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        return output.label_mask, output.is_top1, output.log_probs, output.entropy, *gradients
 
     labels[0, 1:] = model(input_ids=ids[:1]).logits[0, :-1].argmax(dim=-1)  # the row begins with likely tokens
-    for one, other in zip(found(model), found(full_logits.with_full_logits(model, 0.7, outputs)), strict=True):
-        assert torch.allclose(one.float(), other.float(), atol=1e-5)
-    said = full_logits.with_full_logits(model, 0.7, outputs)(input_ids=ids, labels=labels)
-    assert said.is_top1.any()
-    assert not said.log_probs[labels[:, 1:] == -100].any()
-    assert said.log_probs[labels[:, 1:] != -100].all()
+    with_full_logits = full_logits.with_full_logits(model, 0.7, outputs)
+    for expected, actual in zip(outputs_and_gradients(model), outputs_and_gradients(with_full_logits), strict=True):
+        assert torch.allclose(expected.float(), actual.float(), atol=1e-5)
+    output = with_full_logits(input_ids=ids, labels=labels)
+    assert output.is_top1.any()
+    assert not output.log_probs[labels[:, 1:] == -100].any()
+    assert output.log_probs[labels[:, 1:] != -100].all()
 
 
-@pytest.mark.parametrize(
-    ("few", "bins"), [(full_logits.MAX_FULL_LOGITS, True), (0, True), (full_logits.MAX_FULL_LOGITS, False), (0, False)]
-)
+@pytest.mark.parametrize("max_full_logits", [full_logits.MAX_FULL_LOGITS, 0])
+@pytest.mark.parametrize("uses_bins", [True, False])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -76,64 +76,76 @@ def test_all_logits_at_once_give_what_trl_s_fused_head_gives(changes):
         {"label_smoothing_factor": 0.1},
     ],
 )
-def test_sft_takes_stock_s_step(tmp_path, settings, few, bins, monkeypatch):
+def test_sft_takes_stock_s_step(tmp_path, settings, max_full_logits, uses_bins, monkeypatch):
     """By all logits at once and by TRL's fused head; with rows in bins and in chunks."""
-    monkeypatch.setattr(full_logits, "MAX_FULL_LOGITS", few)
-    if not bins:
-        monkeypatch.setattr("r1kit.training.sft.FineTuningTrainer._in_bins", lambda *args: False)
-    monkeypatch.setattr(
-        "r1kit.training.sft.pass_cost_in_tokens", lambda model: 8
-    )  # rows this short are cut all the same
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
     from r1kit.recipe import parse_recipe
     from r1kit.training.sft import FineTuningTrainer
 
-    rows = [{"prompt": "Q: " + "1 + " * (i % 7) + "2?", "completion": " is 3." * (i * i % 23 + 1)} for i in range(48)]
-    found, logged, counts = {}, {}, {}
-    for name, kind in (("stock", SFTTrainer), ("lean", FineTuningTrainer)):
-        grads = found[name] = {}
+    monkeypatch.setattr(full_logits, "MAX_FULL_LOGITS", max_full_logits)
+    if not uses_bins:
+        monkeypatch.setattr("r1kit.training.sft.FineTuningTrainer._bins_are_cheaper", lambda *args: False)
+    # Rows as short as these are cut only if a further pass costs next to nothing.
+    monkeypatch.setattr("r1kit.training.sft.pass_cost_in_tokens", lambda model: 8)
 
-        class Keep(TrainerCallback):
-            def on_pre_optimizer_step(self, args, state, control, model=None, grads=grads, **kwargs):
-                grads.update({f"{state.global_step} {n}": p.grad.clone() for n, p in model.named_parameters()})
+    class FineTuningTrainerInStockOrder(FineTuningTrainer):
+        _get_train_sampler = SFTTrainer._get_train_sampler
 
-        arguments = {
-            "output_dir": str(tmp_path / name),
-            "per_device_train_batch_size": 8,
-            "max_steps": 3,
-            "bf16": False,
-            "use_cpu": True,
-            "report_to": [],
-            "disable_tqdm": True,
-            "logging_steps": 1,
-            "max_grad_norm": 1e9,
-            "gradient_checkpointing": False,
-            "save_strategy": "no",
-        }
-        asked = parse_recipe("sft", {"output": "x", "model": {"path": "tiny:student"}, "data": {"train": "y"}})
-        more = {"recipe": asked} if name == "lean" else {}
-        made = kind(
-            model=AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:student"]),
-            args=SFTConfig(**{**arguments, **settings}), train_dataset=Dataset.from_list(rows),
-            processing_class=AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"]), callbacks=[Keep()], **more,
-        )  # fmt: skip
-        if name == "lean":
-            made._get_train_sampler = lambda dataset=None, made=made: SFTTrainer._get_train_sampler(made, dataset)
-        seen = [0]
-        made.model.model.register_forward_pre_hook(
-            lambda module, args, kwargs, seen=seen: seen.__setitem__(0, seen[0] + kwargs["input_ids"].numel()),
-            with_kwargs=True,
-        )
-        made.train()
-        counts[name], logged[name] = seen[0], made.state.log_history
-    assert relative_error(found["stock"], found["lean"]) < 1e-5
-    assert counts["lean"] < 0.8 * counts["stock"]
-    for one, other in zip(logged["stock"][:3], logged["lean"][:3], strict=True):
+    recipe = parse_recipe("sft", {"output": "x", "model": {"path": "tiny:student"}, "data": {"train": "y"}})
+    stock_gradients, stock_tokens, stock_log = train_sft(SFTTrainer, tmp_path / "stock", settings)
+    gradients, tokens, log = train_sft(FineTuningTrainerInStockOrder, tmp_path / "r1kit", settings, recipe=recipe)
+    assert relative_error(stock_gradients, gradients) < 1e-5
+    assert tokens < 0.8 * stock_tokens
+    for stock_line, line in zip(stock_log[:3], log[:3], strict=True):
         for key in ("loss", "entropy", "mean_token_accuracy", "num_tokens", "grad_norm"):
-            assert float(other[key]) == pytest.approx(float(one[key]), rel=1e-4), key
+            assert float(line[key]) == pytest.approx(float(stock_line[key]), rel=1e-4), key
+
+
+def train_sft(trainer_class, output_dir, settings, **arguments):
+    """Train for three steps; return the gradients by step and name, the tokens that were run, and what was logged."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from trl import SFTConfig
+
+    gradients = {}
+    token_count = 0
+
+    class KeepGradients(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+            for name, parameter in model.named_parameters():
+                gradients[f"{state.global_step} {name}"] = parameter.grad.clone()
+
+    def count_tokens(module, args, kwargs):
+        nonlocal token_count
+        token_count += kwargs["input_ids"].numel()
+
+    config = {
+        "output_dir": str(output_dir),
+        "per_device_train_batch_size": 8,
+        "max_steps": 3,
+        "bf16": False,
+        "use_cpu": True,
+        "report_to": [],
+        "disable_tqdm": True,
+        "logging_steps": 1,
+        "max_grad_norm": 1e9,
+        "gradient_checkpointing": False,
+        "save_strategy": "no",
+        **settings,
+    }
+    rows = [{"prompt": "Q: " + "1 + " * (i % 7) + "2?", "completion": " is 3." * (i * i % 23 + 1)} for i in range(48)]
+    trainer = trainer_class(
+        model=AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:student"]),
+        args=SFTConfig(**config),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"]),
+        callbacks=[KeepGradients()],
+        **arguments,
+    )
+    trainer.model.model.register_forward_pre_hook(count_tokens, with_kwargs=True)
+    trainer.train()
+    return gradients, token_count, trainer.state.log_history
 
 
 def test_bins_by_hand():
@@ -148,36 +160,39 @@ def test_rows_in_bins_give_what_padded_rows_give(changes, width):
     from trl.trainer.utils import add_fused_lm_head
 
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**SMALL, **changes))
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**SMALL_CONFIG, **changes))
     add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
     ids, mask = torch.randint(3, 100, (5, 9)), torch.ones(5, 9, dtype=torch.long)
     for row, length in enumerate((9, 2, 5, 4, 1)):
         mask[row, length:] = 0
     mask[4] = mask[4].flip(0)  # on the left
     labels = ids.masked_fill((mask == 0) | (torch.rand(5, 9) < 0.2), -100)
-    given = {"input_ids": ids, "attention_mask": mask, "labels": labels, "use_cache": False, "fused_lm_head": True}
+    inputs = {"input_ids": ids, "attention_mask": mask, "labels": labels, "use_cache": False, "fused_lm_head": True}
 
-    def found(run):
-        output = run(**given)
-        grads = torch.autograd.grad((output.log_probs * weights).sum(), list(model.parameters()))
-        return output.log_probs, output.entropy, output.is_top1, output.label_mask, *grads
+    def outputs_and_gradients(forward):
+        output = forward(**inputs)
+        gradients = torch.autograd.grad((output.log_probs * weights).sum(), list(model.parameters()))
+        return output.log_probs, output.entropy, output.is_top1, output.label_mask, *gradients
 
     weights = torch.rand(5, 8)
     weights[4] = 0  # its first token follows padding, which stock scores, and a bin does not
-    for one, other in zip(found(model), found(with_packed_rows(model, width)), strict=True):
-        if one.shape == weights.shape:
-            one, other = one[:4], other[:4]
-        assert torch.allclose(one.float(), other.float(), atol=1e-5)
+    packed = outputs_and_gradients(with_packed_rows(model, width))
+    for expected, actual in zip(outputs_and_gradients(model), packed, strict=True):
+        if expected.shape == weights.shape:
+            expected, actual = expected[:4], actual[:4]
+        assert torch.allclose(expected.float(), actual.float(), atol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "can"), [("llama", True), ("bloom", False), ("qwen2", True), ("gpt_neox", True)])
-def test_whether_a_model_keeps_rows_of_a_bin_apart_is_tried(kind, can):
+@pytest.mark.parametrize(
+    ("model_type", "is_supported"), [("llama", True), ("bloom", False), ("qwen2", True), ("gpt_neox", True)]
+)
+def test_whether_a_model_keeps_rows_of_a_bin_apart_is_tried_out(model_type, is_supported):
     from transformers import AutoConfig, AutoModelForCausalLM
     from trl.trainer.utils import add_fused_lm_head
 
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(
-        AutoConfig.for_model(**{**SMALL, "model_type": kind, "num_key_value_heads": 2})
+        AutoConfig.for_model(**{**SMALL_CONFIG, "model_type": model_type, "num_key_value_heads": 2})
     )
     add_fused_lm_head(model)
-    assert supports_packed_bins(model, 100) == can
+    assert supports_packed_bins(model, 100) == is_supported

@@ -22,9 +22,9 @@ def fits_full_logits(model: Any, tokens: int) -> bool:
 def with_full_logits(model: Any, temperature: float = 1.0, outputs: Collection[str] = ()) -> Callable[..., Any]:
     """Return a function that does what `model`, which has TRL's fused head, does, and does not use that head.
 
-    Its inputs are the model's. Its outputs are those of trl.trainer.utils.add_fused_lm_head, each (B, T - 1) and 0 where `labels` are -100:
-    `log_probs` in float32 at `temperature`, `label_mask`, and `entropy` and `is_top1`, which are None unless `outputs`
-    names them.
+    Its inputs are the model's. Its outputs are those of trl.trainer.utils.add_fused_lm_head, each (B, T - 1) and 0
+    where `labels` are -100: `log_probs` in float32 at `temperature`, `label_mask`, and `entropy` and `is_top1`, which
+    are None unless `outputs` names them.
     """
 
     def run(labels: torch.Tensor, fused_lm_head: bool = True, **inputs: Any) -> SimpleNamespace:
