@@ -206,5 +206,5 @@ def test_rows_of_other_filters_do_not_stay_where_none_is_left(here):
         resolve_data_path("made")
     r1kit("generate", file, "output=made")
     Run(here / "made").update(status="interrupted")
-    with pytest.raises(UserError, match="this run is interrupted: what it has is of before"):
+    with pytest.raises(UserError, match="this run is interrupted, and its data are from before"):
         resolve_data_path("made")

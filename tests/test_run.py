@@ -28,7 +28,7 @@ def recipe(output, **training):
 
 def close(run):
     """Let go of the run, as the end of its process does."""
-    os.close(run._lock)
+    os.close(run._lock_descriptor)
     return run
 
 
@@ -294,7 +294,7 @@ def test_write_file_that_fails_leaves_the_old_file(tmp_path):
 
 def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path):
     source = (
-        "import sys; from pathlib import Path; from r1kit.runs.run import write_file\n"
+        "import sys; from pathlib import Path; from r1kit.runs.files import write_file\n"
         "while True:\n    for letter in 'ab': write_file(Path(sys.argv[1]), letter * 300_000)"
     )
     for name in ("a", "b", "c"):

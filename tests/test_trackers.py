@@ -1,4 +1,4 @@
-"""Trackers, through `trl.report_to`: what they hold is what metrics.jsonl holds, and the completions."""
+"""Trackers such as TensorBoard, set by `trl.report_to`, hold the same curves as metrics.jsonl, and the completions."""
 
 import json
 import os
@@ -17,7 +17,8 @@ ZERO = {
 }
 
 
-def metrics(run: Path, name: str) -> dict[int, float]:
+def read_metric(run: Path, name: str) -> dict[int, float]:
+    """Return the values of one metric in metrics.jsonl, by step."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return {line["step"]: line[name] for line in lines if name in line}
 
@@ -31,14 +32,14 @@ def test_tensorboard_holds_the_curves(here):
     assert here / "run" in file.parents
     events = EventAccumulator(str(file.parent)).Reload()
     for name in ("reward", "rewards/accuracy/mean", "completions/mean_length"):
-        found = {event.step: event.value for event in events.Scalars(f"train/{name}")}
-        assert found == pytest.approx(metrics(here / "run", name), rel=1e-6)
-        assert sorted(found) == [1, 2, 3]
+        values = {event.step: event.value for event in events.Scalars(f"train/{name}")}
+        assert values == pytest.approx(read_metric(here / "run", name), rel=1e-6)
+        assert sorted(values) == [1, 2, 3]
 
 
 @pytest.mark.slow
 def test_weights_and_biases_hold_the_curves_and_the_completions(here, monkeypatch):
-    """Offline: no server is asked; its files stand in WANDB_DIR."""
+    """wandb runs offline: it asks no server and writes its files to WANDB_DIR."""
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(here))
     trl = {"report_to": ["wandb"], "log_completions": True}
@@ -53,13 +54,13 @@ def test_weights_and_biases_hold_the_curves_and_the_completions(here, monkeypatc
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "line"),
     [
-        ("wandbb", "error: trl.report_to = wandbb; no such tracker; did you mean wandb?"),
-        ("mlflow", "error: trl.report_to = mlflow; needs the tracker's own library; pip install mlflow"),
+        ("wandbb", "error: trl.report_to = wandbb; must be a tracker that transformers knows; did you mean wandb?"),
+        ("mlflow", "error: trl.report_to = mlflow; needs the tracker's own library; run pip install mlflow"),
     ],
 )
-def test_a_tracker_that_is_not_there_is_one_line(here, name, said):
+def test_an_unknown_or_missing_tracker_is_refused_in_one_line(here, name, line):
     _, err = r1kit("rl-zero", recipe(here / "z.yaml", **ZERO, trl={"report_to": [name]}), f"output={here}/run", code=2)
-    assert said in err
+    assert line in err
     assert "Traceback" not in err

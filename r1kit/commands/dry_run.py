@@ -136,9 +136,7 @@ def _describe_training(recipe: SFTRecipe | RLRecipe, processes: int) -> list[str
     ]
     lines = [f"work: {duration}, each step of {training.batch_size} {rows} = {' x '.join(factors)}"]
     if isinstance(recipe, RLRecipe):
-        group_size = recipe.sampling.group_size
-        prompts = training.batch_size * recipe.training.updates_per_rollout // group_size
-        lines.append(f"rollout: {prompts} prompts x {group_size} completions")
+        lines.append(f"rollout: {recipe.prompts_per_rollout} prompts x {recipe.sampling.group_size} completions")
     return lines
 
 

@@ -44,8 +44,7 @@ def main(recipe: RLRecipe, run: Run) -> None:
     with heavy_imports():
         from r1kit.training.core import run_training
 
-    updates_per_generation = recipe.training.updates_per_rollout * int(recipe.trl.get("num_iterations", 1))
-    run_training(lambda: _build_trainer(recipe, run, problems, held_out), recipe, run, updates_per_generation)
+    run_training(lambda: _build_trainer(recipe, run, problems, held_out), recipe, run, recipe.steps_per_rollout)
 
 
 def _load_data(recipe: RLRecipe, run: Run) -> tuple["Dataset", "Dataset | None"]:
@@ -53,7 +52,7 @@ def _load_data(recipe: RLRecipe, run: Run) -> tuple["Dataset", "Dataset | None"]
     source = recipe.data.train[0].path
     problems = load_problems(recipe.data.train, recipe.prompt, data=recipe.data)
     info = check_reward_data(recipe.rewards, problems, source)
-    prompts_per_rollout = recipe.training.batch_size * recipe.training.updates_per_rollout // recipe.sampling.group_size
+    prompts_per_rollout = recipe.prompts_per_rollout
     if len(problems) < prompts_per_rollout:
         raise UserError(
             "data.train",

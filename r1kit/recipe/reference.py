@@ -43,7 +43,7 @@ class FieldEntry:
 
     key: str
     """The dotted key; N stands for a position in a list, as in `data.train.N.path`."""
-    type: str
+    type_text: str
     """The type in words, such as `integer above 0`."""
     default: str
     """The default value as YAML; empty for a block, whose fields have their own."""
@@ -78,7 +78,7 @@ def _walk_fields(
         rule = find_resume_rule(recipe, key)
         yield FieldEntry(
             key=key,
-            type=_describe_type(field.annotation, field.metadata),
+            type_text=_describe_type(field.annotation, field.metadata),
             default="" if is_default_block else _describe_default(field, default),
             description=" ".join((field.description or "").split()),
             resume="" if rule is None else rule.value,
@@ -182,7 +182,7 @@ def _without_positions(key: str) -> str:
 
 
 def _format_entry(entry: FieldEntry, stages: list[str]) -> str:
-    lines = [f"{entry.key}  ({', '.join(stages)})", f"  {entry.description}", f"  type: {entry.type}"]
+    lines = [f"{entry.key}  ({', '.join(stages)})", f"  {entry.description}", f"  type: {entry.type_text}"]
     if entry.default:
         lines.append(f"  default: {entry.default}")
     if entry.resume:
@@ -225,7 +225,8 @@ def recipe_reference() -> str:
 
     Each stage lists its own keys with their defaults. A block that several stages share is described once.
     """
-    stage_sections, block_sections = [], {}
+    stage_sections: list[str] = []
+    block_sections: dict[str, str] = {}
     for stage in STAGES.values():
         entries = list_fields(stage.name)
         stage_sections.append(_stage_section(stage.name, entries))
@@ -248,7 +249,7 @@ def _stage_section(stage: str, entries: list[FieldEntry]) -> str:
         if "." in entry.key:
             continue
         link = f"[{entry.key}](#{_anchor(entry.block)})" if entry.block is not None else f"`{entry.key}`"
-        rows.append([link, entry.type, _default_cell(entry, entries), entry.description])
+        rows.append([link, entry.type_text, _default_cell(entry, entries), entry.description])
     lines = [f"### {stage}", "", STAGES[stage].summary, "", *_markdown_table(rows)]
     return "\n".join(lines)
 
@@ -277,7 +278,7 @@ def _block_section(block_entry: FieldEntry, entries: list[FieldEntry]) -> str:
             continue
         link = f"[{entry.key}](#{_anchor(entry.block)})" if entry.block is not None else f"`{entry.key}`"
         default = f"`{entry.default}`" if entry.default else ""
-        rows.append([link, entry.type, default, _with_resume(entry)])
+        rows.append([link, entry.type_text, default, _with_resume(entry)])
     documentation = " ".join((block_entry.block.__doc__ or "").split())
     return "\n".join([f"### {block_entry.block.__name__}", "", documentation, "", *_markdown_table(rows)])
 

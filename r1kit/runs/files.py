@@ -1,6 +1,10 @@
 """Write files and folders so that a kill at any moment leaves the old version or the new one.
 
-Content goes to a temporary name, is synced to disk, and is then renamed into place.
+Content goes to a temporary name, is synced to the disk, and is then renamed into place.
+
+    write_file(run.path / "run.json", text)
+    with atomic_file(run.path / "rows.parquet") as temporary:
+        pq.write_table(table, temporary)
 """
 
 import contextlib
@@ -12,7 +16,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name; what is written there becomes `path`, or nothing does."""
+    """Yield a temporary name; the file written there becomes `path` at the end, unless an exception is raised."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -26,13 +30,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all."""
+    """Replace a file by one with this content, in one step."""
     with atomic_file(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames within `folder` survive a power cut."""
+    """Sync the folder itself, so that renames within it survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -41,7 +45,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Sync every file below `folder`."""
+    """Sync every file below a folder, and the folder itself."""
     for path in folder.rglob("*"):
         if path.is_file():
             with open(path, "rb") as file:
@@ -50,8 +54,9 @@ def sync_tree(folder: Path) -> None:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Put the folder `new` in the place of `target`."""
+    """Rename the folder `new` to `target`, and remove what was there."""
     sync_tree(new)
+    # A folder with content cannot be renamed over another, so the old one is moved away first.
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():

@@ -1,4 +1,7 @@
-"""Where a run comes from: its parent runs and files, and a hash of what each of them contained."""
+"""Where a run comes from: the runs and files that its recipe reads, with a hash of what each of them contained.
+
+The hashes tell whether a finished run still belongs to the models and data that are there now.
+"""
 
 import contextlib
 import hashlib
@@ -8,87 +11,120 @@ from typing import Any
 from r1kit.recipe import DataRecipe, GenerateRecipe, Recipe
 from r1kit.runs.run import Run
 
+# The folder of a run that a parent in this role is read from; the other roles are named like their folder.
+_FOLDER_OF_ROLE = {"teacher": "model", "benchmark": "data"}
+
+# A file up to this size in bytes is hashed whole. Of a larger one (weights), samples are hashed, since training changes
+# it everywhere, and reading tens of gigabytes would take minutes.
+_WHOLE_FILE_BYTES = 2**26
+_SAMPLE_COUNT = 256
+_SAMPLE_BYTES = 2**12
+
 
 def find_parents(recipe: Recipe) -> list[dict[str, Any]]:
-    """Return the runs and files that a recipe reads from, for the lineage, and what they consist of now."""
-    models = [recipe.model.path] if recipe.model.path else []
-    models += list(getattr(recipe, "models", {}).values())
-    roles = {"model": models, "data": [s.path for s in recipe.data.train + recipe.data.eval]}
-    if isinstance(recipe, GenerateRecipe):
-        taught = [t.model.path for t in (recipe.refine, recipe.journey) if t and t.model and t.model.path]
-        roles["teacher"] = taught
-    scaling = getattr(recipe, "scaling", None)
-    if scaling is not None and scaling.verifier:
-        roles["verifier"] = [scaling.verifier]
-    if isinstance(recipe, GenerateRecipe | DataRecipe):
-        roles["benchmark"] = [s.path for s in recipe.hygiene.decontaminate]
-    found = []
-    for role, paths in roles.items():
+    """Return the runs and files that a recipe reads, each with its role, path, status and content hash."""
+    parents = []
+    for role, paths in _paths_by_role(recipe).items():
         for path in paths:
             info = Run(Path(path)).info if Path(path).is_dir() else {}
-            told = {k: info.get(k) for k in ("stage", "status", "started")}
-            made_of = None
-            with contextlib.suppress(OSError):  # what cannot be read is told of by who needs it
-                made_of = content_hash(Path(path), PARTS.get(role, role))
-            found.append({"role": role, "path": path, **told, "content": made_of})
-    return found
+            content = None
+            with contextlib.suppress(OSError):  # whoever reads the file reports that it cannot be read
+                content = content_hash(Path(path), _FOLDER_OF_ROLE.get(role, role))
+            parents.append(
+                {
+                    "role": role,
+                    "path": path,
+                    "stage": info.get("stage"),
+                    "status": info.get("status"),
+                    "started": info.get("started"),
+                    "content": content,
+                }
+            )
+    return parents
 
 
-PARTS = {"teacher": "model", "benchmark": "data"}  # of a run, by the role of a parent; else the role's name
+def _paths_by_role(recipe: Recipe) -> dict[str, list[str]]:
+    """Return the paths that a recipe reads, by what it reads them as."""
+    models = [recipe.model.path] if recipe.model.path else []
+    models += list(getattr(recipe, "models", {}).values())
+    paths = {"model": models, "data": [source.path for source in recipe.data.train + recipe.data.eval]}
+    if isinstance(recipe, GenerateRecipe):
+        teachers = []
+        for block in (recipe.refine, recipe.journey):
+            if block and block.model and block.model.path:
+                teachers.append(block.model.path)
+        paths["teacher"] = teachers
+    scaling = getattr(recipe, "scaling", None)
+    if scaling is not None and scaling.verifier:
+        paths["verifier"] = [scaling.verifier]
+    if isinstance(recipe, GenerateRecipe | DataRecipe):
+        paths["benchmark"] = [source.path for source in recipe.hygiene.decontaminate]
+    return paths
 
 
-LITTLE = 2**26  # bytes of a file that is read whole
+def content_hash(path: Path, product: str) -> str | None:
+    """Return 16 hexadecimal digits that identify the content of a model or of data; None if there are no files.
 
-
-PIECES, PIECE = 256, 2**12  # of others: so many pieces of so many bytes
-
-
-def content_hash(path: Path, part: str) -> str | None:
-    """Return 16 hex digits of the files of a model or of data, of a run its `part`; None where there are none.
-
-    Large files are looked at in places: training changes them everywhere.
+    `path` may be a run directory, whose folder `product` is read (`model`, `data` or `verifier`). Cards (.md) and
+    hidden files do not count.
     """
-    path = path / part if (path / "run.json").exists() else path
-    if path.is_dir():
-        below = path.iterdir() if part == "model" else path.rglob("*")
-        files = sorted(f for f in below if f.is_file() and f.suffix != ".md" and not f.name.startswith("."))
-    else:
-        files = [path] if path.is_file() else []
+    path = path / product if (path / "run.json").exists() else path
+    files = _content_files(path, is_model=product == "model")
+    if not files:
+        return None
     digest = hashlib.sha256()
     for file in files:
         size = file.stat().st_size
         digest.update(f"{file.name} {size}\0".encode())
-        with open(file, "rb") as data:
-            if size <= LITTLE:
-                digest.update(data.read())
+        with open(file, "rb") as content:
+            if size <= _WHOLE_FILE_BYTES:
+                digest.update(content.read())
                 continue
-            for i in range(PIECES):
-                data.seek((size - PIECE) * i // (PIECES - 1))
-                digest.update(data.read(PIECE))
-    return digest.hexdigest()[:16] if files else None
+            for i in range(_SAMPLE_COUNT):
+                content.seek((size - _SAMPLE_BYTES) * i // (_SAMPLE_COUNT - 1))
+                digest.update(content.read(_SAMPLE_BYTES))
+    return digest.hexdigest()[:16]
 
 
-def describe_changed_parent(run: Run, now: list[dict[str, Any]]) -> str:
-    """Return which of a run's parents consists of something else now."""
-    before = {(p["role"], p["path"]): p.get("content") for p in run.info.get("parents", [])}
-    for parent in now:
-        known = before.get((parent["role"], parent["path"]))
-        if known and parent["content"] and known != parent["content"]:
+def _content_files(path: Path, is_model: bool) -> list[Path]:
+    """Return the files of a model (those of its folder itself) or of data (those of all subfolders), sorted."""
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    files = []
+    for file in path.iterdir() if is_model else path.rglob("*"):
+        if file.is_file() and file.suffix != ".md" and not file.name.startswith("."):
+            files.append(file)
+    return sorted(files)
+
+
+def describe_changed_parent(run: Run, parents_now: list[dict[str, Any]]) -> str:
+    """Return which parent of a run has other content now than when the run was started; empty if none has."""
+    content_before = {}
+    for parent in run.info.get("parents", []):
+        content_before[parent["role"], parent["path"]] = parent.get("content")
+    for parent in parents_now:
+        before = content_before.get((parent["role"], parent["path"]))
+        if before and parent["content"] and before != parent["content"]:
             return f"{parent['path']} as it was before: it has changed since"
     return ""
 
 
 def locate_parent(parent: dict[str, Any], child: Path) -> Path | None:
-    """Return where a parent of the run `child` is now: it may have been moved, with its child or to NAME.1.
+    """Return where a parent of the run `child` is now, or None if it is not found.
 
-    Another run that has its name since is not it; None where it is nowhere.
+    It may have been moved together with its child, or aside to NAME.1 by `--overwrite`. A run that has its name but was
+    started at another time is not the parent.
     """
     path = Path(parent["path"])
-    beside = child.resolve().parent / path.name
-    places = [path, beside] if path.is_absolute() else [beside, path]
-    asides = [aside for place in places for aside in sorted(place.parent.glob(f"{place.name}.[0-9]*"))]
-    for place in [*places, *asides]:
-        info = Run(place).info if place.resolve() != child.resolve() else {}
-        if info and parent.get("started") in (None, info.get("started")):  # older runs do not tell
-            return place
+    sibling = child.resolve().parent / path.name
+    candidates = [path, sibling] if path.is_absolute() else [sibling, path]
+    for candidate in list(candidates):
+        candidates += sorted(candidate.parent.glob(f"{candidate.name}.[0-9]*"))
+    for candidate in candidates:
+        if candidate.resolve() == child.resolve():
+            continue
+        info = Run(candidate).info
+        # Runs of earlier versions of r1kit do not record when their parents were started.
+        if info and parent.get("started") in (None, info.get("started")):
+            return candidate
     return None

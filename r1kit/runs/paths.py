@@ -1,4 +1,4 @@
-"""Resolve what a recipe names as a model or as data: a hub id, a local path, a run, or a shipped model."""
+"""Find what a recipe names as a model or as data: a hub id, a local path, a run directory, or a shipped model."""
 
 from pathlib import Path
 
@@ -7,44 +7,60 @@ from r1kit.runs.run import Run
 
 PACKAGE_DIR = Path(__file__).parent.parent
 
-
-RUN_PRODUCTS = ("model", "data", "eval.json", "verifier")  # what a stage leaves
-
+RUN_PRODUCTS = ("model", "data", "eval.json", "verifier")
+"""The results that stages leave in a run directory."""
 
 SHIPPED_MODELS = {"tiny:base": PACKAGE_DIR / "tiny" / "base", "tiny:student": PACKAGE_DIR / "tiny" / "student"}
+"""The two models of about 1M parameters that come with r1kit, by their names in recipes."""
+
+_DATA_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet", ".arrow", ".gz")
+_MODEL_REQUIREMENT = "must be a folder with a model, a run or a hub id"
+_DATA_REQUIREMENT = "must be a file, a folder, a run or a hub id"
 
 
 def resolve_model_path(path: str, field: str = "model.path") -> str:
     """Return what `from_pretrained` takes for a recipe's model: a hub id or a folder.
 
-    Raises UserError for a local path that is not there and for a run without a model.
+    resolve_model_path("runs/dev1")   "runs/dev1/model"
+
+    Raises UserError, which names `field`, for a local path that does not exist and for a run without a model.
     """
     if path in SHIPPED_MODELS:
         return str(SHIPPED_MODELS[path])
-    must = "must be a folder with a model, a run or a hub id"
-    found = _local(path, field, "model", must)
-    if Path(found).is_file():
-        raise UserError(field, path, must, "check the path")
-    return found
+    resolved = _resolve_local_path(path, field, "model", _MODEL_REQUIREMENT)
+    if Path(resolved).is_file():
+        raise UserError(field, path, _MODEL_REQUIREMENT, "check the path")
+    return resolved
 
 
 def resolve_data_path(path: str, field: str = "data") -> str:
-    """Return the folder, file or hub id of a recipe's data source. Raises UserError as `model_path` does."""
-    return _local(path, field, "data", "must be a file, a folder, a run or a hub id")
+    """Return the folder, file or hub id of a recipe's data source.
+
+    Raises UserError, which names `field`, for a local path that does not exist and for a run without finished data.
+    """
+    return _resolve_local_path(path, field, "data", _DATA_REQUIREMENT)
 
 
-def _local(path: str, field: str, part: str, must: str) -> str:
-    """Return `path`, of a run its `part`; raise UserError where it is meant for a local one and is not there."""
+def _resolve_local_path(path: str, field: str, product: str, requirement: str) -> str:
+    """Return `path`, or the `product` in it if it is a run directory.
+
+    Raises UserError for a path that looks local and does not exist.
+    """
     folder = Path(path)
     if (folder / "run.json").exists():
-        status, do = Run(folder).info.get("status"), "finish it, or give another one"
-        if not (folder / part).exists():
-            raise UserError(field, path, f"this run is {status} and has no {part}", do)
-        if part == "data" and status in ("running", "interrupted"):
-            raise UserError(field, path, f"this run is {status}: what it has is of before", do)
-        return str(folder / part)
-    file_like = folder.suffix in (".json", ".jsonl", ".csv", ".parquet", ".arrow", ".gz")
-    local = file_like or path.startswith((".", "/", "~", "runs/")) or path.count("/") > 1
-    if local and not folder.exists():
-        raise UserError(field, path, must, "check the path")
+        status = Run(folder).info.get("status")
+        action = "finish that run, or use another one"
+        if not (folder / product).exists():
+            raise UserError(field, path, f"this run is {status} and has no {product}", action)
+        if product == "data" and status in ("running", "interrupted"):
+            raise UserError(field, path, f"this run is {status}, and its data are from before", action)
+        return str(folder / product)
+    if _looks_local(path) and not folder.exists():
+        raise UserError(field, path, requirement, "check the path")
     return path
+
+
+def _looks_local(path: str) -> bool:
+    """Return whether a path is meant as a local one rather than as a hub id, which has at most one slash."""
+    has_local_start = path.startswith((".", "/", "~", "runs/"))
+    return has_local_start or path.count("/") > 1 or Path(path).suffix in _DATA_SUFFIXES

@@ -1,9 +1,12 @@
-"""A run directory: recipe, status, lineage, metrics, resume and lock.
+"""A run directory: where a stage writes its recipe, status, metrics and results.
 
-    recipe.yaml  run.json  metrics.jsonl  completions/  checkpoints/  model/ or data/ or eval.json
+    recipe.yaml     the recipe, with all defaults filled in
+    run.json        stage, status, parents, versions, times
+    metrics.jsonl   one line of metrics for each logged step
+    checkpoints/ completions/ samples/          what a stage writes on its way
+    model/ or data/ or eval.json or verifier/   its result
 
-Whatever is written goes to a temporary name first, is synced, and is then renamed, so that a kill at
-any moment leaves the old file or the new one. Only the main rank writes here.
+Only the main rank writes here. Files are replaced in one step (r1kit.runs.files), so a kill leaves no half of one.
 """
 
 import fcntl
@@ -20,83 +23,99 @@ from r1kit import __version__
 from r1kit.errors import UserError
 from r1kit.runs.files import write_file
 
+# Libraries whose versions can change a run's result.
+_RECORDED_LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "math-verify")
+# `r1kit runs` holds a run's lock for an instant to see whether it is free, so locking is tried a few times.
+_LOCK_TRIES = 5
+_LOCK_RETRY_SECONDS = 0.02
+
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of r1kit and of what it stands on."""
-    found = {"r1kit": __version__, "python": sys.version.split()[0]}
-    for name in ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "math-verify"):
+    """Return the versions of r1kit, Python and the libraries that a run depends on."""
+    versions = {"r1kit": __version__, "python": sys.version.split()[0]}
+    for library in _RECORDED_LIBRARIES:
         try:
-            found[name] = metadata.version(name)
+            versions[library] = metadata.version(library)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
+
+
+def current_time() -> str:
+    """Return the time now in UTC, as in run.json: 2026-01-31T12:00:00+00:00."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Run:
-    """A run directory that is being worked on."""
+    """A run directory. Creating the object reads and writes nothing."""
 
     def __init__(self, path: Path):
         self.path = path
-        self._lock: int | None = None
+        # The open lock file. It is never closed: the lock is held until the process ends.
+        self._lock_descriptor: int | None = None
 
     @property
     def info(self) -> dict[str, Any]:
-        """What run.json says; empty where there is none, or another's."""
+        """Return the content of run.json; empty if it is missing or is no run's."""
         try:
-            told = json.loads((self.path / "run.json").read_text())
+            info = json.loads((self.path / "run.json").read_text())
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
-        return told if isinstance(told, dict) else {}
+        return info if isinstance(info, dict) else {}
 
     def update(self, **fields: Any) -> None:
-        """Set fields of run.json."""
-        write_file(self.path / "run.json", json.dumps({**self.info, **fields}, indent=2, ensure_ascii=False) + "\n")
+        """Set fields of run.json and keep the others."""
+        text = json.dumps({**self.info, **fields}, indent=2, ensure_ascii=False)
+        write_file(self.path / "run.json", f"{text}\n")
 
     @property
     def metrics_file(self) -> Path:
+        """Return the path of metrics.jsonl."""
         return self.path / "metrics.jsonl"
 
     def log(self, values: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
         with open(self.metrics_file, "a") as file:
-            file.write(json.dumps(values) + "\n")
+            file.write(f"{json.dumps(values)}\n")
 
     def cut_metrics(self, step: int) -> None:
-        """Drop the lines of metrics.jsonl after `step`, and a line cut short, when training goes on from there."""
+        """Remove the lines of metrics.jsonl after `step`, from which a training is resumed, and a line cut short."""
         if not self.metrics_file.exists():
             return
-        kept = []
+        kept_lines = []
         for line in self.metrics_file.read_text().splitlines():
             try:
-                if json.loads(line).get("step", 0) <= step:
-                    kept.append(line + "\n")
+                values = json.loads(line)
             except json.JSONDecodeError:
                 continue
-        write_file(self.metrics_file, "".join(kept))
+            if values.get("step", 0) <= step:
+                kept_lines.append(f"{line}\n")
+        write_file(self.metrics_file, "".join(kept_lines))
 
     def lock(self) -> None:
-        """Hold the run, so that no second process works on it."""
-        self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT)
-        for _ in range(5):  # who asks for the state of a run (r1kit.runs.listing) holds it for an instant
+        """Lock the run until this process ends. Raises UserError if another process has locked it.
+
+        The kernel releases the lock of a process that is killed, so none is ever left behind.
+        """
+        self._lock_descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT)
+        for _ in range(_LOCK_TRIES):
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except OSError:
-                time.sleep(0.02)
+                time.sleep(_LOCK_RETRY_SECONDS)
         raise UserError("output", self.path, "another process is working on this run", "wait for it or stop it")
 
     def finish(self, **fields: Any) -> None:
-        """Mark the run as done."""
-        info = self.info
-        seconds = info.get("seconds", 0) + time.time() - info.get("session_started", time.time())
-        self.update(status="finished", finished=current_time(), seconds=round(seconds, 2), **fields)
+        """Mark the run as finished, and set further fields of run.json."""
+        self.update(status="finished", finished=current_time(), seconds=self._total_seconds(), **fields)
 
     def pause(self, status: str) -> None:
-        """Mark the run as `interrupted` or `failed`, and keep the time it took so far."""
+        """Mark the run as `interrupted` or `failed`; the time spent so far is kept."""
+        self.update(status=status, seconds=self._total_seconds())
+
+    def _total_seconds(self) -> float:
+        """Return the seconds spent on the run in earlier sessions and in this one."""
         info = self.info
-        seconds = info.get("seconds", 0) + time.time() - info.get("session_started", time.time())
-        self.update(status=status, seconds=round(seconds, 2))
-
-
-def current_time() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+        session_seconds = time.time() - info.get("session_started", time.time())
+        return round(info.get("seconds", 0) + session_seconds, 2)

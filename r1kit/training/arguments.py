@@ -1,135 +1,167 @@
-"""From a recipe to TRL's config: global batch sizes to per-device ones, one way for SFT and GRPO."""
+"""Turn a recipe into TRL's config: the batch sizes of a recipe are global, and TRL's are for each device.
+
+Which TRL field is set from which field of a recipe is listed in r1kit.recipe.trl; a test compares that table with the
+arguments made here. The block `trl` of a recipe adds any other field of TRL.
+
+    config = build_grpo_config(recipe, run)      # trl.GRPOConfig
+"""
 
 import math
-import os
 from typing import TYPE_CHECKING, Any
 
-from r1kit.errors import UserError, suggest
+from r1kit.errors import UNSET, UserError, suggest
+from r1kit.ranks import world_size
 from r1kit.recipe import RLRecipe, SFTRecipe, TrainingConfig
 from r1kit.runs.run import Run
 
 if TYPE_CHECKING:
     from trl import GRPOConfig, SFTConfig
 
+FITTING_ROWS_KEY = "micro_batch_size"
+"""Key of run.json: the largest micro-batch that fitted into memory, once memory has run out."""
 
-FITTING_ROWS_KEY = "micro_batch_size"  # in run.json: what was found to fit into memory
+# TRL's name of a schedule, where it has another than the recipe.
+_TRL_SCHEDULES = {"cosine": "cosine_with_min_lr", "constant": "constant_with_warmup"}
+# Steps between updates of the reference model, if it is never updated: TRL's default, which then has no effect.
+_UNUSED_SYNC_STEPS = 512
 
 
-def split_batch(training: TrainingConfig, world_size: int, fits: int | None = None) -> tuple[int, int]:
-    """Return the rows at once on a device, and the accumulation steps, for a global batch.
+def split_batch(training: TrainingConfig, processes: int, fitting_rows: int | None = None) -> tuple[int, int]:
+    """Return the rows of a micro-batch on one device, and the number of micro-batches whose gradients are added up.
 
-    `fits`: how many rows fit into memory, where that is known. Raises UserError where the batch does not divide.
+    `fitting_rows` is the largest micro-batch that fits into memory, if that is known. Raises UserError if the global
+    batch does not divide evenly.
+
+        split_batch(TrainingConfig(batch_size=128, micro_batch_size=4), processes=8)    # (4, 4): 8 x 4 x 4 = 128
     """
-    size = training.batch_size
-    if size % world_size:
-        raise UserError("training.batch_size", size, f"must divide over {world_size} processes", "change one of them")
-    local = size // world_size
-    micro = training.micro_batch_size or local
-    if fits:
-        micro = max(size for size in range(1, min(fits, micro) + 1) if local % size == 0)
-    if local % micro:
-        must = f"must divide batch_size / processes = {local}"
-        raise UserError("training.micro_batch_size", micro, must, "use a divisor")
-    return micro, local // micro
+    batch_size = training.batch_size
+    if batch_size % processes:
+        requirement = f"must be a multiple of the number of processes, {processes}"
+        raise UserError("training.batch_size", batch_size, requirement, "change the batch size or the processes")
+    rows_per_process = batch_size // processes
+    micro_batch_size = training.micro_batch_size or rows_per_process
+    if fitting_rows:
+        largest = min(fitting_rows, micro_batch_size)
+        micro_batch_size = max(size for size in range(1, largest + 1) if rows_per_process % size == 0)
+    if rows_per_process % micro_batch_size:
+        requirement = f"must divide the {rows_per_process} rows of each process (batch_size / processes)"
+        raise UserError("training.micro_batch_size", micro_batch_size, requirement, "use a divisor of it")
+    return micro_batch_size, rows_per_process // micro_batch_size
 
 
-def _common(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
+def _common_arguments(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
+    """Return the arguments that SFTConfig and GRPOConfig have in common."""
     import torch
 
-    t = recipe.training
-    micro, accumulation = split_batch(t, int(os.environ.get("WORLD_SIZE", "1")), run.info.get(FITTING_ROWS_KEY))
-    gpu = torch.cuda.is_available()
-    half = gpu and (
-        recipe.model.dtype == "bfloat16" or (recipe.model.dtype == "auto" and torch.cuda.is_bf16_supported())
-    )
-    schedule = {"cosine": "cosine_with_min_lr", "constant": "constant_with_warmup"}.get(t.schedule, t.schedule)
+    training, dtype = recipe.training, recipe.model.dtype
+    micro_batch_size, accumulation_steps = split_batch(training, world_size(), run.info.get(FITTING_ROWS_KEY))
+    has_gpu = torch.cuda.is_available()
+    computes_in_bfloat16 = dtype == "bfloat16" or (dtype == "auto" and has_gpu and torch.cuda.is_bf16_supported())
     arguments: dict[str, Any] = {
         "output_dir": str(run.path / "checkpoints"),
         "seed": recipe.seed,
-        "max_steps": t.steps or -1,
-        "num_train_epochs": t.epochs or 1,
-        "per_device_train_batch_size": micro,
-        "per_device_eval_batch_size": micro,
-        "gradient_accumulation_steps": accumulation,
-        "learning_rate": t.learning_rate,
-        "lr_scheduler_type": schedule,
-        "lr_scheduler_kwargs": {"min_lr": t.min_learning_rate} if t.schedule == "cosine" else {},
-        "warmup_steps": t.warmup_steps,
-        "weight_decay": t.weight_decay,
-        "max_grad_norm": t.max_grad_norm,
-        "gradient_checkpointing": t.gradient_checkpointing,
+        "max_steps": training.steps or -1,
+        "num_train_epochs": training.epochs or 1,
+        "per_device_train_batch_size": micro_batch_size,
+        "per_device_eval_batch_size": micro_batch_size,
+        "gradient_accumulation_steps": accumulation_steps,
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": _TRL_SCHEDULES.get(training.schedule, training.schedule),
+        "lr_scheduler_kwargs": {"min_lr": training.min_learning_rate} if training.schedule == "cosine" else {},
+        "warmup_steps": training.warmup_steps,
+        "weight_decay": training.weight_decay,
+        "max_grad_norm": training.max_grad_norm,
+        "gradient_checkpointing": training.gradient_checkpointing,
         "save_strategy": "steps",
-        "save_steps": t.save_steps,
-        "save_total_limit": None,
-        "logging_steps": t.log_steps,
+        "save_steps": training.save_steps,
+        "save_total_limit": None,  # r1kit removes old checkpoints itself, and keeps the best
+        "logging_steps": training.log_steps,
         "logging_first_step": True,
-        "bf16": half,
-        "fp16": gpu and recipe.model.dtype == "float16",
+        "bf16": has_gpu and computes_in_bfloat16,
+        "fp16": has_gpu and dtype == "float16",
         "trust_remote_code": recipe.model.trust_remote_code,
         "report_to": [],
-        "disable_tqdm": True,
-        "use_cpu": not gpu,
-        "dataloader_pin_memory": gpu,
+        "disable_tqdm": True,  # r1kit has a display of its own
+        "use_cpu": not has_gpu,
+        "dataloader_pin_memory": has_gpu,
     }
-    if t.eval_steps:
-        arguments |= {"eval_strategy": "steps", "eval_steps": t.eval_steps, "load_best_model_at_end": False}
+    if training.eval_steps:
+        arguments["eval_strategy"] = "steps"
+        arguments["eval_steps"] = training.eval_steps
+        arguments["load_best_model_at_end"] = False  # the best checkpoint is exported without loading it
+    return arguments
+
+
+def sft_arguments(recipe: SFTRecipe, run: Run) -> dict[str, Any]:
+    """Return the arguments of SFTConfig that a recipe's own blocks set."""
+    arguments = _common_arguments(recipe, run)
+    arguments["max_length"] = recipe.training.max_length
+    arguments["packing"] = recipe.training.packing
+    arguments["include_num_input_tokens_seen"] = "non_padding"
+    if recipe.training.eval_steps:
+        arguments["metric_for_best_model"] = "eval_loss"
+        arguments["greater_is_better"] = False
+    return arguments
+
+
+def grpo_arguments(recipe: RLRecipe, run: Run) -> dict[str, Any]:
+    """Return the arguments of GRPOConfig that a recipe's own blocks set."""
+    training, sampling = recipe.training, recipe.sampling
+    arguments = _common_arguments(recipe, run)
+    # A run can be resumed only at the end of a rollout, so checkpoints and evaluations wait for it.
+    block = recipe.steps_per_rollout
+    for key in ("save_steps", "eval_steps"):
+        if key in arguments:
+            arguments[key] = math.ceil(arguments[key] / block) * block
+    # An evaluation splits no group: on each device, the rows are a multiple of the smallest share of a group.
+    group_rows = sampling.group_size // math.gcd(sampling.group_size, world_size())
+    eval_groups = max(1, arguments["per_device_eval_batch_size"] // group_rows)
+    arguments |= {
+        "per_device_eval_batch_size": eval_groups * group_rows,
+        "num_generations": sampling.group_size,
+        "max_completion_length": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "beta": training.kl,
+        "epsilon": training.clip,
+        "steps_per_generation": arguments["gradient_accumulation_steps"] * training.updates_per_rollout,
+        "reward_weights": [reward.weight for reward in recipe.rewards],
+        # Under LoRA the reference model is an adapter, which TRL cannot replace: r1kit.training.grpo does.
+        "sync_ref_model": training.reference_reset_steps is not None and recipe.model.lora is None,
+        "ref_model_mixup_alpha": 1.0,  # the policy replaces the reference model, it is not mixed in
+        "ref_model_sync_steps": training.reference_reset_steps or _UNUSED_SYNC_STEPS,
+    }
+    if recipe.model.revision:
+        # TRL loads the reference model by the model's name, and would load its main branch.
+        arguments["model_init_kwargs"] = {"revision": recipe.model.revision}
+    if training.eval_steps:
+        arguments["metric_for_best_model"] = "eval_reward"
+        arguments["greater_is_better"] = True
     return arguments
 
 
 def build_sft_config(recipe: SFTRecipe, run: Run) -> "SFTConfig":
-    """Return TRL's SFTConfig for a recipe."""
+    """Return TRL's SFTConfig for a recipe. Raises UserError for a value in `trl` that TRL refuses."""
     from trl import SFTConfig
 
-    t = recipe.training
-    own = {"max_length": t.max_length, "packing": t.packing, "include_num_input_tokens_seen": "non_padding"}
-    if t.eval_steps:
-        own |= {"metric_for_best_model": "eval_loss", "greater_is_better": False}
-    return _build(SFTConfig, {**_common(recipe, run), **own}, recipe.trl)
+    return _build_config(SFTConfig, sft_arguments(recipe, run), recipe.trl)
 
 
 def build_grpo_config(recipe: RLRecipe, run: Run) -> "GRPOConfig":
-    """Return TRL's GRPOConfig for a recipe. Checkpoints fall on the ends of rollouts (DESIGN: traps)."""
+    """Return TRL's GRPOConfig for a recipe. Raises UserError for a value in `trl` that TRL refuses."""
     from trl import GRPOConfig
 
-    t, s = recipe.training, recipe.sampling
-    common = _common(recipe, run)
-    block = t.updates_per_rollout * int(recipe.trl.get("num_iterations", 1))
-    for key in ("save_steps", "eval_steps"):
-        if key in common:
-            common[key] = -(-common[key] // block) * block
-    own = {
-        "num_generations": s.group_size,
-        "max_completion_length": s.max_tokens,
-        "temperature": s.temperature,
-        "top_p": s.top_p,
-        "top_k": s.top_k,
-        "beta": t.kl,
-        "epsilon": t.clip,
-        "steps_per_generation": common["gradient_accumulation_steps"] * t.updates_per_rollout,
-        "reward_weights": [r.weight for r in recipe.rewards],
-        # Of a LoRA run the reference is an adapter, which r1kit.training.grpo replaces: TRL refuses to.
-        "sync_ref_model": t.reference_reset_steps is not None and recipe.model.lora is None,
-        "ref_model_mixup_alpha": 1.0,
-        "ref_model_sync_steps": t.reference_reset_steps or 512,
-    }
-    whole = s.group_size // math.gcd(s.group_size, int(os.environ.get("WORLD_SIZE", "1")))  # no group in parts
-    own["per_device_eval_batch_size"] = max(1, common["per_device_eval_batch_size"] // whole) * whole
-    if recipe.model.revision:
-        own["model_init_kwargs"] = {"revision": recipe.model.revision}  # of the reference, which TRL loads by name
-    if t.eval_steps:
-        own |= {"metric_for_best_model": "eval_reward", "greater_is_better": True}
-    return _build(GRPOConfig, {**common, **own}, recipe.trl)
+    return _build_config(GRPOConfig, grpo_arguments(recipe, run), recipe.trl)
 
 
-def _build(kind: Any, own: dict[str, Any], given: dict[str, Any]) -> Any:
-    if given.get("report_to"):
-        own.pop("report_to")
+def _build_config(config_class: Any, arguments: dict[str, Any], trl_block: dict[str, Any]) -> Any:
     try:
-        made = kind(**{**own, **given})
+        config = config_class(**{**arguments, **trl_block})
     except (TypeError, ValueError) as error:
-        raise UserError("trl", given, "TRL refuses this", str(error)) from None
-    _check_trackers(made.report_to)
-    return made
+        raise UserError("trl", trl_block or UNSET, "TRL refuses these values", str(error)) from None
+    _check_trackers(config.report_to)
+    return config
 
 
 def _check_trackers(names: list[str]) -> None:
@@ -141,6 +173,8 @@ def _check_trackers(names: list[str]) -> None:
 
     for name in names:
         if name not in INTEGRATION_TO_CALLBACK:
-            raise UserError("trl.report_to", name, "no such tracker", suggest(name, INTEGRATION_TO_CALLBACK))
-        if name != "flyte" and name not in get_available_reporting_integrations():  # flyte is left out there
-            raise UserError("trl.report_to", name, "needs the tracker's own library", f"pip install {name}")
+            requirement = "must be a tracker that transformers knows"
+            raise UserError("trl.report_to", name, requirement, suggest(name, INTEGRATION_TO_CALLBACK))
+        # transformers lists all installed trackers but flyte.
+        if name != "flyte" and name not in get_available_reporting_integrations():
+            raise UserError("trl.report_to", name, "needs the tracker's own library", f"run pip install {name}")

@@ -1,0 +1,73 @@
+"""The arguments that r1kit passes to TRL's configs are those of the table in r1kit.recipe.trl."""
+
+from typing import Any
+
+import pytest
+
+from r1kit.errors import UserError
+from r1kit.recipe import TrainingConfig, parse_recipe
+from r1kit.recipe.trl import DEFAULTED_TRL_FIELDS, OWNED_TRL_FIELDS
+from r1kit.runs.run import Run
+from r1kit.training.arguments import grpo_arguments, sft_arguments, split_batch
+
+
+def make_recipe(stage: str, **changes: Any) -> Any:
+    """Return a recipe in which every field that sets an optional argument is set."""
+    values: dict[str, Any] = {
+        "output": "o",
+        "model": {"path": "m", "revision": "v1"},
+        "data": {"train": "rows.jsonl", "eval": "held_out.jsonl"},
+        "training": {"steps": 12, "batch_size": 16, "save_steps": 5, "eval_steps": 5, **changes.pop("training", {})},
+    }
+    return parse_recipe(stage, {**values, **changes})
+
+
+def test_the_arguments_of_sft_are_those_of_the_table(tmp_path):
+    arguments = sft_arguments(make_recipe("sft"), Run(tmp_path))
+    assert set(arguments) == set(OWNED_TRL_FIELDS["SFTConfig"]) | DEFAULTED_TRL_FIELDS
+
+
+@pytest.mark.parametrize("stage", ["rl-zero", "rl"])
+def test_the_arguments_of_rl_are_those_of_the_table(tmp_path, stage):
+    recipe = make_recipe(stage, sampling={"group_size": 4})
+    arguments = grpo_arguments(recipe, Run(tmp_path))
+    assert set(arguments) == set(OWNED_TRL_FIELDS["GRPOConfig"]) | DEFAULTED_TRL_FIELDS
+
+
+def test_checkpoints_and_evaluations_of_rl_fall_on_the_ends_of_rollouts(tmp_path):
+    """With 2 updates of a rollout and 2 iterations of TRL, 4 steps train on one rollout: 5 becomes 8."""
+    recipe = make_recipe(
+        "rl", sampling={"group_size": 4}, training={"updates_per_rollout": 2}, trl={"num_iterations": 2}
+    )
+    assert recipe.completions_per_rollout == 32
+    assert recipe.prompts_per_rollout == 8
+    assert recipe.steps_per_rollout == 4
+    arguments = grpo_arguments(recipe, Run(tmp_path))
+    assert arguments["save_steps"] == arguments["eval_steps"] == 8
+
+
+@pytest.mark.parametrize(
+    ("micro_batch_size", "processes", "fitting_rows", "split"),
+    [
+        (None, 1, None, (128, 1)),
+        (4, 8, None, (4, 4)),
+        (None, 2, 10, (8, 8)),  # of the divisors of 64, the largest up to 10
+        (4, 2, 10, (4, 16)),  # what fits never makes a micro-batch larger
+    ],
+)
+def test_a_global_batch_is_split_over_processes_and_micro_batches(micro_batch_size, processes, fitting_rows, split):
+    training = TrainingConfig(batch_size=128, micro_batch_size=micro_batch_size)
+    assert split_batch(training, processes, fitting_rows) == split
+
+
+@pytest.mark.parametrize(
+    ("micro_batch_size", "processes", "line"),
+    [
+        (None, 3, "training.batch_size = 128; must be a multiple of the number of processes, 3; "),
+        (48, 1, "training.micro_batch_size = 48; must divide the 128 rows of each process"),
+    ],
+)
+def test_a_batch_that_does_not_divide_is_refused(micro_batch_size, processes, line):
+    with pytest.raises(UserError) as caught:
+        split_batch(TrainingConfig(batch_size=128, micro_batch_size=micro_batch_size), processes)
+    assert str(caught.value).startswith(line)
