@@ -218,12 +218,9 @@ def runs(
     folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="The folder that your runs are in.")] = "runs",
 ) -> None:
     """List runs: stage, state, duration, result and parents."""
-    import shutil
-
     from r1kit.runs.listing import list_runs
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(list_runs(Path(folder), width))
+    print(list_runs(Path(folder), _terminal_width()))
 
 
 @app.command()
@@ -266,6 +263,36 @@ def merge(
     from r1kit.commands.merge import merge_adapter
 
     print(merge_adapter(run, Path(output), trust_remote_code))
+
+
+@app.command()
+def fields(
+    stage: Annotated[
+        str | None, typer.Argument(metavar="[STAGE]", help="A stage such as sft; without it, all stages.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Argument(metavar="[KEY]", help="A field such as training.steps, or its last name.")
+    ] = None,
+) -> None:
+    """Describe the fields of recipes: meaning, type and default."""
+    from r1kit.commands.fields import print_fields
+
+    print_fields(stage, key, _terminal_width())
+
+
+@app.command()
+def schema(stage: Annotated[str, typer.Argument(metavar="STAGE", help="A stage such as sft.")]) -> None:
+    """Print the JSON schema of a stage's recipe, for editors."""
+    from r1kit.commands.fields import print_schema
+
+    print_schema(stage)
+
+
+def _terminal_width() -> int | None:
+    """Return the columns of the terminal that stdout is, or None if it is a file or a pipe."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def main() -> None:
