@@ -1,285 +1,295 @@
-"""What stands in run directories, as plain data for a page: lineage, curves, drops, ladders and every rollout kept.
+"""Collect what run directories hold, as plain data for the page of `r1kit report`.
 
-A set is rollouts that belong together: those of a training, the samples of `generate`, or those of one model in `eval`.
-Of each rollout the page gets a line of numbers at once, and its text when somebody looks, by chunks.
+Every run becomes one dict: where it comes from, its curves, its warnings, what it dropped, what an evaluation measured.
+Its rollouts are read by `r1kit.report.rollouts`.
+
+    runs, rollout_sets = collect_runs(find_run_dirs(["runs/tiny/ladder"]))
 """
 
 import json
 import math
-import re
+import struct
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import yaml
 
 from r1kit.errors import UserError
-from r1kit.rows import COLUMNS_BESIDE_REWARDS, Row
+from r1kit.recipe import RECIPES, parse_recipe
+from r1kit.report.rollouts import RolloutSet, find_rollout_sets
 from r1kit.runs.lineage import locate_parent
 from r1kit.runs.listing import run_status
+from r1kit.runs.paths import resolve_model_path
 from r1kit.runs.run import Run
+from r1kit.scaling.curves import method_label
 
-CHUNK = 256  # rollouts
-POINTS = 1500  # of a curve
-SCRIPTS = ("other", "Latin", "Arabic", "Han", "Cyrillic")
-RANGES = [re.compile(f"[{r}]") for r in ("A-Za-z", "\u0600-\u06ff", "\u3400-\u9fff", "\u0400-\u04ff")]
-
-
-@dataclass
-class Rollouts:
-    """A set: numbers of each rollout, and where its texts are."""
-
-    name: str
-    run: str
-    files: list[Path]
-    kind: str  # training, samples
-    columns: dict[str, list[Any]] = field(default_factory=dict)
-    questions: list[str] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)  # rows of each file
-
-    @property
-    def count(self) -> int:
-        return len(self.columns["tokens"])
-
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows, file by file."""
-        for file in self.files:
-            yield from pq.read_table(file).to_pylist()
-
-    def read(self) -> None:
-        """Fill the columns.
-
-        step (0 outside a training), group (the samples of one question together), reward (of samples: the sum of their
-        rewards), right (1, 0, or -1 without a verdict), tokens, script (of SCRIPTS), question (its number).
-        """
-        columns: dict[str, list[Any]] = {
-            name: [] for name in ("step", "group", "reward", "right", "tokens", "script", "question")
-        }
-        numbers: dict[str, int] = {}
-        groups: dict[tuple[Any, ...], int] = {}
-        self.sizes = []
-        for file in self.files:
-            rows = read_rows(file, file.stat().st_mtime_ns)
-            self.sizes.append(len(rows))
-            for name, step, group, reward, right, tokens, kind in rows:
-                number = numbers.setdefault(name, len(numbers))
-                where = (step, group) if self.kind == "training" else (number,)
-                place = groups.setdefault(where, len(groups))
-                values = (step, place, reward, right, tokens, kind, number)
-                for column, value in zip(columns.values(), values, strict=True):
-                    column.append(value)
-        self.columns, self.questions = columns, list(numbers)
-
-    def chunks(self) -> Iterator[list[list[Any]]]:
-        """Yield the texts, CHUNK rollouts at once; see `texts`."""
-        part: list[list[Any]] = []
-        for row in self.rows():
-            part.append(texts(row))
-            if len(part) == CHUNK:
-                yield part
-                part = []
-        if part:
-            yield part
-
-    def chunk(self, number: int) -> list[list[Any]]:
-        """Return one of the chunks, reading the files that it is of alone."""
-        start, at, found = number * CHUNK, 0, list[list[Any]]()
-        for file, size in zip(self.files, self.sizes, strict=True):
-            if at >= start + CHUNK:
-                break
-            if at < start + CHUNK and at + size > start:
-                first = max(0, start - at)
-                part = pq.read_table(file).slice(first, start + CHUNK - at - first)
-                found += [texts(row) for row in part.to_pylist()]
-            at += size
-        return found
+MAX_CURVE_POINTS = 1500  # more than the pixels of a chart's width
+# A metric logged at most this often, such as a held-out loss, keeps all its points when a long run is thinned.
+RARE_METRIC_POINTS = MAX_CURVE_POINTS // 4
+RL_STAGES = ("rl", "rl-zero")
+SFT_STAGES = ("sft", "distill")
+RUN_JSON_FIELDS = (
+    "stage",
+    "started",
+    "finished",
+    "steps",
+    "tokens",
+    "rows",
+    "samples",
+    "seed",
+    "host",
+    "sessions",
+    "versions",
+)
 
 
-def texts(row: Row) -> list[Any]:
-    """Return the texts of a row: question, completion, gold answer, rewards, how it ended, domain."""
-    ended, domain = row.get("finish_reason"), row.get("domain")
-    return [asked(row), row["completion"] or "", row.get("answer"), rewards(row), ended, domain]
+def find_run_dirs(paths: Sequence[str]) -> list[Path]:
+    """Return the directories of runs and of the runs that they come from, parents first.
 
+    Raises UserError for a path that is no run directory.
+    """
+    run_dirs: dict[Path, Path] = {}
+    visited: set[Path] = set()
 
-@lru_cache(maxsize=20_000)
-def read_rows(file: Path, changed: int) -> list[tuple[Any, ...]]:
-    """Return of each row of a file, which is written once: id, step, group, reward, right, tokens, script."""
-    found = []
-    for row in pq.read_table(file).to_pylist():
-        scores = [v for v in rewards(row).values() if v is not None]
-        reward = row.get("reward", sum(scores) if scores else None)
-        reward = None if reward is None or not math.isfinite(reward) else round(reward, 3)
-        right = row["correct"] if "correct" in row else known(row.get("accuracy"))
-        kind = script(row["completion"] or "")
-        verdict = -1 if right is None else int(right)
-        name = row.get("id") or asked(row)
-        found.append((name, row.get("step") or 0, row.get("group"), reward, verdict, row.get("tokens") or 0, kind))
-    return found
-
-
-def asked(row: Row) -> str:
-    """Return the question of a row as text."""
-    found = row.get("question") or row.get("prompt") or ""
-    return found if isinstance(found, str) else found[-1]["content"]
-
-
-def rewards(row: Row) -> dict[str, float | None]:
-    """Return what rewards gave a row."""
-    scores = {name: value for name, value in row.items() if name not in COLUMNS_BESIDE_REWARDS}
-    return {name: value for name, value in scores.items() if value is None or isinstance(value, float | int)}
-
-
-def known(accuracy: float | None) -> bool | None:
-    return None if accuracy is None else accuracy == 1.0
-
-
-def script(text: str) -> int:
-    """Return in which script most of a text's letters are, tags left out: a place in SCRIPTS."""
-    bare = re.sub(r"</?\w+>", "", text)
-    counts = [len(pattern.findall(bare)) for pattern in RANGES]
-    return counts.index(max(counts)) + 1 if any(counts) else 0
-
-
-def closure(paths: Sequence[str]) -> list[Path]:
-    """Return the directories of runs and of those that they come from, the earliest first. Raises UserError."""
-    found: dict[str, Path] = {}
-
-    begun: set[Path] = set()
-
-    def visit(path: Path) -> None:
-        if path.resolve() in begun or not (path / "run.json").exists():
+    def visit(run_dir: Path) -> None:
+        resolved = run_dir.resolve()
+        if resolved in visited or not (run_dir / "run.json").exists():
             return
-        begun.add(path.resolve())
-        for parent in info(path).get("parents", []):
-            if parent.get("stage") and (place := locate_parent(parent, path)):
-                visit(place)
-        found[str(path.resolve())] = path
+        visited.add(resolved)
+        for parent in read_run_info(run_dir).get("parents", []):
+            parent_dir = locate_parent(parent, run_dir) if parent.get("stage") else None
+            if parent_dir is not None:
+                visit(parent_dir)
+        run_dirs[resolved] = run_dir
 
-    for text in paths:
-        path = Path(text)
-        if not (path / "run.json").exists():
-            raise UserError("RUN", text, "must be a run directory, with a run.json", "check the path")
-        visit(path)
-    return list(found.values())
+    for path in paths:
+        if not (Path(path) / "run.json").exists():
+            raise UserError("RUN", path, "must be a run directory, with a run.json", "check the path")
+        visit(Path(path))
+    return list(run_dirs.values())
 
 
-def info(path: Path) -> dict[str, Any]:
-    """Return what run.json says, empty where it cannot be read."""
+def collect_runs(run_dirs: Sequence[Path]) -> tuple[list[dict[str, Any]], list[RolloutSet]]:
+    """Return the runs, each as plain data, and their rollout sets with the columns read."""
+    names = name_runs(run_dirs)
+    runs: list[dict[str, Any]] = []
+    rollout_sets: list[RolloutSet] = []
+    for run_dir in run_dirs:
+        name = names[run_dir.resolve()]
+        runs.append(describe_run(run_dir, names))
+        for rollout_set in find_rollout_sets(run_dir, name):
+            rollout_set.read_columns()
+            if rollout_set.count:
+                rollout_sets.append(rollout_set)
+    return runs, rollout_sets
+
+
+def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
+    """Return one run as plain data; `names` has the names of all runs on the page."""
+    info, status = read_run_info(run_dir), run_status(Run(run_dir))
+    recipe_text = read_text(run_dir / "recipe.yaml")
+    ladder = (read_json(run_dir / "eval.json") or {}).get("models")
+    return {
+        "name": names[run_dir.resolve()],
+        "path": str(run_dir),
+        **{field: info.get(field) for field in RUN_JSON_FIELDS},
+        "method": training_method(info.get("stage")),
+        "status": status,
+        "seconds": elapsed_seconds(info, status),
+        "parents": describe_parents(info, run_dir, names),
+        "parameters": count_parameters(run_dir / "model"),
+        "recipe": recipe_text,
+        "recipe_without_defaults": drop_defaults(info.get("stage"), recipe_text),
+        "curves": read_curves(run_dir / "metrics.jsonl"),
+        "warnings": read_json_lines(run_dir / "warnings.jsonl"),
+        "drops": read_json(run_dir / "drops.json"),
+        "ladder": [describe_ladder_row(row, run_dir, info, names) for row in ladder] if ladder else None,
+        "scaling": describe_scaling(read_json(run_dir / "scaling.json")),
+        "verifier": read_json(run_dir / "verifier" / "verifier.json"),
+    }
+
+
+def training_method(stage: str | None) -> str | None:
+    """Return by which method a stage trains: rl or sft; None where it trains no model."""
+    if stage in RL_STAGES:
+        return "rl"
+    return "sft" if stage in SFT_STAGES else None
+
+
+def describe_parents(info: Mapping[str, Any], run_dir: Path, names: Mapping[Path, str]) -> list[dict[str, Any]]:
+    """Return a run's parents: role, path, the name of the run where it is one, and the size of a base model."""
+    parents = []
+    for parent in info.get("parents", []):
+        parent_dir = locate_parent(parent, run_dir) if parent.get("stage") else None
+        run_name = names.get(parent_dir.resolve()) if parent_dir else None
+        parameters = None
+        if run_name is None and parent["role"] in ("model", "teacher"):
+            parameters = count_base_parameters(parent["path"])
+        parents.append({"role": parent["role"], "path": parent["path"], "run": run_name, "parameters": parameters})
+    return parents
+
+
+def describe_ladder_row(
+    row: Mapping[str, Any], run_dir: Path, info: Mapping[str, Any], names: Mapping[Path, str]
+) -> dict[str, Any]:
+    """Return one evaluated model of eval.json, with the name of the run that trained it."""
+    for parent in describe_parents(info, run_dir, names):
+        if parent["path"] == row.get("path"):
+            return {**row, "run": parent["run"]}
+    return {**row, "run": None}
+
+
+def describe_scaling(scaling: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
+    """Return the curves of scaling.json, each point with the name of its method that the tables and pictures use."""
+    if not scaling:
+        return None
+    models = []
+    for model in scaling.get("models", []):
+        points = [{**point, "label": method_label(point)} for point in model.get("points", [])]
+        models.append({**model, "points": points})
+    return models
+
+
+def name_runs(run_dirs: Sequence[Path]) -> dict[Path, str]:
+    """Return the name of each run by its resolved path: its folder, with the folder above where two are alike."""
+    folders = Counter(run_dir.resolve().name for run_dir in run_dirs)
+    names: dict[Path, str] = {}
+    taken: Counter[str] = Counter()
+    for run_dir in run_dirs:
+        path = run_dir.resolve()
+        name = f"{path.parent.name}/{path.name}" if folders[path.name] > 1 else path.name
+        taken[name] += 1
+        names[path] = f"{name} ({taken[name]})" if taken[name] > 1 else name
+    return names
+
+
+def read_run_info(run_dir: Path) -> dict[str, Any]:
+    """Return what run.json says; empty where it cannot be read."""
     try:
-        return Run(path).info
+        return Run(run_dir).info
     except OSError:
         return {}
 
 
-def spent(told: dict[str, Any], status: str) -> float | None:
-    """Return the seconds that a run took, up to now where it goes on."""
+def elapsed_seconds(info: Mapping[str, Any], status: str) -> float | None:
+    """Return the seconds that a run took, up to now where it is running."""
     if status != "running":
-        return told.get("seconds")
-    return told.get("seconds", 0) + time.time() - told.get("session_started", time.time())
+        return info.get("seconds")
+    now = time.time()
+    return info.get("seconds", 0) + now - info.get("session_started", now)
 
 
-def collect(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[Rollouts]]:
-    """Return the runs, each as plain data, and their sets of rollouts, read."""
-    names = called(paths)
-    runs, sets = [], list[Rollouts]()
-    for path in paths:
-        told, status = info(path), run_status(Run(path))
-        parents = []
-        for parent in told.get("parents", []):
-            place = locate_parent(parent, path) if parent.get("stage") else None
-            run = names.get(place.resolve()) if place else None
-            parents.append({"role": parent["role"], "path": parent["path"], "run": run})
-        mine = list(rollouts(path, names[path.resolve()]))
-        for one in mine:
-            one.read()
-        sets += [one for one in mine if one.count]
-        runs.append(
-            {
-                "name": names[path.resolve()],
-                "path": str(path),
-                **{k: told.get(k) for k in ("stage", "started", "finished", "steps", "tokens")},
-                "status": status,
-                "seconds": spent(told, status),
-                **{k: told.get(k) for k in ("rows", "samples", "seed", "host", "sessions", "versions")},
-                "parents": parents,
-                "recipe": text_of(path / "recipe.yaml"),
-                "curves": curves(path / "metrics.jsonl"),
-                "drops": json_of(path / "drops.json"),
-                "ladder": (json_of(path / "eval.json") or {}).get("models"),
-                "scaling": (json_of(path / "scaling.json") or {}).get("models"),
-                "verifier": json_of(path / "verifier" / "verifier.json"),
-            }
-        )
-    return runs, sets
+def read_curves(file: Path) -> dict[str, list[Any]]:
+    """Return the metrics of metrics.jsonl by their names, and `step`; None where a step has no value.
 
-
-def called(paths: Sequence[Path]) -> dict[Path, str]:
-    """Return what each run is called: by its folder, and where several have that name, by the one above it, too."""
-    found: dict[Path, str] = {}
-    for path in (path.resolve() for path in paths):
-        often = sum(other.resolve().name == path.name for other in paths) > 1
-        name = f"{path.parent.name}/{path.name}" if often else path.name
-        number = sum(one == name or one.startswith(f"{name} (") for one in found.values())
-        found[path] = f"{name} ({number + 1})" if number else name
-    return found
-
-
-def rollouts(path: Path, name: str) -> Iterator[Rollouts]:
-    """Yield the sets of a run, not yet read."""
-    if files := sorted((path / "completions").glob("*.parquet")):
-        yield Rollouts(name, name, files, "training")
-    samples = path / "samples"
-    if files := sorted(samples.glob("*.parquet")):
-        yield Rollouts(name, name, files, "samples")
-    folders = [folder for folder in samples.glob("*/") if (folder / "manifest.json").exists()]
-    for folder in sorted(folders, key=lambda folder: (folder / "manifest.json").stat().st_mtime):  # as they were made
-        if files := sorted(folder.glob("*.parquet")):
-            yield Rollouts(f"{name}: {folder.name}", name, files, "samples")
-
-
-def curves(file: Path) -> dict[str, list[Any]]:
-    """Return the metrics by name, with `step`; None where a step has none, and of long runs every nth step."""
-    lines = []
-    for line in (text_of(file) or "").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:  # the last line of a run that goes on
-            continue
-    merged: dict[int, dict[str, Any]] = {}
-    for line in lines:
+    A run of more than `MAX_CURVE_POINTS` steps is thinned; metrics that are seldom logged keep all their points.
+    """
+    values_by_step: dict[int, dict[str, Any]] = {}
+    for line in read_json_lines(file):
         if isinstance(line.get("step"), int):
-            merged.setdefault(line["step"], {}).update(line)
-    steps = sorted(merged)
-    every = -(-len(steps) // POINTS) or 1
-    if every > 1:  # what is seldom logged, such as held-out losses, is kept whole
-        often = Counter(key for values in merged.values() for key in values)
-        rare = {key for key, count in often.items() if count <= POINTS // 4}
-        steps = [s for i, s in enumerate(steps) if i % every == 0 or s == steps[-1] or rare & merged[s].keys()]
-    keys = dict.fromkeys(k for step in steps for k, v in merged[step].items() if isinstance(v, int | float))
-    found: dict[str, list[Any]] = {"step": steps}
-    for key in keys:
-        values = [merged[step].get(key) for step in steps]
-        values = [v if isinstance(v, int | float) and math.isfinite(v) else None for v in values]
-        if key != "step" and any(v is not None for v in values):
-            found[key] = values
-    return found if steps else {}
+            values_by_step.setdefault(line["step"], {}).update(line)
+    steps = thin_steps(values_by_step)
+    metrics: dict[str, None] = {}
+    for step in steps:
+        metrics.update(dict.fromkeys(values_by_step[step]))
+    curves: dict[str, list[Any]] = {"step": steps}
+    for metric in metrics:
+        values = [finite_number(values_by_step[step].get(metric)) for step in steps]
+        if metric != "step" and any(value is not None for value in values):
+            curves[metric] = values
+    return curves if steps else {}
 
 
-def text_of(file: Path) -> str | None:
-    """Return a file's text, None where it is not there."""
+def thin_steps(values_by_step: Mapping[int, Mapping[str, Any]]) -> list[int]:
+    """Return the steps to show: all of a short run, about `MAX_CURVE_POINTS` of a long one."""
+    steps = sorted(values_by_step)
+    interval = math.ceil(len(steps) / MAX_CURVE_POINTS)
+    if interval <= 1:
+        return steps
+    logged_steps = Counter[str]()
+    for values in values_by_step.values():
+        logged_steps.update(values.keys())
+    rare_metrics = {metric for metric, count in logged_steps.items() if count <= RARE_METRIC_POINTS}
+    thinned = []
+    for i, step in enumerate(steps):
+        if i % interval == 0 or step == steps[-1] or rare_metrics & values_by_step[step].keys():
+            thinned.append(step)
+    return thinned
+
+
+def finite_number(value: Any) -> float | None:
+    """Return a number as it is; None for anything else, infinities and NaN included."""
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def count_base_parameters(path: str) -> int | None:
+    """Return the parameters of a base model on this disk; None for a model of the hub or one that is gone."""
+    try:
+        return count_parameters(Path(resolve_model_path(path)))
+    except UserError:
+        return None
+
+
+def count_parameters(model_dir: Path) -> int | None:
+    """Return the number of parameters in the safetensors files of a model; None where there are none."""
+    files = sorted(model_dir.glob("*.safetensors"))
+    counts = [_count_file_parameters(file, file.stat().st_mtime_ns) for file in files]
+    return sum(counts) if counts else None
+
+
+@lru_cache(maxsize=1000)
+def _count_file_parameters(file: Path, modified_ns: int) -> int:
+    """Return the number of parameters in one file, from its header: 8 bytes of its length, then JSON with the shapes."""
+    try:
+        with open(file, "rb") as data:
+            (header_length,) = struct.unpack("<Q", data.read(8))
+            header = json.loads(data.read(header_length))
+    except (OSError, ValueError, struct.error):
+        return 0
+    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+
+
+@lru_cache(maxsize=1000)
+def drop_defaults(stage: str | None, recipe_text: str | None) -> str | None:
+    """Return a resolved recipe without the fields that have their default values; None where it cannot be parsed."""
+    if stage not in RECIPES or not recipe_text:
+        return None
+    try:
+        recipe = parse_recipe(stage, yaml.safe_load(recipe_text))
+    except (UserError, yaml.YAMLError):  # written by another version of r1kit
+        return None
+    values = recipe.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def read_text(file: Path) -> str | None:
+    """Return a file's text; None where it is not there."""
     try:
         return file.read_text()
     except OSError:
         return None
 
 
-def json_of(file: Path) -> Any:
-    """Return what a JSON file says, None where it is not there or not whole."""
+def read_json(file: Path) -> Any:
+    """Return what a JSON file holds; None where it is not there or not complete."""
     try:
         return json.loads(file.read_text())
     except (OSError, ValueError):
         return None
+
+
+def read_json_lines(file: Path) -> list[dict[str, Any]]:
+    """Return the lines of a JSON Lines file; a last line that is still being written is skipped."""
+    lines = []
+    for text in (read_text(file) or "").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict):
+            lines.append(line)
+    return lines

@@ -1,4 +1,8 @@
-"""`r1kit watch`: the page of a run that goes on, served on the loopback, which follows what is written."""
+"""Serve the page of `r1kit watch`, which follows runs while they are written.
+
+The server listens on the loopback alone. The page asks for `/version` every two seconds; when it grows, the page loads
+`/head` and the blobs (`/s0`, `/s0c3`) again.
+"""
 
 import sys
 import threading
@@ -6,115 +10,155 @@ import time
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from r1kit.errors import UserError
-from r1kit.report.gather import Rollouts, closure, collect
-from r1kit.report.page import head, numbers, plain, write
+from r1kit.report.gather import collect_runs, find_run_dirs
+from r1kit.report.page import page_head, set_columns, to_json, write_page
+from r1kit.report.rollouts import RolloutSet
 from r1kit.runs.listing import run_status
 from r1kit.runs.run import Run
 
-EVERY = 2.0  # seconds between looks at the files
-FILES = (
+REFRESH_SECONDS = 2.0  # at least so long between two looks at the files
+WATCHED_FILES = (
     "run.json",
     "recipe.yaml",
     "metrics.jsonl",
+    "warnings.jsonl",
     "drops.json",
     "eval.json",
     "scaling.json",
     "verifier",
     "completions",
 )
+LOOPBACK_NAMES = ("127.0.0.1", "localhost")
+HTML, JSON = "text/html; charset=utf-8", "application/json"
 
 
-class Follower:
-    """The runs as they were when somebody last asked."""
+class RunFollower:
+    """The runs as they were at the last look, and a version that grows when anything in them changes."""
 
     def __init__(self, paths: Sequence[str]):
-        self.paths, self.lock = list(paths), threading.Lock()
-        self.looked, self.version, self.stamp = 0.0, 0, ""
+        self.paths = list(paths)
+        self.lock = threading.Lock()
+        self.version = 0
+        self.last_look = 0.0
+        self.fingerprint = ""
         self.runs: list[dict[str, Any]] = []
-        self.sets: list[Rollouts] = []
-        self.look()
+        self.rollout_sets: list[RolloutSet] = []
+        self.refresh()
 
-    def look(self) -> int:
-        """Read again what has changed; return the number of the version."""
+    def refresh(self) -> int:
+        """Read the runs again if anything changed; return the version."""
         with self.lock:
-            if time.monotonic() - self.looked >= EVERY or not self.version:
-                found = closure(self.paths)
-                looked = [p / f for p in found for f in FILES]
-                looked += [folder for p in found for folder in (p / "samples", *(p / "samples").glob("*/"))]
-                stamp = str([(str(place), place.stat().st_mtime_ns) for place in looked if place.exists()])
-                stamp += str([run_status(Run(p)) for p in found])  # a kill changes no file
-                if stamp != self.stamp:
-                    self.runs, self.sets = collect(found)
-                    self.stamp, self.version = stamp, self.version + 1
-                self.looked = time.monotonic()
+            if self.version and time.monotonic() - self.last_look < REFRESH_SECONDS:
+                return self.version
+            run_dirs = find_run_dirs(self.paths)
+            fingerprint = fingerprint_runs(run_dirs)
+            if fingerprint != self.fingerprint:
+                self.runs, self.rollout_sets = collect_runs(run_dirs)
+                self.fingerprint = fingerprint
+                self.version += 1
+            self.last_look = time.monotonic()
             return self.version
 
-    def answer(self, path: str) -> tuple[str, str] | None:
-        """Return the kind and text of what a path names: the page, `head`, `version`, a blob `s0` or `s0c3`."""
-        version = self.look()
+    def respond(self, path: str) -> tuple[str, str] | None:
+        """Return the content type and the text of a path; None for a path that is not served.
+
+        `/` is the page, `/head` what it knows at once, `/version` a number, `/s0` and `/s0c3` are blobs as plain JSON.
+        """
+        version = self.refresh()
         if path == "/":
             page = StringIO()
-            write(page, {**head(self.runs, self.sets, live=True), "version": version}, [])
-            return "text/html; charset=utf-8", page.getvalue()
+            write_page(page, self.head(version), [])
+            return HTML, page.getvalue()
         if path == "/version":
-            return "application/json", str(version)
+            return JSON, str(version)
         if path == "/head":
-            return "application/json", plain({**head(self.runs, self.sets, live=True), "version": version})
-        number, _, chunk = path.removeprefix("/s").partition("c")
-        if not path.startswith("/s") or not number.isdigit() or int(number) >= len(self.sets):
+            return JSON, to_json(self.head(version))
+        return self.respond_with_blob(path)
+
+    def head(self, version: int) -> dict[str, Any]:
+        """Return what the page knows at once, with the version that it is of."""
+        return {**page_head(self.runs, self.rollout_sets, live=True), "version": version}
+
+    def respond_with_blob(self, path: str) -> tuple[str, str] | None:
+        """Return a blob as JSON; None where there is none of that name."""
+        set_number, _, chunk_number = path.removeprefix("/s").partition("c")
+        if not path.startswith("/s") or not set_number.isdigit() or int(set_number) >= len(self.rollout_sets):
             return None
-        one = self.sets[int(number)]
-        if not chunk:
-            return "application/json", plain(numbers(one))
-        return ("application/json", plain(one.chunk(int(chunk)))) if chunk.isdigit() else None
+        rollout_set = self.rollout_sets[int(set_number)]
+        if not chunk_number:
+            return JSON, to_json(set_columns(rollout_set))
+        if not chunk_number.isdigit():
+            return None
+        return JSON, to_json(rollout_set.read_chunk(int(chunk_number)))
 
 
-def make_server(paths: Sequence[str], port: int) -> ThreadingHTTPServer:
-    """Return a server for the page of runs, on the loopback; port 0 takes a free one. Raises UserError."""
-    follower = Follower(paths)
+def fingerprint_runs(run_dirs: Sequence[Path]) -> str:
+    """Return a text that changes whenever a watched file or the status of a run does."""
+    watched: list[Path] = []
+    for run_dir in run_dirs:
+        watched += [run_dir / name for name in WATCHED_FILES]
+        watched += [run_dir / "samples", *(run_dir / "samples").glob("*/")]
+    modified = [(str(path), path.stat().st_mtime_ns) for path in watched if path.exists()]
+    statuses = [run_status(Run(run_dir)) for run_dir in run_dirs]  # killing a run changes no file
+    return str([modified, statuses])
+
+
+def make_handler(follower: RunFollower) -> type[BaseHTTPRequestHandler]:
+    """Return the class that answers each request with what `follower` has."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            # A page of another site that resolves to this address must not read the runs (DNS rebinding).
             host = (self.headers.get("Host") or "").rsplit(":", 1)[0]
             try:
-                found = follower.answer(self.path.partition("?")[0]) if host in ("127.0.0.1", "localhost") else None
-            except UserError as error:  # moved while it is looked at
+                response = follower.respond(self.path.partition("?")[0]) if host in LOOPBACK_NAMES else None
+            except UserError as error:  # the run was moved while it is watched
                 self.send_error(503, explain=str(error))
                 return
-            if found is None:
+            if response is None:
                 self.send_error(404)
                 return
-            kind, text = found
+            content_type, text = response
             body = text.encode()
             self.send_response(200)
-            self.send_header("Content-Type", kind)
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Cache-Control", "no-store")
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *args: Any) -> None:
-            pass
+            """Print nothing: a line for each request would fill the terminal."""
 
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            if not isinstance(sys.exception(), ConnectionError):  # the reader went away
-                super().handle_error(request, client_address)
+    return Handler
 
+
+class ReportServer(ThreadingHTTPServer):
+    """A server that stays silent when a reader closes the page in the middle of a response."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def make_server(paths: Sequence[str], port: int) -> ThreadingHTTPServer:
+    """Return a server of the page of runs on the loopback; port 0 takes a free one. Raises UserError."""
+    handler = make_handler(RunFollower(paths))
     try:
-        return Server(("127.0.0.1", port), Handler)
+        return ReportServer(("127.0.0.1", port), handler)
     except OSError as error:
         raise UserError("--port", port, f"cannot be listened on: {error.strerror}", "give another one") from None
 
 
 def serve_report(paths: Sequence[str], port: int) -> None:
-    """Serve the page until interrupted."""
-    with make_server(paths, port) as serving:
-        print(f"http://127.0.0.1:{serving.server_address[1]}", flush=True)
+    """Serve the page until interrupted; its address is printed first."""
+    with make_server(paths, port) as server:
+        print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
         try:
-            serving.serve_forever()
+            server.serve_forever()
         except KeyboardInterrupt:
             print()

@@ -1,0 +1,95 @@
+// Inference-time scaling: accuracy against the tokens that a question costs, with 95% intervals, and verifiers.
+
+/** Return the points by the name of their method, which r1kit/scaling/curves.py gives. */
+function pointsByMethod(points) {
+  const methods = new Map();
+  for (const point of points) {
+    if (!methods.has(point.label)) methods.set(point.label, []);
+    methods.get(point.label).push(point);
+  }
+  for (const line of methods.values()) line.sort((a, b) => a.tokens - b.tokens);
+  return methods;
+}
+
+function drawScaling(container, model) {
+  const methods = pointsByMethod(model.points);
+  const lines = [...methods.values()];
+  const data = uPlot.join(
+    lines.map((points) => [points.map((point) => point.tokens), points.map((point) => 100 * point.accuracy)]),
+  );
+  const series = [...methods.keys()].map((label, i) => ({
+    label,
+    stroke: paletteColour(i),
+    width: 1.5,
+    spanGaps: true,
+    points: { show: true, size: 5 },
+    value: (plot, value) => formatNumber(value, 1),
+  }));
+  const intervals = lines.map((points) =>
+    points
+      .filter((point) => point.low != null)
+      .map((point) => ({ x: point.tokens, low: 100 * point.low, high: 100 * point.high })),
+  );
+  drawChart(container, data, series, {
+    title: `${model.model}: accuracy by the tokens of a question`,
+    reading:
+      "Up and to the left is better. The bars are 95% intervals: two methods whose bars overlap may be equally good. " +
+      "pass@N is no method to use, but the limit of all: it counts a question where any sample is correct.",
+    xLabel: "tokens per question (logarithmic)",
+    yLabel: "accuracy, %",
+    logarithmic: true,
+    height: 380,
+    intervals,
+  });
+}
+
+function scalingTable(points) {
+  const rows = points.map((point) => [
+    point.label,
+    point.samples,
+    formatNumber(point.tokens, 0),
+    fractionCell(point.accuracy),
+    point.low == null ? "-" : `${percent(point.low)} to ${percent(point.high)}`,
+  ]);
+  return dataTable(["method", "samples", "tokens", "accuracy, %", "95% interval"], rows);
+}
+
+function verifierTable(measures) {
+  const rows = Object.entries(measures)
+    .filter(([, values]) => values && typeof values === "object")
+    .map(([name, values]) => {
+      const calibration = name === "head2toe" ? [formatNumber(values.brier), formatNumber(values.ece)] : ["-", "-"];
+      return [name, formatNumber(values.auroc), formatNumber(values.within), ...calibration];
+    });
+  return [
+    dataTable(["score", "AUROC", "AUROC within problems", "Brier", "ECE"], rows),
+    note(
+      "How well each score tells correct completions from wrong ones on held-out problems. AUROC: 0.5 is chance, 1 is " +
+        "perfect. Brier and ECE, the errors of the stated probabilities: 0 is perfect.",
+    ),
+  ];
+}
+
+views.Scaling = (section) => {
+  const models = head.runs.flatMap((run) => run.scaling || []);
+  const verifierRuns = head.runs.filter((run) => run.verifier?.measures);
+  section.append(element("h2", {}, "Inference-time scaling"));
+  if (!models.length && !verifierRuns.length) {
+    const text = "No run here measured what more samples a question are worth. r1kit eval does, with `scaling: {}`.";
+    return void section.append(note(text));
+  }
+  for (const model of models) {
+    if (!model.points?.length) {
+      section.append(note(`${model.model}: no question had a verdict.`));
+      continue;
+    }
+    const container = element("div");
+    section.append(container);
+    drawScaling(container, model);
+    const fold = element("details", {}, element("summary", {}, "the same as a table"), scalingTable(model.points));
+    section.append(fold);
+  }
+  for (const run of verifierRuns) {
+    section.append(element("h3", {}, `${run.name}: the verifier`), ...verifierTable(run.verifier.measures));
+  }
+};
