@@ -19,19 +19,20 @@ from typing import Any
 import yaml
 
 from r1kit.errors import UserError
-from r1kit.recipe import RECIPES, parse_recipe
+from r1kit.recipe import parse_recipe
 from r1kit.report.rollouts import RolloutSet, find_rollout_sets
 from r1kit.runs.lineage import locate_parent
 from r1kit.runs.listing import run_status
 from r1kit.runs.paths import resolve_model_path
+from r1kit.runs.results import describe_result
 from r1kit.runs.run import Run
 from r1kit.scaling.curves import method_label
+from r1kit.stages import STAGES
 
 MAX_CURVE_POINTS = 1500  # more than the pixels of a chart's width
 # A metric logged at most this often, such as a held-out loss, keeps all its points when a long run is thinned.
 RARE_METRIC_POINTS = MAX_CURVE_POINTS // 4
-RL_STAGES = ("rl", "rl-zero")
-SFT_STAGES = ("sft", "distill")
+RL_COMMAND = "r1kit.commands.rl"
 RUN_JSON_FIELDS = (
     "stage",
     "started",
@@ -100,6 +101,7 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
         "method": training_method(info.get("stage")),
         "status": status,
         "seconds": elapsed_seconds(info, status),
+        "result": describe_result(Run(run_dir)),
         "parents": describe_parents(info, run_dir, names),
         "parameters": count_parameters(run_dir / "model"),
         "recipe": recipe_text,
@@ -115,9 +117,9 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
 
 def training_method(stage: str | None) -> str | None:
     """Return by which method a stage trains: rl or sft; None where it trains no model."""
-    if stage in RL_STAGES:
-        return "rl"
-    return "sft" if stage in SFT_STAGES else None
+    if stage not in STAGES or not STAGES[stage].trains_model:
+        return None
+    return "rl" if STAGES[stage].command_module == RL_COMMAND else "sft"
 
 
 def describe_parents(info: Mapping[str, Any], run_dir: Path, names: Mapping[Path, str]) -> list[dict[str, Any]]:
@@ -243,7 +245,7 @@ def count_parameters(model_dir: Path) -> int | None:
 
 @lru_cache(maxsize=1000)
 def _count_file_parameters(file: Path, modified_ns: int) -> int:
-    """Return the number of parameters in one file, from its header: 8 bytes of its length, then JSON with the shapes."""
+    """Return the number of parameters in one file, by its header: 8 bytes of length, then JSON with the shapes."""
     try:
         with open(file, "rb") as data:
             (header_length,) = struct.unpack("<Q", data.read(8))
@@ -256,7 +258,7 @@ def _count_file_parameters(file: Path, modified_ns: int) -> int:
 @lru_cache(maxsize=1000)
 def drop_defaults(stage: str | None, recipe_text: str | None) -> str | None:
     """Return a resolved recipe without the fields that have their default values; None where it cannot be parsed."""
-    if stage not in RECIPES or not recipe_text:
+    if stage is None or stage not in STAGES or not recipe_text:
         return None
     try:
         recipe = parse_recipe(stage, yaml.safe_load(recipe_text))

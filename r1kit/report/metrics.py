@@ -27,7 +27,7 @@ class MetricText:
 METRICS = {
     "reward": MetricText(
         "Reward",
-        "weighted sum of the rewards",
+        "weighted sum of rewards",
         "Should rise. Flat at its highest value: the problems are too easy, and nothing more is learnt.",
     ),
     "frac_reward_zero_std": MetricText(
@@ -68,7 +68,7 @@ METRICS = {
     "kl": MetricText(
         "KL divergence from the reference model",
         "nats per token",
-        "Rises slowly from 0. A sudden jump means that the policy runs away: lower the learning rate or raise training.kl.",
+        "Rises slowly from 0. A sudden jump means that the policy runs away: lower the learning rate.",
     ),
     "entropy": MetricText(
         "Entropy of the next token",
@@ -156,7 +156,7 @@ REWARD_METRICS = {
 REWARD_READINGS = {
     "accuracy": MetricText(
         "Accuracy of the sampled completions",
-        "fraction of completions that are correct",
+        "fraction correct",
         "Should rise: this is what RL is for. Near 1 the problems are too easy, near 0 there is nothing to reinforce.",
         fraction=True,
     ),
@@ -168,8 +168,8 @@ REWARD_READINGS = {
     ),
     "language": MetricText(
         "Language consistency",
-        "fraction of words in the language of the prompt",
-        "Should be near 1. It falls when the model mixes languages while it thinks.",
+        "fraction of words",
+        "Words of the thinking in the language of the prompt. Should be near 1; mixing languages lowers it.",
         fraction=True,
     ),
 }
@@ -177,7 +177,7 @@ REWARD_READINGS = {
 LOSSES = {
     "sft": MetricText(
         "Loss of supervised fine-tuning",
-        "cross-entropy, nats per token",
+        "nats per token",
         "Should fall, then flatten. It is comparable only between runs on the same data.",
     ),
     "rl": MetricText(
@@ -187,8 +187,10 @@ LOSSES = {
     ),
 }
 REWARD_KEY = re.compile(r"rewards/(.+)/(mean|std|none|faults)")
-# Totals that the trainer logs once, at the end of a training; a curve of one point tells nothing.
-TOTALS = {
+# Not curves: the axis, the clock, and totals that the trainer logs once, at the end of a training.
+NOT_SHOWN = {
+    "step",
+    "time",
     "train_loss",
     "train_runtime",
     "train_samples_per_second",
@@ -205,11 +207,11 @@ USUAL_METRICS = [
     "completions/mean_length",
     "completions/clipped_ratio",
     "frac_reward_zero_std",
-    "entropy",
-    "kl",
     "loss",
     "eval_loss",
     "mean_token_accuracy",
+    "entropy",
+    "kl",
     "grad_norm",
 ]
 
@@ -231,18 +233,31 @@ def describe_metric(key: str, method: str = "rl") -> MetricText:
 
 
 def describe_metrics(runs: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return for each method (sft, rl) the metrics that its runs logged, in words, in the order to show them."""
+    """Return for each method (sft, rl) the metrics that its runs logged, in words, in the order to show them.
+
+    `usual` marks those that the page shows before a reader asks for all: the mean of every reward is among them.
+    """
     described: dict[str, dict[str, dict[str, Any]]] = {}
     for method in ("rl", "sft"):
-        keys: dict[str, None] = {}
+        keys: set[str] = set()
         for run in runs:
             if run["method"] == method:
-                keys.update(dict.fromkeys(run["curves"]))
+                keys |= run["curves"].keys()
         texts = {}
-        order = [*USUAL_METRICS, *METRICS]
-        for key in sorted(keys, key=lambda key: order.index(key) if key in order else len(order)):
-            if key not in TOTALS and key not in ("step", "time"):
-                texts[key] = {**asdict(describe_metric(key, method)), "usual": key in USUAL_METRICS}
+        for key in sorted(keys - NOT_SHOWN, key=metric_order):
+            is_usual = key in USUAL_METRICS or (key.startswith("rewards/") and key.endswith("/mean"))
+            texts[key] = {**asdict(describe_metric(key, method)), "usual": is_usual}
         if texts:
             described[method] = texts
     return described
+
+
+def metric_order(key: str) -> tuple[int, str]:
+    """Return where a metric stands on the page: the usual ones first, rewards together, the unknown last."""
+    order = [*USUAL_METRICS, *METRICS]
+    if key in order:
+        return order.index(key), key
+    if key.startswith("rewards/"):
+        is_mean = key.endswith("/mean")
+        return (order.index("rewards/language/mean") if is_mean else len(order)), key
+    return len(order) + 1, key

@@ -37,6 +37,7 @@ TAG = re.compile(r"</?\w+>")
 # Verdicts in the column `correct`.
 CORRECT, WRONG, NO_VERDICT = 1, 0, -1
 
+
 class RolloutNumbers(NamedTuple):
     """What the page knows of a rollout before its text is loaded."""
 

@@ -104,11 +104,8 @@ def describe_results(runs: Sequence[RunData]) -> list[str]:
 def describe_ladder(evaluation: RunData, runs: Sequence[RunData]) -> list[str]:
     """Return, for each base model that an evaluation measured, what its descendants answer correctly."""
     runs_by_name = {run["name"]: run for run in runs}
-    rows_by_base: dict[str, list[RunData]] = {}
-    for row in evaluation["ladder"]:
-        rows_by_base.setdefault(base_model(row, runs_by_name), []).append(row)
     sentences = []
-    for base, rows in rows_by_base.items():
+    for base, rows in group_by_base(evaluation, runs).items():
         untrained = [row for row in rows if row["run"] is None and row["path"] == base]
         trained = [row for row in rows if row["run"] is not None]
         if not untrained or not trained:
@@ -124,6 +121,17 @@ def describe_ladder(evaluation: RunData, runs: Sequence[RunData]) -> list[str]:
             text += f"; the best is {best['model']}, with {accuracy_words(best)}"
         sentences.append(text + ".")
     return sentences
+
+
+def group_by_base(evaluation: RunData, runs: Sequence[RunData]) -> dict[str, list[RunData]]:
+    """Return the evaluated models that have an accuracy, by the path of the base model that they were trained from."""
+    runs_by_name = {run["name"]: run for run in runs}
+    rows_by_base: dict[str, list[RunData]] = {}
+    for row in evaluation["ladder"]:
+        if row["statistics"]["pass@1"] is None:  # no completion has a verdict
+            continue
+        rows_by_base.setdefault(base_model(row, runs_by_name), []).append(row)
+    return rows_by_base
 
 
 def base_model(row: RunData, runs_by_name: dict[str, RunData]) -> str:
@@ -149,7 +157,7 @@ def describe_warnings(runs: Sequence[RunData]) -> list[str]:
         for row in run["ladder"] or []:
             sentences += describe_ladder_faults(row)
         if run["ladder"]:
-            sentences += describe_regressions(run["ladder"])
+            sentences += describe_regressions(group_by_base(run, runs))
     return sentences
 
 
@@ -177,26 +185,35 @@ def describe_ladder_faults(row: RunData) -> list[str]:
     return sentences
 
 
-def describe_regressions(ladder: Sequence[RunData]) -> list[str]:
-    """Return where a trained model is worse in a domain than the base model, by more than both 95% intervals."""
-    base = ladder[0]
+def describe_regressions(rows_by_base: dict[str, list[RunData]]) -> list[str]:
+    """Return in which domains trained models are worse than their base model, by more than both 95% intervals."""
     sentences = []
-    for row in ladder[1:]:
-        if row["run"] is None or base["run"] is not None:
+    for base_path, rows in rows_by_base.items():
+        untrained = [row for row in rows if row["run"] is None and row["path"] == base_path]
+        if not untrained:
             continue
-        worse = []
-        for domain, before in (base["statistics"].get("domains") or {}).items():
-            after = (row["statistics"].get("domains") or {}).get(domain)
-            if after is None or None in (before.get("pass@1"), after.get("pass@1")):
-                continue
-            margin = (before.get("interval") or 0) + (after.get("interval") or 0)
-            if after["pass@1"] < before["pass@1"] - margin:
-                worse.append(f"{domain or 'accuracy'} ({percent(before['pass@1'])} to {percent(after['pass@1'])})")
-        if worse:
-            sentences.append(
-                f"{row['model']} answers fewer questions correctly than {base['model']} in {join_words(worse)}."
-            )
+        for domain, before in (untrained[0]["statistics"].get("domains") or {}).items():
+            worse = []
+            for row in rows:
+                after = (row["statistics"].get("domains") or {}).get(domain)
+                if row["run"] is not None and after and is_clearly_worse(before, after):
+                    worse.append(f"{row['model']} ({percent(after['pass@1'])})")
+            if worse:
+                on_domain = f"On {domain} questions" if domain else "On all questions"
+                verb, its = ("answers", "its") if len(worse) == 1 else ("answer", "their")
+                sentences.append(
+                    f"{on_domain}, {join_words(worse)} {verb} fewer correctly than {untrained[0]['model']}, "
+                    f"{its} base model ({percent(before['pass@1'])})."
+                )
     return sentences
+
+
+def is_clearly_worse(before: RunData, after: RunData) -> bool:
+    """Return whether an accuracy is lower than another by more than half of both 95% intervals."""
+    if before.get("pass@1") is None or after.get("pass@1") is None:
+        return False
+    margin = (before.get("interval") or 0) + (after.get("interval") or 0)
+    return bool(after["pass@1"] < before["pass@1"] - margin)
 
 
 def parent_names(run: RunData, roles: Sequence[str]) -> list[str]:
@@ -211,15 +228,15 @@ def accuracy_words(row: RunData) -> str:
     return percent(statistics["pass@1"]) + (f" (±{100 * interval:.1f})" if interval is not None else "")
 
 
-def percent(fraction: float | None) -> str:
+def percent(fraction: float) -> str:
     """Return a fraction as percent with one decimal."""
-    return "-" if fraction is None else f"{100 * fraction:.1f}%"
+    return f"{100 * fraction:.1f}%"
 
 
 def format_count(count: int) -> str:
-    """Return a large number in short: 985344 as 0.99M."""
+    """Return a large number in short: 985,344 as 985K."""
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if count >= 0.95 * size:
+        if count >= 0.9995 * size:  # 999,600 is 1M, not 1000K
             return f"{count / size:.3g}{letter}"
     return str(count)
 

@@ -15,6 +15,12 @@ function loadBlob(name) {
 }
 
 async function readBlob(name) {
+  const blob = await unpackBlob(name);
+  if (name.includes("c")) noteArabicLanguage(blob.flatMap((texts) => [texts.question, texts.completion]));
+  return blob;
+}
+
+async function unpackBlob(name) {
   if (head.live) {
     const response = await fetch(`/${name}`);
     if (!response.ok) throw new Error(`the server no longer has ${name}`);

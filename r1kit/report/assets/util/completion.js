@@ -40,7 +40,11 @@ function languageNodes(text, search) {
       "span",
       { class: "language-segment" },
       element("span", { class: "language-label" }, segment.label),
-      element("span", { class: "segment-text", dir: "auto" }, highlight(segment.text.trim(), search)),
+      element(
+        "span",
+        { class: "segment-text", dir: textDirection(segment.text) },
+        ...directedNodes(segment.text.trim(), search),
+      ),
     );
   });
 }

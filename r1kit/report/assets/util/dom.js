@@ -27,7 +27,10 @@ function note(text) {
 
 /** Return a table; a cell is a text, a number or a td element. */
 function dataTable(titles, rows) {
-  const headings = titles.map((title) => element("th", { scope: "col" }, title));
+  const isWords = (cell) => cell instanceof Node && cell.classList.contains("words");
+  const headings = titles.map((title, i) =>
+    element("th", { scope: "col", class: rows.length && isWords(rows[0][i]) ? "words" : null }, title),
+  );
   const lines = rows.map((cells) => {
     const columns = cells.map((cell) => (cell instanceof Node ? cell : element("td", {}, String(cell))));
     return element("tr", {}, ...columns);

@@ -31,7 +31,7 @@ function formatLargeCount(count) {
     [1e6, "M"],
     [1e3, "K"],
   ]) {
-    if (count >= 0.95 * size) return `${+(count / size).toPrecision(3)}${letter}`;
+    if (count >= 0.9995 * size) return `${+(count / size).toPrecision(3)}${letter}`;
   }
   return String(count);
 }

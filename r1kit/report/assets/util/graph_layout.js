@@ -4,8 +4,9 @@
 // with a lane of its own beside the nodes. Lines therefore cross only in the gaps between layers, where no node is.
 
 const ORDERING_SWEEPS = 12;
-const PLACEMENT_SWEEPS = 16;
-const WAYPOINT_WEIGHT = 4; // a long edge should rather be straight than a node centred
+const PLACEMENT_SWEEPS = 40;
+// How much a segment pulls its ends into line, by how many of them are waypoints: long edges should be straight.
+const SEGMENT_WEIGHTS = [1, 2, 8];
 
 /** Return the layer of every node: one more than the highest of its parents, or just before its first child. */
 function assignLayers(nodes, edges) {
@@ -124,7 +125,8 @@ function placeApart(wishes, weights, distances) {
  * sizes: node and waypoint (the extent of one across its layer), gap (between two).
  */
 function placePoints(layers, segments, points, sizes) {
-  const sizeOf = (id) => (points.get(id).waypoint ? sizes.waypoint : sizes.node);
+  const isWaypoint = (id) => Number(points.get(id).waypoint);
+  const sizeOf = (id) => (isWaypoint(id) ? sizes.waypoint : sizes.node);
   const distances = layers.map((layer) =>
     layer.slice(1).map((id, i) => (sizeOf(layer[i]) + sizeOf(id)) / 2 + sizes.gap),
   );
@@ -141,15 +143,18 @@ function placePoints(layers, segments, points, sizes) {
     const indices = layers.map((_, i) => (sweep % 2 === 0 ? i : layers.length - 1 - i));
     for (const i of indices) {
       const wishes = layers[i].map((id) => {
-        const neighbours = [];
+        let sum = 0;
+        let totalWeight = 0;
         for (const segment of segments) {
-          if (segment.to === id) neighbours.push(centres.get(segment.from));
-          if (segment.from === id) neighbours.push(centres.get(segment.to));
+          if (segment.to !== id && segment.from !== id) continue;
+          const other = segment.to === id ? segment.from : segment.to;
+          const weight = SEGMENT_WEIGHTS[isWaypoint(id) + isWaypoint(other)];
+          sum += weight * centres.get(other);
+          totalWeight += weight;
         }
-        if (!neighbours.length) return centres.get(id);
-        return neighbours.reduce((a, b) => a + b) / neighbours.length;
+        return totalWeight ? sum / totalWeight : centres.get(id);
       });
-      const weights = layers[i].map((id) => (points.get(id).waypoint ? WAYPOINT_WEIGHT : 1));
+      const weights = layers[i].map((id) => SEGMENT_WEIGHTS[2 * isWaypoint(id)]);
       placeApart(wishes, weights, distances[i]).forEach((position, j) => centres.set(layers[i][j], position));
     }
   }

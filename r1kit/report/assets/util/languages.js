@@ -18,6 +18,20 @@ const URDU_LETTERS = /[\u0679\u0688\u0691\u06ba\u06d2\u06c1\u06be]/u;
 // A sentence ends here; a clause without letters, such as the "5" of "x is 3.5", belongs to the one before it.
 const SENTENCES = /[^.!?\u061f\u3002\uff01\uff1f\n]*(?:[.!?\u061f\u3002\uff01\uff1f\n]+|$)\s*/gu;
 
+// Formulas such as "6 + 7 - 3": they run left to right in every language.
+const FORMULAS = /((?:[\d().]+|\b[a-z]\b)(?:\s*[-+*\/=^]\s*(?:[\d().]+|\b[a-z]\b))+)/u;
+
+// What a text in Arabic script is called that has no letter to tell Persian, Urdu and Arabic apart: what the texts
+// around it are.
+let arabicLanguage = "Arabic script";
+
+function noteArabicLanguage(texts) {
+  for (const text of texts) {
+    if (URDU_LETTERS.test(text)) return void (arabicLanguage = "Urdu");
+    if (PERSIAN_LETTERS.test(text)) return void (arabicLanguage = "Persian");
+  }
+}
+
 /** Return the scripts of a text's words, most letters first; single Latin letters are variables, not words. */
 function scriptsOf(text) {
   const counts = [];
@@ -31,7 +45,24 @@ function scriptsOf(text) {
 function languageName(script, text) {
   if (script.script !== "Arabic") return script.name;
   if (URDU_LETTERS.test(text)) return "Urdu";
-  return PERSIAN_LETTERS.test(text) ? "Persian" : "Arabic script";
+  return PERSIAN_LETTERS.test(text) ? "Persian" : arabicLanguage;
+}
+
+/** Return rtl or ltr, by most of a text's words: its first letter may be a variable, as in "f(x)". */
+function textDirection(text) {
+  return scriptsOf(text)[0]?.rightToLeft ? "rtl" : "ltr";
+}
+
+/** Return a text as nodes, in which formulas run left to right also where the text runs right to left. */
+function directedNodes(text, search = "") {
+  if (textDirection(text) === "ltr") return [highlight(text, search)];
+  return text
+    .split(FORMULAS)
+    .filter(Boolean)
+    .map((piece, i) => {
+      const node = highlight(piece, search);
+      return FORMULAS.test(piece) ? element("bdi", { dir: "ltr" }, node) : node;
+    });
 }
 
 /** Return what a reader is told of the language of a piece of text, such as "Persian, right to left". */
@@ -66,9 +97,9 @@ function languageSegments(text) {
   return segments;
 }
 
-/** Return the languages of a text in a few words, such as "Persian" or "Persian + Latin letters"; null for Latin. */
+/** Return the language of a text in one word, "mixed" for several; null where all is in Latin letters. */
 function shortLanguageLabel(text) {
   const scripts = scriptsOf(text);
   if (!scripts.some((script) => script.script !== "Latin")) return null;
-  return scripts.map((script) => languageName(script, text)).join(" + ");
+  return scripts.length > 1 ? "mixed" : languageName(scripts[0], text);
 }

@@ -20,6 +20,9 @@ const state = {
   compare: null,
 };
 
+// As in page.css: one column instead of two.
+const narrowPage = matchMedia("(max-width: 820px)");
+
 // Filled by the files in views/: name of the tab, function that builds the view in a section.
 const views = {};
 

@@ -1,5 +1,28 @@
 // What the stages that make data dropped, why, and examples.
 
+const DROP_REASONS = {
+  incorrect: "the answer is wrong",
+  format: "not in the required format",
+  truncated: "cut off at the token limit",
+  mixed_language: "the thinking mixes languages",
+  repetition: "repeats itself",
+  long_paragraph: "a paragraph is too long",
+  code_block: "the thinking has a code block",
+  too_short: "fewer tokens than keep.min_tokens",
+  too_long: "more tokens than keep.max_tokens",
+  long_thinking: "the thinking is too long",
+  per_prompt: "its problem has enough others",
+  exact_duplicate: "the same problem again",
+  near_duplicate: "nearly the same problem again",
+  contaminated: "resembles a problem of a benchmark",
+};
+
+function reasonCell(name) {
+  const words = DROP_REASONS[name];
+  const key = element("code", { class: "metric-key" }, name);
+  return words ? element("td", {}, words, " ", key) : element("td", {}, key);
+}
+
 /** Return the text of a prompt, or of the last message of a chat. */
 function promptText(prompt) {
   if (typeof prompt === "string") return prompt;
@@ -19,16 +42,20 @@ function droppedExample(row) {
 function dropReport(report, noun, total) {
   const reasons = Object.entries(report.dropped).filter(([, count]) => count);
   reasons.sort((a, b) => b[1] - a[1]);
-  const rows = reasons.map(([name, count]) => [name, formatCount(count), total ? fractionCell(count / total) : "-"]);
+  const rows = reasons.map(([name, count]) => [
+    reasonCell(name),
+    formatCount(count),
+    total ? fractionCell(count / total) : "-",
+  ]);
   const examples = Object.entries(report.examples || {}).map(([name, dropped]) =>
     element(
       "details",
       {},
-      element("summary", {}, `examples of ${name}`),
+      element("summary", {}, `examples: ${DROP_REASONS[name] || name}`),
       element("div", { class: "completions" }, ...dropped.map(droppedExample)),
     ),
   );
-  return [dataTable(["reason", `${noun} dropped`, "% of all"], rows), ...examples];
+  return [dataTable(["dropped because", noun, "% of all"], rows), ...examples];
 }
 
 views.Data = (section) => {
@@ -43,6 +70,11 @@ views.Data = (section) => {
     for (const [noun, report] of reports) {
       if (!report?.dropped) continue;
       const total = report.sampled ?? report.rows;
+      noteArabicLanguage(
+        Object.values(report.examples || {})
+          .flat()
+          .map((row) => promptText(row.prompt)),
+      );
       const kept = noun === "completions" ? (run.rows ?? report.kept) : report.kept;
       const ofTotal = total ? ` of ${formatCount(total)}` : "";
       const title = `${run.name}: ${formatCount(kept)}${ofTotal} ${noun} kept`;

@@ -27,12 +27,14 @@ function drawHistogram(grid, columns, key, groups, options) {
     high = Math.max(high, value);
   }
   if (low > high) return;
+  const binWidth = (count) => (high - low || 1) / count;
   const binCount = key === "tokens" ? Math.min(LENGTH_BINS, Math.max(1, high - low + 1)) : REWARD_BINS;
-  const centres = Array.from({ length: binCount }, (_, i) => low + ((i + 0.5) * (high - low || 1)) / binCount);
+  // An empty bin at both ends, so that the first and the last are drawn in full.
+  const centres = Array.from({ length: binCount + 2 }, (_, i) => low + (i - 0.5) * binWidth(binCount));
   const filled = groups
     .map((group) => ({ ...group, values: values.filter((value, i) => value != null && group.includes(i)) }))
     .filter((group) => group.values.length);
-  const data = [centres, ...filled.map((group) => histogram(group.values, low, high, binCount))];
+  const data = [centres, ...filled.map((group) => [0, ...histogram(group.values, low, high, binCount), 0])];
   const series = filled.map((group) => ({
     label: group.label,
     stroke: group.colour,
@@ -44,7 +46,7 @@ function drawHistogram(grid, columns, key, groups, options) {
   }));
   drawChart(grid, data, series, {
     ...options,
-    yLabel: "fraction of completions",
+    yLabel: "% of completions",
     formatTick: (tick) => `${formatNumber(100 * tick, 1)}%`,
   });
 }
@@ -63,7 +65,7 @@ function drawDistributions(grid, columns) {
     {
       title: "Length of correct and wrong completions",
       xLabel: "tokens",
-      reading: "Wrong ones much longer than correct ones: many were cut off, or went round in circles.",
+      reading: "If the wrong ones are much longer, many were cut off, or went round in circles.",
     },
   );
   const lastStep = columns.step.reduce((a, b) => Math.max(a, b), 0);

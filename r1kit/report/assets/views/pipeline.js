@@ -4,12 +4,12 @@
 // graph: as nodes, they would be linked with nearly every box.
 
 const STAGE_NAMES = {
-  "rl-zero": "RL from the base",
+  "rl-zero": "RL alone",
   rl: "RL",
   sft: "SFT",
   distill: "distillation",
-  generate: "sampled data",
-  data: "prepared data",
+  generate: "sampled",
+  data: "prepared",
   verifier: "verifier",
   eval: "evaluation",
 };
@@ -24,9 +24,12 @@ const BOX_HEIGHT = 64;
 const WIDE_BOX = 190; // pixels; boxes are as wide as the page allows, between these two
 const NARROW_BOX = 128;
 const SMALLEST_BOX = 92; // on a phone
-const LAYER_GAP = 34;
+const SMALLEST_SCALE = 0.8; // where even the smallest boxes are too wide, the graph shrinks so far, then it scrolls
+const LAYER_GAP = 30;
+const VERTICAL_GAP = 46; // between layers in a downward graph, whose curves are flatter
 const LANE = 10; // the extent of an edge that passes beside boxes
 const BOX_GAP = 16;
+const BOX_PADDING = 7;
 const GRAPH_MARGIN = 8;
 const ARROW = 5;
 
@@ -94,7 +97,7 @@ function fitGraph(layout, availableWidth) {
     width -= 4;
     placed = layout.place({ node: width, waypoint: LANE, gap: width > NARROW_BOX ? BOX_GAP : 6 });
   }
-  return { horizontal: false, boxWidth: width, layerGap: LAYER_GAP + 6, ...placed };
+  return { horizontal: false, boxWidth: width, layerGap: VERTICAL_GAP, ...placed };
 }
 
 /** Return functions that turn a layer and a position across it into x and y. */
@@ -146,16 +149,16 @@ function graphBox(node, layout, fit) {
   const across = fit.centres.get(node.id) - (fit.horizontal ? BOX_HEIGHT : fit.boxWidth) / 2;
   const [x, y] = point(layerStart(layer), across);
   const family = getComputedStyle(document.body).fontFamily;
-  const width = fit.boxWidth - 16;
-  const third = node.accuracy == null ? dataLine(node) : `${percent(node.accuracy)}% correct`;
+  const width = fit.boxWidth - 2 * BOX_PADDING;
+  const third = node.accuracy == null ? dataLine(node) : `${percent(node.accuracy)}%${fit.boxWidth < NARROW_BOX ? "" : " correct"}`;
   const unfinished = node.status && node.status !== "finished" ? `${node.status}: ` : "";
   const lines = [
-    ["title", node.title, `600 12.5px ${family}`],
+    ["title", node.title, `600 12px ${family}`],
     ["small", unfinished + node.stage, `11px ${family}`],
     [node.accuracy == null ? "small" : "small accuracy", third, `11px ${family}`],
   ];
   const texts = lines.map(([style, text, font], i) =>
-    svgElement("text", { x: x + 8, y: y + 20 + 17 * i, class: style }, fitText(text, width, font)),
+    svgElement("text", { x: x + BOX_PADDING, y: y + 20 + 17 * i, class: style }, fitText(text, width, font)),
   );
   const sources = node.sources?.length ? `\ndata: ${node.sources.join(", ")}` : "";
   const description = `${node.title}: ${node.stage}${third && node.accuracy != null ? `, ${third}` : ""}${sources}`;
@@ -201,6 +204,7 @@ function drawPipeline(container) {
     viewBox: `0 0 ${width} ${height}`,
     role: "group",
     "aria-label": "which run comes from which",
+    style: `min-width: ${SMALLEST_SCALE * width}px`,
   });
   for (const segment of layout.segments) {
     svg.append(svgElement("path", { class: `edge ${segment.kind}`, d: segmentPath(segment, layout, fit) }));

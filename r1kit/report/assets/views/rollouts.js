@@ -5,7 +5,6 @@
 const ROLLOUTS_PER_PAGE = 40;
 const MAX_GROUP_SHOWN = 63; // others of a group
 const CHUNKS_PER_PAUSE = 20; // of a search through texts, before the page may draw and answer
-const narrowPage = matchMedia("(max-width: 820px)");
 const VERDICT_OPTIONS = [
   ["any", "any"],
   ["1", "correct"],
@@ -72,23 +71,33 @@ function completionLine(text) {
 /** Return one row of the list: question above, completion below, verdict and reward at the side. */
 function rolloutRow(columns, index, texts, onChoose) {
   const verdict = VERDICTS[columns.correct[index]];
-  const language = shortLanguageLabel(texts.completion);
+  const question = texts.question.trim().slice(0, 160);
+  const completion = completionLine(texts.completion);
+  const language = shortLanguageLabel(completion);
   const step = columns.step[index] ? `step ${columns.step[index]}` : "";
   return element(
     "button",
     { type: "button", "data-index": index, onclick: onChoose },
-    element("span", { class: "row-question", dir: "auto" }, texts.question.trim().slice(0, 160)),
     element(
       "span",
-      { class: `row-verdict ${verdict.style}` },
-      `${verdict.sign} ${formatNumber(columns.reward[index], 2)}`,
+      { class: "row-line" },
+      element("span", { class: "row-question", dir: textDirection(question) }, ...directedNodes(question)),
+      element(
+        "span",
+        { class: `row-verdict ${verdict.style}` },
+        `${verdict.sign} ${formatNumber(columns.reward[index], 2)}`,
+      ),
     ),
-    element("span", { class: "row-completion", dir: "auto" }, completionLine(texts.completion)),
     element(
       "span",
-      { class: "row-facts" },
-      language ? element("span", { class: "language-label" }, language) : null,
-      step,
+      { class: "row-line" },
+      element("span", { class: "row-completion", dir: textDirection(completion) }, ...directedNodes(completion)),
+      element(
+        "span",
+        { class: "row-facts" },
+        language ? element("span", { class: "language-label" }, language) : null,
+        step,
+      ),
     ),
   );
 }

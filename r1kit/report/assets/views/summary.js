@@ -9,7 +9,12 @@ function summarySection() {
     { class: "summary-block" },
     element("h3", {}, "What was trained"),
     ...totals.map((sentence) => element("p", {}, sentence)),
-    element("ol", { class: "stages" }, ...items),
+    element(
+      "details",
+      { open: !narrowPage.matches },
+      element("summary", {}, `the ${formatCount(stages.length)} ${stages.length === 1 ? "run" : "runs"}, in order`),
+      element("ol", { class: "stages" }, ...items),
+    ),
   );
   const noResults = "No evaluation stands here yet: `r1kit eval` measures models on held-out questions.";
   const came = element(
@@ -22,7 +27,7 @@ function summarySection() {
       ? element("ul", { class: "warnings" }, ...warnings.map((sentence) => element("li", {}, sentence)))
       : element("p", {}, "Nothing was warned about."),
   );
-  return element("div", { id: "summary", class: "summary" }, came, trained);
+  return element("div", { id: "summary", class: "summary" }, trained, came);
 }
 
 /** Return a link to a run's recipe. */
@@ -74,18 +79,17 @@ function ladderTable(rows) {
 }
 
 function runsTable() {
-  const titles = ["run", "stage", "status", "steps", "rows", "time", "tokens", "seed", "comes from"];
+  const titles = ["run", "stage", "status", "time", "tokens", "seed", "result", "comes from"];
   const rows = head.runs.map((run) => {
     const parents = [...new Set(run.parents.map((parent) => parent.run || parent.path))];
     return [
       element("td", {}, runLink(run.name)),
       run.stage || "-",
       run.status || "-",
-      formatCount(run.steps),
-      formatCount(run.rows),
       formatDuration(run.seconds),
       formatCount(run.tokens),
       run.seed ?? "-",
+      element("td", { class: "words" }, run.result || "-"),
       element("td", { class: "words" }, parents.join(", ")),
     ];
   });
