@@ -1,7 +1,7 @@
 """The report in a real browser: every view, filter and toggle, with nothing on the console; and 100,000 rollouts.
 
-Needs Debian's chromium and `pip install playwright` (only its driver): `make test-browser`. After `make demo` the report
-of the demo is tested too; `REPORT=FILE make test-browser` tests another one.
+Needs Debian's chromium and `pip install playwright` (only its driver): `make test-browser`. After `make demo` the
+report of the demo is tested too; `REPORT=FILE make test-browser` tests another one.
 """
 
 import json
