@@ -99,7 +99,7 @@ def test_braces_in_a_row_stay_as_they_are():
     [task] = refine_tasks(
         [row("{answer} and {x}", "{prompt}", True)], RefineConfig(template="{prompt}|{thinking}|{answer}")
     )
-    assert task.ask == "q|{answer} and {x}|{prompt}"
+    assert task.question == "q|{answer} and {x}|{prompt}"
 
 
 GYM = {"path": "reasoning_gym:chain_sum", "rows": 30, "settings": {"min_digits": 3}, "values": {"checker": "math"}}
@@ -194,7 +194,7 @@ def test_reasoning_that_the_teacher_s_server_parts_is_no_rewriting():
         (private + reply, False),
         (private + "<think>We add three and four, which is 7 in the end.</think>" + reply, True),
     ):
-        sample = SampledCompletion(text, 40, "stop", parted=len(private), prompt_tokens=9)
+        sample = SampledCompletion(text, 40, "stop", separate_reasoning_chars=len(private), prompt_tokens=9)
         tasks, judged = refine_tasks([old], RefineConfig()), bind_rewards([RewardConfig(name="accuracy")])
         [new] = choose_rewrites(tasks, [[sample] * 2], problems, judged, FiltersConfig(), "teacher")
         assert new["held"] is held
@@ -222,7 +222,9 @@ def test_a_teacher_s_budget_ends_the_rewriting_and_a_larger_one_goes_on(tmp_path
         assert "batches were not rewritten, since the teacher's budget is spent" in err
         keeping = ["refine.sampling.budget.cost=600", "refine.tries=2"]
         line = r1kit("generate", file, f"output={run}", *keeping, code=2)[1].strip().splitlines()[-1]
-        assert line.startswith(f"error: output = {run}/refine; was made with other settings; put them back, or remove")
+        assert line.startswith(
+            f"error: output = {run}/refine; holds shards that were made with other settings; restore the settings, or"
+        )
         r1kit("generate", file, f"output={run}", "refine.sampling.budget.cost=100000")
     rows, told = table(run / "data"), info(run)
     assert len(rows) == 30

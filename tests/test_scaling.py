@@ -14,7 +14,7 @@ from r1kit.answers.equivalence import NO_CLUSTER, cluster_answers, voted_answer
 from r1kit.errors import UserError
 from r1kit.recipe import ScalingConfig, check_recipe, parse_recipe
 from r1kit.runs.paths import SHIPPED_MODELS
-from r1kit.scaling.curves import format_points, gather_problems, method_label, recommend_methods, scaling_points
+from r1kit.scaling.curves import format_points
 from r1kit.scaling.estimators import (
     SampledProblem,
     best_of_n,
@@ -27,6 +27,7 @@ from r1kit.scaling.estimators import (
     thinking_when_unsure,
     vote_accuracy,
 )
+from r1kit.scaling.points import gather_problems, recommend_methods, scaling_points
 
 
 def problem(answers: str, right: str = "a", tokens=None, **scores) -> SampledProblem:
@@ -220,11 +221,11 @@ def test_what_to_use_at_which_budget():
     by = {(p["method"], p["score"], p["samples"]): p for p in found}
     assert by["pass", None, 1]["accuracy"] == by["vote", None, 1]["accuracy"] == pytest.approx(5 / 8)
     assert by["vote", None, 8]["accuracy"] == 1.0
-    assert by["best", "length", 8]["accuracy"] == 1.0  # the first is the shortest, and right
+    assert by["best", "shortness", 8]["accuracy"] == 1.0  # the first is the shortest, and right
     assert by["vote", None, 8]["tokens"] == pytest.approx(sum(range(10, 18)))
     assert by["vote", None, 8]["more"]["difference"] == pytest.approx(3 / 8)
     chosen = recommend_methods(found)
-    assert method_label(chosen[0]) == "one sample"
+    assert chosen[0]["name"] == "one sample"
     assert [p["tokens"] for p in chosen] == sorted(p["tokens"] for p in chosen)
     assert all(b["accuracy"] >= a["accuracy"] + 0.005 for a, b in itertools.pairwise(chosen))
     assert "pass" not in {p["method"] for p in chosen}
@@ -243,7 +244,7 @@ def test_eval_says_and_draws_what_samples_are_worth(here):
     values = {**SCALED, "data": {"eval": [{"path": "world:arithmetic", "rows": 20, "split": "test"}]}}
     out, err = r1kit("eval", recipe(here / "e.yaml", **values), "output=run")
     assert out == "run\n"
-    assert "What to use, by the tokens that a question may cost:" in err
+    assert "Recommended methods, by the tokens that a question may cost:" in err
     [model] = json.loads((here / "run/scaling.json").read_text())["models"]
     assert {p["method"] for p in model["points"]} == {"pass", "vote", "best", "stop"}
     stats = json.loads((here / "run/eval.json").read_text())["models"][0]["statistics"]
@@ -290,11 +291,11 @@ def test_the_log_probability_of_a_sample_is_the_model_s(here):
         for one in group:
             logits = model(torch.tensor([[*asked, *one.ids]])).logits[0, len(asked) - 1 : -1]
             said = torch.log_softmax(logits / 0.7, -1)[range(len(one.ids)), list(one.ids)]
-            assert one.logprob == pytest.approx(float(said.mean()), abs=1e-4)
+            assert one.mean_logprob == pytest.approx(float(said.mean()), abs=1e-4)
 
 
 @pytest.fixture(scope="module")
-def cutter():
+def forcer():
     from transformers import AutoTokenizer
 
     from r1kit.recipe import PromptConfig
@@ -310,28 +311,30 @@ THOUGHT = [" 3", " plus", " 4", " is", " 7", ".", " 7", " minus", " 2", " is", "
 
 
 @pytest.mark.parametrize("budget", [1, 5, 11])
-def test_a_budget_is_kept_to_the_token(cutter, budget):
+def test_a_budget_is_kept_to_the_token(forcer, budget):
     row = {"prompt": "What is 3 + 4 - 2?", "completion": CHAIN}
-    coded = cutter.coded(row)
-    assert [cutter.tokenizer.decode(i) for i in coded.ids[coded.first : coded.last]] == THOUGHT
-    cut = cutter.at(row, budget)
+    tokenized = forcer.tokenize(row)
+    assert [
+        forcer.tokenizer.decode(i) for i in tokenized.ids[tokenized.thinking_start : tokenized.thinking_end]
+    ] == THOUGHT
+    cut = forcer.cut_thinking(row, budget)
     assert cut.text == "<think>" + "".join(THOUGHT[:budget]) + "</think><answer>"
-    assert cutter.tokenizer.decode(cut.ids) == "Q: What is 3 + 4 - 2?\nA:" + cut.text
+    assert forcer.tokenizer.decode(cut.ids) == "Q: What is 3 + 4 - 2?\nA:" + cut.text
     assert cut.tokens == 1 + budget + 2  # the opening tag, the thoughts, the two tags that close them
 
 
-def test_what_keeps_its_budget_or_does_not_think_stays(cutter):
+def test_what_keeps_its_budget_or_does_not_think_stays(forcer):
     row = {"prompt": "What is 3 + 4 - 2?", "completion": CHAIN}
-    assert cutter.at(row, len(THOUGHT)) is None
-    assert cutter.at({**row, "completion": "<answer> 5</answer>"}, 1) is None
+    assert forcer.cut_thinking(row, len(THOUGHT)) is None
+    assert forcer.cut_thinking({**row, "completion": "<answer> 5</answer>"}, 1) is None
     endless = {**row, "completion": CHAIN.partition("</think>")[0]}
-    assert cutter.at(endless, 3).text == "<think> 3 plus 4</think><answer>"
-    assert cutter.on(endless) is None
-    assert cutter.on({**row, "completion": "<answer> 5</answer>"}) is None
+    assert forcer.cut_thinking(endless, 3).text == "<think> 3 plus 4</think><answer>"
+    assert forcer.extend_thinking(endless) is None
+    assert forcer.extend_thinking({**row, "completion": "<answer> 5</answer>"}) is None
 
 
-def test_thinking_is_made_to_go_on(cutter):
-    more = cutter.on({"prompt": "What is 3 + 4 - 2?", "completion": CHAIN})
+def test_thinking_is_made_to_go_on(forcer):
+    more = forcer.extend_thinking({"prompt": "What is 3 + 4 - 2?", "completion": CHAIN})
     assert more.text == CHAIN.partition("</think>")[0] + " 1 plus"
     assert more.tokens == 1 + len(THOUGHT) + 2
 
@@ -396,7 +399,7 @@ def test_a_model_s_own_penalties_are_left_out_as_in_other_engines(here):
     found = engine(here, generation=generation, max_tokens=24).sample(["Q: 2 plus 2?\nA:"], 4, 0)
     shutil.rmtree(here / "model")
     assert found == engine(here, max_tokens=24).sample(["Q: 2 plus 2?\nA:"], 4, 0)
-    assert found[0][0].logprob is not None
+    assert found[0][0].mean_logprob is not None
 
 
 def test_completions_end_where_the_model_s_context_does(here):

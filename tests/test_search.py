@@ -61,14 +61,14 @@ def test_a_search_finds_what_its_judge_likes_and_counts_every_token(sampler, met
         return [text.count("7") / (1 + len(text)) for text in said]
 
     prompts = [f"Q: What is {i} + 4 - 2?\nA:" for i in range(6)]
-    search = SearchSampler(sampler, score, method, ScalingConfig(width=4, step_tokens=6), most=30)
+    search = SearchSampler(sampler, score, method, ScalingConfig(width=4, step_tokens=6), max_tokens=30)
     groups = search.sample(prompts, 2, 0)
     assert [len(group) for group in groups] == [2] * 6
     assert sum(s.tokens for group in groups for s in group) == sum(spent)
     assert len(spent) <= 5
     for sample in (s for group in groups for s in group):
         assert 0 < len(sample.ids) <= 30
-        assert (sample.finish_reason == "stop") == (sample.ids[-1] in sampler.ends)
+        assert (sample.finish_reason == "stop") == (sample.ids[-1] in sampler.end_token_ids)
         assert sample.text == sampler.tokenizer.decode(sample.ids, skip_special_tokens=True)
         assert sample.text in judged
     plain = original([p for p in prompts for _ in range(5)], 2, 1)
@@ -126,14 +126,12 @@ def test_a_reward_model_is_a_score_among_others(here):
     assert "error: scaling.by = taste; must be a reward of this recipe; add it to rewards" in err
 
 
-@pytest.mark.parametrize(("engine", "said"), [("transformers", False), ("openai", True)])
-def test_equal_samples_are_only_told_of_a_server(engine, said):
-    """In this process the temperature is heeded; where a search leaves the same paths over, nothing is wrong."""
-    from types import SimpleNamespace
-
+@pytest.mark.parametrize(("engine", "is_noted"), [("transformers", False), ("openai", True)])
+def test_identical_samples_are_noted_only_for_a_server(engine, is_noted, capsys):
+    """An engine in this process heeds the temperature; if a search ends in equal paths, nothing is wrong."""
+    from r1kit.sampling.engine import SampledCompletion
     from r1kit.sampling.progress import IdenticalSamplesCheck
 
-    notes = []
-    looked = IdenticalSamplesCheck(SamplingConfig(engine=engine, samples=4), SimpleNamespace(note=notes.append))
-    looked.add([[SimpleNamespace(text="one")] * 4] * IdenticalSamplesCheck.LOOKED)
-    assert bool(notes) is said
+    check = IdenticalSamplesCheck(SamplingConfig(engine=engine, samples=4))
+    check.add([[SampledCompletion("one", 1, "stop")] * 4] * IdenticalSamplesCheck.CHECKED_PROMPTS)
+    assert ("are identical" in capsys.readouterr().err) is is_noted

@@ -25,14 +25,14 @@ def sampler(url: str, template: str = "r1-zero", samples: int = 1, **server) -> 
     return ServerSampler(ModelConfig(path="loopback"), PromptConfig(template=template), settings)
 
 
-def sampled(engine: ServerSampler, prompts, count: int = 1, size: int = 4):
-    """All samples, unit by unit, in the order of the prompts."""
-    units = [PromptBatch(i, prompts[i : i + size], i) for i in range(0, len(prompts), size)]
+def sample_all(engine: ServerSampler, prompts, group_size: int = 1, batch_size: int = 4):
+    """Return the samples of each prompt, and close the engine."""
+    batches = [PromptBatch(i, prompts[i : i + batch_size], i) for i in range(0, len(prompts), batch_size)]
     try:
-        found = dict(engine.stream(units, count))
+        groups_by_batch = dict(engine.stream(batches, group_size))
     finally:
         engine.close()
-    return [group for unit in units for group in found[unit.index]]
+    return [group for batch in batches for group in groups_by_batch[batch.index]]
 
 
 def asked(n: int) -> str:
@@ -64,7 +64,7 @@ def generate(url, tmp_path, name="recipe.yaml", **changes):
 
 def test_plain_prompts_are_completed(tmp_path):
     with loopback(tmp_path) as url:
-        groups = sampled(sampler(url), [asked(n) for n in range(10)], count=3)
+        groups = sample_all(sampler(url), [asked(n) for n in range(10)], group_size=3)
         assert stats(url)["asked"] == 30
     assert [len(group) for group in groups] == [3] * 10
     for n, group in enumerate(groups):
@@ -75,7 +75,7 @@ def test_plain_prompts_are_completed(tmp_path):
 @pytest.mark.parametrize("field", ["text", "reasoning", "reasoning_content"])
 def test_reasoning_is_put_back_wherever_a_server_returns_it(tmp_path, field):
     with loopback(tmp_path, field=field) as url:
-        [[sample]] = sampled(sampler(url, "chat"), [chat(3)])
+        [[sample]] = sample_all(sampler(url, "chat"), [chat(3)])
     assert sample.text == "<think> adding gives 7 .</think><answer> 7</answer>"
 
 
@@ -103,10 +103,10 @@ def test_reasoning_is_put_back_wherever_a_server_returns_it(tmp_path, field):
 def test_the_text_of_a_choice(tmp_path, choice, text):
     with loopback(tmp_path) as url:
         engine = sampler(url, "chat")
-        [sample] = engine._read(json.dumps({"choices": [choice]}).encode(), 1)
+        [sample] = engine.request_format.parse_response(json.dumps({"choices": [choice]}).encode(), 1)
         assert sample.text == text
         apart = {"<think>so far": "<think>so far", "<think>so</think>7": "<think>so</think>"}
-        assert text[: sample.parted] == apart.get(text, "")
+        assert text[: sample.separate_reasoning_chars] == apart.get(text, "")
         engine.close()
 
 
@@ -116,7 +116,7 @@ def test_thinking_that_a_template_opens_and_nothing_closes_is_no_answer(tmp_path
 
         def read(text, reason):
             body = {"choices": [{"message": {"content": text}, "finish_reason": reason}]}
-            return engine._read(json.dumps(body).encode(), 1)[0].text
+            return engine.request_format.parse_response(json.dumps(body).encode(), 1)[0].text
 
         assert read("it is \\boxed{4}. Wait", "length") == "it is \\boxed{4}. Wait"
         assert read("so</think>7", "stop") == "<think>so</think>7"
@@ -132,30 +132,30 @@ def test_reasons_by_other_names(tmp_path, said, kept):
     with loopback(tmp_path) as url:
         engine = sampler(url)
         body = json.dumps({"choices": [{"text": "7", "finish_reason": said}]}).encode()
-        assert engine._read(body, 1)[0].finish_reason == kept
+        assert engine.request_format.parse_response(body, 1)[0].finish_reason == kept
         with pytest.raises(ValueError, match="cut off: error"):
-            engine._read(body.replace(said.encode(), b"error"), 1)
+            engine.request_format.parse_response(body.replace(said.encode(), b"error"), 1)
         engine.close()
 
 
 def test_several_samples_a_request_where_the_server_knows_n(tmp_path):
     with loopback(tmp_path) as url:
-        groups = sampled(sampler(url, samples=4, samples_per_request=3), [asked(n) for n in range(5)], count=4)
+        groups = sample_all(sampler(url, samples=4, samples_per_request=3), [asked(n) for n in range(5)], group_size=4)
         assert stats(url)["asked"] == 10
     assert [len(group) for group in groups] == [4] * 5
     assert sum(s.prompt_tokens for s in groups[0]) == 10
 
 
 def test_a_server_that_ignores_n_is_told(tmp_path):
-    with loopback(tmp_path, knows_n=False) as url, pytest.raises(UserError, match="it does not know n; set it to 1"):
-        sampled(sampler(url, samples=4, samples_per_request=4), [asked(1)], count=4)
+    with loopback(tmp_path, knows_n=False) as url, pytest.raises(UserError, match="it does not support n; set it to 1"):
+        sample_all(sampler(url, samples=4, samples_per_request=4), [asked(1)], group_size=4)
 
 
 def test_samples_have_seeds_of_their_own_that_stay(tmp_path):
     with loopback(tmp_path, wrong=0.5) as url:
         prompts = [asked(n) for n in range(40)]
-        first = sampled(sampler(url), prompts, count=4)
-        again = sampled(sampler(url), prompts, count=4)
+        first = sample_all(sampler(url), prompts, group_size=4)
+        again = sample_all(sampler(url), prompts, group_size=4)
     assert first == again
     assert any(len({s.text for s in group}) > 1 for group in first)
 
@@ -185,7 +185,7 @@ def test_work_goes_to_all_servers(tmp_path):
         engine = sampler(one)
         engine.close()
         settings = SamplingConfig(engine="openai", max_tokens=8, server={"urls": [one, two], "concurrency": 4, **FAST})
-        sampled(ServerSampler(ModelConfig(path="m"), PromptConfig(), settings), [asked(n) for n in range(100)])
+        sample_all(ServerSampler(ModelConfig(path="m"), PromptConfig(), settings), [asked(n) for n in range(100)])
         share = stats(one)["asked"]
         assert share + stats(two)["asked"] == 100
         assert 30 < share < 70
@@ -194,7 +194,7 @@ def test_work_goes_to_all_servers(tmp_path):
 def test_a_prompt_beyond_the_context_is_a_sample_that_says_so(tmp_path):
     with loopback(tmp_path, context=60) as url:
         prompts = [asked(1), asked(2) + " " * 100, asked(3)]
-        groups = sampled(sampler(url), prompts)
+        groups = sample_all(sampler(url), prompts)
     assert [g[0].finish_reason for g in groups] == ["stop", "context", "stop"]
     assert groups[1][0].text == ""
 
@@ -202,28 +202,28 @@ def test_a_prompt_beyond_the_context_is_a_sample_that_says_so(tmp_path):
 def test_answers_without_choices_are_given_up_after_the_last_try_and_the_rest_goes_on(tmp_path):
     with loopback(tmp_path, faults={"empty": 0.5, "silent": 0.2}, seed=3) as url:
         engine = sampler(url, "chat", retries=1)
-        groups = sampled(engine, [chat(n) for n in range(60)])
+        groups = sample_all(engine, [chat(n) for n in range(60)])
     reasons = collections.Counter(g[0].finish_reason for g in groups)
     assert set(reasons) == {"stop", "failed"}
-    assert engine.report()["failed"] == reasons["failed"]
+    assert engine.count_events()["failed"] == reasons["failed"]
 
 
 def test_a_prompt_that_no_try_gets_an_answer_to_does_not_end_the_run(tmp_path):
     with loopback(tmp_path, poison="7 + 8") as url:
         engine = sampler(url, retries=2)
-        groups = sampled(engine, [asked(n) for n in range(12)])  # the last ones are not alone, 7 is
+        groups = sample_all(engine, [asked(n) for n in range(12)])  # the last ones are not alone, 7 is
         alone = sampler(url, retries=1)
-        last = sampled(alone, [asked(1), asked(7)], size=1)
+        last = sample_all(alone, [asked(1), asked(7)], batch_size=1)
     assert [n for n, group in enumerate(groups) if group[0].finish_reason == "failed"] == [7]
     assert [group[0].finish_reason for group in last] == ["stop", "failed"]
 
 
 def test_a_prompt_that_is_refused_does_not_end_the_run_however_many_samples_it_has(tmp_path):
     with loopback(tmp_path, bad="7 + 8", seconds=0.3) as url:
-        groups = sampled(sampler(url, samples=16), [asked(7), asked(8)], count=16)
+        groups = sample_all(sampler(url, samples=16), [asked(7), asked(8)], group_size=16)
     assert [{s.finish_reason for s in group} for group in groups] == [{"refused"}, {"stop"}]
     with loopback(tmp_path, bad="7 + 8", faults={"429": 0.6}) as url:
-        groups = sampled(sampler(url, retries=30), [asked(n) for n in range(12)], size=1)
+        groups = sample_all(sampler(url, retries=30), [asked(n) for n in range(12)], batch_size=1)
     assert [n for n, group in enumerate(groups) if group[0].finish_reason == "refused"] == [7]
 
 
@@ -248,21 +248,21 @@ def test_prompts_that_alone_are_left_of_a_run_are_refused_without_ending_it(tmp_
 
 def test_a_server_that_stays_busy_spoils_no_row(tmp_path):
     with loopback(tmp_path, busy="7 + 8") as url, pytest.raises(UserError, match=r"stopped answering \(status 429"):
-        sampled(sampler(url, retries=2), [asked(n) for n in range(12)])
+        sample_all(sampler(url, retries=2), [asked(n) for n in range(12)])
 
 
 def test_samples_that_are_all_equal_are_said(tmp_path):
     for wrong, said in ((0.0, True), (0.5, False)):
         with loopback(tmp_path, wrong=wrong) as url:
             _, err = r1kit("generate", generate(url, tmp_path), f"output={tmp_path / f'run{wrong}'}")
-        assert ("the 4 samples of each prompt are equal, at temperature 1.0" in err) is said
+        assert ("the 4 samples of each prompt are identical at temperature 1.0" in err) is said
 
 
 def test_an_answer_without_text_is_an_answer(tmp_path):
     with loopback(tmp_path) as url:
         engine = sampler(url, "chat")
         empty = {"message": {"content": None, "reasoning_content": None}, "finish_reason": "stop"}
-        assert engine._read(json.dumps({"choices": [empty]}).encode(), 1)[0].text == ""
+        assert engine.request_format.parse_response(json.dumps({"choices": [empty]}).encode(), 1)[0].text == ""
         engine.close()
 
 
@@ -272,18 +272,18 @@ def test_a_budget_allows_what_the_finished_ones_say():
     from r1kit.sampling.engine import SampledCompletion
 
     meter = BudgetMeter(BudgetConfig(tokens=1000))
-    assert meter.allows()
-    meter.begin()
-    assert not meter.allows()  # until the first is known, one at a time
-    meter.add([[SampledCompletion("", 200, "stop")]])
+    assert meter.can_start_batch()
+    meter.start_batch()
+    assert not meter.can_start_batch()  # until the cost of the first is known, one at a time
+    meter.finish_batch([[SampledCompletion("", 200, "stop")]])
     for _ in range(4):
-        assert meter.allows()
-        meter.begin()
-    assert not meter.allows()  # five of 200
+        assert meter.can_start_batch()
+        meter.start_batch()
+    assert not meter.can_start_batch()  # five of 200
     for _ in range(4):
-        meter.add([[SampledCompletion("", 195, "stop")]])
+        meter.finish_batch([[SampledCompletion("", 195, "stop")]])
     assert meter.tokens == 980
-    assert not meter.allows()
+    assert not meter.can_start_batch()
 
 
 @pytest.mark.parametrize(("drained", "field"), [(402, "model.path = loopback"), (400, "sampling.server.urls = http")])
@@ -306,7 +306,7 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path):
     with loopback(tmp_path) as url:
         engine = sampler(url)
         body = b'{"choices": [{"text": "a \\ud83d b \\ud83d\\ude00", "finish_reason": "stop"}]}'
-        assert engine._read(body, 1)[0].text == "a \ufffd b \U0001f600"
+        assert engine.request_format.parse_response(body, 1)[0].text == "a \ufffd b \U0001f600"
         engine.close()
 
 
@@ -328,14 +328,14 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path):
 )
 def test_what_no_further_try_can_mend_is_told(tmp_path, server, asks, line):
     with loopback(tmp_path, **server) as url, pytest.raises(UserError) as caught:
-        sampled(sampler(url, **asks), [asked(n) for n in range(20)])
+        sample_all(sampler(url, **asks), [asked(n) for n in range(20)])
     assert str(caught.value).startswith(line)
 
 
 def test_the_key_is_sent(tmp_path, monkeypatch):
     monkeypatch.setenv("MY_KEY", "secret")
     with loopback(tmp_path, key="secret") as url:
-        [[sample]] = sampled(sampler(url, key="MY_KEY"), [asked(1)])
+        [[sample]] = sample_all(sampler(url, key="MY_KEY"), [asked(1)])
     assert sample.finish_reason == "stop"
 
 
@@ -383,7 +383,7 @@ def test_a_server_that_dies_keeps_what_is_done_and_the_same_command_goes_on(tmp_
     assert (process.returncode, out) == (2, ""), err
     line = err.strip().splitlines()[-1]
     assert line.startswith(f"error: sampling.server.urls = {url}; stopped answering (")
-    assert line.endswith("finished work is kept: mend the server, then the same command again")
+    assert line.endswith("repair the server, then run the same command again: finished work is kept")
     kept = {p.name: p.stat().st_mtime_ns for p in run.glob("samples/*.parquet")}
     assert kept
     with loopback(tmp_path) as moved:  # on another port, which is no other recipe

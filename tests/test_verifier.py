@@ -135,7 +135,7 @@ def test_a_verifier_is_trained_saved_and_used(here):
     values.pop("head")
     r1kit("eval", recipe(here / "e.yaml", **values), "output=scaled")
     [model] = json.loads((here / "scaled/scaling.json").read_text())["models"]
-    assert {p["score"] for p in model["points"]} == {None, "length", "logprob", "verifier"}
+    assert {p["score"] for p in model["points"]} == {None, "shortness", "logprob", "verifier"}
     [parent] = [p for p in info(here / "scaled")["parents"] if p["role"] == "verifier"]
     assert parent["path"] == "verified"
     assert parent["stage"] == "verifier"

@@ -1,4 +1,4 @@
-"""What sampling may spend, in tokens and in money."""
+"""Keep sampling within a budget of tokens or money (`sampling.budget` of a recipe)."""
 
 from collections.abc import Sequence
 
@@ -6,45 +6,72 @@ from r1kit.recipe import BudgetConfig
 from r1kit.sampling.engine import CompletionGroups
 from r1kit.sampling.shards import Shards
 
+TOKENS_PER_PRICE = 1e6  # prices are quoted for a million tokens
+
+
+def token_cost(budget: BudgetConfig, prompt_tokens: int, completion_tokens: int) -> float:
+    """Return what tokens cost at the prices of `budget`, in the currency of those prices."""
+    return (prompt_tokens * budget.input_price + completion_tokens * budget.output_price) / TOKENS_PER_PRICE
+
 
 class BudgetMeter:
-    """What sampling has spent, on all processes an equal part of the budget."""
+    """Count what one process has spent, and decide whether it may start another batch.
 
-    def __init__(self, budget: BudgetConfig, world: int = 1):
-        self.budget, self.world = budget, world
-        self.tokens, self.cost = 0, 0.0
-        self.begun = self.finished = 0  # units, those of earlier sessions among them
+    Each of `process_count` processes may spend an equal part of the budget. Batches of earlier sessions count too.
+    """
 
-    def restore(self, shards: Shards, done: Sequence[int]) -> None:
-        """Count what finished shards have spent."""
+    def __init__(self, budget: BudgetConfig, process_count: int = 1):
+        self.budget = budget
+        self.process_count = process_count
+        self.tokens = 0
+        self.cost = 0.0
+        self.started_batches = 0
+        self.finished_batches = 0
+
+    @property
+    def batches_in_flight(self) -> int:
+        """The number of batches that were started and are not finished."""
+        return self.started_batches - self.finished_batches
+
+    def restore(self, shards: Shards, finished_shards: Sequence[int]) -> None:
+        """Count what the shards of earlier sessions have cost."""
+        # Reading every shard takes time, and without a limit nobody asks for the sum.
         if self.budget.tokens or self.budget.cost:
-            for index in done:
-                self._count(*shards.usage(index))
-            self.begun = self.finished = len(done)
+            for index in finished_shards:
+                self._add_tokens(*shards.count_tokens(index))
+            self.started_batches = self.finished_batches = len(finished_shards)
 
-    def begin(self) -> None:
-        self.begun += 1
+    def start_batch(self) -> None:
+        self.started_batches += 1
 
-    def add(self, groups: CompletionGroups) -> None:
-        self.finished += 1
-        for sample in (s for group in groups for s in group):
-            self._count(sample.prompt_tokens, sample.tokens)
+    def finish_batch(self, groups: CompletionGroups) -> None:
+        """Count the tokens of a finished batch."""
+        self.finished_batches += 1
+        for group in groups:
+            for sample in group:
+                self._add_tokens(sample.prompt_tokens, sample.tokens)
 
-    def _count(self, asked: int, said: int) -> None:
-        self.tokens += asked + said
-        self.cost += (asked * self.budget.input_price + said * self.budget.output_price) / 1e6
+    def _add_tokens(self, prompt_tokens: int, completion_tokens: int) -> None:
+        self.tokens += prompt_tokens + completion_tokens
+        self.cost += token_cost(self.budget, prompt_tokens, completion_tokens)
 
-    def allows(self) -> bool:
-        """Whether the budget holds for those in flight and one more, at the mean of the finished ones.
+    def can_start_batch(self) -> bool:
+        """Return whether the budget covers the batches in flight and one more, at the mean cost of finished batches.
 
-        As long as none is finished, one at a time.
+        Before the first batch is finished its cost is unknown; until then only one batch may be in flight.
         """
-        flying = self.begun - self.finished
-        both = [(self.tokens, self.budget.tokens), (self.cost, self.budget.cost)]
-        limits = [(used, limit / self.world) for used, limit in both if limit]
-        if not self.finished:
-            return not limits or flying == 0
-        return all(used + (flying + 1) * used / self.finished <= limit for used, limit in limits)
+        limits = []
+        for spent, limit in ((self.tokens, self.budget.tokens), (self.cost, self.budget.cost)):
+            if limit:
+                limits.append((spent, limit / self.process_count))
+        if not self.finished_batches:
+            return not limits or self.batches_in_flight == 0
+        for spent, limit in limits:
+            mean_spent = spent / self.finished_batches
+            if spent + (self.batches_in_flight + 1) * mean_spent > limit:
+                return False
+        return True
 
     def __str__(self) -> str:
-        return f"{self.tokens} tokens" + (f", {self.cost:.2f} paid" if self.cost else "")
+        """Return what was spent, such as `91234 tokens, 0.42 paid`."""
+        return f"{self.tokens} tokens, {self.cost:.2f} paid" if self.cost else f"{self.tokens} tokens"

@@ -1,4 +1,13 @@
-"""Sample completions: one interface, three engines behind it."""
+"""The interface of everything that samples completions, and the table of the three engines.
+
+Example:
+
+    sampler = make_sampler(recipe.model, recipe.prompt, recipe.sampling)
+    batches = [PromptBatch(index=0, prompts=["What is 2 + 3?"], seed=1)]
+    for batch_index, groups in sampler.stream(batches, group_size=4):
+        print(groups[0][0].text)  # the first of four completions of the first prompt
+    sampler.close()
+"""
 
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,85 +16,101 @@ from typing import Any, Protocol
 
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
 
+# A prompt is a text, a list of chat messages or, for the engines of this process, a tuple of token ids.
+Prompt = Any
+
 
 @dataclass(frozen=True)
 class SampledCompletion:
-    """A completion; `tokens` counts its ids, the end token among them.
+    """One completion of a prompt, with what the engine knows about it.
 
-    `ids` is empty where an engine does not give them. `finish_reason` is stop or length, or another of a server's;
-    `context` where the prompt did not fit, `refused` or `failed` where there is no completion for another reason. The
-    first `parted` characters are reasoning that a server returned apart from the text. `logprob` is the mean
-    log-probability of the ids, None where an engine does not give it: at the sampling's temperature by the engine
-    transformers, at temperature 1 by vllm.
+    `finish_reason` is `stop` (the model ended it) or `length` (the limit cut it off); a server may have further ones.
+    Three reasons mean that there is no completion: `context` (the prompt does not fit into the model's context),
+    `refused` (the server rejects the prompt) and `failed` (no attempt got a usable response).
     """
 
     text: str
     tokens: int
+    """The number of sampled tokens, the end token included."""
     finish_reason: str
     ids: tuple[int, ...] = ()
+    """The sampled token ids; empty if the engine does not return them."""
     prompt_tokens: int = 0
-    parted: int = 0
-    logprob: float | None = None
+    """The number of prompt tokens that a server charged for this sample; 0 for the engines of this process."""
+    separate_reasoning_chars: int = 0
+    """How many characters at the start of `text` a server returned apart from the text, as the model's reasoning."""
+    mean_logprob: float | None = None
+    """The mean log-probability of `ids`, None if the engine does not return it.
+
+    The engine transformers measures it at the temperature of the sampling, vLLM at temperature 1.
+    """
+
+
+# One group for each prompt of a batch; each group holds `group_size` samples.
+CompletionGroups = list[list[SampledCompletion]]
 
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """Prompts that are sampled together, with a seed: text, chat messages or, in this process, a tuple of ids."""
+    """Prompts that are sampled together; the samples of a batch become one shard."""
 
     index: int
-    prompts: Sequence[Any]
+    prompts: Sequence[Prompt]
     seed: int
 
 
-CompletionGroups = list[list[SampledCompletion]]
-
-
 class Sampler(Protocol):
-    """What samples. The same seed gives the same samples, as far as the engine can."""
+    """What every engine does. The same seed gives the same samples, as far as the engine can guarantee it."""
 
-    def trust(self, prompt: Any) -> None:
-        """Hear of a prompt that was answered in an earlier session."""
+    def remember_answered(self, prompt: Prompt) -> None:
+        """Remember a prompt that was answered in an earlier session.
+
+        An engine that asks servers sends it again to find out whether a server is down or only refuses one prompt.
+        """
         ...
 
-    def stream(self, units: Iterable[PromptBatch | None], count: int) -> Iterator[tuple[int, CompletionGroups]]:
-        """Yield each unit's index with `count` samples for each of its prompts, in any order.
+    def stream(self, batches: Iterable[PromptBatch | None], group_size: int) -> Iterator[tuple[int, CompletionGroups]]:
+        """Yield the index and the samples of each batch, in any order.
 
-        Takes no more units than it works on, and works on no more than a few beyond those that were taken from it. None
-        among the units says that the next one is to be taken when another has come back.
+        The sampler takes only as many batches from `batches` as it needs to be busy. A None among them means that the
+        next batch may be taken only after another one has been yielded (a budget holds it back).
         """
         ...
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Free what the sampler holds: connections, threads."""
         ...
 
-    def report(self) -> dict[str, int]:
-        """Return what a user should know of the work so far, such as how many requests were tried again."""
+    def count_events(self) -> dict[str, int]:
+        """Return how often each event happened that a user should know of, such as `retried 429`."""
         ...
 
 
 class InProcessSampler:
-    """An engine in this process: one unit after the other."""
+    """The base of the engines in this process, which sample one batch after the other."""
 
-    def trust(self, prompt: Any) -> None:
-        pass
+    def remember_answered(self, prompt: Prompt) -> None:
+        """Do nothing: an engine in this process answers or raises an error."""
 
-    def stream(self, units: Iterable[PromptBatch | None], count: int) -> Iterator[tuple[int, CompletionGroups]]:
-        for unit in units:
-            assert unit is not None  # each one has come back before the next is taken
-            yield unit.index, self.sample(unit.prompts, count, unit.seed)
+    def stream(self, batches: Iterable[PromptBatch | None], group_size: int) -> Iterator[tuple[int, CompletionGroups]]:
+        for batch in batches:
+            # None can not occur: every batch was yielded before the next one is taken.
+            assert batch is not None
+            yield batch.index, self.sample(batch.prompts, group_size, batch.seed)
 
-    def sample(self, prompts: Sequence[Any], count: int, seed: int) -> CompletionGroups:
-        """Return `count` samples for each prompt."""
+    def sample(self, prompts: Sequence[Prompt], group_size: int, seed: int) -> CompletionGroups:
+        """Return `group_size` samples of each prompt."""
         raise NotImplementedError
 
     def close(self) -> None:
         pass
 
-    def report(self) -> dict[str, int]:
+    def count_events(self) -> dict[str, int]:
         return {}
 
 
+# The values of a recipe's `sampling.engine`, with the class that implements each. Dotted paths, so that no engine's
+# libraries are imported before it is used.
 SAMPLERS = {
     "transformers": "r1kit.sampling.local.TransformersSampler",
     "vllm": "r1kit.sampling.vllm_engine.VllmSampler",
@@ -94,8 +119,13 @@ SAMPLERS = {
 
 
 def make_sampler(
-    model: ModelConfig, prompt: PromptConfig, settings: SamplingConfig, field: str = "sampling"
+    model_config: ModelConfig, prompt_config: PromptConfig, sampling_config: SamplingConfig, field: str = "sampling"
 ) -> Sampler:
-    """Return the sampler that a recipe names; `field` is the place of its settings. Raises UserError."""
-    module, _, name = SAMPLERS[settings.engine].rpartition(".")
-    return getattr(importlib.import_module(module), name)(model, prompt, settings, field)
+    """Return the sampler that a recipe asks for; it loads the model or connects to the servers.
+
+    `field` is the name of `sampling_config` in the recipe (such as `refine.sampling`), for error messages. Raises
+    UserError if the model can not be loaded or a server can not be reached.
+    """
+    module_name, _, class_name = SAMPLERS[sampling_config.engine].rpartition(".")
+    sampler_class = getattr(importlib.import_module(module_name), class_name)
+    return sampler_class(model_config, prompt_config, sampling_config, field)

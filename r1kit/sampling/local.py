@@ -1,4 +1,4 @@
-"""The engine `transformers`: sample with a model of transformers in this process, on the GPU where there is one."""
+"""The engine `transformers`: sample with a model of transformers in this process, on the GPU if there is one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,16 +7,25 @@ from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.models.templates import apply_template, encode_prompts, template_prefix
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
-from r1kit.sampling.engine import CompletionGroups, InProcessSampler, SampledCompletion
+from r1kit.sampling.engine import CompletionGroups, InProcessSampler, Prompt, SampledCompletion
 
-# What a model may bring along in its generation_config.json, and neither a recipe nor another engine knows.
-PENALTIES = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_p": None, "typical_p": 1.0}
+# Settings of a model's generation_config.json that would change its distribution. Neither a recipe nor another engine
+# knows them, so they are reset to the values that have no effect.
+NEUTRAL_PENALTIES = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_p": None, "typical_p": 1.0}
+
+UNLIMITED_CONTEXT = 10**9  # tokens, for a model whose config sets no limit
 
 
 class TransformersSampler(InProcessSampler):
-    """Samples by r1kit.models.decode, else, where that is not the same, with transformers' `generate`."""
+    """Sample with r1kit.models.decode or, for a model that it can not decode exactly, with transformers' `generate`."""
 
-    def __init__(self, model: ModelConfig, prompt: PromptConfig, settings: SamplingConfig, field: str = "sampling"):
+    def __init__(
+        self,
+        model_config: ModelConfig,
+        prompt_config: PromptConfig,
+        sampling_config: SamplingConfig,
+        field: str = "sampling",
+    ):
         with heavy_imports():
             import transformers  # noqa: F401
 
@@ -24,82 +33,124 @@ class TransformersSampler(InProcessSampler):
         from r1kit.models.load import check_context, load_model, load_tokenizer
         from r1kit.models.templates import check_chat_template
 
-        self.prompt, self.settings, self.path = prompt, settings, model.path
-        self.tokenizer = load_tokenizer(model)
-        self.model = load_model(model, training=False).eval()
-        for name, none in PENALTIES.items():
-            setattr(self.model.generation_config, name, none)
-        check_context(self.model, settings.max_tokens, f"{field}.max_tokens", settings.max_tokens)
-        check_chat_template(self.tokenizer, prompt.template)
-        ends = self.model.generation_config.eos_token_id
-        ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
-        self.context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 10**9
-        self.ends = sorted({*ends, self.tokenizer.eos_token_id})
+        self.prompt_config = prompt_config
+        self.sampling_config = sampling_config
+        self.model_path = model_config.path
+        self.tokenizer = load_tokenizer(model_config)
+        self.model = load_model(model_config, training=False).eval()
+        for name, value in NEUTRAL_PENALTIES.items():
+            setattr(self.model.generation_config, name, value)
+        check_context(self.model, sampling_config.max_tokens, f"{field}.max_tokens", sampling_config.max_tokens)
+        check_chat_template(self.tokenizer, prompt_config.template)
+        text_config = self.model.config.get_text_config()
+        self.context_length: int = getattr(text_config, "max_position_embeddings", None) or UNLIMITED_CONTEXT
+        self.end_token_ids = self._find_end_tokens()
 
-    def sample(self, prompts: Sequence[Any], count: int, seed: int) -> CompletionGroups:
+    def _find_end_tokens(self) -> list[int]:
+        """Return the ids that end a completion: those of the model and that of its tokenizer."""
+        of_model = self.model.generation_config.eos_token_id
+        if of_model is None:
+            of_model = []
+        elif not isinstance(of_model, list):
+            of_model = [of_model]
+        return sorted({*of_model, self.tokenizer.eos_token_id})
+
+    def sample(self, prompts: Sequence[Prompt], group_size: int, seed: int) -> CompletionGroups:
+        """Return `group_size` samples of each prompt; a prompt that fills the context has none (reason `context`)."""
         import torch
 
         torch.manual_seed(seed)
-        texts = [apply_template(self.tokenizer, p, self.prompt) for p in prompts]
-        asked = encode_prompts(self.tokenizer, prompts, texts)
-        fits = [i for i, ids in enumerate(asked) if len(ids) < self.context]
-        groups: CompletionGroups = [[SampledCompletion("", 0, "context")] * count for _ in texts]
-        for part in self._together(asked, fits, count):
+        texts = [apply_template(self.tokenizer, prompt, self.prompt_config) for prompt in prompts]
+        prompt_ids = encode_prompts(self.tokenizer, prompts, texts)
+        no_room = SampledCompletion("", 0, "context")
+        groups: CompletionGroups = [[no_room] * group_size for _ in prompts]
+        for indices in self._split_into_calls(prompt_ids, group_size):
             with torch.inference_mode():
-                rows, chances = self._ids([asked[i] for i in part], count)
-            for place, i in enumerate(part):
-                start = "" if isinstance(prompts[i], tuple) else template_prefix(texts[i], self.prompt.prefill)
-                mine = slice(place * count, (place + 1) * count)
-                before = prompts[i] if isinstance(prompts[i], tuple) else ()
-                groups[i] = [self._sample(*one, start, before) for one in zip(rows[mine], chances[mine], strict=True)]
+                completions, logprobs = self._sample_ids([prompt_ids[i] for i in indices], group_size)
+            for position, i in enumerate(indices):
+                samples = slice(position * group_size, (position + 1) * group_size)
+                groups[i] = [
+                    self._make_completion(ids, values, prompts[i], texts[i])
+                    for ids, values in zip(completions[samples], logprobs[samples], strict=True)
+                ]
         return groups
 
-    def _together(self, asked: list[list[int]], places: list[int], count: int) -> list[list[int]]:
-        """Return which prompts are sampled at once, `batch_size` completions.
+    def _split_into_calls(self, prompt_ids: list[list[int]], group_size: int) -> list[list[int]]:
+        """Return which prompts (by index) are sampled in one call, at most `batch_size` completions each.
 
-        A prompt that leaves less room in the context than `max_tokens` goes by itself: others need not end with it.
+        A prompt that leaves less room in the context than `max_tokens` has a call of its own, since all completions of
+        a call end at the same length.
         """
-        roomy = [i for i in places if self.context - len(asked[i]) >= self.settings.max_tokens]
-        size = max(1, self.settings.batch_size // count)
-        parts = [roomy[start : start + size] for start in range(0, len(roomy), size)]
-        return parts + [[i] for i in places if self.context - len(asked[i]) < self.settings.max_tokens]
+        roomy: list[int] = []
+        tight: list[list[int]] = []
+        for i, ids in enumerate(prompt_ids):
+            room = self.context_length - len(ids)
+            if room >= self.sampling_config.max_tokens:
+                roomy.append(i)
+            elif room > 0:
+                tight.append([i])
+        prompts_per_call = max(1, self.sampling_config.batch_size // group_size)
+        calls = [roomy[start : start + prompts_per_call] for start in range(0, len(roomy), prompts_per_call)]
+        return calls + tight
 
-    def _ids(self, prompts: list[list[int]], count: int) -> tuple[list[list[int]], list[list[float]]]:
-        """Return `count` completions of each prompt, as ids, and the ids' log-probabilities (none by `generate`)."""
+    def _sample_ids(self, prompt_ids: list[list[int]], group_size: int) -> tuple[list[list[int]], list[list[float]]]:
+        """Return the ids of `group_size` completions of each prompt, and the log-probability of each id.
+
+        transformers' `generate` returns no log-probabilities: the lists are empty then.
+        """
         from transformers import GenerationConfig
 
         from r1kit.models.decode import sample_completions, why_generate_is_needed
 
-        hot = self.settings.temperature > 0
-        names = ("temperature", "top_p", "top_k")
-        chosen = {name: getattr(self.settings, name) if hot else None for name in names}
-        most = min(self.settings.max_tokens, self.context - max(map(len, prompts)))
-        given = {"do_sample": hot, "max_new_tokens": most, **chosen}
-        config = GenerationConfig(**given)
+        arguments = self._generation_arguments(max(map(len, prompt_ids)))
+        config = GenerationConfig(**arguments)
         if not why_generate_is_needed(self.model, config):
+            repeated_prompts = [ids for ids in prompt_ids for _ in range(group_size)]
             try:
-                return sample_completions(self.model, [ids for ids in prompts for _ in range(count)], config, self.ends)
+                return sample_completions(self.model, repeated_prompts, config, self.end_token_ids)
             except FloatingPointError as error:
-                do = "give another checkpoint, or model.dtype: float32"
-                raise UserError("model.path", self.path, str(error), do) from None
-        padded = self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.model.device)
-        ends = {"eos_token_id": self.ends, "pad_token_id": self.tokenizer.pad_token_id}
-        inputs = {name: padded[name] for name in ("input_ids", "attention_mask")}
-        output = self.model.generate(**inputs, num_return_sequences=count, **given, **ends)
-        return output[:, inputs["input_ids"].shape[1] :].tolist(), [[] for _ in output]
-
-    def _sample(self, ids: list[int], chances: list[float], start: str, before: tuple[int, ...]) -> SampledCompletion:
-        end = next((i for i, token in enumerate(ids) if token in self.ends), None)
-        kept = ids if end is None else ids[: end + 1]
-        said = kept if end is None else kept[:-1]
-        text = self.text([*before, *said])
-        if before:  # decoded alone, a first token may lose its white space
-            text = text[len(self.text(before)) :]
-        mean = sum(chances) / len(chances) if chances else None
-        return SampledCompletion(
-            start + text, len(kept), "length" if end is None else "stop", tuple(kept), logprob=mean
+                action = "use another checkpoint, or set model.dtype=float32"
+                raise UserError("model.path", self.model_path, str(error), action) from None
+        padded = self.tokenizer.pad({"input_ids": prompt_ids}, return_tensors="pt").to(self.model.device)
+        output = self.model.generate(
+            input_ids=padded["input_ids"],
+            attention_mask=padded["attention_mask"],
+            num_return_sequences=group_size,
+            eos_token_id=self.end_token_ids,
+            pad_token_id=self.tokenizer.pad_token_id,
+            **arguments,
         )
+        completions = output[:, padded["input_ids"].shape[1] :].tolist()  # without the prompts
+        return completions, [[] for _ in completions]
 
-    def text(self, ids: Sequence[int]) -> str:
-        """Return what ids say, special tokens left out."""
+    def _generation_arguments(self, longest_prompt: int) -> dict[str, Any]:
+        config = self.sampling_config
+        is_random = config.temperature > 0
+        return {
+            "do_sample": is_random,
+            "max_new_tokens": min(config.max_tokens, self.context_length - longest_prompt),
+            # transformers warns of these settings if nothing is drawn at random.
+            "temperature": config.temperature if is_random else None,
+            "top_p": config.top_p if is_random else None,
+            "top_k": config.top_k if is_random else None,
+        }
+
+    def _make_completion(
+        self, ids: list[int], logprobs: list[float], prompt: Prompt, prompt_text: str
+    ) -> SampledCompletion:
+        end = next((i for i, token in enumerate(ids) if token in self.end_token_ids), None)
+        if end is None:
+            sampled_ids, text_ids, finish_reason = ids, ids, "length"
+        else:
+            sampled_ids, text_ids, finish_reason = ids[: end + 1], ids[:end], "stop"
+        if isinstance(prompt, tuple):
+            # Decoded alone, the first token may lose its white space, so the prompt is decoded along with it.
+            text = self.decode_ids([*prompt, *text_ids])[len(self.decode_ids(prompt)) :]
+        else:
+            text = template_prefix(prompt_text, self.prompt_config.prefill) + self.decode_ids(text_ids)
+        mean_logprob = sum(logprobs) / len(logprobs) if logprobs else None
+        return SampledCompletion(text, len(sampled_ids), finish_reason, tuple(sampled_ids), mean_logprob=mean_logprob)
+
+    def decode_ids(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))

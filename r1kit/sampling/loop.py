@@ -1,174 +1,209 @@
-"""Sample and score: the core of `generate` and `eval`, resumable shard by shard.
+"""Sample the shards that are missing: the core of `generate`, `eval` and `verifier`.
 
-Prompts are dealt out in units, each with a seed of its own; a unit becomes one shard. While a server works on the next
-units, this process scores and writes what came back. Memory holds the units in flight, however many rows there are.
+The problems are dealt out in batches. Each batch has a seed of its own and becomes one shard, so that a run that was
+interrupted continues with the shards that are missing and ends in the same rows. While a server works on the next
+batches, this process scores and writes those that came back. Memory holds only the batches in flight, however many
+rows a run has.
 """
 
-import os
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.filters import NO_ANSWER_FILTER
 from r1kit.data.questions import render_prompt
 from r1kit.errors import Interrupted
+from r1kit.messages import logger
 from r1kit.models.templates import THINK_START
 from r1kit.prompts import CHAT_TEMPLATE
-from r1kit.ranks import barrier, is_main_rank
+from r1kit.ranks import barrier, is_main_rank, rank, world_size
 from r1kit.recipe import EvalRecipe, GenerateRecipe, ModelConfig, PromptConfig, SamplingConfig, VerifierRecipe
-from r1kit.rewards.binding import bind_reward
 from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.sampling.budget import BudgetMeter
-from r1kit.sampling.engine import CompletionGroups, PromptBatch, Sampler, make_sampler
+from r1kit.sampling.engine import CompletionGroups, Prompt, PromptBatch, Sampler, make_sampler
 from r1kit.sampling.progress import IdenticalSamplesCheck, SamplingProgress
-from r1kit.sampling.scoring import score_samples
+from r1kit.sampling.scoring import bind_rewards, score_samples
 from r1kit.sampling.shards import Shards, text_fingerprint
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-READ = 10_000  # rows of problems looked at together
+FINGERPRINT_ROWS = 10_000  # problems that are read at once while their fingerprint is computed
+SEED_STRIDE = 1_000_003  # batches of one recipe seed: a prime, so that the seeds of two recipes do not overlap
 
 
 @dataclass(frozen=True)
 class SamplingJob:
-    """What samples, how, and what it is called."""
+    """What samples, how it samples, and how the progress bar calls it.
 
-    model: ModelConfig
-    prompt: PromptConfig
-    settings: SamplingConfig
+    `field` is the name of the sampling settings in the recipe, for error messages.
+    """
+
+    model_config: ModelConfig
+    prompt_config: PromptConfig
+    sampling_config: SamplingConfig
     seed: int
     label: str
     field: str = "sampling"
 
-    def sampler(self) -> Sampler:
-        return make_sampler(self.model, self.prompt, self.settings, self.field)
+    def make_sampler(self) -> Sampler:
+        return make_sampler(self.model_config, self.prompt_config, self.sampling_config, self.field)
+
+
+def batch_seed(seed: int, batch_index: int) -> int:
+    """Return the seed of a batch."""
+    return seed * SEED_STRIDE + batch_index
+
+
+def prompts_per_batch(sampling_config: SamplingConfig) -> int:
+    """Return how many prompts a batch holds, so that all their samples are about `batch_size` completions."""
+    return max(1, sampling_config.batch_size // sampling_config.samples)
 
 
 def sample_problems(
     recipe: GenerateRecipe | EvalRecipe | VerifierRecipe,
-    model: ModelConfig,
+    model_config: ModelConfig,
     problems: "Dataset",
     run: Run,
     folder: Path,
     label: str,
-    work: SamplingJob | None = None,
-    **told: Any,
+    job: SamplingJob | None = None,
+    **manifest: Any,
 ) -> Shards:
-    """Sample every problem (its prompt as the source has it), score the samples, and return their shards in `folder`.
+    """Sample every problem, score the samples, and return their shards in `folder`.
 
-    `work` is how, where that is more than the recipe's sampling; `told` goes into the manifest. On several processes
-    each samples its share; all return all shards. Raises Interrupted when a launcher asks for a stop, UserError where
-    the engine or the data is at fault.
+    `job` replaces the sampling that follows from the recipe (search is such a job); `manifest` holds further settings
+    that identify the work. Each process samples its part, and all return all shards. Raises Interrupted if the
+    launcher asks for a stop, and UserError if the engine or the data is at fault.
     """
-    settings = recipe.sampling
-    functions = [bind_reward(entry, i) for i, entry in enumerate(recipe.rewards)]
-    per_unit = max(1, settings.batch_size // settings.samples)
-    starts = range(0, len(problems), per_unit)
-    shards = Shards(folder, len(starts), [f.__name__ for f in functions])
+    functions = bind_rewards(recipe.rewards)
+    batch_prompts = prompts_per_batch(recipe.sampling)
+    batch_starts = range(0, len(problems), batch_prompts)
+    shards = Shards(folder, len(batch_starts), [function.__name__ for function in functions])
     if is_main_rank():
-        asked = problems.select_columns(["id", "question"])
-        parts = (asked[i : i + READ] for i in range(0, len(asked), READ))
-        texts = (text for part in parts for pair in zip(part["id"], part["question"], strict=True) for text in pair)
-        shards.begin(problems=len(problems), fingerprint=text_fingerprint(texts), **told)
+        fingerprint = text_fingerprint(_ids_and_questions(problems))
+        shards.check_manifest(problems=len(problems), fingerprint=fingerprint, **manifest)
 
-    def unit(index: int) -> dict[str, list[Any]]:
-        return problems[starts[index] : starts[index] + per_unit]
+    def problems_of(index: int) -> dict[str, list[Any]]:
+        return problems[batch_starts[index] : batch_starts[index] + batch_prompts]
 
-    def prompts(index: int) -> list[Any]:
-        return [render_prompt(question, recipe.prompt) for question in unit(index)["prompt"]]
+    def prompts_of(index: int) -> list[Prompt]:
+        return [render_prompt(question, recipe.prompt) for question in problems_of(index)["prompt"]]
 
-    def rows(index: int, groups: CompletionGroups) -> list[Row]:
-        return score_samples(unit(index), prompts(index), groups, functions, model, _seed(recipe.seed, index))
+    def rows_of(index: int, groups: CompletionGroups) -> list[Row]:
+        seed = batch_seed(recipe.seed, index)
+        return score_samples(problems_of(index), prompts_of(index), groups, functions, model_config, seed)
 
-    sample_missing_shards(
-        shards, prompts, rows, work or SamplingJob(model, recipe.prompt, settings, recipe.seed, label), run
-    )
+    if job is None:
+        job = SamplingJob(model_config, recipe.prompt, recipe.sampling, recipe.seed, label)
+    sample_missing_shards(shards, prompts_of, rows_of, job, run)
     return shards
 
 
-def without_thinking(prompt: PromptConfig, engine: str) -> PromptConfig:
-    """Return how a model is asked to answer straight away: a chat template's own switch, else the answer is begun."""
-    if prompt.template == CHAT_TEMPLATE:
-        settings = {"enable_thinking": False, **prompt.template_settings} if engine != "openai" else {}
-        return prompt.model_copy(update={"template_settings": settings or prompt.template_settings})
-    answers = prompt.prefill and THINK_START not in prompt.prefill
-    return prompt if answers else prompt.model_copy(update={"prefill": "<answer>"})
+def _ids_and_questions(problems: "Dataset") -> Iterator[str]:
+    """Yield the id and the question of each problem, one after the other."""
+    columns = problems.select_columns(["id", "question"])
+    for start in range(0, len(columns), FINGERPRINT_ROWS):
+        block = columns[start : start + FINGERPRINT_ROWS]
+        for row_id, question in zip(block["id"], block["question"], strict=True):
+            yield row_id
+            yield question
 
 
-def _seed(seed: int, index: int) -> int:
-    return seed * 1000003 + index
+def without_thinking(prompt_config: PromptConfig, engine: str) -> PromptConfig:
+    """Return the prompt settings that make a model answer at once, without a chain of thought.
+
+    A chat template has a switch of its own for that (`enable_thinking`); with a plain template the completion starts
+    with `<answer>`. A server renders the chat template itself, and its settings stay as they are.
+    """
+    if prompt_config.template == CHAT_TEMPLATE:
+        if engine == "openai":
+            return prompt_config
+        template_settings = {"enable_thinking": False, **prompt_config.template_settings}
+        return prompt_config.model_copy(update={"template_settings": template_settings})
+    already_answers = prompt_config.prefill and THINK_START not in prompt_config.prefill
+    if already_answers:
+        return prompt_config
+    return prompt_config.model_copy(update={"prefill": "<answer>"})
 
 
 def sample_missing_shards(
     shards: Shards,
-    prompts: Callable[[int], Sequence[Any]],
-    rows: Callable[[int, CompletionGroups], list[Row]],
-    work: SamplingJob,
+    prompts_of: Callable[[int], Sequence[Prompt]],
+    rows_of: Callable[[int, CompletionGroups], list[Row]],
+    job: SamplingJob,
     run: Run,
-    among: Container[int] | None = None,
+    only: Container[int] | None = None,
 ) -> None:
-    """Sample `prompts` of each missing shard and write the `rows` made of the samples, each process its share.
+    """Sample the shards that are missing and write their rows; each process does its part.
 
-    A shard without prompts is written without rows; `among` limits which shards are looked at. Returns when the budget
-    is spent, too.
+    `prompts_of(index)` returns the prompts of a shard, `rows_of(index, groups)` the rows to write from their samples.
+    A shard without prompts is written without rows. `only` limits which shards are sampled. The function also returns
+    if the budget is spent; some shards are missing then.
     """
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    barrier()  # before the work, which may take one of them much longer than another
-    done = set(shards.done())
-    mine = [i for i in range(shards.count) if i % world == rank]
-    missing = [i for i in mine if i not in done and (among is None or i in among)]
-    meter = BudgetMeter(work.settings.budget, world)
-    meter.restore(shards, [i for i in mine if i in done])
-    progress = SamplingProgress(work.label, len(missing))
-    likeness = IdenticalSamplesCheck(work.settings, progress)
-    sampler: Sampler | None = None
+    barrier()  # one process may have been busy for much longer than another with what came before
+    finished = set(shards.finished())
+    assigned = range(rank(), shards.count, world_size())
+    missing = [index for index in assigned if index not in finished and (only is None or index in only)]
+    meter = BudgetMeter(job.sampling_config.budget, world_size())
+    meter.restore(shards, [index for index in assigned if index in finished])
+    identical_samples = IdenticalSamplesCheck(job.sampling_config)
 
-    def units() -> Iterator[PromptBatch | None]:
-        for index in missing:
-            asked = list(prompts(index))
-            while asked and not meter.allows():
-                if meter.begun == meter.finished:
-                    progress.note(f"the budget is spent: {meter}")
-                    return
-                yield None
-            if asked:
-                meter.begin()
-                yield PromptBatch(index, asked, _seed(work.seed, index))
-            else:
-                shards.write(index, rows(index, []))
-                progress.step()
-
-    try:
-        waiting = units()
-        first = next(waiting, None)
-        if first is not None:
-            sampler = work.sampler()
-            if done:
-                _trust(sampler, shards, min(done), prompts)
-            for index, groups in sampler.stream(_chained(first, waiting), work.settings.samples):
-                shards.write(index, rows(index, groups))
-                meter.add(groups)
-                likeness.add(groups)
-                progress.step(groups, sampler.report(), meter.cost)
-                if (run.path / "stop").exists():
-                    raise Interrupted
-    finally:
-        if sampler is not None:
-            sampler.close()
+    with SamplingProgress(job.label, len(missing)) as progress:
+        batches = _missing_batches(missing, shards, prompts_of, rows_of, job, meter, progress)
+        # A model is loaded only if there is something to sample.
+        first_batch = next(batches, None)
+        if first_batch is not None:
+            sampler = job.make_sampler()
+            try:
+                if finished:
+                    _remember_answered_prompt(sampler, shards, min(finished), prompts_of)
+                group_size = job.sampling_config.samples
+                for index, groups in sampler.stream(chain([first_batch], batches), group_size):
+                    shards.write_shard(index, rows_of(index, groups))
+                    meter.finish_batch(groups)
+                    identical_samples.add(groups)
+                    progress.finish_batch(groups, sampler.count_events(), meter.cost)
+                    if (run.path / "stop").exists():
+                        raise Interrupted
+            finally:
+                sampler.close()
     barrier()
 
 
-def _trust(sampler: Sampler, shards: Shards, index: int, prompts: Callable[[int], Sequence[Any]]) -> None:
-    """Tell the sampler of a prompt that was answered before: by it a server that is gone is told from a bad prompt."""
-    asked = list(prompts(index))
-    answered = [row["finish_reason"] not in NO_ANSWER_FILTER for row in shards.read(index, ["finish_reason"])]
-    if asked and answered and answered[0]:
-        sampler.trust(asked[0])
+def _missing_batches(
+    missing: Sequence[int],
+    shards: Shards,
+    prompts_of: Callable[[int], Sequence[Prompt]],
+    rows_of: Callable[[int, CompletionGroups], list[Row]],
+    job: SamplingJob,
+    meter: BudgetMeter,
+    progress: SamplingProgress,
+) -> Iterator[PromptBatch | None]:
+    """Yield the batches to sample as long as the budget lasts, and None while it allows no further one yet."""
+    for index in missing:
+        prompts = list(prompts_of(index))
+        if not prompts:
+            shards.write_shard(index, rows_of(index, []))
+            progress.finish_batch([])
+            continue
+        while not meter.can_start_batch():
+            if meter.batches_in_flight == 0:
+                logger.info(f"the budget is spent: {meter}")
+                return
+            yield None
+        meter.start_batch()
+        yield PromptBatch(index, prompts, batch_seed(job.seed, index))
 
 
-def _chained(first: PromptBatch | None, rest: Iterator[PromptBatch | None]) -> Iterator[PromptBatch | None]:
-    yield first
-    yield from rest
+def _remember_answered_prompt(
+    sampler: Sampler, shards: Shards, index: int, prompts_of: Callable[[int], Sequence[Prompt]]
+) -> None:
+    """Name to the sampler a prompt of a finished shard that was answered."""
+    prompts = list(prompts_of(index))
+    finish_reasons = [row["finish_reason"] for row in shards.read_shard(index, ["finish_reason"])]
+    if prompts and finish_reasons and finish_reasons[0] not in NO_ANSWER_FILTER:
+        sampler.remember_answered(prompts[0])

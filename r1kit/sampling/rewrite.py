@@ -1,8 +1,12 @@
-"""Have kept completions rewritten, and verify what comes back: the cold-start refinery, and journeys by a teacher.
+"""Have a teacher rewrite completions and check what comes back: cold-start data, and journeys.
 
-R1's cold start (arXiv 2501.12948, B.3.2) takes R1-Zero's right and readable chains, has them rewritten by a model, in
-the question's language and with a summary, and keeps what is still right. Here a teacher does it, or the model itself;
-each reply is put into R1's format, scored by the same rewards and held against the same filters as what it came from.
+R1's cold start (arXiv 2501.12948, section B.3.2) takes the correct and readable chains of thought of R1-Zero, has a
+model rewrite them in the question's language and add a summary, and keeps what is still correct. Here a teacher
+rewrites, or the model itself. Each reply is put into R1's format, scored by the same rewards, and must pass the same
+filters as the completion that it came from.
+
+A journey (O1-Journey, arXiv 2410.18982) is written by a teacher in the same way, or joined from a wrong and a right
+completion without one (`stitch_rows`).
 """
 
 import json
@@ -28,124 +32,162 @@ from r1kit.recipe import (
     TeacherConfig,
 )
 from r1kit.rewards.registry import RewardFunction
-from r1kit.rows import USAGE_COLUMNS, Row
+from r1kit.rows import Row
 from r1kit.runs.run import Run
-from r1kit.sampling.engine import CompletionGroups, SampledCompletion
+from r1kit.sampling.engine import CompletionGroups, Prompt, SampledCompletion
 from r1kit.sampling.loop import SamplingJob, sample_missing_shards
-from r1kit.sampling.scoring import bind_rewards, compute_rewards, row_verdict
+from r1kit.sampling.scoring import bind_rewards, compute_rewards, problem_columns, row_verdict
 from r1kit.sampling.shards import Shards, text_fingerprint
 
-OWN_LANGUAGE = 0.9  # least share of the question's language in a chain that was rewritten
+# A rewritten chain of thought must be at least to this fraction in the question's language, whatever `keep` asks for.
+MIN_LANGUAGE_FRACTION = 0.9
 
-Problems = Callable[[int], dict[str, dict[str, Any]]]
+# The problems of a shard by their ids, from the shard's number.
+ProblemsOfShard = Callable[[int], dict[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class RewriteTask:
-    """A row, what a teacher is asked about it, and how a reply becomes its new completion (None: it does not)."""
+    """A row, the question to the teacher about it, and how a reply becomes the row's new completion.
+
+    `parse_reply` returns None for a reply in the wrong form.
+    """
 
     row: Row
-    ask: str
-    reply: Callable[[str], str | None]
+    question: str
+    parse_reply: Callable[[str], str | None]
 
 
 def refine_tasks(rows: Sequence[Row], refine: RefineConfig) -> list[RewriteTask]:
     """Return a task for each row that has a chain of thought."""
-    found = []
+    tasks = []
     for row in rows:
-        said = parse_completion(row["completion"])
-        if not row["thinking"] or not said.thinks:
+        parsed = parse_completion(row["completion"])
+        if not row["thinking"] or not parsed.thinks:
             continue
-        slots = {
-            "prompt": question_text(row["prompt"]),
-            "thinking": (said.thinking or "").strip(),
-            "answer": (said.answer or "").strip(),
-        }
-        ask = _fill(refine.template, row, **slots)
-        found.append(RewriteTask(row, ask, partial(format_reply, row=row, summary=refine.summary)))
-    return found
+        question = _fill_slots(
+            refine.template,
+            row,
+            prompt=question_text(row["prompt"]),
+            thinking=(parsed.thinking or "").strip(),
+            answer=(parsed.answer or "").strip(),
+        )
+        tasks.append(RewriteTask(row, question, partial(format_reply, row=row, summary=refine.summary)))
+    return tasks
 
 
 def journey_tasks(rows: Sequence[Row], journey: JourneyConfig) -> list[RewriteTask]:
-    """Return a task for each pair of a wrong and a right completion."""
-    found = []
+    """Return a task for each pair of a wrong and a right completion of a prompt."""
+    tasks = []
     for pair in journey_pairs(rows, journey):
-        right, wrong = pair.right["completion"], pair.wrong["completion"]
-        ask = _fill(journey.template, pair.right, prompt=question_text(pair.right["prompt"]), wrong=wrong, right=right)
-        found.append(RewriteTask(pair.right, ask, partial(format_reply, row=pair.right, summary=False)))
-    return found
+        question = _fill_slots(
+            journey.template,
+            pair.right,
+            prompt=question_text(pair.right["prompt"]),
+            wrong=pair.wrong["completion"],
+            right=pair.right["completion"],
+        )
+        tasks.append(RewriteTask(pair.right, question, partial(format_reply, row=pair.right, summary=False)))
+    return tasks
 
 
 def journey_pairs(rows: Sequence[Row], journey: JourneyConfig) -> list[JourneyPair]:
-    """Return the pairs of a shard's rows, prompt by prompt."""
-    groups: dict[str, list[Row]] = {}
+    """Return the pairs of a wrong and a right completion among the rows of a shard, prompt by prompt."""
+    rows_by_prompt: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(row["id"], []).append(row)
-    return [pair for group in groups.values() for pair in find_journey_pairs(group, journey.per_prompt)]
+        rows_by_prompt.setdefault(row["id"], []).append(row)
+    pairs = []
+    for group in rows_by_prompt.values():
+        pairs += find_journey_pairs(group, journey.per_prompt)
+    return pairs
 
 
-def _fill(template: str, row: Row, **slots: str) -> str:
-    """Put values into a template in one pass, so that braces within them stay as they are."""
+def _fill_slots(template: str, row: Row, **slots: str) -> str:
+    """Fill `{prompt}`, `{language}` and so on in one pass, so that braces within the values stay as they are."""
     code = row.get("target_language") or "en"
     values = {**slots, "language": LANGUAGE_NAMES.get(code, code)}
-    return re.sub(r"\{(\w+)\}", lambda m: values.get(m.group(1), m.group(0)), template)
+    return re.sub(r"\{(\w+)\}", lambda match: values.get(match.group(1), match.group(0)), template)
 
 
 def format_reply(text: str, row: Row, summary: bool) -> str | None:
-    """Return the completion that a teacher's reply makes, in R1's format; None where the reply lacks a part."""
-    thinking, answer, short = _last("think", text), _last("answer", text), _last("summary", text)
-    if not thinking or not answer or (summary and not short):
+    """Return the completion in R1's format that a teacher's reply makes, or None if a block is missing.
+
+    With `summary`, the answer block holds the summary with the final answer in a box (mathematics) or in a code block.
+
+        <think>...</think><summary>It is 8.</summary><answer>8</answer>
+        becomes  <think>...</think><answer>It is 8.  \\boxed{8}</answer>
+    """
+    thinking = _find_last_block("think", text)
+    answer = _find_last_block("answer", text)
+    summary_text = _find_last_block("summary", text)
+    if not thinking or not answer or (summary and not summary_text):
         return None
-    kind = row.get("checker") or ("code" if row.get("tests") else "math")
-    if summary and kind in ("math", "reasoning_gym"):
-        boxed = answer if "\\boxed" in answer else f"\\boxed{{{answer}}}"
-        answer = f"{short}\n\n{boxed}" if kind == "math" else answer
-    elif kind == "code":
-        fenced = answer if "```" in answer else f"```python\n{answer}\n```"
-        answer = f"{short}\n\n{fenced}" if summary else fenced
+    checker = row.get("checker") or ("code" if row.get("tests") else "math")
+    if checker == "code":
+        if "```" not in answer:
+            answer = f"```python\n{answer}\n```"
+        if summary:
+            answer = f"{summary_text}\n\n{answer}"
+    elif checker == "math" and summary:
+        if "\\boxed" not in answer:
+            answer = f"\\boxed{{{answer}}}"
+        answer = f"{summary_text}\n\n{answer}"
     return f"<think>\n{thinking}\n</think>\n<answer>\n{answer}\n</answer>"
 
 
-def _last(tag: str, text: str) -> str | None:
-    """Return what stands in the last block of a tag: a teacher that thinks aloud does so before."""
-    found = re.findall(rf"<{tag}>(?:(?!<{tag}>).)*?</{tag}>", text, re.DOTALL)
-    return found[-1][len(tag) + 2 : -len(tag) - 3].strip() if found else None
+def _find_last_block(tag: str, text: str) -> str | None:
+    """Return the content of the last block of a tag: what a teacher thinks aloud comes before."""
+    blocks = re.findall(rf"<{tag}>(?:(?!<{tag}>).)*?</{tag}>", text, re.DOTALL)
+    if not blocks:
+        return None
+    return blocks[-1].removeprefix(f"<{tag}>").removesuffix(f"</{tag}>").strip()
 
 
 def rewrite_shards(
-    recipe: GenerateRecipe, teacher: TeacherConfig, field: str, tasks: Callable[[list[Row]], list[RewriteTask]],
-    shards: Shards, problems: Problems, run: Run,
-) -> Shards:  # fmt: skip
-    """Return shards of rewritten rows, one for each of `shards`; `held` tells those that hold.
+    recipe: GenerateRecipe,
+    teacher: TeacherConfig,
+    field: str,
+    tasks_of: Callable[[list[Row]], list[RewriteTask]],
+    shards: Shards,
+    problems_of: ProblemsOfShard,
+    run: Run,
+) -> Shards:
+    """Return shards of rewritten rows, one for each shard in `shards`.
 
-    `tasks` makes the tasks of a shard's rows; `problems` gives a shard's problems by id, for the rewards. Shards that
-    are not there yet, since a budget is spent, wait. Raises UserError where rows stand there that were rewritten from
-    other filters' or by another teacher.
+    `field` is the teacher's block in the recipe (`refine` or `journey`) and the name of the folder. The column `held`
+    says whether a reply passed all checks. Shards that are not sampled yet, because a budget is spent, are left out.
+    Raises UserError if the folder holds rows that were rewritten with other filters or by another teacher.
     """
     functions = bind_rewards(recipe.rewards)
-    second = Shards(run.path / field, shards.count, shards.scores)
-    prompt = teacher.prompt
-    model = teacher.model or recipe.model
+    rewritten = Shards(run.path / field, shards.count, shards.reward_names)
+    model_config = teacher.model or recipe.model
 
-    def prompts(index: int) -> list[Any]:
-        return [render_prompt(task.ask, prompt) for task in tasks(shards.read(index))]
+    def prompts_of(index: int) -> list[Prompt]:
+        tasks = tasks_of(shards.read_shard(index))
+        return [render_prompt(task.question, teacher.prompt) for task in tasks]
 
-    def rows(index: int, groups: CompletionGroups) -> list[Row]:
-        asked = tasks(shards.read(index))
-        return choose_rewrites(asked, groups, problems(index), functions, recipe.keep, model.path or "")
+    def rows_of(index: int, groups: CompletionGroups) -> list[Row]:
+        tasks = tasks_of(shards.read_shard(index))
+        return choose_rewrites(tasks, groups, problems_of(index), functions, recipe.keep, model_config.path or "")
 
-    if is_main_rank():  # what is rewritten depends on the filters, and how, on the teacher
-        means: dict[str, Any] = {
-            "sampling": {"budget": True, "server": set(SERVER_CONNECTION_FIELDS)},
-            "otherwise": True,
-        }
-        told = [recipe.keep.model_dump_json(), teacher.model_dump_json(exclude=means)]
-        second.begin(
-            fingerprint=json.loads(shards.manifest.read_text())["fingerprint"], settings=text_fingerprint(told)
-        )
-    work = SamplingJob(model, prompt, teacher.sampling, recipe.seed + 1, field, f"{field}.sampling")
-    sample_missing_shards(second, prompts, rows, work, run, among=set(shards.done()))
-    return second
+    if is_main_rank():
+        fingerprint = json.loads(shards.manifest_path.read_text())["fingerprint"]
+        rewritten.check_manifest(fingerprint=fingerprint, settings=_fingerprint_settings(recipe.keep, teacher))
+    job = SamplingJob(
+        model_config, teacher.prompt, teacher.sampling, recipe.seed + 1, label=field, field=f"{field}.sampling"
+    )
+    sample_missing_shards(rewritten, prompts_of, rows_of, job, run, only=set(shards.finished()))
+    return rewritten
+
+
+def _fingerprint_settings(keep: FiltersConfig, teacher: TeacherConfig) -> str:
+    """Return the fingerprint of the settings that decide what is rewritten (the filters) and how (the teacher)."""
+    # These may change between two sessions: they change where and how much is sampled, not what a reply says.
+    changeable: dict[str, Any] = {
+        "sampling": {"budget": True, "server": set(SERVER_CONNECTION_FIELDS)},
+        "otherwise": True,
+    }
+    return text_fingerprint([keep.model_dump_json(), teacher.model_dump_json(exclude=changeable)])
 
 
 def choose_rewrites(
@@ -154,35 +196,55 @@ def choose_rewrites(
     problems: dict[str, dict[str, Any]],
     functions: Sequence[RewardFunction],
     keep: FiltersConfig,
-    teacher: str,
+    teacher_name: str,
 ) -> list[Row]:
-    """Return a row for each task: with the first reply that holds, else the old one; `held` tells which."""
-    tried = [
-        (i, sample, completion)
-        for i, (task, group) in enumerate(zip(tasks, groups, strict=True))
-        for sample in group
-        if sample.finish_reason == "stop" and (completion := task.reply(sample.text[sample.parted :]))
-    ]
-    candidates = rescore_rows([(tasks[i].row, sample, text) for i, sample, text in tried], problems, functions)
-    strict = keep.model_copy(
-        update={"correct": True, "language": max(keep.language, OWN_LANGUAGE), "min_tokens": None, "max_tokens": None}
-    )
-    tests = build_filters(strict).values()
+    """Return a row for each task, with the first reply that passes all checks, or unchanged if none does.
+
+    `groups` are the teacher's replies to each task. The column `held` says which of the two a row is.
+    """
+    task_of_candidate = []
+    candidates = []
+    for task_index, (task, group) in enumerate(zip(tasks, groups, strict=True)):
+        for sample in group:
+            if sample.finish_reason != "stop":
+                continue
+            # Reasoning that the server returned apart is the teacher's own thinking, not part of the reply.
+            completion = task.parse_reply(sample.text[sample.separate_reasoning_chars :])
+            if completion:
+                task_of_candidate.append(task_index)
+                candidates.append((task.row, sample, completion))
+
+    passes_filters = build_filters(_filters_for_rewrites(keep)).values()
     chosen: dict[int, Row] = {}
-    for (i, _, _), row in zip(tried, candidates, strict=True):
-        if i not in chosen and not row["fault"] and all(test(row) for test in tests):
-            chosen[i] = row
-    return [
-        {
-            **chosen.get(i, task.row),
-            "held": i in chosen,
-            "teacher": teacher,
-            "original": task.row["completion"] if i in chosen else None,
-            USAGE_COLUMNS[0]: sum(sample.prompt_tokens for sample in group),
-            USAGE_COLUMNS[1]: sum(sample.tokens for sample in group),
+    rescored = rescore_rows(candidates, problems, functions)
+    for task_index, row in zip(task_of_candidate, rescored, strict=True):
+        if task_index not in chosen and not row["fault"] and all(passes(row) for passes in passes_filters):
+            chosen[task_index] = row
+
+    rows = []
+    for task_index, (task, group) in enumerate(zip(tasks, groups, strict=True)):
+        is_held = task_index in chosen
+        row = {
+            **chosen.get(task_index, task.row),
+            "held": is_held,
+            "teacher": teacher_name,
+            "original": task.row["completion"] if is_held else None,
+            "teacher_prompt_tokens": sum(sample.prompt_tokens for sample in group),
+            "teacher_tokens": sum(sample.tokens for sample in group),
         }
-        for i, (task, group) in enumerate(zip(tasks, groups, strict=True))
-    ]
+        rows.append(row)
+    return rows
+
+
+def _filters_for_rewrites(keep: FiltersConfig) -> FiltersConfig:
+    """Return the filters that a rewritten row must pass: correct, in the question's language, of any length."""
+    changes = {
+        "correct": True,
+        "language": max(keep.language, MIN_LANGUAGE_FRACTION),
+        "min_tokens": None,
+        "max_tokens": None,
+    }
+    return keep.model_copy(update=changes)
 
 
 def rescore_rows(
@@ -190,38 +252,47 @@ def rescore_rows(
     problems: dict[str, dict[str, Any]],
     functions: Sequence[RewardFunction],
 ) -> list[Row]:
-    """Return rows with new completions, scored again; a length that no sample tells is counted in words."""
+    """Return rows with their new completions, scored again.
+
+    `changed` holds a row, the sample that the completion comes from, and the completion. Without a sample, the length
+    is counted in words. `problems` are the problems by id, for the rewards.
+    """
     if not changed:
         return []
-    texts = [text for _, _, text in changed]
-    given = [problems[row["id"]] for row, _, _ in changed]
-    columns = {name: [problem[name] for problem in given] for name in given[0]}
-    lengths = [sample.tokens if sample else len(ngram_words(text)) for _, sample, text in changed]
-    scores = compute_rewards(texts, [range(n) for n in lengths], columns, functions)
-    return [
-        {
+    completions = [completion for _, _, completion in changed]
+    token_counts = [sample.tokens if sample else len(ngram_words(completion)) for _, sample, completion in changed]
+    columns = problem_columns([row for row, _, _ in changed], problems)
+    rewards = compute_rewards(completions, [range(count) for count in token_counts], columns, functions)
+    rows = []
+    for i, (row, _, completion) in enumerate(changed):
+        new_row = {
             **row,
-            "completion": text,
-            **row_verdict({name: values[i] for name, values in scores.items()}),
-            "thinks": parse_completion(text).thinks,
-            "tokens": lengths[i],
+            "completion": completion,
+            **row_verdict({name: values[i] for name, values in rewards.items()}),
+            "thinks": parse_completion(completion).thinks,
+            "tokens": token_counts[i],
             "finish_reason": "stop",
             "logprob": None,
         }
-        for i, (row, _, text) in enumerate(changed)
-    ]
+        rows.append(new_row)
+    return rows
 
 
 def stitch_rows(
     rows: list[Row], journey: JourneyConfig, problems: dict[str, dict[str, Any]], functions: Sequence[RewardFunction]
 ) -> list[Row]:
-    """Return the journeys of a shard's rows, scored; `original` is the right completion that each is made of."""
-    found = journey_pairs(rows, journey)
-    joined = [(pair.right, None, stitch_journey(pair, journey.max_wrong_steps)) for pair in found]
-    again = rescore_rows(joined, problems, functions)
-    return [{**row, "original": pair.right["completion"]} for row, pair in zip(again, found, strict=True)]
+    """Return the journeys that are joined from the rows of a shard, scored.
+
+    The column `original` holds the right completion that a journey ends with.
+    """
+    pairs = journey_pairs(rows, journey)
+    joined = [(pair.right, None, stitch_journey(pair, journey.max_wrong_steps)) for pair in pairs]
+    journeys = []
+    for row, pair in zip(rescore_rows(joined, problems, functions), pairs, strict=True):
+        journeys.append({**row, "original": pair.right["completion"]})
+    return journeys
 
 
 def ungrouped_filter(keep: FiltersConfig) -> RowFilter:
-    """Return a filter for rows that are no longer whole groups."""
+    """Return a filter for rows that are no longer all samples of a prompt: without the filters on whole groups."""
     return RowFilter(keep.model_copy(update={"pass_rate": EVERY_PASS_RATE, "per_prompt": None}))

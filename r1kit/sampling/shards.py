@@ -1,8 +1,10 @@
-"""Shards: what was sampled, in small Parquet files that are written whole, and a manifest of what they are of.
+"""Shards: sampled rows in small Parquet files, and a manifest that says which problems they belong to.
 
-A shard that is there is done; so a run that was killed loses at most the shards in flight, doubles nothing, and ends in
-the same rows on any number of processes. The manifest says which problems the shards belong to, so that shards of other
-problems are not taken for them when the data has changed under its path.
+A shard is written whole or not at all, and a shard that exists is finished. So a run that was killed loses at most the
+batches in flight, samples nothing twice, and ends in the same rows on any number of processes. The manifest protects
+against mixing: if the data at a path has changed since, its fingerprint differs and the shards are refused.
+
+    samples/manifest.json  samples/shard-000000.parquet  samples/shard-000001.parquet ...
 """
 
 import hashlib
@@ -19,81 +21,104 @@ from r1kit.runs.files import write_file
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FINGERPRINT_DIGITS = 16
+
 
 def text_fingerprint(texts: Iterable[str]) -> str:
-    """Return 16 hex digits of some texts in their order."""
+    """Return 16 hexadecimal digits that identify texts and their order."""
     digest = hashlib.sha256()
     for text in texts:
         digest.update(text.encode())
-        digest.update(b"\0")
-    return digest.hexdigest()[:16]
+        digest.update(b"\0")  # so that ["ab", "c"] and ["a", "bc"] differ
+    return digest.hexdigest()[:FINGERPRINT_DIGITS]
 
 
 class Shards:
-    """A folder of `count` shards, numbered from 0."""
+    """A folder of `count` shards, numbered from 0, some of which may not be written yet.
 
-    def __init__(self, folder: Path, count: int, scores: Sequence[str] = ()):
-        self.folder, self.count, self.scores = folder, count, scores
+    `reward_names` are the columns that are written as numbers even if a shard has no value for them.
+    """
+
+    def __init__(self, folder: Path, count: int, reward_names: Sequence[str] = ()):
+        self.folder = folder
+        self.count = count
+        self.reward_names = reward_names
 
     @property
-    def manifest(self) -> Path:
+    def manifest_path(self) -> Path:
         return self.folder / "manifest.json"
 
-    def path(self, index: int) -> Path:
+    def shard_path(self, index: int) -> Path:
         return self.folder / f"shard-{index:06d}.parquet"
 
-    def done(self) -> list[int]:
-        """Return the numbers of the shards that are there."""
-        there = {path.name for path in self.folder.glob("shard-*.parquet")} if self.folder.exists() else set()
-        return [i for i in range(self.count) if self.path(i).name in there]
+    def finished(self) -> list[int]:
+        """Return the numbers of the shards that are written, in order."""
+        if not self.folder.exists():
+            return []
+        file_names = {path.name for path in self.folder.glob("shard-*.parquet")}
+        return [index for index in range(self.count) if self.shard_path(index).name in file_names]
 
-    def begin(self, **of: Any) -> None:
-        """Write the manifest, or hold it against what is to be sampled now. Raises UserError where that is another."""
-        wanted = {"shards": self.count, **of}
-        if self.manifest.exists():
-            given = json.loads(self.manifest.read_text())
-            if changed := next((k for k in wanted if given.get(k) != wanted[k]), None):
-                if changed == "settings":
-                    do = f"put them back, or remove {self.folder} to have all of it made again"
-                    raise UserError("output", self.folder, "was made with other settings", do)
-                must = (
-                    f"its finished shards are of other data ({changed} was {given.get(changed)}, is {wanted[changed]})"
-                )
-                raise UserError("output", self.folder.parent, must, "give the old data, another output or --overwrite")
+    def check_manifest(self, **contents: Any) -> None:
+        """Write the manifest, or compare an existing one with what is to be sampled now.
+
+        `contents` identify the work, such as `fingerprint` (the problems) and `settings`. Raises UserError if the
+        folder holds shards of other data or of other settings.
+        """
+        expected = {"shards": self.count, **contents}
+        if not self.manifest_path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_file(self.manifest_path, json.dumps(expected, indent=2) + "\n")
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_file(self.manifest, json.dumps(wanted, indent=2) + "\n")
+        existing = json.loads(self.manifest_path.read_text())
+        for name, value in expected.items():
+            if existing.get(name) == value:
+                continue
+            if name == "settings":
+                requirement = "holds shards that were made with other settings"
+                action = f"restore the settings, or remove {self.folder} to make all of it again"
+                raise UserError("output", self.folder, requirement, action)
+            requirement = f"holds shards of other data ({name} was {existing.get(name)} and is now {value})"
+            action = "restore the old data, use another output, or pass --overwrite"
+            raise UserError("output", self.folder.parent, requirement, action)
 
-    def write(self, index: int, rows: list[Row]) -> None:
+    def write_shard(self, index: int, rows: list[Row]) -> None:
         """Write a shard, whole or not at all."""
-        write_parquet(rows, self.path(index), self.scores)
+        write_parquet(rows, self.shard_path(index), self.reward_names)
 
-    def read(self, index: int, columns: Sequence[str] | None = None) -> list[Row]:
-        """Return the rows of a shard. Raises UserError where it cannot be read."""
+    def read_shard(self, index: int, columns: Sequence[str] | None = None) -> list[Row]:
+        """Return the rows of a shard, with all columns or those in `columns`. Raises UserError if it is damaged."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            return pq.ParquetFile(self.path(index)).read(columns).to_pylist()
+            return pq.ParquetFile(self.shard_path(index)).read(columns).to_pylist()
         except (pa.ArrowException, OSError) as error:
-            must = f"this shard cannot be read: {str(error).splitlines()[0]}"
-            do = "remove it, then the same command again"
-            raise UserError("output", self.path(index), must, do) from None
+            requirement = f"this shard cannot be read: {str(error).splitlines()[0]}"
+            action = "remove the file, then run the same command again"
+            raise UserError("output", self.shard_path(index), requirement, action) from None
 
-    def usage(self, index: int) -> tuple[int, int]:
-        """Return how many tokens of prompts and of completions a shard has cost; of rewritten rows, the teacher's."""
-        rows = self.read(index, ["tokens", "prompt_tokens", *USAGE_COLUMNS])
-        said = sum(row.get(USAGE_COLUMNS[1], row["tokens"]) or 0 for row in rows)
-        return sum(row.get(USAGE_COLUMNS[0], row["prompt_tokens"]) or 0 for row in rows), said
+    def count_tokens(self, index: int) -> tuple[int, int]:
+        """Return how many prompt tokens and completion tokens a shard has cost.
+
+        For rewritten rows these are the teacher's tokens, not those of the completions that it was shown.
+        """
+        rows = self.read_shard(index, ["tokens", "prompt_tokens", *USAGE_COLUMNS])
+        prompt_tokens = sum(row.get("teacher_prompt_tokens", row["prompt_tokens"]) or 0 for row in rows)
+        completion_tokens = sum(row.get("teacher_tokens", row["tokens"]) or 0 for row in rows)
+        return prompt_tokens, completion_tokens
 
     def schema(self) -> "pa.Schema":
-        """Return the columns of the shards. All have the same, save those without rows, which have none."""
+        """Return the columns of the shards. All shards agree, except those without rows, which have no columns."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        return next((s for i in self.done() if (s := pq.read_schema(self.path(i))).names), pa.schema([]))
+        for index in self.finished():
+            schema = pq.read_schema(self.shard_path(index))
+            if schema.names:
+                return schema
+        return pa.schema([])
 
     def __iter__(self) -> Iterator[list[Row]]:
-        """Yield the rows of each shard that is there, in order."""
-        for index in self.done():
-            yield self.read(index)
+        """Yield the rows of each finished shard, in order."""
+        for index in self.finished():
+            yield self.read_shard(index)

@@ -1,81 +1,108 @@
-"""What samples say of a model: pass@1 with an interval, majority vote, form, language, length."""
+"""The statistics of a model's samples: pass@1 with an interval, majority vote, format, language, length."""
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from r1kit.answers.equivalence import NO_CLUSTER, cluster_answers, row_checker, voted_answer
 from r1kit.rows import Row
 
+NORMAL_QUANTILE = 1.96  # standard errors on either side of a mean that make a 95% interval
+
 
 def mean_or_none(values: Sequence[float]) -> float | None:
-    """Return the mean, or None of nothing."""
-    return sum(values) / len(values) if values else None
+    """Return the mean of `values`, or None if there are none."""
+    if not values:
+        return None
+    return sum(values) / len(values)
 
 
 def summarise_samples(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the statistics of the samples of one model, over all rows and by domain.
+    """Return the statistics of one model's samples: over all rows, and under `domains` for each domain.
 
-    pass@1 is the mean over questions of the share of right samples, its interval 1.96 standard errors
-    over questions. `thinking` and `language_consistency` count answers that were to think, the latter
-    those that did. `faults` counts samples without a verdict, which pass@1 leaves out; `unanswered` those whose
-    question did not fit the context. Shares are from 0 to 1, `tokens` the mean of an answer.
+    pass@1              the mean over questions of the fraction of correct samples, of those with a verdict
+    interval            1.96 standard errors of pass@1 over questions
+    maj@k               the fraction of questions whose most frequent answer is correct
+    thinking            of the samples that were asked to think, the fraction that did
+    language_consistency  of those that did, the mean reward `language`
+    faults              the number of samples without a verdict
+    unanswered          the number of samples whose question did not fit into the context
+    tokens              the mean number of tokens of a completion
+
+    All fractions lie between 0 and 1.
     """
-    domains = sorted({r["domain"] for r in rows})
-    won = majority_verdicts(rows)
-    return {**_part(rows, won), "domains": {d: _part([r for r in rows if r["domain"] == d], won) for d in domains}}
-
-
-def _part(rows: Sequence[Row], won: dict[str, bool]) -> dict[str, Any]:
-    groups = defaultdict(list)
+    majority_is_correct = majority_verdicts(rows)
+    by_domain: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        if row["correct"] is not None:
-            groups[row["id"]].append(row)
-    shares = [sum(r["correct"] for r in g) / len(g) for g in groups.values()]
-    asked = [r for r in rows if r["thinking"]]
+        by_domain[row["domain"]].append(row)
+    domains = {domain: _summarise(by_domain[domain], majority_is_correct) for domain in sorted(by_domain)}
+    return {**_summarise(rows, majority_is_correct), "domains": domains}
+
+
+def _summarise(rows: Sequence[Row], majority_is_correct: dict[str, bool]) -> dict[str, Any]:
+    judged_rows = _judged_rows_by_question(rows)
+    pass_rates = [sum(row["correct"] for row in group) / len(group) for group in judged_rows.values()]
+    rows_asked_to_think = [row for row in rows if row["thinking"]]
+    thinking_rows = [row for row in rows_asked_to_think if row["thinks"]]
     return {
-        "questions": len({r["id"] for r in rows}),
+        "questions": len({row["id"] for row in rows}),
         "samples": len(rows),
-        "faults": sum(bool(r.get("fault")) for r in rows),
-        "unanswered": sum(r["finish_reason"] == "context" for r in rows),
-        "pass@1": mean_or_none(shares),
-        "interval": _half_width(shares),
-        "maj@k": mean_or_none([float(won[name]) for name in groups]),
-        "format": mean_or_none([r["format"] for r in rows if r.get("format") is not None]),
-        "thinking": mean_or_none([float(r["thinks"]) for r in asked]),
-        "language_consistency": mean_or_none(
-            [r["language"] for r in asked if r["thinks"] and r.get("language") is not None]
-        ),
-        "thinks": mean_or_none([float(r["thinks"]) for r in rows]),
-        "tokens": mean_or_none([r["tokens"] for r in rows]),
-        "truncated": mean_or_none([float(r["finish_reason"] == "length") for r in rows]),
+        "faults": sum(bool(row.get("fault")) for row in rows),
+        "unanswered": sum(row["finish_reason"] == "context" for row in rows),
+        "pass@1": mean_or_none(pass_rates),
+        "interval": _interval_half_width(pass_rates),
+        "maj@k": mean_or_none([float(majority_is_correct[question_id]) for question_id in judged_rows]),
+        "format": _mean_of_column(rows, "format"),
+        "thinking": _mean_of_column(rows_asked_to_think, "thinks"),
+        "language_consistency": _mean_of_column(thinking_rows, "language"),
+        "thinks": _mean_of_column(rows, "thinks"),
+        "tokens": _mean_of_column(rows, "tokens"),
+        "truncated": mean_or_none([float(row["finish_reason"] == "length") for row in rows]),
     }
 
 
-def _half_width(shares: Sequence[float]) -> float | None:
-    if len(shares) < 2:
-        return None
-    centre = sum(shares) / len(shares)
-    variance = sum((s - centre) ** 2 for s in shares) / (len(shares) - 1)
-    return 1.96 * math.sqrt(variance / len(shares))
-
-
-def majority_verdicts(rows: Sequence[Row]) -> dict[str, bool]:
-    """Return for each question with a verdict whether the answer given most often is right.
-
-    Equivalent answers are one (rewards/equivalence.py); of equally frequent ones the first counts.
-    """
-    groups = defaultdict(list)
+def _judged_rows_by_question(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Return the rows that have a verdict on their correctness, by the id of their question."""
+    groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if row["correct"] is not None:
             groups[row["id"]].append(row)
-    places = cluster_answers(
-        [list(map(voted_answer, g)) for g in groups.values()], [row_checker(g[0]) for g in groups.values()]
-    )
-    return {name: _majority(group, place) for (name, group), place in zip(groups.items(), places, strict=True)}
+    return groups
 
 
-def _majority(group: Sequence[Row], places: Sequence[int]) -> bool:
-    said = [place for place in places if place != NO_CLUSTER]
-    return bool(said) and bool(group[places.index(Counter(said).most_common(1)[0][0])]["correct"])
+def _mean_of_column(rows: Sequence[Row], column: str) -> float | None:
+    """Return the mean of a column over the rows that have a value there."""
+    return mean_or_none([float(row[column]) for row in rows if row.get(column) is not None])
+
+
+def _interval_half_width(values: Sequence[float]) -> float | None:
+    """Return half the width of the 95% interval of the mean, or None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    mean = sum(values) / len(values)
+    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return NORMAL_QUANTILE * math.sqrt(variance / len(values))
+
+
+def majority_verdicts(rows: Sequence[Row]) -> dict[str, bool]:
+    """Return for each question with a verdict whether its most frequent answer is correct.
+
+    Equivalent answers such as 1/2 and 0.5 count as one (r1kit/answers/equivalence.py). Of equally frequent answers the
+    one that was sampled first is taken. Samples without an answer do not vote.
+    """
+    groups = _judged_rows_by_question(rows)
+    answers = [[voted_answer(row) for row in group] for group in groups.values()]
+    checkers = [row_checker(group[0]) for group in groups.values()]
+    verdicts = {}
+    for (question_id, group), clusters in zip(groups.items(), cluster_answers(answers, checkers), strict=True):
+        verdicts[question_id] = _is_majority_correct(group, clusters)
+    return verdicts
+
+
+def _is_majority_correct(group: Sequence[Row], clusters: Sequence[int]) -> bool:
+    votes = [cluster for cluster in clusters if cluster != NO_CLUSTER]
+    if not votes:
+        return False
+    winner = Counter(votes).most_common(1)[0][0]
+    return bool(group[clusters.index(winner)]["correct"])

@@ -1,6 +1,6 @@
-"""The engine `vllm`: vLLM in this process, over as many GPUs as `vllm: {tensor_parallel_size: N}` says.
+"""The engine `vllm`: vLLM in this process, on as many GPUs as `sampling.vllm: {tensor_parallel_size: N}` asks for.
 
-With several processes each one has a vLLM of its own (data parallel) on GPUs of its own.
+If a run has several processes, each has a vLLM of its own (data parallel) on GPUs of its own.
 """
 
 import contextlib
@@ -11,116 +11,161 @@ from typing import Any
 
 from r1kit.errors import UserError
 from r1kit.models.templates import apply_template, encode_prompts, template_prefix
+from r1kit.ranks import local_rank
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
 from r1kit.runs.paths import resolve_model_path
-from r1kit.sampling.engine import CompletionGroups, InProcessSampler, SampledCompletion
+from r1kit.sampling.engine import CompletionGroups, InProcessSampler, Prompt, SampledCompletion
 
-# What a launcher says of the ranks, which vLLM would take for its own.
-_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
-
-# vLLM 0.32's CPU build: a seeded request dies where its prefill is cut in pieces (a CPU generator has no offset).
-_ON_A_CPU = {"dtype": "float32", "enforce_eager": True, "enable_chunked_prefill": False}
-_CACHE = 4 << 30  # bytes of keys and values on a CPU, where vLLM would take 92% of the memory, others' too
-
-
-def _on_a_cpu() -> dict[str, Any]:
-    """Return what vLLM needs on a CPU. Its own variable for the cache's size, in GiB, goes before r1kit's."""
-    import psutil
-
-    if os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
-        return _ON_A_CPU
-    return {**_ON_A_CPU, "kv_cache_memory_bytes": min(_CACHE, psutil.virtual_memory().available // 2)}
+# Environment variables of a launcher. vLLM would take these ranks for ranks of its own.
+LAUNCHER_VARIABLES = {
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+}
+# vLLM 0.32's CPU build cannot combine a seed with chunked prefill: a CPU generator has no offset.
+CPU_ARGUMENTS = {"dtype": "float32", "enforce_eager": True, "enable_chunked_prefill": False}
+# Bytes of keys and values on a CPU, where vLLM would take 92% of the memory, also that which others use.
+CPU_CACHE_BYTES = 4 << 30
+# Each prompt has a seed of its own: batch seed * stride + index. A prime, so that batches do not overlap.
+SEED_STRIDE = 10_007
 
 
 class VllmSampler(InProcessSampler):
-    """Samples with vllm.LLM."""
+    """Sample with vllm.LLM."""
 
-    def __init__(self, model: ModelConfig, prompt: PromptConfig, settings: SamplingConfig, field: str = "sampling"):
-        import torch
-
+    def __init__(
+        self,
+        model_config: ModelConfig,
+        prompt_config: PromptConfig,
+        sampling_config: SamplingConfig,
+        field: str = "sampling",
+    ):
         from r1kit.models.load import load_tokenizer
         from r1kit.models.templates import check_chat_template
 
-        path = resolve_model_path(model.path or "")
-        if (Path(path) / "adapter_config.json").exists():
-            do = "run it again with model.lora.merge=true, or use the engine transformers"
-            raise UserError("model.path", model.path, "vLLM samples from whole models, and this is an adapter", do)
-        self.prompt, self.settings = prompt, settings
-        self.tokenizer = load_tokenizer(model)
-        check_chat_template(self.tokenizer, prompt.template)
-        with _on_its_own(int(settings.vllm.get("tensor_parallel_size", 1))):
-            try:
-                from vllm import LLM
-            except ImportError:
-                do = "pip install vllm, or use the engine transformers"
-                raise UserError(f"{field}.engine", "vllm", "vLLM is not installed", do) from None
-            given = {
-                "model": path,
-                "dtype": model.dtype,
-                "revision": model.revision,
-                "trust_remote_code": model.trust_remote_code,
-                **({} if torch.cuda.is_available() else _on_a_cpu()),
-                **settings.vllm,
-            }
-            try:
-                self.llm = LLM(**given)
-            except TypeError as error:
-                raise UserError(f"{field}.vllm", settings.vllm, "must be arguments of vllm.LLM", str(error)) from None
-            except (ValueError, OSError, RuntimeError) as error:  # the last where its own process dies
-                reason = str(error).splitlines()[0]
-                must = f"vLLM does not start: {reason}"
-                raise UserError("model.path", model.path, must, f"check the model and {field}.vllm") from None
+        model_path = resolve_model_path(model_config.path or "")
+        if (Path(model_path) / "adapter_config.json").exists():
+            requirement = "is a LoRA adapter, and vLLM samples from whole models only"
+            action = "train it again with model.lora.merge=true, or use the engine transformers"
+            raise UserError("model.path", model_config.path, requirement, action)
+        self.prompt_config = prompt_config
+        self.sampling_config = sampling_config
+        self.tokenizer = load_tokenizer(model_config)
+        check_chat_template(self.tokenizer, prompt_config.template)
+        with _rank_environment(gpus=int(sampling_config.vllm.get("tensor_parallel_size", 1))):
+            self.llm = _start_vllm(model_path, model_config, sampling_config, field)
 
-    def sample(self, prompts: Sequence[Any], count: int, seed: int) -> CompletionGroups:
-        from vllm import SamplingParams
+    def sample(self, prompts: Sequence[Prompt], group_size: int, seed: int) -> CompletionGroups:
+        """Return `group_size` samples of each prompt; a prompt that fills the context has none (reason `context`)."""
         from vllm.inputs import TokensPrompt
 
-        texts = [apply_template(self.tokenizer, p, self.prompt) for p in prompts]
-        ids = encode_prompts(self.tokenizer, prompts, texts)
-        s = self.settings
-        # Each prompt has a seed, so that its samples do not depend on what else is sampled at the time.
-        chosen = [
-            SamplingParams(
-                n=count,
-                temperature=s.temperature,
-                top_p=s.top_p,
-                top_k=s.top_k,
-                max_tokens=s.max_tokens,
-                seed=seed * 10007 + i,
-                logprobs=0,  # of the chosen ids alone
-            )
-            for i in range(len(ids))
-        ]
-        longest = self.llm.llm_engine.model_config.max_model_len
-        fits = [i for i, prompt in enumerate(ids) if len(prompt) < longest]
-        asked = [TokensPrompt(prompt_token_ids=ids[i]) for i in fits]
-        outputs = self.llm.generate(asked, [chosen[i] for i in fits], use_tqdm=False) if asked else []
-        groups: CompletionGroups = [[SampledCompletion("", 0, "context")] * count for _ in ids]
-        for i, output in zip(fits, outputs, strict=True):
-            start = "" if isinstance(prompts[i], tuple) else template_prefix(texts[i], self.prompt.prefill)
-            groups[i] = [_sample(o, start) for o in sorted(output.outputs, key=lambda o: o.index)]
+        texts = [apply_template(self.tokenizer, prompt, self.prompt_config) for prompt in prompts]
+        prompt_ids = encode_prompts(self.tokenizer, prompts, texts)
+        context_length = self.llm.llm_engine.model_config.max_model_len
+        fitting = [i for i, ids in enumerate(prompt_ids) if len(ids) < context_length]
+        no_room = SampledCompletion("", 0, "context")
+        groups: CompletionGroups = [[no_room] * group_size for _ in prompts]
+        if not fitting:
+            return groups
+        outputs = self.llm.generate(
+            [TokensPrompt(prompt_token_ids=prompt_ids[i]) for i in fitting],
+            # A seed for each prompt, so that its samples do not depend on what else is sampled at the same time.
+            [self._sampling_params(group_size, seed * SEED_STRIDE + i) for i in fitting],
+            use_tqdm=False,
+        )
+        for i, output in zip(fitting, outputs, strict=True):
+            # A prompt of ids is continued; only a text or a chat can have begun the completion already.
+            has_prefix = not isinstance(prompts[i], tuple)
+            prefix = template_prefix(texts[i], self.prompt_config.prefill) if has_prefix else ""
+            samples = sorted(output.outputs, key=lambda sample: sample.index)
+            groups[i] = [_make_completion(sample, prefix) for sample in samples]
         return groups
 
+    def _sampling_params(self, group_size: int, seed: int) -> Any:
+        from vllm import SamplingParams
 
-def _sample(output: Any, start: str) -> SampledCompletion:
-    ids = tuple(output.token_ids)
-    mean = output.cumulative_logprob / len(ids) if ids and output.cumulative_logprob is not None else None
-    return SampledCompletion(start + output.text, len(ids), output.finish_reason or "stop", ids, logprob=mean)
+        config = self.sampling_config
+        return SamplingParams(
+            n=group_size,
+            temperature=config.temperature,
+            top_p=config.top_p,
+            top_k=config.top_k,
+            max_tokens=config.max_tokens,
+            seed=seed,
+            logprobs=0,  # 0 further tokens: only the log-probabilities of the sampled ids
+        )
+
+
+def _start_vllm(model_path: str, model_config: ModelConfig, sampling_config: SamplingConfig, field: str) -> Any:
+    """Return a vllm.LLM. Raises UserError if vLLM is not installed or does not start."""
+    import torch
+
+    try:
+        from vllm import LLM
+    except ImportError:
+        action = "run `pip install vllm`, or use the engine transformers"
+        raise UserError(f"{field}.engine", "vllm", "vLLM is not installed", action) from None
+    arguments: dict[str, Any] = {
+        "model": model_path,
+        "dtype": model_config.dtype,
+        "revision": model_config.revision,
+        "trust_remote_code": model_config.trust_remote_code,
+    }
+    if not torch.cuda.is_available():
+        arguments |= _cpu_arguments()
+    arguments |= sampling_config.vllm
+    try:
+        return LLM(**arguments)
+    except TypeError as error:
+        requirement = "must be arguments of vllm.LLM"
+        raise UserError(
+            f"{field}.vllm", sampling_config.vllm, requirement, f"remove what it rejects: {error}"
+        ) from None
+    except (ValueError, OSError, RuntimeError) as error:  # RuntimeError if vLLM's own process dies
+        requirement = f"vLLM does not start: {str(error).splitlines()[0]}"
+        raise UserError("model.path", model_config.path, requirement, f"check the model and {field}.vllm") from None
+
+
+def _cpu_arguments() -> dict[str, Any]:
+    """Return the arguments that vLLM needs on a CPU."""
+    import psutil
+
+    # vLLM's own variable, in GiB, has precedence over r1kit's choice.
+    if os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
+        return CPU_ARGUMENTS
+    half_of_free_memory = psutil.virtual_memory().available // 2
+    return {**CPU_ARGUMENTS, "kv_cache_memory_bytes": min(CPU_CACHE_BYTES, half_of_free_memory)}
+
+
+def _make_completion(sample: Any, prefix: str) -> SampledCompletion:
+    ids = tuple(sample.token_ids)
+    has_logprob = bool(ids) and sample.cumulative_logprob is not None
+    mean_logprob = sample.cumulative_logprob / len(ids) if has_logprob else None
+    return SampledCompletion(
+        prefix + sample.text, len(ids), sample.finish_reason or "stop", ids, mean_logprob=mean_logprob
+    )
 
 
 @contextlib.contextmanager
-def _on_its_own(gpus: int) -> Iterator[None]:
-    """Hide the launcher's ranks from vLLM, and show it only this rank's GPUs; restored afterwards."""
-    before = dict(os.environ)
-    rank = int(os.environ.get("LOCAL_RANK", "0"))
-    for name in [n for n in os.environ if n in _LAUNCHER or n.startswith("TORCHELASTIC_")]:
-        del os.environ[name]
-    if "LOCAL_RANK" in before:
-        seen = [d for d in before.get("CUDA_VISIBLE_DEVICES", "").split(",") if d]
-        wanted = range(rank * gpus, (rank + 1) * gpus)
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(seen[i] if i < len(seen) else str(i) for i in wanted)
+def _rank_environment(gpus: int) -> Iterator[None]:
+    """Hide the launcher's ranks from vLLM and show it only the `gpus` GPUs of this process; restored afterwards."""
+    environment = dict(os.environ)
+    first_gpu = local_rank() * gpus
+    for name in environment:
+        if name in LAUNCHER_VARIABLES or name.startswith("TORCHELASTIC_"):
+            del os.environ[name]
+    if "LOCAL_RANK" in environment:
+        visible = [device for device in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if device]
+        devices = []
+        for gpu in range(first_gpu, first_gpu + gpus):
+            devices.append(visible[gpu] if gpu < len(visible) else str(gpu))
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
     try:
         yield
     finally:
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(environment)

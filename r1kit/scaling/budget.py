@@ -1,12 +1,12 @@
-"""Budget forcing (Muennighoff et al. 2025, s1, arXiv 2501.19393): think for at most, or for longer than, one would.
+"""Budget forcing (Muennighoff et al. 2025, s1, arXiv 2501.19393): think for at most N tokens, or for longer.
 
-Of the samples of a run: a chain of thought that is longer than the budget is cut at that token, closed, and the answer
-is sampled; one that is not stays as it is. To think on, the end of the thinking is taken away and `Wait` put in its
-place, once or several times. What closes a chain or makes it go on counts as tokens, what was cut off does not: a model
-that is stopped does not write it.
+It starts from the samples of a run. A chain of thought that is longer than the budget is cut at that token and closed,
+and the answer is sampled again; a shorter one stays as it is. To make a model think on, the end of its thinking is
+replaced by `Wait`, once or several times. The tokens that close a chain or make it continue count as completion tokens;
+what was cut off does not, since a model that is stopped does not write it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -17,92 +17,126 @@ from r1kit.errors import UserError
 from r1kit.models.templates import THINK_END, THINK_START, apply_template, template_prefix
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import EvalRecipe, ModelConfig, PromptConfig
-from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.registry import RewardFunction
 from r1kit.rows import Row
 from r1kit.runs.run import Run
-from r1kit.sampling.engine import CompletionGroups, SampledCompletion
+from r1kit.sampling.engine import CompletionGroups, Prompt, SampledCompletion
 from r1kit.sampling.loop import SamplingJob, sample_missing_shards
-from r1kit.sampling.scoring import compute_rewards, row_verdict
+from r1kit.sampling.scoring import bind_rewards, compute_rewards, problem_columns, row_verdict
 from r1kit.sampling.shards import Shards
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-Ids = tuple[int, ...]
+# A shard's prompts and its rows are made one after the other, so its starts are worth keeping for a while.
+CACHED_SHARDS = 4
 
 
 @dataclass(frozen=True)
 class ForcedStart:
-    """What the model goes on from: ids, of which the completion so far has a text and a number of tokens."""
+    """What the model continues: the ids of prompt and completion so far, and the completion's text and tokens."""
 
-    ids: Ids
+    ids: tuple[int, ...]
     text: str
     tokens: int
 
 
 @dataclass(frozen=True)
 class TokenizedRow:
-    """A prompt with its completion: ids, from and to which character of the text each stands, and the text.
+    """A prompt with its completion as text and as token ids.
 
-    The completion begins at the character `begun`, what was sampled of it at `given`. Its thinking is of the ids from
-    `first` to `last`, none where it does not think.
+    `char_spans` holds the first character of each token and the one after its last. `completion_start` is the character
+    at which the completion begins, and `sampled_start` that at which its sampled part does (a template may have written
+    what comes before). `thinking_start` and `thinking_end` are token indices; they are equal without thinking.
     """
 
     ids: list[int]
-    places: list[tuple[int, int]]
+    char_spans: list[tuple[int, int]]
     text: str
-    begun: int
-    given: int
-    first: int
-    last: int
+    completion_start: int
+    sampled_start: int
+    thinking_start: int
+    thinking_end: int
 
 
 class BudgetForcer:
-    """Makes of a sample row what the model is to go on from."""
+    """Make of a sampled row what the model continues."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", prompt: PromptConfig, closing: str, wait: str):
-        self.tokenizer, self.prompt, self.closing, self.wait = tokenizer, prompt, closing, wait
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", prompt_config: PromptConfig, closing: str, wait: str):
+        """`closing` ends a chain of thought that has spent its budget; `wait` replaces the end of the thinking."""
+        self.tokenizer = tokenizer
+        self.prompt_config = prompt_config
+        self.closing = closing
+        self.wait = wait
 
-    def at(self, row: Row, budget: int) -> ForcedStart | None:
-        """Return where the thinking has `budget` tokens and is closed, or None where it has no more of them."""
-        coded = self.coded(row)
-        return self._cut(coded, coded.first + budget, self.closing) if coded.last - coded.first > budget else None
+    def cut_thinking(self, row: Row, budget: int) -> ForcedStart | None:
+        """Return the row with its thinking closed after `budget` tokens, or None if it has no more tokens than that."""
+        tokenized = self.tokenize(row)
+        thinking_tokens = tokenized.thinking_end - tokenized.thinking_start
+        if thinking_tokens <= budget:
+            return None
+        return self._cut(tokenized, tokenized.thinking_start + budget, self.closing)
 
-    def on(self, row: Row) -> ForcedStart | None:
-        """Return where the thinking ends and is made to go on, or None where it never ended."""
-        coded = self.coded(row)
-        return self._cut(coded, coded.last, self.wait) if coded.first < coded.last < len(coded.ids) else None
+    def extend_thinking(self, row: Row) -> ForcedStart | None:
+        """Return the row up to the end of its thinking, which continues; None if the thinking did not end."""
+        tokenized = self.tokenize(row)
+        if tokenized.thinking_start < tokenized.thinking_end < len(tokenized.ids):
+            return self._cut(tokenized, tokenized.thinking_end, self.wait)
+        return None
 
-    def coded(self, row: Row) -> TokenizedRow:
-        """Return a row as ids."""
-        asked = apply_template(self.tokenizer, render_prompt(row["prompt"], self.prompt), self.prompt)
-        start = template_prefix(asked, self.prompt.prefill)
-        begun = len(asked.removesuffix(start))
-        text = asked[:begun] + row["completion"]
-        found = self.tokenizer(
-            text, return_offsets_mapping=True, add_special_tokens=self.prompt.template != CHAT_TEMPLATE
+    def tokenize(self, row: Row) -> TokenizedRow:
+        """Return a row as token ids, with the positions of its thinking."""
+        prompt = render_prompt(row["prompt"], self.prompt_config)
+        prompt_text = apply_template(self.tokenizer, prompt, self.prompt_config)
+        prefix = template_prefix(prompt_text, self.prompt_config.prefill)
+        completion_start = len(prompt_text.removesuffix(prefix))
+        text = prompt_text[:completion_start] + row["completion"]
+        encoding = self.tokenizer(
+            text,
+            return_offsets_mapping=True,
+            # A chat template writes the special tokens itself.
+            add_special_tokens=self.prompt_config.template != CHAT_TEMPLATE,
         )
-        ids, places = list(found["input_ids"]), list(found["offset_mapping"])
-        first = last = len(ids)
-        opened = text.find(THINK_START, begun)
-        if opened >= 0:
-            inside, closed = opened + len(THINK_START), text.find(THINK_END, opened)
-            first = next((i for i, (a, _) in enumerate(places) if a >= inside), last)
-            last = max(first, next((i for i, (_, b) in enumerate(places) if b > closed), last)) if closed >= 0 else last
-        return TokenizedRow(ids, places, text, begun, begun + len(start), first, last)
+        ids = list(encoding["input_ids"])
+        char_spans = list(encoding["offset_mapping"])
+        thinking_start, thinking_end = _find_thinking(text, completion_start, char_spans)
+        sampled_start = completion_start + len(prefix)
+        return TokenizedRow(ids, char_spans, text, completion_start, sampled_start, thinking_start, thinking_end)
 
-    def _cut(self, coded: TokenizedRow, end: int, more: str) -> ForcedStart:
-        sampled = next((i for i, (a, _) in enumerate(coded.places) if a >= coded.given), len(coded.ids))
-        added = self.tokenizer(more, add_special_tokens=False).input_ids
-        said = coded.text[coded.begun : coded.places[end - 1][1]] + more
-        return ForcedStart((*coded.ids[:end], *added), said, end - sampled + len(added))
+    def _cut(self, tokenized: TokenizedRow, end: int, addition: str) -> ForcedStart:
+        """Return the tokens before index `end`, followed by `addition`."""
+        first_sampled = next(
+            (i for i, (start, _) in enumerate(tokenized.char_spans) if start >= tokenized.sampled_start),
+            len(tokenized.ids),
+        )
+        added_ids = self.tokenizer(addition, add_special_tokens=False).input_ids
+        end_char = tokenized.char_spans[end - 1][1]
+        text = tokenized.text[tokenized.completion_start : end_char] + addition
+        return ForcedStart((*tokenized.ids[:end], *added_ids), text, end - first_sampled + len(added_ids))
+
+
+def _find_thinking(text: str, completion_start: int, char_spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Return the index of the first token of the thinking and of the one after its last.
+
+    Both are the number of tokens if the completion does not think; the second is if its thinking does not end.
+    """
+    token_count = len(char_spans)
+    tag_start = text.find(THINK_START, completion_start)
+    if tag_start < 0:
+        return token_count, token_count
+    content_start = tag_start + len(THINK_START)
+    first = next((i for i, (start, _) in enumerate(char_spans) if start >= content_start), token_count)
+    content_end = text.find(THINK_END, tag_start)
+    if content_end < 0:
+        return first, token_count
+    last = next((i for i, (_, end) in enumerate(char_spans) if end > content_end), token_count)
+    return first, max(first, last)
 
 
 def force_budget(
     recipe: EvalRecipe,
-    model: ModelConfig,
+    model_config: ModelConfig,
     problems: "Dataset",
     base: Shards,
     run: Run,
@@ -110,70 +144,95 @@ def force_budget(
     budget: int | None,
     seed: int,
 ) -> Shards:
-    """Return shards of the rows of `base` with their thinking cut at `budget` tokens, or where None, made to go on.
+    """Return shards of the rows of `base` with their thinking cut at `budget` tokens or, if None, made to continue.
 
-    Shard by shard, so that it resumes as all sampling does; on several processes each does its share.
+    `name` is that of the shards' folder and of the progress bar, such as `budget-512`. It works shard by shard and
+    resumes as all sampling does. Raises UserError if the tokenizer cannot locate its tokens in a text.
     """
     from r1kit.models.load import load_tokenizer
 
     assert recipe.scaling
-    functions = [bind_reward(entry, i) for i, entry in enumerate(recipe.rewards)]
-    tokenizer = load_tokenizer(model)
+    functions = bind_rewards(recipe.rewards)
+    tokenizer = load_tokenizer(model_config)
     if not tokenizer.is_fast:
-        must = f"its tokenizer ({type(tokenizer).__name__}) does not say where in a text its tokens stand"
-        raise UserError("model.path", model.path, must, "remove scaling.budgets and waits")
-    cutter = BudgetForcer(tokenizer, recipe.prompt, recipe.scaling.closing, recipe.scaling.wait)
-    most = recipe.scaling.answer_tokens if budget is not None else recipe.sampling.max_tokens
-    settings = recipe.sampling.model_copy(update={"samples": 1, "max_tokens": most})
-    shards = Shards(base.folder.with_name(f"{base.folder.name}-{name}"), base.count, base.scores)
-    how = {"budget": budget, "closing": recipe.scaling.closing} if budget is not None else {"wait": recipe.scaling.wait}
-    shards.begin(settings={**how, "of": base.folder.name, "max_tokens": most})
-    by_id = {
-        problem["id"]: {**problem, "prompt": render_prompt(problem["prompt"], recipe.prompt)} for problem in problems
-    }
+        requirement = f"its tokenizer ({type(tokenizer).__name__}) does not tell where its tokens stand in a text"
+        raise UserError("model.path", model_config.path, requirement, "remove scaling.budgets and scaling.waits")
+    forcer = BudgetForcer(tokenizer, recipe.prompt, recipe.scaling.closing, recipe.scaling.wait)
+    max_tokens = recipe.scaling.answer_tokens if budget is not None else recipe.sampling.max_tokens
+    settings: dict[str, Any] = {"budget": budget, "closing": forcer.closing}
+    if budget is None:
+        settings = {"wait": forcer.wait}
+    shards = Shards(base.folder.with_name(f"{base.folder.name}-{name}"), base.count, base.reward_names)
+    shards.check_manifest(settings={**settings, "of": base.folder.name, "max_tokens": max_tokens})
+    problems_by_id = {}
+    for problem in problems:
+        problems_by_id[problem["id"]] = {**problem, "prompt": render_prompt(problem["prompt"], recipe.prompt)}
 
-    @lru_cache(maxsize=4)
-    def cut(index: int) -> list[tuple[Row, ForcedStart | None]]:
-        return [(row, cutter.on(row) if budget is None else cutter.at(row, budget)) for row in base.read(index)]
+    @lru_cache(maxsize=CACHED_SHARDS)
+    def starts_of(index: int) -> list[tuple[Row, ForcedStart | None]]:
+        starts = []
+        for row in base.read_shard(index):
+            start = forcer.extend_thinking(row) if budget is None else forcer.cut_thinking(row, budget)
+            starts.append((row, start))
+        return starts
 
-    def prompts(index: int) -> list[Any]:
-        return [found.ids for _, found in cut(index) if found is not None]
+    def prompts_of(index: int) -> list[Prompt]:
+        return [start.ids for _, start in starts_of(index) if start is not None]
 
-    def rows(index: int, groups: CompletionGroups) -> list[Row]:
-        new = iter(groups)
-        return join_forced_rows(
-            [(row, found, next(new)[0] if found else None) for row, found in cut(index)], by_id, functions
-        )
+    def rows_of(index: int, groups: CompletionGroups) -> list[Row]:
+        samples = [group[0] for group in groups]
+        return join_forced_rows(starts_of(index), samples, problems_by_id, functions)
 
-    done = set(base.done())  # all, unless a budget was spent
-    sample_missing_shards(
-        shards, prompts, rows, SamplingJob(model, recipe.prompt, settings, seed, f"eval {name}"), run, among=done
-    )
+    sampling_config = recipe.sampling.model_copy(update={"samples": 1, "max_tokens": max_tokens})
+    job = SamplingJob(model_config, recipe.prompt, sampling_config, seed, f"eval {name}")
+    # `base` may have missing shards, if its budget was spent.
+    sample_missing_shards(shards, prompts_of, rows_of, job, run, only=set(base.finished()))
     return shards
 
 
 def join_forced_rows(
-    rows: Sequence[tuple[Row, ForcedStart | None, SampledCompletion | None]],
+    starts: Sequence[tuple[Row, ForcedStart | None]],
+    samples: Iterable[SampledCompletion],
     problems: dict[str, dict[str, Any]],
     functions: Sequence[RewardFunction],
 ) -> list[Row]:
-    """Return the rows; those that went on with what was said then, scored again."""
-    again = [(cut, sample, row) for row, cut, sample in rows if cut is not None and sample is not None]
-    if not again:
-        return [{**row, "logprob": None} for row, _, _ in rows]
-    texts = [cut.text + sample.text for cut, sample, _ in again]
-    tokens = [cut.tokens + sample.tokens for cut, sample, _ in again]
-    given = [problems[row["id"]] for _, _, row in again]
-    columns = {name: [problem[name] for problem in given] for name in given[0]}
-    scores = compute_rewards(texts, [range(n) for n in tokens], columns, functions)
-    new = iter(
-        {
-            "completion": texts[i],
-            **row_verdict({name: values[i] for name, values in scores.items()}),
-            "thinks": parse_completion(texts[i]).thinks,
-            "tokens": tokens[i],
-            "finish_reason": sample.finish_reason,
+    """Return the rows of a shard; those that were continued get their new completions and are scored again.
+
+    `samples` continue the rows that have a start, in their order. No row keeps its `logprob`, since that of a continued
+    completion is not known.
+    """
+    changed_rows = [row for row, start in starts if start is not None]
+    forced_starts = [start for _, start in starts if start is not None]
+    new_columns = iter(_score_forced(changed_rows, forced_starts, list(samples), problems, functions))
+    rows = []
+    for row, start in starts:
+        changes = next(new_columns) if start is not None else {}
+        rows.append({**row, **changes, "logprob": None})
+    return rows
+
+
+def _score_forced(
+    rows: Sequence[Row],
+    starts: Sequence[ForcedStart],
+    samples: Sequence[SampledCompletion],
+    problems: dict[str, dict[str, Any]],
+    functions: Sequence[RewardFunction],
+) -> list[Row]:
+    """Return the columns that change in rows whose completions were continued."""
+    if not rows:
+        return []
+    completions = [start.text + sample.text for start, sample in zip(starts, samples, strict=True)]
+    token_counts = [start.tokens + sample.tokens for start, sample in zip(starts, samples, strict=True)]
+    columns = problem_columns(rows, problems)
+    rewards = compute_rewards(completions, [range(count) for count in token_counts], columns, functions)
+    changes = []
+    for i, completion in enumerate(completions):
+        changed_columns = {
+            "completion": completion,
+            **row_verdict({name: values[i] for name, values in rewards.items()}),
+            "thinks": parse_completion(completion).thinks,
+            "tokens": token_counts[i],
+            "finish_reason": samples[i].finish_reason,
         }
-        for i, (_, sample, _) in enumerate(again)
-    )
-    return [{**row, **(next(new) if cut is not None else {}), "logprob": None} for row, cut, _ in rows]
+        changes.append(changed_columns)
+    return changes

@@ -1,244 +1,182 @@
-"""Accuracy against tokens spent: each method's curve for one model, as data, a table and a picture."""
+"""Show the points of inference-time scaling: as a table on the terminal, and as a picture."""
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from r1kit.answers.equivalence import cluster_answers, row_checker, voted_answer
-from r1kit.data.filters import NO_ANSWER_FILTER
-from r1kit.recipe import ScalingConfig
-from r1kit.rows import Row
 from r1kit.runs.files import atomic_file
-from r1kit.scaling.estimators import (
-    MethodEstimate,
-    SampledProblem,
-    bootstrap_interval,
-    estimate_method,
-    paired_difference,
-    thinking_when_unsure,
+from r1kit.scaling.methods import (
+    ONE_SAMPLE,
+    SEARCH_NAMES,
+    ScalingPoint,
+    describe_point,
+    method_colour,
+    short_setting,
 )
+from r1kit.scaling.points import recommend_methods
+from r1kit.tables import format_table
 
-Point = dict[str, Any]
-NAMES = {
-    "logprob": "mean log-probability",
-    "length": "shortness",
-    "verifier": "verifier",
-    "preference": "reward model",
-}
-SEARCH = {"beam": "beam search under the verifier", "dvts": "tree search under the verifier (DVTS)"}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Methods that are measured at several N of the same samples: the columns of the table.
+METHODS_BY_N = ("pass", "vote", "best")
+# Methods with a setting of their own: a line each under the table.
+METHODS_BY_SETTING = ("stop", "direct", "budget", "wait", *SEARCH_NAMES)
+# The size of a label in the picture: doublings of the tokens, and accuracy. Closer points share one label.
+LABEL_WIDTH, LABEL_HEIGHT = 0.35, 0.02
 
 
-def gather_problems(rows: Iterable[Row], given: Mapping[str, Sequence[float]] | None = None) -> list[SampledProblem]:
-    """Return the problems that sample rows are of, with what their samples can be chosen by.
+def format_points(model_name: str, points: Sequence[ScalingPoint]) -> str:
+    """Return the points as text: a table of accuracy (%) by N, the other methods, and what is recommended."""
+    blocks = [_format_table_by_n(model_name, points)]
+    for point in points:
+        if point["method"] in METHODS_BY_SETTING:
+            blocks.append(f"{describe_point(point)}: {_percent(point['accuracy'])} for {point['tokens']:.0f} tokens")
+    blocks.append("Recommended methods, by the tokens that a question may cost:")
+    rows = []
+    for point in recommend_methods(points):
+        interval = f"{_percent(point['low'])} to {_percent(point['high'])}"
+        rows.append([f"{point['tokens']:.0f}", _percent(point["accuracy"]), interval, describe_point(point)])
+    blocks.append(format_table(["tokens", "accuracy, %", "95% interval", "method"], rows))
+    return "\n".join(blocks)
 
-    Scores, from 0 to 1: `length`, one over the tokens; `logprob`, the geometric mean of the tokens' probabilities,
-    where all rows have it; and those `given` by their names, such as `verifier`, in the order of the rows. Samples
-    without a verdict on their correctness are left out, and problems with fewer samples than others then.
+
+def _format_table_by_n(model_name: str, points: Sequence[ScalingPoint]) -> str:
+    points_by_n = [point for point in points if point["method"] in METHODS_BY_N]
+    sample_counts = sorted({point["samples"] for point in points_by_n})
+    headers = [f"{model_name}: accuracy by N", *map(str, sample_counts)]
+    accuracy_by_method: dict[str, dict[int, str]] = defaultdict(dict)
+    tokens_by_n: dict[int, str] = {}
+    for point in points_by_n:
+        accuracy_by_method[point["name"]][point["samples"]] = _percent(point["accuracy"])
+        if point["method"] == "pass":
+            tokens_by_n[point["samples"]] = f"{point['tokens']:.0f}"
+    rows = []
+    for method, accuracy_by_n in accuracy_by_method.items():
+        rows.append([method, *(accuracy_by_n.get(count, "") for count in sample_counts)])
+    rows.append(["tokens a question", *(tokens_by_n[count] for count in sample_counts)])
+    return format_table(headers, rows, right=headers[1:])
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"
+
+
+def draw_curves(model_name: str, points: Sequence[ScalingPoint], file: Path) -> None:
+    """Draw accuracy against tokens, a curve for each method, as `file` with the endings .png and .svg.
+
+    Every method has the same colour in every picture. Each point is labelled with its N or its setting, and recommended
+    ones have a ring. A curve connects measured points only; bands and bars are 95% intervals.
     """
-    given = given or {}
-    groups: dict[str, list[tuple[Row, int]]] = defaultdict(list)
-    for place, row in enumerate(rows):
-        if row["correct"] is not None:
-            groups[row["id"]].append((row, place))
-    if not groups:
-        return []
-    most = max(map(len, groups.values()))
-    whole = {name: group for name, group in groups.items() if len(group) == most}
-    answers = [[voted_answer(row) for row, _ in group] for group in whole.values()]
-    kinds = [row_checker(group[0][0]) for group in whole.values()]
-    same = cluster_answers(answers, kinds)
-    sampled = [row for group in whole.values() for row, _ in group if row.get("finish_reason") not in NO_ANSWER_FILTER]
-    likely = bool(sampled) and all(row.get("logprob") is not None for row in sampled)
-    found = []
-    for (name, group), clustered in zip(whole.items(), same, strict=True):
-        tokens = np.array([row["tokens"] for row, _ in group], float)
-        scores = {"length": 1 / np.maximum(tokens, 1)}
-        if likely:
-            scores["logprob"] = np.exp([-np.inf if row["logprob"] is None else row["logprob"] for row, _ in group])
-        scores |= {judge: np.array([values[place] for _, place in group]) for judge, values in given.items()}
-        right = np.array([float(row["correct"]) for row, _ in group])
-        found.append(SampledProblem(right, np.array(clustered), tokens, scores, name))
-    return found
-
-
-def scaling_points(
-    problems: Sequence[SampledProblem], settings: ScalingConfig, seed: int = 0,
-    forced: Sequence[tuple[tuple[str, int], Sequence[SampledProblem]]] = (),
-) -> list[Point]:  # fmt: skip
-    """Return a point for each method and number of samples: accuracy with its interval, and tokens a problem.
-
-    `more` compares its accuracy with one sample's on the same problems. `forced` are the problems again with their
-    thinking cut at a number of tokens (budget), made to go on a number of times (wait), answered straight away by a
-    number of samples (direct), or searched along a number of paths (beam, dvts), which is `at` of the point.
-    """
-    count = len(problems[0])
-    numbers = sorted({1, *(n for n in settings.samples or _powers(count) if n <= count)})
-    scores = list(problems[0].scores)
-    single = estimate_method(problems, "pass", 1)
-    found: list[Point] = []
-
-    def add(method: str, k: int, score: str | None = None, sure: float | None = None) -> None:
-        one = estimate_method(problems, method, k, score, settings.draws, seed, sure or 1.0)
-        keep(one, single, {"method": method, "score": score, "samples": k, "sure": sure, "at": None})
-
-    def keep(one: MethodEstimate, against: MethodEstimate, what: dict[str, Any]) -> None:
-        low, high = bootstrap_interval(one.accuracy, seed=seed)
-        found.append(
-            {
-                **what,
-                "accuracy": float(one.accuracy.mean()),
-                "low": low,
-                "high": high,
-                "tokens": float(one.tokens.mean()),
-                "more": paired_difference(one.accuracy, against.accuracy, seed=seed),
-            }
-        )
-
-    for k in numbers:
-        add("pass", k)
-        add("vote", k)
-        for score in scores if k > 1 else ():
-            add("vote", k, score)
-            add("best", k, score)
-    weigh = "verifier" if "verifier" in scores else None
-    for sure in settings.sure:
-        add("stop", numbers[-1], weigh, sure)
-    for (method, at), changed in forced:
-        if method == "direct":
-            names = {p.id for p in changed} & {p.id for p in problems}
-            quick, slow = (
-                sorted((p for p in part if p.id in names), key=lambda p: p.id) for part in (changed, problems)
-            )
-            plain = estimate_method(slow, "pass", 1)
-            by = "logprob" if "logprob" in quick[0].scores else None
-            for sure in settings.sure:
-                one = thinking_when_unsure(quick, slow, sure, by)
-                keep(one, plain, {"method": method, "score": by, "samples": 1, "sure": sure, "at": at})
-            continue
-        both = {p.id for p in problems} & {p.id for p in changed}
-        before, after = ([p for p in part if p.id in both] for part in (problems, changed))
-        if method in SEARCH:  # a vote of the paths that are left over
-            one = estimate_method(after, "vote", len(after[0]), "verifier")
-            what = {"score": "verifier", "samples": at}
-        else:
-            one, what = estimate_method(after, "pass", 1), {"score": None, "samples": 1}
-        keep(one, estimate_method(before, "pass", 1), {"method": method, "sure": None, "at": at, **what})
-    return found
-
-
-def _powers(count: int) -> list[int]:
-    """Return 1, 2, 4 and so on up to `count`, and `count`."""
-    return sorted({2**i for i in range(count.bit_length()) if 2**i <= count} | {count})
-
-
-def method_label(point: Point) -> str:
-    """Return what people call a method."""
-    if point["method"] == "vote" and point["samples"] == 1:
-        return "one sample"
-    by = NAMES.get(point["score"], point["score"])
-    return {
-        "pass": "one of N is right (pass@N)",
-        "vote": f"vote weighted by {by}" if by else "vote",
-        "best": f"best of N by {by}",
-        "stop": f"vote, stopped when sure{f' (weighted by {by})' if by else ''}",
-        "direct": "thinking only when unsure",
-        "budget": "one sample, thinking cut at a budget",
-        "wait": "one sample, made to think on",
-        **SEARCH,
-    }[point["method"]]
-
-
-def _whole(point: Point) -> str:
-    """Return a method with its settings."""
-    number = f", N {point['samples']}" if point["samples"] > 1 else ""
-    sure = f", sure {point['sure']:g}" if point["sure"] else ""
-    times = {
-        "direct": f", {point['at']} direct answers first",
-        "budget": f" of {point['at']} tokens",
-        "wait": f", {point['at']} times",
-    }.get(point["method"], "")
-    return method_label(point) + number + sure + times
-
-
-def recommend_methods(found: Sequence[Point]) -> list[Point]:
-    """Return what to use at which budget: from one sample on, each further method that is better by half a point.
-
-    In the order of what they spend. pass@N is none, since nobody knows which sample is right.
-    """
-    lines: list[Point] = []
-    for point in sorted(found, key=lambda p: (p["tokens"], -p["accuracy"])):
-        better = bool(lines) and point["accuracy"] >= lines[-1]["accuracy"] + 0.005
-        if method_label(point) == "one sample" or (better and point["method"] != "pass"):
-            lines.append(point)
-    return lines
-
-
-def format_points(name: str, found: Sequence[Point]) -> str:
-    """Return the points as text, a line a method, a column a number of samples; and what to use at which budget."""
-    numbers = sorted({p["samples"] for p in found if p["method"] in ("pass", "vote", "best")})
-    methods = dict.fromkeys(method_label(p) for p in found if p["method"] in ("pass", "vote", "best"))
-    lines = [[f"{name}: accuracy by N", *map(str, numbers)]]
-    for method in methods:
-        cells = {p["samples"]: f"{100 * p['accuracy']:.1f}" for p in found if method_label(p) == method}
-        lines.append([method, *(cells.get(n, "") for n in numbers)])
-    tokens = {p["samples"]: f"{p['tokens']:.0f}" for p in found if p["method"] == "pass"}
-    lines.append(["tokens a question", *(tokens[n] for n in numbers)])
-    widths = [max(len(row[i]) for row in lines) for i in range(len(lines[0]))]
-    text = [
-        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        for row in lines
-    ]
-    for point in (p for p in found if p["method"] in ("stop", "direct", "budget", "wait", *SEARCH)):
-        text.append(f"{_whole(point)}: {100 * point['accuracy']:.1f} for {point['tokens']:.0f} tokens")
-    text.append("What to use, by the tokens that a question may cost:")
-    for point in recommend_methods(found):
-        spread = f"{100 * point['low']:.1f} to {100 * point['high']:.1f}"
-        text.append(f"{point['tokens']:>6.0f}  {100 * point['accuracy']:.1f} ({spread})  {_whole(point)}")
-    return "\n".join(text)
-
-
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999"]  # Okabe and Ito's
-
-
-def draw_curves(name: str, found: Sequence[Point], file: Path) -> None:
-    """Draw accuracy against tokens a question, a curve a method with its 95% band, as PNG and SVG beside each other."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    curves: dict[str, list[Point]] = defaultdict(list)
-    for point in found:
-        if method_label(point) != "one sample":
-            curves[method_label(point)].append(point)
-    figure, axes = pyplot.subplots(figsize=(8.5, 5.2), layout="constrained")
-    colours = iter(COLOURS)
-    first = [p for p in found if method_label(p) == "one sample"]  # every curve begins with one sample
-    for method, line in sorted(curves.items(), key=lambda item: -item[1][-1]["accuracy"]):
-        line = sorted([*(p for p in first if p not in line), *line], key=lambda p: p["tokens"])
-        oracle = line[-1]["method"] == "pass"
-        colour = "#aaaaaa" if oracle else next(colours, "#444444")
-        x, y = [p["tokens"] for p in line], [100 * p["accuracy"] for p in line]
-        style: dict[str, Any] = {"linestyle": ":", "marker": None} if oracle else {"marker": "o", "markersize": 4}
-        if line[-1]["method"] == "stop":
-            style["linestyle"] = "--"
-        if method == "vote":  # what others often fall on
-            style["zorder"] = 5
-        axes.plot(x, y, label=method, color=colour, **style)
-        if not oracle:
-            low, high = [100 * p["low"] for p in line], [100 * p["high"] for p in line]
-            axes.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
+    figure, axes = pyplot.subplots(figsize=(10, 6), layout="constrained")
+    for curve in _group_by_method(points):
+        _draw_curve(axes, curve)
+    _mark_recommended(axes, points)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set(xlabel="tokens a question", ylabel="right, %", title=name)
+    axes.set_xlabel("completion tokens spent on a question, on average (logarithmic)")
+    axes.set_ylabel("questions answered correctly, in percent")
+    axes.set_title(f"{model_name}: what more tokens at inference buy")
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    _draw_legend(axes)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    for kind in ("png", "svg"):
-        with atomic_file(file.with_suffix(f".{kind}")) as temporary:
-            figure.savefig(temporary, format=kind, dpi=150)
+    for suffix in ("png", "svg"):
+        with atomic_file(file.with_suffix(f".{suffix}")) as temporary:
+            figure.savefig(temporary, format=suffix, dpi=150)
     pyplot.close(figure)
+
+
+def _group_by_method(points: Sequence[ScalingPoint]) -> list[list[ScalingPoint]]:
+    """Return the points of each method in the order of their tokens; the most accurate method comes first."""
+    curves: dict[str, list[ScalingPoint]] = defaultdict(list)
+    one_sample = [point for point in points if point["name"] == ONE_SAMPLE]
+    for point in points:
+        if point["name"] == ONE_SAMPLE:
+            continue
+        # Votes and best of N start at N = 1, where they are one sample. Other methods were not measured there.
+        if point["method"] in ("vote", "best") and point["name"] not in curves:
+            curves[point["name"]] += one_sample
+        curves[point["name"]].append(point)
+    if not curves and one_sample:
+        curves[ONE_SAMPLE] = one_sample
+    ordered = [sorted(curve, key=lambda point: point["tokens"]) for curve in curves.values()]
+    return sorted(ordered, key=lambda curve: -curve[-1]["accuracy"])
+
+
+def _draw_curve(axes: "Axes", curve: Sequence[ScalingPoint]) -> None:
+    """Draw one method: its points, the line through them, its interval, and the setting of each point."""
+    method = curve[-1]["method"]
+    colour = method_colour(method, curve[-1]["score"])
+    tokens = [point["tokens"] for point in curve]
+    accuracy = [100 * point["accuracy"] for point in curve]
+    low = [100 * point["low"] for point in curve]
+    high = [100 * point["high"] for point in curve]
+    style: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 4, "linewidth": 1.4}
+    if method == "pass":
+        style["linestyle"] = ":"  # a bound, and not something that one can do
+    elif method in ("stop", "direct"):
+        style["linestyle"] = "--"
+    if curve[-1]["name"] == "vote":
+        style["zorder"] = 5  # on top: the curves of other votes often cover it
+    axes.plot(tokens, accuracy, label=curve[-1]["name"], **style)
+    if len(curve) > 1:
+        axes.fill_between(tokens, low, high, color=colour, alpha=0.1, linewidth=0)
+    else:
+        axes.vlines(tokens, low, high, color=colour, linewidth=1, alpha=0.6)
+    labelled: ScalingPoint | None = None
+    for point in curve:
+        is_free = labelled is None or not _is_close(point, labelled)
+        if point["name"] != ONE_SAMPLE and is_free:
+            _annotate(axes, point, short_setting(point), colour)
+            labelled = point
+
+
+def _is_close(point: ScalingPoint, other: ScalingPoint) -> bool:
+    """Return whether the labels of two points of a curve would overlap."""
+    width = abs(math.log2(point["tokens"]) - math.log2(other["tokens"]))
+    height = abs(point["accuracy"] - other["accuracy"])
+    return width < LABEL_WIDTH and height < LABEL_HEIGHT
+
+
+def _mark_recommended(axes: "Axes", points: Sequence[ScalingPoint]) -> None:
+    """Draw a ring around each recommended point, and name the one that all curves start from."""
+    recommended = recommend_methods(points)
+    axes.scatter(
+        [point["tokens"] for point in recommended],
+        [100 * point["accuracy"] for point in recommended],
+        s=90,
+        facecolors="none",
+        edgecolors="#222222",
+        linewidths=1.3,
+        zorder=6,
+        label="recommended at this budget",
+    )
+    for point in recommended:
+        if point["name"] == ONE_SAMPLE:
+            _annotate(axes, point, f"{ONE_SAMPLE}, N = 1", "#222222", offset=(-4, -14))
+
+
+def _annotate(axes: "Axes", point: ScalingPoint, text: str, colour: str, offset: tuple[float, float] = (4, 4)) -> None:
+    """Write `text` beside a point; `offset` is in points (1/72 inch)."""
+    position = (point["tokens"], 100 * point["accuracy"])
+    axes.annotate(text, position, xytext=offset, textcoords="offset points", fontsize=6.5, color=colour)
+
+
+def _draw_legend(axes: "Axes") -> None:
+    from matplotlib.patches import Patch
+
+    handles, labels = axes.get_legend_handles_labels()
+    handles.append(Patch(color="#888888", alpha=0.3))
+    labels.append("band or bar: 95% interval over questions")
+    handles.append(Patch(alpha=0))
+    labels.append("number at a point: N, or the method's setting")
+    axes.legend(handles, labels, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
