@@ -1,12 +1,12 @@
 """Write docs/reference/: the pages that are generated from the code, so that they cannot differ from it.
 
-    python tools/build_reference.py            writes the pages
-    python tools/build_reference.py --check    exits with 1 if a page is not what would be written
+python tools/build_reference.py            writes the pages
+python tools/build_reference.py --check    exits with 1 if a page is not what would be written
 
-    docs/reference/recipe.md      every field of every recipe (r1kit/recipe/)
-    docs/reference/commands.md    every command with its arguments and options (r1kit/cli.py)
-    docs/reference/rows.md        the columns of a row (r1kit/rows.py)
-    docs/reference/libraries.md   what is relied on in TRL and transformers (tests/contract.yaml)
+docs/reference/recipe.md      every field of every recipe (r1kit/recipe/)
+docs/reference/commands.md    every command with its arguments and options (r1kit/cli.py)
+docs/reference/rows.md        the columns of a row (r1kit/rows.py)
+docs/reference/libraries.md   what is relied on in TRL and transformers (tests/contract.yaml)
 """
 
 import os

@@ -26,7 +26,7 @@ process, with B completions of T tokens, G of them a prompt, and R rewards:
 Methods whose names begin with an underscore override TRL's; tests/test_contract.py lists what is relied on and fails
 when TRL changes it. `savings` (training.savings of a recipe) names what stock TRL does in vain and is left out: `trim`,
 `skip` and `share` in step 8, `regroup` in step 7, `rollouts` in step 2; with none, the update is stock TRL's to the
-last bit. With them the gradient equals stock TRL's to 1e-5 (tests/test_savings.py).
+last bit. With them the gradient equals stock TRL's to 1e-5 (tests/test_grpo.py).
 
 Departures from stock TRL: the metric `entropy` is that of the rows that were run; clip ratios and KL are means over
 each micro-batch's tokens and then over micro-batches, so that they move a little with regrouping; in `phi_seq_mean` of

@@ -12,16 +12,18 @@ from r1kit.rewards.binding import bind_reward, run_in_thread
 from r1kit.rewards.eager import EagerJudge
 
 
-class Counted:
+class CountingReward:
     """A reward that scores the length of a row's answer, and keeps what it was asked."""
 
     def __init__(self):
-        self.__name__, self.asked, self.free = "counted", [], threading.Event()
-        self.free.set()
+        self.__name__ = "counted"
+        self.calls = []
+        self.may_score = threading.Event()
+        self.may_score.set()
 
     def __call__(self, completions, answer=None, **columns):
-        self.free.wait()
-        self.asked.append(list(completions))
+        self.may_score.wait()
+        self.calls.append(list(completions))
         return [float(len(c) + len(a)) for c, a in zip(completions, answer, strict=True)]
 
 
@@ -34,74 +36,74 @@ class Named(functools.partial):
 ROWS = [("one", "1"), ("two", "22"), ("three", "333"), ("two", "22"), ("two", "4444")]
 
 
-def called(reward):
+def score_all_rows(reward):
     return reward([c for c, _ in ROWS], answer=[a for _, a in ROWS], log_extra=print, trainer_state=None)
 
 
-def ready(seconds=3.0):
+def warmed_up_judge(seconds=3.0):
     """A reward that was called once, and what it calls."""
-    plain = Counted()
+    plain = CountingReward()
     reward = EagerJudge(plain, seconds)
-    called(reward)
-    plain.asked.clear()
+    score_all_rows(reward)
+    plain.calls.clear()
     return plain, reward
 
 
 def test_each_row_is_scored_once_and_in_its_place():
-    plain, reward = ready()
+    plain, reward = warmed_up_judge()
     for i in (1, 2, 3):
         reward.begin(ROWS[i][0], answer=ROWS[i][1])
-    while len(plain.asked) < 2:
+    while len(plain.calls) < 2:
         pass
-    assert called(reward) == [4, 5, 8, 5, 7]
-    assert sorted(plain.asked) == [["one", "two"], ["three"], ["two"]]  # the second "two" has another answer
-    assert called(reward) == [4, 5, 8, 5, 7]  # nothing is kept from one call to the next
-    assert plain.asked[-1] == [c for c, _ in ROWS]
+    assert score_all_rows(reward) == [4, 5, 8, 5, 7]
+    assert sorted(plain.calls) == [["one", "two"], ["three"], ["two"]]  # the second "two" has another answer
+    assert score_all_rows(reward) == [4, 5, 8, 5, 7]  # nothing is kept from one call to the next
+    assert plain.calls[-1] == [c for c, _ in ROWS]
 
 
 def test_what_has_not_begun_is_scored_with_the_rest():
-    plain, reward = ready()
-    plain.free.clear()
+    plain, reward = warmed_up_judge()
+    plain.may_score.clear()
     for completion, answer in ROWS:
         reward.begin(completion, answer=answer)
     scores = []
-    asking = threading.Thread(target=lambda: scores.extend(called(reward)))
-    asking.start()
-    plain.free.set()
-    asking.join()
+    scoring_thread = threading.Thread(target=lambda: scores.extend(score_all_rows(reward)))
+    scoring_thread.start()
+    plain.may_score.set()
+    scoring_thread.join()
     assert scores == [4, 5, 8, 5, 7]
-    assert sum(map(len, plain.asked)) <= len(ROWS)
+    assert sum(map(len, plain.calls)) <= len(ROWS)
 
 
 def test_rows_that_are_never_found_again_are_not_begun_any_more():
-    plain, reward = ready()
+    plain, reward = warmed_up_judge()
     reward.begin("<think>", answer="1")
-    assert called(reward) == [4, 5, 8, 5, 7]
-    before = len(plain.asked)
+    assert score_all_rows(reward) == [4, 5, 8, 5, 7]
+    before = len(plain.calls)
     for _ in range(2):
         reward.begin("one", answer="1")
-        assert len(plain.asked) == before
-        assert called(reward) == [4, 5, 8, 5, 7]
+        assert len(plain.calls) == before
+        assert score_all_rows(reward) == [4, 5, 8, 5, 7]
         before += 1
 
 
 def test_the_first_call_is_of_all_rows():
     """It alone may say that the reward or the data is broken."""
-    plain = Counted()
+    plain = CountingReward()
     reward = EagerJudge(plain)
     reward.begin("one", answer="1")
-    assert called(reward) == [4, 5, 8, 5, 7]
-    assert plain.asked == [[c for c, _ in ROWS]]
+    assert score_all_rows(reward) == [4, 5, 8, 5, 7]
+    assert plain.calls == [[c for c, _ in ROWS]]
 
 
 def test_what_took_too_long_beside_the_sampling_is_judged_again():
-    plain, reward = ready(seconds=0.2)
-    plain.free.clear()
+    plain, reward = warmed_up_judge(seconds=0.2)
+    plain.may_score.clear()
     reward.begin("one", answer="1")
-    threading.Timer(0.4, plain.free.set).start()
+    threading.Timer(0.4, plain.may_score.set).start()
     time.sleep(0.1)
-    assert called(reward) == [4, 5, 8, 5, 7]
-    assert sorted(plain.asked, key=str) == [["one"], ["one"], ["two", "three", "two", "two"]]
+    assert score_all_rows(reward) == [4, 5, 8, 5, 7]
+    assert sorted(plain.calls, key=str) == [["one"], ["one"], ["two", "three", "two", "two"]]
 
 
 def test_timeouts_are_counted_once():
@@ -119,14 +121,14 @@ def test_timeouts_are_counted_once():
 
 
 def test_what_is_forgotten_is_not_judged_any_more():
-    plain, reward = ready()
-    plain.free.clear()
+    plain, reward = warmed_up_judge()
+    plain.may_score.clear()
     for completion, answer in ROWS:
         reward.begin(completion, answer=answer)
     reward.forget()
-    plain.free.set()
-    assert called(reward) == [4, 5, 8, 5, 7]
-    assert plain.asked[-1] == [c for c, _ in ROWS]
+    plain.may_score.set()
+    assert score_all_rows(reward) == [4, 5, 8, 5, 7]
+    assert plain.calls[-1] == [c for c, _ in ROWS]
 
 
 def test_a_mistake_comes_through():
@@ -134,10 +136,10 @@ def test_a_mistake_comes_through():
         raise UserError("rewards.0", "broken", "raised", "mend it")
 
     reward = EagerJudge(broken)
-    reward._useful = True
+    reward._is_useful = True
     reward.begin("one", answer="1")
     with pytest.raises(UserError):
-        called(reward)
+        score_all_rows(reward)
 
 
 def test_accuracy_is_the_same_with_columns_of_every_kind():
@@ -155,7 +157,7 @@ def test_accuracy_is_the_same_with_columns_of_every_kind():
     for state, wanted in ((0, [None, None, None]), (5, [1.0, 1.0, None])):
         entry = RewardConfig.model_validate({"name": "accuracy", "from_step": 3, "where": {"domain": ["code", "math"]}})
         reward = EagerJudge(bind_reward(entry))
-        reward._useful = True
+        reward._is_useful = True
         given = {"trainer_state": SimpleNamespace(global_step=state, max_steps=10)}
         for chat in (False, True):
             completions = [[{"role": "assistant", "content": c}] if chat else c for c in said]

@@ -15,28 +15,28 @@ from r1kit.training.savings.obstacles import find_sharing_obstacle
 
 pytestmark = pytest.mark.slow
 
-ALL = ("trim", "regroup", "skip", "share")
-ROWS, GROUP, LONGEST = 16, 4, 24
-LOSSES = ["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "vespo", "luspo"]
+ALL_SAVINGS = ("trim", "regroup", "skip", "share")
+ROW_COUNT, GROUP_SIZE, MAX_TOKENS = 16, 4, 24
+LOSS_TYPES = ["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "vespo", "luspo"]
 
 
-def given(seed: int, dead: float = 0.5, truncated: bool = False):
+def make_completions(seed: int, dead: float = 0.5, truncated: bool = False):
     """Completions of very different lengths for 4 prompts, and rewards that leave `dead` of the groups equal."""
     draw = torch.Generator().manual_seed(seed)
-    lengths = [int(math.exp(1.0 + torch.randn((), generator=draw).item())) for _ in range(ROWS)]
+    lengths = [int(math.exp(1.0 + torch.randn((), generator=draw).item())) for _ in range(ROW_COUNT)]
     completions = []
     for i, length in enumerate(lengths):
-        size = min(max(1, length), LONGEST)
+        size = min(max(1, length), MAX_TOKENS)
         ids = torch.randint(3, 900, (size,), generator=draw).tolist()
         cut = truncated and i % 5 == 0
         completions.append(ids if cut else [*ids[:-1], 0])
-    rewards = torch.rand(ROWS, generator=draw).mul(8).round().div(8)
-    for group in range(int(dead * ROWS / GROUP)):
-        rewards[group * GROUP : (group + 1) * GROUP] = 0.5
+    rewards = torch.rand(ROW_COUNT, generator=draw).mul(8).round().div(8)
+    for group in range(int(dead * ROW_COUNT / GROUP_SIZE)):
+        rewards[group * GROUP_SIZE : (group + 1) * GROUP_SIZE] = 0.5
     return completions, rewards.tolist()
 
 
-def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings):
+def make_trainer(path, savings, completions, rewards, seed=0, lora=False, **settings):
     """A GRPO trainer, stock where `savings` is None, whose completions and rewards are given."""
     from datasets import Dataset
     from peft import LoraConfig
@@ -45,7 +45,7 @@ def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings)
 
     from r1kit.training.grpo import RLTrainer
 
-    class Given:
+    class FixedCompletions:
         def _generate_single_turn(self, *more, **others):
             torch.manual_seed(2)  # TRL shuffles the rows next: alike, however many numbers were drawn
             return [list(ids) for ids in completions], None
@@ -58,10 +58,10 @@ def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings)
         def _calculate_rewards(self, *more):
             return torch.tensor(rewards).unsqueeze(1)
 
-    class Lean(Given, RLTrainer):
+    class LeanTrainer(FixedCompletions, RLTrainer):
         _get_train_sampler = GRPOTrainer._get_train_sampler  # the order of rows is stock's
 
-    class Stock(Given, GRPOTrainer):
+    class StockTrainer(FixedCompletions, GRPOTrainer):
         pass
 
     torch.manual_seed(seed)
@@ -72,8 +72,8 @@ def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings)
         "output_dir": str(path),
         "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 4,
-        "num_generations": GROUP,
-        "max_completion_length": LONGEST,
+        "num_generations": GROUP_SIZE,
+        "max_completion_length": MAX_TOKENS,
         "learning_rate": 1e-3,
         "max_steps": 1,
         "bf16": False,
@@ -88,8 +88,8 @@ def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings)
         "lr_scheduler_type": "constant",
         **settings,
     }
-    kind, more = (Stock, {}) if savings is None else (Lean, {"savings": savings})
-    made = kind(
+    kind, more = (StockTrainer, {}) if savings is None else (LeanTrainer, {"savings": savings})
+    trainer = kind(
         model=AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:student"]),
         args=GRPOConfig(**arguments),
         reward_funcs=[lambda completions, **columns: [0.0] * len(completions)],
@@ -99,48 +99,48 @@ def trainer(path, savings, completions, rewards, seed=0, lora=False, **settings)
         **more,
     )
     if savings is not None:
-        made.completion_forward.pass_cost = 4  # prompts this short are shared, too
-    return made
+        trainer.completion_forward.pass_cost = 4  # prompts this short are shared, too
+    return trainer
 
 
 def gradients(path, savings, *values, steps=1, **settings):
     """The whole gradient of each of `steps` steps, and the trainer."""
     from transformers import TrainerCallback
 
-    found = {}
+    found_gradients = {}
 
-    class Keep(TrainerCallback):
+    class KeepGradients(TrainerCallback):
         def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
             for name, p in model.named_parameters():
                 if p.requires_grad:
-                    found[f"{state.global_step} {name}"] = p.grad.clone()
+                    found_gradients[f"{state.global_step} {name}"] = p.grad.clone()
 
     torch.manual_seed(1)
-    made = trainer(path, savings, *values, max_steps=steps, **settings)
-    made.add_callback(Keep())
-    made.train()
-    assert len({name.split()[0] for name in found}) == steps
-    return found, made
+    trainer = make_trainer(path, savings, *values, max_steps=steps, **settings)
+    trainer.add_callback(KeepGradients())
+    trainer.train()
+    assert len({name.split()[0] for name in found_gradients}) == steps
+    return found_gradients, trainer
 
 
-def error(one: dict, other: dict) -> float:
+def relative_error(one: dict, other: dict) -> float:
     """The relative L2 error of the whole gradient, over all steps."""
     norm = math.sqrt(sum(v.double().pow(2).sum().item() for v in one.values()))
     return math.sqrt(sum((one[n] - other[n]).double().pow(2).sum().item() for n in one)) / norm
 
 
-EACH = [("trim",), ("regroup",), ("skip",), ("share",), ALL]
+EACH_SAVING = [("trim",), ("regroup",), ("skip",), ("share",), ALL_SAVINGS]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", LOSS_TYPES)
 def test_the_update_is_stock_s_for_every_loss(tmp_path, loss, monkeypatch):
-    values = given(3)
+    values = make_completions(3)
     settings = {"loss_type": loss} | ({"importance_sampling_level": "sequence"} if loss == "luspo" else {})
     stock, _ = gradients(tmp_path, None, *values, **settings)
-    for savings in EACH:
-        assert error(stock, gradients(tmp_path, savings, *values, **settings)[0]) < 1e-5, savings
+    for savings in EACH_SAVING:
+        assert relative_error(stock, gradients(tmp_path, savings, *values, **settings)[0]) < 1e-5, savings
     monkeypatch.setattr(full_logits, "MAX_FULL_LOGITS", 0)  # as with a large vocabulary: through TRL's fused head
-    assert error(stock, gradients(tmp_path, ALL, *values, **settings)[0]) < 1e-5
+    assert relative_error(stock, gradients(tmp_path, ALL_SAVINGS, *values, **settings)[0]) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -161,11 +161,11 @@ def test_the_update_is_stock_s_for_every_loss(tmp_path, loss, monkeypatch):
     ],
 )  # fmt: skip
 def test_the_update_is_stock_s_in_every_setting(tmp_path, settings, dead, truncated):
-    values = given(5, dead, truncated)
+    values = make_completions(5, dead, truncated)
     stock, one = gradients(tmp_path, None, *values, **settings)
-    assert error(stock, gradients(tmp_path, ALL, *values, **settings)[0]) < 1e-5
+    assert relative_error(stock, gradients(tmp_path, ALL_SAVINGS, *values, **settings)[0]) < 1e-5
     lean, other = gradients(tmp_path, ("trim", "skip", "share"), *values, **settings)
-    assert error(stock, lean) < 1e-5
+    assert relative_error(stock, lean) < 1e-5
     names = [n for n in one.state.log_history[0] if n.startswith(("clip", "kl", "reward", "completions", "loss"))]
     for name in names:
         if not math.isnan(one.state.log_history[0][name]):
@@ -199,11 +199,11 @@ def test_rows_packed_without_padding_give_stock_s_update(tmp_path, settings, mon
         return run
 
     monkeypatch.setattr(completion_forward, "with_packed_rows", watched)
-    values = given(5)
+    values = make_completions(5)
     stock, _ = gradients(tmp_path, None, *values, **settings)
     always = property(lambda self: True, lambda self, value: None)
     monkeypatch.setattr(completion_forward.CompletionForward, "packs_rows", always, raising=False)
-    assert error(stock, gradients(tmp_path, ("trim", "regroup", "skip"), *values, **settings)[0]) < 1e-5
+    assert relative_error(stock, gradients(tmp_path, ("trim", "regroup", "skip"), *values, **settings)[0]) < 1e-5
     assert widths
     assert all(shape == (1, tokens) for shape, tokens in widths)
 
@@ -231,64 +231,66 @@ def test_log_probabilities_of_the_sampling_are_the_old_ones(tmp_path, settings, 
 
     monkeypatch.setattr(rollout_sampling, "sample_completions", kept)
     many = {"steps_per_generation": 8, "per_device_train_batch_size": 2, "steps": 2, **settings}
-    _, rewards = given(5)
-    found, made = gradients(tmp_path, ("rollouts", "trim"), None, rewards, **many)
+    _, rewards = make_completions(5)
+    found_gradients, trainer = gradients(tmp_path, ("rollouts", "trim"), None, rewards, **many)
     assert len(drawn) == 1
     stock, _ = gradients(tmp_path, None, drawn[0][0], rewards, **many)
-    assert error(stock, found) < 1e-5
-    assert made.step_state.sampling_logprobs is None
+    assert relative_error(stock, found_gradients) < 1e-5
+    assert trainer.step_state.sampling_logprobs is None
 
 
 def test_a_window_with_nothing_left_still_takes_a_step(tmp_path):
     """AdamW decays the weights and carries its momentum on, as in stock."""
-    values = given(7, dead=1.0)
+    values = make_completions(7, dead=1.0)
     settings = {"optim": "adamw_torch", "weight_decay": 0.1}
     _, stock = gradients(tmp_path, None, *values, **settings)
-    found, lean = gradients(tmp_path, ("trim", "regroup", "skip"), *values, **settings)
-    assert all(gradient.abs().max() == 0 for gradient in found.values())
+    found_gradients, lean = gradients(tmp_path, ("trim", "regroup", "skip"), *values, **settings)
+    assert all(gradient.abs().max() == 0 for gradient in found_gradients.values())
     for one, other in zip(stock.model.parameters(), lean.model.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
-def tokens_run(made) -> int:
+def tokens_run(trainer) -> int:
     """Train, and return how many tokens went through the model."""
     count = [0]
-    made.model.model.register_forward_pre_hook(
+    trainer.model.model.register_forward_pre_hook(
         lambda module, args, kwargs: count.__setitem__(0, count[0] + kwargs["input_ids"].numel()), with_kwargs=True
     )
-    made.train()
+    trainer.train()
     return count[0]
 
 
 def test_what_is_skipped_is_not_run(tmp_path):
-    values = given(9, dead=0.75)
-    stock, other = (tokens_run(trainer(tmp_path, savings, *values)) for savings in (None, ("trim", "regroup", "skip")))
+    values = make_completions(9, dead=0.75)
+    stock, other = (
+        tokens_run(make_trainer(tmp_path, savings, *values)) for savings in (None, ("trim", "regroup", "skip"))
+    )
     assert other < 0.3 * stock
 
 
 def test_a_prompt_is_run_once_for_its_group(tmp_path):
     """Of four prompts of up to 16 tokens, each with four completions of ten."""
-    completions = [[3 + i, *range(20, 28), 0] for i in range(ROWS)]
-    rewards = [float(i % 2) for i in range(ROWS)]
-    whole = {"per_device_train_batch_size": ROWS, "gradient_accumulation_steps": 1}
-    one = trainer(tmp_path, ("trim",), completions, rewards, **whole)
-    other = trainer(tmp_path, ("trim", "share"), completions, rewards, **whole)
+    completions = [[3 + i, *range(20, 28), 0] for i in range(ROW_COUNT)]
+    rewards = [float(i % 2) for i in range(ROW_COUNT)]
+    whole = {"per_device_train_batch_size": ROW_COUNT, "gradient_accumulation_steps": 1}
+    one = make_trainer(tmp_path, ("trim",), completions, rewards, **whole)
+    other = make_trainer(tmp_path, ("trim", "share"), completions, rewards, **whole)
     longest = max(len(ids) for ids in one.processing_class([row["prompt"] for row in one.train_dataset]).input_ids)
     one.completion_forward.pass_cost = other.completion_forward.pass_cost = 64  # all rows in one pass
-    assert tokens_run(one) == ROWS * (longest + 10)
-    assert tokens_run(other) == 4 * (longest - 1) + ROWS * (1 + 10)
+    assert tokens_run(one) == ROW_COUNT * (longest + 10)
+    assert tokens_run(other) == 4 * (longest - 1) + ROW_COUNT * (1 + 10)
 
 
 def test_groups_stay_together_where_that_is_less_work(tmp_path):
     """Rows are dealt by length, or by group where the prompts are long beside what differs between the lengths."""
-    completions = [[*range(20, 28 + i % 2), 0] for i in range(ROWS)]
-    rewards = [float(i % 3) for i in range(ROWS)]
+    completions = [[*range(20, 28 + i % 2), 0] for i in range(ROW_COUNT)]
+    rewards = [float(i % 3) for i in range(ROW_COUNT)]
     text = "Q: " + "1 + " * 40
-    apart = trainer(tmp_path, ("trim", "regroup"), completions, rewards)
-    together = trainer(tmp_path, ("trim", "regroup", "share"), completions, rewards)
-    for made in (apart, together):
-        made.train_dataset = made.train_dataset.map(lambda row: {"prompt": text + row["prompt"]})
-        made.completion_forward.pass_cost = 16
+    apart = make_trainer(tmp_path, ("trim", "regroup"), completions, rewards)
+    together = make_trainer(tmp_path, ("trim", "regroup", "share"), completions, rewards)
+    for trainer in (apart, together):
+        trainer.train_dataset = trainer.train_dataset.map(lambda row: {"prompt": text + row["prompt"]})
+        trainer.completion_forward.pass_cost = 16
     assert tokens_run(together) < 0.45 * tokens_run(apart)
 
 
@@ -301,16 +303,18 @@ def test_groups_stay_together_where_that_is_less_work(tmp_path):
     ],
 )
 def test_where_prompts_are_not_shared(tmp_path, change, why):
-    made = trainer(tmp_path, ("trim",), *given(1))
-    made.args.gradient_checkpointing = "gradient_checkpointing" in change
-    made.model.config._attn_implementation = change.get("attention", "sdpa")
-    made.model.config.sliding_window = change.get("window")
-    assert find_sharing_obstacle(made) == why
+    trainer = make_trainer(tmp_path, ("trim",), *make_completions(1))
+    trainer.args.gradient_checkpointing = "gradient_checkpointing" in change
+    trainer.model.config._attn_implementation = change.get("attention", "sdpa")
+    trainer.model.config.sliding_window = change.get("window")
+    assert find_sharing_obstacle(trainer) == why
 
 
 def test_fallbacks_are_said_once(tmp_path, capsys):
-    made = trainer(tmp_path, ("trim", "regroup", "skip", "rollouts"), *given(1), beta=0.04, loss_type="bnpo")
-    assert made.savings == {"trim", "rollouts"}
+    trainer = make_trainer(
+        tmp_path, ("trim", "regroup", "skip", "rollouts"), *make_completions(1), beta=0.04, loss_type="bnpo"
+    )
+    assert trainer.savings == {"trim", "rollouts"}
     err = capsys.readouterr().err
     assert "note: as in stock TRL, no regroup: bnpo is a mean over a micro-batch's tokens" in err
     assert "note: as in stock TRL, no skip: the KL term counts every row" in err
@@ -328,13 +332,62 @@ def test_chunks_by_hand():
 
 def test_prompts_are_not_run_at_once_where_a_micro_batch_has_no_room_for_them(tmp_path):
     """Log-probabilities of the reference are taken of a whole rollout, a micro-batch at a time."""
-    completions = [[3 + i, 20, 0] for i in range(ROWS)]
-    rewards = [float(i % 2) for i in range(ROWS)]
+    completions = [[3 + i, 20, 0] for i in range(ROW_COUNT)]
+    rewards = [float(i % 2) for i in range(ROW_COUNT)]
     shapes = []
-    made = trainer(tmp_path, ("share",), completions, rewards, beta=0.04, per_device_train_batch_size=1,
-                   gradient_accumulation_steps=ROWS)  # fmt: skip
-    made.ref_model.model.register_forward_pre_hook(
+    trainer = make_trainer(tmp_path, ("share",), completions, rewards, beta=0.04, per_device_train_batch_size=1,
+                   gradient_accumulation_steps=ROW_COUNT)  # fmt: skip
+    trainer.ref_model.model.register_forward_pre_hook(
         lambda module, args, kwargs: shapes.append(kwargs["input_ids"].shape), with_kwargs=True
     )
-    made.train()
+    trainer.train()
     assert {rows for rows, _ in shapes} == {1}
+
+
+def test_old_log_probabilities_are_those_of_the_completions_that_replaced_others(tmp_path):
+    """With two updates a rollout, after groups without a signal were sampled again."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import GRPOConfig, GRPOTrainer
+
+    from r1kit.training.grpo import RLTrainer
+
+    def some_signal(prompts, completions, **columns):
+        return [
+            0.5 if "dull" in prompt else len(text) % 4 / 4 for prompt, text in zip(prompts, completions, strict=True)
+        ]
+
+    prompts = [{"prompt": f"Q: {'dull ' * (n % 2)}{n} + 1?\nA:"} for n in range(16)]
+    trainer = RLTrainer(
+        model=AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:student"]),
+        args=GRPOConfig(
+            output_dir=str(tmp_path),
+            per_device_train_batch_size=4,
+            gradient_accumulation_steps=1,
+            steps_per_generation=4,
+            num_generations=GROUP_SIZE,
+            max_completion_length=MAX_TOKENS,
+            max_steps=1,
+            bf16=False,
+            use_cpu=True,
+            report_to=[],
+            beta=0.0,
+            learning_rate=1e-9,
+            gradient_checkpointing=False,
+        ),
+        reward_funcs=[some_signal],
+        train_dataset=Dataset.from_list(prompts),
+        processing_class=AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"]),
+        savings=("rollouts", "trim"),
+        resample=20,
+    )
+    trainer.train()
+    assert trainer.state.log_history[0]["resampled"] > 0
+    for batch in trainer._buffered_inputs:
+        ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+        mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+        width = batch["completion_ids"].size(1)
+        with torch.no_grad():
+            logprobs, _, _ = GRPOTrainer._get_per_token_logps_and_entropies(trainer, trainer.model, ids, mask, width)
+        difference = (logprobs - batch["old_per_token_logps"]) * batch["completion_mask"]
+        assert difference.abs().max() < 1e-4
