@@ -119,7 +119,7 @@ def test_the_world_is_a_source():
     assert [len(json.loads(tests)) for tests in rows["tests"]] == [3, 3, 3]
     assert read_source(SourceConfig(path="world:text", rows=5)).column_names == ["text"]
     line = refused(read_source, SourceConfig(path="world:fact"))
-    assert line == "data.train.0.path = world:fact; no such part of the world; did you mean facts?"
+    assert line == "data.train.0.path = world:fact; no such domain of the world; did you mean facts?"
 
 
 def test_a_split_that_the_world_does_not_have_is_refused():

@@ -45,11 +45,11 @@ def test_reasoning_gym_is_a_source_whose_rows_its_own_scorer_takes():
         ({"path": "reasoning_gym:chain_sun"}, "path = reasoning_gym:chain_sun; no such task of reasoning_gym; did you"),
         ({"settings": {"min_term": 2}}, "settings = {'min_term': 2}; must be settings of chain_sum; did you mean"),
         ({"settings": {"min_terms": 9, "max_terms": 2}}, "settings = {'min_terms': 9, 'max_terms': 2}; chain_sum"),
-        ({"split": "validation"}, "split = validation; a made source has two splits"),
+        ({"split": "validation"}, "split = validation; a generated source has the splits"),
         ({"path": "self-cognition:R1"}, "path = self-cognition:R1; needs the model's name and its maker"),
         ({"path": "self-cognition:R1", "settings": {"maker": "us", "languages": ["xx"]}}, "settings.languages = xx"),
         ({"path": "self-cognition:R1", "settings": {"made": "us"}}, "settings.made = us; no such setting"),
-        ({"path": "world:facts", "settings": {"a": 1}}, "settings = {'a': 1}; this source has no settings"),
+        ({"path": "world:facts", "settings": {"a": 1}}, "settings = {'a': 1}; the world has no settings"),
     ],
 )
 def test_a_made_source_that_cannot_be_made_is_refused(changes, line):
@@ -159,9 +159,9 @@ def test_a_broken_line_is_told_by_its_number_or_left_out(capsys):
         file.write("\n".join(lines))
     line = refused(read_source, SourceConfig(path="rows.jsonl"))
     assert line.startswith("data.train.0.path = rows.jsonl:4; must be JSON: Expecting ',' delimiter at column")
-    assert line.endswith("mend the line, or set data.train.0.broken=skip")
+    assert line.endswith("correct the line, or set data.train.0.broken=skip")
     assert len(read_source(SourceConfig(path="rows.jsonl", broken="skip"))) == 4
-    assert "2 broken lines are left out, the first is rows.jsonl:4" in capsys.readouterr().err
+    assert "2 broken lines are skipped; the first is rows.jsonl:4" in capsys.readouterr().err
 
 
 def test_half_a_character_is_told():
@@ -176,12 +176,12 @@ def test_wrong_encodings_are_told():
     with open("rows.jsonl", "wb") as file:
         file.write(json.dumps(ROWS[0]).encode() + b"\n" + '{"prompt": "é"}'.encode("latin-1") + b"\n")
     assert refused(read_source, SourceConfig(path="rows.jsonl")).startswith(
-        "data.train.0.path = rows.jsonl:2; must be UTF-8: byte 13 of the line is none"
+        "data.train.0.path = rows.jsonl:2; must be UTF-8, but byte 13 of the line is invalid"
     )
     with open("rows.csv", "wb") as file:
         file.write("prompt,answer\né,1\n".encode("latin-1"))
     assert refused(read_source, SourceConfig(path="rows.csv")).startswith(
-        "data.train.0.path = rows.csv; cannot be read: it must be UTF-8: byte "
+        "data.train.0.path = rows.csv; cannot be read: it must be UTF-8, but byte "
     )
 
 
@@ -220,11 +220,13 @@ def test_splits_may_be_folders_and_those_that_are_there_are_told(here):
     assert len(read_source(SourceConfig(path="folder"))) == 4
     assert len(read_source(SourceConfig(path="folder", split="test"))) == 2
     line = refused(read_source, SourceConfig(path="folder", split="validation"))
-    assert line == "data.train.0.split = validation; folder has test, train; give one of these"
+    assert (
+        line == "data.train.0.split = validation; folder has only test, train; set data.train.0.split to one of these"
+    )
     datasets.DatasetDict({"test": datasets.Dataset.from_list(ROWS)}).save_to_disk("saved")
     assert (
         refused(read_source, SourceConfig(path="saved"))
-        == "data.train.0.split = train; saved has test; give one of these"
+        == "data.train.0.split = train; saved has only test; set data.train.0.split to one of these"
     )
 
 
@@ -328,7 +330,7 @@ def test_a_folder_s_configuration_is_the_one_that_is_named(here):
 
 
 def test_a_stream_stores_what_it_draws_alone(here):
-    from r1kit.data.sources.stored import scratch_dir
+    from r1kit.data.sources.local_files import scratch_dir
 
     write("rows.jsonl", [{"prompt": "x" * 1000 + str(n)} for n in range(3000)])
     read_source(SourceConfig(path="rows.jsonl", stream=True, rows=10))
