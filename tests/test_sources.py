@@ -249,7 +249,7 @@ def test_ids_and_answers_are_text_and_flags_are_flags():
 def test_an_id_of_two_problems_is_refused_and_of_one_stands_once(capsys):
     twice = [{"prompt": "a", "id": 1}, {"prompt": "b", "id": 2}, {"prompt": "a", "id": 1}]
     assert load_problems([source(rows=twice)], ASK)["question"][:] == ["a", "b"]
-    assert "note: 1 of 3 problems stood before" in capsys.readouterr().err
+    assert "note: 1 of 3 problems repeat an earlier one" in capsys.readouterr().err
     two = [source("a.jsonl", twice[:2]), source("b.jsonl", [{"prompt": "c", "id": 2}])]
     assert refused(load_problems, two, ASK).startswith(
         "data.train = a.jsonl; two problems have the id 2; give each an id"

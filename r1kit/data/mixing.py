@@ -1,63 +1,96 @@
-"""TODO."""
+"""Put the sources of a recipe together: by their shares of the rows, if they have some, else all of their rows."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from r1kit.data.sources import read_source
 from r1kit.errors import UserError
 from r1kit.recipe import SourceConfig
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, Features
+
+# 7 rows are a share of 0.07 of 100 rows, but 7 / 0.07 is 99.99999999999999.
+ROUNDING_MARGIN = 1e-9
 
 
-def read_sources(sources: Sequence[SourceConfig], field: str, total: int | None = None) -> "Dataset":
-    """Read sources and put them together, by their shares where they have some; a column lacking in one is None there.
+def read_sources(sources: Sequence[SourceConfig], field: str, total_rows: int | None = None) -> "Dataset":
+    """Return the rows of all sources, one after another; a column that a source lacks is null in its rows.
 
-    Raises UserError.
+    `total_rows` is the number of rows for sources with shares; without it, there are as many as the shares allow.
+    Raises UserError if a source cannot be read, if the shares cannot hold, or if sources disagree about a column.
     """
     import datasets
 
-    shared = any(source.share for source in sources)
-    parts = [read_source(source, f"{field}.{i}", draw=not shared) for i, source in enumerate(sources)]
-    if shared:
-        parts = _mixed(parts, sources, field, total)
-    names = list(dict.fromkeys(name for part in parts for name in part.column_names))
+    has_shares = any(source.share for source in sources)
+    parts = [read_source(source, f"{field}.{i}", draw=not has_shares) for i, source in enumerate(sources)]
+    if has_shares:
+        parts = _draw_shares(parts, sources, field, total_rows)
     if len(parts) == 1:
         return parts[0]
+    features = _common_features(parts, sources, field)
+    return datasets.concatenate_datasets([_with_features(part, features) for part in parts])
+
+
+def _draw_shares(
+    parts: list["Dataset"], sources: Sequence[SourceConfig], field: str, total_rows: int | None
+) -> list["Dataset"]:
+    """Draw as many rows of each part as its share asks for; of a source with `rows`, at most that many.
+
+    Raises UserError if a source has fewer rows than its share of `total_rows`.
+    """
+    shares = [source.share or 0.0 for source in sources]
+    available = [min(len(part), source.rows or len(part)) for part, source in zip(parts, sources, strict=True)]
+    totals = [rows / share for rows, share in zip(available, shares, strict=True)]
+    largest_total = int(min(totals) + ROUNDING_MARGIN)
+    if total_rows and total_rows > largest_total:
+        scarcest = totals.index(min(totals))
+        share, needed = shares[scarcest], round(shares[scarcest] * total_rows)
+        requirement = f"{share:g} of {total_rows} rows are {needed}, and it has {available[scarcest]}"
+        action = f"set data.rows to at most {largest_total}"
+        raise UserError(f"{field}.{scarcest}.share", share, requirement, action)
+    total = total_rows or largest_total
+    counts = [round(share * total) for share in shares]
+    counts[counts.index(max(counts))] += total - sum(counts)  # the largest source takes up what rounding left over
+    drawn = []
+    for part, source, count in zip(parts, sources, counts, strict=True):
+        drawn.append(part.shuffle(seed=source.seed).select(range(min(count, len(part)))))
+    return drawn
+
+
+def _common_features(parts: list["Dataset"], sources: Sequence[SourceConfig], field: str) -> "Features":
+    """Return the features that the rows of all parts can have; scalars of different types become text."""
+    import datasets
+
+    names = list(dict.fromkeys(name for part in parts for name in part.column_names))
     features = datasets.Features()
     for name in names:
-        kinds = [p.features[name] for p in parts if name in p.features]
-        kinds = [k for k in kinds if k != datasets.Value("null")] or kinds
-        if not all(isinstance(k, datasets.Value) for k in kinds) and any(k != kinds[0] for k in kinds):
-            texts = ", ".join(s.path for s in sources)
-            must = f"its sources hold different things in the column {name}: {kinds[0]} and others"
-            if any(isinstance(k, datasets.Value) for k in kinds):
-                must = f"its sources mix text and lists in the column {name}"
-            raise UserError(field, texts, must, f"bring them to one form, or rename {name} of one with columns")
-        features[name] = kinds[0] if all(k == kinds[0] for k in kinds) else datasets.Value("string")
-    filled = []
-    for part in parts:
-        for name in names:
-            if name not in part.column_names:
-                part = part.add_column(name, [None] * len(part))
-        filled.append(part.select_columns(names).cast(features))
-    return datasets.concatenate_datasets(filled)
+        candidates = [part.features[name] for part in parts if name in part.features]
+        candidates = [feature for feature in candidates if feature != datasets.Value("null")] or candidates
+        are_equal = all(feature == candidates[0] for feature in candidates)
+        if not are_equal:
+            _check_scalars(name, candidates, sources, field)
+        features[name] = candidates[0] if are_equal else datasets.Value("string")
+    return features
 
 
-def _mixed(parts: list["Dataset"], sources: Sequence[SourceConfig], field: str, total: int | None) -> list["Dataset"]:
-    """Draw from each part so many rows that the shares hold; of a source with `rows`, at most so many."""
-    shares = [source.share or 0.0 for source in sources]
-    there = [min(len(p), s.rows or len(p)) for p, s in zip(parts, sources, strict=True)]
-    most = int(min(n / share for n, share in zip(there, shares, strict=True)) + 1e-9)
-    if total and total > most:
-        short = min(range(len(parts)), key=lambda i: there[i] / shares[i])
-        must = f"{shares[short]:g} of {total} rows are {round(shares[short] * total)}, and it has {there[short]}"
-        raise UserError(f"{field}.{short}.share", shares[short], must, f"set data.rows to at most {most}")
-    wanted = total or most
-    counts = [round(share * wanted) for share in shares]
-    counts[counts.index(max(counts))] += wanted - sum(counts)
-    return [
-        part.shuffle(seed=source.seed).select(range(min(count, len(part))))
-        for part, source, count in zip(parts, sources, counts, strict=True)
-    ]
+def _check_scalars(name: str, candidates: list[Any], sources: Sequence[SourceConfig], field: str) -> None:
+    """Raise UserError if a column whose types differ holds lists or structures in any of the sources."""
+    import datasets
+
+    are_scalars = [isinstance(feature, datasets.Value) for feature in candidates]
+    if all(are_scalars):
+        return
+    requirement = f"its sources hold different types in the column {name}: {candidates[0]} and others"
+    if any(are_scalars):
+        requirement = f"its sources mix text and lists in the column {name}"
+    paths = ", ".join(source.path for source in sources)
+    raise UserError(field, paths, requirement, f"bring them to one form, or rename {name} in one of them with columns")
+
+
+def _with_features(part: "Dataset", features: "Features") -> "Dataset":
+    """Return a part with all columns of `features`, null where it has none of that name."""
+    for name in features:
+        if name not in part.column_names:
+            part = part.add_column(name, [None] * len(part))
+    return part.select_columns(list(features)).cast(features)

@@ -1,4 +1,8 @@
-"""TODO."""
+"""A row's question: check it, show it as bare text, render it as the prompt of a template, identify its row.
+
+A question is text, or chat messages (`{"role": ..., "content": ...}`) with text in each. These functions need the
+recipe's `prompt` block, which is why they are not in `r1kit.prompts`, below the recipe.
+"""
 
 import hashlib
 import json
@@ -8,36 +12,43 @@ from r1kit.errors import UserError
 from r1kit.languages.detect import detect_language, language_code
 from r1kit.prompts import CHAT_TEMPLATE, fill_template
 from r1kit.recipe import PromptConfig
+from r1kit.rows import Row
+
+Messages = list[dict[str, str]]
+Question = str | Messages
 
 
-def check_prompt(question: Any, number: int, field: str) -> str | list[dict[str, str]]:
-    """Return a row's prompt. Raises UserError where it is neither text nor messages with text."""
-    fine = isinstance(question, str) and bool(question.strip())
-    if isinstance(question, list) and question:
-        fine = all(isinstance(m, dict) and m.get("role") and isinstance(m.get("content"), str) for m in question)
-    if not fine:
-        must = f"each prompt must be text or messages of text; that of row {number} is not"
-        raise UserError(field, question, must, "mend or drop the row")
+def check_prompt(question: Any, row_number: int, field: str) -> Question:
+    """Return the question of row `row_number`. Raises UserError if it is neither text nor messages with text."""
+    if isinstance(question, list):
+        is_valid = bool(question) and all(_is_text_message(message) for message in question)
+    else:
+        is_valid = isinstance(question, str) and bool(question.strip())
+    if not is_valid:
+        requirement = f"each prompt must be text or messages of text; that of row {row_number} is not"
+        raise UserError(field, question, requirement, "correct or drop the row")
     return question
 
 
-def row_language(row: dict[str, Any], text: str) -> str:
-    """Return the code of a row's language: its own (in rows that generate made, `target_language`), else its text's."""
-    given = row.get("target_language") or row.get("language")
-    code = language_code(given) if isinstance(given, str) else None
-    return code or detect_language(text)
+def _is_text_message(message: Any) -> bool:
+    return isinstance(message, dict) and bool(message.get("role")) and isinstance(message.get("content"), str)
 
 
-def question_text(question: str | list[dict[str, str]]) -> str:
-    """Return a prompt's text: its own, or its messages' without the system's, with who says it where there are more."""
+def question_text(question: Question) -> str:
+    """Return a question as text without the system's message; several messages each begin with their role.
+
+    `question_text([{"role": "user", "content": "hi"}])` is `"hi"`.
+    """
     if isinstance(question, str):
         return question
-    said = [m for m in question if m["role"] != "system"] or question
-    return said[0]["content"] if len(said) == 1 else "\n\n".join(f"{m['role']}: {m['content']}" for m in said)
+    messages = [message for message in question if message["role"] != "system"] or question
+    if len(messages) == 1:
+        return messages[0]["content"]
+    return "\n\n".join(f"{message['role']}: {message['content']}" for message in messages)
 
 
-def render_prompt(question: str | list[dict[str, str]], prompt: PromptConfig) -> str | list[dict[str, str]]:
-    """Return a question as the model is asked it: text for a plain template, messages for `chat`."""
+def render_prompt(question: Question, prompt: PromptConfig) -> Question:
+    """Return a question as the model is given it: text for a plain template, messages for `chat`."""
     if prompt.template != CHAT_TEMPLATE:
         return fill_template(prompt.template, question_text(question)) + prompt.prefill
     messages = [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
@@ -46,8 +57,22 @@ def render_prompt(question: str | list[dict[str, str]], prompt: PromptConfig) ->
     return messages
 
 
-def stable_row_id(question: str | list[dict[str, str]], answer: Any) -> str:
-    """Return 16 hex digits that depend on the question (of messages, all of them) and its answer alone."""
-    if not isinstance(question, str):
-        question = question[0]["content"] if len(question) == 1 else json.dumps(question, ensure_ascii=False)
-    return hashlib.sha256(f"{question}\0{answer}".encode()).hexdigest()[:16]
+def stable_row_id(question: Question, answer: Any) -> str:
+    """Return 16 hex digits that depend only on the question, with all of its messages, and its answer."""
+    if isinstance(question, str):
+        text = question
+    elif len(question) == 1:
+        text = question[0]["content"]
+    else:
+        text = json.dumps(question, ensure_ascii=False)
+    return hashlib.sha256(f"{text}\0{answer}".encode()).hexdigest()[:16]
+
+
+def row_language(row: Row, text: str) -> str:
+    """Return the code of the language that `row` names, else of the one that `text` is written in.
+
+    A row that `generate` made names it in `target_language`, since its `language` is a reward's score.
+    """
+    language = row.get("target_language") or row.get("language")
+    code = language_code(language) if isinstance(language, str) else None
+    return code or detect_language(text)
