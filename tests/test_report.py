@@ -243,7 +243,7 @@ def test_metrics_are_named_in_words():
     length = describe_metric("completions/mean_length")
     assert (length.label, length.unit) == ("Mean length of a completion", "tokens")
     assert describe_metric("rewards/accuracy/mean").fraction
-    assert describe_metric("rewards/brevity/std").label == "Reward `brevity`: standard deviation"
+    assert describe_metric("rewards/brevity/std").label == "Reward brevity: standard deviation"
     assert describe_metric("loss", "sft").label != describe_metric("loss", "rl").label
     assert describe_metric("my_own").label == "my_own"
 

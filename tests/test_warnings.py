@@ -92,7 +92,7 @@ def test_values_of_several_steps_count_as_such():
     assert find_alerts(history, every=1) == {}
 
 
-def test_a_resumed_run_knows_what_it_logged_before(capsys):
+def test_a_resumed_run_knows_what_it_logged_before(capsys, tmp_path):
     from types import SimpleNamespace
 
     from r1kit.training.alerts import AlertCallback
@@ -100,10 +100,13 @@ def test_a_resumed_run_knows_what_it_logged_before(capsys):
     line = {"reward": 0.0, "frac_reward_zero_std": 1.0}
     state = SimpleNamespace(log_history=[{**line, "step": n} for n in range(1, 20)], global_step=20)
     state.is_world_process_zero = True
-    warnings, args = AlertCallback("rl"), SimpleNamespace(fp16=False, logging_steps=1)
+    warnings, args = AlertCallback("rl", tmp_path / "warnings.jsonl"), SimpleNamespace(fp16=False, logging_steps=1)
     warnings.on_train_begin(args, state, None)
     warnings.on_log(args, state, None, logs=line)
     assert "step 20: in 20 steps no group" in capsys.readouterr().err
+    warning = json.loads((tmp_path / "warnings.jsonl").read_text())
+    assert (warning["step"], warning["name"]) == (20, "reward")
+    assert warning["text"].startswith("in 20 steps no group")
 
 
 @pytest.mark.slow

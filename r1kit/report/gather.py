@@ -107,7 +107,7 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
         "recipe": recipe_text,
         "recipe_without_defaults": drop_defaults(info.get("stage"), recipe_text),
         "curves": read_curves(run_dir / "metrics.jsonl"),
-        "warnings": read_json_lines(run_dir / "warnings.jsonl"),
+        "warnings": read_warnings(run_dir / "warnings.jsonl"),
         "drops": read_json(run_dir / "drops.json"),
         "ladder": [describe_ladder_row(row, run_dir, info, names) for row in ladder] if ladder else None,
         "scaling": describe_scaling(read_json(run_dir / "scaling.json")),
@@ -204,6 +204,14 @@ def read_curves(file: Path) -> dict[str, list[Any]]:
         if metric != "step" and any(value is not None for value in values):
             curves[metric] = values
     return curves if steps else {}
+
+
+def read_warnings(file: Path) -> list[dict[str, Any]]:
+    """Return the first warning of each name; a training that was resumed may have warned of the same thing again."""
+    warnings: dict[str, dict[str, Any]] = {}
+    for line in read_json_lines(file):
+        warnings.setdefault(str(line.get("name")), line)
+    return list(warnings.values())
 
 
 def thin_steps(values_by_step: Mapping[int, Mapping[str, Any]]) -> list[int]:

@@ -142,15 +142,15 @@ METRICS = {
 # Of one reward: the first group is its name.
 REWARD_METRICS = {
     "mean": MetricText(
-        "Reward `{name}`: mean", "mean over completions", "Should rise. Rising alone, without accuracy, it is gamed."
+        "Reward {name}: mean", "mean over completions", "Should rise. Rising alone, without accuracy, it is gamed."
     ),
     "std": MetricText(
-        "Reward `{name}`: standard deviation", "standard deviation", "At 0 this reward does not tell samples apart."
+        "Reward {name}: standard deviation", "standard deviation", "At 0 this reward does not tell samples apart."
     ),
     "none": MetricText(
-        "Reward `{name}`: completions that it does not apply to", "completions", "Depends on the mix of problems."
+        "Reward {name}: completions that it does not apply to", "completions", "Depends on the mix of problems."
     ),
-    "faults": MetricText("Reward `{name}`: completions without a verdict", "completions", "Should be 0."),
+    "faults": MetricText("Reward {name}: completions without a verdict", "completions", "Should be 0."),
 }
 # What is known of single rewards, in place of the general reading of `mean`.
 REWARD_READINGS = {

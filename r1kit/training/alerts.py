@@ -1,9 +1,11 @@
 """What can be known to go wrong while a training goes on, said the moment it can be known, once each."""
 
+import json
 import math
 import statistics
 import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
@@ -72,10 +74,14 @@ def find_alerts(history: dict[str, list[float]], every: int = 1) -> dict[str, st
 
 
 class AlertCallback(TrainerCallback):
-    """Says each fault once on stderr; raises FloatingPointError where numbers are none."""
+    """Warn of each problem once, on stderr and in `warnings_file`; raise FloatingPointError for NaN and infinities.
 
-    def __init__(self, stage: str):
+    Each line of the file is a JSON object with the keys step, name and text; `r1kit report` shows them.
+    """
+
+    def __init__(self, stage: str, warnings_file: Path):
         self.stage = stage
+        self.warnings_file = warnings_file
         self.history: dict[str, list[float]] = defaultdict(list)
         self.said: set[str] = set()
 
@@ -107,3 +113,5 @@ class AlertCallback(TrainerCallback):
             if name not in self.said:
                 self.said.add(name)
                 print(f"warning: {self.stage}, step {state.global_step}: {text}", file=sys.stderr, flush=True)
+                with open(self.warnings_file, "a") as file:
+                    file.write(json.dumps({"step": state.global_step, "name": name, "text": text}) + "\n")

@@ -92,7 +92,7 @@ def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, bloc
     trainer.add_callback(MetricsCallback(run, stage, quiet=shown is not None))
     if shown:
         trainer.add_callback(shown)
-    trainer.add_callback(AlertCallback(stage))
+    trainer.add_callback(AlertCallback(stage, run.path / "warnings.jsonl"))
     for callback in list(trainer.callback_handler.callbacks):
         if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
             trainer.remove_callback(callback)

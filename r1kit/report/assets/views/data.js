@@ -20,7 +20,7 @@ const DROP_REASONS = {
 function reasonCell(name) {
   const words = DROP_REASONS[name];
   const key = element("code", { class: "metric-key" }, name);
-  return words ? element("td", {}, words, " ", key) : element("td", {}, key);
+  return words ? element("td", { class: "words" }, words, " ", key) : element("td", { class: "words" }, key);
 }
 
 /** Return the text of a prompt, or of the last message of a chat. */
@@ -39,7 +39,7 @@ function droppedExample(row) {
 }
 
 /** Return the table of a drop report, and its examples in folds. */
-function dropReport(report, noun, total) {
+function dropReport(report, total) {
   const reasons = Object.entries(report.dropped).filter(([, count]) => count);
   reasons.sort((a, b) => b[1] - a[1]);
   const rows = reasons.map(([name, count]) => [
@@ -55,7 +55,7 @@ function dropReport(report, noun, total) {
       element("div", { class: "completions" }, ...dropped.map(droppedExample)),
     ),
   );
-  return [dataTable(["dropped because", noun, "% of all"], rows), ...examples];
+  return [dataTable(["dropped because", "number", "% of all"], rows), ...examples];
 }
 
 views.Data = (section) => {
@@ -78,7 +78,7 @@ views.Data = (section) => {
       const kept = noun === "completions" ? (run.rows ?? report.kept) : report.kept;
       const ofTotal = total ? ` of ${formatCount(total)}` : "";
       const title = `${run.name}: ${formatCount(kept)}${ofTotal} ${noun} kept`;
-      section.append(element("h3", {}, title), ...dropReport(report, noun, total));
+      section.append(element("h3", {}, title), ...dropReport(report, total));
     }
   }
 };
