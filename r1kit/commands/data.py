@@ -75,7 +75,7 @@ def main(recipe: DataRecipe, run: Run) -> None:
     for start in range(0, len(chosen), READ_BATCH_ROWS):
         output.add(chosen.select(range(start, min(len(chosen), start + READ_BATCH_ROWS))).to_list())
     output.finish({"Problems": hygiene} | ({"Rows": report} if answered else {}), {})
-    run.update(rows=output.rows)
+    run.update(rows=output.row_count)
 
 
 def _prepared(rows: "Dataset", recipe: DataRecipe) -> "Dataset":

@@ -101,14 +101,14 @@ def _write_data(
     reports = {"Problems": hygiene} if recipe.hygiene.is_enabled else {}
     reports["Samples"] = row_filter.report
     _write_drop_report(recipe, row_filter.report, hygiene, run)
-    if not output.rows:
+    if not output.row_count:
         # `data/` holds the rows of an earlier session with other filters; the samples can make them again.
         shutil.rmtree(run.path / "data", ignore_errors=True)
         raise _explain_empty_data(recipe, shards, row_filter, run)
     output.finish(reports, _describe_sampling(recipe, rewritten))
     missing_batches = shards.count - len(shards.finished())
     _note_missing_batches(shards, rewritten)
-    run.update(rows=output.rows, batches_left=missing_batches, **sum_usage(recipe, shards, rewritten))
+    run.update(rows=output.row_count, batches_left=missing_batches, **sum_usage(recipe, shards, rewritten))
 
 
 def _write_drop_report(recipe: GenerateRecipe, report: DropReport, hygiene: HygieneReport, run: Run) -> None:

@@ -1,4 +1,8 @@
-"""Write a data set: Parquet that `load_dataset` and TRL's SFTTrainer read as it is, with a data card beside it."""
+"""Write rows as Parquet that `load_dataset` and TRL's SFTTrainer read as it is.
+
+A schema (`rows_schema`, `order_columns`) has the columns of `r1kit.rows` with their described types, so that every file
+of a data set agrees on them.
+"""
 
 import shutil
 from collections.abc import Sequence
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
 
 ROWS_PER_FILE = 100_000
 ROWS_PER_GROUP = 2_000
+"""Rows of a Parquet row group: what is in memory while a data set is written."""
 
 
 def rows_schema(rows: Sequence[Row], reward_names: Sequence[str] = ()) -> "pa.Schema":
@@ -64,20 +69,25 @@ def order_columns(schema: "pa.Schema") -> "pa.Schema":
     return pa.schema([fields[name] for name in names])
 
 
-def to_arrow_table(rows: list[Row], wanted: "pa.Schema") -> "pa.Table":
-    """Return rows as a table; numbers in a column of text become text."""
+def to_arrow_table(rows: list[Row], schema: "pa.Schema") -> "pa.Table":
+    """Return `rows` as a table of `schema`; a number in a column of text becomes text."""
     import pyarrow as pa
 
     try:
-        return pa.Table.from_pylist(rows, schema=wanted)
+        return pa.Table.from_pylist(rows, schema=schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError):
-        texts = [f.name for f in wanted if pa.types.is_string(f.type)]
-        changed = [{**row, **{n: None if row.get(n) is None else str(row[n]) for n in texts}} for row in rows]
-        return pa.Table.from_pylist(changed, schema=wanted)
+        text_columns = [field.name for field in schema if pa.types.is_string(field.type)]
+        return pa.Table.from_pylist([_with_texts(row, text_columns) for row in rows], schema=schema)
+
+
+def _with_texts(row: Row, names: list[str]) -> Row:
+    """Return `row` with the values of the columns `names` as text."""
+    texts = {name: str(row[name]) for name in names if row.get(name) is not None}
+    return {**row, **texts}
 
 
 def write_parquet(rows: list[Row], path: Path, reward_names: Sequence[str] = ()) -> None:
-    """Write `rows` as one Parquet file, whole or not at all."""
+    """Write `rows` as one Parquet file, which is complete or not there at all."""
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,44 +96,51 @@ def write_parquet(rows: list[Row], path: Path, reward_names: Sequence[str] = ())
 
 
 class DataWriter:
-    """Writes rows to a new `data/`, file after file, all of one schema; `finish` puts it in its place."""
+    """Writes a folder of Parquet files of one schema; nothing is at `target` until `finish` puts all of it there."""
 
-    def __init__(self, target: Path, wanted: "pa.Schema"):
-        self.target, self.schema = target, wanted
+    def __init__(self, target: Path, schema: "pa.Schema"):
+        self.target, self.schema = target, schema
         self.folder = target.with_name(f".{target.name}.tmp")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        self.rows = self._in_file = 0
+        self.row_count = 0
+        self._file_count = 0
+        self._rows_in_file = 0
         self._waiting: list[Row] = []
         self._writer: Any = None
 
     def add(self, rows: list[Row]) -> None:
-        """Write rows, a group at a time."""
+        """Add `rows`; they are written as soon as they fill a row group."""
         self._waiting += rows
-        self.rows += len(rows)
+        self.row_count += len(rows)
         while len(self._waiting) >= ROWS_PER_GROUP:
-            self._flush(ROWS_PER_GROUP)
+            self._write_group(ROWS_PER_GROUP)
 
-    def _flush(self, count: int) -> None:
+    def finish(self) -> None:
+        """Write the rows that wait, and replace `target` by the new folder."""
+        self._write_group(len(self._waiting))
+        self._close_file()
+        replace_folder(self.folder, self.target)
+
+    def _write_group(self, count: int) -> None:
+        """Write the first `count` of the rows that wait, to a new file if the last one is full."""
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        if not group:
+            return
+        if self._writer is None or self._rows_in_file >= ROWS_PER_FILE:
+            self._close_file()
+            self._open_file()
+        self._writer.write_table(to_arrow_table(group, self.schema))
+        self._rows_in_file += len(group)
+
+    def _open_file(self) -> None:
         import pyarrow.parquet as pq
 
-        part, self._waiting = self._waiting[:count], self._waiting[count:]
-        if not part:
-            return
-        if self._writer is None or self._in_file >= ROWS_PER_FILE:
-            self._end()
-            name = f"train-{len(list(self.folder.iterdir())):05d}.parquet"
-            self._writer, self._in_file = pq.ParquetWriter(self.folder / name, self.schema), 0
-        self._writer.write_table(to_arrow_table(part, self.schema))
-        self._in_file += len(part)
+        self._writer = pq.ParquetWriter(self.folder / f"train-{self._file_count:05d}.parquet", self.schema)
+        self._file_count += 1
+        self._rows_in_file = 0
 
-    def _end(self) -> None:
+    def _close_file(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-    def finish(self) -> None:
-        """Write what is left, and put the folder in its place."""
-        self._flush(len(self._waiting))
-        self._end()
-        replace_folder(self.folder, self.target)
