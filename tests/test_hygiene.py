@@ -94,9 +94,9 @@ def test_the_same_words_with_other_numbers_are_another_problem():
 
 
 def test_rows_with_completions_are_duplicates_where_both_are():
-    rows = datasets.Dataset.from_dict({"question": ["a", "a", "a"], "completion_text": ["x", "y", "x"]})
+    rows = datasets.Dataset.from_dict({"question": ["a", "a", "a"], "_completion": ["x", "y", "x"]})
     kept, _ = clean_problems(rows, HygieneConfig(exact=True))
-    assert kept["completion_text"][:] == ["x", "y"]
+    assert kept["_completion"][:] == ["x", "y"]
 
 
 def test_words_of_a_text():

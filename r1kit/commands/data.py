@@ -1,29 +1,32 @@
-"""`r1kit data`: sources, mixing, filters and hygiene, without sampling.
+"""`r1kit data`: read, mix, clean, score and filter data, without sampling.
 
     r1kit data recipes/sky-t1/problems.yaml
     r1kit data inspect runs/tiny/cold_start
 
-Writes `data/` (Parquet and a data card) and `drops.json`, like `generate`.
+Writes `data/` (Parquet and a data card) and `drops.json`, as `generate` does. Rows are problems (a prompt) or examples
+(a prompt and a completion, or messages); only examples can be scored and filtered.
 """
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from r1kit.answers.extract import completion_text
-from r1kit.data.batches import READ_BATCH_ROWS
-from r1kit.data.filters import RowFilter, format_drop_report
-from r1kit.data.hygiene import clean_problems
+from r1kit.data.batches import READ_BATCH_ROWS, iterate_rows
+from r1kit.data.filters import EVERY_PASS_RATE, DropReport, RowFilter, format_drop_report
+from r1kit.data.hygiene import HygieneReport, clean_problems
 from r1kit.data.hygiene.normalise import ngram_words
 from r1kit.data.mixing import read_sources
 from r1kit.data.problems import first_rows_by_id
-from r1kit.data.questions import check_prompt, question_text, row_language, stable_row_id
+from r1kit.data.questions import Question, check_prompt, question_text, row_language, stable_row_id
 from r1kit.data.writing.output import DataOutput
 from r1kit.data.writing.parquet import order_columns
 from r1kit.errors import UserError
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import DataRecipe
 from r1kit.rewards.checks import check_reward_data
+from r1kit.rows import Row
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 from r1kit.sampling.scoring import bind_rewards, compute_rewards, row_verdict
@@ -31,155 +34,221 @@ from r1kit.sampling.scoring import bind_rewards, compute_rewards, row_verdict
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# What filters read, beside what the rows have themselves.
-HELPERS = ("question", "completion_text", "_finish", "_thinking", "_language", "_tokens")
+# Columns that this stage adds for hygiene, rewards and filters, and removes before it writes.
+HELPER_COLUMNS = ("question", "_completion", "_finish_reason", "_thinking", "_language", "_tokens")
+# Columns that may hold a row's prompt; the first that is there is taken.
+PROMPT_COLUMNS = ("prompt", "messages", "text")
+SCORING_BATCH_ROWS = 256
 
 
 def main(recipe: DataRecipe, run: Run) -> None:
-    """Read, clean, score, filter and write, in one process however many there are."""
-    if not is_main_rank():
-        return
-    rows = _prepared(read_sources(recipe.data.train, "data.train", recipe.data.rows), recipe)
+    """Run the stage, in one process however many there are."""
+    if is_main_rank():
+        _make_data(recipe, run)
+
+
+def _make_data(recipe: DataRecipe, run: Run) -> None:
+    rows = _add_helper_columns(read_sources(recipe.data.train, "data.train", recipe.data.rows), recipe)
     if len(rows) == 0:
         raise UserError("data.train", recipe.data.train[0].path, "has no rows", "give a source with at least one")
-    rows, hygiene = clean_problems(rows, recipe.hygiene)
-    answered = "completion_text" in rows.column_names
-    if recipe.rewards:
-        if not answered:
-            must = "rewards score completions, and the rows have none"
-            raise UserError("rewards", recipe.rewards[0].name, must, "remove them, or use generate")
-        judged = check_reward_data(recipe.rewards, rows, recipe.data.train[0].path)
-        run.update(**judged)
-        rows = _scored(rows, recipe)
+    rows, hygiene_report = clean_problems(rows, recipe.hygiene)
     row_filter = RowFilter(recipe.keep)
-    if row_filter.report["dropped"] and not answered:
-        must = "filters look at completions, and the rows have none"
-        raise UserError("keep", next(iter(row_filter.report["dropped"])), must, "remove it, or use generate")
-    kept = _sifted(rows, row_filter, recipe) if answered else list(range(len(rows)))
-    report = row_filter.report if answered else hygiene
-    drops = report | ({"hygiene": hygiene} if answered and recipe.hygiene.is_enabled else {})
-    write_file(run.path / "drops.json", json.dumps(drops, indent=2, ensure_ascii=False) + "\n")
-    if recipe.hygiene.is_enabled or not answered:
-        print(format_drop_report(hygiene, "rows"), file=sys.stderr)
-    if answered:
-        print(format_drop_report(report), file=sys.stderr)
+    if "_completion" in rows.column_names:
+        if recipe.rewards:
+            run.update(**check_reward_data(recipe.rewards, rows, recipe.data.train[0].path))
+            rows = _score_rows(rows, recipe)
+        kept = _filter_rows(rows, row_filter, recipe)
+        filter_report: DropReport | None = row_filter.report
+    else:
+        _refuse_rewards_and_filters(recipe, row_filter)
+        kept = list(range(len(rows)))
+        filter_report = None
+    _report_drops(hygiene_report, filter_report, recipe, run)
     if not kept:
-        raise UserError(
-            "keep", "all filters", f"no row is left of {len(rows)}; see {run.path}/drops.json", "loosen them"
-        )
+        requirement = f"no row is left of {len(rows)}; see {run.path}/drops.json"
+        raise UserError("keep", "all filters", requirement, "loosen the filters")
     chosen = rows.select(kept)
-    chosen = chosen.shuffle(seed=recipe.seed) if recipe.shuffle else chosen
-    unwanted = [*HELPERS, *(["messages"] if {"prompt", "completion"} <= set(chosen.column_names) else [])]
-    chosen = chosen.remove_columns([c for c in unwanted if c in chosen.column_names])
-    output = DataOutput(run, recipe, order_columns(chosen.features.arrow_schema))
-    for start in range(0, len(chosen), READ_BATCH_ROWS):
-        output.add(chosen.select(range(start, min(len(chosen), start + READ_BATCH_ROWS))).to_list())
-    output.finish({"Problems": hygiene} | ({"Rows": report} if answered else {}), {})
-    run.update(rows=output.row_count)
+    if recipe.shuffle:
+        chosen = chosen.shuffle(seed=recipe.seed)
+    reports = {"Problems": hygiene_report}
+    if filter_report is not None:
+        reports["Rows"] = filter_report
+    _write_rows(chosen, reports, recipe, run)
 
 
-def _prepared(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
-    """Add what hygiene and filters read: the question, the completion, an id. Raises UserError."""
+def _add_helper_columns(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
+    """Return `rows` with an id and HELPER_COLUMNS; problems get only the question.
+
+    Raises UserError if a row has no prompt or no valid completion, and if an id stands for two questions.
+    """
     names, path = rows.column_names, recipe.data.train[0].path
-    form = next((f for f in ("prompt", "messages", "text") if f in names), None)
-    if form is None:
-        must = "needs a column prompt, messages or text"
-        do = f"it has {', '.join(names)}; rename one with data.train.0.columns"
-        raise UserError("data.train", path, must, do)
-    answered = form == "messages" or "completion" in names
+    prompt_column = next((name for name in PROMPT_COLUMNS if name in names), None)
+    if prompt_column is None:
+        action = f"it has {', '.join(names)}; rename one with data.train.0.columns"
+        raise UserError("data.train", path, "needs a column prompt, messages or text", action)
+    has_completions = prompt_column == "messages" or "completion" in names
 
-    def prepare(row: dict[str, Any], number: int) -> dict[str, Any]:
-        question = check_prompt(row[form], number, "data.train")
-        if form == "messages":
-            if isinstance(question, str) or len(question) < 2 or question[-1]["role"] != "assistant":
-                must = f"messages must end with the assistant's; those of row {number} do not"
-                raise UserError("data.train", path, must, "mend or drop the row")
-            said, question = question[-1]["content"], question[:-1]
-        elif answered:
-            said = completion_text(_answer(row["completion"], number, path))
-        plain = question_text(question)
-        new: dict[str, Any] = {"question": plain, "id": row.get("id") or stable_row_id(question, row.get("answer"))}
-        if answered:
-            new["completion_text"] = said
-            new["_finish"] = row.get("finish_reason") or "stop"
-            new["_thinking"] = row.get("thinking") is not False
-            new["_language"] = row_language(row, plain)
-            counted = row.get("tokens")
-            new["_tokens"] = int(counted) if isinstance(counted, int | float) and counted else len(ngram_words(said))
-        return new
+    def add_to_row(row: Row, number: int) -> Row:
+        question = check_prompt(row[prompt_column], number, "data.train")
+        completion = ""
+        if prompt_column == "messages":
+            question, completion = _split_conversation(question, number, path)
+        elif has_completions:
+            completion = completion_text(_check_completion(row["completion"], number, path))
+        text = question_text(question)
+        added: Row = {"question": text, "id": row.get("id") or stable_row_id(question, row.get("answer"))}
+        if has_completions:
+            added |= _completion_columns(row, text, completion)
+        return added
 
-    prepared = rows.map(prepare, with_indices=True, load_from_cache_file=False)
-    first_rows_by_id(prepared, path, "data.train")  # an id stands for one question
+    prepared = rows.map(add_to_row, with_indices=True, load_from_cache_file=False)
+    first_rows_by_id(prepared, path, "data.train")  # raises UserError if an id stands for two questions
     return prepared
 
 
-def _answer(completion: Any, number: int, path: str) -> Any:
-    """Return a completion as it is. Raises UserError where it is neither text nor messages of text."""
+def _completion_columns(row: Row, question: str, completion: str) -> Row:
+    """Return what rewards and filters read of an example, filled in where the row does not say it."""
+    tokens = row.get("tokens")
+    if not isinstance(tokens, int | float) or not tokens:
+        tokens = len(ngram_words(completion))  # no tokenizer is known here
+    return {
+        "_completion": completion,
+        "_finish_reason": row.get("finish_reason") or "stop",
+        "_thinking": row.get("thinking") is not False,
+        "_language": row_language(row, question),
+        "_tokens": int(tokens),
+    }
+
+
+def _split_conversation(messages: Question, number: int, path: str) -> tuple[Question, str]:
+    """Return the messages before the last, and the text of the last, which must be the assistant's."""
+    if isinstance(messages, str) or len(messages) < 2 or messages[-1]["role"] != "assistant":
+        requirement = f"messages must end with the assistant's; those of row {number} do not"
+        raise UserError("data.train", path, requirement, "correct or drop the row")
+    return messages[:-1], messages[-1]["content"]
+
+
+def _check_completion(completion: Any, number: int, path: str) -> Any:
+    """Return a row's completion, "" for None. Raises UserError if it is neither text nor messages of text."""
     if isinstance(completion, list):
-        fine = all(isinstance(m, dict) and isinstance(m.get("content"), str) for m in completion)
+        is_valid = all(isinstance(m, dict) and isinstance(m.get("content"), str) for m in completion)
     else:
-        fine = isinstance(completion, str | None)
-    if not fine:
-        must = f"each completion must be text or messages of text; that of row {number} is not"
-        raise UserError("data.train", path, must, "mend or drop the row, or rename the column")
+        is_valid = isinstance(completion, str | None)
+    if not is_valid:
+        requirement = f"each completion must be text or messages of text; that of row {number} is not"
+        raise UserError("data.train", path, requirement, "correct or drop the row, or rename the column")
     return completion or ""
 
 
-def _scored(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
-    """Add each reward's column, and `correct` and `fault`."""
+def _refuse_rewards_and_filters(recipe: DataRecipe, row_filter: RowFilter) -> None:
+    """Raise UserError if the recipe wants problems scored or filtered, which needs completions."""
+    if recipe.rewards:
+        requirement = "rewards score completions, and the rows have none"
+        raise UserError("rewards", recipe.rewards[0].name, requirement, "remove rewards, or use r1kit generate")
+    for name in row_filter.report["dropped"]:
+        requirement = "filters look at completions, and the rows have none"
+        raise UserError("keep", name, requirement, "remove the filter, or use r1kit generate")
+
+
+def _score_rows(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
+    """Return `rows` with a column for each reward, and `correct` and `fault`."""
     from datasets import Features, Value
 
     functions = bind_rewards(recipe.rewards)
 
-    def score(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        columns = {**batch, "thinking": batch["_thinking"], "language": batch["_language"], "prompt": batch["question"]}
-        ids = [range(n) for n in batch["_tokens"]]
-        given = {k: v for k, v in columns.items() if k not in ("completion", "completion_text")}
-        values = compute_rewards(batch["completion_text"], ids, given, functions)
-        verdicts = [row_verdict({n: v[i] for n, v in values.items()}) for i in range(len(ids))]
-        return {name: [v[name] for v in verdicts] for name in verdicts[0]}
+    def score_batch(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        columns = {name: values for name, values in batch.items() if name not in ("completion", "_completion")}
+        columns |= {"thinking": batch["_thinking"], "language": batch["_language"], "prompt": batch["question"]}
+        completion_ids = [range(count) for count in batch["_tokens"]]  # of which rewards read the number alone
+        scores = compute_rewards(batch["_completion"], completion_ids, columns, functions)
+        verdicts = []
+        for i in range(len(completion_ids)):
+            verdicts.append(row_verdict({name: values[i] for name, values in scores.items()}))
+        return {name: [verdict[name] for verdict in verdicts] for name in verdicts[0]}
 
-    kinds = {f.__name__: Value("float64") for f in functions} | {"fault": Value("bool"), "correct": Value("bool")}
-    rows = rows.remove_columns([c for c in kinds if c in rows.column_names])
-    features = Features(rows.features | kinds)  # which a first batch without verdicts would not tell
-    return rows.map(score, batched=True, batch_size=256, features=features, load_from_cache_file=False)
+    score_types = {function.__name__: Value("float64") for function in functions}
+    score_types |= {"fault": Value("bool"), "correct": Value("bool")}
+    rows = rows.remove_columns([name for name in score_types if name in rows.column_names])
+    # Named here, since a first batch without any verdict would make a column of nulls.
+    features = Features(rows.features | score_types)
+    return rows.map(
+        score_batch, batched=True, batch_size=SCORING_BATCH_ROWS, features=features, load_from_cache_file=False
+    )
 
 
-def _sifted(rows: "Dataset", row_filter: RowFilter, recipe: DataRecipe) -> list[int]:
-    """Return the numbers of the rows to keep. Rows of one id are looked at together, wherever they stand."""
-    order = list(range(len(rows)))
-    if recipe.keep.per_prompt or recipe.keep.pass_rate != (0.0, 1.0):
-        ids = rows["id"][:]
-        first: dict[str, int] = {}
-        for i, name in enumerate(ids):
-            first.setdefault(name, i)
-        order.sort(key=lambda i: first[ids[i]])
-    read = [c for c in ("id", *HELPERS, "correct", "fault") if c in rows.column_names]
-    looked = rows.select_columns(read).select(order)
+def _filter_rows(rows: "Dataset", row_filter: RowFilter, recipe: DataRecipe) -> list[int]:
+    """Return the numbers of the rows to keep, in order."""
     kept: list[int] = []
-    waiting: list[dict[str, Any]] = []
-    for start in range(0, len(looked), READ_BATCH_ROWS):
-        for offset, row in enumerate(looked.select(range(start, min(len(looked), start + READ_BATCH_ROWS))).to_list()):
-            waiting.append(_view(row, order[start + offset]))
-        ends = [i for i in range(1, len(waiting)) if waiting[i]["id"] != waiting[i - 1]["id"]]
-        if ends:
-            kept += [row["number"] for row in row_filter.filter(waiting[: ends[-1]])]
-            waiting = waiting[ends[-1] :]
-    kept += [row["number"] for row in row_filter.filter(waiting)]
+    for group in _read_groups(rows, _filter_order(rows, recipe)):
+        kept += [row["number"] for row in row_filter.filter(group)]
     return sorted(kept)
 
 
-def _view(row: dict[str, Any], number: int) -> dict[str, Any]:
-    """Return a row as filters read it."""
+def _filter_order(rows: "Dataset", recipe: DataRecipe) -> list[int]:
+    """Return the numbers of all rows; rows of one id follow each other if a filter compares them."""
+    order = list(range(len(rows)))
+    if recipe.keep.per_prompt or recipe.keep.pass_rate != EVERY_PASS_RATE:
+        ids = rows["id"][:]
+        first: dict[str, int] = {}
+        for number, row_id in enumerate(ids):
+            first.setdefault(row_id, number)
+        order.sort(key=lambda number: first[ids[number]])
+    return order
+
+
+def _read_groups(rows: "Dataset", order: list[int]) -> Iterator[list[Row]]:
+    """Yield the rows as filters read them, in `order`, in lists that never cut the rows of one id in two.
+
+    A list is yielded each time READ_BATCH_ROWS rows wait and their last id has ended.
+    """
+    names = [name for name in ("id", *HELPER_COLUMNS, "correct", "fault") if name in rows.column_names]
+    waiting: list[Row] = []
+    for number, row in zip(order, iterate_rows(rows.select_columns(names).select(order)), strict=True):
+        if len(waiting) >= READ_BATCH_ROWS and row["id"] != waiting[-1]["id"]:
+            yield waiting
+            waiting = []
+        waiting.append(_filter_view(row, number))
+    yield waiting
+
+
+def _filter_view(row: Row, number: int) -> Row:
+    """Return a row under the names that filters read, with its number."""
     return {
         "number": number,
         "id": row["id"],
         "prompt": row["question"],
-        "completion": row["completion_text"],
-        "finish_reason": row["_finish"],
+        "completion": row["_completion"],
+        "finish_reason": row["_finish_reason"],
         "thinking": row["_thinking"],
         "target_language": row["_language"],
         "tokens": row["_tokens"],
         "correct": row.get("correct"),
         "fault": row.get("fault"),
     }
+
+
+def _report_drops(
+    hygiene_report: HygieneReport, filter_report: DropReport | None, recipe: DataRecipe, run: Run
+) -> None:
+    """Write `drops.json`, and print what was dropped; `filter_report` is None for problems, which are not filtered."""
+    drops = hygiene_report if filter_report is None else dict(filter_report)
+    if filter_report is not None and recipe.hygiene.is_enabled:
+        drops["hygiene"] = hygiene_report
+    write_file(run.path / "drops.json", json.dumps(drops, indent=2, ensure_ascii=False) + "\n")
+    if recipe.hygiene.is_enabled or filter_report is None:
+        print(format_drop_report(hygiene_report, "rows"), file=sys.stderr)
+    if filter_report is not None:
+        print(format_drop_report(filter_report), file=sys.stderr)
+
+
+def _write_rows(rows: "Dataset", reports: dict[str, DropReport], recipe: DataRecipe, run: Run) -> None:
+    """Write `data/` and its card."""
+    unwanted = set(HELPER_COLUMNS)
+    if {"prompt", "completion"} <= set(rows.column_names):
+        unwanted.add("messages")  # which says the same in another format
+    rows = rows.remove_columns([name for name in rows.column_names if name in unwanted])
+    output = DataOutput(run, recipe, order_columns(rows.features.arrow_schema))
+    for start in range(0, len(rows), READ_BATCH_ROWS):
+        output.add(rows.select(range(start, min(len(rows), start + READ_BATCH_ROWS))).to_list())
+    output.finish(reports, {})
+    run.update(rows=output.row_count)

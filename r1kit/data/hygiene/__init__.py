@@ -28,7 +28,7 @@ HygieneReport = dict[str, Any]
 EXAMPLES_PER_REASON = 3
 # Near duplicates of one row, from which on a note says that they may be different problems made from one template.
 TEMPLATE_DUPLICATES = 50
-HYGIENE_COLUMNS = ("question", "completion_text", "answer", "tests")
+HYGIENE_COLUMNS = ("question", "_completion", "answer", "tests")
 
 
 def clean_problems(problems: "Dataset", hygiene: HygieneConfig) -> tuple["Dataset", HygieneReport]:

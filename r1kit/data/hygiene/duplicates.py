@@ -81,5 +81,5 @@ def is_same_problem(first: Row, second: Row) -> bool:
 
 def duplicate_text(row: Row) -> str:
     """Return the text by which duplicates are found: the question, and the completion if the row has one."""
-    completion = row.get("completion_text")
+    completion = row.get("_completion")
     return f"{row['question']}\n{completion}" if completion else row["question"]
