@@ -15,6 +15,7 @@ import pytest
 
 from r1kit.data.writing.parquet import write_parquet
 from r1kit.report.page import write_report
+from r1kit.scaling.methods import method_name
 
 pytestmark = pytest.mark.browser
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -121,6 +122,7 @@ def small(tmp_path_factory):
         )
     points = [
         {
+            "name": method_name(m, None, k),
             "method": m,
             "score": None,
             "samples": k,

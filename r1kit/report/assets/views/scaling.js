@@ -1,11 +1,11 @@
 // Inference-time scaling: accuracy against the tokens that a question costs, with 95% intervals, and verifiers.
 
-/** Return the points by the name of their method, which r1kit/scaling/curves.py gives. */
+/** Return the points by the name of their method, which r1kit/scaling/methods.py gives. */
 function pointsByMethod(points) {
   const methods = new Map();
   for (const point of points) {
-    if (!methods.has(point.label)) methods.set(point.label, []);
-    methods.get(point.label).push(point);
+    if (!methods.has(point.name)) methods.set(point.name, []);
+    methods.get(point.name).push(point);
   }
   for (const line of methods.values()) line.sort((a, b) => a.tokens - b.tokens);
   return methods;
@@ -45,7 +45,7 @@ function drawScaling(container, model) {
 
 function scalingTable(points) {
   const rows = points.map((point) => [
-    point.label,
+    point.name,
     point.samples,
     formatNumber(point.tokens, 0),
     fractionCell(point.accuracy),
