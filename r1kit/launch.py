@@ -69,11 +69,8 @@ def start(stage: str, recipe: Recipe, processes: int | None, config: str | None,
         return code
 
 
-def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
-    """Run `stage` in this process and return its exit code, which is left in the run directory too.
-
-    `quiet` leaves it to the parent to say a user's mistake, which one rank may find before the others.
-    """
+def prepare_process(stage: str) -> None:
+    """Set the environment variables and warning filters that `stage` needs, before torch is imported."""
     cores = os.cpu_count() or 1
     local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // local)))
@@ -87,6 +84,14 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     if not sys.warnoptions:  # what the libraries will do away with is for those who write against them
         libraries = r"(transformers|trl|peft|accelerate|datasets)(\.|$)"
         warnings.filterwarnings("ignore", category=FutureWarning, module=libraries)
+
+
+def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
+    """Run `stage` in this process and return its exit code, which is left in the run directory too.
+
+    `quiet` leaves it to the parent to say a user's mistake, which one rank may find before the others.
+    """
+    prepare_process(stage)
     code, line = EXIT_FAILED, ""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -9,7 +9,7 @@ import r1kit
 
 ROOT = Path(r1kit.__file__).parent
 LEVELS = (
-    ("__init__", "errors", "messages", "heavy_imports", "tables", "ranks", "rows", "stages"),
+    ("errors", "messages", "heavy_imports", "tables", "ranks", "rows", "stages"),
     ("prompts", "recipe"),
     ("runs",),
     ("languages", "answers", "sandbox"),
@@ -19,11 +19,11 @@ LEVELS = (
     ("scaling", "head2toe"),
     ("report", "launch"),
     ("commands",),
-    ("cli",),
+    ("api", "cli", "__init__"),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate"}
-LIGHT = [name for name, level in LEVEL.items() if level <= LEVEL["rewards"]] + ["cli", "launch"]
+LIGHT = [name for name, level in LEVEL.items() if level <= LEVEL["rewards"]] + ["__init__", "api", "cli", "launch"]
 
 
 def part(module: str) -> str:

@@ -51,7 +51,7 @@ class Run:
 
     def __init__(self, path: Path):
         self.path = path
-        # The open lock file. It is never closed: the lock is held until the process ends.
+        # The open lock file: the lock is held until it is closed or the process ends.
         self._lock_descriptor: int | None = None
 
     @property
@@ -93,7 +93,7 @@ class Run:
         write_file(self.metrics_file, "".join(kept_lines))
 
     def lock(self) -> None:
-        """Lock the run until this process ends. Raises UserError if another process has locked it.
+        """Lock the run until `unlock` or the end of this process. Raises UserError if another process has locked it.
 
         The kernel releases the lock of a process that is killed, so none is ever left behind.
         """
@@ -105,6 +105,12 @@ class Run:
             except OSError:
                 time.sleep(_LOCK_RETRY_SECONDS)
         raise UserError("output", self.path, "another process is working on this run", "wait for it or stop it")
+
+    def unlock(self) -> None:
+        """Release the lock, so that the same process may open the run again."""
+        if self._lock_descriptor is not None:
+            os.close(self._lock_descriptor)
+            self._lock_descriptor = None
 
     def finish(self, **fields: Any) -> None:
         """Mark the run as finished, and set further fields of run.json."""
