@@ -1,4 +1,7 @@
-"""What ends a command early: a user's mistake (exit 2) or an interruption (exit 130)."""
+"""The exceptions that end a command early, and the exit codes of the command line.
+
+A UserError is a mistake that the user must correct: one line on stderr and exit code 2, without a traceback.
+"""
 
 import difflib
 from collections.abc import Iterable
@@ -28,21 +31,33 @@ class UserError(Exception):
 
 
 class OutOfMemory(Exception):
-    """A training did not fit into memory; the same run goes on with smaller micro-batches, which run.json tells."""
+    """A training with several processes ran out of memory; the launcher starts it again with smaller micro-batches."""
 
 
 class Interrupted(Exception):
-    """SIGINT or SIGTERM came, and the state is saved."""
+    """The stage was stopped by SIGINT or SIGTERM, and its state is saved."""
 
 
-EXIT_DONE, EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
-EXIT_AGAIN = 75  # EX_TEMPFAIL: the same command goes on
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USER = 2
+"""The user must change something; stderr says what."""
+EXIT_AGAIN = 75
+"""Between the launcher and its processes only: start the same command again (EX_TEMPFAIL of sysexits.h)."""
+EXIT_INTERRUPTED = 130
+"""The stage was interrupted and can be resumed (128 + SIGINT, as shells have it)."""
+
+LONGEST_NAME_LIST = 30
+"""The most names that an error lists; of more, none is a help."""
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return what to do about an unknown `word`: the nearest known one, else the list of them."""
-    known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1)
-    if near:
-        return f"did you mean {near[0]}?"
-    return f"use one of: {', '.join(known)}" if len(known) <= 30 else "check its name"
+def suggest(name: str, known_names: Iterable[str]) -> str:
+    """Return what to do about an unknown name: use the nearest known one, or one of the list.
+
+    suggest("acuracy", ["accuracy", "format"])   "did you mean accuracy?"
+    """
+    choices = sorted(known_names)
+    nearest = difflib.get_close_matches(name, choices, n=1)
+    if nearest:
+        return f"did you mean {nearest[0]}?"
+    return f"use one of: {', '.join(choices)}" if len(choices) <= LONGEST_NAME_LIST else "check its name"

@@ -1,8 +1,11 @@
-"""Hand a stage to Accelerate: one process as it is, many by torchrun or `accelerate launch`.
+"""Run a stage: in this process, or in several that torchrun or `accelerate launch` starts.
 
-A launcher turns a child's exit code 2 into 1, so each rank leaves its own code in the run directory
-(`exit.json`). Ctrl-C reaches the ranks as a file named `stop`, since launchers kill their children
-before they have saved; anybody may make it. Where a cluster's own launcher has set the ranks, nothing is launched.
+A launcher turns the exit code 2 of a process into 1, so each process leaves its own code and error in the run directory
+(exit.json). Launchers also kill their processes on Ctrl-C before these have saved, so Ctrl-C reaches them as a file in
+the run directory named `stop`, which anybody may create. If a cluster's own launcher has set the ranks, r1kit launches
+nothing itself.
+
+    python -m r1kit.launch RUN      what a launcher starts for each rank
 """
 
 import contextlib
@@ -16,8 +19,9 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -31,7 +35,8 @@ from r1kit.errors import (
     OutOfMemory,
     UserError,
 )
-from r1kit.ranks import is_main_rank
+from r1kit.messages import logger
+from r1kit.ranks import adopt_slurm_ranks, is_main_rank, local_world_size, world_size
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.runs.files import write_file
 from r1kit.runs.results import print_finished
@@ -39,210 +44,254 @@ from r1kit.runs.resume import already_finished, open_run
 from r1kit.runs.run import Run
 from r1kit.stages import STAGES
 
+PrintLine = Callable[[str], object]
+
+# How long a waiting thread of OpenMP spins before it sleeps. Without it, another busy process makes small models 10 to
+# 40 times slower; OMP_WAIT_POLICY=PASSIVE, which never spins, makes them 2 to 5 times slower on an idle machine.
+_SPIN_COUNT = "10000"
+# Libraries whose announcements of future changes are for developers, and are not shown.
+_WARNING_LIBRARIES = r"(transformers|trl|peft|accelerate|datasets)(\.|$)"
+# How libraries report a full disk in the text of an exception: Python and safetensors, arrow, torch.
+_DISK_FULL_TEXTS = ("No space left", "StorageFull", "inline_container.cc")
+# Distributed types of an Accelerate config for which `accelerate launch` would start a single process, without a word.
+_TORCHRUN_TYPES = ("NO", "MULTI_CPU")
+_PR_SET_PDEATHSIG = 1  # prctl(2): the signal that this process gets when its parent dies
+
 
 def start(stage: str, recipe: Recipe, processes: int | None, config: str | None, overwrite: bool) -> int:
-    """Run `stage` to its end and return the exit code. The run's path is the one line on stdout."""
-    _ranks_of_slurm()
-    ranked = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    if ranked and config is not None:
-        do = f"on each node: accelerate launch --config_file {config} ... -m r1kit.cli ..., without this option"
-        must = f"another launcher has set the ranks (WORLD_SIZE = {os.environ['WORLD_SIZE']}), so it would not be read"
-        raise UserError("--accelerate-config", config, must, do)
-    with stdout_to_stderr() as out:
+    """Run `stage` to its end, and return the exit code of the command.
+
+    `processes` and `config` are the options --num-processes and --accelerate-config. The path of the run is the one
+    line on stdout; everything else goes to stderr.
+    """
+    adopt_slurm_ranks()
+    has_ranks = world_size() > 1
+    if has_ranks and config is not None:
+        requirement = f"is not read, because another launcher has set the ranks (WORLD_SIZE = {world_size()})"
+        action = f"run on each node: accelerate launch --config_file {config} ... -m r1kit.cli ..., without this option"
+        raise UserError("--accelerate-config", config, requirement, action)
+    with stdout_to_stderr() as print_path:
         if not overwrite and already_finished(stage, recipe):
             if is_main_rank():
                 print_finished(Run(Path(recipe.output or "")), earlier=True)
-                out(recipe.output or "")
+                print_path(recipe.output or "")
             return EXIT_DONE
-        command = None if ranked or stage == "data" else launch_command(processes, config)
-        if command:
-            run = open_run(stage, recipe, overwrite)
-            while (code := _launch(command, count_processes(processes, config), run, out)) == EXIT_AGAIN:
-                (run.path / "exit.json").unlink(missing_ok=True)
-                run.update(status="running", session_started=time.time())
-            return code
+        command = None if has_ranks or stage == "data" else launch_command(processes, config)
+        if command is not None:
+            return _start_processes(stage, recipe, command, count_processes(processes, config), overwrite, print_path)
         run = open_run(stage, recipe, overwrite) if is_main_rank() else Run(Path(recipe.output or ""))
         code = work(stage, recipe, run)
         if code == EXIT_DONE and is_main_rank():
             print_finished(run)
-            out(str(run.path))
+            print_path(str(run.path))
         return code
 
 
-def prepare_process(stage: str) -> None:
-    """Set the environment variables and warning filters that `stage` needs, before torch is imported."""
-    cores = os.cpu_count() or 1
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // local)))
-    # How long a waiting thread spins before it sleeps. Without it, another busy process makes small models 10 to 40
-    # times as slow; OMP_WAIT_POLICY=PASSIVE, which never spins, makes them 2 to 5 times as slow on an idle machine.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if STAGES[stage].trains_model and local == 1 and "WORLD_SIZE" not in os.environ:
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses one process that sees several GPUs
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    if not sys.warnoptions:  # what the libraries will do away with is for those who write against them
-        libraries = r"(transformers|trl|peft|accelerate|datasets)(\.|$)"
-        warnings.filterwarnings("ignore", category=FutureWarning, module=libraries)
+# One process
 
 
 def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
-    """Run `stage` in this process and return its exit code, which is left in the run directory too.
+    """Run `stage` in this process, record how it ended in the run directory, and return the exit code.
 
-    `quiet` leaves it to the parent to say a user's mistake, which one rank may find before the others.
+    With `quiet`, the error of a user is not printed here: the parent process prints it once for all ranks.
     """
     prepare_process(stage)
-    code, line = EXIT_FAILED, ""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    code, error_line = EXIT_FAILED, ""
     try:
         importlib.import_module(STAGES[stage].command_module).main(recipe, run)
         code = EXIT_DONE
         if is_main_rank():
             run.finish()
     except UserError as error:
-        code, line = EXIT_USER, str(error)
+        code, error_line = EXIT_USER, str(error)
     except OutOfMemory as error:
-        code, line = EXIT_AGAIN, str(error)
+        code, error_line = EXIT_AGAIN, str(error)
     except (Interrupted, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     except Exception as error:
-        if not _disk_is_full(error):
+        if not _is_disk_full(error):
             raise
-        code, line = (
-            EXIT_USER,
-            f"output = {run.path}; no space left on the device; make room, then the same command again",
-        )
+        action = "make room, then give the same command again"
+        code, error_line = EXIT_USER, str(UserError("output", run.path, "no space left on the device", action))
     finally:
         if code != EXIT_DONE:
-            _leave(run, code, line)
-    if line and is_main_rank() and not quiet:
-        print(f"error: {line}", file=sys.stderr)
+            _record_exit(run, code, error_line)
+    if error_line and is_main_rank() and not quiet:
+        logger.error(error_line)
     return code
 
 
-def _disk_is_full(error: Exception) -> bool:
-    """Whether this is a full disk, as Python, safetensors, torch or arrow say it."""
+def prepare_process(stage: str) -> None:
+    """Set the environment variables and warning filters that `stage` needs, before torch is imported.
+
+    Variables that the user has set are kept.
+    """
+    processes_here = local_world_size()
+    defaults = {
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes_here)),
+        "GOMP_SPINCOUNT": _SPIN_COUNT,
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    }
+    if STAGES[stage].trains_model and processes_here == 1 and "WORLD_SIZE" not in os.environ:
+        defaults["CUDA_VISIBLE_DEVICES"] = "0"  # TRL refuses a single process that sees several GPUs
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore", category=FutureWarning, module=_WARNING_LIBRARIES)
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """Return whether an exception of Python, safetensors, torch or arrow means that the disk is full."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    text = str(error)
-    return any(words in text for words in ("No space left", "StorageFull", "inline_container.cc"))
+    return any(text in str(error) for text in _DISK_FULL_TEXTS)
 
 
-def _leave(run: Run, code: int, line: str) -> None:
+def _record_exit(run: Run, code: int, error_line: str) -> None:
+    """Record in the run directory how this process ended, for the parent process and for the next session."""
     with contextlib.suppress(OSError):
         if is_main_rank():
-            run.pause({EXIT_INTERRUPTED: "interrupted"}.get(code, "failed"))
-        # The first rank to leave says why: the others are then stopped by the launcher.
+            run.pause("interrupted" if code == EXIT_INTERRUPTED else "failed")
+        # Only the first process to end writes it, since the launcher then stops the others.
         with open(run.path / "exit.json", "x") as file:
-            json.dump({"code": code, "line": line}, file)
+            json.dump({"code": code, "line": error_line}, file)
+
+
+# Several processes
 
 
 def launch_command(processes: int | None, config: str | None) -> list[str] | None:
-    """Return the launcher's command line without the run, or None where one process will do.
+    """Return the launcher's command, to which the module to run is added; None if one process suffices.
 
-    `accelerate launch` quietly starts a single process for several on the CPU without FSDP; there
-    torchrun is used.
+    torchrun also replaces `accelerate launch` for several processes on a CPU without FSDP, where the latter starts a
+    single one without a word. Raises UserError for a wrong number of processes or a wrong config file.
     """
     if processes is not None and processes < 1:
-        raise UserError("--num-processes", processes, "must be at least 1", "give a positive number")
+        raise UserError("--num-processes", processes, "must be at least 1", "use a positive number")
     if config is not None:
-        try:
-            values = yaml.safe_load(Path(config).read_text())
-        except (OSError, yaml.YAMLError) as error:
-            raise UserError("--accelerate-config", config, "must be an Accelerate config file", str(error)) from None
-        if not isinstance(values, dict):
-            raise UserError(
-                "--accelerate-config", config, "must be an Accelerate config file", "see recipes/accelerate/"
-            )
+        values = _read_accelerate_config(config)
         if int(values.get("num_machines", 1)) > 1:
-            must = f"names {values['num_machines']} machines; r1kit launches on one"
-            do = f"on each of them: accelerate launch --config_file {config} --machine_rank N ... -m r1kit.cli ..."
-            raise UserError("--accelerate-config", config, must, do)
-        kind = values.get("distributed_type", "NO")
-        if kind in ("NO", "MULTI_CPU"):
-            processes = processes or int(values.get("num_processes", 1))
-        else:
+            requirement = f"names {values['num_machines']} machines, and r1kit launches processes on one"
+            action = (
+                f"run on each machine: accelerate launch --config_file {config} --machine_rank N ... -m r1kit.cli ..."
+            )
+            raise UserError("--accelerate-config", config, requirement, action)
+        if values.get("distributed_type", "NO") not in _TORCHRUN_TYPES:
             command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config]
-            return command + (["--num_processes", str(processes)] if processes else [])
+            return [*command, "--num_processes", str(processes)] if processes else command
+        processes = processes or int(values.get("num_processes", 1))
     if not processes or processes == 1:
         return None
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
 
 
+def _read_accelerate_config(config: str) -> dict[str, Any]:
+    requirement = "must be an Accelerate config file"
+    try:
+        values = yaml.safe_load(Path(config).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError("--accelerate-config", config, requirement, str(error)) from None
+    if not isinstance(values, dict):
+        raise UserError("--accelerate-config", config, requirement, "see recipes/accelerate/")
+    return values
+
+
 def count_processes(processes: int | None, config: str | None) -> int:
-    """Return the processes on this machine that a launch means."""
+    """Return the number of processes that a launch starts on this machine."""
     if processes or config is None:
         return processes or 1
-    values = yaml.safe_load(Path(config).read_text())
+    values = _read_accelerate_config(config)
     return max(1, int(values.get("num_processes", 1)) // int(values.get("num_machines", 1)))
 
 
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies, so that a killed launch leaves no ranks behind."""
-    with contextlib.suppress(OSError, AttributeError):  # Linux alone
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+def _start_processes(
+    stage: str, recipe: Recipe, command: list[str], processes: int, overwrite: bool, print_path: PrintLine
+) -> int:
+    """Open the run and run the stage in several processes; again if they ask for it with EXIT_AGAIN."""
+    run = open_run(stage, recipe, overwrite)
+    while True:
+        code = _launch_and_wait(command, processes, run, print_path)
+        if code != EXIT_AGAIN:
+            return code
+        (run.path / "exit.json").unlink(missing_ok=True)
+        run.update(status="running", session_started=time.time())
 
 
-def _launch(command: list[str], processes: int, run: Run, out) -> int:
-    line = [*command, "-m", "r1kit.launch", str(run.path)]
-    environment = {"GOMP_SPINCOUNT": "10000", **os.environ}
+def _launch_and_wait(command: list[str], processes: int, run: Run, print_path: PrintLine) -> int:
+    """Start the launcher, wait for its end, report it, and return the exit code that the processes left."""
+    environment = {"GOMP_SPINCOUNT": _SPIN_COUNT, **os.environ}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-    child = subprocess.Popen(line, env=environment, start_new_session=True, preexec_fn=_die_with_parent)
-
-    def stop(number, frame):
-        if (run.path / "stop").exists():
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            write_file(run.path / "stop", "")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        status = child.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        (run.path / "stop").unlink(missing_ok=True)
+    launcher = subprocess.Popen(
+        [*command, "-m", "r1kit.launch", str(run.path)],
+        env=environment,
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
+    )
+    status = _wait_for_launcher(launcher, run.path / "stop")
     if status == 0 and run.info.get("status") == "finished":
         print_finished(run)
-        out(str(run.path))
+        print_path(str(run.path))
         return EXIT_DONE
     try:
-        left = json.loads((run.path / "exit.json").read_text())
+        ending = json.loads((run.path / "exit.json").read_text())
     except (FileNotFoundError, ValueError):
-        left = {"code": EXIT_FAILED, "line": ""}
+        ending = {"code": EXIT_FAILED, "line": ""}
     if run.info.get("status") == "running":
         run.pause("failed")
-    if left["line"]:
-        kind = "note" if left["code"] == EXIT_AGAIN else "error"
-        print(f"{kind}: {left['line']}", file=sys.stderr)
-    return left["code"]
+    if ending["line"]:
+        report = logger.info if ending["code"] == EXIT_AGAIN else logger.error
+        report(ending["line"])
+    return ending["code"]
+
+
+def _wait_for_launcher(launcher: subprocess.Popen, stop_file: Path) -> int:
+    """Wait for the launcher and return its status; meanwhile SIGINT and SIGTERM ask its processes to save and stop.
+
+    The first signal creates the stop file. A second one kills the launcher and its processes.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        if stop_file.exists():
+            os.killpg(launcher.pid, signal.SIGKILL)
+        else:
+            write_file(stop_file, "")
+
+    old_handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return launcher.wait()
+    finally:
+        for number, handler in old_handlers.items():
+            signal.signal(number, handler)
+        stop_file.unlink(missing_ok=True)
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies, so that a killed launcher leaves no processes behind."""
+    with contextlib.suppress(OSError, AttributeError):  # only Linux has prctl
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager
-def stdout_to_stderr() -> Iterator:
-    """Turn stdout (the descriptor) away to stderr; yield a function that prints a line to the real one."""
+def stdout_to_stderr() -> Iterator[PrintLine]:
+    """Redirect stdout to stderr, and yield a function that prints a line to the real stdout.
+
+    The descriptor itself is redirected, so that what libraries in C and child processes print goes to stderr too.
+    """
     sys.stdout.flush()
-    real = os.dup(1)
+    real_stdout = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield lambda line: os.write(real, f"{line}\n".encode())
+        yield lambda line: os.write(real_stdout, f"{line}\n".encode())
     finally:
         sys.stdout.flush()
-        os.dup2(real, 1)
-        os.close(real)
-
-
-def _ranks_of_slurm() -> None:
-    """Take the ranks that `srun` has set, where MASTER_ADDR says that a process group is wanted."""
-    env = os.environ
-    if "RANK" not in env and "MASTER_ADDR" in env and int(env.get("SLURM_NTASKS", "1")) > 1:
-        env["RANK"], env["WORLD_SIZE"] = env["SLURM_PROCID"], env["SLURM_NTASKS"]
-        env["LOCAL_RANK"] = env.get("SLURM_LOCALID", "0")
-        env.setdefault("MASTER_PORT", "29500")
+        os.dup2(real_stdout, 1)
+        os.close(real_stdout)
 
 
 def main() -> int:
-    """What a launcher starts for each rank: `python -m r1kit.launch RUN`."""
+    """Run the stage of a run directory as one rank of several; the launcher starts this."""
     _die_with_parent()
     run = Run(Path(sys.argv[1]))
     stage = run.info["stage"]

@@ -7,7 +7,10 @@ single process with rank 0.
 import os
 from datetime import timedelta
 
+# Longer than any stage takes: a rank may sample for days while the others wait for it.
 _BARRIER_TIMEOUT = timedelta(days=7)
+# The port at which the ranks of `srun` meet, if MASTER_PORT names none; it is torchrun's.
+_DEFAULT_PORT = "29500"
 
 
 def rank() -> int:
@@ -36,10 +39,25 @@ def is_main_rank() -> bool:
 
 
 def barrier() -> None:
-    """Wait until all processes of the run have come here; a process may wait up to seven days."""
+    """Wait until all processes of the run have called this; a process waits up to seven days."""
     if world_size() == 1:
         return
     import torch
     from accelerate import PartialState
 
     PartialState(cpu=not torch.cuda.is_available(), timeout=_BARRIER_TIMEOUT).wait_for_everyone()
+
+
+def adopt_slurm_ranks() -> None:
+    """Take over the ranks that Slurm's `srun` has set, if MASTER_ADDR shows that its tasks belong together.
+
+    Without MASTER_ADDR, the tasks of `srun` are separate runs.
+    """
+    environment = os.environ
+    has_tasks = int(environment.get("SLURM_NTASKS", "1")) > 1
+    if "RANK" in environment or "MASTER_ADDR" not in environment or not has_tasks:
+        return
+    environment["RANK"] = environment["SLURM_PROCID"]
+    environment["WORLD_SIZE"] = environment["SLURM_NTASKS"]
+    environment["LOCAL_RANK"] = environment.get("SLURM_LOCALID", "0")
+    environment.setdefault("MASTER_PORT", _DEFAULT_PORT)
