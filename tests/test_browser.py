@@ -336,7 +336,7 @@ def test_a_flat_curve_of_zeros_is_drawn_at_the_bottom(page, small):
 
 def test_scaling_has_the_names_of_its_methods_and_intervals(page, small):
     page.goto(f"file://{small}#Scaling")
-    assert page.locator(".u-label").all_inner_texts()[1:] == ["one of N is right (pass@N)", "one sample", "vote"]
+    assert page.locator(".u-label").all_inner_texts()[1:] == ["one of N is right (pass@N)", "vote"]
     page.get_by_text("the same as a table").click()
     assert page.locator("#view-Scaling td", has_text="47.5 to 57.5").count() == 2
 

@@ -26,6 +26,7 @@ from r1kit.runs.listing import run_status
 from r1kit.runs.paths import resolve_model_path
 from r1kit.runs.results import describe_result
 from r1kit.runs.run import Run
+from r1kit.scaling.methods import method_colour
 from r1kit.stages import STAGES
 
 MAX_CURVE_POINTS = 1500  # more than the pixels of a chart's width
@@ -109,7 +110,7 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
         "warnings": read_warnings(run_dir / "warnings.jsonl"),
         "drops": read_json(run_dir / "drops.json"),
         "ladder": [describe_ladder_row(row, run_dir, info, names) for row in ladder] if ladder else None,
-        "scaling": (read_json(run_dir / "scaling.json") or {}).get("models"),
+        "scaling": describe_scaling(read_json(run_dir / "scaling.json")),
         "verifier": read_json(run_dir / "verifier" / "verifier.json"),
     }
 
@@ -142,6 +143,17 @@ def describe_ladder_row(
         if parent["path"] == row.get("path"):
             return {**row, "run": parent["run"]}
     return {**row, "run": None}
+
+
+def describe_scaling(scaling: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
+    """Return the curves of scaling.json, each point with the colour of its method in the pictures of `r1kit eval`."""
+    if not scaling:
+        return None
+    models = []
+    for model in scaling.get("models", []):
+        points = [{**point, "colour": method_colour(point["method"], point["score"])} for point in model["points"]]
+        models.append({**model, "points": points})
+    return models
 
 
 def name_runs(run_dirs: Sequence[Path]) -> dict[Path, str]:

@@ -150,7 +150,8 @@ function graphBox(node, layout, fit) {
   const [x, y] = point(layerStart(layer), across);
   const family = getComputedStyle(document.body).fontFamily;
   const width = fit.boxWidth - 2 * BOX_PADDING;
-  const third = node.accuracy == null ? dataLine(node) : `${percent(node.accuracy)}%${fit.boxWidth < NARROW_BOX ? "" : " correct"}`;
+  const third =
+    node.accuracy == null ? dataLine(node) : `${percent(node.accuracy)}%${fit.boxWidth < NARROW_BOX ? "" : " correct"}`;
   const unfinished = node.status && node.status !== "finished" ? `${node.status}: ` : "";
   const lines = [
     ["title", node.title, `600 12px ${family}`],

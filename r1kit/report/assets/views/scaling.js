@@ -1,14 +1,28 @@
 // Inference-time scaling: accuracy against the tokens that a question costs, with 95% intervals, and verifiers.
 
-/** Return the points by the name of their method, which r1kit/scaling/methods.py gives. */
+const METHODS_BY_SAMPLES = ["vote", "best"]; // their curves begin at one sample, as pass@N does by itself
+const BLACK = "#000000"; // the colour of the plain vote, which no one sees on a dark page
+
+/** Return the points by the name of their method, the same names and colours as in the pictures of `r1kit eval`. */
 function pointsByMethod(points) {
   const methods = new Map();
+  const oneSample = points.find((point) => point.method === "vote" && point.samples === 1);
   for (const point of points) {
+    if (point === oneSample) continue;
     if (!methods.has(point.name)) methods.set(point.name, []);
     methods.get(point.name).push(point);
   }
+  for (const line of methods.values()) {
+    if (oneSample && METHODS_BY_SAMPLES.includes(line[0].method)) line.push(oneSample);
+  }
+  if (!methods.size && oneSample) methods.set(oneSample.name, [oneSample]);
   for (const line of methods.values()) line.sort((a, b) => a.tokens - b.tokens);
   return methods;
+}
+
+function lineColour(points) {
+  const { colour } = points[points.length - 1];
+  return colour === BLACK ? styleVariable("--ink") : colour;
 }
 
 function drawScaling(container, model) {
@@ -17,9 +31,10 @@ function drawScaling(container, model) {
   const data = uPlot.join(
     lines.map((points) => [points.map((point) => point.tokens), points.map((point) => 100 * point.accuracy)]),
   );
-  const series = [...methods.keys()].map((label, i) => ({
-    label,
-    stroke: paletteColour(i),
+  const series = [...methods].map(([name, points]) => ({
+    label: name,
+    stroke: lineColour(points),
+    dash: points[points.length - 1].method === "pass" ? [3, 4] : undefined, // a bound, and not something to use
     width: 1.5,
     spanGaps: true,
     points: { show: true, size: 5 },
@@ -31,12 +46,12 @@ function drawScaling(container, model) {
       .map((point) => ({ x: point.tokens, low: 100 * point.low, high: 100 * point.high })),
   );
   drawChart(container, data, series, {
-    title: `${model.model}: accuracy by the tokens of a question`,
+    title: `${model.model}: what more tokens at inference buy`,
     reading:
       "Up and to the left is better. The bars are 95% intervals: two methods whose bars overlap may be equally good. " +
       "pass@N is no method to use, but the limit of all: it counts a question where any sample is correct.",
-    xLabel: "tokens per question (logarithmic)",
-    yLabel: "accuracy, %",
+    xLabel: "completion tokens per question (logarithmic)",
+    yLabel: "answered correctly, %",
     logarithmic: true,
     height: 380,
     intervals,
