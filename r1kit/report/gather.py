@@ -273,7 +273,19 @@ def drop_defaults(stage: str | None, recipe_text: str | None) -> str | None:
     except (UserError, yaml.YAMLError):  # written by another version of r1kit
         return None
     values = recipe.model_dump(mode="json", exclude_defaults=True)
+    # Some fields of an empty recipe are filled in from others, such as one epoch where no number of steps is set.
+    drop_equal_values(values, parse_recipe(stage, {}).model_dump(mode="json", exclude_defaults=True))
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def drop_equal_values(values: dict[str, Any], others: Mapping[str, Any]) -> None:
+    """Remove from nested `values` whatever `others` has, too."""
+    for key, other in others.items():
+        value = values.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            drop_equal_values(value, other)
+        if key in values and (value == other or value == {}):
+            del values[key]
 
 
 def read_text(file: Path) -> str | None:
