@@ -10,7 +10,9 @@ Importing r1kit imports none of its heavy dependencies.
 from pathlib import Path
 from typing import Any
 
-__version__ = "0.1.0"
+from r1kit.version import __version__
+
+__all__ = ["__version__", "run_stage"]
 
 
 def run_stage(stage: str, recipe: str | Path | dict[str, Any], **overrides: Any) -> Path:

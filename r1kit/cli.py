@@ -71,7 +71,7 @@ def read_global_options(
     """Apply the options that stand before the command."""
     _set_verbosity(verbose, quiet)
     if version:
-        from r1kit import __version__
+        from r1kit.version import __version__
 
         print(__version__)
         raise typer.Exit()

@@ -1,131 +1,195 @@
-"""Imports run downward only, and the light modules stay light."""
+"""Imports run downward only, no two files import each other, and the light modules stay light."""
 
 import ast
-import subprocess
+import gc
 import sys
 from pathlib import Path
 
+import pytest
+
 import r1kit
+from r1kit.heavy_imports import heavy_imports
 
-ROOT = Path(r1kit.__file__).parent
-LEVELS = (
-    ("errors", "messages", "heavy_imports", "tables", "ranks", "rows", "stages"),
-    ("prompts", "recipe"),
-    ("runs",),
-    ("languages", "answers", "sandbox"),
-    ("data", "rewards"),
-    ("models",),
-    ("sampling", "training"),
-    ("scaling", "head2toe"),
-    ("report", "launch"),
-    ("commands",),
-    ("api", "cli", "__init__"),
+PACKAGE_DIR = Path(r1kit.__file__).parent
+# The packages and files of r1kit, the lowest first: each may import only itself and those before it.
+ORDER = (
+    "version",
+    "errors",
+    "stages",
+    "rows",
+    "tables",
+    "messages",
+    "ranks",
+    "heavy_imports",
+    "prompts",
+    "recipe",
+    "runs",
+    "languages",
+    "answers",
+    "sandbox",
+    "data",
+    "rewards",
+    "models",
+    "sampling",
+    "training",
+    "head2toe",
+    "scaling",
+    "report",
+    "launch",
+    "commands",
+    "api",
+    "__init__",
+    "cli",
 )
-LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
-HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate"}
-LIGHT = [name for name, level in LEVEL.items() if level <= LEVEL["rewards"]] + ["__init__", "api", "cli", "launch"]
+LEVEL = {name: level for level, name in enumerate(ORDER)}
+HEAVY_LIBRARIES = {"torch", "transformers", "trl", "peft", "datasets", "accelerate"}
+# All up to the rewards import no heavy library at the top of a file, and neither do these.
+LIGHT_PACKAGES = {*ORDER[: LEVEL["rewards"] + 1], "launch", "api", "__init__", "cli"}
+
+Graph = dict[str, set[str]]
 
 
-def part(module: str) -> str:
-    """r1kit.data.sources.stored -> data"""
+def package_of(module: str) -> str:
+    """Return the package, or the file, directly below r1kit that a module is in: r1kit.data.mixing -> data."""
     return [*module.split("."), "__init__"][1]
 
 
-def modules() -> dict[str, ast.Module]:
-    """Dotted name: syntax tree, of every module of the package."""
-    found = {}
-    for path in ROOT.rglob("*.py"):
-        words = path.relative_to(ROOT.parent).with_suffix("").parts
-        found[".".join(words).removesuffix(".__init__")] = ast.parse(path.read_text())
-    return found
+def parse_modules() -> dict[str, ast.Module]:
+    """Return the syntax tree of every module of r1kit, by its dotted name."""
+    trees = {}
+    for path in PACKAGE_DIR.rglob("*.py"):
+        names = path.relative_to(PACKAGE_DIR.parent).with_suffix("").parts
+        trees[".".join(names).removesuffix(".__init__")] = ast.parse(path.read_text())
+    return trees
 
 
-def imported(node: ast.AST) -> list[str]:
-    """The modules that one import statement names; `from r1kit.a import b` names r1kit.a and r1kit.a.b."""
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        assert node.level == 0, "relative import"
-        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+def imported_modules(statement: ast.AST, known_modules: set[str]) -> list[str]:
+    """Return the modules that an import statement names: r1kit.a.b for `from r1kit.a import b`, if b is a module."""
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names]
+    if not isinstance(statement, ast.ImportFrom):
+        return []
+    assert statement.level == 0, "imports are absolute"
+    assert statement.module is not None
+    modules = []
+    for alias in statement.names:
+        full_name = f"{statement.module}.{alias.name}"
+        modules.append(full_name if full_name in known_modules else statement.module)
+    return modules
+
+
+def build_import_graph() -> Graph:
+    """Return the modules of r1kit that each module imports anywhere in its file, in functions too."""
+    trees = parse_modules()
+    known_modules = set(trees)
+    graph: Graph = {}
+    for name, tree in trees.items():
+        imports = {module for node in ast.walk(tree) for module in imported_modules(node, known_modules)}
+        graph[name] = (imports & known_modules) - {name}
+    return graph
+
+
+def find_cycle(graph: Graph) -> list[str]:
+    """Return the modules of one cycle of a graph, in order; empty if it has none."""
+    finished: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in finished:
+            return []
+        for neighbour in sorted(graph[module]):
+            cycle = visit(neighbour, [*path, module])
+            if cycle:
+                return cycle
+        finished.add(module)
+        return []
+
+    for module in sorted(graph):
+        cycle = visit(module, [])
+        if cycle:
+            return cycle
     return []
 
 
-def own_imports(name: str, tree: ast.Module, known: set[str]) -> set[str]:
-    """The modules of r1kit that `name` imports anywhere, in functions too."""
-    return {m for node in ast.walk(tree) for m in imported(node) if m in known and m not in (name, "r1kit")}
-
-
-def at_the_top(body: list[ast.stmt]) -> list[str]:
-    """The modules imported when a file is, those under `if TYPE_CHECKING` left out."""
-    names = []
+def imports_at_the_top(body: list[ast.stmt]) -> list[str]:
+    """Return the modules that are imported together with a file: not those in functions or under TYPE_CHECKING."""
+    modules = []
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        names += imported(node)
-        if not (isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")):
-            names += at_the_top(getattr(node, "body", []))
-        for other in ("orelse", "finalbody"):
-            names += at_the_top(getattr(node, other, []))
+        modules += imported_modules(node, set())
+        is_for_types = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        if not is_for_types:
+            modules += imports_at_the_top(getattr(node, "body", []))
+        for field in ("orelse", "finalbody"):
+            modules += imports_at_the_top(getattr(node, field, []))
         for handler in getattr(node, "handlers", []):
-            names += at_the_top(handler.body)
-    return names
+            modules += imports_at_the_top(handler.body)
+    return modules
 
 
-def test_every_module_has_a_level():
-    assert {part(m) for m in modules()} <= set(LEVEL)
+def test_every_package_has_a_place_in_the_order():
+    assert {package_of(module) for module in parse_modules()} == set(ORDER)
 
 
 def test_imports_run_downward_only():
-    trees = modules()
-    upward = [
-        f"{name} imports {other}"
-        for name, tree in trees.items()
-        for other in own_imports(name, tree, set(trees))
-        if LEVEL.get(part(other), 3) > LEVEL.get(part(name), 3)
-    ]
+    upward = []
+    for module, imports in build_import_graph().items():
+        for imported in imports:
+            if LEVEL[package_of(imported)] > LEVEL[package_of(module)]:
+                upward.append(f"{module} imports {imported}")
     assert sorted(upward) == []
 
 
-def test_stages_never_import_each_other():
-    trees = modules()
-    sideways = [
-        f"{name} imports {other}"
-        for name, tree in trees.items()
-        for other in own_imports(name, tree, set(trees))
-        if part(name) == "commands" and part(other) == "commands" and other != "r1kit.commands"
-    ]
+def test_no_files_import_each_other_in_a_circle():
+    assert find_cycle(build_import_graph()) == []
+
+
+def test_find_cycle_finds_a_cycle():
+    assert find_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert find_cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_commands_never_import_each_other():
+    sideways = []
+    for module, imports in build_import_graph().items():
+        for imported in imports:
+            if package_of(module) == package_of(imported) == "commands" and imported != "r1kit.commands":
+                sideways.append(f"{module} imports {imported}")
     assert sorted(sideways) == []
 
 
 def test_light_modules_import_nothing_heavy_at_the_top():
-    heavy = [
-        f"{name} imports {other}"
-        for name, tree in modules().items()
-        if part(name) in LIGHT
-        for other in at_the_top(tree.body)
-        if other.split(".")[0] in HEAVY
-    ]
+    heavy = []
+    for module, tree in parse_modules().items():
+        if package_of(module) not in LIGHT_PACKAGES:
+            continue
+        for imported in imports_at_the_top(tree.body):
+            if imported.split(".")[0] in HEAVY_LIBRARIES:
+                heavy.append(f"{module} imports {imported}")
     assert sorted(heavy) == []
 
 
-MODELS_ONCE = """
-from pathlib import Path
-from r1kit.heavy_imports import heavy_imports
-with heavy_imports():
-    import transformers.utils.import_utils as utils
-    import transformers.models
-own = utils.define_import_structure.__closure__
-[define] = [cell.cell_contents for cell in own if callable(cell.cell_contents)]
-read = utils.create_import_structure_from_path.cache_info().misses
-file = str(Path(utils.__file__).parents[1] / "models" / "__init__.py")
-assert utils.define_import_structure(file) == define(file)
-folders = sum(1 for f in Path(file).parent.rglob("*") if f.is_dir() and f.name != "__pycache__") + 1
-print(read < 1.5 * folders, utils.create_import_structure_from_path.cache_info().misses > 1.5 * folders)
-from transformers.models import LlamaForCausalLM, BertModel
-"""
+def test_heavy_imports_run_without_the_garbage_collector(monkeypatch):
+    monkeypatch.delitem(sys.modules, "transformers", raising=False)
+    gc.unfreeze()
+    with heavy_imports():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
 
 
-def test_the_models_of_transformers_are_read_once_and_are_the_same():
-    done = subprocess.run([sys.executable, "-c", MODELS_ONCE], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["True", "True"]
+def test_the_garbage_collector_is_switched_on_again_after_a_failed_import(monkeypatch):
+    monkeypatch.delitem(sys.modules, "transformers", raising=False)
+    with pytest.raises(ModuleNotFoundError), heavy_imports():
+        import no_such_module  # noqa: F401
+    assert gc.isenabled()
+    gc.unfreeze()
+
+
+def test_heavy_imports_do_nothing_once_transformers_is_imported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", ast)
+    with heavy_imports():
+        assert gc.isenabled()

@@ -16,13 +16,13 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
-from r1kit import __version__
 from r1kit.errors import UserError
 from r1kit.report.gather import collect_runs, find_run_dirs
 from r1kit.report.metrics import describe_metrics
 from r1kit.report.rollouts import ROLLOUTS_PER_CHUNK, SCRIPTS, RolloutSet
 from r1kit.report.summary import summarise_runs
 from r1kit.runs.files import atomic_file
+from r1kit.version import __version__
 
 # The page's own scripts share one scope; a file may use what a file above it defines.
 PAGE_SCRIPTS = (

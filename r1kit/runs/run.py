@@ -19,9 +19,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from r1kit import __version__
 from r1kit.errors import UserError
 from r1kit.runs.files import write_file
+from r1kit.version import __version__
 
 # Libraries whose versions can change a run's result.
 _RECORDED_LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "math-verify")

@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from r1kit import __version__
 from r1kit.errors import UserError
 from r1kit.recipe import CardConfig, PromptConfig, RLRecipe, SFTRecipe, dump_recipe
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
+from r1kit.version import __version__
 
 CARD_METRICS = (
     "loss",

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from r1kit import __version__
 from r1kit.data.filters import DropReport
 from r1kit.data.writing.card import DataFacts, data_card
 from r1kit.data.writing.hub import push_data
@@ -16,6 +15,7 @@ from r1kit.recipe import DataRecipe, GenerateRecipe, SourceConfig
 from r1kit.rows import Row
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
+from r1kit.version import __version__
 
 if TYPE_CHECKING:
     import pyarrow as pa
