@@ -305,7 +305,9 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(tmp_path, capsys):
         return weights(run.path / "model")
 
     small = trained("small", Small, None)
-    assert "note: out of memory with 16 rows at once; goes on with 8, the batch of 16 stays" in capsys.readouterr().err
+    assert "note: out of memory with 16 rows at once; the training goes on with 8 at once and the same batch of 16" in (
+        capsys.readouterr().err
+    )
     assert Run(tmp_path / "small").info["micro_batch_size"] == 4
     assert largest_difference(small, trained("told", Given, 4)) < 1e-6  # the first step alone was taken whole
     Small.rows = 0
@@ -473,6 +475,42 @@ def test_an_evaluation_holds_whole_groups_and_little_more_than_fits(here):
     run.update(micro_batch_size=2)
     made = arguments(here)
     assert (made.per_device_train_batch_size, made.per_device_eval_batch_size) == (2, RL["sampling"]["group_size"])
+
+
+def test_transformers_progress_is_replaced_by_r1kit_s(tmp_path):
+    from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
+
+    from r1kit.models.load import load_model
+    from r1kit.recipe import ModelConfig
+    from r1kit.training.callbacks import MetricsCallback, StopCallback
+    from r1kit.training.core import _add_callbacks
+
+    for disable_tqdm in (True, False):
+        arguments = TrainingArguments(output_dir=str(tmp_path), disable_tqdm=disable_tqdm, use_cpu=True, report_to=[])
+        trainer = Trainer(load_model(ModelConfig(path="tiny:student")), arguments)
+        is_progress = [isinstance(c, PrinterCallback | ProgressCallback) for c in trainer.callback_handler.callbacks]
+        assert sum(is_progress) == 1
+        _add_callbacks(trainer, Run(tmp_path), StopCallback(Run(tmp_path)))
+        callbacks = trainer.callback_handler.callbacks
+        assert not any(isinstance(callback, PrinterCallback | ProgressCallback) for callback in callbacks)
+        assert sum(isinstance(callback, MetricsCallback | StopCallback) for callback in callbacks) == 2
+
+
+def test_r1kit_q_shows_no_progress(tmp_path, capsys):
+    from transformers import TrainerControl, TrainerState
+
+    from r1kit.messages import set_verbosity
+    from r1kit.training.callbacks import MetricsCallback
+
+    state = TrainerState(global_step=1, max_steps=2, is_world_process_zero=True)
+    for quiet in (False, True):
+        set_verbosity(quiet=quiet)
+        try:
+            MetricsCallback(Run(tmp_path), "sft").on_log(None, state, TrainerControl(), logs={"loss": 0.5})
+        finally:
+            set_verbosity()
+        assert ("sft 1/2" in capsys.readouterr().err) == (not quiet)
+    assert [line["loss"] for line in metrics(tmp_path)] == [0.5, 0.5]
 
 
 def test_an_evaluation_without_a_verdict_is_not_the_best():

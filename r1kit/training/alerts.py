@@ -1,117 +1,182 @@
-"""What can be known to go wrong while a training goes on, said the moment it can be known, once each."""
+"""Warnings about what goes wrong in a training, printed at the step at which it can be known, and once each.
+
+`find_alerts` looks at the metrics so far, without a trainer:
+
+    find_alerts({"kl": [0.01] * 20 + [1.5]})
+    {"kl": "kl is 1.5, 20 times what it was: lower training.learning_rate or raise training.kl"}
+"""
 
 import json
 import math
 import statistics
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-FLAT = 20  # steps without any difference in reward
-CUT, OFTEN = 5, 0.5  # steps, and the share of completions that were cut off in each
-GROWN = 3.0  # times the length of the first steps
-DRIFT = 0.15  # of language consistency, below its best
-BURST = 20.0  # times the median so far
-FIRST = 5  # steps that tell how it was in the beginning
+from r1kit.messages import logger
+
+FLAT_REWARD_STEPS = 20
+"""Steps in a row without any difference in reward, or without any format reward, that make a warning."""
+CUT_OFF_STEPS = 5
+"""Steps in a row of which each must have too many completions that were cut off."""
+MAX_CUT_OFF_FRACTION = 0.5
+"""The fraction of a step's completions above which too many were cut off."""
+LENGTH_GROWTH = 3.0
+"""How many times as long as at first completions must be to make a warning."""
+MAX_LANGUAGE_DROP = 0.15
+"""How far language consistency, between 0 and 1, may fall below its best."""
+BURST_FACTOR = 20.0
+"""How many times its median so far the KL or the gradient's norm must be to make a warning."""
+MIN_BURST_VALUE = 1.0
+"""A KL or gradient norm that is no warning by itself, whatever it was before."""
+AVERAGED_VALUES = 5
+"""Values of a metric that are averaged, at the beginning and at the end; and half the values that a median needs."""
+
+History = dict[str, list[float]]
 
 
-def find_alerts(history: dict[str, list[float]], every: int = 1) -> dict[str, str]:
-    """Return what is wrong by its name, of the values of each metric so far, with what can be done about it.
+def find_alerts(history: History, steps_per_value: int = 1) -> dict[str, str]:
+    """Return what is going wrong, and what can be done about it, by the name of the alert.
 
-    A value is of `every` steps.
+    `history` has the values of each metric so far, each of `steps_per_value` optimizer steps.
     """
-    found: dict[str, str] = {}
+    alerts = {
+        "reward": _flat_reward(history, steps_per_value),
+        "format": _missing_format(history, steps_per_value),
+        "cut": _cut_off_completions(history, steps_per_value),
+        "length": _growing_completions(history),
+        "language": _mixed_language(history),
+        "kl": _burst(history, "kl", "lower training.learning_rate or raise training.kl"),
+        "grad_norm": _burst(history, "grad_norm", "lower training.learning_rate"),
+    }
+    return {name: text for name, text in alerts.items() if text}
 
-    def last(name: str, steps: int) -> list[float]:
-        values, count = history.get(name, []), -(-steps // every)
-        return values[-count:] if len(values) >= count else []
 
-    zero = last("frac_reward_zero_std", FLAT)
-    if zero and min(zero) >= 1.0:
-        level = history["reward"][-1]
-        found["reward"] = (
-            f"in {max(FLAT, every)} steps no group had two different rewards (all {level:.3g}): nothing is learnt: "
-            "look at completions/, choose easier or harder problems, or rewards that differ"
-        )
-    form = last("rewards/format/mean", FLAT)
-    if form and max(history["rewards/format/mean"]) == 0.0:
-        found["format"] = (
-            f"not one completion of {max(FLAT, every)} steps had the format: the prompt must ask for it, or the model "
-            "must have been fine-tuned on it"
-        )
-    cut = last("completions/clipped_ratio", CUT)
-    if cut and min(cut) > OFTEN:
-        found["cut"] = (
-            f"over {OFTEN:.0%} of the completions of the last {max(CUT, every)} steps were cut off, and have no answer "
-            "then: raise sampling.max_tokens"
-        )
-    length = history.get("completions/mean_length", [])
-    if len(length) > 2 * FIRST and statistics.mean(length[-FIRST:]) > GROWN * statistics.mean(length[:FIRST]):
-        found["length"] = (
-            f"completions are {GROWN:g} times as long as in the first steps: thinking, where accuracy grows too, and "
-            "rambling where it does not (rewards cosine or length)"
-        )
-    language = history.get("rewards/language/mean", [])
-    if len(language) > 2 * FIRST:
-        best = max(statistics.mean(language[i : i + FIRST]) for i in range(len(language) - FIRST + 1))
-        if statistics.mean(language[-FIRST:]) < best - DRIFT:
-            found["language"] = (
-                f"language consistency is {DRIFT:g} below its best: raise the weight of the reward language"
-            )
-    for name, least, do in (
-        ("kl", 1.0, "lower training.learning_rate or raise training.kl"),
-        ("grad_norm", 1.0, "lower training.learning_rate"),
-    ):
-        values = history.get(name, [])
-        before = [value for value in values[:-1] if value > 0]  # groups without a signal have no gradient at all
-        usual = statistics.median(before) if len(before) >= 2 * FIRST else math.inf
-        if values and values[-1] > max(least, BURST * usual):
-            found[name] = f"{name} is {values[-1]:.3g}, {BURST:g} times what it was: {do}"
-    return found
+def _last_values(history: History, metric: str, steps: int, steps_per_value: int) -> list[float]:
+    """Return the values of the last `steps` steps, none where there were fewer steps."""
+    values = history.get(metric, [])
+    count = math.ceil(steps / steps_per_value)
+    return values[-count:] if len(values) >= count else []
+
+
+def _flat_reward(history: History, steps_per_value: int) -> str:
+    flat_fractions = _last_values(history, "frac_reward_zero_std", FLAT_REWARD_STEPS, steps_per_value)
+    if not flat_fractions or min(flat_fractions) < 1.0:
+        return ""
+    return (
+        f"in {max(FLAT_REWARD_STEPS, steps_per_value)} steps no group had two different rewards (all "
+        f"{history['reward'][-1]:.3g}), so that nothing is learnt: look at completions/, choose easier or harder "
+        "problems, or rewards that differ"
+    )
+
+
+def _missing_format(history: History, steps_per_value: int) -> str:
+    enough_steps = _last_values(history, "rewards/format/mean", FLAT_REWARD_STEPS, steps_per_value)
+    if not enough_steps or max(history["rewards/format/mean"]) > 0.0:
+        return ""
+    return (
+        f"not one completion of {max(FLAT_REWARD_STEPS, steps_per_value)} steps had the format: ask for it in the "
+        "prompt, or fine-tune the model on it first"
+    )
+
+
+def _cut_off_completions(history: History, steps_per_value: int) -> str:
+    fractions = _last_values(history, "completions/clipped_ratio", CUT_OFF_STEPS, steps_per_value)
+    if not fractions or min(fractions) <= MAX_CUT_OFF_FRACTION:
+        return ""
+    return (
+        f"over {MAX_CUT_OFF_FRACTION:.0%} of the completions of the last {max(CUT_OFF_STEPS, steps_per_value)} steps "
+        "were cut off before they had an answer: raise sampling.max_tokens"
+    )
+
+
+def _growing_completions(history: History) -> str:
+    lengths = history.get("completions/mean_length", [])
+    if len(lengths) <= 2 * AVERAGED_VALUES:
+        return ""
+    first_mean = statistics.mean(lengths[:AVERAGED_VALUES])
+    if statistics.mean(lengths[-AVERAGED_VALUES:]) <= LENGTH_GROWTH * first_mean:
+        return ""
+    return (
+        f"completions are {LENGTH_GROWTH:g} times as long as in the first steps: if accuracy does not grow with them, "
+        "add the reward cosine or length"
+    )
+
+
+def _mixed_language(history: History) -> str:
+    values = history.get("rewards/language/mean", [])
+    if len(values) <= 2 * AVERAGED_VALUES:
+        return ""
+    means = []
+    for start in range(len(values) - AVERAGED_VALUES + 1):
+        means.append(statistics.mean(values[start : start + AVERAGED_VALUES]))
+    if means[-1] >= max(means) - MAX_LANGUAGE_DROP:
+        return ""
+    return f"language consistency is {MAX_LANGUAGE_DROP:g} below its best: raise the weight of the reward language"
+
+
+def _burst(history: History, metric: str, action: str) -> str:
+    values = history.get(metric, [])
+    # A step in which no group has a signal has no gradient at all, and says nothing about what is usual.
+    earlier = [value for value in values[:-1] if value > 0]
+    usual = statistics.median(earlier) if len(earlier) >= 2 * AVERAGED_VALUES else math.inf
+    if not values or values[-1] <= max(MIN_BURST_VALUE, BURST_FACTOR * usual):
+        return ""
+    return f"{metric} is {values[-1]:.3g}, {BURST_FACTOR:g} times what it was: {action}"
 
 
 class AlertCallback(TrainerCallback):
-    """Warn of each problem once, on stderr and in `warnings_file`; raise FloatingPointError for NaN and infinities.
+    """Warns of each alert once, on stderr and in a file; raises FloatingPointError for NaN and infinities.
 
-    Each line of the file is a JSON object with the keys step, name and text; `r1kit report` shows them.
+    Each line of `warnings_file` is a JSON object with the keys step, name and text; `r1kit report` shows them.
     """
 
     def __init__(self, stage: str, warnings_file: Path):
         self.stage = stage
         self.warnings_file = warnings_file
-        self.history: dict[str, list[float]] = defaultdict(list)
-        self.said: set[str] = set()
+        self.history: History = defaultdict(list)
+        self.printed: set[str] = set()  # names of alerts
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """A resumed run has what it logged before."""
-        for line in state.log_history:
-            self._keep(line)
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take over what a resumed run has logged before."""
+        for logs in state.log_history:
+            self._remember(logs)
 
-    def _keep(self, logs: dict[str, Any]) -> None:
+    def _remember(self, logs: dict[str, Any]) -> None:
         for name, value in logs.items():
             if isinstance(value, int | float) and math.isfinite(value):
                 self.history[name].append(float(value))
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Have a log before every checkpoint: what is saved is then known to have numbers."""
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Have a log before each checkpoint, so that no checkpoint is saved of weights that are not numbers."""
         if control.should_save:
             control.should_log = True
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        numbers = {k: float(v) for k, v in (logs or {}).items() if isinstance(v, int | float)}
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        logs = logs or {}
         for name in ("loss", "grad_norm", "kl"):
-            scaled = args.fp16 and name == "grad_norm"  # which overflows by design: such a step is left out
-            if name in numbers and not math.isfinite(numbers[name]) and not scaled:
-                raise FloatingPointError(f"{name} is {numbers[name]}")
-        self._keep(numbers)
+            # In float16 the gradient overflows by design: the scaler then leaves out the step and lowers the scale.
+            may_overflow = args.fp16 and name == "grad_norm"
+            value = logs.get(name)
+            if isinstance(value, int | float) and not math.isfinite(value) and not may_overflow:
+                raise FloatingPointError(f"{name} is {float(value)}")
+        self._remember(logs)
         if not state.is_world_process_zero:
             return
         for name, text in find_alerts(self.history, int(args.logging_steps)).items():
-            if name not in self.said:
-                self.said.add(name)
-                print(f"warning: {self.stage}, step {state.global_step}: {text}", file=sys.stderr, flush=True)
+            if name not in self.printed:
+                self.printed.add(name)
+                logger.warning(f"{self.stage}, step {state.global_step}: {text}")
                 with open(self.warnings_file, "a") as file:
                     file.write(json.dumps({"step": state.global_step, "name": name, "text": text}) + "\n")

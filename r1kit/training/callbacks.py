@@ -1,14 +1,15 @@
-"""What happens beside a training: metrics, progress, stopping, a longer completion."""
+"""What happens beside a training, as callbacks of transformers: metrics, stopping, and longer completions."""
 
 import math
 import signal
-import sys
 import time
+from types import FrameType
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from r1kit.messages import logger, print_progress
 from r1kit.recipe import LengthStepConfig
 from r1kit.runs.run import Run
 
@@ -20,79 +21,115 @@ PROGRESS_LINE_METRICS = (
     "completions/mean_length",
     "eval_loss",
 )
+SECONDS_BETWEEN_PROGRESS_LINES = 10.0
 
 
 class MetricsCallback(TrainerCallback):
-    """Each log becomes a line of metrics.jsonl, and now and then one on stderr, unless something else shows it."""
+    """Writes each log as a line of metrics.jsonl, and a line of progress to stderr now and then.
+
+    The first and the last step have a line of progress, and between them there is one every ten seconds. There is none
+    if `quiet`, which is set where a display shows the progress, and under `r1kit -q`.
+    """
 
     def __init__(self, run: Run, stage: str, quiet: bool = False):
-        self.run, self.stage, self.quiet = run, stage, quiet
-        self.started = self.shown = time.time()
+        self.run = run
+        self.stage = stage
+        self.quiet = quiet
+        self.started = self.last_line_time = time.time()
         self.first_step = 0
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         self.first_step = state.global_step
         self.started = time.time()
         if state.is_world_process_zero:
+            # A run that was killed may have logged steps after the checkpoint from which it now resumes.
             self.run.cut_metrics(state.global_step)
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         if not state.is_world_process_zero or not logs:
             return
-        values = {k: v for k, v in logs.items() if not (isinstance(v, float) and math.isnan(v))}
-        self.run.log({"step": state.global_step, "time": round(time.time(), 2), **values})
-        if self.quiet or (time.time() - self.shown < 10 and state.global_step not in (1, state.max_steps)):
+        metrics = {}
+        for name, value in logs.items():
+            if not (isinstance(value, float) and math.isnan(value)):
+                metrics[name] = value
+        self.run.log({"step": state.global_step, "time": round(time.time(), 2), **metrics})
+        if self.quiet:
             return
-        self.shown = time.time()
-        done = state.global_step - self.first_step
-        left = (self.shown - self.started) / max(1, done) * (state.max_steps - state.global_step)
-        parts = [
-            f"{k.split('/')[1] if '/' in k else k} {v:.3g}"
-            for k in PROGRESS_LINE_METRICS
-            if (v := values.get(k)) is not None
-        ]
-        line = f"{self.stage} {state.global_step}/{state.max_steps}  {'  '.join(parts)}  {left:.0f} s left"
-        print(line, file=sys.stderr, flush=True)
+        is_line_due = time.time() - self.last_line_time >= SECONDS_BETWEEN_PROGRESS_LINES
+        if is_line_due or state.global_step in (1, state.max_steps):
+            self.last_line_time = time.time()
+            print_progress(self._progress_line(state, metrics))
+
+    def _progress_line(self, state: TrainerState, metrics: dict[str, Any]) -> str:
+        """Return such as `rl-zero 3/100  loss 0.5  accuracy 0.25  60 s left`."""
+        steps_done = max(1, state.global_step - self.first_step)
+        seconds_per_step = (time.time() - self.started) / steps_done
+        seconds_left = seconds_per_step * (state.max_steps - state.global_step)
+        columns = [f"{self.stage} {state.global_step}/{state.max_steps}"]
+        for name in PROGRESS_LINE_METRICS:
+            value = metrics.get(name)
+            if value is not None:
+                short_name = name.split("/")[1] if "/" in name else name
+                columns.append(f"{short_name} {value:.3g}")
+        columns.append(f"{seconds_left:.0f} s left")
+        return "  ".join(columns)
 
 
 class StopCallback(TrainerCallback):
-    """SIGINT, SIGTERM or a file `stop` in the run end the training at the next step that can be resumed.
+    """Ends a training at the next step from which it can be resumed, after SIGINT, SIGTERM or a file named `stop`.
 
-    All ranks agree on it. A second SIGINT in a single process ends it at once.
+    All ranks agree on it. A second SIGINT ends a single process at once.
     """
 
-    def __init__(self, run: Run, block: int = 1):
-        self.run, self.block = run, block
-        self.asked = self.stopped = False
-        self.several = torch.distributed.is_available() and torch.distributed.is_initialized()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
+    def __init__(self, run: Run, resume_interval: int = 1):
+        """`resume_interval` is the number of steps between those from which a training can be resumed."""
+        self.run = run
+        self.resume_interval = resume_interval
+        self.is_requested = False  # on this rank
+        self.has_stopped = False
+        self.is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signal_number, self._handle_signal)
 
-    def _ask(self, number, frame):
-        if self.asked and not self.several:
+    def _handle_signal(self, signal_number: int, frame: FrameType | None) -> None:
+        if self.is_requested and not self.is_distributed:
             raise KeyboardInterrupt
-        self.asked = True
-        print("stopping after this step; the state will be saved", file=sys.stderr, flush=True)
+        self.is_requested = True
+        logger.info("the training stops after this step, and its state is saved")
 
-    def on_step_end(self, args, state, control, **kwargs):
-        asked = self.asked or (self.run.path / "stop").exists()
-        if self.several:
-            flag = torch.tensor([int(asked)], device=args.device)
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        is_requested = self.is_requested or (self.run.path / "stop").exists()
+        if self.is_distributed:
+            flag = torch.tensor([int(is_requested)], device=args.device)
             torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-            asked = bool(flag.item())
-        if asked and state.global_step % self.block == 0 and state.global_step < state.max_steps:
-            self.stopped = True
-            control.should_save = control.should_training_stop = True
+            is_requested = bool(flag.item())
+        can_resume_here = state.global_step % self.resume_interval == 0
+        if is_requested and can_resume_here and state.global_step < state.max_steps:
+            self.has_stopped = True
+            control.should_save = True
+            control.should_training_stop = True
 
 
 class LengthScheduleCallback(TrainerCallback):
-    """Completions may grow at given steps (the paper: 32k tokens, then 64k)."""
+    """Raises the longest completion at the steps of a schedule (the paper: 32k tokens, then 64k)."""
 
     def __init__(self, schedule: list[LengthStepConfig], trainer: Any):
-        self.schedule = sorted(schedule, key=lambda s: s.from_step)
+        self.schedule = sorted(schedule, key=lambda entry: entry.from_step)
         self.trainer = trainer
 
-    def on_step_begin(self, args, state, control, **kwargs):
-        due = [s.max_tokens for s in self.schedule if state.global_step + 1 >= s.from_step]
-        if due and due[-1] != self.trainer.max_completion_length:
-            self.trainer.set_max_tokens(due[-1])
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        next_step = state.global_step + 1
+        reached = [entry.max_tokens for entry in self.schedule if next_step >= entry.from_step]
+        if reached and reached[-1] != self.trainer.max_completion_length:
+            self.trainer.set_max_tokens(reached[-1])

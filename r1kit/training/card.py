@@ -1,12 +1,13 @@
-"""The card of a trained model, beside its weights, and the way to the hub."""
+"""The card of a trained model (README.md, beside its weights), and sending both to the Hugging Face hub.
+
+A card says where the model comes from, what its metrics were at the end, how it is to be prompted and loaded, and from
+which recipe it was trained. Its front matter is what the hub reads: license, languages, base model and tags.
+"""
 
 import json
 import math
 import re
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from r1kit.errors import UserError
 from r1kit.recipe import CardConfig, PromptConfig, RLRecipe, SFTRecipe, dump_recipe
@@ -23,7 +24,10 @@ CARD_METRICS = (
     "mean_token_accuracy",
     "entropy",
 )
-LOAD = """```python
+MAX_LINEAGE_DEPTH = 12
+"""Generations of parent runs on a card; more are found only where runs name each other in a circle."""
+
+MODEL_USAGE = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 model = AutoModelForCausalLM.from_pretrained("{path}")
@@ -32,7 +36,7 @@ tokenizer = AutoTokenizer.from_pretrained("{path}")
 
 `vllm serve {path}`, `transformers serve` and `r1kit chat {path} --template {template}` take it as it is; llama.cpp's
 `convert_hf_to_gguf.py` makes a GGUF file of it."""
-ADAPTER = """```python
+ADAPTER_USAGE = """```python
 from peft import AutoPeftModelForCausalLM
 
 model = AutoPeftModelForCausalLM.from_pretrained("{path}")
@@ -41,117 +45,146 @@ model = AutoPeftModelForCausalLM.from_pretrained("{path}")
 `r1kit chat {path} --template {template}` takes it as it is; `r1kit merge {path} -o FOLDER` makes a plain model."""
 
 
+def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
+    """Return the README.md of a run's model, in Markdown with front matter for the hub."""
+    sections = [
+        f"# {run.path.name}",
+        recipe.card.about,
+        _describe_training(run, recipe),
+        "## Where it comes from",
+        "\n".join(lineage(run)),
+        *_metrics_section(run),
+        "## How to prompt it",
+        describe_prompt(recipe.prompt),
+        "## How to load it",
+        _describe_usage(run, recipe),
+        "## Recipe",
+        f"```yaml\n{dump_recipe(recipe).strip()}\n```",
+        ", ".join(f"{name} {version}" for name, version in run.info.get("versions", {}).items()),
+    ]
+    text = "\n\n".join(section for section in sections if section)
+    return f"---\n{_front_matter(run, recipe)}\n---\n\n{text}\n"
+
+
+def _front_matter(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
+    """Return the YAML that the hub reads."""
+    from huggingface_hub import ModelCardData
+
+    base = recipe.model.path or ""
+    is_hub_id = "/" in base and not Path(base).exists()
+    data = ModelCardData(
+        library_name="peft" if _is_adapter(run) else "transformers",
+        pipeline_tag="text-generation",
+        license=recipe.card.license or None,
+        language=recipe.card.language or None,
+        base_model=base if is_hub_id else None,
+        tags=["r1kit", "reasoning", str(run.info.get("stage")), *recipe.card.tags],
+    )
+    return data.to_yaml()
+
+
+def _is_adapter(run: Run) -> bool:
+    return (run.path / "model" / "adapter_config.json").exists()
+
+
+def _describe_training(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
+    """Return such as "Made by `r1kit sft` 0.3.0: seed 0, 200 steps, 81920 tokens."."""
+    info = run.info
+    facts = [f"seed {recipe.seed}", f"{info.get('steps')} steps"]
+    if info.get("tokens"):
+        facts.append(f"{info['tokens']} tokens")
+    if info.get("seconds"):
+        facts.append(f"{info['seconds']:.0f} s before the last session")
+    return f"Made by `r1kit {info.get('stage')}` {__version__}: {', '.join(facts)}."
+
+
 def lineage(run: Run, depth: int = 0) -> list[str]:
-    """Return where a run comes from, as a nested list."""
+    """Return the parents of a run, and theirs, as the lines of a nested list in Markdown."""
     lines = []
     for parent in run.info.get("parents", []):
-        made = f", `r1kit {parent['stage']}`" if parent.get("stage") else ""
-        lines.append(f"{'  ' * depth}- {parent['role']}: {parent['path']}{made}")
-        if parent.get("stage") and depth < 12:
+        made_by = f", `r1kit {parent['stage']}`" if parent.get("stage") else ""
+        lines.append(f"{'  ' * depth}- {parent['role']}: {parent['path']}{made_by}")
+        if parent.get("stage") and depth < MAX_LINEAGE_DEPTH:
             lines += lineage(Run(Path(parent["path"])), depth + 1)
     return lines
 
 
-def last_metrics(run: Run, until: float = math.inf) -> dict[str, float]:
-    """Return the last value of each metric that tells something, up to a step."""
-    found: dict[str, float] = {}
-    for line in run.metrics_file.read_text().splitlines() if run.metrics_file.exists() else []:
-        values = json.loads(line)
-        if values.get("step", 0) > until:
+def _metrics_section(run: Run) -> list[str]:
+    """Return the heading and the table of the metrics at the step whose weights the model has."""
+    model_step, last_step = run.info.get("model_step"), run.info.get("steps")
+    heading, until_step = "## At the end of training", math.inf
+    if model_step is not None and last_step is not None and model_step < last_step:
+        heading = f"## At step {model_step}, whose evaluation was the best: its weights are these"
+        until_step = model_step
+    rows = [f"| {name} | {value:.4g} |" for name, value in last_metrics(run, until_step).items()]
+    return [heading, "\n".join(["| | |", "| --- | --- |", *rows])]
+
+
+def last_metrics(run: Run, until_step: float = math.inf) -> dict[str, float]:
+    """Return the last value of each metric that a card shows, up to a step."""
+    metrics: dict[str, float] = {}
+    lines = run.metrics_file.read_text().splitlines() if run.metrics_file.exists() else []
+    for line in lines:
+        logs = json.loads(line)
+        if logs.get("step", 0) > until_step:
             continue
-        shown = {
-            k: v for k, v in values.items() if k in CARD_METRICS or (k.startswith("rewards/") and k.endswith("/mean"))
-        }
-        found |= {k: v for k, v in shown.items() if isinstance(v, int | float)}
-    return found
-
-
-def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
-    """Return the README.md of a run's model: front matter for the hub, lineage, metrics, recipe, how to load it."""
-    info, card = run.info, recipe.card
-    adapter = (run.path / "model" / "adapter_config.json").exists()
-    front: dict[str, Any] = {"library_name": "peft" if adapter else "transformers", "pipeline_tag": "text-generation"}
-    if card.license:
-        front["license"] = card.license
-    if card.language:
-        front["language"] = card.language
-    if recipe.model.path and not Path(recipe.model.path).exists() and "/" in recipe.model.path:
-        front["base_model"] = recipe.model.path
-    front["tags"] = ["r1kit", "reasoning", str(info.get("stage")), *card.tags]
-    place = card.push_to_hub or str(run.path / "model")
-    template = recipe.prompt.template if recipe.prompt.template in ("r1-zero", "tiny", "chat") else "'...{prompt}...'"
-    lines = [
-        "---",
-        yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
-        "---",
-        "",
-        f"# {run.path.name}",
-        "",
-    ]
-    lines += [card.about, ""] if card.about else []
-    seconds, tokens = info.get("seconds"), info.get("tokens")
-    made = [f"seed {recipe.seed}", f"{info.get('steps')} steps"]
-    made += [f"{tokens} tokens"] if tokens else []
-    made += [f"{seconds:.0f} s before the last session"] if seconds else []
-    lines.append(f"Made by `r1kit {info.get('stage')}` {__version__}: {', '.join(made)}.")
-    step, steps = info.get("model_step"), info.get("steps")
-    best = step is not None and steps is not None and step < steps
-    title = (
-        f"At step {step}, whose evaluation was the best: its weights are these" if best else "At the end of training"
-    )
-    lines += ["", "## Where it comes from", "", *lineage(run), "", f"## {title}", ""]
-    metrics = last_metrics(run, step if best else math.inf)
-    lines += ["| | |", "| --- | --- |", *(f"| {k} | {v:.4g} |" for k, v in metrics.items()), ""]
-    lines += [
-        "## How to ask it",
-        "",
-        describe_prompt(recipe.prompt),
-        "",
-        "## How to load it",
-        "",
-        (ADAPTER if adapter else LOAD).format(path=place, template=template),
-        "",
-    ]
-    versions = ", ".join(f"{k} {v}" for k, v in info.get("versions", {}).items())
-    lines += ["## Recipe", "", "```yaml", dump_recipe(recipe).strip(), "```", "", versions, ""]
-    return "\n".join(lines)
+        for name, value in logs.items():
+            is_mean_reward = name.startswith("rewards/") and name.endswith("/mean")
+            if (name in CARD_METRICS or is_mean_reward) and isinstance(value, int | float):
+                metrics[name] = value
+    return metrics
 
 
 def describe_prompt(prompt: PromptConfig) -> str:
-    """Return how a prompt is put, in words."""
+    """Return in Markdown how a question is put to the model: template, system message and prefill."""
     if prompt.template == "chat":
         parts = ["By its chat template."]
-        parts += ["With the system message", fenced(prompt.system)] if prompt.system else []
+        if prompt.system:
+            parts += ["With the system message", format_code_block(prompt.system)]
     else:
-        parts = ["By this template (`prompt.template` of r1kit):", fenced(prompt.template)]
-    parts += ["Its completion begins with", fenced(prompt.prefill)] if prompt.prefill else []
+        parts = ["By this template (`prompt.template` of r1kit):", format_code_block(prompt.template)]
+    if prompt.prefill:
+        parts += ["Its completion begins with", format_code_block(prompt.prefill)]
     return "\n\n".join(parts)
 
 
-def fenced(text: str) -> str:
-    """Return text as a block that Markdown leaves as it is."""
-    longest = max(map(len, re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
+def format_code_block(text: str) -> str:
+    """Return text as a code block of Markdown, whose fence is longer than any run of backticks in the text."""
+    longest_run = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest_run + 1)
     return f"{fence}text\n{text}\n{fence}"
 
 
+def _describe_usage(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
+    path = recipe.card.push_to_hub or str(run.path / "model")
+    template = recipe.prompt.template
+    if template not in ("r1-zero", "tiny", "chat"):
+        template = "'...{prompt}...'"
+    usage = ADAPTER_USAGE if _is_adapter(run) else MODEL_USAGE
+    return usage.format(path=path, template=template)
+
+
 def write_card(run: Run, recipe: SFTRecipe | RLRecipe) -> None:
-    """Write the card, and send the model to the hub where the recipe says so. Raises UserError where that fails."""
+    """Write the card of a run's model, and send both to the hub where the recipe names a repository.
+
+    Raises UserError where the hub does not take them.
+    """
     write_file(run.path / "model" / "README.md", model_card(run, recipe))
     if recipe.card.push_to_hub:
         run.update(hub=push_model(run.path / "model", recipe.card))
 
 
-def push_model(folder: Path, card: CardConfig) -> str:
-    """Send a model's folder to the hub and return its address. Raises UserError where that fails."""
+def push_model(model_dir: Path, card: CardConfig) -> str:
+    """Send a model's directory to the hub and return its address. Raises UserError where that fails."""
     from huggingface_hub import HfApi
 
-    name, api = card.push_to_hub or "", HfApi()
+    repository, api = card.push_to_hub or "", HfApi()
     try:
-        name = api.create_repo(name, private=card.private, exist_ok=True).repo_id  # with whose it is
-        api.upload_folder(folder_path=folder, repo_id=name, commit_message="Trained by r1kit")
-    except Exception as error:  # no network, no token, no right to write there: each library has errors of its own
+        # The hub returns the id with the user's name, where the recipe has none.
+        repository = api.create_repo(repository, private=card.private, exist_ok=True).repo_id
+        api.upload_folder(folder_path=model_dir, repo_id=repository, commit_message="Trained by r1kit")
+    except Exception as error:  # no network, no token, no right to write: each library has exceptions of its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        do = f"the model is whole in {folder}; log in with `hf auth login`, then the same command again"
-        raise UserError("card.push_to_hub", name, f"could not be sent: {reason}", do) from None
-    return f"https://huggingface.co/{name}"
+        action = f"the model is complete in {model_dir}; log in with `hf auth login`, then repeat the same command"
+        raise UserError("card.push_to_hub", repository, f"could not be sent: {reason}", action) from None
+    return f"https://huggingface.co/{repository}"

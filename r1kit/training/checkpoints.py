@@ -1,7 +1,11 @@
-"""Checkpoints that a kill at any moment cannot spoil, and the model made of them.
+"""Checkpoints that no kill at any moment can spoil, and the model that is made of one.
 
-transformers writes a checkpoint into its final place, so that one cut short looks like the last one.
-Here a checkpoint counts once it is synced and has its mark; older ones go only after that.
+transformers writes a checkpoint into its final directory, so that one that was cut short looks like the newest. Here a
+checkpoint counts only once all of it is on the disk and a mark (`complete.json`) stands in it, and older checkpoints
+are removed only after that. The directories below `checkpoints/` of a run:
+
+    checkpoint-200/     complete, or being written if it has no mark
+    diverged-250/       written when the loss was not a number any more; never resumed from
 """
 
 import json
@@ -14,11 +18,14 @@ from r1kit.recipe import ModelConfig
 from r1kit.runs.files import replace_folder, sync_folder, sync_tree, write_file
 
 if TYPE_CHECKING:
-    from transformers import Trainer
+    from transformers import Trainer as _TrainerBase
+else:  # transformers is imported only where a trainer is
+    _TrainerBase = object
 
 COMPLETE_MARK = "complete.json"
-# What of a checkpoint makes a model; the rest (optimizer, RNG, state) is for resuming.
-_STATE = (
+
+# Beginnings of the names of a checkpoint's files that only a resumed training needs; the others make the model.
+_RESUME_FILE_PREFIXES = (
     "optimizer",
     "scheduler",
     "rng_state",
@@ -32,116 +39,118 @@ _STATE = (
 )
 
 
-def complete_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints in `folder` that were written whole, oldest first."""
-    found = [p for p in folder.glob("checkpoint-*") if (p / COMPLETE_MARK).exists()]
-    return sorted(found, key=checkpoint_step)
+def complete_checkpoints(checkpoints_dir: Path) -> list[Path]:
+    """Return the complete checkpoints of a run, oldest first."""
+    complete = [path for path in checkpoints_dir.glob("checkpoint-*") if (path / COMPLETE_MARK).exists()]
+    return sorted(complete, key=checkpoint_step)
 
 
 def checkpoint_step(checkpoint: Path) -> int:
-    """Return the optimizer step of a checkpoint."""
+    """Return the optimizer step after which a checkpoint was saved."""
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def drop_incomplete(folder: Path) -> None:
-    """Remove checkpoints that were cut short."""
-    for path in folder.glob("checkpoint-*"):
+def drop_incomplete(checkpoints_dir: Path) -> None:
+    """Remove the checkpoints that were cut short."""
+    for path in checkpoints_dir.glob("checkpoint-*"):
         if not (path / COMPLETE_MARK).exists():
             shutil.rmtree(path, ignore_errors=True)
 
 
 def mark_complete(checkpoint: Path) -> None:
-    """Declare a checkpoint whole, once all of it is on the disk."""
+    """Mark a checkpoint as complete, once all of it is on the disk."""
     sync_tree(checkpoint)
     write_file(checkpoint / COMPLETE_MARK, json.dumps({"step": checkpoint_step(checkpoint)}))
     sync_folder(checkpoint.parent)
 
 
-def set_aside_diverged(folder: Path, step: int) -> None:
-    """Rename the checkpoints from `step` on to diverged-STEP: nothing goes on from them."""
-    for path in complete_checkpoints(folder):
-        if checkpoint_step(path) >= step:
+def set_aside_diverged(checkpoints_dir: Path, first_step: int) -> None:
+    """Rename the checkpoints from `first_step` on to diverged-STEP, so that no training resumes from them."""
+    for path in complete_checkpoints(checkpoints_dir):
+        if checkpoint_step(path) >= first_step:
             target = path.with_name(f"diverged-{checkpoint_step(path)}")
             shutil.rmtree(target, ignore_errors=True)
             path.rename(target)
 
 
-def rotate_checkpoints(folder: Path, keep: int, best: str | None) -> None:
-    """Remove all but the newest `keep` whole checkpoints and the best one."""
-    for path in complete_checkpoints(folder)[:-keep]:
-        if best is None or path.name != Path(best).name:
+def rotate_checkpoints(checkpoints_dir: Path, keep: int, best_path: str | None) -> None:
+    """Remove all complete checkpoints but the newest `keep` and the best one."""
+    for path in complete_checkpoints(checkpoints_dir)[:-keep]:
+        if best_path is None or path.name != Path(best_path).name:
+            # Without its mark, a checkpoint whose removal is cut short is incomplete.
             (path / COMPLETE_MARK).unlink()
             shutil.rmtree(path, ignore_errors=True)
 
 
 def best_checkpoint(checkpoint: Path) -> Path:
-    """Return the best checkpoint as of `checkpoint`, itself where nothing was evaluated."""
+    """Return the checkpoint with the best evaluation up to `checkpoint`, or that one where nothing was evaluated."""
     state = json.loads((checkpoint / "trainer_state.json").read_text())
-    best = state.get("best_model_checkpoint")
-    path = checkpoint.parent / Path(best).name if best else checkpoint
-    return path if (path / COMPLETE_MARK).exists() else checkpoint
+    best_path = state.get("best_model_checkpoint")
+    best = checkpoint.parent / Path(best_path).name if best_path else checkpoint
+    return best if (best / COMPLETE_MARK).exists() else checkpoint
 
 
-def export_model(checkpoint: Path, run_path: Path, block: ModelConfig) -> None:
-    """Make `model/` of a run out of a checkpoint: plain Hugging Face files, or an adapter, merged if asked."""
-    new = run_path / ".model.tmp"
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
+def export_model(checkpoint: Path, run_dir: Path, block: ModelConfig) -> None:
+    """Make `model/` of a run out of a checkpoint: plain Hugging Face files.
+
+    Of an adapter it is the adapter's own files, or, with `model.lora.merge`, the merged model, beside which the adapter
+    stands in `adapter/`. Raises UserError where the checkpoint has its weights in shards of FSDP or ZeRO only.
+    """
+    new_dir = run_dir / ".model.tmp"
+    shutil.rmtree(new_dir, ignore_errors=True)
+    new_dir.mkdir()
     for path in checkpoint.iterdir():
-        if path.is_file() and not path.name.startswith(_STATE):
-            shutil.copy2(path, new / path.name)
-    if not any(p.suffix == ".safetensors" for p in new.iterdir()):
-        raise UserError(
-            "--accelerate-config",
-            checkpoint,
-            "this checkpoint holds sharded weights only",
-            "set fsdp_state_dict_type: FULL_STATE_DICT, or ZeRO-3's stage3_gather_16bit_weights_on_model_save",
-        )
+        if path.is_file() and not path.name.startswith(_RESUME_FILE_PREFIXES):
+            shutil.copy2(path, new_dir / path.name)
+    if not any(path.suffix == ".safetensors" for path in new_dir.iterdir()):
+        action = "set fsdp_state_dict_type: FULL_STATE_DICT, or ZeRO-3's stage3_gather_16bit_weights_on_model_save"
+        raise UserError("--accelerate-config", checkpoint, "this checkpoint holds sharded weights only", action)
     if block.lora and block.lora.merge:
-        merged = run_path / ".merged.tmp"
-        shutil.rmtree(merged, ignore_errors=True)
-        _merge(new, merged, block)
-        replace_folder(new, run_path / "adapter")
-        new = merged
-    replace_folder(new, run_path / "model")
+        merged_dir = run_dir / ".merged.tmp"
+        shutil.rmtree(merged_dir, ignore_errors=True)
+        _save_merged_model(new_dir, merged_dir, block)
+        replace_folder(new_dir, run_dir / "adapter")
+        new_dir = merged_dir
+    replace_folder(new_dir, run_dir / "model")
 
 
-def _merge(adapter: Path, target: Path, block: ModelConfig) -> None:
+def _save_merged_model(adapter_dir: Path, target: Path, block: ModelConfig) -> None:
     from transformers.integrations import unset_hf_deepspeed_config
 
     from r1kit.models.load import load_model, load_tokenizer
 
-    plain = block.model_copy(update={"path": str(adapter), "quantize": None, "lora": None})
-    unset_hf_deepspeed_config()  # after ZeRO-3 it would have all ranks load the model together
-    load_model(plain, training=False, device="cpu").save_pretrained(target)
-    load_tokenizer(plain).save_pretrained(target)
+    adapter_block = block.model_copy(update={"path": str(adapter_dir), "quantize": None, "lora": None})
+    unset_hf_deepspeed_config()  # after ZeRO-3, transformers would have all ranks load the model together
+    load_model(adapter_block, training=False, device="cpu").save_pretrained(target)
+    load_tokenizer(adapter_block).save_pretrained(target)
 
 
-class CheckpointMixin:
-    """Puts the above into a transformers Trainer; stands before TRL's trainer among the bases."""
+class CheckpointMixin(_TrainerBase):
+    """Makes a transformers Trainer save checkpoints as above; it stands before TRL's trainer among the bases."""
 
     keep_checkpoints = 2
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """TRL's card in every checkpoint is left out."""
+        """Leave out TRL's model card, which it would write into every checkpoint."""
 
-    def _issue_warnings_after_load(self: "Trainer", load_result: Any) -> None:
-        tied = getattr(self.model, "all_tied_weights_keys", {})  # they are in a checkpoint by their other name
-        load_result.missing_keys[:] = [key for key in load_result.missing_keys if key not in tied]
+    def save_extra(self, checkpoint: Path) -> None:
+        """Save what a subclass needs to resume, beside what transformers saves; called on all ranks."""
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        # A tied weight is in the checkpoint under its other name only, and is not missing.
+        tied_keys = getattr(self.model, "all_tied_weights_keys", {})
+        load_result.missing_keys[:] = [key for key in load_result.missing_keys if key not in tied_keys]
         super()._issue_warnings_after_load(load_result)
 
-    def _determine_best_metric(self: "Trainer", metrics: dict[str, Any], trial: Any) -> bool:
+    def _determine_best_metric(self, metrics: dict[str, Any], trial: Any) -> bool:
         name = self.args.metric_for_best_model
         if name and metrics.get(name, 0.0) is None:  # no row of the evaluation had a verdict
             return False
         return super()._determine_best_metric(metrics, trial)
 
-    def save_extra(self, checkpoint: Path) -> None:
-        """Save what a subclass needs besides, on all ranks."""
-
-    def _save_checkpoint(self: "Trainer", model: Any, trial: Any) -> None:
-        folder = Path(self.args.output_dir)
-        checkpoint = folder / f"checkpoint-{self.state.global_step}"
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        checkpoints_dir = Path(self.args.output_dir or "")
+        checkpoint = checkpoints_dir / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
             (checkpoint / COMPLETE_MARK).unlink(missing_ok=True)
         super()._save_checkpoint(model, trial)
@@ -149,5 +158,5 @@ class CheckpointMixin:
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             mark_complete(checkpoint)
-            rotate_checkpoints(folder, self.keep_checkpoints, self.state.best_model_checkpoint)
+            rotate_checkpoints(checkpoints_dir, self.keep_checkpoints, self.state.best_model_checkpoint)
         self.accelerator.wait_for_everyone()

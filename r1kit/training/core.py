@@ -1,18 +1,23 @@
-"""The trainer core: train to the recipe's end, from wherever the run stands, and make the model.
+"""The core that SFT and RL share: train to the end of the recipe, from wherever the run stands, and save the model.
 
-SFT and GRPO go through `fit`; what differs between them is the trainer that a stage builds.
+    run_training(build_trainer, recipe, run)
+
+A stage says how its trainer is built; all else is done here: resuming from the newest complete checkpoint, smaller
+micro-batches where memory runs out, metrics and alerts, saving when interrupted, `model/` and its card.
 """
 
 import gc
 import os
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import torch
+from transformers import PrinterCallback, ProgressCallback
 
 from r1kit.errors import Interrupted, OutOfMemory, UserError
-from r1kit.ranks import is_main_rank
+from r1kit.messages import logger
+from r1kit.ranks import is_main_rank, world_size
 from r1kit.recipe import RLRecipe, SFTRecipe
 from r1kit.runs.run import Run
 from r1kit.training import card, checkpoints, display
@@ -20,128 +25,162 @@ from r1kit.training.alerts import AlertCallback
 from r1kit.training.arguments import FITTING_ROWS_KEY, split_batch
 from r1kit.training.callbacks import MetricsCallback, StopCallback
 
-if TYPE_CHECKING:
-    from transformers import Trainer
 
+def run_training(
+    build_trainer: Callable[[], Any], recipe: SFTRecipe | RLRecipe, run: Run, resume_interval: int = 1
+) -> None:
+    """Train with the trainer that `build_trainer` returns, a transformers Trainer, and save `model/` and its card.
 
-def run_training(build: Callable[[], "Trainer"], recipe: SFTRecipe | RLRecipe, run: Run, block: int = 1) -> None:
-    """Train with the trainer that `build` makes and save `model/`.
+    `resume_interval` is the number of optimizer steps between those from which the run can be resumed. Where memory
+    runs out, the training goes on from the newest checkpoint with a smaller micro-batch and the same batch.
 
-    `block` is the number of optimizer steps between places where a run can be resumed. Raises
-    Interrupted after SIGINT or SIGTERM, the state saved.
+    Raises Interrupted after SIGINT or SIGTERM, once the state is saved; OutOfMemory where memory runs out in one of
+    several processes, which must all begin anew; UserError where a single row does not fit or the training diverges.
     """
-    folder = run.path / "checkpoints"
+    checkpoints_dir = run.path / "checkpoints"
     if is_main_rank():
-        checkpoints.drop_incomplete(folder)
-    last = next(reversed(checkpoints.complete_checkpoints(folder)), None)
-    fits = run.info.get(FITTING_ROWS_KEY)  # read once: all ranks that run out of memory find the same
-    while last is None or checkpoints.checkpoint_step(last) < (recipe.training.steps or 10**12):
+        checkpoints.drop_incomplete(checkpoints_dir)
+    last_checkpoint = _newest_checkpoint(checkpoints_dir)
+    # Read once, before any rank writes it, so that all ranks that run out of memory come to the same number.
+    fitting_rows = run.info.get(FITTING_ROWS_KEY)
+    while not _is_finished(last_checkpoint, recipe):
         try:
-            last = _train(build(), recipe, run, last, block)
+            last_checkpoint = _train(build_trainer(), recipe, run, last_checkpoint, resume_interval)
             break
-        except RuntimeError as error:  # torch.OutOfMemoryError is one, and so is what the CPU's allocator raises
-            if not _out_of_memory(error):
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
                 raise
-            fits, line = _smaller(recipe, run, fits)
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # the other ranks wait for this one: all begin anew
-            raise OutOfMemory(line)
-        print(f"note: {line}", file=sys.stderr, flush=True)
+            fitting_rows, message = _reduce_micro_batch(recipe, run, fitting_rows)
+        # Out of the `except` block, so that the exception no longer holds the tensors of the step that failed.
+        if world_size() > 1:
+            raise OutOfMemory(message)
+        logger.info(message)
         gc.collect()
         torch.cuda.empty_cache()
-        checkpoints.drop_incomplete(folder)
-        last = next(reversed(checkpoints.complete_checkpoints(folder)), None)
+        checkpoints.drop_incomplete(checkpoints_dir)
+        last_checkpoint = _newest_checkpoint(checkpoints_dir)
     if is_main_rank():
-        if last is not None:
-            best = checkpoints.best_checkpoint(last)
+        if last_checkpoint is not None:
+            best = checkpoints.best_checkpoint(last_checkpoint)
             checkpoints.export_model(best, run.path, recipe.model)
             run.update(model_step=checkpoints.checkpoint_step(best))
         card.write_card(run, recipe)
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    return (
-        isinstance(error, torch.OutOfMemoryError)
-        or "not enough memory" in str(error)
-        or "DefaultCPUAlloc" in str(error)
-    )
+def _newest_checkpoint(checkpoints_dir: Path) -> Path | None:
+    complete = checkpoints.complete_checkpoints(checkpoints_dir)
+    return complete[-1] if complete else None
 
 
-def _smaller(recipe: SFTRecipe | RLRecipe, run: Run, fits: int | None) -> tuple[int, str]:
-    """Have the run go on with half the micro-batch or less; return its rows and what to say.
+def _is_finished(last_checkpoint: Path | None, recipe: SFTRecipe | RLRecipe) -> bool:
+    """Return whether the checkpoint is that of the recipe's last step; of epochs the trainer knows the last step."""
+    if last_checkpoint is None or recipe.training.steps is None:
+        return False
+    return checkpoints.checkpoint_step(last_checkpoint) >= recipe.training.steps
 
-    Raises UserError where it is a single row.
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether a GPU's memory ran out, or the CPU's, for which torch has no exception of its own."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return "not enough memory" in str(error) or "DefaultCPUAlloc" in str(error)
+
+
+def _reduce_micro_batch(recipe: SFTRecipe | RLRecipe, run: Run, fitting_rows: int | None) -> tuple[int, str]:
+    """Set in run.json at most half as many rows at once as did not fit; return that number and a message on it.
+
+    Raises UserError where a single row did not fit.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    micro, accumulation = split_batch(recipe.training, world, fits)
-    if micro == 1:
-        must = "a single row does not fit into memory"
-        do = "use gradient_checkpointing, model.lora, shorter rows or more devices"
-        raise UserError("training.micro_batch_size", 1, must, do)
-    local = micro * accumulation
-    fits = max(size for size in range(1, micro // 2 + 1) if local % size == 0)
-    run.update(**{FITTING_ROWS_KEY: fits})
-    batch = recipe.training.batch_size
-    return fits, f"out of memory with {micro} rows at once; goes on with {fits}, the batch of {batch} stays"
+    micro_batch_size, accumulation_steps = split_batch(recipe.training, world_size(), fitting_rows)
+    if micro_batch_size == 1:
+        requirement = "a single row does not fit into memory"
+        action = "use gradient_checkpointing, model.lora, shorter rows or more devices"
+        raise UserError("training.micro_batch_size", 1, requirement, action)
+    device_batch_size = micro_batch_size * accumulation_steps
+    divisors = [size for size in range(1, micro_batch_size // 2 + 1) if device_batch_size % size == 0]
+    smaller = max(divisors)
+    run.update(**{FITTING_ROWS_KEY: smaller})
+    message = (
+        f"out of memory with {micro_batch_size} rows at once; the training goes on with {smaller} at once and the same "
+        f"batch of {recipe.training.batch_size}"
+    )
+    return smaller, message
 
 
-def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, block: int) -> Any:
-    stop = StopCallback(run, block)
-    trainer.add_callback(stop)
-    stage = run.info.get("stage", "train")
-    shown = display.Display(run.path, stage) if display.wanted() and is_main_rank() else None
-    trainer.add_callback(MetricsCallback(run, stage, quiet=shown is not None))
-    if shown:
-        trainer.add_callback(shown)
-    trainer.add_callback(AlertCallback(stage, run.path / "warnings.jsonl"))
-    for callback in list(trainer.callback_handler.callbacks):
-        if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
-            trainer.remove_callback(callback)
+def _train(
+    trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last_checkpoint: Path | None, resume_interval: int
+) -> Path | None:
+    """Train from `last_checkpoint` on and return the newest checkpoint.
+
+    None is returned for a run that was finished and whose checkpoints were deleted since: its model stays as it is.
+    """
+    stop_callback = StopCallback(run, resume_interval)
+    live_display = _add_callbacks(trainer, run, stop_callback)
     record_ranks(trainer.accelerator, run)
-    if last is not None and _total_steps(trainer) <= checkpoints.checkpoint_step(last):
-        return last
-    if last is None and (run.path / "model").exists():  # finished, and its checkpoints were deleted since
-        if _total_steps(trainer) <= run.info.get("steps", 0):
+    total_steps = _count_total_steps(trainer)
+    if last_checkpoint is not None and total_steps <= checkpoints.checkpoint_step(last_checkpoint):
+        return last_checkpoint
+    if last_checkpoint is None and (run.path / "model").exists():
+        if total_steps <= run.info.get("steps", 0):
             return None
-        must = "has a model, but no checkpoint to go on from"
-        raise UserError("output", run.path, must, "--overwrite trains anew and keeps what is there under another name")
-    if last is not None and hasattr(trainer, "restore"):
-        trainer.restore(last)
+        action = "pass --overwrite, which trains anew and keeps the old run under another name"
+        raise UserError("output", run.path, "has a model, but no checkpoint to go on from", action)
+    if last_checkpoint is not None and hasattr(trainer, "restore"):
+        trainer.restore(last_checkpoint)
     try:
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        trainer.train(resume_from_checkpoint=str(last_checkpoint) if last_checkpoint else None)
     except FloatingPointError as error:
-        step = trainer.state.global_step
-        if is_main_rank():
-            checkpoints.set_aside_diverged(run.path / "checkpoints", step - 1)
-        must = f"{error} at step {step}: the training has diverged"
-        do = "lower it; the checkpoints that are kept are from before"
-        raise UserError("training.learning_rate", recipe.training.learning_rate, must, do) from None
+        raise _divergence_error(error, trainer.state.global_step, recipe, run) from None
     finally:
-        if shown:
-            shown.live.stop()
-    if stop.stopped:
+        if live_display:
+            live_display.live.stop()
+    if stop_callback.has_stopped:
         raise Interrupted
     if is_main_rank():
         run.update(steps=trainer.state.global_step, tokens=int(trainer.state.num_input_tokens_seen))
     trainer.accelerator.wait_for_everyone()
-    return checkpoints.complete_checkpoints(run.path / "checkpoints")[-1]
+    return _newest_checkpoint(run.path / "checkpoints")
 
 
-def _total_steps(trainer: Any) -> int:
-    """Return the optimizer steps that the whole run has."""
-    values = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())
-    return values[-1]
+def _add_callbacks(trainer: Any, run: Run, stop_callback: StopCallback) -> display.Display | None:
+    """Add r1kit's callbacks in place of transformers' progress; return the live display where there is one."""
+    trainer.add_callback(stop_callback)
+    stage = run.info.get("stage", "train")
+    live_display = display.Display(run.path, stage) if display.wanted() and is_main_rank() else None
+    trainer.add_callback(MetricsCallback(run, stage, quiet=live_display is not None))
+    if live_display:
+        trainer.add_callback(live_display)
+    trainer.add_callback(AlertCallback(stage, run.path / "warnings.jsonl"))
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    return live_display
+
+
+def _divergence_error(error: FloatingPointError, step: int, recipe: SFTRecipe | RLRecipe, run: Run) -> UserError:
+    """Set the checkpoints aside that hold weights without numbers, and return what to tell the user."""
+    if is_main_rank():
+        # The weights saved after the step before are those with which this step was computed.
+        checkpoints.set_aside_diverged(run.path / "checkpoints", step - 1)
+    requirement = f"{error} at step {step}: the training has diverged"
+    action = "lower it; the checkpoints that are kept were saved before that step"
+    return UserError("training.learning_rate", recipe.training.learning_rate, requirement, action)
+
+
+def _count_total_steps(trainer: Any) -> int:
+    """Return the number of optimizer steps of the whole run, which transformers computes from epochs and rows."""
+    return trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
 
 
 def record_ranks(accelerator: Any, run: Run) -> None:
-    """Write into run.json which processes really run."""
+    """Write into run.json which processes really run, and on which devices."""
     from accelerate.utils import gather_object
 
-    mine = {
+    this_rank = {
         "rank": accelerator.process_index,
         "pid": os.getpid(),
         "device": str(accelerator.device),
         "type": str(accelerator.distributed_type).rpartition(".")[2],
     }
-    ranks = gather_object([mine])
+    all_ranks = gather_object([this_rank])
     if accelerator.is_main_process:
-        run.update(ranks=ranks)
+        run.update(ranks=all_ranks)

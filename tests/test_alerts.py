@@ -1,4 +1,4 @@
-"""Each warning where something really goes wrong, and none where nothing does."""
+"""Each alert where something really goes wrong, and none where nothing does."""
 
 import json
 
@@ -7,7 +7,7 @@ from helpers import info, metrics, r1kit, recipe
 
 from r1kit.training.alerts import find_alerts
 
-BASE = {
+RECIPE = {
     "model": {"path": "tiny:student"},
     "data": {"train": [{"path": "world:arithmetic", "rows": 64}]},
     "prompt": {"template": "tiny"},
@@ -17,28 +17,27 @@ BASE = {
 }
 
 
-def none(completions, **columns):
-    """A reward that is always 0."""
+def always_zero(completions, **columns):
     return [0.0] * len(completions)
 
 
-def run(here, **changes):
-    values = {**BASE, **changes}
-    values["training"] = {**BASE["training"], **changes.get("training", {})}
+def train_and_read_warnings(here, **changes):
+    values = {**RECIPE, **changes}
+    values["training"] = {**RECIPE["training"], **changes.get("training", {})}
     _, err = r1kit("rl-zero", recipe(here / "r.yaml", **values), "output=run")
     return [line for line in err.splitlines() if line.startswith("warning:")]
 
 
 @pytest.mark.slow
-def test_a_reward_that_is_always_0_is_said_once(here):
-    [line] = run(here, rewards=[{"name": "test_warnings.none"}])
+def test_a_reward_that_is_always_0_is_reported_once(here):
+    [line] = train_and_read_warnings(here, rewards=[{"name": "test_alerts.always_zero"}])
     assert "step 20: in 20 steps no group had two different rewards (all 0)" in line
 
 
 @pytest.mark.slow
-def test_a_format_that_is_never_rewarded_and_completions_that_are_cut_off_are_said(here):
+def test_a_format_that_is_never_rewarded_and_completions_that_are_cut_off_are_reported(here):
     """In two tokens nobody has written tags and an answer."""
-    lines = run(here, rewards=[{"name": "format"}], sampling={"group_size": 4, "max_tokens": 2})
+    lines = train_and_read_warnings(here, rewards=[{"name": "format"}], sampling={"group_size": 4, "max_tokens": 2})
     assert any("not one completion of 20 steps had the format" in line for line in lines)
     assert any("over 50% of the completions of the last 5 steps were cut off" in line for line in lines)
 
@@ -46,27 +45,27 @@ def test_a_format_that_is_never_rewarded_and_completions_that_are_cut_off_are_sa
 @pytest.mark.slow
 def test_a_training_that_diverges_stops_and_keeps_what_was_good(here):
     changes = {"learning_rate": 1e18, "save_steps": 1, "steps": 12, "max_grad_norm": 1e9, "warmup_steps": 0}
-    values = {**BASE, "rewards": [{"name": "test_warnings.halves"}], "training": {**BASE["training"], **changes}}
+    values = {**RECIPE, "rewards": [{"name": "test_alerts.one_in_two"}], "training": {**RECIPE["training"], **changes}}
     _, err = r1kit("rl-zero", recipe(here / "r.yaml", **values), "output=run", code=2)
     assert "error: training.learning_rate = 1e+18; " in err
     assert "the training has diverged" in err
     assert info(here / "run")["status"] == "failed"
-    found = {path.name for path in (here / "run/checkpoints").iterdir()}
+    names = {path.name for path in (here / "run/checkpoints").iterdir()}
     step = metrics(here / "run")[-1]["step"]
-    assert f"diverged-{step}" in found
-    assert all(int(name.rpartition("-")[2]) < step for name in found if name.startswith("checkpoint"))
+    assert f"diverged-{step}" in names
+    assert all(int(name.rpartition("-")[2]) < step for name in names if name.startswith("checkpoint"))
 
 
-def halves(completions, **columns):
+def one_in_two(completions, **columns):
     return [float(i % 2) for i in range(len(completions))]
 
 
-def steady(**values):
+def thirty_steps(**values):
     return {name: [value] * 30 for name, value in values.items()}
 
 
 @pytest.mark.parametrize(
-    ("history", "name"),
+    ("history", "alert"),
     [
         ({"completions/mean_length": [10.0] * 10 + [40.0] * 5}, "length"),
         ({"rewards/language/mean": [0.9] * 10 + [0.6] * 5}, "language"),
@@ -77,19 +76,19 @@ def steady(**values):
         ({"grad_norm": [0.0] * 16 + [0.9, 0.8, 0.9, 1.0] + [1.2]}, None),  # most groups give no signal
         ({"grad_norm": [0.0, 0.5] * 10 + [11.0]}, "grad_norm"),
         ({"completions/mean_length": [10.0] * 10 + [25.0] * 5}, None),
-        (steady(reward=1.0, frac_reward_zero_std=0.9, **{"rewards/format/mean": 0.1}), None),
+        (thirty_steps(reward=1.0, frac_reward_zero_std=0.9, **{"rewards/format/mean": 0.1}), None),
         ({"completions/clipped_ratio": [0.6] * 4 + [0.4]}, None),
     ],
 )
-def test_what_counts_as_a_fault(history, name):
-    assert list(find_alerts(history)) == ([name] if name else [])
+def test_what_makes_an_alert(history, alert):
+    assert list(find_alerts(history)) == ([alert] if alert else [])
 
 
 def test_values_of_several_steps_count_as_such():
     history = {"reward": [0.0] * 2, "frac_reward_zero_std": [1.0] * 2, "completions/clipped_ratio": [0.9]}
-    assert "in 20 steps no group" in find_alerts(history, every=10)["reward"]
-    assert "of the last 10 steps were cut off" in find_alerts(history, every=10)["cut"]
-    assert find_alerts(history, every=1) == {}
+    assert "in 20 steps no group" in find_alerts(history, steps_per_value=10)["reward"]
+    assert "of the last 10 steps were cut off" in find_alerts(history, steps_per_value=10)["cut"]
+    assert find_alerts(history, steps_per_value=1) == {}
 
 
 def test_a_resumed_run_knows_what_it_logged_before(capsys, tmp_path):
@@ -100,9 +99,9 @@ def test_a_resumed_run_knows_what_it_logged_before(capsys, tmp_path):
     line = {"reward": 0.0, "frac_reward_zero_std": 1.0}
     state = SimpleNamespace(log_history=[{**line, "step": n} for n in range(1, 20)], global_step=20)
     state.is_world_process_zero = True
-    warnings, args = AlertCallback("rl", tmp_path / "warnings.jsonl"), SimpleNamespace(fp16=False, logging_steps=1)
-    warnings.on_train_begin(args, state, None)
-    warnings.on_log(args, state, None, logs=line)
+    callback, args = AlertCallback("rl", tmp_path / "warnings.jsonl"), SimpleNamespace(fp16=False, logging_steps=1)
+    callback.on_train_begin(args, state, None)
+    callback.on_log(args, state, None, logs=line)
     assert "step 20: in 20 steps no group" in capsys.readouterr().err
     warning = json.loads((tmp_path / "warnings.jsonl").read_text())
     assert (warning["step"], warning["name"]) == (20, "reward")
@@ -118,24 +117,24 @@ def test_a_terminal_shows_the_newest_best_and_worst(here):
 
     from helpers import COMMAND
 
-    file = recipe(here / "r.yaml", **{**BASE, "training": {**BASE["training"], "steps": 4}})
+    file = recipe(here / "r.yaml", **{**RECIPE, "training": {**RECIPE["training"], "steps": 4}})
     parent, child = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
     process = subprocess.Popen(
         [*COMMAND, "rl-zero", file, "output=run"], stdout=subprocess.PIPE, stderr=child, env=environment
     )
     os.close(child)
-    shown = b""
+    output = b""
     while True:
         try:
-            part = os.read(parent, 65536)
+            chunk = os.read(parent, 65536)
         except OSError:
             break
-        if not part:
+        if not chunk:
             break
-        shown += part
+        output += chunk
     assert process.wait() == 0
-    text = shown.decode()
+    text = output.decode()
     assert "4/4" in text
     assert "best, reward" in text
     assert "worst, reward" in text
