@@ -14,7 +14,7 @@ from r1kit.answers.equivalence import NO_CLUSTER, cluster_answers, voted_answer
 from r1kit.errors import UserError
 from r1kit.recipe import ScalingConfig, check_recipe, parse_recipe
 from r1kit.runs.paths import SHIPPED_MODELS
-from r1kit.scaling.curves import format_points
+from r1kit.scaling.curves import format_points, group_by_method
 from r1kit.scaling.estimators import (
     SampledProblem,
     best_of_n,
@@ -27,7 +27,8 @@ from r1kit.scaling.estimators import (
     thinking_when_unsure,
     vote_accuracy,
 )
-from r1kit.scaling.points import gather_problems, recommend_methods, scaling_points
+from r1kit.scaling.methods import method_colour, short_setting
+from r1kit.scaling.points import MethodSamples, gather_problems, recommend_methods, scaling_points
 
 
 def problem(answers: str, right: str = "a", tokens=None, **scores) -> SampledProblem:
@@ -230,6 +231,47 @@ def test_what_to_use_at_which_budget():
     assert all(b["accuracy"] >= a["accuracy"] + 0.005 for a, b in itertools.pairwise(chosen))
     assert "pass" not in {p["method"] for p in chosen}
     assert "one of N is right" in format_points("m", found)
+
+
+def test_a_method_has_its_name_and_its_colour_whichever_others_are_measured():
+    problems = gather_problems([row for n in range(4) for row in rows("4546", str(n))])
+    few = scaling_points(problems, ScalingConfig(samples=[4], sure=[]))
+    many = scaling_points(problems, ScalingConfig())
+    assert {point["name"] for point in few} < {point["name"] for point in many}
+    assert {p["name"] for p in many if p["score"] == "shortness"} == {
+        "vote weighted by shortness",
+        "best of N by shortness",
+    }
+    colours = {point["name"]: method_colour(point["method"], point["score"]) for point in many}
+    assert len(set(colours.values())) == len(colours) - 1  # one sample is where the curve of votes begins
+    assert colours["one sample"] == colours["vote"]
+    assert (
+        method_colour("best", "my_reward") == method_colour("best", "my_reward") != method_colour("vote", "my_reward")
+    )
+
+
+def test_curves_hold_measured_points_only_and_begin_where_they_were_measured():
+    problems = gather_problems([row for n in range(4) for row in rows("4546", str(n))])
+    cut = MethodSamples("budget", 6, problems)
+    points = scaling_points(problems, ScalingConfig(samples=[2, 4], sure=[0.6]), changed=[cut])
+    curves = {curve[-1]["name"]: curve for curve in group_by_method(points)}
+    assert [point["samples"] for point in curves["vote"]] == [1, 2, 4]
+    assert [point["samples"] for point in curves["best of N by shortness"]] == [1, 2, 4]
+    assert len(curves["vote, stopped when sure"]) == len(curves["one sample, thinking cut at a budget"]) == 1
+    assert [short_setting(curve[-1]) for curve in (curves["vote, stopped when sure"], curves["vote"])] == [
+        "sure 0.6",
+        "4",
+    ]
+    assert short_setting(curves["one sample, thinking cut at a budget"][0]) == "6 tokens"
+
+
+def test_a_method_without_a_problem_in_common_has_no_point():
+    problems = gather_problems(rows("4546"))
+    others = gather_problems(rows("45", "another"))
+    settings = ScalingConfig(sure=[0.6])
+    plain = scaling_points(problems, settings)
+    for method in ("direct", "budget"):
+        assert scaling_points(problems, settings, changed=[MethodSamples(method, 2, others)]) == plain
 
 
 SCALED = {

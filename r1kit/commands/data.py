@@ -161,9 +161,7 @@ def _score_rows(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
         columns |= {"thinking": batch["_thinking"], "language": batch["_language"], "prompt": batch["question"]}
         completion_ids = [range(count) for count in batch["_tokens"]]  # of which rewards read the number alone
         scores = compute_rewards(batch["_completion"], completion_ids, columns, functions)
-        verdicts = []
-        for i in range(len(completion_ids)):
-            verdicts.append(row_verdict({name: values[i] for name, values in scores.items()}))
+        verdicts = [row_verdict(scores, i) for i in range(len(completion_ids))]
         return {name: [verdict[name] for verdict in verdicts] for name in verdicts[0]}
 
     score_types = {function.__name__: Value("float64") for function in functions}

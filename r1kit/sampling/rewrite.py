@@ -268,7 +268,7 @@ def rescore_rows(
         new_row = {
             **row,
             "completion": completion,
-            **row_verdict({name: values[i] for name, values in rewards.items()}),
+            **row_verdict(rewards, i),
             "thinks": parse_completion(completion).thinks,
             "tokens": token_counts[i],
             "finish_reason": "stop",

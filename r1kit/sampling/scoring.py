@@ -7,7 +7,7 @@ Example:
     rows[0]["correct"], rows[0]["accuracy"]
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from r1kit.answers.extract import parse_completion
@@ -40,23 +40,31 @@ def score_samples(
     `problems` are the batch's problems as columns, `prompts` the same prompts as the model saw them, `groups` the
     samples of each. The rows stand in the order of the groups.
     """
-    # Repeat each problem's values once for each of its samples.
-    problem_of_sample = [index for index, group in enumerate(groups) for _ in group]
+    samples: list[SampledCompletion] = []
+    problem_of_sample: list[int] = []
+    number_in_group: list[int] = []
+    for problem_index, group in enumerate(groups):
+        samples += group
+        problem_of_sample += [problem_index] * len(group)
+        number_in_group += range(len(group))
+
+    # Rewards take one value for each completion, so each problem's values are repeated for its samples.
     columns = {name: [values[index] for index in problem_of_sample] for name, values in problems.items()}
     question_of_sample = columns["prompt"]
     columns["prompt"] = [prompts[index] for index in problem_of_sample]
-
-    samples = [sample for group in groups for sample in group]
-    number_in_group = [number for group in groups for number in range(len(group))]
-    ids = [_ids_or_length(sample) for sample in samples]
+    # An engine that returns no ids still tells their number, which is all that rewards use.
+    ids = [sample.ids or range(sample.tokens) for sample in samples]
     rewards = compute_rewards([sample.text for sample in samples], ids, columns, functions)
+
     rows = []
     for i, sample in enumerate(samples):
         row: Row = {"id": columns["id"][i], "prompt": question_of_sample[i], "completion": sample.text}
         for name in CARRIED_COLUMNS:
             if name in columns:
-                row[name] = _text_or_none(columns[name][i])
-        row |= row_verdict({name: values[i] for name, values in rewards.items()})
+                value = columns[name][i]
+                # As text, so that a column has one type in all shards.
+                row[name] = None if value is None else str(value)
+        row |= row_verdict(rewards, i)
         if sample.finish_reason in SERVER_FAULTS:
             row |= {"correct": None, "fault": True}
         row |= {
@@ -97,23 +105,21 @@ def problem_columns(rows: Iterable[Row], problems: dict[str, dict[str, Any]]) ->
     return {name: [problem[name] for problem in problem_of_row] for name in problem_of_row[0]}
 
 
-def row_verdict(rewards: dict[str, float | None]) -> Row:
-    """Return the columns of a row that follow from its rewards.
+def row_verdict(rewards: Mapping[str, Sequence[float | None]], index: int) -> Row:
+    """Return the columns of a row that follow from its rewards: the values of `rewards` at `index`.
 
     `correct` is None if the reward `accuracy` does not apply or could not be computed; `fault` is true if any reward
     could not be computed. A reward that is FAULT is written as None.
     """
-    verdict: Row = {name: None if value == FAULT else value for name, value in rewards.items()}
-    verdict["fault"] = FAULT in rewards.values()
-    accuracy = rewards.get("accuracy")
-    verdict["correct"] = None if accuracy in (None, FAULT) else accuracy == 1.0
+    verdict: Row = {}
+    has_fault = False
+    for name, values in rewards.items():
+        value = values[index]
+        if value == FAULT:
+            has_fault = True
+            value = None
+        verdict[name] = value
+    verdict["fault"] = has_fault
+    accuracy = verdict.get("accuracy")
+    verdict["correct"] = None if accuracy is None else accuracy == 1.0
     return verdict
-
-
-def _ids_or_length(sample: SampledCompletion) -> Sequence[int]:
-    """Return a sample's ids or, if the engine returns none, as many numbers: rewards only count them."""
-    return sample.ids or range(sample.tokens)
-
-
-def _text_or_none(value: Any) -> str | None:
-    return None if value is None else str(value)

@@ -63,12 +63,18 @@ def rewrite_with_teacher(
 
 
 def _journey_tasks_of(recipe: GenerateRecipe, journey: JourneyConfig, rows: list[Row]) -> list[RewriteTask]:
-    kept_ids = _ids_within_pass_rate(recipe, rows)
-    return journey_tasks([row for row in rows if row["id"] in kept_ids], journey)
+    within, _ = _split_by_pass_rate(recipe, rows)
+    return journey_tasks(within, journey)
 
 
-def _ids_within_pass_rate(recipe: GenerateRecipe, rows: list[Row]) -> set[str]:
-    return ids_within_pass_rate(rows, recipe.keep.pass_rate, recipe.keep.pass_rate_by or "correct")
+def _split_by_pass_rate(recipe: GenerateRecipe, rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the rows of the prompts whose pass rate lies in the range `keep.pass_rate`, and the other rows."""
+    kept_ids = ids_within_pass_rate(rows, recipe.keep.pass_rate, recipe.keep.pass_rate_by or "correct")
+    within: list[Row] = []
+    outside: list[Row] = []
+    for row in rows:
+        (within if row["id"] in kept_ids else outside).append(row)
+    return within, outside
 
 
 def make_row_filter(recipe: GenerateRecipe) -> RowFilter:
@@ -106,18 +112,19 @@ def _select_journeys(
     row_filter: RowFilter,
 ) -> list[Row]:
     """Return the journeys of a shard. `teacher_rows` is None if the teacher was not asked about this shard."""
-    kept_ids = _ids_within_pass_rate(recipe, rows)
+    rows, outside_pass_rate = _split_by_pass_rate(recipe, rows)
     if recipe.keep.pass_rate != EVERY_PASS_RATE:
-        row_filter.record_drop("pass_rate", [row for row in rows if row["id"] not in kept_ids], after_filters=False)
-    rows = [row for row in rows if row["id"] in kept_ids]
+        row_filter.record_drop("pass_rate", outside_pass_rate, after_filters=False)
     if journey.method == "stitch":
         return stitch_rows(rows, journey, problems, bind_rewards(recipe.rewards))
     if teacher_rows is None:
+        # The teacher's budget was spent: count the rows that it would have been asked about.
         unasked_rows = [task.row for task in journey_tasks(rows, journey)]
         row_filter.record_drop("not_rewritten", unasked_rows, after_filters=False)
         return []
-    row_filter.record_drop("not_held", [row for row in teacher_rows if not row["held"]], after_filters=False)
-    return [_without_teacher_columns(row) for row in teacher_rows if row["held"]]
+    held_rows, unchanged_rows = _split_held(teacher_rows)
+    row_filter.record_drop("not_held", unchanged_rows, after_filters=False)
+    return held_rows
 
 
 def _select_refined(
@@ -132,9 +139,9 @@ def _select_refined(
         unchanged_rows = [task.row for task in refine_tasks(kept_rows, refine)]
         drop_reason = "not_rewritten"
     else:
-        held_rows = [_without_teacher_columns(row) for row in teacher_rows if row["held"]]
-        unchanged_rows = [_without_teacher_columns(row) for row in teacher_rows if not row["held"]]
+        held_rows, unchanged_rows = _split_held(teacher_rows)
         drop_reason = "not_held"
+    # A row without a chain of thought has nothing to rewrite and is kept as it is.
     sent_to_teacher = {(row["id"], row["sample"]) for row in [*held_rows, *unchanged_rows]}
     not_sent_rows = [row for row in kept_rows if (row["id"], row["sample"]) not in sent_to_teacher]
     if refine.otherwise == "drop":
@@ -143,9 +150,15 @@ def _select_refined(
     return held_rows + unchanged_rows + not_sent_rows
 
 
-def _without_teacher_columns(row: Row) -> Row:
-    """Return a rewritten row without the columns that only serve resuming and counting."""
-    return {name: value for name, value in row.items() if name not in ("held", *USAGE_COLUMNS)}
+def _split_held(teacher_rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the rewritten rows that passed all checks, and the others, which are as they were before."""
+    held_rows: list[Row] = []
+    unchanged_rows: list[Row] = []
+    for teacher_row in teacher_rows:
+        # These columns only serve resuming and counting; data sets do not have them.
+        row = {name: value for name, value in teacher_row.items() if name not in ("held", *USAGE_COLUMNS)}
+        (held_rows if teacher_row["held"] else unchanged_rows).append(row)
+    return held_rows, unchanged_rows
 
 
 def output_schema(recipe: GenerateRecipe, shards: Shards, rewritten: Shards | None) -> "pa.Schema":
@@ -173,6 +186,7 @@ def sum_usage(recipe: GenerateRecipe, shards: Shards, rewritten: Shards | None) 
             usage["prompt_tokens"] += prompt_tokens
             usage["tokens"] += completion_tokens
             usage["cost"] += token_cost(budget, prompt_tokens, completion_tokens)
+    # Rewriting makes no further samples.
     usage["samples"] = sum(len(shards.read_shard(index, ["id"])) for index in shards.finished())
-    usage["cost"] = round(usage["cost"], 6)
+    usage["cost"] = round(usage["cost"], 6)  # sums of floats end in noise, which no one paid
     return usage

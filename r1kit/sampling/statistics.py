@@ -41,24 +41,28 @@ def summarise_samples(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _summarise(rows: Sequence[Row], majority_is_correct: dict[str, bool]) -> dict[str, Any]:
-    judged_rows = _judged_rows_by_question(rows)
-    pass_rates = [sum(row["correct"] for row in group) / len(group) for group in judged_rows.values()]
+    pass_rates: list[float] = []
+    majorities: list[float] = []
+    for question_id, group in _judged_rows_by_question(rows).items():
+        pass_rates.append(sum(row["correct"] for row in group) / len(group))
+        majorities.append(float(majority_is_correct[question_id]))
     rows_asked_to_think = [row for row in rows if row["thinking"]]
     thinking_rows = [row for row in rows_asked_to_think if row["thinks"]]
+    finish_reasons = Counter(row["finish_reason"] for row in rows)
     return {
         "questions": len({row["id"] for row in rows}),
         "samples": len(rows),
         "faults": sum(bool(row.get("fault")) for row in rows),
-        "unanswered": sum(row["finish_reason"] == "context" for row in rows),
+        "unanswered": finish_reasons["context"],
         "pass@1": mean_or_none(pass_rates),
         "interval": _interval_half_width(pass_rates),
-        "maj@k": mean_or_none([float(majority_is_correct[question_id]) for question_id in judged_rows]),
+        "maj@k": mean_or_none(majorities),
         "format": _mean_of_column(rows, "format"),
         "thinking": _mean_of_column(rows_asked_to_think, "thinks"),
         "language_consistency": _mean_of_column(thinking_rows, "language"),
         "thinks": _mean_of_column(rows, "thinks"),
         "tokens": _mean_of_column(rows, "tokens"),
-        "truncated": mean_or_none([float(row["finish_reason"] == "length") for row in rows]),
+        "truncated": finish_reasons["length"] / len(rows) if rows else None,
     }
 
 
@@ -73,11 +77,13 @@ def _judged_rows_by_question(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 def _mean_of_column(rows: Sequence[Row], column: str) -> float | None:
     """Return the mean of a column over the rows that have a value there."""
+    # A reward that does not apply to a row, or that the recipe lacks, must not lower the mean.
     return mean_or_none([float(row[column]) for row in rows if row.get(column) is not None])
 
 
 def _interval_half_width(values: Sequence[float]) -> float | None:
     """Return half the width of the 95% interval of the mean, or None for fewer than two values."""
+    # Over questions, not over samples: samples of one question are alike, and would make the interval too narrow.
     if len(values) < 2:
         return None
     mean = sum(values) / len(values)
@@ -92,8 +98,11 @@ def majority_verdicts(rows: Sequence[Row]) -> dict[str, bool]:
     one that was sampled first is taken. Samples without an answer do not vote.
     """
     groups = _judged_rows_by_question(rows)
-    answers = [[voted_answer(row) for row in group] for group in groups.values()]
-    checkers = [row_checker(group[0]) for group in groups.values()]
+    answers = []
+    checkers = []
+    for group in groups.values():
+        answers.append([voted_answer(row) for row in group])
+        checkers.append(row_checker(group[0]))  # all rows of a question have the same checker
     verdicts = {}
     for (question_id, group), clusters in zip(groups.items(), cluster_answers(answers, checkers), strict=True):
         verdicts[question_id] = _is_majority_correct(group, clusters)

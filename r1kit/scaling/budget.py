@@ -229,7 +229,7 @@ def _score_forced(
     for i, completion in enumerate(completions):
         changed_columns = {
             "completion": completion,
-            **row_verdict({name: values[i] for name, values in rewards.items()}),
+            **row_verdict(rewards, i),
             "thinks": parse_completion(completion).thinks,
             "tokens": token_counts[i],
             "finish_reason": samples[i].finish_reason,

@@ -77,7 +77,7 @@ def draw_curves(model_name: str, points: Sequence[ScalingPoint], file: Path) -> 
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(10, 6), layout="constrained")
-    for curve in _group_by_method(points):
+    for curve in group_by_method(points):
         _draw_curve(axes, curve)
     _mark_recommended(axes, points)
     axes.set_xscale("log", base=2)
@@ -95,7 +95,7 @@ def draw_curves(model_name: str, points: Sequence[ScalingPoint], file: Path) -> 
     pyplot.close(figure)
 
 
-def _group_by_method(points: Sequence[ScalingPoint]) -> list[list[ScalingPoint]]:
+def group_by_method(points: Sequence[ScalingPoint]) -> list[list[ScalingPoint]]:
     """Return the points of each method in the order of their tokens; the most accurate method comes first."""
     curves: dict[str, list[ScalingPoint]] = defaultdict(list)
     one_sample = [point for point in points if point["name"] == ONE_SAMPLE]
@@ -106,6 +106,7 @@ def _group_by_method(points: Sequence[ScalingPoint]) -> list[list[ScalingPoint]]
         if point["method"] in ("vote", "best") and point["name"] not in curves:
             curves[point["name"]] += one_sample
         curves[point["name"]].append(point)
+    # With N = 1 only, there is nothing but one sample.
     if not curves and one_sample:
         curves[ONE_SAMPLE] = one_sample
     ordered = [sorted(curve, key=lambda point: point["tokens"]) for curve in curves.values()]
@@ -116,10 +117,7 @@ def _draw_curve(axes: "Axes", curve: Sequence[ScalingPoint]) -> None:
     """Draw one method: its points, the line through them, its interval, and the setting of each point."""
     method = curve[-1]["method"]
     colour = method_colour(method, curve[-1]["score"])
-    tokens = [point["tokens"] for point in curve]
-    accuracy = [100 * point["accuracy"] for point in curve]
-    low = [100 * point["low"] for point in curve]
-    high = [100 * point["high"] for point in curve]
+    tokens, accuracy, low, high = _columns_of(curve)
     style: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 4, "linewidth": 1.4}
     if method == "pass":
         style["linestyle"] = ":"  # a bound, and not something that one can do
@@ -140,6 +138,19 @@ def _draw_curve(axes: "Axes", curve: Sequence[ScalingPoint]) -> None:
             labelled = point
 
 
+def _columns_of(
+    points: Sequence[ScalingPoint],
+) -> tuple[list[float], list[float], list[float], list[float]]:
+    """Return the tokens, the accuracy in percent, and the ends of its interval of each point."""
+    tokens, accuracy, low, high = [], [], [], []
+    for point in points:
+        tokens.append(point["tokens"])
+        accuracy.append(100 * point["accuracy"])
+        low.append(100 * point["low"])
+        high.append(100 * point["high"])
+    return tokens, accuracy, low, high
+
+
 def _is_close(point: ScalingPoint, other: ScalingPoint) -> bool:
     """Return whether the labels of two points of a curve would overlap."""
     width = abs(math.log2(point["tokens"]) - math.log2(other["tokens"]))
@@ -150,9 +161,10 @@ def _is_close(point: ScalingPoint, other: ScalingPoint) -> bool:
 def _mark_recommended(axes: "Axes", points: Sequence[ScalingPoint]) -> None:
     """Draw a ring around each recommended point, and name the one that all curves start from."""
     recommended = recommend_methods(points)
+    tokens, accuracy, _, _ = _columns_of(recommended)
     axes.scatter(
-        [point["tokens"] for point in recommended],
-        [100 * point["accuracy"] for point in recommended],
+        tokens,
+        accuracy,
         s=90,
         facecolors="none",
         edgecolors="#222222",

@@ -57,10 +57,14 @@ def gather_problems(
             row_indices[row["id"]].append(index)
     if not groups:
         return []
+    # Estimates need the same number of samples of every problem.
     group_size = max(map(len, groups.values()))
     groups = {problem_id: group for problem_id, group in groups.items() if len(group) == group_size}
-    answers = [[voted_answer(row) for row in group] for group in groups.values()]
-    checkers = [row_checker(group[0]) for group in groups.values()]
+    answers = []
+    checkers = []
+    for group in groups.values():
+        answers.append([voted_answer(row) for row in group])
+        checkers.append(row_checker(group[0]))  # all rows of a problem have the same checker
     clusters_by_problem = cluster_answers(answers, checkers)
     has_logprobs = _has_logprobs(groups.values())
 
@@ -123,14 +127,16 @@ def _points_from_samples(problems: Sequence[SampledProblem], settings: ScalingCo
 
     sample_count = len(problems[0])
     score_names = list(problems[0].scores)
+    # N = 1 is what all others are compared with.
     measured_counts = sorted({1, *(n for n in settings.samples or _powers_of_two(sample_count) if n <= sample_count)})
     for k in measured_counts:
         add_point("pass", k)
         add_point("vote", k)
         for score in score_names:
-            if k > 1:
+            if k > 1:  # choosing one of one is one sample, by whatever score
                 add_point("vote", k, score)
                 add_point("best", k, score)
+    # Early stopping spends as many of the samples as it needs, so it has one N: all of them.
     for sure in settings.sure:
         add_point("stop", measured_counts[-1], "verifier" if "verifier" in score_names else None, sure)
     return points
@@ -149,6 +155,7 @@ def _points_from_direct(
     thinking, direct = _shared_problems(problems, samples.problems)
     if not direct:
         return []
+    # Both are paired problem by problem, and shards may come in different orders.
     thinking = sorted(thinking, key=lambda problem: problem.id)
     direct = sorted(direct, key=lambda problem: problem.id)
     one_sample = estimate_method(thinking, "pass", 1)
@@ -166,6 +173,7 @@ def _points_from_changed(problems: Sequence[SampledProblem], samples: MethodSamp
     unchanged, changed = _shared_problems(problems, samples.problems)
     if not changed:
         return []
+    # Not all problems may be in both, if a budget was spent; so the comparison has its own baseline.
     one_sample = estimate_method(unchanged, "pass", 1)
     if samples.method in SEARCH_NAMES:
         # The paths that remain vote, weighted by the verifier.

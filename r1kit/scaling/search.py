@@ -83,10 +83,16 @@ class SearchSampler(InProcessSampler):
     def sample(self, prompts: Sequence[Prompt], group_size: int, seed: int) -> CompletionGroups:
         """Return the `group_size` paths of each prompt that remain of `group_size * width`."""
         tokenizer, prompt_config = self.step_sampler.tokenizer, self.step_sampler.prompt_config
-        texts = [apply_template(tokenizer, prompt, prompt_config) for prompt in prompts]
-        prefixes = [template_prefix(text, prompt_config.prefill) for text in texts]
+        texts: list[str] = []
+        prefixes: list[str] = []
+        bare_texts: list[str] = []  # the verifier reads the prefix as a part of the completion
+        for prompt in prompts:
+            text = apply_template(tokenizer, prompt, prompt_config)
+            prefix = template_prefix(text, prompt_config.prefill)
+            texts.append(text)
+            prefixes.append(prefix)
+            bare_texts.append(text.removesuffix(prefix))
         prompt_ids = encode_prompts(tokenizer, prompts, texts)
-        bare_texts = [text.removesuffix(prefix) for text, prefix in zip(texts, prefixes, strict=True)]
 
         # For each prompt: the paths that are continued, the finished ones, and the tokens sampled so far.
         path_count = group_size * self.width
@@ -97,13 +103,16 @@ class SearchSampler(InProcessSampler):
         while length < self.max_tokens and any(open_paths):
             grown_paths = self._grow(open_paths, prompt_ids, tokens_spent, seed + length)
             length += self.step_tokens
+            is_last_step = length >= self.max_tokens
             scores = self._score_paths(grown_paths, bare_texts, prefixes)
             for i, paths in enumerate(grown_paths):
-                chosen = choose_paths(paths, scores[i], self.method, self.width)
-                is_last_step = length >= self.max_tokens
-                finished_paths[i] += [path for path in chosen if path.has_ended or is_last_step]
-                continued = [path for path in chosen if not path.has_ended]
-                open_paths[i] = [path for path in continued for _ in range(self.width)]
+                open_paths[i] = []
+                for path in choose_paths(paths, scores[i], self.method, self.width):
+                    if path.has_ended or is_last_step:
+                        finished_paths[i].append(path)
+                    else:
+                        # The next step samples each of the copies differently.
+                        open_paths[i] += [path] * self.width
         return [self._make_completions(prefixes[i], finished_paths[i], tokens_spent[i]) for i in range(len(prompts))]
 
     def _grow(
