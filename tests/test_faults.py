@@ -7,40 +7,41 @@ from helpers import RL, info, metrics, r1kit, recipe, table
 
 pytestmark = pytest.mark.slow
 
-# A reward that sabotages the workers of the accuracy beside it, and that raises, one step each. It asks pairs of its
-# own, which nobody judged before, so that there is a worker to strike and somebody asks it afterwards.
+# A reward that kills the workers of the accuracy beside it at step 2, stops them at step 4, raises at step 5 and
+# returns NaN at step 6. It has pairs of its own judged, which nobody judged before, so that there is a worker to send a
+# signal to, and that somebody needs that worker afterwards.
 CHAOS = """
 import os, signal
 from itertools import count
 from r1kit.rewards.accuracy import accuracy
 from r1kit.answers.workers import _POOL, verdict_counts
 
-fresh, calls = count(), count(1)
+new_numbers, steps = count(), count(1)
 
-def ask():
-    return accuracy(["<answer>y</answer>"], [f"x^2+{next(fresh)}"], ["math"], seconds=1.0)
+def judge_new_pair():
+    return accuracy(["<answer>y</answer>"], [f"x^2+{next(new_numbers)}"], ["math"], seconds=1.0)
 
-def strike(kind):
-    up = []
-    while not up:
-        assert ask() == [0.0]
-        up = [worker.process.pid for worker in _POOL.workers if worker._ready]
-    for pid in up:
-        os.kill(pid, kind)
+def send_to_workers(signal_number):
+    pids = []
+    while not pids:
+        assert judge_new_pair() == [0.0]
+        pids = [worker.process.pid for worker in _POOL.workers if worker._ready]
+    for pid in pids:
+        os.kill(pid, signal_number)
 
 def chaos(completions, **columns):
-    call = next(calls)
-    if call == 2:
-        strike(signal.SIGKILL)
-        assert ask() == [0.0]
-    if call == 4:
-        strike(signal.SIGSTOP)
-        before = verdict_counts()["timeout"]
-        while verdict_counts()["timeout"] == before:
-            assert ask() == [0.0]
-    if call == 5:
+    step = next(steps)
+    if step == 2:
+        send_to_workers(signal.SIGKILL)
+        assert judge_new_pair() == [0.0]
+    if step == 4:
+        send_to_workers(signal.SIGSTOP)
+        timeouts_before = verdict_counts()["timeout"]
+        while verdict_counts()["timeout"] == timeouts_before:
+            assert judge_new_pair() == [0.0]
+    if step == 5:
         raise RuntimeError("out of luck")
-    if call == 6:
+    if step == 6:
         return [float("nan")] * len(completions)
     return [0.5] * len(completions)
 """
@@ -70,15 +71,15 @@ def test_a_run_survives_dead_and_hanging_workers_and_a_reward_that_raises(here, 
     assert all(row["advantage"] == 0 for row in rows if row["step"] in (5, 6))
 
 
-def test_a_reward_that_never_worked_is_told_at_once(here):
+def test_a_reward_that_never_worked_ends_the_run_at_once(here):
     (here / "broken.py").write_text("def broken(completions, **columns):\n    return 1 / 0\n")
     values = {**RL, "output": "run", "rewards": [{"name": "broken.broken"}]}
     _, err = r1kit("rl-zero", recipe(here / "recipe.yaml", **values), code=2)
-    last = err.strip().splitlines()[-1]
-    assert last.startswith("error: rewards.0 = broken.broken; raised ZeroDivisionError")
+    last_line = err.strip().splitlines()[-1]
+    assert last_line.startswith("error: rewards.0 = broken.broken; raised ZeroDivisionError")
 
 
-def test_the_isolation_of_code_stands_in_run_json(here):
+def test_run_json_names_the_isolation_of_code(here):
     tests = [{"kind": "call", "function": "f", "args": [1], "expected": 2}]
     (here / "rows.jsonl").write_text(json.dumps({"prompt": "Write f", "tests": tests}) + "\n")
     values = {
