@@ -1,3 +1,5 @@
+"""Recipes are read, overridden, checked and dumped; what is wrong is refused in one line."""
+
 import re
 from pathlib import Path
 
@@ -21,14 +23,14 @@ EVAL = {"output": "o", "model": {"path": "m"}, "data": {"eval": "rows.jsonl"}}
 GENERATE = {"output": "o", "model": {"path": "m"}, "data": {"train": "rows.jsonl"}}
 
 
-def given(base: dict, **changes) -> dict:
-    """A copy of `base` with dotted keys set (`__` for the dot); None removes one."""
+def changed(base: dict, **changes) -> dict:
+    """Return a copy of `base` with dotted keys set (`__` stands for the dot); None removes a key."""
     values = yaml.safe_load(yaml.safe_dump(base))
     for key, value in changes.items():
-        *path, last = key.split("__")
+        *parents, last = key.split("__")
         node = values
-        for part in path:
-            node = node.setdefault(part, {})
+        for name in parents:
+            node = node.setdefault(name, {})
         if value is None:
             node.pop(last, None)
         else:
@@ -36,8 +38,8 @@ def given(base: dict, **changes) -> dict:
     return values
 
 
-def fault(stage: str, values: dict) -> str:
-    """The line that a wrong recipe is refused with."""
+def error_line(stage: str, values: dict) -> str:
+    """Return the one line with which a wrong recipe is refused."""
     with pytest.raises(UserError) as caught:
         check_recipe(parse_recipe(stage, values))
     line = str(caught.value)
@@ -45,15 +47,16 @@ def fault(stage: str, values: dict) -> str:
     return line
 
 
-def write(folder: Path, text: str) -> str:
+def write_recipe(folder: Path, text: str) -> str:
+    """Write a recipe file and return its path."""
     (folder / "recipe.yaml").write_text(text)
     return str(folder / "recipe.yaml")
 
 
-# What is set where
+# Reading and overriding
 
 
-def test_defaults_are_the_papers():
+def test_defaults_are_those_of_the_paper():
     zero, rl = parse_recipe("rl-zero", {}), parse_recipe("rl", {})
     assert (zero.training.learning_rate, zero.training.kl, zero.training.batch_size) == (3e-6, 0.001, 512)
     assert (zero.sampling.group_size, zero.sampling.temperature, zero.prompt.template) == (16, 1.0, "r1-zero")
@@ -64,11 +67,11 @@ def test_defaults_are_the_papers():
 
 
 def test_command_line_over_recipe_over_default(tmp_path):
-    file = write(tmp_path, yaml.safe_dump(given(SFT, training__batch_size=32)))
+    file = write_recipe(tmp_path, yaml.safe_dump(changed(SFT, training__batch_size=32)))
     recipe = load_recipe("sft", file, {"training.batch_size": 8, "training.max_length": 64})
     assert (recipe.training.batch_size, recipe.training.max_length) == (8, 64)
     assert load_recipe("sft", file, {}).training.batch_size == 32
-    assert load_recipe("sft", write(tmp_path, yaml.safe_dump(SFT)), {}).training.batch_size == 128
+    assert load_recipe("sft", write_recipe(tmp_path, yaml.safe_dump(SFT)), {}).training.batch_size == 128
 
 
 def test_no_recipe_is_needed():
@@ -78,9 +81,9 @@ def test_no_recipe_is_needed():
     assert (recipe.model.path, recipe.data.train[0].path, recipe.training.epochs) == ("m", "a.jsonl", 2)
 
 
-def test_an_empty_recipe_is_one_of_defaults(tmp_path):
+def test_an_empty_recipe_has_the_defaults(tmp_path):
     values = {"model.path": "m", "data.train": "a.jsonl", "output": "o", "training.steps": 1}
-    assert load_recipe("sft", write(tmp_path, ""), values).training.batch_size == 128
+    assert load_recipe("sft", write_recipe(tmp_path, ""), values).training.batch_size == 128
 
 
 @pytest.mark.parametrize(
@@ -100,9 +103,9 @@ def test_an_empty_recipe_is_one_of_defaults(tmp_path):
     ],
 )
 def test_an_override_is_yaml(word, key, value):
-    found = parse_override(word)
-    assert found == (key, value)
-    assert type(found[1]) is type(value)
+    override = parse_override(word)
+    assert override == (key, value)
+    assert type(override[1]) is type(value)
 
 
 def test_a_quoted_override_stays_text():
@@ -116,7 +119,7 @@ def test_an_override_without_key_or_value_is_refused(word):
 
 
 def test_overrides_reach_into_lists(tmp_path):
-    file = write(
+    file = write_recipe(
         tmp_path,
         """
         output: o
@@ -132,8 +135,8 @@ def test_overrides_reach_into_lists(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["data.train.7.rows", "data.train.x.rows", "output.deep.er"])
-def test_an_override_of_no_place_is_refused(tmp_path, key):
-    file = write(tmp_path, yaml.safe_dump(given(SFT, data__train=[{"path": "a.jsonl"}])))
+def test_an_override_of_a_key_that_the_recipe_lacks_is_refused(tmp_path, key):
+    file = write_recipe(tmp_path, yaml.safe_dump(changed(SFT, data__train=[{"path": "a.jsonl"}])))
     with pytest.raises(UserError) as caught:
         load_recipe("sft", file, {key: 1})
     assert str(caught.value).startswith(f"{key} = 1; ")
@@ -146,21 +149,21 @@ def test_a_source_is_a_path_a_block_or_a_list_of_them():
 
 def test_numbers_like_1e_5_are_numbers_everywhere(tmp_path):
     text = yaml.safe_dump(SFT).replace("steps: 10", "steps: 10\n  learning_rate: 1e-5") + "trl: {adam_epsilon: 1e-7}\n"
-    recipe = load_recipe("sft", write(tmp_path, text), {})
+    recipe = load_recipe("sft", write_recipe(tmp_path, text), {})
     assert recipe.training.learning_rate == 0.00001
     assert recipe.trl["adam_epsilon"] == 0.0000001
 
 
-def test_a_rewards_further_keys_are_its_knobs():
+def test_further_keys_of_a_reward_are_its_settings():
     entry = parse_recipe("rl", {"rewards": [{"name": "brevity", "weight": 2, "max_tokens": 7}]}).rewards[0]
     assert (entry.weight, entry.knobs) == (2.0, {"max_tokens": 7})
 
 
-# What is refused
+# Recipes that are refused
 
 
 @pytest.mark.parametrize(
-    ("stage", "values", "place", "meant"),
+    ("stage", "values", "key", "suggestion"),
     [
         ("sft", {"traning": {"steps": 1}}, "traning", "training"),
         ("sft", {"training": {"step": 1}}, "training.step", "steps"),
@@ -178,15 +181,15 @@ def test_a_rewards_further_keys_are_its_knobs():
         ),
     ],
 )
-def test_an_unknown_key_is_answered_with_the_nearest(stage, values, place, meant):
-    line = fault(stage, values)
-    assert line.startswith(f"{place} = ")
-    assert line.endswith(f"no such key; did you mean {meant}?")
+def test_an_unknown_key_is_answered_with_the_nearest(stage, values, key, suggestion):
+    line = error_line(stage, values)
+    assert line.startswith(f"{key} = ")
+    assert line.endswith(f"no such key; did you mean {suggestion}?")
 
 
 def test_a_key_of_another_stage_is_unknown():
-    assert fault("sft", {"rewards": []}).startswith("rewards = []; no such key")
-    assert fault("generate", {"training": {}}).startswith("training = {}; no such key")
+    assert error_line("sft", {"rewards": []}).startswith("rewards = []; no such key")
+    assert error_line("generate", {"training": {}}).startswith("training = {}; no such key")
 
 
 def test_suggest():
@@ -195,7 +198,7 @@ def test_suggest():
 
 
 @pytest.mark.parametrize(
-    ("stage", "values", "place"),
+    ("stage", "values", "start"),
     [
         ("sft", {"training": {"steps": "many"}}, "training.steps = many"),
         ("sft", {"training": {"steps": 1.5}}, "training.steps = 1.5"),
@@ -219,104 +222,104 @@ def test_suggest():
         ("sft", {"prompt": {"template": "r1zero"}}, "prompt.template = r1zero; must be r1-zero, tiny, chat"),
     ],
 )
-def test_a_wrong_value_is_refused_where_it_stands(stage, values, place):
-    assert fault(stage, values).startswith(place)
+def test_a_wrong_value_is_refused_with_its_key(stage, values, start):
+    assert error_line(stage, values).startswith(start)
 
 
-RL = given(SFT, training__batch_size=32)
+RL = changed(SFT, training__batch_size=32)
 LORA = {"r": 8}
 
 
 @pytest.mark.parametrize(
-    ("stage", "values", "place"),
+    ("stage", "values", "start"),
     [
-        ("sft", given(SFT, data=None), "data.train: needs at least one data set; set data.train"),
-        ("eval", given(EVAL, data=None), "data.eval: needs at least one data set; set data.eval"),
-        ("sft", given(SFT, output=None), "output: a run needs a directory"),
-        ("eval", given(EVAL, output=None), "output: a run needs a directory"),
-        ("rl", given(RL, model=None), "model.path: a model is needed; set model.path or pass"),
-        ("generate", given(GENERATE, model=None), "model.path: a model is needed; set model.path or pass"),
-        ("eval", given(EVAL, model=None), "model.path: a model is needed; set model.path or pass"),
-        ("rl", given(RL, model__new={}), "model.new: only sft and distill can"),
-        ("generate", given(GENERATE, model__new={}), "model.new: only sft and distill can"),
-        ("eval", given(EVAL, models={"a": "b"}), "model.path = m; models is set too; "),
-        ("sft", given(SFT, model=None), "model.path: a model is needed; set model.path or model.new"),
-        ("sft", given(SFT, model__new={}), "model.path = m; a model has either a path or is new"),
-        ("sft", given(SFT, training__epochs=2), "training.steps = 10; training.epochs = 2"),
-        ("rl", given(RL, training__epochs=2), "training.steps = 10; training.epochs = 2"),
+        ("sft", changed(SFT, data=None), "data.train: needs at least one data set; set data.train"),
+        ("eval", changed(EVAL, data=None), "data.eval: needs at least one data set; set data.eval"),
+        ("sft", changed(SFT, output=None), "output: a run needs a directory"),
+        ("eval", changed(EVAL, output=None), "output: a run needs a directory"),
+        ("rl", changed(RL, model=None), "model.path: a model is needed; set model.path or pass"),
+        ("generate", changed(GENERATE, model=None), "model.path: a model is needed; set model.path or pass"),
+        ("eval", changed(EVAL, model=None), "model.path: a model is needed; set model.path or pass"),
+        ("rl", changed(RL, model__new={}), "model.new: only sft and distill can"),
+        ("generate", changed(GENERATE, model__new={}), "model.new: only sft and distill can"),
+        ("eval", changed(EVAL, models={"a": "b"}), "model.path = m; models is set too; "),
+        ("sft", changed(SFT, model=None), "model.path: a model is needed; set model.path or model.new"),
+        ("sft", changed(SFT, model__new={}), "model.path = m; a model has either a path or is new"),
+        ("sft", changed(SFT, training__epochs=2), "training.steps = 10; training.epochs = 2"),
+        ("rl", changed(RL, training__epochs=2), "training.steps = 10; training.epochs = 2"),
         (
             "sft",
-            given(SFT, training__micro_batch_size=48),
+            changed(SFT, training__micro_batch_size=48),
             "training.micro_batch_size = 48; must divide training.batch_size = 128",
         ),
-        ("sft", given(SFT, model__quantize="4bit"), "model.quantize = 4bit"),
-        ("sft", given(SFT, training__eval_steps=5), "training.eval_steps = 5"),
+        ("sft", changed(SFT, model__quantize="4bit"), "model.quantize = 4bit"),
+        ("sft", changed(SFT, training__eval_steps=5), "training.eval_steps = 5"),
         (
             "sft",
-            given(SFT, data__eval="b.jsonl", training__eval_steps=30),
+            changed(SFT, data__eval="b.jsonl", training__eval_steps=30),
             "training.eval_steps = 30; must equal training.save_steps = 100, or the best checkpoint",
         ),
-        ("eval", given(EVAL, data__rows=3), "data.rows = 3; sets the size of a mixture, which needs a share"),
-        ("generate", given(GENERATE, data__eval="b.jsonl"), "data.eval: the stage generate evaluates nothing; "),
+        ("eval", changed(EVAL, data__rows=3), "data.rows = 3; sets the size of a mixture, which needs a share"),
+        ("generate", changed(GENERATE, data__eval="b.jsonl"), "data.eval: the stage generate evaluates nothing; "),
         (
             "generate",
-            given(GENERATE, keep__prefer="shortest"),
+            changed(GENERATE, keep__prefer="shortest"),
             "keep.prefer = shortest; chooses among the completions",
         ),
         (
             "generate",
-            given(GENERATE, keep__pass_rate_by="accuracy"),
+            changed(GENERATE, keep__pass_rate_by="accuracy"),
             "keep.pass_rate_by = accuracy; has no effect",
         ),
-        ("rl", given(RL, training__batch_size=24), "training.batch_size = 24; batch_size x updates_per_rollout must"),
+        ("rl", changed(RL, training__batch_size=24), "training.batch_size = 24; batch_size x updates_per_rollout must"),
         (
             "rl",
-            given(RL, training__updates_per_rollout=4),
+            changed(RL, training__updates_per_rollout=4),
             "training.steps = 10; must be a multiple of 4, the",
         ),
-        ("rl", given(RL, trl={"num_iterations": 3}), "training.steps = 10; must be a multiple of 3, the"),
+        ("rl", changed(RL, trl={"num_iterations": 3}), "training.steps = 10; must be a multiple of 3, the"),
         (
             "rl",
-            given(RL, training__reference_reset_steps=400, training__kl=0.0),
+            changed(RL, training__reference_reset_steps=400, training__kl=0.0),
             "training.reference_reset_steps = 400",
         ),
-        ("rl", given(RL, rewards=[]), "rewards = []"),
-        ("rl", given(RL, rewards=[{"name": "format"}, {"name": "format"}]), "rewards = format"),
+        ("rl", changed(RL, rewards=[]), "rewards = []"),
+        ("rl", changed(RL, rewards=[{"name": "format"}, {"name": "format"}]), "rewards = format"),
         (
             "sft",
-            given(SFT, trl={"learning_rate": 1.0}),
+            changed(SFT, trl={"learning_rate": 1.0}),
             "trl.learning_rate = 1.0; r1kit sets it from training.learning_rate",
         ),
         (
             "rl",
-            given(RL, trl={"num_generations": 8}),
+            changed(RL, trl={"num_generations": 8}),
             "trl.num_generations = 8; r1kit sets it from sampling.group_size",
         ),
         (
             "rl",
-            given(RL, trl={"los_type": "grpo"}),
+            changed(RL, trl={"los_type": "grpo"}),
             "trl.los_type = grpo; TRL's GRPOConfig has no such field; did you mean loss_",
         ),
         (
             "sft",
-            given(SFT, trl={"loss_tipe": "nll"}),
+            changed(SFT, trl={"loss_tipe": "nll"}),
             "trl.loss_tipe = nll; TRL's SFTConfig has no such field; did you mean loss_",
         ),
     ],
 )
-def test_fields_that_contradict_each_other_are_refused(stage, values, place):
-    assert fault(stage, values).startswith(place)
+def test_fields_that_contradict_each_other_are_refused(stage, values, start):
+    assert error_line(stage, values).startswith(start)
 
 
 @pytest.mark.parametrize(
     ("stage", "values"),
     [
         ("sft", SFT),
-        ("distill", given(SFT, model={"new": {}})),
-        ("sft", given(SFT, training={"epochs": 0.5}, model__lora=LORA, model__quantize="4bit")),
+        ("distill", changed(SFT, model={"new": {}})),
+        ("sft", changed(SFT, training={"epochs": 0.5}, model__lora=LORA, model__quantize="4bit")),
         (
             "sft",
-            given(
+            changed(
                 SFT,
                 data__eval="b.jsonl",
                 training__eval_steps=50,
@@ -326,48 +329,48 @@ def test_fields_that_contradict_each_other_are_refused(stage, values, place):
         ),
         ("rl", RL),
         # 24 completions a step are no whole groups of 16, two steps' worth are
-        ("rl", given(RL, training__batch_size=24, training__updates_per_rollout=2)),
-        ("rl-zero", given(RL, training__reference_reset_steps=400)),
-        ("rl-zero", given(RL, training__reference_reset_steps=400, model__lora=LORA)),
-        ("rl-zero", given(RL, trl={"loss_type": "grpo", "adam_beta2": 0.95})),
+        ("rl", changed(RL, training__batch_size=24, training__updates_per_rollout=2)),
+        ("rl-zero", changed(RL, training__reference_reset_steps=400)),
+        ("rl-zero", changed(RL, training__reference_reset_steps=400, model__lora=LORA)),
+        ("rl-zero", changed(RL, trl={"loss_type": "grpo", "adam_beta2": 0.95})),
         ("generate", GENERATE),
         ("eval", EVAL),
-        ("eval", given(EVAL, model=None, models={"base": "a", "r1": "b"})),
+        ("eval", changed(EVAL, model=None, models={"base": "a", "r1": "b"})),
     ],
 )
-def test_a_sound_recipe_passes(stage, values):
+def test_a_correct_recipe_passes(stage, values):
     check_recipe(parse_recipe(stage, values))
 
 
 @pytest.mark.parametrize("stage", ["sft", "rl"])
 def test_without_steps_and_epochs_it_is_one_pass(stage):
-    recipe = parse_recipe(stage, given(RL, training={"batch_size": 32}))
+    recipe = parse_recipe(stage, changed(RL, training={"batch_size": 32}))
     check_recipe(recipe)
     assert (recipe.training.steps, recipe.training.epochs) == (None, 1)
 
 
-def test_the_batch_size_proposed_is_one_that_passes():
-    line = fault("rl", given(RL, training__batch_size=40))
+def test_the_suggested_batch_size_passes():
+    line = error_line("rl", changed(RL, training__batch_size=40))
     assert line.endswith("use 32")
-    assert fault("rl", given(RL, training__batch_size=5)).endswith("use 16")
+    assert error_line("rl", changed(RL, training__batch_size=5)).endswith("use 16")
 
 
 def test_eval_takes_data_train_for_its_questions():
-    recipe = parse_recipe("eval", given(EVAL, data={"train": "rows.jsonl"}))
+    recipe = parse_recipe("eval", changed(EVAL, data={"train": "rows.jsonl"}))
     check_recipe(recipe)
     assert [s.path for s in recipe.data.eval] == ["rows.jsonl"]
     assert recipe.data.train == []
 
 
 def test_a_range_of_pass_rates_that_holds_nothing_is_refused():
-    assert fault("generate", given(GENERATE, keep={"pass_rate": [0.8, 0.2]})).startswith("keep.pass_rate")
+    assert error_line("generate", changed(GENERATE, keep={"pass_rate": [0.8, 0.2]})).startswith("keep.pass_rate")
 
 
-# Files
+# Recipe files
 
 
 @pytest.mark.parametrize(
-    ("text", "must"),
+    ("text", "requirement"),
     [
         ("training: {steps: 1", "must be valid YAML"),
         ("a: b: c", "must be valid YAML"),
@@ -376,11 +379,11 @@ def test_a_range_of_pass_rates_that_holds_nothing_is_refused():
         ("training:\n\tsteps: 1\n", "must be valid YAML"),
     ],
 )
-def test_what_is_no_recipe_is_refused_in_one_line(tmp_path, text, must):
-    file = write(tmp_path, text)
+def test_a_file_that_is_no_recipe_is_refused_in_one_line(tmp_path, text, requirement):
+    file = write_recipe(tmp_path, text)
     with pytest.raises(UserError) as caught:
         load_recipe("sft", file, {})
-    assert str(caught.value).startswith(f"recipe = {file}; {must}")
+    assert str(caught.value).startswith(f"recipe = {file}; {requirement}")
     assert "\n" not in str(caught.value)
 
 
@@ -396,7 +399,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
         load_recipe("sft", str(tmp_path / "recipe.yaml"), {})
 
 
-# Out and in again
+# Dumping and reading again
 
 
 @pytest.mark.parametrize(
@@ -404,17 +407,17 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
     [
         (
             "sft",
-            given(
+            changed(
                 SFT, model__lora={"r": 4, "targets": ["q_proj"]}, trl={"adam_beta2": 0.95}, training__learning_rate=1e-5
             ),
         ),
-        ("sft", given(SFT, model={"new": {"settings": {"hidden_size": 8}}}, prompt__template="س: {prompt}\nج:")),
+        ("sft", changed(SFT, model={"new": {"settings": {"hidden_size": 8}}}, prompt__template="س: {prompt}\nج:")),
         (
             "rl",
-            given(RL, rewards=[{"name": "brevity", "max_tokens": 7, "where": {"domain": ["facts"]}, "last_steps": 3}]),
+            changed(RL, rewards=[{"name": "brevity", "max_tokens": 7, "where": {"domain": ["f"]}, "last_steps": 3}]),
         ),
-        ("generate", given(GENERATE, keep={"pass_rate": [0.25, 0.75], "per_prompt": 2})),
-        ("eval", given(EVAL, models={"R1-Zero": "a"})),
+        ("generate", changed(GENERATE, keep={"pass_rate": [0.25, 0.75], "per_prompt": 2})),
+        ("eval", changed(EVAL, models={"R1-Zero": "a"})),
     ],
 )
 def test_a_dumped_recipe_is_the_same_recipe(stage, values):
@@ -458,8 +461,8 @@ def test_the_recipe_field_named_for_each_trl_field_exists(stage, config):
 def test_trl_may_not_set_what_r1kit_sets(stage, config):
     for field, owner in OWNED_TRL_FIELDS[config].items():
         requirement = f"r1kit sets it from {owner}; set {owner} instead" if owner else "r1kit sets it itself; remove it"
-        assert fault(stage, given(RL, trl={field: 1})) == f"trl.{field} = 1; {requirement}"
+        assert error_line(stage, changed(RL, trl={field: 1})) == f"trl.{field} = 1; {requirement}"
     for field, owner in REPLACED_TRL_FIELDS[config].items():
-        assert fault(stage, given(RL, trl={field: 1})).endswith(f"set {owner} instead")
+        assert error_line(stage, changed(RL, trl={field: 1})).endswith(f"set {owner} instead")
     for field in DEFAULTED_TRL_FIELDS:
-        check_recipe(parse_recipe(stage, given(RL, trl={field: 1})))
+        check_recipe(parse_recipe(stage, changed(RL, trl={field: 1})))

@@ -113,7 +113,7 @@ class GenerateRecipe(Recipe):
     """Whether completions think first: `as-given` follows each row, `none` asks for the answer alone, `short` keeps
     thinking of at most `keep.max_thinking` words."""
     sampling: SamplingConfig = SamplingConfig(samples=4)
-    """How completions are sampled."""
+    """How the completions of each prompt are sampled."""
     rewards: list[RewardConfig] = [ACCURACY, FORMAT, LANGUAGE]
     """Reward functions that score the completions; each becomes a column."""
     hygiene: HygieneConfig = HygieneConfig()
@@ -136,7 +136,7 @@ class DataRecipe(Recipe):
     hygiene: HygieneConfig = HygieneConfig()
     """Duplicates and benchmark problems that are removed."""
     keep: Annotated[FiltersConfig, OnResume.MAY_CHANGE] = FiltersConfig(finished=False, correct=False, format=False)
-    """Which rows are kept."""
+    """Which rows are kept, by filters on their completions."""
     shuffle: bool = True
     """Whether the rows of all sources are shuffled together with the recipe's seed."""
     card: Annotated[CardConfig, OnResume.MAY_CHANGE] = CardConfig()
