@@ -1,5 +1,6 @@
-"""Every shipped recipe is parsed and dry-run; the scripts name recipes that exist."""
+"""Every shipped recipe loads and passes a dry run, and the scripts name recipes that exist."""
 
+import json
 import re
 import sys
 from io import StringIO
@@ -8,11 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from r1kit.commands.dry_run import count_parameters, print_dry_run
+from r1kit.commands.dry_run import print_dry_run
 from r1kit.recipe import load_recipe
+from r1kit.runs.paths import PACKAGE_DIR
 
 RECIPES = Path(__file__).parent.parent / "recipes"
-STAGES = {
+STAGE_OF_FILE = {  # of every name of a recipe file
     "rl_zero": "rl-zero",
     "student_rl": "rl-zero",
     "cold_start": "generate",
@@ -36,21 +38,21 @@ STAGES = {
     "search": "eval",
     "verifier": "verifier",
 }
-FILES = sorted(p for p in RECIPES.glob("*/*.yaml") if p.parent.name != "accelerate")
-CONFIGS = sorted((RECIPES / "accelerate").glob("*.yaml"))
+RECIPE_FILES = sorted(p for p in RECIPES.glob("*/*.yaml") if p.parent.name != "accelerate")
+ACCELERATE_CONFIGS = sorted((RECIPES / "accelerate").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+@pytest.mark.parametrize("file", RECIPE_FILES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_recipe_dry_runs(file, monkeypatch):
     monkeypatch.chdir(RECIPES.parent)
     monkeypatch.setattr(sys, "stdout", out := StringIO())
-    recipe = load_recipe(STAGES[file.stem], str(file), {})
-    print_dry_run(STAGES[file.stem], recipe, None, None)
+    recipe = load_recipe(STAGE_OF_FILE[file.stem], str(file), {})
+    print_dry_run(STAGE_OF_FILE[file.stem], recipe, None, None)
     assert "\nlaunch: in this process\n" in out.getvalue()
     assert "\nwork: " in out.getvalue()
 
 
-@pytest.mark.parametrize("file", CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("file", ACCELERATE_CONFIGS, ids=lambda p: p.stem)
 def test_accelerate_configs_are_launched_with_as_many_processes_as_they_name(file):
     from r1kit.launch import launch_command
 
@@ -63,13 +65,13 @@ def test_accelerate_configs_are_launched_with_as_many_processes_as_they_name(fil
 
 
 def test_there_is_a_script_for_each_model_and_it_names_recipes_that_exist():
-    for folder in {p.parent for p in FILES}:
+    for folder in {p.parent for p in RECIPE_FILES}:
         script = (folder / "run.sh").read_text()
         assert script.startswith("#!/usr/bin/env bash")
-        staged = re.findall(r"^\w+=\$\(stage [\w-]+ (\w+)", script, re.MULTILINE)
-        named = staged or re.findall(r"(?<!accelerate/)\b(\w+)\.yaml", script)
-        assert named
-        for name in named:
+        stage_recipes = re.findall(r"^\w+=\$\(stage [\w-]+ (\w+)", script, re.MULTILINE)
+        names = stage_recipes or re.findall(r"(?<!accelerate/)\b(\w+)\.yaml", script)
+        assert names
+        for name in names:
             assert (folder / f"{name}.yaml").exists(), name
 
 
@@ -83,17 +85,18 @@ def test_there_is_a_script_for_each_model_and_it_names_recipes_that_exist():
     ],
 )
 def test_parameters_of_the_qwen_configs_are_those_of_their_model_cards(name, millions):
-    import json
+    from transformers import AutoConfig
 
-    from r1kit.runs.paths import PACKAGE_DIR
+    from r1kit.models.size import count_parameters
 
-    config = json.loads((PACKAGE_DIR / f"configs/Qwen--{name}.json").read_text())
-    assert count_parameters(config) / 1e6 == pytest.approx(millions, abs=0.01)
+    settings = json.loads((PACKAGE_DIR / f"configs/Qwen--{name}.json").read_text())
+    config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    assert count_parameters(config).total / 1e6 == pytest.approx(millions, abs=0.01)
 
 
 @pytest.mark.slow
 def test_the_chain_of_the_readme_runs_on_the_output_of_each_stage(tmp_path):
-    """Two steps a stage, through real commands; every stdout line is the next one's input."""
+    """Each stage runs two steps by its real command, and the line it prints is the input of the next stage."""
     from helpers import info, r1kit
 
     def stage(name, file, *changes):
@@ -102,31 +105,29 @@ def test_the_chain_of_the_readme_runs_on_the_output_of_each_stage(tmp_path):
         assert info(Path(out.strip()))["status"] == "finished"
         return out.strip()
 
-    few = ["training.steps=2", "training.batch_size=16", "data.train.0.rows=20", "data.train.1.rows=20"]
-    loose = [
+    two_steps = ["training.steps=2", "training.batch_size=16", "data.train.0.rows=20", "data.train.1.rows=20"]
+    keep_all = [
         "keep.correct=false",
         "keep.format=false",
         "keep.language=0",
         "keep.finished=false",
         "keep.max_repetition=1",
     ]
-    small = ["data.train.0.rows=8", "data.train.1.rows=8", *loose]
-    sft = ["training.epochs=null", "training.steps=2"]
-    zero = stage("rl-zero", "rl_zero", *few)
-    cold = stage("generate", "cold_start", f"model.path={zero}", *small)
-    dev1 = stage("sft", "dev1", f"data.train={cold}", *sft)
-    dev2 = stage("rl", "dev2", f"model.path={dev1}", *few)
-    data = stage("generate", "reasoning_data", f"model.path={dev2}", *small)
-    dev3 = stage("sft", "dev3", f"data.train={data}", *sft)
-    r1 = stage("rl", "r1", f"model.path={dev3}", *few)
-    student = stage("distill", "distill", f"data.train={data}", *sft)
+    few_problems = ["data.train.0.rows=8", "data.train.1.rows=8", *keep_all]
+    two_sft_steps = ["training.epochs=null", "training.steps=2"]
+    zero = stage("rl-zero", "rl_zero", *two_steps)
+    cold = stage("generate", "cold_start", f"model.path={zero}", *few_problems)
+    dev1 = stage("sft", "dev1", f"data.train={cold}", *two_sft_steps)
+    dev2 = stage("rl", "dev2", f"model.path={dev1}", *two_steps)
+    data = stage("generate", "reasoning_data", f"model.path={dev2}", *few_problems)
+    dev3 = stage("sft", "dev3", f"data.train={data}", *two_sft_steps)
+    r1 = stage("rl", "r1", f"model.path={dev3}", *two_steps)
+    student = stage("distill", "distill", f"data.train={data}", *two_sft_steps)
     counts = [f"data.eval.{i}.rows=8" for i in range(3)]
     ladder = stage("eval", "ladder", f"models={{R1: {r1}, Distill: {student}}}", *counts)
-    import json
-
-    rungs = json.loads((Path(ladder) / "eval.json").read_text())["models"]
-    assert [r["model"] for r in rungs] == ["R1", "Distill"]
-    for rung in rungs:
-        assert set(rung["accuracy"]) == {"arithmetic", "facts", "code"}
-        assert all(0 <= rung[k] <= 1 for k in ("thinking", "format"))
+    results = json.loads((Path(ladder) / "eval.json").read_text())["models"]
+    assert [r["model"] for r in results] == ["R1", "Distill"]
+    for result in results:
+        assert set(result["accuracy"]) == {"arithmetic", "facts", "code"}
+        assert all(0 <= result[k] <= 1 for k in ("thinking", "format"))
     assert info(Path(r1))["parents"][0]["path"] == dev3

@@ -1,7 +1,6 @@
 """Every field of every recipe is described, and the reference, `describe_field` and the JSON schema show it."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -14,7 +13,6 @@ from r1kit.runs.resume import describe_difference, flatten_keys
 from r1kit.runs.run import Run
 from r1kit.stages import STAGES
 
-RECIPES = Path(__file__).parent.parent / "recipes"
 ALL_STAGES = list(STAGES)
 FEWEST_WORDS = 5
 
@@ -153,12 +151,11 @@ def test_the_json_schema_names_the_stage_and_refuses_unknown_keys():
 
 def test_shipped_recipes_are_valid_by_the_json_schema_and_mistakes_are_not():
     jsonschema = pytest.importorskip("jsonschema")
-    from test_recipes import FILES
-    from test_recipes import STAGES as STAGE_OF_FILE
+    from test_recipes import RECIPE_FILES, STAGE_OF_FILE
 
     from r1kit.recipe.load import read_yaml
 
-    for file in FILES:
+    for file in RECIPE_FILES:
         jsonschema.validate(read_yaml(file.read_text()), json_schema(STAGE_OF_FILE[file.stem]))
     for values in ({"training": {"stepz": 1}}, {"training": {"steps": 0}}, {"data": {"train": 5}}, {"seed": "x"}):
         with pytest.raises(jsonschema.ValidationError):
