@@ -18,7 +18,7 @@ import time
 import numpy as np
 import torch
 
-from r1kit.head2toe.group_lasso import largest_penalty, losses, solve_group_lasso
+from r1kit.head2toe.group_lasso import largest_penalty, mean_loss, solve_group_lasso
 
 SHARES = (0.5, 0.1, 0.02)  # of the penalty that makes all weights zero
 
@@ -36,7 +36,7 @@ def make(rows: int, features: int, useful: int, seed: int = 0) -> tuple[np.ndarr
 def objective(loss: str, x: np.ndarray, y: np.ndarray, weight: np.ndarray, bias: np.ndarray, penalty: float, size: int):
     """By the definition, in float64. weight: (F, C)."""
     outputs = torch.tensor(x.astype(np.float64) @ weight + bias)
-    value = losses(loss, outputs, torch.tensor(y.reshape(len(y), -1).astype(np.float64)))
+    value = mean_loss(loss, outputs, torch.tensor(y.reshape(len(y), -1).astype(np.float64)))
     return float(value) + penalty * np.linalg.norm(weight.reshape(-1, size * weight.shape[1]), axis=1).sum()
 
 
@@ -80,11 +80,11 @@ def large() -> None:
     x = torch.randn(10_000, 100_000)
     y = (x[:, :40].sum(1) + 5 * torch.randn(10_000) > 0).float()
     started = time.perf_counter()
-    [found] = solve_group_lasso(x, y, [0.3], "logistic", 4, relative=True)
+    [solution] = solve_group_lasso(x, y, [0.3], "logistic", 4, relative=True)
     seconds = time.perf_counter() - started
-    kept = int((found.norms(4) > 0).sum())
+    kept = int((solution.group_norms(4) > 0).sum())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"10,000 x 100,000: {seconds:.0f} s, {kept} of 25,000 groups, breach {found.residual:.1e} of the penalty, "
+    print(f"10,000 x 100,000: {seconds:.0f} s, {kept} of 25,000 groups, violation {solution.violation:.1e} of the penalty, "
           f"peak {peak:.1f} GiB of which the features are {x.nbytes / 2**30:.1f}")  # fmt: skip
 
 
@@ -116,10 +116,10 @@ def main() -> None:
                     if side == "skglm":
                         weight, bias = by_skglm(loss, x, y, share * most, size, 1e-5)
                     else:
-                        [one] = solve_group_lasso(
+                        [solution] = solve_group_lasso(
                             single, torch.tensor(y), [share * most], loss, size, standardize=False
                         )
-                        weight, bias = one.weight.double().numpy(), one.bias.double().numpy()
+                        weight, bias = solution.weight.double().numpy(), solution.bias.double().numpy()
                     times[side].append(time.perf_counter() - started)
                     values[side] = objective(loss, x, y, weight, bias, share * most, size)
             apart = (values["r1kit"] - values["skglm"]) / values["skglm"]

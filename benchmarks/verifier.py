@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from r1kit.head2toe import head
 from r1kit.head2toe.features import OUTPUT_FEATURES, SPANS
+from r1kit.head2toe.linear_head import LinearHead, fit_linear_head
 from r1kit.head2toe.verifier import FeatureReader, load_verifier, verifier_metrics
 from r1kit.recipe import HeadConfig, ModelConfig, PromptConfig
 
@@ -54,10 +54,11 @@ def units(layer: int, hidden: int) -> torch.Tensor:
 def heads(x: torch.Tensor, right: torch.Tensor, names: list[str], layers: int, hidden: int, count: int):
     """Yield each simpler verifier: its name and a function from all features to chances."""
 
-    def plain(columns: torch.Tensor) -> tuple[head.LinearHead, torch.Tensor]:
-        ridge = head.fit_head(x[:, columns], right, names, SIZE, penalties=[0.5], fractions=[1.0],
-                             ridges=GRID["ridges"])  # fmt: skip
-        return ridge, columns
+    def plain(columns: torch.Tensor) -> tuple[LinearHead, torch.Tensor]:
+        fitted = fit_linear_head(
+            x[:, columns], right, names, SIZE, penalties=[0.5], fractions=[1.0], ridges=GRID["ridges"]
+        )
+        return fitted, columns
 
     single = [plain(units(layer, hidden)) for layer in range(layers)]
     every = torch.arange(x.shape[1])
@@ -66,7 +67,7 @@ def heads(x: torch.Tensor, right: torch.Tensor, names: list[str], layers: int, h
         "last layer, linear": single[-1],
         "best single layer": min(single, key=lambda pair: pair[0].chosen["loss"]),
         "all layers, plain l2": plain(every),
-        "Head2Toe, hidden states alone": (head.fit_head(x[:, states], right, names, SIZE, **GRID), states),
+        "Head2Toe, hidden states alone": (fit_linear_head(x[:, states], right, names, SIZE, **GRID), states),
     }
     for name, (fitted, columns) in chosen.items():
         yield name, lambda z, fitted=fitted, columns=columns: fitted.probabilities(z[:, columns])
@@ -87,7 +88,7 @@ def study(path: str, folder: Path) -> dict[str, Any]:
     model, prompt = ModelConfig(path=path), PromptConfig(template="tiny")
     parts = {"train": samples(verifier / "samples/train"), "seen": samples(scaled), "unseen": samples(unseen)}
     reader = FeatureReader(model, prompt)
-    x = {name: reader(rows) for name, rows in parts.items()}
+    x = {name: reader.read_features(rows) for name, rows in parts.items()}
     right = {name: torch.tensor([row["correct"] for row in rows]) for name, rows in parts.items()}
     names = {name: [row["id"] for row in rows] for name, rows in parts.items()}
     fitted, told = load_verifier(verifier)
@@ -103,7 +104,9 @@ def study(path: str, folder: Path) -> dict[str, Any]:
         "Head2Toe": {t: verifier_metrics(fitted.probabilities(x[t]), right[t], names[t]) for t in tests}
     }
     started = time.perf_counter()
-    for name, chance in heads(x["train"], right["train"].long(), names["train"], layers, hidden, len(fitted.kept)):
+    for name, chance in heads(
+        x["train"], right["train"].long(), names["train"], layers, hidden, len(fitted.kept_features)
+    ):
         if isinstance(chance, list):
             several = {
                 t: [verifier_metrics(h.probabilities(x[t][:, c]), right[t], names[t]) for h, c in chance] for t in tests

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import info, r1kit, recipe, table
 
-from r1kit.head2toe.features import OUTPUT_FEATURES, SPANS, encode, extract_features, span_bounds
+from r1kit.head2toe.features import OUTPUT_FEATURES, SPANS, encode_with_spans, extract_features, find_spans
 from r1kit.head2toe.verifier import auroc, verifier_metrics, verifier_scores
 from r1kit.recipe import ModelConfig, PromptConfig
 
@@ -22,9 +22,9 @@ from r1kit.recipe import ModelConfig, PromptConfig
         ("</think><answer></answer>", "</think><answer></answer>", "</answer>", ">"),
     ],
 )
-def test_where_the_places_of_a_completion_stand(completion, thinking, answer, before):
-    found = [completion[start:end] for start, end in span_bounds(completion)]
-    assert found == [completion, thinking, answer, before, completion[-1:]]
+def test_the_spans_of_a_completion(completion, thinking, answer, before):
+    texts = [completion[start:end] for start, end in find_spans(completion)]
+    assert texts == [completion, thinking, answer, before, completion[-1:]]
 
 
 @pytest.fixture(scope="module")
@@ -37,74 +37,91 @@ def policy():
     return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(path)
 
 
-ASKED = ["Q: What is 3 + 4 - 2?\nA:", "Q: Name the capital of France.\nA:", "Q: 2 + 2?\nA:"]
-SAID = ["<think> 3 plus 4 is 7. 7 minus 2 is 5.</think><answer> 5</answer>", "<answer> Paris</answer>", ""]
+PROMPTS = ["Q: What is 3 + 4 - 2?\nA:", "Q: Name the capital of France.\nA:", "Q: 2 + 2?\nA:"]
+COMPLETIONS = ["<think> 3 plus 4 is 7. 7 minus 2 is 5.</think><answer> 5</answer>", "<answer> Paris</answer>", ""]
 
 
 @torch.no_grad()
 def test_features_are_those_of_each_row_alone(policy):
     model, tokenizer = policy
-    found = extract_features(model, tokenizer, ASKED, SAID)
+    features = extract_features(model, tokenizer, PROMPTS, COMPLETIONS)
     layers, hidden = model.config.num_hidden_layers + 1, model.config.hidden_size
-    assert found.shape == (3, (layers * hidden + len(OUTPUT_FEATURES)) * len(SPANS))
-    for row, (prompt, said) in enumerate(zip(ASKED, SAID, strict=True)):
-        ids, places = encode(tokenizer, prompt, said, True)
-        states = model(torch.tensor([ids]), output_hidden_states=True)
-        parts = found[row, : layers * hidden * len(SPANS)].reshape(layers, hidden, len(SPANS))
-        tail = found[row, layers * hidden * len(SPANS) :].reshape(len(OUTPUT_FEATURES), len(SPANS))
-        chances = torch.log_softmax(states.logits[0], -1)
-        for place, (start, end) in enumerate(places):
+    assert features.shape == (3, (layers * hidden + len(OUTPUT_FEATURES)) * len(SPANS))
+    for index, (prompt, completion) in enumerate(zip(PROMPTS, COMPLETIONS, strict=True)):
+        row = encode_with_spans(tokenizer, prompt, completion, True)
+        states = model(torch.tensor([row.ids]), output_hidden_states=True)
+        hidden_features = features[index, : layers * hidden * len(SPANS)].reshape(layers, hidden, len(SPANS))
+        output_features = features[index, layers * hidden * len(SPANS) :].reshape(len(OUTPUT_FEATURES), len(SPANS))
+        logprobs = torch.log_softmax(states.logits[0], -1)
+        for span, (start, end) in enumerate(row.spans):
             for layer in range(layers):
-                mean = states.hidden_states[layer][0, start:end].mean(0)
-                assert torch.allclose(parts[layer, :, place], mean / mean.norm(), atol=1e-5)
-            said_by = [float(chances[i - 1, ids[i]]) for i in range(start, end)]
-            other = [float(chances[i - 1].argmax() != ids[i]) for i in range(start, end)]
-            entropy = [
-                float(torch.distributions.Categorical(logits=chances[i - 1]).entropy()) for i in range(start, end)
-            ]
-            mean = lambda values: sum(values) / len(values)  # noqa: E731
-            least = min(said_by)
-            wanted = [mean(said_by), least, 2.718281828**least, mean(other), mean(entropy), max(entropy)]
-            assert tail[:, place].tolist() == pytest.approx(wanted, abs=1e-4)
+                mean_state = states.hidden_states[layer][0, start:end].mean(0)
+                assert torch.allclose(hidden_features[layer, :, span], mean_state / mean_state.norm(), atol=1e-5)
+            expected = output_features_by_hand(logprobs, row.ids, range(start, end))
+            assert output_features[:, span].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def output_features_by_hand(logprobs, ids, positions):
+    """Compute OUTPUT_FEATURES of a span token by token."""
+    token_logprobs = [float(logprobs[i - 1, ids[i]]) for i in positions]
+    is_not_likeliest = [float(logprobs[i - 1].argmax() != ids[i]) for i in positions]
+    entropies = [float(torch.distributions.Categorical(logits=logprobs[i - 1]).entropy()) for i in positions]
+    least = min(token_logprobs)
+    return [
+        sum(token_logprobs) / len(positions),
+        least,
+        2.718281828**least,
+        sum(is_not_likeliest) / len(positions),
+        sum(entropies) / len(positions),
+        max(entropies),
+    ]
 
 
 def test_what_rows_begin_with_is_run_once_and_changes_nothing(policy):
     model, tokenizer = policy
-    long = "\n".join(ASKED)
-    asked = [long] * 3 + [ASKED[2]] + [long + ASKED[1]] * 2
-    said = [SAID[0], "<answer> 4</answer>", "", SAID[0], SAID[1], "<think> it is Paris</think>"]
-    tokens = []
+    long = "\n".join(PROMPTS)
+    prompts = [long] * 3 + [PROMPTS[2]] + [long + PROMPTS[1]] * 2
+    completions = [
+        COMPLETIONS[0],
+        "<answer> 4</answer>",
+        "",
+        COMPLETIONS[0],
+        COMPLETIONS[1],
+        "<think> it is Paris</think>",
+    ]
+    token_counts = []
     hook = model.model.register_forward_pre_hook(
-        lambda module, args, given: tokens.append(given["input_ids"].numel()), with_kwargs=True
+        lambda module, args, kwargs: token_counts.append(kwargs["input_ids"].numel()), with_kwargs=True
     )
-    found = extract_features(model, tokenizer, asked, said)
+    features = extract_features(model, tokenizer, prompts, completions)
     hook.remove()
-    whole = sum(len(encode(tokenizer, a, s, True)[0]) for a, s in zip(asked, said, strict=True))
-    assert sum(tokens) < whole
-    alone = torch.cat([extract_features(model, tokenizer, [a], [s]) for a, s in zip(asked, said, strict=True)])
-    assert torch.allclose(found, alone, atol=1e-4)
+    pairs = list(zip(prompts, completions, strict=True))
+    total = sum(len(encode_with_spans(tokenizer, prompt, text, True).ids) for prompt, text in pairs)
+    assert sum(token_counts) < total
+    alone = torch.cat([extract_features(model, tokenizer, [prompt], [text]) for prompt, text in pairs])
+    assert torch.allclose(features, alone, atol=1e-4)
 
 
-def test_the_places_are_those_of_the_completion_s_own_tokens(policy):
+def test_spans_hold_the_tokens_of_the_completion_only(policy):
     _, tokenizer = policy
-    ids, places = encode(tokenizer, ASKED[0], SAID[0], True)
-    texts = [tokenizer.decode(ids[start:end]) for start, end in places]
-    assert texts[0] == SAID[0]
+    row = encode_with_spans(tokenizer, PROMPTS[0], COMPLETIONS[0], True)
+    texts = [tokenizer.decode(row.ids[start:end]) for start, end in row.spans]
+    assert texts[0] == COMPLETIONS[0]
     assert "5" in texts[2]
     assert "answer" not in texts[2]
-    assert places[4] == (len(ids) - 1, len(ids))
+    assert row.spans[4] == (len(row.ids) - 1, len(row.ids))
 
 
-def test_measures_by_hand():
+def test_metrics_by_hand():
     scores = torch.tensor([0.9, 0.2, 0.6, 0.6, 0.1, 0.3])
-    right = torch.tensor([True, False, True, False, True, True])
+    is_right = torch.tensor([True, False, True, False, True, True])
     # Right: .9 .6 .1 .3; wrong: .2 .6. Of 8 pairs .9 wins 2, .6 wins 1 and ties 1, .1 none, .3 wins 1.
-    assert auroc(scores, right) == pytest.approx(4.5 / 8)
-    found = verifier_metrics(scores, right, ["a", "a", "b", "b", "c", "c"])
-    assert found["within"] == pytest.approx((1.0 + 0.5) / 2)
-    wanted = [0.1**2, 0.2**2, 0.4**2, 0.6**2, 0.9**2, 0.7**2]
-    assert found["brier"] == pytest.approx(sum(wanted) / 6)
-    assert found["ece"] == pytest.approx((0.1 + 0.2 + 2 * abs(0.6 - 0.5) + 0.9 + 0.7) / 6)
+    assert auroc(scores, is_right) == pytest.approx(4.5 / 8)
+    metrics = verifier_metrics(scores, is_right, ["a", "a", "b", "b", "c", "c"])
+    assert metrics["within"] == pytest.approx((1.0 + 0.5) / 2)
+    squared_errors = [0.1**2, 0.2**2, 0.4**2, 0.6**2, 0.9**2, 0.7**2]
+    assert metrics["brier"] == pytest.approx(sum(squared_errors) / 6)
+    assert metrics["ece"] == pytest.approx((0.1 + 0.2 + 2 * abs(0.6 - 0.5) + 0.9 + 0.7) / 6)
     assert auroc(scores, torch.ones(6)) is None
     sure = torch.tensor([0.5] * 100)
     assert verifier_metrics(sure, torch.arange(100) % 2 == 0, range(100))["ece"] == pytest.approx(0.0, abs=1e-6)
@@ -128,9 +145,9 @@ def test_a_verifier_is_trained_saved_and_used(here):
     out, err = r1kit("verifier", file, "output=verified")
     assert out == "verified\n"
     assert "microseconds to read an answer's layers" in err
-    told = json.loads((here / "verified/verifier/verifier.json").read_text())
-    assert told["measures"]["head2toe"]["auroc"] > 0.75
-    assert told["chosen"]["features"] < 0.02 * told["features"]
+    metadata = json.loads((here / "verified/verifier/verifier.json").read_text())
+    assert metadata["measures"]["head2toe"]["auroc"] > 0.75
+    assert metadata["chosen"]["features"] < 0.02 * metadata["features"]
     values = {**VERIFIER, "data": {"eval": VERIFIER["data"]["eval"]}, "scaling": {"verifier": "verified"}}
     values.pop("head")
     r1kit("eval", recipe(here / "e.yaml", **values), "output=scaled")
@@ -143,9 +160,9 @@ def test_a_verifier_is_trained_saved_and_used(here):
     search = {"verifier": "verified", "search": ["beam", "dvts"], "paths": [8], "width": 2, "step_tokens": 4}
     _, err = r1kit("eval", recipe(here / "s.yaml", **{**values, "scaling": search}), "output=searched")
     [model] = json.loads((here / "searched/scaling.json").read_text())["models"]
-    found = {p["method"]: p for p in model["points"] if p["method"] in ("beam", "dvts")}
-    assert found.keys() == {"beam", "dvts"}
-    for method, point in found.items():
+    searched = {p["method"]: p for p in model["points"] if p["method"] in ("beam", "dvts")}
+    assert searched.keys() == {"beam", "dvts"}
+    for method, point in searched.items():
         rows = table(here / f"searched/samples/tiny_base-{method}-8")
         assert len(rows) == 40 * 4
         assert point["tokens"] == pytest.approx(sum(row["tokens"] for row in rows) / 40)
@@ -163,15 +180,15 @@ def test_a_verifier_is_trained_saved_and_used(here):
         groups.setdefault(row["id"], []).append(row)
     assert all(best[name]["verified"] == max(row["verified"] for row in group) for name, group in groups.items())
     rows = [row for group in groups.values() for row in group]
-    told = verifier_scores(here / "verified", ModelConfig(path="tiny:base"), PromptConfig(template="tiny"), rows)
-    assert told == pytest.approx([row["verified"] for row in rows], abs=1e-4)
+    scores = verifier_scores(here / "verified", ModelConfig(path="tiny:base"), PromptConfig(template="tiny"), rows)
+    assert scores == pytest.approx([row["verified"] for row in rows], abs=1e-4)
     assert sum(row["correct"] for row in best.values()) / len(best) > sum(row["correct"] for row in rows) / len(rows)
     changed = {**values, "model": {"path": "tiny:student"}}
     _, err = r1kit("eval", recipe(here / "e2.yaml", **changed), "output=other", code=2)
     assert "scaling.verifier = verified; reads" in err
     changed = {**values, "scaling": {"verifier": "nothing"}}
     _, err = r1kit("eval", recipe(here / "e3.yaml", **changed), "output=none", code=2)
-    assert "scaling.verifier = nothing; there is no verifier" in err
+    assert "scaling.verifier = nothing; has no verifier" in err
 
 
 @pytest.mark.parametrize(
@@ -183,23 +200,23 @@ def test_a_verifier_is_trained_saved_and_used(here):
         ({"head": {"folds": 1}}, "head.folds = 1"),
     ],
 )
-def test_what_a_verifier_cannot_be_made_of_is_said(here, changes, line):
+def test_recipes_of_which_no_verifier_can_be_made_are_refused(here, changes, line):
     _, err = r1kit("verifier", recipe(here / "v.yaml", **{**VERIFIER, **changes}), "output=run", code=2)
     assert err.strip().splitlines()[-1].startswith(f"error: {line}")
 
 
-def test_a_prompt_ends_before_what_the_completion_was_begun_with():
-    from r1kit.head2toe.reward import without
+def test_a_prompt_ends_before_the_text_that_the_completion_repeats():
+    from r1kit.head2toe.reward import drop_repeated_prefix
 
-    assert without("Q?\nA: <think>\n", "<think>\n so</think>", "") == "Q?\nA: "
-    assert without("Q?\nA:<answer>", "<answer> 4", "<answer>") == "Q?\nA:"
+    assert drop_repeated_prefix("Q?\nA: <think>\n", "<think>\n so</think>", "") == "Q?\nA: "
+    assert drop_repeated_prefix("Q?\nA:<answer>", "<answer> 4", "<answer>") == "Q?\nA:"
     for prompt, completion in (("Q: 2 + 3 = ?\nA:", ": 5"), ("<|im_start|>assistant\n", "\n<think>a</think>")):
-        assert without(prompt, completion, "") == prompt
+        assert drop_repeated_prefix(prompt, completion, "") == prompt
 
 
-def test_without_a_verdict_on_the_held_out_answers_a_verifier_is_kept_all_the_same(here):
+def test_a_verifier_is_saved_even_if_no_held_out_completion_has_a_verdict(here):
     (here / "held.jsonl").write_text(json.dumps({"prompt": "What is 1 + 1?", "answer": None}) + "\n")
     values = {**VERIFIER, "data": {**VERIFIER["data"], "eval": "held.jsonl"}}
     _, err = r1kit("verifier", recipe(here / "v.yaml", **values), "output=verified")
-    assert "note: no answer to data.eval has a verdict: nothing is measured" in err
+    assert "note: no completion of data.eval has a verdict, so that the verifier is not measured" in err
     assert (here / "verified/verifier/head.safetensors").exists()

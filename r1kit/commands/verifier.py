@@ -1,111 +1,150 @@
-"""`r1kit verifier`: learn from the layers of a model which of its own samples are right (Head2Toe).
+"""`r1kit verifier`: learn from a model's own layers which of its completions are right (Head2Toe, arXiv 2201.03529).
 
     r1kit verifier recipes/tiny/verifier.yaml model.path=runs/tiny/distill
     r1kit eval recipes/tiny/scaling.yaml model.path=runs/tiny/distill scaling.verifier=runs/tiny/verifier
 
-Samples the problems of `data.train`, trains on them, and measures itself on the problems of `data.eval`. Writes
-`verifier/` (head.safetensors, verifier.json) and `verifier.json`, and prints a table to stderr.
+The command samples the problems of `data.train` and trains a verifier on the completions, and measures it on those of
+`data.eval`. It writes `verifier/` (head.safetensors, verifier.json) and `verifier.json`, and prints a table to stderr.
 """
 
 import json
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.filters import NO_ANSWER_FILTER
 from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
+from r1kit.messages import logger, print_progress
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import VerifierRecipe
 from r1kit.rewards.checks import check_reward_data
+from r1kit.rows import Row
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 from r1kit.sampling.loop import sample_problems
+from r1kit.tables import format_table
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from r1kit.head2toe.linear_head import LinearHead
+    from r1kit.head2toe.verifier import FeatureReader
+
+Metrics = dict[str, float | None]  # see verifier_metrics
+LAYERS_SCORE = "head2toe"  # the only score of the table that is a probability
+
 
 def main(recipe: VerifierRecipe, run: Run) -> None:
-    """Sample, train and measure."""
-    parts: dict[str, Dataset] = {}
-    judged: dict[str, Any] = {}
-    for name, sources in (("train", recipe.data.train), ("eval", recipe.data.eval)):
+    """Sample completions, train a verifier on them and measure it."""
+    problems: dict[str, Dataset] = {}
+    checked: dict[str, Any] = {}  # what the rewards need, such as the sandbox's isolation, for run.json
+    for split, sources in (("train", recipe.data.train), ("eval", recipe.data.eval)):
         if sources:
-            parts[name] = load_problems(sources, None, f"data.{name}", recipe.data if name == "train" else None)
-            judged |= check_reward_data(recipe.rewards, parts[name], sources[0].path)
-    if judged and is_main_rank():
-        run.update(**judged)
-    rows = {}
-    for name, part in parts.items():
-        shards = sample_problems(recipe, recipe.model, part, run, run.path / "samples" / name, f"verifier {name}")
-        answered = (row for shard in shards for row in shard if row["finish_reason"] not in NO_ANSWER_FILTER)
-        rows[name] = [row for row in answered if row["correct"] is not None]
+            options = recipe.data if split == "train" else None
+            problems[split] = load_problems(sources, None, f"data.{split}", options)
+            checked |= check_reward_data(recipe.rewards, problems[split], sources[0].path)
+    if checked and is_main_rank():
+        run.update(**checked)
+    judged_rows = {}
+    for split, split_problems in problems.items():
+        directory = run.path / "samples" / split
+        shards = sample_problems(recipe, recipe.model, split_problems, run, directory, f"verifier {split}")
+        judged_rows[split] = [row for shard in shards for row in shard if _has_verdict(row)]
     if is_main_rank():
-        _train(recipe, run, rows)
+        _train_verifier(recipe, run, judged_rows)
 
 
-def _train(recipe: VerifierRecipe, run: Run, rows: dict[str, list[dict[str, Any]]]) -> None:
+def _has_verdict(row: Row) -> bool:
+    """Return whether a completion has an answer that could be judged right or wrong."""
+    return row["finish_reason"] not in NO_ANSWER_FILTER and row["correct"] is not None
+
+
+def _train_verifier(recipe: VerifierRecipe, run: Run, rows: dict[str, list[Row]]) -> None:
+    """Train on rows["train"], measure on rows["eval"] if there are any, and save the verifier."""
+    from r1kit.head2toe.verifier import VERIFIER_DIR, FeatureReader, save_verifier
+
+    train_rows = rows["train"]
+    right_fraction = sum(row["correct"] for row in train_rows) / max(1, len(train_rows))
+    if not 0 < right_fraction < 1:
+        frequency = "always" if right_fraction else "never"
+        requirement = f"its completions are {frequency} right, and a verifier learns from right and wrong ones"
+        raise UserError("data.train", recipe.data.train[0].path, requirement, "use harder or easier problems, or more")
+    reader = FeatureReader(recipe.model, recipe.prompt)
+    reading_started = time.time()
+    features = reader.read_features(train_rows)
+    fitting_started = time.time()
+    linear_head = _fit_on_rows(recipe, features, train_rows)
+    metadata = {
+        "model": recipe.model.model_dump(),
+        "prompt": recipe.prompt.model_dump(),
+        "features": features.shape[1],
+        "samples": len(train_rows),
+        "right": right_fraction,
+        "seconds": time.time() - fitting_started,
+        "microseconds_an_answer": 1e6 * (fitting_started - reading_started) / len(train_rows),
+    }
+    if "eval" in rows and not rows["eval"]:
+        logger.info("no completion of data.eval has a verdict, so that the verifier is not measured")
+    metrics = _measure(linear_head, reader, rows["eval"]) if rows.get("eval") else {}
+    metadata["measures"] = metrics
+    save_verifier(linear_head, run.path / VERIFIER_DIR, metadata)
+    summary = {**metadata, "chosen": linear_head.chosen}
+    write_file(run.path / "verifier.json", json.dumps(summary, indent=2))
+    print_progress(format_summary(summary))
+
+
+def _fit_on_rows(recipe: VerifierRecipe, features: Any, rows: list[Row]) -> "LinearHead":
+    """Fit a linear head on features (B, F) of judged rows, with the settings of the recipe."""
     import torch
 
     from r1kit.head2toe.features import SPANS
-    from r1kit.head2toe.head import fit_head
-    from r1kit.head2toe.verifier import VERIFIER_DIR, FeatureReader, save_verifier, verifier_metrics
+    from r1kit.head2toe.linear_head import fit_linear_head
 
-    share = sum(row["correct"] for row in rows["train"]) / max(1, len(rows["train"]))
-    if not 0 < share < 1:
-        must = f"its samples are {'all' if share else 'never'} right, and a verifier learns from both"
-        raise UserError("data.train", recipe.data.train[0].path, must, "give harder or easier problems, or more")
-    reader = FeatureReader(recipe.model, recipe.prompt)
-    started = time.time()
-    x = reader(rows["train"])
-    read = time.time() - started
-    right = torch.tensor([row["correct"] for row in rows["train"]])
-    names = [row["id"] for row in rows["train"]]
-    settings = recipe.head
     try:
-        head = fit_head(x, right.long(), names, len(SPANS), penalties=settings.penalties, fractions=settings.fractions,
-                   ridges=settings.ridges, number=settings.folds, seed=recipe.seed)  # fmt: skip
+        return fit_linear_head(
+            features,
+            torch.tensor([row["correct"] for row in rows]).long(),
+            groups=[row["id"] for row in rows],
+            features_per_group=len(SPANS),
+            penalties=recipe.head.penalties,
+            fractions=recipe.head.fractions,
+            ridges=recipe.head.ridges,
+            fold_count=recipe.head.folds,
+            seed=recipe.seed,
+        )
     except ValueError as error:
-        raise UserError("data.train", recipe.data.train[0].path, str(error), "give more problems") from None
-    seconds = time.time() - started - read
-    told = {
-        "model": recipe.model.model_dump(),
-        "prompt": recipe.prompt.model_dump(),
-        "features": x.shape[1],
-        "samples": len(right),
-        "right": share,
-        "seconds": seconds,
-        "microseconds_an_answer": 1e6 * read / len(right),
+        raise UserError("data.train", recipe.data.train[0].path, str(error), "use more problems") from None
+
+
+def _measure(linear_head: "LinearHead", reader: "FeatureReader", rows: list[Row]) -> dict[str, Metrics]:
+    """Return the metrics of the verifier on held-out rows, and those of two scores that need no training."""
+    import torch
+
+    from r1kit.head2toe.verifier import verifier_metrics
+
+    is_right = torch.tensor([row["correct"] for row in rows])
+    problem_ids = [row["id"] for row in rows]
+    scores = {
+        LAYERS_SCORE: linear_head.probabilities(reader.read_features(rows)),
+        "shortness": 1 / torch.tensor([float(max(1, row["tokens"])) for row in rows]),
     }
-    found = {}
-    if "eval" in rows and not rows["eval"]:
-        print("note: no answer to data.eval has a verdict: nothing is measured", file=sys.stderr)
-    if rows.get("eval"):
-        held = rows["eval"]
-        truth, groups = torch.tensor([row["correct"] for row in held]), [row["id"] for row in held]
-        scores = {
-            "head2toe": head.probabilities(reader(held)),
-            "shortness": 1 / torch.tensor([float(max(1, row["tokens"])) for row in held]),
-        }
-        if all(row["logprob"] is not None for row in held):
-            scores["mean log-probability"] = torch.tensor([row["logprob"] for row in held]).exp()
-        found = {name: verifier_metrics(values, truth, groups) for name, values in scores.items()}
-    save_verifier(head, run.path / VERIFIER_DIR, **told, measures=found)
-    write_file(run.path / "verifier.json", json.dumps({**told, "chosen": head.chosen, "measures": found}, indent=2))
-    print(_table(told, head.chosen, found), file=sys.stderr)
+    if all(row["logprob"] is not None for row in rows):
+        scores["mean log-probability"] = torch.tensor([row["logprob"] for row in rows]).exp()
+    return {name: verifier_metrics(values, is_right, problem_ids) for name, values in scores.items()}
 
 
-def _table(told: dict[str, Any], chosen: dict[str, Any], found: dict[str, dict[str, float | None]]) -> str:
-    lines = [
-        f"kept {chosen['features']} of {told['features']} features, by {told['samples']} samples, "
-        f"{100 * told['right']:.1f}% right, in {told['seconds']:.0f} s; "
-        f"{told['microseconds_an_answer']:.0f} microseconds to read an answer's layers"
-    ]
-    if found:
-        lines.append(f"{'':22}{'AUROC':>8}{'within':>8}{'Brier':>8}{'ECE':>8}   (held-out problems)")
-    for name, values in found.items():
-        cells = [values["auroc"], values["within"]]
-        cells += [values["brier"], values["ece"]] if name == "head2toe" else [None, None]
-        lines.append(f"{name:22}" + "".join(f"{'-' if v is None else f'{v:.3f}':>8}" for v in cells))
-    return "\n".join(lines)
+def format_summary(summary: dict[str, Any]) -> str:
+    """Return what is printed of a trained verifier: how it was trained, and a table of its metrics."""
+    sentences = (
+        f"kept {summary['chosen']['features']} of {summary['features']} features, by {summary['samples']} completions "
+        f"({100 * summary['right']:.1f}% right), in {summary['seconds']:.0f} s; "
+        f"{summary['microseconds_an_answer']:.0f} microseconds to read an answer's layers"
+    )
+    rows = []
+    for name, metrics in summary["measures"].items():
+        brier, ece = (metrics["brier"], metrics["ece"]) if name == LAYERS_SCORE else (None, None)
+        rows.append([name, metrics["auroc"], metrics["within"], brier, ece])
+    if not rows:
+        return sentences
+    headers = ["held-out problems", "AUROC", "AUROC within a problem", "Brier", "ECE"]
+    return f"{sentences}\n{format_table(headers, rows)}"

@@ -1,16 +1,23 @@
-"""What a frozen model's layers say of its own completions: features for Head2Toe.
+"""Extract features for Head2Toe: what all layers of a frozen model hold about its own completions.
 
-Of each layer, the embeddings among them, hidden states are pooled to a few places of the completion (the paper pools an
-image's positions to a target size), and each block of layer and place is scaled to unit length, so that no layer
-counts more because its numbers are greater. The logits are a layer too: of their many units, those that tell of the
-tokens that were chosen.
+The hidden states of each layer, the embeddings included, are averaged over five spans of a completion (the paper
+averages an image's positions down to a target size; `pool_layers` does that). Each vector of a layer and a span is
+scaled to unit length, so that no layer counts more because its numbers are greater. The logits are a layer too: too
+many to be features themselves, they give six statistics of the tokens that were chosen.
+
+    features = extract_features(model, tokenizer, ["Q: 2 + 2?\\nA:"], ["<answer> 4</answer>"])     (1, F)
+
+A departure from the paper, which takes single activations: a unit (one dimension of one layer) is chosen or not
+chosen at all spans together, so that its values at the spans stand next to each other.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from r1kit.errors import UserError
 from r1kit.models.cache import cache_argument, extra_state
@@ -19,6 +26,7 @@ from r1kit.models.shared_prefix import SharedPrompts
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+# The spans of a completion and the statistics of the logits, in the order of the features. A saved verifier names them.
 SPANS = ("completion", "thinking", "answer", "before the answer", "last")
 OUTPUT_FEATURES = (
     "mean log-probability",
@@ -28,167 +36,246 @@ OUTPUT_FEATURES = (
     "mean entropy",
     "greatest entropy",
 )
-TOKENS = 8192  # of a batch, padding counted
-LOGITS = 5 * 10**7  # at once
-SHARED = 8  # ids that rows must begin with together for those to be run once
+BATCH_TOKENS = 8192  # of one forward pass, padding included: its hidden states of all layers are held at once
+LOGITS_AT_ONCE = 5 * 10**7  # 200 MB in float32; the logits of a whole batch would not fit into memory
+MIN_SHARED_TOKENS = 8  # for a shorter common beginning, a forward pass of its own saves no time
+
+Bounds = tuple[int, int]  # of a span: from, and up to but without, in characters or in tokens
 
 
-def layer_features(states: Sequence[Tensor], target: int) -> Tensor:
-    """Return the features (B, F) of a backbone's hidden states, each block of a layer of unit length.
+@dataclass(frozen=True)
+class EncodedRow:
+    """The token ids of a prompt with its completion, and the bounds of each of SPANS in them; no span is empty."""
 
-    A layer is pooled to as many places as keep it within `target` features: (B, C, H, W) of an image model over its
-    plane, (B, T, C) of an encoder over its tokens.
+    ids: list[int]
+    spans: list[Bounds]
+
+    @property
+    def first_span_start(self) -> int:
+        """The index of the first token that a feature needs."""
+        return min(start for start, _ in self.spans)
+
+
+def pool_layers(states: Sequence[Tensor], target_size: int) -> Tensor:
+    """Return the features (B, F) of a backbone's hidden states, those of each layer scaled to unit length.
+
+    Each layer is averaged down to at most `target_size` features: (B, C, H, W) of an image model over a square grid,
+    (B, T, C) of a text model over stretches of tokens.
     """
-    found = []
+    features = []
     for state in states:
         if state.dim() == 4:
-            side = max(1, min(*state.shape[2:], int((target / state.shape[1]) ** 0.5)))
-            pooled = torch.nn.functional.adaptive_avg_pool2d(state, side)
+            channels, height, width = state.shape[1:]
+            side = max(1, min(height, width, int((target_size / channels) ** 0.5)))
+            pooled = functional.adaptive_avg_pool2d(state, side)
         else:
-            places = max(1, min(state.shape[1], target // state.shape[2]))
-            pooled = torch.nn.functional.adaptive_avg_pool1d(state.transpose(1, 2), places)
-        found.append(torch.nn.functional.normalize(pooled.flatten(1).float(), dim=1))
-    return torch.cat(found, dim=1)
+            tokens, channels = state.shape[1:]
+            stretches = max(1, min(tokens, target_size // channels))
+            pooled = functional.adaptive_avg_pool1d(state.transpose(1, 2), stretches)
+        features.append(functional.normalize(pooled.flatten(1).float(), dim=1))
+    return torch.cat(features, dim=1)
 
 
-def span_bounds(completion: str) -> list[tuple[int, int]]:
-    """Return where the places of a completion stand, from and to a character: means over these, or their last token.
+def find_spans(completion: str) -> list[Bounds]:
+    """Return the bounds of SPANS in a completion, in characters.
 
-    Without thinking or an answer in tags, the whole completion stands for it.
+    Without thinking or an answer in tags, the whole completion stands for it. Of "before the answer" and "last" only
+    the last token counts, so that a single character is enough.
+
+        find_spans("<think>a</think><answer>7</answer>")[2]      the bounds of "7"
     """
-    whole = (0, len(completion))
-    thought, answered = completion.find("</think>"), completion.rfind("<answer>")
-    thinking = (0, thought) if thought > 0 else whole
-    answer = (answered + len("<answer>"), completion.find("</answer>", answered)) if answered >= 0 else whole
-    answer = answer if answer[1] > answer[0] else (answer[0], len(completion)) if answered >= 0 else whole
-    before = (max(0, answered - 1), max(1, answered)) if answered > 0 else (max(0, len(completion) - 1), whole[1])
-    last = (max(0, len(completion) - 1), len(completion))
-    return [whole, thinking, answer, before, last]
+    length = len(completion)
+    whole = (0, length)
+    last = (max(0, length - 1), length)
+    thinking, answer, before_answer = whole, whole, last
+    think_end = completion.find("</think>")
+    if think_end > 0:
+        thinking = (0, think_end)
+    answer_tag = completion.rfind("<answer>")
+    if answer_tag >= 0:
+        answer_start = answer_tag + len("<answer>")
+        answer_end = completion.find("</answer>", answer_start)
+        answer = (answer_start, answer_end if answer_end > answer_start else length)
+    if answer_tag > 0:
+        before_answer = (answer_tag - 1, answer_tag)
+    return [whole, thinking, answer, before_answer, last]
 
 
-def encode(
-    tokenizer: "PreTrainedTokenizerBase", prompt: str, completion: str, special: bool
-) -> tuple[list[int], list[tuple[int, int]]]:
-    """Return the ids of a prompt with its completion, and the ids (from, to) of each of its places, none empty."""
-    coded = tokenizer(prompt + completion, return_offsets_mapping=True, add_special_tokens=special)
-    places = []
-    for start, end in span_bounds(completion):
-        start, end = start + len(prompt), end + len(prompt)
-        inside = [i for i, (a, b) in enumerate(coded["offset_mapping"]) if b > a and b > start and a < end]
-        places.append((inside[0], inside[-1] + 1) if inside else (len(coded["input_ids"]) - 1, len(coded["input_ids"])))
-    return coded["input_ids"], places
+def encode_with_spans(
+    tokenizer: "PreTrainedTokenizerBase", prompt: str, completion: str, add_special_tokens: bool
+) -> EncodedRow:
+    """Return the tokens of a prompt with its completion, and those of each span; an empty span gets the last token."""
+    encoding = tokenizer(prompt + completion, return_offsets_mapping=True, add_special_tokens=add_special_tokens)
+    ids = encoding["input_ids"]
+    spans = []
+    for start, end in find_spans(completion):
+        start += len(prompt)
+        end += len(prompt)
+        tokens = []
+        for index, (token_start, token_end) in enumerate(encoding["offset_mapping"]):
+            is_empty = token_end <= token_start  # a special token has no characters
+            if not is_empty and token_end > start and token_start < end:
+                tokens.append(index)
+        spans.append((tokens[0], tokens[-1] + 1) if tokens else (len(ids) - 1, len(ids)))
+    return EncodedRow(ids, spans)
 
 
-def beginnings(coded: Sequence[tuple[list[int], list[tuple[int, int]]]]) -> list[int]:
-    """Return how many ids at the start of each row stand in a neighbour, too, all before what is looked at; else 0."""
+def shared_prefix_lengths(rows: Sequence[EncodedRow]) -> list[int]:
+    """Return how many tokens each row shares with its neighbours, all before any span; 0 if too few.
 
-    def shared(one: list[int], other: list[int]) -> int:
-        return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-
-    found = [0] * len(coded)
+    Neighbouring rows with the same length form a group, whose beginning needs one forward pass only. Completions of one
+    problem are neighbours, and share its prompt.
+    """
+    lengths = [0] * len(rows)
     start = 0
-    while start < len(coded):
-        ids, places = coded[start]
-        most, end = min(first for first, _ in places) - 1, start + 1
-        while end < len(coded):
-            common = min(most, shared(ids, coded[end][0]), min(first for first, _ in coded[end][1]) - 1)
-            if common < max(SHARED, most // 2):
+    while start < len(rows):
+        first_row = rows[start]
+        shared = first_row.first_span_start - 1
+        end = start + 1
+        while end < len(rows):
+            common = min(shared, _count_common(first_row.ids, rows[end].ids), rows[end].first_span_start - 1)
+            # A row that would shorten the group's beginning by half is worth less than it costs.
+            if common < max(MIN_SHARED_TOKENS, shared // 2):
                 break
-            most, end = common, end + 1
+            shared = common
+            end += 1
         if end - start > 1:
-            found[start:end] = [most] * (end - start)
+            lengths[start:end] = [shared] * (end - start)
         start = end
-    return found
+    return lengths
 
 
-def batches(lengths: Sequence[tuple[int, int]], most: int) -> Iterator[list[int]]:
-    """Yield batches of rows that begin alike in length and are of like length, none of more than `most` tokens unless
-    it is one row. `lengths`: of the beginning that is run once, and of all."""
+def _count_common(ids: list[int], other_ids: list[int]) -> int:
+    """Return how many ids two rows begin with in common."""
+    for index, (id_, other_id) in enumerate(zip(ids, other_ids, strict=False)):
+        if id_ != other_id:
+            return index
+    return min(len(ids), len(other_ids))
+
+
+def batch_rows(lengths: Sequence[tuple[int, int]], max_tokens: int) -> Iterator[list[int]]:
+    """Yield batches of row indices: rows of the same shared length and similar total length.
+
+    `lengths`: of each row (tokens of the shared beginning, all tokens). A batch has at most `max_tokens` tokens,
+    unless it is a single row.
+    """
     batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (lengths[i][0] != lengths[batch[0]][0] or lengths[i][1] * (len(batch) + 1) > most):
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        shared_length, length = lengths[index]
+        # Rows come in order of their length, so that a batch is as wide as its newest row.
+        if batch and (shared_length != lengths[batch[0]][0] or length * (len(batch) + 1) > max_tokens):
             yield batch
             batch = []
-        batch.append(i)
+        batch.append(index)
     if batch:
         yield batch
 
 
 @torch.no_grad()
 def extract_features(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], completions: Sequence[str],
-    special: bool = True,
-) -> Tensor:  # fmt: skip
-    """Return the features (B, (L * H + len(OUTPUTS)) * P) of completions, float32 on the CPU.
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    add_special_tokens: bool = True,
+) -> Tensor:
+    """Return the features (B, ((L + 1) * H + len(OUTPUT_FEATURES)) * P) of completions, in float32 on the CPU.
 
-    L layers and the embeddings, hidden size H; P = len(PLACES) neighbours are one unit of one layer at all places.
-    `special` adds the tokenizer's own tokens, as for prompts that are plain text. Raises UserError for a tokenizer that
-    does not say where its tokens stand.
+    L layers of hidden size H; P = len(SPANS) neighbouring features are one unit of one layer at all spans. Set
+    `add_special_tokens` for prompts that are plain text; a chat template has written them already. Raises UserError
+    for a tokenizer that cannot tell the characters of a token.
     """
     if not tokenizer.is_fast:
-        must = f"its tokenizer ({type(tokenizer).__name__}) does not say where in a text its tokens stand"
-        raise UserError("model.path", tokenizer.name_or_path, must, "give a model with a fast tokenizer")
-    coded = [encode(tokenizer, p, c, special) for p, c in zip(prompts, completions, strict=True)]
-    begun = beginnings(coded) if not extra_state(model) else [0] * len(coded)
-    found: Tensor | None = None
-    for rows in batches([(begun[i], len(ids)) for i, (ids, _) in enumerate(coded)], TOKENS):
-        longest, first = max(len(coded[i][0]) for i in rows), begun[rows[0]]
-        ids = torch.tensor([coded[i][0] + [0] * (longest - len(coded[i][0])) for i in rows])
-        mask = torch.tensor([[1] * len(coded[i][0]) + [0] * (longest - len(coded[i][0])) for i in rows])
-        ids, mask = ids.to(model.device), mask.to(model.device)
-        run: Callable[..., Any] = model
-        if first:  # what several rows begin with is run once
-            before = SharedPrompts(ids[:, : first + 1], mask[:, : first + 1], cache_argument(type(model)))  # type: ignore[arg-type]
-            before.compute_states(model)
-            run = before.model_after_prompts(model, 0, len(rows))
-        states = run(
-            input_ids=ids[:, first:], attention_mask=mask[:, first:], output_hidden_states=True, logits_to_keep=1
-        ).hidden_states
-        ids = ids[:, first:]
-        inside = torch.zeros(len(rows), len(SPANS), longest - first, dtype=torch.bool)
-        for row, i in enumerate(rows):
-            for place, (start, end) in enumerate(coded[i][1]):
-                inside[row, place, start - first : end - first] = True
-        inside = inside.to(model.device)
-        weights = inside / inside.sum(-1, keepdim=True)
-        pooled = torch.stack([(weights.to(h.dtype) @ h).float() for h in states], dim=1)  # (b, L, P, H)
-        pooled = torch.nn.functional.normalize(pooled, dim=-1).transpose(2, 3).flatten(1)
-        pooled = torch.cat([pooled, outputs(*choices(model, states[-1], ids, inside), inside).flatten(1)], dim=1).cpu()
-        if found is None:
-            found = torch.empty(len(coded), pooled.shape[1])
-        found[rows] = pooled
-    return torch.empty(0, 0) if found is None else found
+        requirement = f"has a slow tokenizer ({type(tokenizer).__name__}), which cannot tell the characters of a token"
+        raise UserError("model.path", tokenizer.name_or_path, requirement, "use a model with a fast tokenizer")
+    rows = []
+    for prompt, completion in zip(prompts, completions, strict=True):
+        rows.append(encode_with_spans(tokenizer, prompt, completion, add_special_tokens))
+    # A model that keeps more than keys and values (a state-space model, say) cannot continue from a shared beginning.
+    shared_lengths = [0] * len(rows) if extra_state(model) else shared_prefix_lengths(rows)
+    lengths = [(shared_lengths[index], len(row.ids)) for index, row in enumerate(rows)]
+    features: Tensor | None = None
+    for batch in batch_rows(lengths, BATCH_TOKENS):
+        batch_features = _batch_features(model, [rows[index] for index in batch], shared_lengths[batch[0]]).cpu()
+        if features is None:
+            features = torch.empty(len(rows), batch_features.shape[1])
+        features[batch] = batch_features
+    return torch.empty(0, 0) if features is None else features
 
 
-def choices(model: "PreTrainedModel", last: Tensor, ids: Tensor, inside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return of each id (b, T) of any place: its log-probability, whether another was likelier, and the entropy there.
-
-    From the last hidden states (b, T, H), some positions at once: all logits of a long text would not fit into memory.
-    """
-    head, cap = model.get_output_embeddings(), getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-    found = last.new_zeros(3, *ids.shape, dtype=torch.float32)
-    wanted = inside.any(1)
-    wanted[:, 0] = False  # nothing stands before the first
-    rows, places = wanted.nonzero(as_tuple=True)
-    step = max(1, LOGITS // head.weight.shape[0])
-    for row, place in zip(rows.split(step), places.split(step), strict=True):
-        logits = head(last[row, place - 1]).float()
-        logits = cap * torch.tanh(logits / cap) if cap else logits
-        chances = torch.log_softmax(logits, -1)
-        token = chances.gather(-1, ids[row, place, None]).squeeze(-1)
-        found[:, row, place] = torch.stack(
-            [token, (token < chances.amax(-1)).float(), -(chances.exp() * chances).sum(-1)]
+def _batch_features(model: "PreTrainedModel", rows: Sequence[EncodedRow], shared_length: int) -> Tensor:
+    """Return the features (b, F) of rows whose first `shared_length` tokens are the same for many of them."""
+    longest = max(len(row.ids) for row in rows)
+    ids = torch.tensor([row.ids + [0] * (longest - len(row.ids)) for row in rows]).to(model.device)  # (b, T)
+    mask = torch.tensor([[1] * len(row.ids) + [0] * (longest - len(row.ids)) for row in rows]).to(model.device)
+    forward: Callable[..., Any] = model
+    if shared_length:
+        # SharedPrompts runs all but the last of the tokens that it is given.
+        prefixes = SharedPrompts(
+            ids[:, : shared_length + 1],
+            mask[:, : shared_length + 1],
+            cache_argument(type(model)),  # type: ignore[arg-type]
         )
-    return found[0], found[1], found[2]
+        prefixes.compute_states(model)
+        forward = prefixes.model_after_prompts(model, 0, len(rows))
+        ids, mask = ids[:, shared_length:], mask[:, shared_length:]
+    # Hidden states, (b, T, H) each, are all that is needed: logits of one position are the fewest that can be asked
+    # for.
+    states = forward(input_ids=ids, attention_mask=mask, output_hidden_states=True, logits_to_keep=1).hidden_states
+    is_in_span = torch.zeros(len(rows), len(SPANS), longest - shared_length, dtype=torch.bool)  # (b, P, T)
+    for row_index, row in enumerate(rows):
+        for span_index, (start, end) in enumerate(row.spans):
+            is_in_span[row_index, span_index, start - shared_length : end - shared_length] = True
+    is_in_span = is_in_span.to(model.device)
+    weights = is_in_span / is_in_span.sum(-1, keepdim=True)
+    pooled = torch.stack([(weights.to(state.dtype) @ state).float() for state in states], dim=1)  # (b, L + 1, P, H)
+    hidden_features = functional.normalize(pooled, dim=-1).transpose(2, 3).flatten(1)
+    statistics = token_statistics(model, states[-1], ids, is_in_span)
+    return torch.cat([hidden_features, output_features(*statistics, is_in_span).flatten(1)], dim=1)
 
 
-def outputs(token: Tensor, other: Tensor, entropy: Tensor, inside: Tensor) -> Tensor:
-    """Return what the last layer, the logits, says at each place (b, len(OUTPUTS), P), of what `choices` returns.
+def token_statistics(
+    model: "PreTrainedModel", last_states: Tensor, ids: Tensor, is_in_span: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return three statistics (b, T) of each token in any span, 0 elsewhere.
 
-    `inside` (b, P, T) tells which tokens are of which place.
+    They are: its log-probability; 1.0 where another token was likelier; the entropy of the choice, in nats. The logits
+    come from the last hidden states (b, T, H), those of some tokens at a time.
     """
-    token, other, entropy = (value.unsqueeze(1) for value in (token, other, entropy))
-    weights = inside / inside.sum(-1, keepdim=True)
-    least = token.masked_fill(~inside, 0).amin(-1)
-    means = [(value * weights).sum(-1) for value in (token, other, entropy)]
-    return torch.stack([means[0], least, least.exp(), means[1], means[2], entropy.masked_fill(~inside, 0).amax(-1)], 1)
+    output_embeddings = model.get_output_embeddings()
+    softcap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    statistics = last_states.new_zeros(3, *ids.shape, dtype=torch.float32)
+    is_needed = is_in_span.any(1)
+    is_needed[:, 0] = False  # nothing predicts the first token
+    rows, positions = is_needed.nonzero(as_tuple=True)
+    chunk = max(1, LOGITS_AT_ONCE // output_embeddings.weight.shape[0])
+    for row, position in zip(rows.split(chunk), positions.split(chunk), strict=True):
+        logits = output_embeddings(last_states[row, position - 1]).float()  # (chunk, V)
+        if softcap:
+            logits = softcap * torch.tanh(logits / softcap)
+        logprobs = torch.log_softmax(logits, -1)
+        token_logprobs = logprobs.gather(-1, ids[row, position, None]).squeeze(-1)
+        is_not_likeliest = (token_logprobs < logprobs.amax(-1)).float()
+        entropy = -(logprobs.exp() * logprobs).sum(-1)
+        statistics[:, row, position] = torch.stack([token_logprobs, is_not_likeliest, entropy])
+    return statistics[0], statistics[1], statistics[2]
+
+
+def output_features(logprobs: Tensor, is_not_likeliest: Tensor, entropy: Tensor, is_in_span: Tensor) -> Tensor:
+    """Return OUTPUT_FEATURES (b, len(OUTPUT_FEATURES), P) from the statistics (b, T) of `token_statistics`.
+
+    `is_in_span` (b, P, T): which tokens belong to which span.
+    """
+    weights = is_in_span / is_in_span.sum(-1, keepdim=True)
+    logprobs = logprobs.unsqueeze(1)  # (b, 1, T)
+    entropy = entropy.unsqueeze(1)
+    least_logprob = logprobs.masked_fill(~is_in_span, 0).amin(-1)  # no log-probability is above 0
+    features = [
+        (logprobs * weights).sum(-1),
+        least_logprob,
+        least_logprob.exp(),
+        (is_not_likeliest.unsqueeze(1) * weights).sum(-1),
+        (entropy * weights).sum(-1),
+        entropy.masked_fill(~is_in_span, 0).amax(-1),  # no entropy is below 0
+    ]
+    return torch.stack(features, dim=1)

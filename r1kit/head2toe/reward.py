@@ -1,10 +1,11 @@
-"""The verifier as a reward: how likely a completion is right, where there is no gold answer to hold it against.
+"""The verifier as a reward: how likely a completion is right, for rows without a gold answer to compare it with.
 
     rewards: [{name: r1kit.head2toe.reward.verified, path: runs/tiny/verifier}]
 
-The layers are those of the model that the verifier was trained on, frozen, not of the policy in training: a policy that
-moves away from it is judged worse and worse, and may learn to please it. In `generate` the column `verified` ranks
-completions (`keep.prefer: verified`) and tells how hard a prompt is (`keep.pass_rate_by: verified`).
+It reads the layers of the model that the verifier was trained on, which stays frozen, and not those of the policy in
+training. A policy that moves away from that model is judged less and less reliably, and may learn to please the
+verifier. In `generate` the column `verified` ranks completions (`keep.prefer: verified`) and tells how hard a prompt
+is (`keep.pass_rate_by: verified`).
 """
 
 from collections.abc import Sequence
@@ -13,43 +14,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.answers.extract import completion_text
-from r1kit.errors import UserError
+from r1kit.errors import UNSET, UserError
 from r1kit.models.templates import apply_template, template_prefix
 from r1kit.recipe import ModelConfig, PromptConfig
 
 if TYPE_CHECKING:
-    from r1kit.head2toe.head import LinearHead
+    from r1kit.head2toe.linear_head import LinearHead
     from r1kit.head2toe.verifier import FeatureReader
 
 
 def verified(completions: Sequence[Any], prompts: Sequence[Any], *, path: str = "", **columns: Any) -> list[float]:
-    """Return the chance, from 0 to 1, that each completion is right, by the verifier in the run directory `path`.
+    """Return the probability that each completion is right, by the verifier in the run directory `path`.
 
-    Raises UserError where there is none, or its model is gone.
+    Raises UserError if there is no verifier, or the model that it was trained on is gone.
     """
-    from r1kit.head2toe.features import extract_features
+    linear_head, reader = load_verifier_model(path)
+    prompt_texts, texts = [], []
+    for prompt, completion in zip(prompts, completions, strict=True):
+        text = completion_text(completion)
+        prompt_text = apply_template(reader.tokenizer, prompt, reader.prompt)
+        prompt_texts.append(drop_repeated_prefix(prompt_text, text, reader.prompt.prefill))
+        texts.append(text)
+    is_plain_text = bool(prompts) and isinstance(prompts[0], str)
+    return linear_head.probabilities(reader.read_text_features(prompt_texts, texts, is_plain_text)).tolist()
 
-    head, reader = load_verifier_model(path)
-    texts = [apply_template(reader.tokenizer, prompt, reader.prompt) for prompt in prompts]
-    said = [completion_text(completion) for completion in completions]
-    asked = [without(text, completion, reader.prompt.prefill) for text, completion in zip(texts, said, strict=True)]
-    plain = bool(prompts) and isinstance(prompts[0], str)
-    return head.probabilities(extract_features(reader.policy, reader.tokenizer, asked, said, special=plain)).tolist()
 
+def drop_repeated_prefix(prompt: str, completion: str, prefill: str) -> str:
+    """Return a prompt without the text at its end with which the completion begins again.
 
-def without(prompt: str, completion: str, prefill: str) -> str:
-    """Return a prompt without its end where the completion stands there again: what that was made to begin with."""
-    start = template_prefix(prompt, prefill)
-    return prompt.removesuffix(start) if start and completion.startswith(start) else prompt
+    A prompt may end with text that the completion is made to begin with, and the completion may repeat that or not:
+
+        drop_repeated_prefix("Q?\\nA: <think>\\n", "<think>\\n so</think>", "") == "Q?\\nA: "
+    """
+    prefix = template_prefix(prompt, prefill)
+    return prompt.removesuffix(prefix) if prefix and completion.startswith(prefix) else prompt
 
 
 @lru_cache(maxsize=2)
 def load_verifier_model(path: str) -> tuple["LinearHead", "FeatureReader"]:
-    """Return a verifier's head, and the model that it reads. Raises UserError."""
+    """Return a verifier's linear head, and a reader with the model that it was trained on. Raises UserError."""
     from r1kit.head2toe import verifier
 
     field = "rewards.verified.path"
     if not path:
-        raise UserError(field, "none", "a verifier is needed", "give the run of `r1kit verifier`")
-    head, told = verifier.load_verifier(Path(path), field)
-    return head, verifier.FeatureReader(ModelConfig(**told["model"]), PromptConfig(**told["prompt"]))
+        raise UserError(field, UNSET, "the reward needs a trained verifier", "set path to a run of `r1kit verifier`")
+    linear_head, metadata = verifier.load_verifier(Path(path), field)
+    model, prompt = ModelConfig(**metadata["model"]), PromptConfig(**metadata["prompt"])
+    return linear_head, verifier.FeatureReader(model, prompt)

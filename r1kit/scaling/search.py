@@ -189,7 +189,7 @@ def _make_verifier_score(step_sampler: TransformersSampler, verifier_run: Path) 
 
     def score(prompt_texts: list[str], completions: list[str]) -> list[float]:
         features = extract_features(
-            step_sampler.model, step_sampler.tokenizer, prompt_texts, completions, special=has_special_tokens
+            step_sampler.model, step_sampler.tokenizer, prompt_texts, completions, add_special_tokens=has_special_tokens
         )
         if features.shape[1] != metadata["features"]:
             requirement = f"reads {metadata['features']} features, and this model has {features.shape[1]}"

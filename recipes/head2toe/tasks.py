@@ -196,7 +196,7 @@ TASKS: dict[str, tuple[int, Drawing]] = {
 }
 
 
-def drawn(task: str, count: int, seed: int, noise: float = 12.0) -> tuple[torch.Tensor, torch.Tensor]:
+def draw_task(task: str, count: int, seed: int, noise: float = 12.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images and classes of a task; every class as often as the others, up to one."""
     classes, drawing = TASKS[task]
     draw = np.random.default_rng([sum(task.encode()), seed])
