@@ -57,6 +57,8 @@ def suggest(name: str, known_names: Iterable[str]) -> str:
     suggest("acuracy", ["accuracy", "format"])   "did you mean accuracy?"
     """
     choices = sorted(known_names)
+    if not choices:
+        return "remove it"
     nearest = difflib.get_close_matches(name, choices, n=1)
     if nearest:
         return f"did you mean {nearest[0]}?"

@@ -21,7 +21,7 @@ from r1kit.recipe.stages import (
     VerifierRecipe,
 )
 from r1kit.recipe.training import TrainingConfig
-from r1kit.recipe.trl import OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
+from r1kit.recipe.trl import ITSELF, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
 
 SHARE_TOLERANCE = 1e-6  # by how much the shares of sources may miss 1, for shares such as three times 0.3333333
 
@@ -122,6 +122,7 @@ def _check_steps(training: TrainingConfig, has_eval_data: bool) -> None:
         raise UserError("training.micro_batch_size", training.micro_batch_size, requirement, "use a divisor of it")
     if training.eval_steps and not has_eval_data:
         raise UserError("training.eval_steps", training.eval_steps, "there is no data to evaluate on", "set data.eval")
+    # An evaluation judges the weights of its step, which can only be kept if they are saved then.
     if training.eval_steps and training.save_steps != training.eval_steps:
         requirement = f"must equal training.save_steps = {training.save_steps}, or the best checkpoint is not saved"
         raise UserError("training.eval_steps", training.eval_steps, requirement, "set both to the same number")
@@ -134,8 +135,9 @@ def _check_trl_fields(recipe: SFTRecipe | RLRecipe) -> None:
     for key, value in recipe.trl.items():
         if key in recipe_fields:
             owner = recipe_fields[key]
-            requirement = f"r1kit sets it from {owner}" if owner else "r1kit sets it itself"
-            raise UserError(f"trl.{key}", value, requirement, f"set {owner} instead" if owner else "remove it")
+            if owner == ITSELF:
+                raise UserError(f"trl.{key}", value, "r1kit sets it itself", "remove it")
+            raise UserError(f"trl.{key}", value, f"r1kit sets it from {owner}", f"set {owner} instead")
         known_fields = trl_fields(config)
         if known_fields and key not in known_fields:
             raise UserError(f"trl.{key}", value, f"TRL's {config} has no such field", suggest(key, known_fields))
@@ -143,6 +145,7 @@ def _check_trl_fields(recipe: SFTRecipe | RLRecipe) -> None:
 
 def _check_rollouts(recipe: RLRecipe) -> None:
     training, group_size = recipe.training, recipe.sampling.group_size
+    # Advantages compare the completions of a group, so a rollout must not hold a part of one.
     if recipe.completions_per_rollout % group_size:
         requirement = f"batch_size x updates_per_rollout must be a multiple of sampling.group_size = {group_size}"
         nearest = max(1, training.batch_size // group_size) * group_size
@@ -157,6 +160,7 @@ def _check_rollouts(recipe: RLRecipe) -> None:
         raise UserError("training.reference_reset_steps", training.reference_reset_steps, requirement, action)
     if not recipe.rewards:
         raise UserError("rewards", recipe.rewards, "RL needs at least one reward", "add a reward, such as accuracy")
+    # The name of a reward is its column in the rows and its curve in the metrics.
     names = reward_names(recipe.rewards)
     for name in names:
         if names.count(name) > 1:
@@ -215,8 +219,7 @@ def _check_pass_rate(filters: FiltersConfig, names: list[str]) -> None:
         return
     if filters.pass_rate_by not in names:
         requirement = "must be a reward of this recipe"
-        action = suggest(filters.pass_rate_by, names) if names else "remove it"
-        raise UserError("keep.pass_rate_by", filters.pass_rate_by, requirement, action)
+        raise UserError("keep.pass_rate_by", filters.pass_rate_by, requirement, suggest(filters.pass_rate_by, names))
     if (lowest, highest) == (0.0, 1.0):
         requirement = "has no effect while keep.pass_rate keeps all prompts"
         raise UserError("keep.pass_rate_by", filters.pass_rate_by, requirement, "set keep.pass_rate")
@@ -276,10 +279,11 @@ def _check_scaling(scaling: ScalingConfig, sampling: SamplingConfig, has_several
         raise UserError("scaling.samples", scaling.samples, requirement, action)
     if sampling.engine == "openai":
         action = "use the engine transformers or vllm"
-        if scaling.budgets or scaling.waits:
-            field, value = ("budgets", scaling.budgets) if scaling.budgets else ("waits", scaling.waits)
-            requirement = "continues completions from their token ids, which a server does not accept"
-            raise UserError(f"scaling.{field}", value, requirement, action)
+        for field in ("budgets", "waits"):
+            value = getattr(scaling, field)
+            if value:
+                requirement = "continues completions from their token ids, which a server does not accept"
+                raise UserError(f"scaling.{field}", value, requirement, action)
         if scaling.verifier is not None:
             requirement = "needs the hidden layers of the model, which a server does not give"
             raise UserError("scaling.verifier", scaling.verifier, requirement, action)

@@ -127,7 +127,9 @@ def _explain_validation(schema: type[BaseModel], error: ValidationError) -> User
 
 def _shorten(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= LONGEST_SHOWN_VALUE else text[: LONGEST_SHOWN_VALUE - 3] + "..."
+    if len(text) > LONGEST_SHOWN_VALUE:
+        text = f"{text[: LONGEST_SHOWN_VALUE - 3]}..."
+    return text
 
 
 def _sibling_fields(schema: type[BaseModel], location: list[str]) -> list[str]:

@@ -20,6 +20,8 @@ from r1kit.recipe.block import find_block_class, find_resume_rule
 from r1kit.recipe.stages import recipe_class
 from r1kit.stages import STAGES
 
+# Characters for which a text needs quotes in YAML, at some place in it.
+_SPECIAL_IN_YAML = frozenset("\n{}[],:#&*!|>'\"%@` ")
 LONGEST_DEFAULT = 60  # characters of a default value that tables show; templates of prompts are longer
 
 _PLAIN_TYPES = {
@@ -72,33 +74,36 @@ def _walk_fields(
     """Yield the fields below `block`; `defaults` is the block that the recipe has by default, if it has one."""
     for name, field in block.model_fields.items():
         key = f"{prefix}{name}"
-        nested = find_block_class(field.annotation)
-        default = field.get_default() if defaults is None else getattr(defaults, name)
-        is_default_block = isinstance(default, BaseModel)
+        default = getattr(defaults, name, field.get_default())
+        default_block = default if isinstance(default, BaseModel) else None
+        nested_block = find_block_class(field.annotation)
         rule = find_resume_rule(recipe, key)
         yield FieldEntry(
             key=key,
             type_text=_describe_type(field.annotation, field.metadata),
-            default="" if is_default_block else _describe_default(field, default),
-            description=" ".join((field.description or "").split()),
-            resume="" if rule is None else rule.value,
-            block=nested,
+            default=_describe_default(field, default),
+            description=_on_one_line(field.description),
+            resume=rule.value if rule else "",
+            block=nested_block,
             class_name=block.__name__,
         )
-        if nested is not None:
-            is_list = get_origin(field.annotation) is list
-            nested_prefix = f"{key}.N." if is_list else f"{key}."
-            yield from _walk_fields(recipe, nested, default if is_default_block else None, nested_prefix)
+        if nested_block is not None:
+            position = ".N" if get_origin(field.annotation) is list else ""
+            yield from _walk_fields(recipe, nested_block, default_block, f"{key}{position}.")
 
 
 def _describe_default(field: FieldInfo, default: Any) -> str:
-    """Return a default value as YAML, shortened; `required` or `not set` where there is none."""
+    """Return a default value as YAML, shortened; empty for a block; `required` or `not set` where there is none."""
+    if isinstance(default, BaseModel):
+        return ""
     if field.is_required():
         return "required"
     if default is None:
         return "not set"
     text = _to_yaml(default)
-    return text if len(text) <= LONGEST_DEFAULT else f"{text[: LONGEST_DEFAULT - 3]}..."
+    if len(text) > LONGEST_DEFAULT:
+        text = f"{text[: LONGEST_DEFAULT - 3]}..."
+    return text
 
 
 def _to_yaml(value: Any) -> str:
@@ -109,10 +114,9 @@ def _to_yaml(value: Any) -> str:
         return f"[{', '.join(_to_yaml(item) for item in value)}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {_to_yaml(item)}' for key, item in value.items())}}}"
-    if isinstance(value, str):
-        is_plain = value and not any(character in value for character in "\n{}[],:#&*!|>'\"%@` ")
-        return value if is_plain else json.dumps(value, ensure_ascii=False)
-    return json.dumps(value)
+    if isinstance(value, str) and value and not _SPECIAL_IN_YAML.intersection(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)  # JSON is YAML too
 
 
 def _describe_type(annotation: Any, metadata: list[Any], plural: bool = False) -> str:
@@ -124,29 +128,33 @@ def _describe_type(annotation: Any, metadata: list[Any], plural: bool = False) -
         choices = [_describe_type(inner, metadata, plural) for inner in inner_types if inner is not NoneType]
         return " or ".join(choices)
     if origin is Literal:
-        return f"one of: {', '.join(inner_types)}" if len(inner_types) > 1 else str(inner_types[0])
+        return f"one of: {', '.join(inner_types)}"
+    if origin is list and get_origin(inner_types[0]) is Literal:
+        return f"list of any of: {', '.join(get_args(inner_types[0]))}"
     if origin is list:
         items = _describe_type(inner_types[0], [], plural=True)
-        return f"{'lists' if plural else 'list'} of {items}"
+        return f"lists of {items}" if plural else f"list of {items}"
     if origin is tuple:
         return f"list of {len(inner_types)} {_describe_type(inner_types[0], [], plural=True)}"
     if origin is dict:
         return f"mapping to {_describe_type(inner_types[1], [], plural=True)}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "blocks" if plural else "block"
-    singular_and_plural = _PLAIN_TYPES[annotation]
-    return " ".join([singular_and_plural[plural], *_describe_bounds(metadata)])
+    singular, plural_form = _PLAIN_TYPES[annotation]
+    name = plural_form if plural else singular
+    return f"{name} {_describe_bounds(metadata)}".rstrip()
 
 
-def _describe_bounds(metadata: list[Any]) -> list[str]:
-    """Return constraints in words, joined by `and`: [`at least 0 and at most 1`]."""
+def _describe_bounds(metadata: list[Any]) -> str:
+    """Return constraints in words: `at least 0 and at most 1`; empty if there are none."""
     bounds = []
     for marker in metadata:
-        for constraint in marker.metadata if isinstance(marker, FieldInfo) else [marker]:
+        # Within a union (`PositiveInt | None`), pydantic leaves the constraints in a Field of their own.
+        for constraint in getattr(marker, "metadata", [marker]):
             if type(constraint) in _BOUNDS:
                 words, attribute = _BOUNDS[type(constraint)]
                 bounds.append(f"{words} {getattr(constraint, attribute)}")
-    return [" and ".join(bounds)] if bounds else []
+    return " and ".join(bounds)
 
 
 # The terminal
@@ -159,12 +167,13 @@ def describe_field(stage: str | None, key: str) -> str:
     may be left out. For a block, its fields are listed. Raises UserError for a key that no recipe has.
     """
     stages_of_entry: dict[FieldEntry, list[str]] = {}
-    for name in [stage] if stage else STAGES:
+    for name in [stage] if stage else list(STAGES):
         for entry in list_fields(name):
             stages_of_entry.setdefault(entry, []).append(name)
     matches = _find_entries(list(stages_of_entry), _without_positions(key))
     if not matches:
-        requirement = f"the recipe of {stage} has no such key" if stage else "no recipe has such a key"
+        recipes = f"the recipe of {stage}" if stage else "any recipe"
+        requirement = f"must be a key of {recipes}"
         known_keys = {_without_positions(entry.key) for entry in stages_of_entry}
         raise UserError("KEY", key, requirement, suggest(_without_positions(key), known_keys))
     return "\n\n".join(_format_entry(entry, stages_of_entry[entry]) for entry in matches)
@@ -194,9 +203,14 @@ def _format_entry(entry: FieldEntry, stages: list[str]) -> str:
     return "\n".join(lines)
 
 
+def _on_one_line(text: str | None) -> str:
+    """Return a docstring as one line; empty for None."""
+    return " ".join((text or "").split())
+
+
 def _first_sentence(text: str) -> str:
     """Return the first sentence or clause of a description, on one line."""
-    line = " ".join(text.split())
+    line = _on_one_line(text)
     for end in ("; ", ". ", ": "):
         line = line.partition(end)[0]
     return line.rstrip(".") + "."
@@ -248,8 +262,7 @@ def _stage_section(stage: str, entries: list[FieldEntry]) -> str:
     for entry in entries:
         if "." in entry.key:
             continue
-        link = f"[{entry.key}](#{_anchor(entry.block)})" if entry.block is not None else f"`{entry.key}`"
-        rows.append([link, entry.type_text, _default_cell(entry, entries), entry.description])
+        rows.append([_key_cell(entry), entry.type_text, _default_cell(entry, entries), entry.description])
     lines = [f"### {stage}", "", STAGES[stage].summary, "", *_markdown_table(rows)]
     return "\n".join(lines)
 
@@ -276,26 +289,31 @@ def _block_section(block_entry: FieldEntry, entries: list[FieldEntry]) -> str:
     for entry in _walk_fields(block_entry.block, block_entry.block, None, prefix=""):
         if "." in entry.key:
             continue
-        link = f"[{entry.key}](#{_anchor(entry.block)})" if entry.block is not None else f"`{entry.key}`"
+        description = f"{entry.description} It {entry.resume}." if entry.resume else entry.description
         default = f"`{entry.default}`" if entry.default else ""
-        rows.append([link, entry.type_text, default, _with_resume(entry)])
-    documentation = " ".join((block_entry.block.__doc__ or "").split())
+        rows.append([_key_cell(entry), entry.type_text, default, description])
+    documentation = _on_one_line(block_entry.block.__doc__)
     return "\n".join([f"### {block_entry.block.__name__}", "", documentation, "", *_markdown_table(rows)])
 
 
-def _with_resume(entry: FieldEntry) -> str:
-    """Return a description with the rule of resuming as a last sentence."""
-    return f"{entry.description} It {entry.resume}." if entry.resume else entry.description
-
-
-def _anchor(block: type[BaseModel]) -> str:
-    """Return the anchor of a block's heading."""
-    return block.__name__.lower()
+def _key_cell(entry: FieldEntry) -> str:
+    """Return the last name of a key; of a block, as a link to the block's section."""
+    name = entry.key.rpartition(".")[2]
+    if entry.block is None:
+        return f"`{name}`"
+    return f"[{name}](#{entry.block.__name__.lower()})"  # headings have their text in small letters as anchor
 
 
 def _markdown_table(rows: list[list[str]]) -> list[str]:
     lines = ["| key | type | default | description |", "| --- | --- | --- | --- |"]
     for cells in rows:
-        escaped = [cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells]
-        lines.append(f"| {' | '.join(escaped)} |")
+        lines.append(f"| {' | '.join(_escape_cell(cell) for cell in cells)} |")
     return lines
+
+
+def _escape_cell(text: str) -> str:
+    """Escape bars, which end a cell, and tags such as <think>, which are HTML unless they are in backquotes."""
+    pieces = text.replace("|", "\\|").split("`")
+    # Every second piece is within backquotes, where nothing is read as HTML.
+    pieces[::2] = [piece.replace("<", "&lt;") for piece in pieces[::2]]
+    return "`".join(pieces)
