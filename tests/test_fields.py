@@ -43,9 +43,9 @@ def test_a_field_without_a_stage_is_described_in_all_stages_that_have_it(capsys)
         (["rlzero", None], "STAGE = rlzero; no such stage or key; did you mean rl-zero?"),
         (
             ["sft", "training.step"],
-            "KEY = training.step; the recipe of sft has no such key; did you mean training.steps?",
+            "KEY = training.step; must be a key of the recipe of sft; did you mean training.steps?",
         ),
-        (["groupsize", None], "KEY = groupsize; no recipe has such a key; did you mean sampling.group_size?"),
+        (["groupsize", None], "KEY = groupsize; must be a key of any recipe; did you mean sampling.group_size?"),
     ],
 )
 def test_an_unknown_stage_or_key_is_refused_with_a_suggestion(words, message):

@@ -52,7 +52,7 @@ def _list_keys(stage: str, width: int | None) -> str:
     rows: list[list[Cell]] = []
     for entry in list_fields(stage):
         if "." not in entry.key:
-            rows.append([entry.key, entry.type, entry.default or None, entry.description])
+            rows.append([entry.key, entry.type_text, entry.default or None, entry.description])
     wrapped_columns = ("type", "default", "description")
     table = format_table(["key", "type", "default", "description"], rows, width=width, wrap=wrapped_columns)
     return f"{table}\n\nr1kit fields {stage} KEY describes one of them, and lists the fields of a block."
