@@ -25,7 +25,7 @@ def send_to_workers(signal_number):
     pids = []
     while not pids:
         assert judge_new_pair() == [0.0]
-        pids = [worker.process.pid for worker in _POOL.workers if worker._ready]
+        pids = [worker.process.pid for worker in _POOL.workers if worker.is_ready]
     for pid in pids:
         os.kill(pid, signal_number)
 

@@ -121,7 +121,7 @@ def test_a_worker_killed_in_the_middle_is_replaced_once(pool):
     found = []
     asking = threading.Thread(target=lambda: found.extend(pool.verify_all([("x+1", "1+x")], 20)))
     asking.start()
-    while not (pool.workers and pool.workers[0]._ready):
+    while not (pool.workers and pool.workers[0].is_ready):
         time.sleep(0.01)
     first = pool.workers[0].process
     os.kill(first.pid, signal.SIGKILL)
@@ -155,7 +155,7 @@ def test_a_pair_on_which_every_worker_dies_is_a_fault_which_is_not_remembered(po
 
 
 def test_a_worker_that_does_not_start_is_a_fault(monkeypatch, pool):
-    monkeypatch.setattr(workers, "START", 0.2)
+    monkeypatch.setattr(workers, "START_SECONDS", 0.2)
     pool.command = [sys.executable, "-c", "import time; time.sleep(60)"]
     assert pool.verify_all([("x+1", "1+x")], 3) == [AnswerVerdict.FAULT]
     assert pool.workers == []
@@ -172,7 +172,7 @@ def test_a_worker_started_ahead_is_the_one_that_is_asked(pool):
 
 @pytest.mark.parametrize("pool", ["while True: asked(); _send(1, 'right')"], indirect=True)
 def test_a_worker_is_replaced_in_the_end(monkeypatch, pool):
-    monkeypatch.setattr(workers, "LIFE", 2)
+    monkeypatch.setattr(workers, "MAX_PAIRS_PER_WORKER", 2)
     assert pool.verify_all([("x+1", "1+x")], 20) == [AnswerVerdict.RIGHT]
     first = pool.workers[0].process
     assert pool.verify_all([("x+2", "2+x")], 20) == [AnswerVerdict.RIGHT]

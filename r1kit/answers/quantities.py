@@ -1,15 +1,21 @@
-r"""Numbers with units as text: read one, compare two. Standard library only.
+r"""Read numbers with units from text, and compare them. Uses the standard library only.
 
-What counts as the same, where mathematics alone does not say:
+>>> same_quantity(parse_quantity("1/2"), parse_quantity("0.5"))
+True
+>>> parse_quantity("5 cm^2").unit
+'centimetre2'
 
-- Percent: 9\% is 9/100. For a gold 9\% a plain 9 is right too (the question asked for a percentage);
-  for a gold 9 the answer 9\% is wrong.
-- Decimals: exact values must be equal. Where the *gold* is a decimal numeral of three or more significant
-  digits, a value that rounds to it at its own decimals is right (3.14 for \pi, 0.333 for 1/3), and so is
-  a decimal of four or more digits, two or more of them decimals, that it rounds to (3.1416 for 3.14159).
-- Units: either side may leave them out; two known ones must be the same, nothing is converted ("2 hours" for
-  "120 minutes" might just repeat the question). Other words after a number ("5 people") say nothing.
-- Bases: an answer without a base is read in the gold's; two bases must be the same, for the same reason.
+Where mathematics alone does not say what counts as the same number:
+
+- Percent: 9\% is 9/100. For a gold answer 9\% a plain 9 is right too (the question asked for a percentage); for a gold
+  answer 9 the answer 9\% is wrong.
+- Decimals: exact values must be equal. Where the *gold* answer is a decimal numeral of three or more significant
+  digits, a value that rounds to it at its own decimals is right (3.14 for \pi, 0.333 for 1/3), and so is a decimal of
+  four or more digits, two or more of them decimals, to which the gold answer rounds (3.1416 for 3.14159).
+- Units: either side may leave them out. Two units that are known must be the same; nothing is converted, since "2
+  hours" for "120 minutes" might just repeat the question. Other words after a number ("5 people") do not matter.
+- Bases: an answer without a base is read in the gold answer's base. Two bases must be the same; nothing is converted,
+  for the same reason.
 """
 
 import re
@@ -20,29 +26,46 @@ from functools import lru_cache
 
 @dataclass(frozen=True)
 class Quantity:
-    """A numeral as written. `half` is half a unit of a decimal's last place, None where it is exact."""
+    """A number as it is written in an answer."""
 
     value: Fraction
     half: Fraction | None = None
+    """Half a unit of a decimal's last place (0.005 for 3.14); None where the number is exact."""
+
     digits: int = 0
+    """Significant digits of a decimal."""
+
     places: int = 0
+    """Digits after the decimal point."""
+
     unit: str = ""
     percent: bool = False
     base: int | None = None
     text: str = ""
 
 
-_UNITS = {
-    alias: line.split()[0]
-    for line in """
-    millimetre mm millimeter; centimetre cm centimeter; metre m meter; kilometre km kilometer; inch in inche; yard yd
-    foot ft feet; mile mi; milligram mg; gram g gm; kilogram kg kilo; ounce oz; pound lb £; ton tonne; second s sec
-    minute min; hour h hr; day; week wk; month; year yr; millilitre ml milliliter; litre l liter; gallon gal
-    dollar ¤ usd buck; cent ¢; euro € eur; rupee ₹ rs; yen ¥; degree ° deg; celsius °c; fahrenheit °f; am a.m; pm p.m
-    """.replace("\n", ";").split(";")
-    for alias in line.split()
-}
-_NO_UNIT = re.compile(
+# Units with their other spellings; the first of each is the name that `parse_unit` returns.
+_UNIT_SPELLINGS = """
+millimetre mm millimeter; centimetre cm centimeter; metre m meter; kilometre km kilometer; inch in inche; yard yd
+foot ft feet; mile mi; milligram mg; gram g gm; kilogram kg kilo; ounce oz; pound lb £; ton tonne; second s sec
+minute min; hour h hr; day; week wk; month; year yr; millilitre ml milliliter; litre l liter; gallon gal
+dollar ¤ usd buck; cent ¢; euro € eur; rupee ₹ rs; yen ¥; degree ° deg; celsius °c; fahrenheit °f; am a.m; pm p.m
+"""
+
+
+def _read_units(spellings: str) -> dict[str, str]:
+    """Return a table from each spelling of a unit to its name."""
+    name_by_spelling = {}
+    for unit in spellings.strip().replace("\n", ";").split(";"):
+        names = unit.split()
+        for name in names:
+            name_by_spelling[name] = names[0]
+    return name_by_spelling
+
+
+_UNITS = _read_units(_UNIT_SPELLINGS)
+# Words after a number that belong to the mathematics: "two thirds", "5 more than x".
+_MATHEMATICAL_WORD = re.compile(
     r"(?:and|or|not|no|to|of|plus|minus|times|over|squared|cubed|hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|"
     r"seventh|eighth|ninth|tenth|eleventh|twelfth)s?|less|more|than|least|most|except|choose|mod|remainder|factorial|"
     r"negative|infinity|if|when|where|is|are|hundred|thousand|million|sin|cos|tan|log|exp|sqrt|frac)"
@@ -50,110 +73,168 @@ _NO_UNIT = re.compile(
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _TO_TWENTY = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
 seventeen eighteen nineteen twenty"""
-_WORDS = _TO_TWENTY.split()
-_WHOLE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?:[ ]\d{3})+(?![\d/])|\d+)"
-_DECIMAL = rf"(?:{_WHOLE}(?:\.\d*)?|\.\d+)"
-_NUMERAL = re.compile(
+_NUMBER_WORDS = _TO_TWENTY.split()  # the index of each is its value
+# 1234, 1,234 or 1 234.
+_INTEGER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?:[ ]\d{3})+(?![\d/])|\d+)"
+_DECIMAL = rf"(?:{_INTEGER}(?:\.\d*)?|\.\d+)"
+# In this order: a repeating decimal, a fraction in LaTeX, a fraction with a slash, a decimal with a power of ten.
+_NUMBER = re.compile(
     rf"""(?P<sign>[+-]?)\s*(?P<money>[¤€£¥₹]?)\s*(?P<sign2>[+-]?)\s*(?:
     (?P<fixed>\d*\.\d*)(?:\\(?:overline|bar)\s*\{{?(?P<cycle>\d+)\}}?|\((?P<cycle2>\d+)\))
-    |(?P<whole>\d+)?\s*\\frac\s*\{{\s*(?P<top>[+-]?{_DECIMAL})\s*\}}\s*\{{\s*(?P<bottom>[+-]?{_DECIMAL})\s*\}}
-    |(?:(?P<whole2>\d+)\s+)?(?P<top2>{_DECIMAL})\s*/\s*(?P<bottom2>{_DECIMAL})
+    |(?P<integer>\d+)?\s*\\frac\s*
+        \{{\s*(?P<numerator>[+-]?{_DECIMAL})\s*\}}\s*\{{\s*(?P<denominator>[+-]?{_DECIMAL})\s*\}}
+    |(?:(?P<integer2>\d+)\s+)?(?P<numerator2>{_DECIMAL})\s*/\s*(?P<denominator2>{_DECIMAL})
     |(?P<decimal>{_DECIMAL})(?:\s*(?:[eE]|(?:\\times|\\cdot|\*|x)\s*10\s*\^)\s*\{{?(?P<power>[+-]?\d{{1,4}})\}}?)?
-    )(?:\s+(?P<scale>{"|".join(_SCALES)})s?\b)?(?P<rest>.*)""",
+    )(?:\s+(?P<scale>{"|".join(_SCALES)})s?\b)?(?P<suffix>.*)""",
     re.VERBOSE | re.DOTALL,
 )
-_BASED = re.compile(r"\(?([\dA-F ]*\d[\dA-F ]*|[A-F]{2,})\)?\s*(?:_\s*\{?\s*|(?:in )?base[ -]?)(\d+|[a-z]+)\s*\}?")
+# 1011_2, or FF in base sixteen.
+_BASED_NUMBER = re.compile(
+    r"\(?([\dA-F ]*\d[\dA-F ]*|[A-F]{2,})\)?\s*(?:_\s*\{?\s*|(?:in )?base[ -]?)(\d+|[a-z]+)\s*\}?"
+)
 
 
 @lru_cache(maxsize=4096)
 def parse_quantity(text: str) -> Quantity | None:
-    """Read a clean text as one numeral, with its unit; None where it is anything else."""
-    if text.casefold() in _WORDS:
-        return Quantity(Fraction(_WORDS.index(text.casefold())))
-    if found := _BASED.fullmatch(text):
-        return _based(found[1].replace(" ", ""), found[2])
-    text = re.sub(r"\\dot\s*\{?(\d)\}?(?:(\d*)\\dot\s*\{?(\d)\}?)?", r"\\overline{\1\2\3}", text)
-    text = re.sub(r"(\.\d{0,9}?)(\d{1,9}?)\2\2+\.\.\.$", r"\1\\overline{\2}", text)
-    found = _NUMERAL.fullmatch(text.removesuffix("..."))
-    suffix = parse_unit(found["rest"]) if found else None
-    if found is None or suffix is None:
+    """Return the number that a cleaned answer consists of, with its unit; None where the answer is anything else."""
+    if text.casefold() in _NUMBER_WORDS:
+        return Quantity(Fraction(_NUMBER_WORDS.index(text.casefold())))
+    if based := _BASED_NUMBER.fullmatch(text):
+        return _parse_based_number(based[1].replace(" ", ""), based[2])
+    match = _NUMBER.fullmatch(_mark_repeating_digits(text).removesuffix("..."))
+    if match is None:
         return None
-    group = found.groupdict()
-    bottom = _fraction(group["bottom"] or group["bottom2"] or "1")
-    if bottom == 0:
+    groups = match.groupdict()
+    suffix = parse_unit(groups["suffix"])
+    denominator = _to_fraction(groups["denominator"] or groups["denominator2"] or "1")
+    if suffix is None or denominator == 0:
         return None
-    sign = -1 if (group["sign"] == "-") != (group["sign2"] == "-") else 1
-    scale = Fraction(sign * _SCALES.get(group["scale"] or "", 1)) * Fraction(10) ** int(group["power"] or 0)
-    known = Quantity(Fraction(0), unit=_UNITS.get(group["money"], suffix.strip("%")), percent=suffix == "%", text=text)
-    if cycle := group["cycle"] or group["cycle2"]:
-        head, tail = group["fixed"].split(".")
-        value = Fraction(int(head + tail + cycle) - int(head + tail or 0), 10 ** len(tail) * (10 ** len(cycle) - 1))
-        return replace(known, value=scale * value)
-    if group["decimal"] is None:
-        value = (_fraction(group["top"] or group["top2"])) / bottom
-        return replace(known, value=scale * (value + int(group["whole"] or group["whole2"] or 0)))
-    plain = re.sub("[, ]", "", group["decimal"])
-    places = len(plain.partition(".")[2])
+    sign = -1 if (groups["sign"] == "-") != (groups["sign2"] == "-") else 1
+    scale = Fraction(sign * _SCALES.get(groups["scale"] or "", 1)) * Fraction(10) ** int(groups["power"] or 0)
+    unit = _UNITS.get(groups["money"], suffix.strip("%"))
+    quantity = Quantity(Fraction(0), unit=unit, percent=suffix == "%", text=text)
+    if cycle := groups["cycle"] or groups["cycle2"]:
+        return replace(quantity, value=scale * _repeating_decimal(groups["fixed"], cycle))
+    if groups["decimal"] is None:
+        fraction = _to_fraction(groups["numerator"] or groups["numerator2"]) / denominator
+        integer = int(groups["integer"] or groups["integer2"] or 0)  # of a mixed number such as 1 1/2
+        return replace(quantity, value=scale * (fraction + integer))
+    decimal = re.sub("[, ]", "", groups["decimal"])
+    places = len(decimal.partition(".")[2])
     half = abs(scale) / (2 * 10**places) if places else None
-    digits = len(plain.replace(".", "").lstrip("0"))
-    return replace(known, value=scale * _fraction(plain), half=half, digits=digits, places=places)
+    digits = len(decimal.replace(".", "").lstrip("0"))
+    return replace(quantity, value=scale * _to_fraction(decimal), half=half, digits=digits, places=places)
 
 
-def _fraction(text: str) -> Fraction:
-    return Fraction(re.sub("[, ]", "", text).removesuffix("."))
+def _mark_repeating_digits(text: str) -> str:
+    r"""Return a text with \overline{} over the repeating digits of a decimal, which \dot{} or "0.333..." may show."""
+    text = re.sub(r"\\dot\s*\{?(\d)\}?(?:(\d*)\\dot\s*\{?(\d)\}?)?", r"\\overline{\1\2\3}", text)
+    return re.sub(r"(\.\d{0,9}?)(\d{1,9}?)\2\2+\.\.\.$", r"\1\\overline{\2}", text)
 
 
-def _based(digits: str, name: str) -> Quantity | None:
-    base = int(name) if name.isdigit() else _WORDS.index(name) if name in _WORDS else 0
+def _repeating_decimal(fixed: str, cycle: str) -> Fraction:
+    """Return the value of a decimal such as 0.1666..., whose `fixed` digits are 0.1 and whose `cycle` is 6."""
+    integer_digits, fixed_decimals = fixed.split(".")
+    all_digits = int(integer_digits + fixed_decimals + cycle)
+    fixed_digits = int(integer_digits + fixed_decimals or 0)
+    return Fraction(all_digits - fixed_digits, 10 ** len(fixed_decimals) * (10 ** len(cycle) - 1))
+
+
+def _to_fraction(numeral: str) -> Fraction:
+    return Fraction(re.sub("[, ]", "", numeral).removesuffix("."))
+
+
+def _parse_based_number(digits: str, base_name: str) -> Quantity | None:
+    """Return a number in another base than 10; None where the base or a digit does not exist."""
+    if base_name.isdigit():
+        base = int(base_name)
+    elif base_name in _NUMBER_WORDS:
+        base = _NUMBER_WORDS.index(base_name)
+    else:
+        return None
+    if base < 2:  # int() would read base 0 as that of a Python literal
+        return None
     try:
-        return Quantity(Fraction(int(digits, base if base > 1 else 99)), base=base, text=digits)
+        return Quantity(Fraction(int(digits, base)), base=base, text=digits)
     except ValueError:
         return None
 
 
 def parse_unit(text: str) -> str | None:
-    r"""Return the unit that follows a number: "cm^2"; "" for none, or words that tell nothing; None for no unit."""
-    plain = re.sub(r"^(?:sq|cu)\b\.? ", lambda m: {"s": "square ", "c": "cubic "}[m[0][0]], text.strip(" .").lower())
-    if plain in ("", "%"):
-        return plain
-    glued, found = not text[0].isspace(), []
-    for part in re.split(r"\s*/\s*|\s+per\s+", plain.replace("mph", "mile/h").replace("kph", "km/h")):
-        match = re.fullmatch(r"(square |cubic )?(.+?)(?:\s*\^?\{?([23])\}?| (squared|cubed))?", part)
-        prefix, name, power, suffix = match.groups("") if match else ("", part, "", "")
-        name = _UNITS.get(name) or _UNITS.get(name.removesuffix("s"), "")
-        high = power or ("2" if "sq" in prefix + suffix else "3" if prefix + suffix else "")
-        found.append(name and not (glued and len(part) == 1 and part.isascii()) and name + high)
-    if all(found):
-        return "/".join(str(name) for name in found)
-    each = re.findall("[a-z]+", plain)
-    telling = (
-        glued or not re.fullmatch(r"[a-z][a-z/ '-]{2,}(?:\^\{[23]\})?", plain) or any(map(_NO_UNIT.fullmatch, each))
-    )
-    return None if telling or len(each[0]) < 3 or not re.search("[aeiouy]", each[0]) else ""
+    r"""Return the unit that the text after a number names, such as "metre2" for "square meters".
+
+    "" for no text, and for words that do not change the number ("people"). None where the text is no unit, so that the
+    number is only a part of a formula or a sentence.
+    """
+    suffix = text.strip(" .").lower()
+    suffix = re.sub(r"^sq\b\.? ", "square ", suffix)
+    suffix = re.sub(r"^cu\b\.? ", "cubic ", suffix)
+    if suffix in ("", "%"):
+        return suffix
+    follows_directly = not text[0].isspace()  # "5m", which may be a product
+    unit_names = []
+    for factor in re.split(r"\s*/\s*|\s+per\s+", suffix.replace("mph", "mile/h").replace("kph", "km/h")):
+        is_variable = follows_directly and len(factor) == 1 and factor.isascii()
+        unit_names.append("" if is_variable else _unit_name(factor))
+    if all(unit_names):
+        return "/".join(unit_names)
+    words = re.findall("[a-z]+", suffix)
+    are_plain_words = re.fullmatch(r"[a-z][a-z/ '-]{2,}(?:\^\{[23]\})?", suffix)
+    if follows_directly or not are_plain_words or any(_MATHEMATICAL_WORD.fullmatch(word) for word in words):
+        return None
+    is_word = len(words[0]) >= 3 and re.search("[aeiouy]", words[0])  # "xyz" is a product of variables
+    return "" if is_word else None
+
+
+def _unit_name(factor: str) -> str:
+    """Return the name of a unit with its power, "" where the unit is not known."""
+    match = re.fullmatch(r"(square |cubic )?(.+?)(?:\s*\^?\{?([23])\}?| (squared|cubed))?", factor)
+    prefix, spelling, power, suffix = match.groups("") if match else ("", factor, "", "")
+    name = _UNITS.get(spelling) or _UNITS.get(spelling.removesuffix("s"), "")
+    if not name or power:
+        return name and name + power
+    if "sq" in prefix + suffix:
+        return f"{name}2"
+    return f"{name}3" if prefix + suffix else name
 
 
 def same_quantity(gold: Quantity, answer: Quantity) -> bool:
-    """Whether two numerals say the same, by the rules at the top."""
+    """Return whether two numbers count as the same, by the rules in this module's docstring."""
     if gold.unit and answer.unit and gold.unit != answer.unit:
         return False
     if gold.base and not answer.base:
-        return gold.value == getattr(_based(answer.text, str(gold.base)), "value", None)
+        answer_in_base = _parse_based_number(answer.text, str(gold.base))
+        return answer_in_base is not None and gold.value == answer_in_base.value
     if gold.base != answer.base and (gold.base or answer.base != 10):
         return False
     if gold.percent and not answer.percent and is_within_rounding(gold, answer.value, answer):
         return True
-    gold, answer = (
-        replace(n, value=n.value / 100, half=n.half and n.half / 100, places=n.places + 2) if n.percent else n
-        for n in (gold, answer)
-    )
-    return is_within_rounding(gold, answer.value, answer)
+    answer = _without_percent(answer)
+    return is_within_rounding(_without_percent(gold), answer.value, answer)
+
+
+def _without_percent(quantity: Quantity) -> Quantity:
+    """Return a percentage as a number: 9.5% as 0.095."""
+    if not quantity.percent:
+        return quantity
+    half = quantity.half and quantity.half / 100
+    return replace(quantity, value=quantity.value / 100, half=half, places=quantity.places + 2)
 
 
 def is_within_rounding(gold: Quantity, value: Fraction, answer: Quantity | None = None) -> bool:
-    """Whether a value is the gold numeral's, or is within what a decimal one leaves open."""
-    away = abs(gold.value - value)
-    if away == 0 or gold.half is None:
-        return away == 0
-    if (gold.digits >= 3 and away <= gold.half) or away <= abs(gold.value) / 10**12:
+    """Return whether a value is the gold number, or is as near to it as the rounding of decimals explains.
+
+    `answer` is the number as the model wrote it, where the value was written as one.
+    """
+    difference = abs(gold.value - value)
+    if difference == 0:
         return True
-    return bool(answer and answer.half and answer.digits >= 4 and answer.places >= 2 and away <= answer.half)
+    if gold.half is None:
+        return False
+    rounds_to_gold = gold.digits >= 3 and difference <= gold.half
+    is_floating_point_noise = difference <= abs(gold.value) / 10**12
+    if rounds_to_gold or is_floating_point_noise:
+        return True
+    if answer is None or not answer.half:
+        return False
+    return answer.digits >= 4 and answer.places >= 2 and difference <= answer.half

@@ -1,89 +1,143 @@
-"""Verdicts that need no algebra."""
+"""Verdicts on answers to mathematics problems that take no algebra, and so no worker process.
+
+Two texts that are equal, two numbers, or a word and a number are compared here, in microseconds. Answers that would
+keep a parser of mathematics busy for minutes are refused here as well.
+
+>>> quick_verdict("1/2", "0.5")
+<AnswerVerdict.RIGHT: 'right'>
+>>> quick_verdict("x+1", "1+x") is None
+True
+"""
 
 import math
 import re
 
-from r1kit.answers.normalise import _NUMERAL, clean_answer, closing_bracket, is_word_answer
+from r1kit.answers.normalise import clean_answer, closing_bracket, is_numeral, is_word_answer
 from r1kit.answers.quantities import parse_quantity, same_quantity
 from r1kit.answers.text_match import comparable_text, same_text
 from r1kit.answers.verdict import AnswerVerdict
 
-MAX_CHARACTERS, MAX_NESTING, MAX_OPERATORS = 2000, 30, 250
-
-
-MAX_EXPONENT, MAX_CHAINED_EXPONENT, MAX_FACTORIAL, MAX_BINOMIAL = 100_000, 10_000_000, 5_000, 10_000
-
+# Limits of what a parser of mathematics is given; beyond them it could compute for minutes.
+MAX_CHARACTERS = 2000
+MAX_NESTING = 30  # brackets within one another
+MAX_OPERATORS = 250  # operators and LaTeX commands
+MAX_EXPONENT = 100_000
+MAX_CHAINED_EXPONENT = 10_000_000  # product of the two largest exponents in ((...)^a)^b
+MAX_FACTORIAL = 5_000
+MAX_BINOMIAL = 10_000
 
 _OPERATOR = re.compile(r"[-+*/^!=<>]|\\[a-zA-Z]+")
-
-
 _POWER = re.compile(r"\^\s*(?:(\{)|\\?\w+)")
-
-
-_UNDONE = re.compile(r"\\(?:i*int|sum|prod|lim)(?![a-zA-Z])")
+# An integral, sum, product or limit that has not been computed.
+_UNEVALUATED = re.compile(r"\\(?:i*int|sum|prod|lim)(?![a-zA-Z])")
 
 
 def quick_verdict(gold: str, answer: str) -> AnswerVerdict | None:
-    """Return the verdict where text and numbers settle it; None where it takes algebra."""
+    """Return the verdict where text and numbers settle it, and None where it takes algebra.
+
+    An integral, sum, product or limit is no answer, unless the gold answer has one: it might just repeat the question.
+    """
     if same_text(gold, answer) and comparable_text(gold):
         return AnswerVerdict.RIGHT
-    if max(len(gold), len(answer)) > MAX_CHARACTERS:
-        return AnswerVerdict.BROKEN_GOLD if len(gold) > MAX_CHARACTERS else AnswerVerdict.WRONG
-    gold, answer = clean_answer(gold), clean_answer(answer)
-    if not gold or not answer or _packed(gold) == _packed(answer):
-        return AnswerVerdict.BROKEN_GOLD if not gold else AnswerVerdict.RIGHT if answer else AnswerVerdict.WRONG
-    if is_too_large_to_parse(gold) or is_too_large_to_parse(answer):
-        return AnswerVerdict.BROKEN_GOLD if is_too_large_to_parse(gold) else AnswerVerdict.WRONG
-    if _UNDONE.search(answer) and not _UNDONE.search(gold):
+    if len(gold) > MAX_CHARACTERS:
+        return AnswerVerdict.BROKEN_GOLD
+    if len(answer) > MAX_CHARACTERS:
         return AnswerVerdict.WRONG
-    wanted, said = parse_quantity(gold), parse_quantity(answer)
-    if wanted and said:
-        return AnswerVerdict.RIGHT if same_quantity(wanted, said) else AnswerVerdict.WRONG
-    settled = said or is_word_answer(answer) or (is_word_answer(gold) and answer.isalpha())
-    return AnswerVerdict.WRONG if (wanted or is_word_answer(gold)) and settled else None
+    gold = clean_answer(gold)
+    answer = clean_answer(answer)
+    if not gold:
+        return AnswerVerdict.BROKEN_GOLD
+    if not answer:
+        return AnswerVerdict.WRONG
+    if _without_loose_spaces(gold) == _without_loose_spaces(answer):
+        return AnswerVerdict.RIGHT
+    if is_too_large_to_parse(gold):
+        return AnswerVerdict.BROKEN_GOLD
+    if is_too_large_to_parse(answer):
+        return AnswerVerdict.WRONG
+    if _UNEVALUATED.search(answer) and not _UNEVALUATED.search(gold):
+        return AnswerVerdict.WRONG
+    return _compare_numbers_and_words(gold, answer)
 
 
-def _packed(text: str) -> str:
-    """Drop case, and the spaces that part neither words nor numbers."""
+def _compare_numbers_and_words(gold: str, answer: str) -> AnswerVerdict | None:
+    """Return the verdict on two numbers, or on a word beside something else; None for formulas."""
+    gold_quantity = parse_quantity(gold)
+    answer_quantity = parse_quantity(answer)
+    if gold_quantity and answer_quantity:
+        return AnswerVerdict.RIGHT if same_quantity(gold_quantity, answer_quantity) else AnswerVerdict.WRONG
+    gold_is_word = is_word_answer(gold)
+    gold_is_settled = gold_quantity or gold_is_word
+    answer_is_settled = answer_quantity or is_word_answer(answer) or (gold_is_word and answer.isalpha())
+    return AnswerVerdict.WRONG if gold_is_settled and answer_is_settled else None
+
+
+def _without_loose_spaces(text: str) -> str:
+    """Return a text in lower case, without the spaces that separate neither words nor numbers."""
     return re.sub(r"(?<!\w)\s+|\s+(?!\w)", "", text).casefold()
 
 
 def is_too_large_to_parse(text: str) -> bool:
-    """Whether a clean text is too deep, too long a sum or too large to be handed to a parser of mathematics."""
-    if _NUMERAL.fullmatch(text):
+    """Return whether a cleaned answer is too deeply nested, too long, or too large a number for a parser to handle."""
+    if is_numeral(text):
         return False
+    if _nesting_depth(text) > MAX_NESTING or text.count("^") > MAX_OPERATORS:
+        return True
+    largest_number, largest_exponent = _largest_powers(text)
+    if largest_exponent == math.inf or len(_OPERATOR.findall(text)) > MAX_OPERATORS:
+        return True
+    if re.search(r"\\(?:[dt]?binom|choose)", text) and largest_number > MAX_BINOMIAL:
+        return True
+    return _has_large_factorial(text, largest_number)
+
+
+def _nesting_depth(text: str) -> int:
+    """Return how many brackets are open at once, at most."""
     depth = deepest = 0
     for char in text:
         depth += (char in "([{") - (char in ")]}")
         deepest = max(depth, deepest)
-    if deepest > MAX_NESTING or text.count("^") > MAX_OPERATORS:
+    return deepest
+
+
+def _has_large_factorial(text: str, largest_number: float) -> bool:
+    """Return whether a text has the factorial of a large number, of a factorial, or of a bracket that may be large."""
+    if any(int(number) > MAX_FACTORIAL for number in re.findall(r"(\d+)\s*!", text)):
         return True
-    largest, exponent = _powers(text)
-    return (
-        len(_OPERATOR.findall(text)) > MAX_OPERATORS
-        or any(int(n) > MAX_FACTORIAL for n in re.findall(r"(\d+)\s*!", text))
-        or bool(re.search(r"!\s*!|[({][^(){}]*[!^][^(){}]*[)}]\s*!", text))
-        or bool(re.search(r"[)}]\s*!", text) and largest > MAX_FACTORIAL)
-        or bool(re.search(r"\\(?:[dt]?binom|choose)", text) and largest > MAX_BINOMIAL)
-        or exponent == math.inf
-    )
+    if re.search(r"!\s*!|[({][^(){}]*[!^][^(){}]*[)}]\s*!", text):  # 5!! or (2^9)! or (5!)!
+        return True
+    return bool(re.search(r"[)}]\s*!", text)) and largest_number > MAX_FACTORIAL
 
 
-def _powers(text: str) -> tuple[float, float]:
-    """Return the largest numeral or power of numerals in a text, and its largest exponents' product, or infinity."""
-    largest = max(map(float, re.findall(r"\d+", text)), default=0.0)
-    exponents, start = [1.0, 1.0], 0
-    while found := _POWER.search(text, start):
-        end = closing_bracket(text, found.end() - 1) if found[1] else found.end()
-        start = end if end > 0 else len(text)
-        inner = text[found.end() : start] if found[1] else found[0][1:]
-        size, product = _powers(inner)
-        base = re.search(r"(\d+)[)}\s]*$", text[: found.start()])
-        if size > MAX_EXPONENT or product == math.inf or ("!" in inner and size > 8):
+def _largest_powers(text: str) -> tuple[float, float]:
+    """Return the largest number in a text, powers of numerals included, and the product of its two largest exponents.
+
+    Both are infinite where an exponent is beyond MAX_EXPONENT, or is a large factorial or such a power itself. The
+    product is infinite where exponents are chained beyond MAX_CHAINED_EXPONENT, as in (2^{9999})^{9999}.
+    """
+    largest_number = max(map(float, re.findall(r"\d+", text)), default=0.0)
+    exponents = [1.0, 1.0]
+    position = 0
+    while power := _POWER.search(text, position):
+        exponent_start = power.end()
+        if power[1]:  # an exponent in braces
+            closing = closing_bracket(text, exponent_start - 1)
+            position = closing if closing > 0 else len(text)
+            exponent_text = text[exponent_start:position]
+        else:
+            position = exponent_start
+            exponent_text = power[0][1:]
+        exponent, nested_exponent = _largest_powers(exponent_text)
+        has_large_factorial = "!" in exponent_text and exponent > 8  # 9! is 362,880
+        if exponent > MAX_EXPONENT or nested_exponent == math.inf or has_large_factorial:
             return math.inf, math.inf
-        exponents.append(size)
-        power = size * math.log2(max(2, int(base[1]))) if base else 0
-        largest = max(largest, 2.0**power if power < 64 else math.inf)
-    first, second = sorted(exponents)[-2:]
-    chained = bool(re.search(r"[)}]\s*\^", text)) and first * second > MAX_CHAINED_EXPONENT
-    return largest, math.inf if chained else first * second
+        exponents.append(exponent)
+        base = re.search(r"(\d+)[)}\s]*$", text[: power.start()])
+        if base:
+            bits = exponent * math.log2(max(2, int(base[1])))
+            largest_number = max(largest_number, 2.0**bits if bits < 64 else math.inf)
+    second, first = sorted(exponents)[-2:]
+    is_chained = re.search(r"[)}]\s*\^", text)
+    if is_chained and first * second > MAX_CHAINED_EXPONENT:
+        return largest_number, math.inf
+    return largest_number, first * second

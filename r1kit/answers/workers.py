@@ -1,9 +1,20 @@
-"""The pool: verdicts on math answers from worker processes, each of them killed where a pair takes too long.
+"""A pool of worker processes that compare answers by algebra. A worker that takes too long is killed.
 
-math-verify's own limit of time is a signal, which works in the main thread only and stops no C code. A worker
-is a fresh interpreter, so this is safe from any thread and has no torch in it; it is asked over pipes, in JSON
-with its length before it. It ends with its input, so with the process that it belongs to, and while it
-computes by an alarm. A forked child starts workers of its own. What text alone settles needs no worker.
+    verify_answer("x+1", "1+x")                     AnswerVerdict.RIGHT
+    verify_answers([("x+1", "1+x"), ("2", "3")])    [AnswerVerdict.RIGHT, AnswerVerdict.WRONG]
+
+Pairs that text and numbers settle (quick_verdict.py) need no worker. sympy can compute for minutes on a short answer,
+and math-verify's own time limit is a signal, which works in the main thread only and does not interrupt C code. So
+each comparison runs in a process that can be killed.
+
+A worker is a fresh Python interpreter without torch. The pool sends it a pair through a pipe, as JSON with its length
+before it, and reads the verdict from another pipe. The pool can be used from any thread, and in a forked child, which
+starts workers of its own. A worker ends with the process that started it: an idle one at the end of its input, a busy
+one by an alarm.
+
+Why no library: pebble's ProcessPool (5.2) was tried. It has the time limits, but its pool does not work in a forked
+child, a busy worker outlives a parent that was killed, and multiprocessing either imports the user's training script
+into each worker or forks a process that holds torch, its threads and a CUDA context.
 """
 
 import atexit
@@ -25,13 +36,27 @@ from pathlib import Path
 
 from r1kit.answers.quick_verdict import quick_verdict
 from r1kit.answers.verdict import AnswerVerdict
+from r1kit.ranks import local_world_size
 
-START = 60.0  # seconds until a worker is up, on a machine that is busy; a pair's own seconds begin after that
-MEMORY = 2 << 30
-CACHED = 16384
-LIFE = 1000  # pairs until a worker is replaced: the caches of sympy and of the parser only grow
-FRAMES = 3000  # of recursion: some 150 brackets in one another
-COMMAND = (sys.executable, "-P", "-c", "from r1kit.answers.symbolic import serve; serve()")
+# Time until a worker has started, on a busy machine. The time limit of a pair begins after it.
+START_SECONDS = 60.0
+# Address space that a worker may use, so that one answer cannot exhaust the machine. It starts with 65 MiB.
+MEMORY_BYTES = 2 << 30
+# Verdicts that the pool remembers.
+MAX_CACHED_VERDICTS = 16384
+# Pairs after which a worker is replaced, since the caches of sympy and of the parser only grow.
+MAX_PAIRS_PER_WORKER = 1000
+# Workers of one process, each of which takes 60 MiB of memory at its start.
+MAX_WORKERS = 4
+# Recursion limit of a worker, which suffices for some 150 nested brackets.
+MAX_STACK_FRAMES = 3000
+# A worker that nobody kills (its parent was killed) ends itself this long after the time limit of its pair.
+ALARM_GRACE_SECONDS = 2
+
+# Each message starts with its length in bytes, as an unsigned 32-bit integer.
+_HEADER = struct.Struct("!I")
+
+WORKER_COMMAND = (sys.executable, "-P", "-c", "from r1kit.answers.symbolic import serve; serve()")
 
 
 def verify_answer(gold: str, answer: str, seconds: float = 3.0) -> AnswerVerdict:
@@ -40,76 +65,99 @@ def verify_answer(gold: str, answer: str, seconds: float = 3.0) -> AnswerVerdict
 
 
 def verify_answers(pairs: Sequence[tuple[str, str]], seconds: float = 3.0) -> list[AnswerVerdict]:
-    """Return the verdicts on (gold, answer) pairs, in order; a pair that takes a worker `seconds` is a TIMEOUT."""
+    """Return the verdicts on (gold, answer) pairs, in order; TIMEOUT for a pair that takes a worker `seconds`."""
     return _POOL.verify_all(pairs, seconds)
 
 
 def start_worker() -> None:
-    """Start a worker in the background: the first answer that text alone does not settle would wait a second for it."""
+    """Start a worker in the background, so that the first pair that needs one does not wait a second for it."""
     _POOL.start()
 
 
 def verdict_counts(reset: bool = False) -> dict[str, int]:
-    """Return how many pairs of this process had each verdict, since the start or the last reset."""
+    """Return how many pairs of this process had each verdict, since its start or the last reset."""
     return _POOL.counts(reset)
 
 
 def close_workers() -> None:
-    """End the workers. The next pair that needs one starts it again."""
+    """End the workers. The next pair that needs a worker starts one again."""
     _POOL.close()
 
 
 class WorkerPool:
-    """Workers that are started as they are needed, what they found, and how often."""
+    """Worker processes that are started when they are needed, with a cache and counts of their verdicts."""
 
-    def __init__(self, command: Sequence[str] = COMMAND, size: int | None = None):
-        self.command, self.size = command, size or _size()
+    def __init__(self, command: Sequence[str] = WORKER_COMMAND, size: int | None = None):
+        self.command = command
+        self.size = size or _default_size()
         self.workers: list[Worker] = []
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew, with locks that nobody holds; in a forked child, whose parent keeps the workers."""
+        """Start anew in a forked child: the parent keeps the workers, and another thread may have held the locks."""
         for worker in self.workers:
-            worker.drop()
-        self.workers, self._idle = [], list[Worker]()
-        self._lock, self._places = threading.Lock(), threading.BoundedSemaphore(self.size)
-        self._found, self._counts = dict[tuple[str, str, float], AnswerVerdict](), Counter[AnswerVerdict]()
+            worker.abandon()
+        self.workers = []
+        self._idle_workers: list[Worker] = []
+        self._lock = threading.Lock()
+        self._free_slots = threading.BoundedSemaphore(self.size)
+        self._cached_verdicts: dict[tuple[str, str, float], AnswerVerdict] = {}
+        self._verdict_counts: Counter[AnswerVerdict] = Counter()
 
     def verify_all(self, pairs: Sequence[tuple[str, str]], seconds: float) -> list[AnswerVerdict]:
-        """Return the verdicts on pairs, in order, each distinct pair judged once."""
-        found = {pair: self._found.get((*pair, seconds)) or _quick(*pair) for pair in dict.fromkeys(pairs)}
-        slow = [pair for pair, verdict in found.items() if verdict is None]
-        if len(slow) > 1 and self.size > 1:
-            threads = ThreadPoolExecutor(min(self.size, len(slow)))
-            try:
-                judged = list(threads.map(lambda pair: self._verdict(pair, seconds), slow))
-            finally:
-                threads.shutdown(cancel_futures=True)
-        else:
-            judged = [self._verdict(pair, seconds) for pair in slow]
-        verdicts = {pair: verdict for pair, verdict in found.items() if verdict} | dict(zip(slow, judged, strict=True))
+        """Return the verdicts on (gold, answer) pairs, in order. Each distinct pair is judged once."""
+        verdicts: dict[tuple[str, str], AnswerVerdict] = {}
+        slow_pairs = []
+        for pair in dict.fromkeys(pairs):
+            verdict = self._cached_verdicts.get((*pair, seconds)) or _safe_quick_verdict(*pair)
+            if verdict is None:
+                slow_pairs.append(pair)
+            else:
+                verdicts[pair] = verdict
+        slow_verdicts = self._judge_in_workers(slow_pairs, seconds)
+        verdicts.update(zip(slow_pairs, slow_verdicts, strict=True))
         with self._lock:
-            for pair, verdict in zip(slow, judged, strict=True):
-                if verdict not in (
-                    AnswerVerdict.FAULT,
-                    AnswerVerdict.TIMEOUT,
-                ):  # what took too long may have had a busy machine
-                    self._found[(*pair, seconds)] = verdict
-            while len(self._found) > CACHED:
-                del self._found[next(iter(self._found))]
-            self._counts.update(verdicts[pair] for pair in pairs)
+            self._remember(slow_pairs, slow_verdicts, seconds)
+            self._verdict_counts.update(verdicts[pair] for pair in pairs)
         return [verdicts[pair] for pair in pairs]
 
+    def _judge_in_workers(self, pairs: Sequence[tuple[str, str]], seconds: float) -> list[AnswerVerdict]:
+        """Return the verdicts of workers, of several at once where there are several pairs."""
+        if len(pairs) <= 1 or self.size <= 1:
+            return [self._judge(pair, seconds) for pair in pairs]
+        threads = ThreadPoolExecutor(min(self.size, len(pairs)))
+        try:
+            return list(threads.map(lambda pair: self._judge(pair, seconds), pairs))
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+    def _judge(self, pair: tuple[str, str], seconds: float) -> AnswerVerdict:
+        verdict = self.ask(*pair, seconds)
+        return verdict if isinstance(verdict, AnswerVerdict) else AnswerVerdict.FAULT
+
+    def _remember(self, pairs: Sequence[tuple[str, str]], verdicts: Sequence[AnswerVerdict], seconds: float) -> None:
+        """Cache verdicts, and drop the oldest of too many."""
+        for pair, verdict in zip(pairs, verdicts, strict=True):
+            # A pair that took too long on a busy machine may be judged in time when it is next asked about.
+            if verdict not in (AnswerVerdict.FAULT, AnswerVerdict.TIMEOUT):
+                self._cached_verdicts[(*pair, seconds)] = verdict
+        while len(self._cached_verdicts) > MAX_CACHED_VERDICTS:
+            del self._cached_verdicts[next(iter(self._cached_verdicts))]
+
     def start(self) -> None:
-        """Start a worker, unless there is one."""
+        """Start a worker, unless the pool has one."""
         if not self.workers:
-            self._idle.append(self._start())
+            self._idle_workers.append(self._start_worker())
 
     def ask(self, gold: str, answer: str, seconds: float) -> AnswerVerdict | float:
-        """Ask a worker about one pair; a new one, once, where the first dies of something else than its time."""
-        with self._places:
-            for take in (self._take, self._start):  # the others at rest may be dying of the same
-                worker = take()
+        """Return a worker's verdict on one pair, or its score; TIMEOUT and FAULT where it has none.
+
+        If the worker dies of something else than its time limit, a second one is asked, which is always a new one: the
+        idle workers may be dying of the same cause.
+        """
+        with self._free_slots:
+            for get_worker in (self._take_idle_worker, self._start_worker):
+                worker = get_worker()
                 try:
                     verdict = worker.ask(gold, answer, seconds)
                 except TimeoutError:
@@ -118,35 +166,32 @@ class WorkerPool:
                 except (OSError, ValueError):
                     self._end(worker)
                 else:
-                    self._rest(worker)
+                    self._return_worker(worker)
                     return verdict
         return AnswerVerdict.FAULT
 
-    def _verdict(self, pair: tuple[str, str], seconds: float) -> AnswerVerdict:
-        verdict = self.ask(*pair, seconds)
-        return verdict if isinstance(verdict, AnswerVerdict) else AnswerVerdict.FAULT
-
-    def _take(self) -> "Worker":
-        """Return a worker at rest, else a new one."""
+    def _take_idle_worker(self) -> "Worker":
+        """Return an idle worker that lives, else a new one."""
         while True:
             try:
-                worker = self._idle.pop()
+                worker = self._idle_workers.pop()
             except IndexError:
-                return self._start()
+                return self._start_worker()
             if worker.process.poll() is None:
                 return worker
             self._end(worker)
 
-    def _start(self) -> "Worker":
+    def _start_worker(self) -> "Worker":
         worker = Worker(self.command)
         with self._lock:
             self.workers.append(worker)
         return worker
 
-    def _rest(self, worker: "Worker") -> None:
-        worker.asked += 1
-        if worker.asked < LIFE:
-            self._idle.append(worker)
+    def _return_worker(self, worker: "Worker") -> None:
+        """Keep a worker that has answered for the next pair, unless it has answered often enough."""
+        worker.pair_count += 1
+        if worker.pair_count < MAX_PAIRS_PER_WORKER:
+            self._idle_workers.append(worker)
         else:
             self._end(worker)
 
@@ -156,123 +201,145 @@ class WorkerPool:
         worker.kill()
 
     def counts(self, reset: bool) -> dict[str, int]:
-        """Return how many pairs had each verdict."""
+        """Return how many pairs had each verdict since the last reset."""
         with self._lock:
-            counted = {verdict.value: self._counts[verdict] for verdict in AnswerVerdict}
+            counts = {verdict.value: self._verdict_counts[verdict] for verdict in AnswerVerdict}
             if reset:
-                self._counts.clear()
-        return counted
+                self._verdict_counts.clear()
+        return counts
 
     def close(self) -> None:
-        """Kill the workers and collect them."""
-        self._idle.clear()
+        """Kill all workers and wait for their end."""
+        self._idle_workers.clear()
         for worker in list(self.workers):
             self._end(worker)
 
 
 class Worker:
-    """One process. It is at rest, or asked by one thread."""
+    """The parent's side of one worker process. It is idle, or used by one thread."""
 
     def __init__(self, command: Sequence[str]):
-        path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
+        package_root = str(Path(__file__).parents[2])
+        python_path = os.environ.get("PYTHONPATH")
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            env=os.environ
+            | {
+                "PYTHONPATH": f"{package_root}{os.pathsep}{python_path}" if python_path else package_root,
+                "OMP_NUM_THREADS": "1",
+            },
         )
-        self._ready, self.asked = False, 0
+        self.pair_count = 0
+        self.is_ready = False
 
     def ask(self, gold: str, answer: str, seconds: float) -> AnswerVerdict | float:
-        """Return the worker's verdict, or its score. Raises TimeoutError, another OSError where it is gone."""
-        if not self._ready:
+        """Return the worker's verdict, or its score. Raises TimeoutError, and another OSError where it has died."""
+        if not self.is_ready:
             try:
-                self._receive(START)
+                self._receive(START_SECONDS)
             except TimeoutError as error:
                 raise OSError("the worker does not start") from error
-            self._ready = True
+            self.is_ready = True
         assert self.process.stdin
         _send(self.process.stdin.fileno(), [gold, answer, seconds])
-        found = self._receive(seconds)
-        return found if isinstance(found, float) else AnswerVerdict(found)
+        message = self._receive(seconds)
+        return message if isinstance(message, float) else AnswerVerdict(message)
 
     def _receive(self, seconds: float) -> str | float:
+        """Return the next message of the worker. Raises TimeoutError, and BrokenPipeError where it has died."""
         assert self.process.stdout
-        file, end, data, size = self.process.stdout.fileno(), time.monotonic() + seconds, b"", 4
+        file = self.process.stdout.fileno()
+        deadline = time.monotonic() + seconds
         poll = select.poll()
         poll.register(file, select.POLLIN)
+        data = b""
+        size = _HEADER.size
         while len(data) < size:
-            if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
+            remaining_milliseconds = max(0.0, deadline - time.monotonic()) * 1000
+            if not poll.poll(remaining_milliseconds):
                 raise TimeoutError
             chunk = os.read(file, size - len(data))
             if not chunk:
-                raise BrokenPipeError("the worker is gone")
+                raise BrokenPipeError("the worker has ended")
             data += chunk
-            if len(data) == 4:
-                size += struct.unpack("!I", data)[0]
-        return json.loads(data[4:])
+            if len(data) == _HEADER.size:
+                size += _HEADER.unpack(data)[0]
+        return json.loads(data[_HEADER.size :])
 
     def kill(self) -> None:
-        """End the process and collect it."""
+        """Kill the process and wait for its end, so that it leaves no zombie."""
         self.process.kill()
         self.process.wait()
+        self._close_pipes()
+
+    def abandon(self) -> None:
+        """Close this process's ends of the pipes to a worker that belongs to the parent process."""
+        self.process.returncode = 0  # else Popen would wait for a process that is not this process's child
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
                 pipe.close()
 
-    def drop(self) -> None:
-        """Let go of a process that is not this process's child."""
-        self.process.returncode = 0
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe:
-                pipe.close()
 
-
-def _quick(gold: str, answer: str) -> AnswerVerdict | None:
+def _safe_quick_verdict(gold: str, answer: str) -> AnswerVerdict | None:
     try:
         return quick_verdict(gold, answer)
-    except Exception:  # one text must not take the verdicts of all others along
+    except Exception:  # one odd answer must not cost all others of the batch their verdicts
         return AnswerVerdict.WRONG
 
 
-def _send(file: int, message: object) -> None:
-    data = json.dumps(message).encode()
-    data = struct.pack("!I", len(data)) + data
-    while data:
-        data = data[os.write(file, data) :]
-
-
-def _size() -> int:
-    """Return how many workers this process may have: up to 4, its share of the cores among the machine's ranks."""
+def _default_size() -> int:
+    """Return how many workers a process may have: its share of the machine's cores, at most MAX_WORKERS."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(4, cores // int(os.environ.get("LOCAL_WORLD_SIZE") or 1)))
+    return max(1, min(MAX_WORKERS, cores // local_world_size()))
 
 
 def serve_worker(judge: Callable[[str, str], str | float], prepare: Callable[[], None]) -> None:
-    """Be a worker: `prepare`, then `judge` what comes on stdin until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Be a worker process: call `prepare`, then `judge` each pair that comes on stdin, until stdin ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends its workers itself
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.setrecursionlimit(FRAMES)
-    out = os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a library prints is no verdict
+    sys.setrecursionlimit(MAX_STACK_FRAMES)
+    # Verdicts go to a copy of stdout, so that what a library prints is not read as one.
+    verdict_file = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     prepare()
-    _send(out, "ready")
-    while len(head := _read(4)) == 4:
-        gold, answer, seconds = json.loads(_read(struct.unpack("!I", head)[0]))
-        signal.setitimer(signal.ITIMER_REAL, seconds + 2)  # for a process that outlives whoever would kill it
+    _send(verdict_file, "ready")
+    while True:
+        header = _read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            return
+        gold, answer, seconds = json.loads(_read(_HEADER.unpack(header)[0]))
+        signal.setitimer(signal.ITIMER_REAL, seconds + ALARM_GRACE_SECONDS)
         verdict = judge(gold, answer)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        _send(out, verdict)
+        _send(verdict_file, verdict)
+
+
+def _send(file: int, message: object) -> None:
+    """Write a message to a pipe."""
+    data = json.dumps(message).encode()
+    data = _HEADER.pack(len(data)) + data
+    while data:
+        written = os.write(file, data)
+        data = data[written:]
 
 
 def _read(size: int) -> bytes:
+    """Return `size` bytes of stdin, fewer at its end."""
     data = b""
-    while len(data) < size and (chunk := os.read(0, size - len(data))):
+    while len(data) < size:
+        chunk = os.read(0, size - len(data))
+        if not chunk:
+            break
         data += chunk
     return data
 
