@@ -1,11 +1,19 @@
-r"""Read an answer into a value: what r1kit takes apart itself, and the formulas in it, which math-verify parses.
+r"""Parse an answer to a mathematics problem: its structure here, the formulas in it by math-verify and sympy.
 
-math-verify mixes up what stands around formulas (a tuple and an open interval, a list and a set, an inequality
-and its last number), so r1kit reads that: lists, sets, tuples, intervals, inequalities, equations, ratios,
-matrices, words. It imports sympy: for a worker only.
+math-verify confuses what stands around formulas (a tuple with an open interval, a list with a set, an inequality with
+its last number). So this module reads the structure itself: lists, sets, tuples, intervals, inequalities, equations,
+ratios, matrices, words.
+
+It imports sympy, so only worker processes import it.
+
+>>> parse_answer("x = 5").kind
+'equation'
+>>> [item.expr for item in parse_answer("(1, 2)").items]
+[1, 2]
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,217 +26,297 @@ from math_verify.parser import LatexExtractionConfig
 from r1kit.answers.normalise import closing_bracket, has_prose
 from r1kit.answers.quantities import Quantity, parse_quantity, parse_unit
 
-_LATEX = NormalizationConfig(basic_latex=True, malformed_operators=True, boxed="none")
+_LATEX_CONFIG = NormalizationConfig(basic_latex=True, malformed_operators=True, boxed="none")
 _RELATION = re.compile(r"\\(?:le|ge|ne)(?![a-zA-Z])|[<>]")
-_SET = re.compile(r"\\(?:cup|cap|setminus|emptyset|mathbb)(?![a-zA-Z])")
+_SET_COMMAND = re.compile(r"\\(?:cup|cap|setminus|emptyset|mathbb)(?![a-zA-Z])")
+# What an answer may be called: x, \theta, f(x), x_1, \angle ABC, f^{-1}(x).
 _NAME = (
     r"(?:m\s*)?(?:\\(?:angle|triangle|overline|vec|bar|hat)\s*\{?)?\\?[a-zA-Z]+\}?'?(?:_\{?\w+\}?)?(?:\^\{-1\})?"
     r"(?:\([a-zA-Z](?:, ?[a-zA-Z])*\))?"
 )
 SYMBOL_NAMES = re.compile(rf"{_NAME}|\({_NAME}(?:, ?{_NAME})*\)")
+# x \in S, and {x | S}.
+_MEMBERSHIP = re.compile(rf"{_NAME}\s*\\in(?![a-z])(.*)|\\\{{\s*{_NAME}\s*(?:\||:|\\mid\b)(.*)\\\}}")
 _MATRIX = re.compile(r"\\begin\{([bp]?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end\{\1\}")
+# 3:4:5 or "3 to 4", with a unit behind it.
+_RATIO = re.compile(r"(\d+(?:\s*(?::|\bto\b)\s*\d+)+)(.*)")
 _THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
-_LITERALS = {
+_SET_BY_NAME = {
     r"\emptyset": sympy.EmptySet,
     r"\mathbb{R}": sympy.Reals,
     r"\mathbb{Z}": sympy.Integers,
     r"\mathbb{N}": sympy.Naturals,
     r"\mathbb{Q}": sympy.Rationals,
 }
+_CONSTANTS = {"i": sympy.I, "e": sympy.E}
 
 
 @dataclass(frozen=True)
 class ParsedAnswer:
-    """What an answer says: words, a formula, a group in brackets, a region, an equation, a relation, a ratio."""
+    """An answer, or a part of one, by its structure."""
 
     kind: str
+    """words, formula, group (a list, set, tuple or matrix), region (a set of numbers), equation, relation or ratio."""
+
     items: tuple["ParsedAnswer", ...] = ()
-    sign: str = ""  # a group's brackets; an equation's first side; a relation's operators; a region's variable
+    """The members of a group, the sides of a relation, the numbers of a ratio, an equation's sides after the first."""
+
+    sign: str = ""
+    """A group's brackets, an equation's first side, a relation's operators, or a region's variable."""
+
     text: str = ""
     unit: str = ""
     number: Quantity | None = None
     expr: Any = None
+    """The sympy expression of a formula, the sympy set of a region."""
 
 
 def split_outside_brackets(text: str, pattern: str = r"[,;](?:\s*(?:and|or)\s)?|\s(?:and|or)\s") -> list[str]:
-    """Split at a pattern outside of brackets, but not at the commas of thousands."""
-    parts, depth, start, i = [], 0, 0, 0
-    thousands = {k for m in _THOUSANDS.finditer(text) for k in range(m.start(), m.end())}
-    compiled = re.compile(pattern)
+    """Split a text at a pattern, but neither within brackets nor at the commas of thousands."""
+    thousands_indices: set[int] = set()
+    for match in _THOUSANDS.finditer(text):
+        thousands_indices.update(range(match.start(), match.end()))
+    separator_pattern = re.compile(pattern)
+    pieces = []
+    depth = piece_start = i = 0
     while i < len(text):
-        found = compiled.match(text, i) if depth == 0 and i not in thousands else None
-        if found:
-            parts.append(text[start:i])
-            start = i = found.end()
+        may_split = depth == 0 and i not in thousands_indices
+        separator = separator_pattern.match(text, i) if may_split else None
+        if separator:
+            pieces.append(text[piece_start:i])
+            piece_start = i = separator.end()
         else:
             depth += (text[i] in "([{") - (text[i] in ")]}")
             i += 1
-    return [part.strip() for part in (*parts, text[start:]) if part.strip()]
+    pieces.append(text[piece_start:])
+    return [piece.strip() for piece in pieces if piece.strip()]
 
 
 @lru_cache(maxsize=1024)
 def parse_answer(text: str) -> ParsedAnswer:
-    """Read a clean text. Raises ValueError where it is neither mathematics nor words."""
-    if found := _MATRIX.fullmatch(text):
-        rows = [_group([cell.strip() for cell in row.split("&")], "[]") for row in found[2].split(r"\\") if row.strip()]
-        column = all(len(row.items) == 1 for row in rows)
-        return ParsedAnswer(
-            "group", tuple(row.items[0] for row in rows) if column else tuple(rows), "()" if column else "[]"
-        )
-    if found := re.fullmatch(rf"{_NAME}\s*\\in(?![a-z])(.*)|\\\{{\s*{_NAME}\s*(?:\||:|\\mid\b)(.*)\\\}}", text):
-        return parse_answer((found[1] or found[2]).strip())
-    if _RELATION.search(text) or _SET.search(text):
-        return _related(text)
-    if len(parts := split_outside_brackets(text)) > 1:
-        return _group(parts, "")
-    if (group := _bracketed(text)) is not None:
+    """Return the structure of a cleaned answer. Raises ValueError where it is neither mathematics nor words."""
+    if matrix := _MATRIX.fullmatch(text):
+        return _parse_matrix(matrix[2])
+    if membership := _MEMBERSHIP.fullmatch(text):
+        return parse_answer((membership[1] or membership[2]).strip())
+    if _RELATION.search(text) or _SET_COMMAND.search(text):
+        return _parse_relation(text)
+    members = split_outside_brackets(text)
+    if len(members) > 1:
+        return _parse_group(members, "")
+    group = _parse_bracketed(text)
+    if group is not None:
         return group
-    if len(sides := split_outside_brackets(text, r"\\approx(?![a-z])")) > 1:
-        return parse_answer(sides[-1] if SYMBOL_NAMES.fullmatch(sides[0]) else sides[0])
-    if len(sides := split_outside_brackets(text, "=")) > 1:
-        if SYMBOL_NAMES.fullmatch(sides[-1]) and not SYMBOL_NAMES.fullmatch(sides[0]):
+    approximations = split_outside_brackets(text, r"\\approx(?![a-z])")
+    if len(approximations) > 1:  # of "\pi \approx 3.14" the exact value counts, of "x \approx 3.14" the number
+        has_name = SYMBOL_NAMES.fullmatch(approximations[0])
+        return parse_answer(approximations[-1] if has_name else approximations[0])
+    sides = split_outside_brackets(text, "=")
+    if len(sides) > 1:
+        if SYMBOL_NAMES.fullmatch(sides[-1]) and not SYMBOL_NAMES.fullmatch(sides[0]):  # 5 = x
             sides.reverse()
-        return ParsedAnswer("equation", tuple(map(parse_answer, sides[1:])), sides[0])
-    if found := re.fullmatch(r"(\d+(?:\s*(?::|\bto\b)\s*\d+)+)(.*)", text):
-        return ParsedAnswer(
-            "ratio",
-            tuple(map(parse_answer, re.findall(r"\d+", found[1]))),
-            text=found[1],
-            unit=parse_unit(found[2]) or "",
-        )
+        return ParsedAnswer("equation", _parse_all(sides[1:]), sides[0])
+    if ratio := _RATIO.fullmatch(text):
+        numbers = _parse_all(re.findall(r"\d+", ratio[1]))
+        return ParsedAnswer("ratio", numbers, text=ratio[1], unit=parse_unit(ratio[2]) or "")
     if r"\pm" in text:
-        return _group([text.replace(r"\pm", sign).removeprefix("+").strip() for sign in "+-"], "")
-    return _formula(text)
+        plus_and_minus = [text.replace(r"\pm", sign).removeprefix("+").strip() for sign in "+-"]
+        return _parse_group(plus_and_minus, "")
+    return _parse_single(text)
 
 
-def _group(parts: list[str], sign: str) -> ParsedAnswer:
-    r"""Read the parts of a group; "2 \pm 1" is two of them."""
+def _parse_all(texts: Iterable[str]) -> tuple[ParsedAnswer, ...]:
+    return tuple(parse_answer(text) for text in texts)
+
+
+def _parse_matrix(text: str) -> ParsedAnswer:
+    r"""Return a matrix, written as `a & b \\ c & d`, as a group of its rows; a column as a tuple."""
+    rows = []
+    for row in text.split(r"\\"):
+        if row.strip():
+            rows.append(_parse_group([cell.strip() for cell in row.split("&")], "[]"))
+    is_column = all(len(row.items) == 1 for row in rows)
+    if is_column:
+        return ParsedAnswer("group", tuple(row.items[0] for row in rows), "()")
+    return ParsedAnswer("group", tuple(rows), "[]")
+
+
+def _parse_group(members: list[str], brackets: str) -> ParsedAnswer:
+    r"""Return a group with these brackets. A member that is itself a bare list ("2 \pm 1") gives way to its members."""
     items: list[ParsedAnswer] = []
-    for value in map(parse_answer, parts):
-        items += value.items if value.kind == "group" and not value.sign else [value]
-    return ParsedAnswer("group", tuple(items), sign)
+    for member in _parse_all(members):
+        if member.kind == "group" and not member.sign:
+            items += member.items
+        else:
+            items.append(member)
+    return ParsedAnswer("group", tuple(items), brackets)
 
 
-def _bracketed(text: str) -> ParsedAnswer | None:
-    r"""Read what stands in brackets of its own: (1, 2), [1, 2), \{1, 2\}, ]1, 2[."""
+def _parse_bracketed(text: str) -> ParsedAnswer | None:
+    r"""Return what stands in brackets of its own, such as (1, 2), [1, 2), \{1, 2\} or ]1, 2[; None for other texts."""
     text = text.replace(r"\{", "{").replace(r"\}", "}")
-    if outward := re.fullmatch(r"([\[\]])([^][]*)([\[\]])", text):
-        text = f"{'[' if outward[1] == '[' else '('}{outward[2]}{']' if outward[3] == ']' else ')'}"
+    if outward := re.fullmatch(r"([\[\]])([^][]*)([\[\]])", text):  # ]1, 2[ is the French (1, 2)
+        opening = "[" if outward[1] == "[" else "("
+        closing = "]" if outward[3] == "]" else ")"
+        text = f"{opening}{outward[2]}{closing}"
     if text[:1] not in ("(", "[", "{") or closing_bracket(text, 0) != len(text) - 1:
         return None
-    parts = split_outside_brackets(text[1:-1] if re.search(r",\s", text) else text[1:-1].replace(",", ", "))
-    return parse_answer(parts[0]) if len(parts) == 1 and text[0] == "(" else _group(parts, text[0] + text[-1])
+    content = text[1:-1]
+    if not re.search(r",\s", content):  # in (1,234) the comma separates two numbers
+        content = content.replace(",", ", ")
+    members = split_outside_brackets(content)
+    if len(members) == 1 and text[0] == "(":
+        return parse_answer(members[0])
+    return _parse_group(members, text[0] + text[-1])
 
 
-def _related(text: str) -> ParsedAnswer:
-    """Read sets of numbers, and inequalities solved for one variable; other inequalities are relations."""
+def _parse_relation(text: str) -> ParsedAnswer:
+    """Return a set of numbers, or an inequality solved for one variable, as a region; other inequalities as relations.
+
+    Raises ValueError where the text is neither.
+    """
     try:
-        name, region = _region(text)
-        return ParsedAnswer("region", sign=name, expr=region)
+        variable, region = _parse_region(text)
+        return ParsedAnswer("region", sign=variable, expr=region)
     except (ValueError, TypeError, NotImplementedError):
-        if len(parts := split_outside_brackets(text)) > 1:
-            return _group(parts, "")
-    sides, signs = _sides(text)
-    if set(signs) & {">", r"\ge"}:
-        sides, signs = sides[::-1], [{">": "<", r"\ge": r"\le"}.get(sign, sign) for sign in signs[::-1]]
-    return ParsedAnswer("relation", tuple(map(parse_answer, sides)), " ".join(signs))
+        members = split_outside_brackets(text)
+        if len(members) > 1:
+            return _parse_group(members, "")
+    sides, operators = _split_relation(text)
+    if ">" in operators or r"\ge" in operators:
+        mirrored = {">": "<", r"\ge": r"\le"}
+        sides.reverse()
+        operators = [mirrored.get(operator, operator) for operator in reversed(operators)]
+    return ParsedAnswer("relation", _parse_all(sides), " ".join(operators))
 
 
-def _sides(text: str) -> tuple[list[str], list[str]]:
-    sides, signs = split_outside_brackets(text, _RELATION.pattern), _RELATION.findall(text)
-    if len(sides) != len(signs) + 1 or not signs:
+def _split_relation(text: str) -> tuple[list[str], list[str]]:
+    """Return the sides and the operators of a chain of inequalities. Raises ValueError where it is none."""
+    sides = split_outside_brackets(text, _RELATION.pattern)
+    operators = _RELATION.findall(text)
+    if len(sides) != len(operators) + 1 or not operators:
         raise ValueError("no relation")
-    return sides, signs
+    return sides, operators
 
 
-def _region(text: str) -> tuple[str, Any]:
-    """Return the variable, if one is named, and the set that a text allows it. Raises ValueError."""
+def _parse_region(text: str) -> tuple[str, Any]:
+    """Return the variable, "" where none is named, and the sympy set of its values. Raises ValueError."""
     for pattern, join in (
         (r"\s(?:or|\\lor|\\vee)\s|\\cup(?![a-z])", sympy.Union),
         (r"\s(?:and|\\land|\\wedge)\s|\\cap(?![a-z])", sympy.Intersection),
-        (r"[,;]", _either),
+        (r"[,;]", _join_by_comma),
         (r"\\setminus(?![a-z])", sympy.Complement),
     ):
-        if len(parts := split_outside_brackets(text, pattern)) > 1:
-            found = [_region(part) for part in parts]
-            if len({name for name, _ in found} - {""}) > 1:
+        operands = split_outside_brackets(text, pattern)
+        if len(operands) > 1:
+            variables, regions = zip(*map(_parse_region, operands), strict=True)
+            if len(set(variables) - {""}) > 1:
                 raise ValueError("several variables")
-            return max(name for name, _ in found), join(*(region for _, region in found))
-    if text in _LITERALS:
-        return "", _LITERALS[text]
+            return max(variables), join(*regions)
+    if text in _SET_BY_NAME:
+        return "", _SET_BY_NAME[text]
     if not _RELATION.search(text):
-        return "", to_sympy_set(_bracketed(text))
-    sides, signs = _sides(text)
-    names = [side for side in sides if SYMBOL_NAMES.fullmatch(side) and side not in ("e", r"\pi", r"\infty")]
-    if len(names) != 1 or len(sides) > 3:
+        return "", to_sympy_set(_parse_bracketed(text))
+    return _parse_inequality(text)
+
+
+def _parse_inequality(text: str) -> tuple[str, Any]:
+    """Return the variable of an inequality such as 1 < x \\le 2, and the set of its values. Raises ValueError."""
+    sides, operators = _split_relation(text)
+    numbers = ("e", r"\pi", r"\infty")
+    variables = [side for side in sides if SYMBOL_NAMES.fullmatch(side) and side not in numbers]
+    if len(variables) != 1 or len(sides) > 3:
         raise ValueError("not one variable")
-    allowed = sympy.Reals
-    for left, sign, right in zip(sides, signs, sides[1:], strict=False):
-        bound = parse_answer(right if left == names[0] else left).expr
+    region = sympy.Reals
+    for left, operator, right in zip(sides, operators, sides[1:], strict=False):
+        variable_is_left = left == variables[0]
+        bound = parse_answer(right if variable_is_left else left).expr
         if bound.free_symbols:
             raise ValueError("not one variable")
-        below = (sign in ("<", r"\le")) == (left == names[0])
-        part = sympy.Interval(-sympy.oo, bound) if below else sympy.Interval(bound, sympy.oo)
-        allowed &= sympy.Reals - {bound} if sign == r"\ne" else part if "e" in sign else part.interior
-    return names[0], allowed
+        is_upper_bound = (operator in ("<", r"\le")) == variable_is_left
+        interval = sympy.Interval(-sympy.oo, bound) if is_upper_bound else sympy.Interval(bound, sympy.oo)
+        if operator == r"\ne":
+            region &= sympy.Reals - {bound}
+        elif operator in (r"\le", r"\ge"):
+            region &= interval
+        else:
+            region &= interval.interior
+    return variables[0], region
 
 
-def _either(*sets: Any) -> Any:
-    """Return what a comma between inequalities means: both, or, where nothing is both, one of them."""
-    both = sympy.Intersection(*sets)
-    return sympy.Union(*sets) if both.is_empty else both
+def _join_by_comma(*regions: Any) -> Any:
+    """Return what a comma between inequalities means: that all hold, or one of them where no number fulfils all."""
+    intersection = sympy.Intersection(*regions)
+    return sympy.Union(*regions) if intersection.is_empty else intersection
 
 
-def to_sympy_set(value: ParsedAnswer | None) -> Any:
-    """Return a group of numbers as a set of sympy. Raises ValueError where it is none."""
-    if value is None or value.kind != "group" or not all(item.kind == "formula" for item in value.items):
+def to_sympy_set(group: ParsedAnswer | None) -> Any:
+    """Return a group of numbers as a sympy set or interval. Raises ValueError where it is none."""
+    if group is None or group.kind != "group" or not all(item.kind == "formula" for item in group.items):
         raise ValueError("no set")
-    numbers = [item.expr for item in value.items]
-    if value.sign in ("{}", ""):
+    numbers = [item.expr for item in group.items]
+    if group.sign in ("{}", ""):
         return sympy.FiniteSet(*numbers)
     if len(numbers) != 2:
         raise ValueError("no interval")
-    return sympy.Interval(*numbers, left_open=value.sign[0] == "(", right_open=value.sign[1] == ")")
+    return sympy.Interval(*numbers, left_open=group.sign[0] == "(", right_open=group.sign[1] == ")")
 
 
-def _formula(text: str) -> ParsedAnswer:
-    """Read what has no structure of r1kit's own: a number, words, or a formula for math-verify."""
-    if (found := parse_quantity(text)) is not None:
-        exact = found.value / (100 if found.percent else 1)
-        return ParsedAnswer("formula", text=text, unit=found.unit, number=found, expr=sympy.Rational(exact))
-    tail = re.fullmatch(r"(.*?[\d\\].*?)(\s+[a-zA-Z]{2}[a-zA-Z /.-]*(?:\^\{[23]\})?|\s*[°¤¢€£¥₹])", text)
-    angle = re.search(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z]).*°$", text)
-    name = parse_unit(tail[2]) if tail and not angle else None
-    body = tail[1] if tail and name is not None else text.removeprefix("¤")
-    if has_prose(body):
+def _parse_single(text: str) -> ParsedAnswer:
+    """Return a single number, words, or a formula, with its unit."""
+    quantity = parse_quantity(text)
+    if quantity is not None:
+        value = quantity.value / (100 if quantity.percent else 1)
+        return ParsedAnswer("formula", text=text, unit=quantity.unit, number=quantity, expr=sympy.Rational(value))
+    formula_and_unit = re.fullmatch(r"(.*?[\d\\].*?)(\s+[a-zA-Z]{2}[a-zA-Z /.-]*(?:\^\{[23]\})?|\s*[°¤¢€£¥₹])", text)
+    is_angle = re.search(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z]).*°$", text)  # the degrees belong to the function
+    unit = parse_unit(formula_and_unit[2]) if formula_and_unit and not is_angle else None
+    formula = formula_and_unit[1] if formula_and_unit and unit is not None else text.removeprefix("¤")
+    if has_prose(formula):
         return ParsedAnswer("words", text=text.casefold())
-    return ParsedAnswer("formula", text=body, unit=name or "", expr=parse_formula(body))
+    return ParsedAnswer("formula", text=formula, unit=unit or "", expr=parse_formula(formula))
 
 
 def parse_formula(text: str) -> Any:
-    """Parse a formula into sympy by math-verify. Raises ValueError where that cannot be done."""
+    """Return a formula as a sympy expression, parsed by math-verify. Raises ValueError where it cannot be parsed."""
     if re.search(r"(?<![_\d])\d+\s+\d|\.\.\.", text):
         raise ValueError("numbers side by side")
+    latex_config = LatexExtractionConfig(boxed_match_priority=-1, normalization_config=_LATEX_CONFIG)
+    expressions = parse(
+        f"${_write_out_products(text)}$",
+        [latex_config],
+        "no_fallback",
+        "first_match",
+        parsing_timeout=None,  # type: ignore[arg-type]
+    )
+    if not expressions or not isinstance(expressions[0], sympy.Expr | sympy.MatrixBase):
+        raise ValueError("no formula")
+    expression = expressions[0]
+    replacements: dict[Any, Any] = {}
+    for symbol in expression.free_symbols:
+        replacements[symbol] = _CONSTANTS.get(symbol.name, sympy.Symbol(symbol.name, real=True))
+    for decimal in expression.atoms(sympy.Float):
+        replacements[decimal] = sympy.Rational(str(decimal))  # 0.1 is exactly 1/10
+    evaluated = expression.xreplace(replacements).doit().replace(_is_odd_root_of_negative, _real_root)
+    if evaluated.has(sympy.nan, sympy.zoo):
+        raise ValueError("undefined")
+    return evaluated
+
+
+def _write_out_products(text: str) -> str:
+    """Return a formula with degrees, powers of ten and products of brackets as the parser can read them."""
     text = re.sub(r"(\d+(?:\.\d+)?)\s*°", r"{(\1\\cdot\\frac{\\pi}{180})}", text)
     text = re.sub(r"(?<![\w.}])(\d+\.?\d*)[eE]([+-]?\d{1,3})(?!\w)", r"\1\\cdot 10^{\2}", text)
     text = re.sub(r"\)\s*(?=[\d(]|\\frac)", r")\\cdot ", text)
-    text = re.sub(r"(?<![\w.{])(\d+(?:\.\d+)?)\s*\(|(\\pi)\s*\(", r"\1\2\\cdot (", text)
-    latex = LatexExtractionConfig(boxed_match_priority=-1, normalization_config=_LATEX)
-    found = parse(f"${text}$", [latex], "no_fallback", "first_match", parsing_timeout=None)  # type: ignore[arg-type]
-    if not found or not isinstance(found[0], sympy.Expr | sympy.MatrixBase):
-        raise ValueError("no formula")
-    constants = {"i": sympy.I, "e": sympy.E}
-    symbols = {s: constants.get(s.name, sympy.Symbol(s.name, real=True)) for s in found[0].free_symbols}
-    decimals = {f: sympy.Rational(str(f)) for f in found[0].atoms(sympy.Float)}
-    settled = found[0].xreplace({**symbols, **decimals}).doit().replace(_odd_root, _real_root)
-    if settled.has(sympy.nan, sympy.zoo):
-        raise ValueError("undefined")
-    return settled
+    return re.sub(r"(?<![\w.{])(\d+(?:\.\d+)?)\s*\(|(\\pi)\s*\(", r"\1\2\\cdot (", text)
 
 
-def _odd_root(e: Any) -> bool:
-    return bool(e.is_Pow and e.base.is_negative and e.exp.is_Rational and e.exp.q > 1 and e.exp.q % 2)
+def _is_odd_root_of_negative(expression: Any) -> bool:
+    if not (expression.is_Pow and expression.base.is_negative and expression.exp.is_Rational):
+        return False
+    return bool(expression.exp.q > 1 and expression.exp.q % 2)
 
 
-def _real_root(e: Any) -> Any:
-    return (-1) ** e.exp.p * (-e.base) ** e.exp
+def _real_root(power: Any) -> Any:
+    """Return the real value of an odd root of a negative number, where sympy takes the complex one."""
+    return (-1) ** power.exp.p * (-power.base) ** power.exp

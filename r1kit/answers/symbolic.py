@@ -1,13 +1,20 @@
-r"""What runs in a worker: are two answers the same mathematics?
+r"""Compare two answers by algebra: are they the same mathematics? This runs in worker processes (workers.py).
 
-Formulas are equal where they are so exactly, as rationals, or else to 30 digits, at points of several sizes
-and signs where they have variables, as far as both are real there. math-verify's own `verify` decides the
-rest. Nothing here has a limit of time: the pool kills.
+Two formulas are equal where they are so exactly, as rational numbers, or else to 30 digits. Formulas with variables are
+compared at points of several sizes and signs, as far as both are real there. What that does not decide, math-verify's
+own `verify` does. Nothing here has a time limit: the pool of workers kills what takes too long.
 
-Where mathematics alone does not say: `x = 5` and `5` are the same, `x = 5` and `2x = 10` are not (that
-might repeat the question), nor are an interval and an inequality still to be solved. A bare list takes any
-order, but of a tuple only its own. Odd roots of negative numbers are real. `a:b` is a ratio where its parts
-have no common divisor, else a time. Letters are the same in both cases; e and i are constants.
+>>> judge_answers(r"\frac{x^2-1}{x-1}", "x+1")
+<AnswerVerdict.RIGHT: 'right'>
+
+Where mathematics alone does not say what counts as the same:
+
+- `x = 5` and `5` are the same. `x = 5` and `2x = 10` are not, since that might repeat the question; for the same reason
+  an interval is not the same as an inequality that is still to be solved.
+- A bare list may be in any order, a tuple only in its own.
+- Odd roots of negative numbers are real.
+- `a:b` is a ratio where a and b have no common divisor, else a time (`10:30`).
+- Letters are the same in upper and lower case; e and i are constants.
 """
 
 import math
@@ -17,42 +24,48 @@ from fractions import Fraction
 from typing import Any
 
 import sympy
-from math_verify import verify as verified
+from math_verify import verify as math_verify_equal
 
 from r1kit.answers.formulas import SYMBOL_NAMES, ParsedAnswer, parse_answer, parse_formula, to_sympy_set
 from r1kit.answers.normalise import clean_answer
 from r1kit.answers.quantities import Quantity, same_quantity
 from r1kit.answers.verdict import AnswerVerdict
 
-_INFINITE = {sympy.oo, -sympy.oo, sympy.zoo, sympy.nan}
+# Digits to which values are computed, so that 30 of them are right after sums in which some cancel.
+COMPUTED_DIGITS = 40
+# Relative difference up to which two values count as equal.
+TOLERANCE = 1e-30
+# A sum that cancels leaves a value below this, with fewer bits than this that mean anything.
+ZERO_SIZE = 1e-60
+ZERO_BITS = 20
+
+_NOT_FINITE = {sympy.oo, -sympy.oo, sympy.zoo, sympy.nan}
 
 
 def judge_answers(gold: str, answer: str) -> AnswerVerdict:
-    """Compare two answers. A gold one that is neither mathematics nor words is broken."""
+    """Return the verdict on an answer; BROKEN_GOLD where the gold answer is neither mathematics nor words."""
     try:
-        wanted = parse_answer(clean_answer(gold))
-    except Exception:
+        gold_parsed = parse_answer(clean_answer(gold))
+    except Exception:  # sympy and math-verify raise almost anything
         return AnswerVerdict.BROKEN_GOLD
     try:
-        return AnswerVerdict.RIGHT if same_value(wanted, parse_answer(clean_answer(answer))) else AnswerVerdict.WRONG
+        is_right = same_value(gold_parsed, parse_answer(clean_answer(answer)))
     except Exception:
         return AnswerVerdict.WRONG
+    return AnswerVerdict.RIGHT if is_right else AnswerVerdict.WRONG
 
 
 def same_value(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
-    """Whether two values say the same. What the gold one says decides in how much detail."""
+    """Return whether two parsed answers are the same mathematics."""
     kinds = {gold.kind, answer.kind}
     if kinds == {"equation"}:
         return _same_equation(gold, answer)
     if answer.kind == "equation":
-        return same_value(gold, answer.items[-1]) and _consistent(answer)
+        return same_value(gold, answer.items[-1]) and _is_consistent(answer)
     if gold.kind == "equation":
         return bool(SYMBOL_NAMES.fullmatch(gold.sign)) and same_value(gold.items[-1], answer)
     if "region" in kinds:
-        names = {v.sign for v in (gold, answer) if v.kind == "region" and v.sign}
-        return len(names) < 2 and _same_set(
-            *(v.expr if v.kind == "region" else to_sympy_set(v) for v in (gold, answer))
-        )
+        return _same_region(gold, answer)
     if "group" in kinds:
         return _same_group(gold, answer)
     if "ratio" in kinds:
@@ -65,161 +78,260 @@ def same_value(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
 
 
 def _same_group(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
-    if gold.kind != answer.kind:  # a set of one is that one
-        one = [v.items[0] if v.sign == "{}" and len(v.items) == 1 else v for v in (gold, answer)]
-        return one != [gold, answer] and same_value(*one)
+    """Compare lists, sets and tuples, or a set of one member with that member."""
+    if gold.kind != answer.kind:
+        gold_member = _only_member(gold)
+        answer_member = _only_member(answer)
+        if gold_member is None and answer_member is None:
+            return False
+        return same_value(gold_member or gold, answer_member or answer)
     if len(gold.items) != len(answer.items):
         return False
-    signs = {gold.sign, answer.sign} - {""}
-    if len(signs) > 1 and ("{}" in signs or len(gold.items) == 2):
+    brackets = {gold.sign, answer.sign} - {""}
+    if len(brackets) > 1 and ("{}" in brackets or len(gold.items) == 2):  # (1, 2) and [1, 2] are intervals
         return False
-    names = {item.sign for item in gold.items if item.kind == "equation"}
-    if signs - {"{}"} or (len(names) > 1 and not any(item.kind == "equation" for item in answer.items)):
+    named_values = {item.sign for item in gold.items if item.kind == "equation"}
+    answer_names_none = not any(item.kind == "equation" for item in answer.items)
+    is_ordered = bool(brackets - {"{}"}) or (len(named_values) > 1 and answer_names_none)
+    if is_ordered:
         return all(map(same_value, gold.items, answer.items))
-    left = list(answer.items)
-    for item in gold.items:
-        found = next((other for other in left if same_value(item, other)), None)
-        if found is None:
+    remaining = list(answer.items)
+    for gold_item in gold.items:
+        equal_item = next((item for item in remaining if same_value(gold_item, item)), None)
+        if equal_item is None:
             return False
-        left.remove(found)
+        remaining.remove(equal_item)
     return True
 
 
+def _only_member(group: ParsedAnswer) -> ParsedAnswer | None:
+    """Return the member of a set such as {5}, None for anything else."""
+    return group.items[0] if group.sign == "{}" and len(group.items) == 1 else None
+
+
+def _same_region(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
+    """Compare sets of numbers, of which one may be a group such as {1, 2} or (0, 1)."""
+    variables = set()
+    regions = []
+    for side in (gold, answer):
+        if side.kind == "region":
+            variables.add(side.sign)
+            regions.append(side.expr)
+        else:
+            regions.append(to_sympy_set(side))
+    return len(variables - {""}) < 2 and _same_set(*regions)
+
+
 def _same_set(gold: Any, answer: Any) -> bool:
-    parts = [sorted(s.args, key=lambda p: float(p.inf)) if s.is_Union else [s] for s in (gold, answer)]
-    if gold != answer and all(p.is_Interval for part in parts for p in part) and len(parts[0]) == len(parts[1]):
-        return all(
-            (g.left_open, g.right_open) == (a.left_open, a.right_open)
-            and equal_expressions(g.start, a.start)
-            and equal_expressions(g.end, a.end)
-            for g, a in zip(*parts, strict=True)
-        )
-    return bool(gold == answer or gold.symmetric_difference(answer).is_empty)
+    """Compare two sympy sets; intervals by their ends, which sympy itself may be unable to compare."""
+    gold_pieces = _set_pieces(gold)
+    answer_pieces = _set_pieces(answer)
+    are_intervals = all(piece.is_Interval for piece in gold_pieces + answer_pieces)
+    if gold == answer:
+        return True
+    if not are_intervals or len(gold_pieces) != len(answer_pieces):
+        return bool(gold.symmetric_difference(answer).is_empty)
+    return all(map(_same_interval, gold_pieces, answer_pieces))
+
+
+def _set_pieces(region: Any) -> list[Any]:
+    """Return the parts of a union, from the lowest to the highest."""
+    if not region.is_Union:
+        return [region]
+    return sorted(region.args, key=lambda piece: float(piece.inf))
+
+
+def _same_interval(gold: Any, answer: Any) -> bool:
+    if (gold.left_open, gold.right_open) != (answer.left_open, answer.right_open):
+        return False
+    return equal_expressions(gold.start, answer.start) and equal_expressions(gold.end, answer.end)
 
 
 def _same_equation(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
-    one, two = (v.sign.replace(" ", "").casefold() for v in (gold, answer))
-    right, said = gold.items[-1], answer.items[-1]
-    free = right.kind == "formula" and right.expr.free_symbols
-    named = all(SYMBOL_NAMES.fullmatch(v.sign) for v in (gold, answer))
-    if (one == two or (named and free)) and same_value(right, said):
-        return _consistent(answer)
-    if SYMBOL_NAMES.fullmatch(gold.sign) and not free:
+    """Compare equations: solutions such as x = 5 by their values, others by whether they are proportional."""
+    gold_name = gold.sign.replace(" ", "").casefold()
+    answer_name = answer.sign.replace(" ", "").casefold()
+    gold_value = gold.items[-1]
+    gold_has_variables = gold_value.kind == "formula" and gold_value.expr.free_symbols
+    gold_is_named = bool(SYMBOL_NAMES.fullmatch(gold.sign))
+    # y = 2x + 1 and f(x) = 2x + 1 are the same function.
+    are_functions = gold_is_named and SYMBOL_NAMES.fullmatch(answer.sign) and gold_has_variables
+    if (gold_name == answer_name or are_functions) and same_value(gold_value, answer.items[-1]):
+        return _is_consistent(answer)
+    if gold_is_named and not gold_has_variables:
         return False
-    return _proportional(*(parse_formula(v.sign) - v.items[-1].expr for v in (gold, answer))) is not None
+    gold_difference = parse_formula(gold.sign) - gold_value.expr
+    answer_difference = parse_formula(answer.sign) - answer.items[-1].expr
+    return _constant_ratio(gold_difference, answer_difference) is not None
 
 
-def _consistent(equation: ParsedAnswer) -> bool:
-    """Whether the numbers in a = b = c are all the same, as far as they are numbers."""
-    named = re.search("[a-zA-Z]", re.sub(r"\\[a-zA-Z]+", "", equation.sign))
-    sides = [*([] if named else [parse_answer(equation.sign)]), *equation.items]
-    return all(same_value(sides[-1], v) for v in sides[:-1] if v.kind == "formula" and not v.expr.free_symbols)
+def _is_consistent(equation: ParsedAnswer) -> bool:
+    """Return whether the numbers in a chain a = b = c are all the same, as far as they are numbers."""
+    has_letters = re.search("[a-zA-Z]", re.sub(r"\\[a-zA-Z]+", "", equation.sign))
+    sides = list(equation.items)
+    if not has_letters:
+        sides.insert(0, parse_answer(equation.sign))
+    for side in sides[:-1]:
+        is_number = side.kind == "formula" and not side.expr.free_symbols
+        if is_number and not same_value(sides[-1], side):
+            return False
+    return True
 
 
 def _same_relation(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
+    """Compare inequalities that are not solved: side by side, or by whether one is a positive multiple of the other."""
     if gold.sign != answer.sign:
         return False
     if all(map(same_value, gold.items, answer.items)):
         return True
     if len(gold.items) > 2:
         return False
-    ratio = _proportional(*(v.items[0].expr - v.items[1].expr for v in (gold, answer)))
+    gold_difference = gold.items[0].expr - gold.items[1].expr
+    answer_difference = answer.items[0].expr - answer.items[1].expr
+    ratio = _constant_ratio(gold_difference, answer_difference)
     return ratio is not None and bool(ratio.is_positive)
 
 
-def _proportional(gold: Any, answer: Any) -> Any:
-    """Return the constant ratio of two formulas, None where it is none."""
+def _constant_ratio(gold: Any, answer: Any) -> Any:
+    """Return the ratio of two formulas, None where it depends on a variable, is 0 or is not finite."""
     ratio = sympy.simplify(gold / answer)
     return ratio if not ratio.free_symbols and ratio.is_finite and ratio != 0 else None
 
 
 def _same_ratio(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
+    """Compare two ratios such as 2:3, or a ratio of two numbers with a fraction."""
     if gold.unit and answer.unit and gold.unit != answer.unit:
         return False
-    one, two = ([item.expr for item in v.items] for v in (gold, answer))
-    exact = gold.kind == "ratio" and (math.gcd(*map(int, one)) > 1 or ":0" in gold.text)
+    gold_numbers = [item.expr for item in gold.items]
+    answer_numbers = [item.expr for item in answer.items]
+    is_time = gold.kind == "ratio" and (math.gcd(*map(int, gold_numbers)) > 1 or ":0" in gold.text)
     if gold.kind == answer.kind:
-        proportional = len(one) == len(two) and all(x * two[0] == y * one[0] for x, y in zip(one, two, strict=True))
-        return one == two or (proportional and not exact)
-    numbers = [
-        v if v.kind == "formula" else ParsedAnswer("formula", expr=v.items[0].expr / v.items[1].expr)
-        for v in (gold, answer)
-    ]
-    return len(one or two) == 2 and not exact and _same_formula(*numbers)
+        return gold_numbers == answer_numbers or (not is_time and _are_proportional(gold_numbers, answer_numbers))
+    if len(gold_numbers or answer_numbers) != 2 or is_time:
+        return False
+    return _same_formula(_as_fraction(gold), _as_fraction(answer))
+
+
+def _are_proportional(gold_numbers: list[Any], answer_numbers: list[Any]) -> bool:
+    if len(gold_numbers) != len(answer_numbers):
+        return False
+    for gold_number, answer_number in zip(gold_numbers, answer_numbers, strict=True):
+        if gold_number * answer_numbers[0] != answer_number * gold_numbers[0]:
+            return False
+    return True
+
+
+def _as_fraction(value: ParsedAnswer) -> ParsedAnswer:
+    """Return a ratio of two numbers as a formula, and a formula as it is."""
+    if value.kind == "formula":
+        return value
+    return ParsedAnswer("formula", expr=value.items[0].expr / value.items[1].expr)
 
 
 def _same_formula(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
+    """Compare two formulas: as numbers, with the rounding that quantities.py allows, or else as expressions."""
     if gold.unit and answer.unit and gold.unit != answer.unit:
         return False
-    said = answer.number
-    if gold.number and said is None and not answer.expr.free_symbols:
-        if answer.expr.is_Rational:
-            said = Quantity(Fraction(int(answer.expr.p), int(answer.expr.q)))
-        elif gold.number.half and (value := _at(answer.expr, {})) and value[1] == 0:
-            said = Quantity(Fraction(str(value[0])))
-    if gold.number and said:
-        return same_quantity(gold.number, said)
+    if gold.number:
+        answer_number = answer.number or _to_quantity(answer.expr, gold.number)
+        if answer_number:
+            return same_quantity(gold.number, answer_number)
     return equal_expressions(gold.expr, answer.expr)
 
 
+def _to_quantity(expression: Any, gold: Quantity) -> Quantity | None:
+    """Return the value of an expression without variables where it is rational, or where the gold number is rounded."""
+    if expression.free_symbols:
+        return None
+    if expression.is_Rational:
+        return Quantity(Fraction(int(expression.p), int(expression.q)))
+    if not gold.half:
+        return None
+    value = _evaluate(expression, {})
+    if value is None or value[1] != 0:
+        return None
+    return Quantity(Fraction(str(value[0])))
+
+
 def equal_expressions(gold: Any, answer: Any) -> bool:
-    """Whether two expressions of sympy are the same, as the top of this file says."""
+    """Return whether two sympy expressions are equal, as this module's docstring describes."""
     if gold == answer:
         return True
-    if _INFINITE & (gold.atoms() | answer.atoms()):
+    if _NOT_FINITE & (gold.atoms() | answer.atoms()):
         return False
-    if (away := gold - answer).is_Rational:
-        return bool(away == 0)
-    symbols = sorted(away.free_symbols, key=str)
-    real, other = 0, []
-    for point in _points(len(symbols)):
-        one, two = (_at(e, dict(zip(symbols, point, strict=True))) for e in (gold, answer))
-        if one is None or two is None:
+    difference = gold - answer
+    if difference.is_Rational:
+        return bool(difference == 0)
+    symbols = sorted(difference.free_symbols, key=str)
+    real_points = 0
+    equal_at_complex_points = []
+    for point in _sample_points(len(symbols)):
+        values = dict(zip(symbols, point, strict=True))
+        gold_value = _evaluate(gold, values)
+        answer_value = _evaluate(answer, values)
+        if gold_value is None or answer_value is None:
             continue
-        alike = all(abs(x - y) <= 1e-30 * max(map(abs, (*one, *two))) for x, y in zip(one, two, strict=True))
-        if one[1] == two[1] == 0:
-            real += 1
-            if not alike:
+        is_equal = _nearly_equal(gold_value, answer_value)
+        if gold_value[1] == answer_value[1] == 0:
+            real_points += 1
+            if not is_equal:
                 return False
         else:
-            other.append(alike)
-    if real >= min(3, 1 + 2 * len(symbols)) or other:
-        return real > 2 or all(other)
-    return bool(verified(gold, answer, float_rounding=30, timeout_seconds=None))
+            equal_at_complex_points.append(is_equal)
+    # Three real points suffice, of a formula without variables the only one. Fewer of them leave it to the complex
+    # ones, and where there are none of these either to math-verify.
+    if real_points >= min(3, 1 + 2 * len(symbols)) or equal_at_complex_points:
+        return real_points > 2 or all(equal_at_complex_points)
+    return bool(math_verify_equal(gold, answer, float_rounding=30, timeout_seconds=None))
 
 
-def _points(size: int) -> list[tuple[Any, ...]]:
-    """Return points to try: small whole numbers, fractions, small ones and negative ones."""
-    if not size:
+def _nearly_equal(gold_value: tuple[Any, Any], answer_value: tuple[Any, Any]) -> bool:
+    """Compare two complex numbers, as pairs of real and imaginary part, relative to the largest of these."""
+    largest = max(map(abs, (*gold_value, *answer_value)))
+    for gold_part, answer_part in zip(gold_value, answer_value, strict=True):
+        if abs(gold_part - answer_part) > TOLERANCE * largest:
+            return False
+    return True
+
+
+def _sample_points(variable_count: int) -> list[tuple[Any, ...]]:
+    """Return ten points to compare formulas at: small integers, and fractions of several sizes and both signs."""
+    if not variable_count:
         return [()]
-    rng = random.Random(0)
+    generator = random.Random(0)  # the same points for the same formulas
+    # Lowest and highest numerator, and the denominator, of each point's coordinates.
     ranges = [(2, 9, 1)] * 3 + [(20, 90, 17)] * 3 + [(1, 16, 17)] * 2 + [(-90, -20, 17), (-16, -1, 17)]
-    return [tuple(sympy.Rational(rng.randint(low, high), q) for _ in range(size)) for low, high, q in ranges]
+    points = []
+    for lowest, highest, denominator in ranges:
+        numerators = [generator.randint(lowest, highest) for _ in range(variable_count)]
+        points.append(tuple(sympy.Rational(numerator, denominator) for numerator in numerators))
+    return points
 
 
-def _at(expr: Any, point: dict[Any, Any]) -> tuple[Any, Any] | None:
-    """Return an expression's real and imaginary part at a point, to 40 digits; None where it has no value."""
-    value = sympy.N(expr.subs(point), 40)
-    if not value.is_number or _INFINITE & value.atoms():
+def _evaluate(expression: Any, values: dict[Any, Any]) -> tuple[Any, Any] | None:
+    """Return an expression's real and imaginary part for these values of its variables; None where it has no value."""
+    value = sympy.N(expression.subs(values), COMPUTED_DIGITS)
+    if not value.is_number or _NOT_FINITE & value.atoms():
         return None
-    real, imaginary = (sympy.N(part, 40) for part in value.as_real_imag())
+    real, imaginary = (sympy.N(part, COMPUTED_DIGITS) for part in value.as_real_imag())
     if not (real.is_number and imaginary.is_number):
         return None
-    return _whole(real), _whole(imaginary)
+    return _drop_noise(real), _drop_noise(imaginary)
 
 
-def _whole(value: Any) -> Any:
-    """Return 0 for what is left of a sum that cancels, the digits of which are gone."""
-    return sympy.S.Zero if value == 0 or (value.is_Float and value._prec < 20 and abs(value) < 1e-60) else value
+def _drop_noise(value: Any) -> Any:
+    """Return 0 for what a sum that cancels leaves, which has no digit that means anything."""
+    is_noise = value.is_Float and value._prec < ZERO_BITS and abs(value) < ZERO_SIZE
+    return sympy.S.Zero if value == 0 or is_noise else value
 
 
 def _prepare() -> None:
-    """Load now what is loaded at the first use."""
+    """Compare two formulas, at which sympy and the parser load what they load at their first use."""
     judge_answers("x+1", "\\frac{1}{2}+\\sqrt{2}")
 
 
 def serve() -> None:
-    """Be a worker of the pool."""
+    """Be a worker process of the pool: compare the pairs that come on stdin until it ends."""
     from r1kit.answers import workers
 
-    workers.serve_worker(lambda *pair: judge_answers(*pair).value, _prepare)
+    workers.serve_worker(lambda gold, answer: judge_answers(gold, answer).value, _prepare)
