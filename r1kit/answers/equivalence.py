@@ -1,61 +1,92 @@
-"""Which answers of a problem are the same: votes are counted by equivalence, not by spelling."""
+"""Group the answers of a problem by whether they are the same, so that votes count "1/2" and "0.5" as one answer."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from r1kit.answers.extract import extract_program, last_boxed, parse_completion, strip_box
 from r1kit.answers.text_match import same_choice, same_text
 from r1kit.answers.verdict import AnswerVerdict
+from r1kit.rows import Row
 
-NO_CLUSTER = -1  # the cluster of a sample without an answer
-Pairs = list[tuple[str, str]]
+# The cluster of a sample without an answer.
+NO_CLUSTER = -1
 
 
-def row_checker(row: dict[str, Any]) -> str:
-    """Return the checker of a sample row: its own, else code where it has tests, else math (as `accuracy` has it)."""
+def row_checker(row: Row) -> str:
+    """Return how a sampled row is judged: by its `checker`, else as `code` if it has tests, else as `math`."""
     return row.get("checker") or ("code" if row.get("tests") else "math")
 
 
-def voted_answer(row: dict[str, Any]) -> str | None:
-    """Return the answer of a sample row as votes count it: of mathematics the last box, of code the program."""
-    answer, kind = parse_completion(row["completion"]).answer, row_checker(row)
-    if answer is None or kind not in ("math", "code"):
-        return answer and strip_box(answer)
-    return extract_program(answer) if kind == "code" else last_boxed(answer) or answer
+def voted_answer(row: Row) -> str | None:
+    """Return the answer of a sampled row as votes count it: in mathematics the last box, in code the program."""
+    answer = parse_completion(row["completion"]).answer
+    if answer is None:
+        return None
+    checker = row_checker(row)
+    if checker == "code":
+        return extract_program(answer)
+    if checker == "math":
+        return last_boxed(answer) or answer
+    return strip_box(answer)
 
 
-def cluster_answers(answers: Sequence[Sequence[str | None]], kinds: Sequence[str]) -> list[list[int]]:
-    """Return each answer's cluster, by problem; NONE where there is no answer.
+def cluster_answers(answers: Sequence[Sequence[str | None]], checkers: Sequence[str]) -> list[list[int]]:
+    """Return the cluster of each answer, numbered from 0 in each problem; NO_CLUSTER where there is no answer.
 
-    `kinds` are the problems' checkers. math: the same mathematics (rewards/symbolic.py), choice: the same letter, all
-    others: the same text but for case, white space and a dot at the end. An answer joins the first earlier cluster
-    whose first answer it equals.
+    `answers[i]` are the sampled answers of problem i, and `checkers[i]` is its checker. Answers are the same by algebra
+    for `math`, by their letter for `choice`, and for all other checkers if their texts are equal except for case, white
+    space and a full stop at the end. An answer joins the first earlier cluster whose first answer it equals.
+
+    >>> cluster_answers([["Paris", "paris.", None, "Rome"]], ["exact"])
+    [[0, 0, -1, 1]]
     """
-    texts = [[(a or "").strip() for a in group] for group in answers]
-    found: list[dict[str, int]] = [{} for _ in texts]
-    firsts: list[list[str]] = [[] for _ in texts]
-    waiting = [list(dict.fromkeys(filter(None, group))) for group in texts]
-    # The next answer of every problem in one batch, against all of that problem's clusters.
-    while any(waiting):
-        asked = [(i, group.pop(0)) for i, group in enumerate(waiting) if group]
-        pairs = [(i, text, first) for i, text in asked for first in firsts[i]]
-        same = dict(zip(pairs, _same([(first, text) for _, text, first in pairs], [kinds[i] for i, _, _ in pairs]),
-                        strict=True))  # fmt: skip
-        for i, text in asked:
-            place = next((n for n, first in enumerate(firsts[i]) if same[i, text, first]), len(firsts[i]))
-            if place == len(firsts[i]):
-                firsts[i].append(text)
-            found[i][text] = place
-    return [[found[i].get(text, NO_CLUSTER) for text in group] for i, group in enumerate(texts)]
+    problem_texts = []
+    for problem_answers in answers:
+        problem_texts.append([(answer or "").strip() for answer in problem_answers])
+    cluster_by_text: list[dict[str, int]] = [{} for _ in problem_texts]
+    first_texts: list[list[str]] = [[] for _ in problem_texts]  # of each cluster of each problem
+    waiting_texts = [list(dict.fromkeys(filter(None, texts))) for texts in problem_texts]
+    # One round takes the next answer of every problem, and compares it with the clusters that its problem has so far:
+    # all comparisons of a round go to the workers at once.
+    while any(waiting_texts):
+        next_texts = {i: waiting.pop(0) for i, waiting in enumerate(waiting_texts) if waiting}
+        is_same = _compare_round(next_texts, first_texts, checkers)
+        for i, text in next_texts.items():
+            cluster = next((n for n, first in enumerate(first_texts[i]) if is_same[i, first]), len(first_texts[i]))
+            if cluster == len(first_texts[i]):
+                first_texts[i].append(text)
+            cluster_by_text[i][text] = cluster
+    clusters = []
+    for i, texts in enumerate(problem_texts):
+        clusters.append([cluster_by_text[i].get(text, NO_CLUSTER) for text in texts])
+    return clusters
 
 
-def _same(pairs: Pairs, kinds: Sequence[str]) -> list[bool]:
-    """Return whether the two texts of each pair are the same by the checker of their problem."""
+def _compare_round(
+    next_texts: dict[int, str], first_texts: Sequence[Sequence[str]], checkers: Sequence[str]
+) -> dict[tuple[int, str], bool]:
+    """Return, for each problem and each of its clusters' first answers, whether the problem's next answer equals it."""
+    keys = []
+    pairs = []
+    pair_checkers = []
+    for i, text in next_texts.items():
+        for first in first_texts[i]:
+            keys.append((i, first))
+            pairs.append((first, text))
+            pair_checkers.append(checkers[i])
+    return dict(zip(keys, _are_same(pairs, pair_checkers), strict=True))
+
+
+def _are_same(pairs: Sequence[tuple[str, str]], checkers: Sequence[str]) -> list[bool]:
+    """Return for each pair of answers whether they are the same by their problem's checker."""
     from r1kit.answers.workers import verify_answers
 
-    tests: dict[str, Callable[[str, str], bool]] = {"choice": same_choice}
-    equal = [tests.get(kind, same_text)(*pair) for pair, kind in zip(pairs, kinds, strict=True)]
-    open_ = [i for i, kind in enumerate(kinds) if kind == "math" and not equal[i]]
-    for i, verdict in zip(open_, verify_answers([pairs[i] for i in open_]), strict=True):
-        equal[i] = verdict is AnswerVerdict.RIGHT
-    return equal
+    results = []
+    undecided = []  # indices of the pairs that take algebra
+    for i, (pair, checker) in enumerate(zip(pairs, checkers, strict=True)):
+        compare: Callable[[str, str], bool] = same_choice if checker == "choice" else same_text
+        results.append(compare(*pair))
+        if checker == "math" and not results[i]:
+            undecided.append(i)
+    for i, verdict in zip(undecided, verify_answers([pairs[i] for i in undecided]), strict=True):
+        results[i] = verdict is AnswerVerdict.RIGHT
+    return results

@@ -1,26 +1,35 @@
-"""Which language a text is in, and what fraction of its words are in a given language.
+"""Detect the language of a text, and the fraction of its words that are in a given language.
 
-What counts as a word is said in r1kit.languages.words. Its script decides first: Persian against Latin letters, Chinese
-against Russian. Languages that share a script are told apart:
+>>> detect_language("What is the sum of two and three?")
+'en'
+>>> language_fraction("First we add 两个数", "en")
+0.5
 
-- In Latin letters by py3langid (byte n-grams, naive Bayes; Lui and Baldwin, ACL 2012), which says of each word how much
-  it speaks for each language, and a hidden Markov model over the words, as in King and Abney (NAACL 2013): a change of
-  language costs most within a clause, less at a comma, least between sentences, and more where it leaves the target
-  language. So sentences, clauses and most longer phrases in another language are found, and a single odd word (a name,
-  a term) changes nothing. benchmarks/languages.py compares detectors.
-- Persian, Arabic and Urdu, and Russian and Ukrainian, clause by clause by the letters that only one of them has.
-  Japanese has kana: a sentence of many Han letters and no kana is Chinese.
+r1kit/languages/words.py defines what counts as a word. The script of a word decides first: Persian is told from
+English and Chinese from Russian by their letters. Languages that share a script are told apart as follows.
 
-Where the target language has another script, Latin words are simply not in it, and no detector is called.
+- Latin letters: py3langid (naive Bayes on byte n-grams; Lui and Baldwin, ACL 2012) gives each word a score in each
+  language, and a hidden Markov model over the words finds the likeliest sequence of languages, as in King and Abney
+  (NAACL 2013). A change of language costs most within a clause, less at a comma, least between sentences, and more
+  where it leaves the target language. So sentences, clauses and most longer phrases in another language are found,
+  while a single odd word (a name, a term) changes nothing. benchmarks/languages.py compares detectors.
+- Persian, Arabic and Urdu, and Russian and Ukrainian: clause by clause, by the letters that only one of them has.
+- Japanese and Chinese: a sentence of many Han letters without kana is Chinese.
+
+Where the target language has another script than Latin, Latin words are not in it, and py3langid is not loaded.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r1kit.languages.words import find_words, strip_non_words
 
-# English first: it is the one that an unclear text is taken for.
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# English comes first: a text whose language is unclear counts as English.
 LATIN_LANGUAGES = (
     "en",
     "de",
@@ -42,8 +51,7 @@ LATIN_LANGUAGES = (
     "id",
 )
 
-
-# Each language's scripts; of several languages of a script, the first is the one that an unclear text is taken for.
+# The scripts of each language. Of several languages in a script, a text whose language is unclear counts as the first.
 LANGUAGES = dict.fromkeys(LATIN_LANGUAGES, ("latin",)) | {
     "fa": ("arabic",),
     "ar": ("arabic",),
@@ -59,22 +67,44 @@ LANGUAGES = dict.fromkeys(LATIN_LANGUAGES, ("latin",)) | {
     "th": ("thai",),
 }
 
-
-# What people call them.
 LANGUAGE_NAMES = {
-    "en": "English", "zh": "Chinese", "fa": "Persian", "fr": "French", "de": "German", "es": "Spanish",
-    "ru": "Russian", "ar": "Arabic", "ja": "Japanese", "ko": "Korean", "it": "Italian", "pt": "Portuguese",
-    "tr": "Turkish", "hi": "Hindi", "uk": "Ukrainian", "nl": "Dutch", "pl": "Polish", "vi": "Vietnamese",
-    "cs": "Czech", "ro": "Romanian", "hu": "Hungarian", "sv": "Swedish", "da": "Danish", "no": "Norwegian",
-    "fi": "Finnish", "id": "Indonesian", "ur": "Urdu", "he": "Hebrew", "el": "Greek", "th": "Thai",
-}  # fmt: skip
+    "en": "English",
+    "zh": "Chinese",
+    "fa": "Persian",
+    "fr": "French",
+    "de": "German",
+    "es": "Spanish",
+    "ru": "Russian",
+    "ar": "Arabic",
+    "ja": "Japanese",
+    "ko": "Korean",
+    "it": "Italian",
+    "pt": "Portuguese",
+    "tr": "Turkish",
+    "hi": "Hindi",
+    "uk": "Ukrainian",
+    "nl": "Dutch",
+    "pl": "Polish",
+    "vi": "Vietnamese",
+    "cs": "Czech",
+    "ro": "Romanian",
+    "hu": "Hungarian",
+    "sv": "Swedish",
+    "da": "Danish",
+    "no": "Norwegian",
+    "fi": "Finnish",
+    "id": "Indonesian",
+    "ur": "Urdu",
+    "he": "Hebrew",
+    "el": "Greek",
+    "th": "Thai",
+}
 
+# Codes with the same meaning as another: the two written forms of Norwegian.
+_CODE_ALIASES = {"nb": "no", "nn": "no"}
 
-_SAME = {"nb": "no", "nn": "no"}  # the two written forms of Norwegian
-
-
-# Letters and how much they speak for a language against the others of its script.
-_LETTERS = {
+# Letters that only some languages of a script have, with the weight of each occurrence.
+_DISTINCT_LETTERS = {
     "fa": {"پچژگ": 4, "کی": 1},
     "ar": {"ةىإيك": 1},
     "ur": {"پچژگ": 4, "کی": 1, "ٹڈڑےںہھ": 4},
@@ -82,175 +112,218 @@ _LETTERS = {
     "uk": {"іїєґ": 1},
 }
 
+# A sentence with this many Han letters and no kana is Chinese, not Japanese.
+MIN_CHINESE_LETTERS = 6
 
-_HAN_ALONE = 6  # Han letters without kana that are no longer Japanese
+# The constants of the hidden Markov model, in nats (natural logarithms of probabilities). They were chosen on one
+# half of tests/data/chains.jsonl, and benchmarks/languages.py measures them on the other. No single word can pay for
+# a change.
+SWITCH_WITHIN_CLAUSE = 4.0
+SWITCH_AT_CLAUSE = 2.5
+SWITCH_AT_SENTENCE = 1.5
+LEAVE_TARGET_LANGUAGE = 3.5  # on top of the switch
+MIN_WORD_SCORE = -4.5  # the lowest score that a word can have, relative to its likeliest language
 
+# How much more likely than English another language must be for detect_language, in nats: two words at least.
+MIN_MARGIN_OVER_ENGLISH = 7.0
 
-# In nats: what a change of language costs within a clause, at its end and at a sentence's end; what it costs on top of
-# that to be in another language than the target's; and the least that one word can say for a language. So no word
-# suffices alone.
-SWITCH = (4.0, 2.5, 1.5)
+# Letters of a word that its score depends on; a longer word costs time and says no more.
+MAX_WORD_LETTERS = 40
 
+# Words whose scores are remembered.
+MAX_CACHED_WORDS = 1 << 15
 
-ELSEWHERE = 3.5
-
-
-FLOOR = -4.5
-
-
-MARGIN = 7.0  # by which a prompt must speak for another language than English, in nats: two words at least
-
-
-_LONGEST = 40  # letters of a word that are looked at
-
-
-_SENTENCE = re.compile(r"[.!?…\n。！？؟]")
-
-
-_CLAUSE = re.compile(r"[,;:()–—،؛、，；：.!?…\n。！？؟]")
+_SENTENCE_END = re.compile(r"[.!?…\n。！？؟]")
+_CLAUSE_END = re.compile(r"[,;:()–—،؛、，；：.!?…\n。！？؟]")
 
 
 def is_known_language(language: str) -> bool:
-    """Whether `share` knows a language code, such as fa, zh-CN or pt_BR."""
-    code = re.split("[-_]", language.lower())[0]
-    return _SAME.get(code, code) in LANGUAGES
+    """Return whether `language_fraction` knows a language code, such as fa, zh-CN or pt_BR."""
+    return _main_code(language) in LANGUAGES
 
 
 def language_code(name: str) -> str | None:
-    """Return the code that a language goes by: a code as it is, English as en; None for what `share` does not know."""
+    """Return the code of a language: a known code as it is, "en" for "English", None for an unknown language."""
     if is_known_language(name):
         return name
-    return next((code for code, known in LANGUAGE_NAMES.items() if known.lower() == name.strip().lower()), None)
+    for code, language_name in LANGUAGE_NAMES.items():
+        if language_name.lower() == name.strip().lower():
+            return code
+    return None
 
 
-def _code(language: str) -> str:
-    """Return the first part of a language code. Raises ValueError for an unknown one."""
-    if not is_known_language(language):
-        raise ValueError(f"unknown language {language!r}; known are {', '.join(sorted(LANGUAGES))}")
+def _main_code(language: str) -> str:
+    """Return the code without its region: "pt" for "pt_BR"."""
     code = re.split("[-_]", language.lower())[0]
-    return _SAME.get(code, code)
+    return _CODE_ALIASES.get(code, code)
+
+
+def _known_code(language: str) -> str:
+    """Return the code without its region. Raises ValueError for an unknown language."""
+    code = _main_code(language)
+    if code not in LANGUAGES:
+        raise ValueError(f"unknown language {language!r}; known are {', '.join(sorted(LANGUAGES))}")
+    return code
 
 
 def detect_language(text: str) -> str:
-    """Return the language of most of `text`'s words; "en" where that is unclear."""
+    """Return the code of the language that most words of a text are in; "en" where that is unclear."""
     text = strip_non_words(text)
-    found = list(find_words(text))
-    scripts = [match.lastgroup for match in found]
+    words = list(find_words(text))
+    scripts = [word.lastgroup for word in words]
     if not scripts:
         return "en"
-    most = max(dict.fromkeys(scripts), key=scripts.count)  # of equally frequent ones, the first
-    if most == "latin":
-        total = sum(_evidence(match.group()[:_LONGEST]) for match in found if match.lastgroup == "latin")
-        best = int(total.argmax())
-        return LATIN_LANGUAGES[best] if total[best] - total[0] > MARGIN else LATIN_LANGUAGES[0]
-    if most == "han" and "kana" in scripts:
+    main_script = max(dict.fromkeys(scripts), key=scripts.count)  # of equally frequent scripts the first
+    if main_script == "latin":
+        return _detect_latin_language([word.group() for word in words if word.lastgroup == "latin"])
+    if main_script == "han" and "kana" in scripts:
         return "ja"
-    return next(code for code, own in LANGUAGES.items() if most in own and _is_own(text, code))
+    for code, language_scripts in LANGUAGES.items():
+        if main_script in language_scripts and _has_own_letters(text, code):
+            return code
+    raise AssertionError(f"no language of the script {main_script}")
+
+
+def _detect_latin_language(words: Sequence[str]) -> str:
+    """Return the likeliest language of words in Latin letters, English unless another one is much likelier."""
+    total: Any = sum(_word_scores(word[:MAX_WORD_LETTERS]) for word in words)
+    best = int(total.argmax())
+    margin = total[best] - total[0]
+    return LATIN_LANGUAGES[best] if margin > MIN_MARGIN_OVER_ENGLISH else LATIN_LANGUAGES[0]
 
 
 def language_fraction(text: str, language: str) -> float:
-    """Return the share, 0 to 1, of the words of `text` that are in `language`; 1 where it has no words.
+    """Return the fraction, 0 to 1, of the words of a text that are in a language; 1 for a text without words.
 
     Raises ValueError for an unknown language.
     """
-    code, text = _code(language), strip_non_words(text)
-    own = LANGUAGES[code]
-    if own == ("latin",):
-        found = list(find_words(text))
-        mine, total = _in_latin(text, found, code), len(found)
-    else:
-        mine = total = 0
-        for part in _parts(text, code):
-            scripts = [match.lastgroup for match in find_words(part)]
-            total += len(scripts)
-            mine += sum(script in own for script in scripts) if scripts and _is_own(part, code) else 0
-    return mine / total if total else 1.0
+    code = _known_code(language)
+    text = strip_non_words(text)
+    scripts = LANGUAGES[code]
+    if scripts == ("latin",):
+        words = list(find_words(text))
+        return _count_latin_words(text, words, code) / len(words) if words else 1.0
+    word_count = words_in_language = 0
+    for piece in _split_text(text, code):
+        piece_scripts = [word.lastgroup for word in find_words(piece)]
+        word_count += len(piece_scripts)
+        if piece_scripts and _has_own_letters(piece, code):
+            words_in_language += sum(script in scripts for script in piece_scripts)
+    return words_in_language / word_count if word_count else 1.0
 
 
-def _parts(text: str, code: str) -> list[str]:
-    """Split `text` into what is looked at by itself for other languages of the same script."""
-    if code == "ja":  # by sentences, since "、" also stands in lists of nouns without kana
-        return _SENTENCE.split(text)
-    return _CLAUSE.split(text) if code in _LETTERS else [text]
+def _split_text(text: str, code: str) -> list[str]:
+    """Return the pieces of a text that are searched one by one for another language of the same script."""
+    if code == "ja":  # by sentences: clauses of a Japanese list may have no kana
+        return _SENTENCE_END.split(text)
+    return _CLAUSE_END.split(text) if code in _DISTINCT_LETTERS else [text]
 
 
-def _is_own(text: str, code: str) -> bool:
-    """Whether no other language of the same script has more of its own letters in `text`."""
+def _has_own_letters(text: str, code: str) -> bool:
+    """Return whether no other language of the same script has more letters of its own in a text."""
     if code == "ja":
-        scripts = [match.lastgroup for match in find_words(text)]
-        return "kana" in scripts or scripts.count("han") < _HAN_ALONE
-    if code not in _LETTERS:
+        scripts = [word.lastgroup for word in find_words(text)]
+        return "kana" in scripts or scripts.count("han") < MIN_CHINESE_LETTERS
+    if code not in _DISTINCT_LETTERS:
         return True
-    weights = {
-        other: sum(weight * text.count(letter) for letters, weight in table.items() for letter in letters)
-        for other, table in _LETTERS.items()
-        if LANGUAGES[other] == LANGUAGES[code]
-    }
+    weights = {}
+    for other_code, weight_by_letters in _DISTINCT_LETTERS.items():
+        if LANGUAGES[other_code] == LANGUAGES[code]:
+            weights[other_code] = _letter_weight(text, weight_by_letters)
     return weights[code] == max(weights.values())
 
 
-def _in_latin(text: str, found: list[re.Match[str]], target: str) -> int:
-    """Return how many of the words `found` in `text` are in `target`, a language of Latin letters."""
+def _letter_weight(text: str, weight_by_letters: dict[str, int]) -> int:
+    weight_sum = 0
+    for letters, weight in weight_by_letters.items():
+        for letter in letters:
+            weight_sum += weight * text.count(letter)
+    return weight_sum
+
+
+def _count_latin_words(text: str, words: Sequence[re.Match[str]], target: str) -> int:
+    """Return how many of the words of a text are in `target`, a language in Latin letters."""
     import numpy as np
 
-    evidence: list[Any] = []
-    costs: list[float] = []
-    end = 0
-    for match in found:
-        if match.lastgroup == "latin":
-            gap = text[end : match.start()] if evidence else "."
-            end = match.end()
-            evidence.append(_evidence(match.group()[:_LONGEST]))
-            costs.append(SWITCH[0 if gap == " " else 2 if _SENTENCE.search(gap) else 1 if _CLAUSE.search(gap) else 0])
-    if not evidence:
+    word_scores: list[NDArray[Any]] = []
+    switch_costs: list[float] = []
+    previous_end = 0
+    for word in words:
+        if word.lastgroup != "latin":
+            continue
+        gap = text[previous_end : word.start()] if word_scores else "."  # the first word begins a sentence
+        previous_end = word.end()
+        word_scores.append(_word_scores(word.group()[:MAX_WORD_LETTERS]))
+        switch_costs.append(_switch_cost(gap))
+    if not word_scores:
         return 0
-    own = LATIN_LANGUAGES.index(target)
-    entry = np.full(len(LATIN_LANGUAGES), ELSEWHERE)
-    entry[own] = 0.0
-    return _likeliest(evidence, costs, entry).count(own)
+    target_index = LATIN_LANGUAGES.index(target)
+    entry_costs = np.full(len(LATIN_LANGUAGES), LEAVE_TARGET_LANGUAGE)
+    entry_costs[target_index] = 0.0
+    return _likeliest_languages(word_scores, switch_costs, entry_costs).count(target_index)
 
 
-def _likeliest(evidence: list[Any], costs: list[float], entry: Any) -> list[int]:
-    """Return the likeliest language of each of W words, after a start in the one of no `entry` (Viterbi's algorithm).
+def _switch_cost(gap: str) -> float:
+    """Return what a change of language costs between two words, by the text between them."""
+    if gap == " ":  # the most frequent gap, which needs no search
+        return SWITCH_WITHIN_CLAUSE
+    if _SENTENCE_END.search(gap):
+        return SWITCH_AT_SENTENCE
+    return SWITCH_AT_CLAUSE if _CLAUSE_END.search(gap) else SWITCH_WITHIN_CLAUSE
 
-    `evidence` is of each word for each of L languages, W x (L,); `costs` of a change before each word; `entry` into
-    each language, (L,).
+
+def _likeliest_languages(
+    word_scores: Sequence["NDArray[Any]"], switch_costs: Sequence[float], entry_costs: "NDArray[Any]"
+) -> list[int]:
+    """Return the index of the likeliest language of each of W words, by Viterbi's algorithm.
+
+    `word_scores`: a score in each of L languages for each word, W arrays (L,). `switch_costs`: of a change before
+    each word. `entry_costs`: of a change into each language, (L,); the target language, whose cost is 0, is the one
+    in which a text is expected to begin.
     """
     import numpy as np
 
-    score = evidence[0] - entry - np.where(entry > 0, costs[0], 0.0)
-    best, stays = [0], [entry]  # of each word: the language that a change comes from, and which do not change
-    for seen, cost in zip(evidence[1:], costs[1:], strict=True):
-        best.append(int(score.argmax()))
-        changed = (score[best[-1]] - cost) - entry
-        stays.append(score >= changed)
-        score = np.maximum(score, changed) + seen
-    path = [int(score.argmax())]
-    for word in range(len(evidence) - 1, 0, -1):
-        path.append(path[-1] if stays[word][path[-1]] else best[word])
+    first_switch = np.where(entry_costs > 0, switch_costs[0], 0.0)
+    scores = word_scores[0] - entry_costs - first_switch  # (L,), of the best path that ends in each language
+    best_previous = [0]  # for each word: the language from which a change comes
+    stays = [entry_costs]  # for each word: whether staying in a language is better than a change into it, (L,)
+    for current_scores, switch_cost in zip(word_scores[1:], switch_costs[1:], strict=True):
+        best_language = int(scores.argmax())
+        best_previous.append(best_language)
+        changed_scores = (scores[best_language] - switch_cost) - entry_costs
+        stays.append(scores >= changed_scores)
+        scores = np.maximum(scores, changed_scores) + current_scores
+    path = [int(scores.argmax())]
+    for word_index in range(len(word_scores) - 1, 0, -1):
+        language = path[-1]
+        path.append(language if stays[word_index][language] else best_previous[word_index])
     return path[::-1]
 
 
-@lru_cache(maxsize=1 << 15)
-def _evidence(word: str) -> Any:
-    """Return how much a word speaks for each language of LATIN, from 0 for the likeliest down to FLOOR.  # (L,)"""
+@lru_cache(maxsize=MAX_CACHED_WORDS)
+def _word_scores(word: str) -> "NDArray[Any]":
+    """Return a word's score in each of LATIN_LANGUAGES, from 0 for the likeliest down to MIN_WORD_SCORE.  # (L,)"""
     import numpy as np
 
-    identifier = _identifier()
-    ranks = dict(identifier.rank(f" {word} "))
-    scores = np.array([ranks[code] - prior for code, prior in zip(LATIN_LANGUAGES, _priors(), strict=True)])
-    return np.maximum(scores - scores.max(), FLOOR)
+    log_probabilities = dict(_identifier().rank(f" {word} "))
+    scores = []
+    for code, log_prior in zip(LATIN_LANGUAGES, _log_priors(), strict=True):
+        scores.append(log_probabilities[code] - log_prior)
+    relative_scores = np.array(scores) - max(scores)
+    return np.maximum(relative_scores, MIN_WORD_SCORE)
 
 
 @lru_cache(maxsize=1)
-def _priors() -> list[float]:
+def _log_priors() -> list[float]:
+    """Return py3langid's prior of each of LATIN_LANGUAGES, which its scores include."""
     identifier = _identifier()
-    priors = dict(zip(identifier.nb_classes, identifier.nb_pc.tolist(), strict=True))
-    return [priors[code] for code in LATIN_LANGUAGES]
+    log_priors = dict(zip(identifier.nb_classes, identifier.nb_pc.tolist(), strict=True))
+    return [log_priors[code] for code in LATIN_LANGUAGES]
 
 
 @lru_cache(maxsize=1)
 def _identifier() -> Any:
+    """Return py3langid's model, limited to LATIN_LANGUAGES."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)

@@ -1,11 +1,16 @@
-"""The words of a chain of thought: what counts as one, and in which script it is.
+"""Find the words of a text, and the script of each.
 
-A word is a run of two letters or more in one script (of one syllable or more in Hangul). In scripts that are written
-without spaces (Han, kana, Thai) each letter counts as one word. Not words: single letters (variables), numbers and what
-is written onto them (2nd, x2, 5cm), LaTeX, code (fenced, inline, names with an underscore), addresses, tags, and names
-in quotation marks, which is to say quoted spans of at most four words, whatever their language. But where these are
-more than a quarter of a text they count as words, or a policy could hide its language in quotation marks; and so
-do words of other than Latin and Greek letters in code and LaTeX.
+- A word is a run of at least two letters of one script; in Hangul of at least one syllable. In scripts that are written
+  without spaces (Han, kana, Thai) each letter counts as a word.
+- No words are: single letters (variables), numbers and what is attached to them (2nd, x2, 5cm), LaTeX, code (fenced,
+  inline, names with an underscore), web addresses and tags.
+- Quotations of at most four words are no words either, since they are mostly names, which have no language. But where
+  they are more than a quarter of a text, their words do count, or a policy could hide its language in quotation
+  marks.
+- Words in code and LaTeX count where their letters are neither Latin nor Greek, for the same reason.
+
+>>> word_scripts("The number x2 is 两个")
+['latin', 'latin', 'latin', 'han', 'han']
 """
 
 import re
@@ -24,15 +29,21 @@ SCRIPTS = {
     "greek": "\u0370-\u03ff\u1f00-\u1fff",
     "thai": "\u0e01-\u0e3a\u0e40-\u0e4e",
 }
-_LENGTH = {"han": "", "kana": "", "thai": "", "hangul": "+"}  # of a word; elsewhere two or more
-_MAX_NAME = 4  # words of a quoted name
-_FEW = 8  # words of names that any text may have
+# How many letters make a word, as a quantifier of a regular expression.
+_WORD_LENGTH = {"han": "", "kana": "", "thai": "", "hangul": "+"}
+_DEFAULT_WORD_LENGTH = "{2,}"
 
-# Bounded or possessive throughout, so that it stays linear on what a collapsed policy writes (a million "a" or "\(").
-_LEFT_OUT = re.compile(
+# A quotation of at most this many words is a name.
+MAX_NAME_WORDS = 4
+# Words in quotations that are not counted in any text, be they more than a quarter of it or not.
+MAX_FREE_NAME_WORDS = 8
+
+# What holds no words. All quantifiers are bounded or possessive, so that the time stays linear on what a collapsed
+# policy writes (a million "a" or "\(").
+_NON_WORDS = re.compile(
     r"```.*?(?:```|\Z)"  # fenced code, also one that is cut short
     r"|`[^`\n]*`"
-    r"|\$\$.{0,500}?\$\$|\$[^$\n]*\$(?!\d)"  # but not the prices in "$5 and $7"
+    r"|\$\$.{0,500}?\$\$|\$[^$\n]*\$(?!\d)"  # but no prices, as in "$5 and $7"
     r"|\\\(.{0,500}?\\\)|\\\[.{0,500}?\\\]"
     r"|\\begin\{(\w{1,20}\*?)\}.*?(?:\\end\{\1\}|\Z)"
     r"|\\[A-Za-z]++\*?(?:\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*+\})*+\})*+\})*+"  # a command with its {arguments}
@@ -43,32 +54,51 @@ _LEFT_OUT = re.compile(
     re.DOTALL,
 )
 _QUOTES = ('""', "“”", "„“", "„”", "«»", "《》", "「」", "『』")
-_QUOTED = re.compile("|".join(f"{q[0]}[^{q}\n]{{0,200}}{q[1]}" for q in _QUOTES))
-_WORD = re.compile("|".join(f"(?P<{s}>[{letters}]{_LENGTH.get(s, '{2,}')})" for s, letters in SCRIPTS.items()))
+_QUOTATION = re.compile("|".join(f"{quotes[0]}[^{quotes}\n]{{0,200}}{quotes[1]}" for quotes in _QUOTES))
+
+
+def _word_pattern() -> re.Pattern[str]:
+    """Return the pattern of a word, with one group for each script."""
+    alternatives = []
+    for script, letters in SCRIPTS.items():
+        length = _WORD_LENGTH.get(script, _DEFAULT_WORD_LENGTH)
+        alternatives.append(f"(?P<{script}>[{letters}]{length})")
+    return re.compile("|".join(alternatives))
+
+
+_WORD = _word_pattern()
 
 
 def strip_non_words(text: str) -> str:
-    """Return `text` without what holds no words: code, LaTeX, numbers, addresses, tags and quoted names."""
-    text = _LEFT_OUT.sub(_foreign, unicodedata.normalize("NFC", text))
-    sizes = [len(_WORD.findall(match.group())) for match in _QUOTED.finditer(text)]
-    names = sum(size for size in sizes if size <= _MAX_NAME)
-    if names > max(_FEW, len(_WORD.findall(text)) / 4):
+    """Return a text without what holds no words: code, LaTeX, numbers, web addresses, tags and quoted names."""
+    text = _NON_WORDS.sub(_keep_foreign_words, unicodedata.normalize("NFC", text))
+    quotation_sizes = [_count_words(quotation.group()) for quotation in _QUOTATION.finditer(text)]
+    name_words = sum(size for size in quotation_sizes if size <= MAX_NAME_WORDS)
+    if name_words > max(MAX_FREE_NAME_WORDS, _count_words(text) / 4):
         return text
-    return _QUOTED.sub(lambda m: " " if len(_WORD.findall(m.group())) <= _MAX_NAME else m.group(), text)
+    return _QUOTATION.sub(_drop_name, text)
 
 
-def _foreign(match: re.Match[str]) -> str:
-    """Return what stands in code or LaTeX in other than Latin letters: that is language, not notation."""
-    return " ".join(
-        ["", *(w.group() for w in _WORD.finditer(match.group()) if w.lastgroup not in ("latin", "greek")), ""]
-    )
+def _count_words(text: str) -> int:
+    return len(_WORD.findall(text))
+
+
+def _drop_name(quotation: re.Match[str]) -> str:
+    """Return a space in the place of a quoted name, and a longer quotation as it is."""
+    return " " if _count_words(quotation.group()) <= MAX_NAME_WORDS else quotation.group()
+
+
+def _keep_foreign_words(match: re.Match[str]) -> str:
+    """Return the words of code or LaTeX in neither Latin nor Greek letters: they are language, not notation."""
+    words = [word.group() for word in _WORD.finditer(match.group()) if word.lastgroup not in ("latin", "greek")]
+    return " ".join(["", *words, ""])
 
 
 def find_words(text: str) -> Iterator[re.Match[str]]:
-    """Return the words of a clean text; the `lastgroup` of each is its script."""
+    """Return the words of a text that strip_non_words has cleaned; the `lastgroup` of each match is its script."""
     return _WORD.finditer(text)
 
 
 def word_scripts(text: str) -> list[str]:
-    """Return the script of each word of `text`."""
-    return [match.lastgroup or "" for match in find_words(strip_non_words(text))]
+    """Return the script of each word of a text."""
+    return [word.lastgroup or "" for word in find_words(strip_non_words(text))]
