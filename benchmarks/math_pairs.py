@@ -2,11 +2,11 @@ r"""r1kit's math verdicts beside TRL's `accuracy_reward`, over tests/data/math_p
 
     python benchmarks/math_pairs.py [--pairs FILE] [--limit 20]
 
-Both sides get the same pairs: TRL the gold in $ signs and the answer in \boxed{} (but a sentence with a box
-or with $ signs of its own as it stands), as it wants them. Each side
-runs in a process of its own, once from the main thread and once from another; a pair that takes a side more
-than --limit seconds is killed and counts as wrong. Choices have no counterpart in TRL and stand apart. Where
-TRL returns None (a gold it cannot read), that is not right. Times are of the slowest pair, of those that ended.
+Both sides get the same pairs. TRL gets them in the form that it expects: the gold answer in $ signs and the answer in
+\boxed{}, except for a sentence that has a box or $ signs of its own. Each side runs in a process of its own, once in
+the main thread and once in another. A pair that takes a side more than --limit seconds is killed and counts as wrong.
+Choices have no counterpart in TRL and are counted apart. Where TRL returns None (a gold answer that it cannot parse),
+that is not right. Times are those of the slowest pair that ended.
 """
 
 import argparse
@@ -30,13 +30,13 @@ def r1kit() -> Callable[[str, str], bool]:
 def trl() -> Callable[[str, str], bool]:
     from trl.rewards import accuracy_reward
 
-    def right(gold: str, answer: str) -> bool:
+    def is_right(gold: str, answer: str) -> bool:
         gold = gold if "$" in gold else f"${gold}$"
         bare = answer.strip().removeprefix("$").removesuffix("$") if answer.count("$") == 2 else answer
-        said = answer if "\\boxed" in bare or "$" in bare else f"\\boxed{{{bare}}}"
-        return accuracy_reward([[{"role": "assistant", "content": said}]], [gold])[0] == 1.0
+        completion = answer if "\\boxed" in bare or "$" in bare else f"\\boxed{{{bare}}}"
+        return accuracy_reward([[{"role": "assistant", "content": completion}]], [gold])[0] == 1.0
 
-    return right
+    return is_right
 
 
 SIDES = {"r1kit": r1kit, "trl": trl}
@@ -44,23 +44,23 @@ SIDES = {"r1kit": r1kit, "trl": trl}
 
 def serve(side: str, thread: str) -> None:
     """Answer (gold, answer) lines on stdin with [right, seconds] lines on stdout."""
-    right = SIDES[side]()
-    right("x+1", "1+x")
+    is_right = SIDES[side]()
+    is_right("x+1", "1+x")
     out, sys.stdout = sys.stdout, sys.stderr
 
     def loop() -> None:
         print("ready", file=out, flush=True)
         for line in sys.stdin:
             start = time.perf_counter()
-            found = right(*json.loads(line))
-            print(json.dumps([found, time.perf_counter() - start]), file=out, flush=True)
+            verdict = is_right(*json.loads(line))
+            print(json.dumps([verdict, time.perf_counter() - start]), file=out, flush=True)
 
     if thread == "main":
         loop()
     else:
-        other = threading.Thread(target=loop)
-        other.start()
-        other.join()
+        thread_of_loop = threading.Thread(target=loop)
+        thread_of_loop.start()
+        thread_of_loop.join()
 
 
 class Side:
@@ -87,8 +87,8 @@ class Side:
             process.wait()
             self.process = None
             return False, None
-        found, seconds = json.loads(line)
-        return found, seconds
+        is_right, seconds = json.loads(line)
+        return is_right, seconds
 
     def close(self) -> None:
         if self.process is not None:
@@ -97,24 +97,24 @@ class Side:
 
 
 def measure(side: str, thread: str, rows: list[dict], limit: float) -> list[tuple[bool, float | None]]:
-    """Return what a side says on each row, and how long it took."""
+    """Return a side's verdict on each row, and how long it took."""
     judge = Side(side, thread)
-    found = [judge.judge(row["gold"], row["answer"], limit) for row in rows]
+    verdicts = [judge.judge(row["gold"], row["answer"], limit) for row in rows]
     judge.close()
-    return found
+    return verdicts
 
 
-def line(name: str, rows: list[dict], found: list[tuple[bool, float | None]]) -> str:
+def format_line(name: str, rows: list[dict], verdicts: list[tuple[bool, float | None]]) -> str:
     """Return a side's row of the table."""
-    agreed = sum(right == row["expected"] for row, (right, _) in zip(rows, found, strict=True))
-    false_right = sum(right and not row["expected"] for row, (right, _) in zip(rows, found, strict=True))
-    false_wrong = sum(row["expected"] and not right for row, (right, _) in zip(rows, found, strict=True))
-    times = [seconds for _, seconds in found if seconds is not None]
-    slowest = max(range(len(rows)), key=lambda i: found[i][1] or 0)
+    agreed = sum(right == row["expected"] for row, (right, _) in zip(rows, verdicts, strict=True))
+    false_right = sum(right and not row["expected"] for row, (right, _) in zip(rows, verdicts, strict=True))
+    false_wrong = sum(row["expected"] and not right for row, (right, _) in zip(rows, verdicts, strict=True))
+    times = [seconds for _, seconds in verdicts if seconds is not None]
+    slowest = max(range(len(rows)), key=lambda i: verdicts[i][1] or 0)
     pair = f"`{rows[slowest]['gold'][:30]}` / `{rows[slowest]['answer'][:40]}`"
     return (
         f"| {name} | {agreed}/{len(rows)} ({100 * agreed / len(rows):.1f}%) | {false_right} | {false_wrong} | "
-        f"{len(found) - len(times)} | {sum(times):.0f} | {max(times):.2f} {pair} |"
+        f"{len(verdicts) - len(times)} | {sum(times):.0f} | {max(times):.2f} {pair} |"
     )
 
 
@@ -134,9 +134,9 @@ def main() -> None:
     print("|" + " --- |" * 7)
     for side in SIDES:
         for thread in ("main", "other"):
-            found = measure(side, thread, math, options.limit)
-            print(line(f"{side}, {thread}", math, found), flush=True)
-            for row, (right, _) in zip(math, found, strict=True):
+            verdicts = measure(side, thread, math, options.limit)
+            print(format_line(f"{side}, {thread}", math, verdicts), flush=True)
+            for row, (right, _) in zip(math, verdicts, strict=True):
                 if options.show and side == "r1kit" and right != row["expected"]:
                     print(f"  {row}")
     from r1kit.answers.text_match import same_choice
