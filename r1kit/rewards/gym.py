@@ -35,7 +35,7 @@ def score_gym_answers(pairs: Sequence[tuple[Any, str | None]], seconds: float = 
         entry_text = entry if isinstance(entry, str) else json.dumps(entry, sort_keys=True)
         text_pairs.append((entry_text, answer or ""))
     unique_pairs = list(dict.fromkeys(text_pairs))
-    scores = _threads(os.getpid()).map(lambda pair: _score_in_worker(*pair, seconds), unique_pairs)
+    scores = _threads(os.getpid()).map(lambda pair: _score_in_worker(pair[0], pair[1], seconds), unique_pairs)
     score_by_pair = dict(zip(unique_pairs, scores, strict=True))
     return [score_by_pair[pair] for pair in text_pairs]
 
