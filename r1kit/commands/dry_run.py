@@ -79,7 +79,9 @@ def describe_model(path: str | None, recipe: Recipe) -> str:
     with heavy_imports():
         from r1kit.models.size import UnknownSizeError, context_length, count_parameters, load_config
 
-    name = path or f"a new {recipe.model.new.type if recipe.model.new else 'model'}"
+    name = path or "a new model"
+    if recipe.model.new:
+        name = f"a new {recipe.model.new.type} model"
     is_trained = isinstance(recipe, SFTRecipe | RLRecipe)
     try:
         config = load_config(recipe.model, path)
@@ -130,7 +132,7 @@ def _describe_training(recipe: SFTRecipe | RLRecipe, processes: int) -> list[str
     duration = f"{training.steps} steps" if training.steps else f"{training.epochs} epochs"
     rows = "completions" if isinstance(recipe, RLRecipe) else "rows"
     factors = [
-        f"{processes} {'process' if processes == 1 else 'processes'}",
+        "1 process" if processes == 1 else f"{processes} processes",
         f"{micro_batch_size} {rows} at once",
         f"{accumulation_steps} accumulated",
     ]

@@ -133,8 +133,13 @@ class _Batch:
     mask: torch.Tensor | None  # as `_prefill` returns it
 
     def select(self, indices: torch.Tensor) -> "_Batch":
+        """Return the rows with these indices; one may occur several times."""
         mask = None if self.mask is None else self.mask[indices]
         return _Batch(self.rows[indices], self.is_running[indices], self.prompt_lengths[indices], mask)
+
+    def mask_of(self, tokens: int) -> torch.Tensor | None:
+        """Return the mask of the first `tokens` tokens of the cache, None where no prompt is padded."""
+        return None if self.mask is None else self.mask[..., :tokens]
 
 
 class _Completions:
@@ -205,6 +210,7 @@ def sample_completions(
             if on_row_end:
                 for row in batch.rows[has_ended].tolist():
                     on_row_end(row, completions.ids[row, : step + 1].tolist())
+            # Finished rows run on until enough of them can be dropped to pay for copying the cache of the others.
             if running_count <= (1 - MIN_FINISHED_FRACTION) * len(batch.rows):
                 running_indices = batch.is_running.nonzero().squeeze(1)
                 _select_rows(cache, running_indices)
@@ -212,8 +218,8 @@ def sample_completions(
                 next_ids = next_ids[running_indices]
             cached_tokens += 1
             set_threads(len(batch.rows))
-            mask = None if batch.mask is None else batch.mask[..., :cached_tokens]
-            logits = decode_step(next_ids, mask, (batch.prompt_lengths + step).unsqueeze(1))
+            positions = (batch.prompt_lengths + step).unsqueeze(1)  # (B, 1)
+            logits = decode_step(next_ids, batch.mask_of(cached_tokens), positions)
     return completions.to_lists()
 
 
@@ -227,14 +233,13 @@ def _start_batch(
     logits, mask, lengths = _prefill(model, [prompts[row] for row in first_rows], cache, max_new_tokens)
     if bool(logits.isnan().any()):
         raise FloatingPointError("the model's logits are not numbers")
-    prompt_of_row = torch.repeat_interleave(torch.arange(len(first_rows), device=device), boundaries.diff())
+    prompt_indices = torch.arange(len(first_rows), device=device)
+    is_running = torch.ones(len(first_rows), dtype=torch.bool, device=device)
+    prompt_batch = _Batch(prompt_indices, is_running, lengths, mask)
+    prompt_of_row = torch.repeat_interleave(prompt_indices, boundaries.diff())
     _select_rows(cache, prompt_of_row)
-    batch = _Batch(
-        rows=torch.arange(len(prompts), device=device),
-        is_running=torch.ones(len(prompts), dtype=torch.bool, device=device),
-        prompt_lengths=lengths[prompt_of_row],
-        mask=None if mask is None else mask[prompt_of_row],
-    )
+    batch = prompt_batch.select(prompt_of_row)
+    batch.rows = torch.arange(len(prompts), device=device)
     return logits[prompt_of_row], batch
 
 

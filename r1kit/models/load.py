@@ -67,7 +67,9 @@ def load_model(block: ModelConfig, training: bool = True, device: str | None = N
         model = _merge_adapter(model, path, settings)
     if not training and device is None and torch.cuda.is_available():
         device = f"cuda:{local_rank()}"
-    return model if device is None else model.to(device)
+    if device is not None:
+        model = model.to(device)
+    return model
 
 
 def _loading_settings(block: ModelConfig, training: bool) -> dict[str, Any]:
@@ -89,6 +91,7 @@ def _merge_adapter(model_with_adapter: Any, adapter_path: str, settings: dict[st
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
+    # transformers has loaded base and adapter into one model, which cannot be merged; peft's own can.
     adapter_config = model_with_adapter.peft_config["default"]
     base_settings = {**settings, "revision": adapter_config.revision}
     base = AutoModelForCausalLM.from_pretrained(adapter_config.base_model_name_or_path, **base_settings)
@@ -103,7 +106,10 @@ def _choose_dtype(block: ModelConfig, training: bool) -> "torch.dtype":
         return getattr(torch, block.dtype)
     gpu_has_bfloat16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     weights_stay_unchanged = block.lora is not None or not training
-    return torch.bfloat16 if gpu_has_bfloat16 and weights_stay_unchanged else torch.float32
+    # Small updates of a weight are lost in bfloat16, so weights that are trained stay in float32.
+    if gpu_has_bfloat16 and weights_stay_unchanged:
+        return torch.bfloat16
+    return torch.float32
 
 
 def _build_quantization_config(block: ModelConfig) -> "BitsAndBytesConfig":

@@ -54,7 +54,9 @@ def template_prefix(rendered_prompt: str, prefill: str) -> str:
     if prefill:
         return prefill
     stripped = rendered_prompt.rstrip()
-    return THINK_START + rendered_prompt[len(stripped) :] if stripped.endswith(THINK_START) else ""
+    if not stripped.endswith(THINK_START):
+        return ""
+    return THINK_START + rendered_prompt[len(stripped) :]
 
 
 def check_chat_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> None:

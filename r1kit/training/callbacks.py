@@ -78,10 +78,15 @@ class MetricsCallback(TrainerCallback):
         for name in PROGRESS_LINE_METRICS:
             value = metrics.get(name)
             if value is not None:
-                short_name = name.split("/")[1] if "/" in name else name
-                columns.append(f"{short_name} {value:.3g}")
+                columns.append(f"{_short_name(name)} {value:.3g}")
         columns.append(f"{seconds_left:.0f} s left")
         return "  ".join(columns)
+
+
+def _short_name(metric: str) -> str:
+    """Return the middle of a name such as rewards/accuracy/mean, the end of completions/mean_length, else the name."""
+    segments = metric.split("/")
+    return segments[min(1, len(segments) - 1)]
 
 
 class StopCallback(TrainerCallback):

@@ -146,10 +146,13 @@ def _add_callbacks(trainer: Any, run: Run, stop_callback: StopCallback) -> displ
     """Add r1kit's callbacks in place of transformers' progress; return the live display where there is one."""
     trainer.add_callback(stop_callback)
     stage = run.info.get("stage", "train")
-    live_display = display.Display(run.path, stage) if display.wanted() and is_main_rank() else None
+    live_display = None
+    if display.wanted() and is_main_rank():
+        live_display = display.Display(run.path, stage)
     trainer.add_callback(MetricsCallback(run, stage, quiet=live_display is not None))
     if live_display:
         trainer.add_callback(live_display)
+    # After MetricsCallback, so that metrics.jsonl has the step at which an alert ends a diverging training.
     trainer.add_callback(AlertCallback(stage, run.path / "warnings.jsonl"))
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)

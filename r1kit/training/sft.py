@@ -149,7 +149,9 @@ class FineTuningTrainer(CheckpointMixin, SFTTrainer):
     def _get_train_sampler(self, dataset: Any = None) -> RowSampler:
         """Return the order of rows, which depends on the seed and the epoch alone."""
         rows: Any = self.train_dataset if dataset is None else dataset
-        lengths = [len(ids) for ids in rows["input_ids"]] if self.groups_by_length else None
+        lengths = None
+        if self.groups_by_length:
+            lengths = [len(ids) for ids in rows["input_ids"]]
 
         def current_epoch() -> int:
             return int(self.state.epoch or 0)
