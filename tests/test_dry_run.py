@@ -239,6 +239,20 @@ def test_parameters_of_the_largest_models_are_as_published(model_type, settings,
     assert count_parameters(AutoConfig.for_model(model_type, **settings)).total == pytest.approx(published, rel=1e-3)
 
 
+@pytest.mark.parametrize("quantization", [{"quant_method": "mxfp4"}, {"quant_method": "fp8"}, None])
+def test_a_quantized_model_counts_its_parameters_before_quantization(quantization):
+    """Such as gpt-oss, which is published with experts of 4 bits."""
+    from transformers import AutoConfig
+
+    from r1kit.models.size import count_parameters
+
+    config = AutoConfig.for_model("gpt_oss", **SMALL_CONFIGS["gpt_oss"])
+    expected = count_parameters(config).total
+    if quantization is not None:
+        config.quantization_config = quantization
+    assert count_parameters(config).total == expected
+
+
 def test_an_adapter_s_parameters_are_those_that_are_trained():
     """Rank 2 on q, k, v, o (32 to 32 or 16) and on gate, up, down (32 to 48) of each of two layers."""
     from transformers import AutoConfig
@@ -323,7 +337,17 @@ def test_a_model_that_cannot_be_built_is_said_in_one_line(here, config, reason):
 def test_a_config_that_is_no_json_is_said_in_one_line(here):
     (here / "model").mkdir()
     (here / "model/config.json").write_text("{")
-    assert model_line(here).startswith("model: ./model, the number of parameters is not known: ")
+    line = "model: ./model, the number of parameters is not known: its config.json is not valid JSON"
+    assert model_line(here) == line
+
+
+def test_an_adapter_is_counted_with_its_base(here):
+    """A directory of an adapter has no config of its own."""
+    (here / "base").mkdir()
+    (here / "base/config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    (here / "model").mkdir()
+    (here / "model/adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "./base"}))
+    assert model_line(here).startswith("model: ./model, 124.4M parameters, context 1,024, ")
 
 
 def test_a_hub_id_that_is_not_here_and_a_run_to_come_are_said_in_one_line(here):

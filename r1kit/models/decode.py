@@ -197,9 +197,11 @@ def sample_completions(
     decode_step = choose_decode_step(model, cache, model_step)
     with _threads_by_work(model) as set_threads:
         for step in range(max_new_tokens):
+            # 1. Draw the next token of each row.
             scores = logits.float()
             next_ids = _draw(warpers(no_ids[: len(scores)], scores))  # (B, 1)
             logprobs = torch.log_softmax(scores / temperature, dim=-1).gather(1, next_ids).squeeze(1)
+            # 2. Record it, unless the row has finished before, and see which rows end with it.
             running = batch.is_running
             completions.record(batch.rows[running], step, next_ids[running, 0], logprobs[running])
             has_ended = running & torch.isin(next_ids.squeeze(1), end_ids)
@@ -210,12 +212,13 @@ def sample_completions(
             if on_row_end:
                 for row in batch.rows[has_ended].tolist():
                     on_row_end(row, completions.ids[row, : step + 1].tolist())
-            # Finished rows run on until enough of them can be dropped to pay for copying the cache of the others.
+            # 3. Drop finished rows, once there are enough of them to pay for copying the cache of the others.
             if running_count <= (1 - MIN_FINISHED_FRACTION) * len(batch.rows):
                 running_indices = batch.is_running.nonzero().squeeze(1)
                 _select_rows(cache, running_indices)
                 batch = batch.select(running_indices)
                 next_ids = next_ids[running_indices]
+            # 4. Run the model on the new tokens.
             cached_tokens += 1
             set_threads(len(batch.rows))
             positions = (batch.prompt_lengths + step).unsqueeze(1)  # (B, 1)

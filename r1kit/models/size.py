@@ -57,8 +57,10 @@ def load_config(block: ModelConfig, path: str | None = None) -> "PretrainedConfi
             return _find_config(block, path)
     except (UserError, UnknownSizeError):
         raise
-    except OSError:
-        raise UnknownSizeError("its config is not on this machine") from None
+    except OSError as error:
+        is_broken = "not a valid JSON file" in str(error)
+        reason = "its config.json is not valid JSON" if is_broken else "its config is not on this machine"
+        raise UnknownSizeError(reason) from None
     except Exception as error:  # whatever a config that transformers refuses makes its classes raise
         raise UnknownSizeError(_reason(error)) from None
 

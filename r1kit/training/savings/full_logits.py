@@ -28,6 +28,7 @@ def with_full_logits(model: Any, temperature: float = 1.0, outputs: Collection[s
     """
 
     def run(labels: torch.Tensor, fused_lm_head: bool = True, **inputs: Any) -> SimpleNamespace:
+        # The logits at a position are those of the next token, so that the last position has none to predict.
         logits = model(**inputs).logits[:, :-1].float()  # (B, T - 1, vocabulary)
         all_log_probs = torch.log_softmax(logits / temperature, dim=-1)
         next_ids = labels[:, 1:]

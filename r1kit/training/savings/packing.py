@@ -50,6 +50,7 @@ def with_packed_rows(model: Any, width: int | None = None) -> Callable[..., Any]
     def run(
         input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor, **inputs: Any
     ) -> SimpleNamespace:
+        # 1. Find a place for each token: its bin, and its column there.
         rows, columns = token_indices = attention_mask.nonzero(as_tuple=True)  # one entry for each token
         positions = (attention_mask.cumsum(dim=1) - 1)[token_indices]  # of each token in its row, without padding
         bin_of_row, start_of_row = (
@@ -57,6 +58,7 @@ def with_packed_rows(model: Any, width: int | None = None) -> Callable[..., Any]
             for values in pack_into_bins(attention_mask.sum(dim=1).tolist(), width)
         )
         bin_indices = bin_of_row[rows], start_of_row[rows] + positions
+        # 2. Run the model on the bins.
         token_labels = torch.where(positions > 0, labels[token_indices], -100)  # a row's first token follows nothing
         empty_positions = _positions_of_empty_bins(*bin_indices)
         bins_shape = empty_positions.shape
@@ -67,7 +69,7 @@ def with_packed_rows(model: Any, width: int | None = None) -> Callable[..., Any]
             **inputs,
         )
 
-        # The model's outputs at a column are of the next column's token.
+        # 3. Put the outputs where the padded rows would have them: at the column before the token that they score.
         is_scored = token_labels != -100
         source = bin_indices[0][is_scored], bin_indices[1][is_scored] - 1
         target = rows[is_scored], columns[is_scored] - 1
