@@ -405,7 +405,7 @@ def test_rows_that_no_checker_can_check_are_left_out_and_counted(capsys):
         {**row, "problem_is_valid": "Incomplete"},
     ]
     assert len(adapted(row, *odd)) == 1
-    assert "5 of 6 rows are of no use" in capsys.readouterr().err
+    assert "5 of 6 rows cannot be used and are dropped" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -425,7 +425,7 @@ def test_rows_that_no_checker_can_check_are_left_out_and_counted(capsys):
 )
 def test_what_cannot_be_used_is_refused_where_nothing_else_is_there(name, change):
     given = CHAT.get(name) or CODE[name][0]
-    with pytest.raises(UserError, match=rf"as {name} no row of it can be used; set .*adapter=none"):
+    with pytest.raises(UserError, match=rf"no row of it can be used as {name}; set .*adapter=none"):
         adapted({**given, **change}, adapter=name)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from types import SimpleNamespace
 
@@ -10,9 +11,13 @@ import yaml
 from helpers import info, r1kit, recipe, table
 from test_data import ROWS, write
 
+from r1kit.commands.inspect import describe_rows
 from r1kit.data.writing.hub import push_data
 from r1kit.errors import UserError
 from r1kit.recipe import CardConfig
+from r1kit.rows import COLUMNS
+
+datasets = pytest.importorskip("datasets")
 
 MATH = [{"problem": f"What is {n} plus one?", "answer": str(n + 1)} for n in range(20)]
 SAID = [
@@ -88,7 +93,6 @@ def test_a_first_batch_without_verdicts_takes_no_column_away():
 
 
 def test_the_output_is_what_load_dataset_and_the_trainers_read(here):
-    import datasets
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
@@ -168,20 +172,40 @@ def test_inspect_says_what_a_source_holds():
     rows = [{**row, "level": None if n < 2 else "x"} for n, row in enumerate([*SAID, SAID[0]])]
     rows.append({"prompt": "حاصل 2 + 2 چیست؟", "completion": "y", "answer": "4", "level": "x"})
     out, _ = r1kit("data", "inspect", write("said.jsonl", rows))
-    assert out.startswith("22 rows")
-    assert "empty in 2" in out
-    assert "en 21, fa 1" in out
-    assert "prompts that stood before: 1" in out
+    assert out.startswith("22 rows: prompts with completions, which r1kit sft trains on.\n")
+    assert re.search(rf"^level +string +2  {COLUMNS['level'].description}$", out, re.MULTILINE)
+    assert "Languages: en 21, fa 1." in out
+    assert "Prompts that repeat an earlier one: 1." in out
     assert "level: x 20, None 2" in out or "level: x 19" in out
     drawn, _ = r1kit("data", "inspect", "said.jsonl", "rows=5", 'where={"level": ["x"]}')
     assert drawn.startswith("5 rows")
-    assert "empty in" not in drawn
+    assert re.search(rf"^level +string +0  {COLUMNS['level'].description}$", drawn, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("row", "use"),
+    [
+        ({"prompt": "a", "answer": "1"}, "problems with answers or tests, for r1kit rl, generate and eval"),
+        ({"prompt": "a"}, "prompts without answers or tests, so that no reward can tell whether a completion is right"),
+        ({"text": "a"}, "documents, which r1kit sft trains on as they stand"),
+        ({"messages": [{"role": "user", "content": "a"}]}, "conversations, which r1kit sft trains on"),
+        ({"b": "a"}, "no column prompt, messages or text; rename one with columns={prompt: NAME}"),
+    ],
+)
+def test_inspect_says_what_the_rows_can_be_used_for(row, use):
+    assert describe_rows(datasets.Dataset.from_list([row]))[0] == f"1 rows: {use}."
+
+
+def test_inspect_names_the_scores_of_rewards():
+    rows = datasets.Dataset.from_list([{"prompt": "a", "completion": "b", "correct": True, "language": 0.5}])
+    lines = "\n".join(describe_rows(rows))
+    assert re.search(r"^language +float64 +0  A reward's score\.$", lines, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "PATH = none; a data source is needed"),
+        ([], "PATH: a data source is needed"),
         (["rows.jsonl", "rows=abc"], "rows = abc; "),
         (["rows.jsonl", "row=5"], "row = 5; no such field of a source"),
         (["nothing.jsonl"], "PATH.path = nothing.jsonl; must be a file"),
@@ -257,4 +281,5 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(here):
         r1kit("data", file, "output=small/run")
         assert len(table(here / "small/run/data")) == 2000
     finally:
-        subprocess.run(["umount", "small"], check=True)
+        # Lazily, since a thread of pyarrow may not have closed its file yet.
+        subprocess.run(["umount", "--lazy", "small"], check=True)
