@@ -1,9 +1,9 @@
-"""Rows a second and peak memory of `r1kit generate`: client, verifier, filters and writer, against a loopback server.
+"""Rows a second and peak memory of `r1kit generate` (client, checker, filters, writer) against a loopback server.
 
     python benchmarks/data_engine.py [--rows 20000 200000]
 
-The server (tests/loopback.py) answers at once, in a process of its own on one of the cores, so that everything else is
-what is measured. Each row: one request, math verified, format and language scored, seven filters, two Parquet writes.
+The server (tests/loopback.py) answers at once, in a process of its own on one of the cores, so that r1kit itself is
+measured. Each row: one request, math verified, format and language scored, seven filters, two Parquet writes.
 Memory is the peak of the r1kit process; it must not grow with the rows.
 """
 
@@ -18,10 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from servers import loopback  # noqa: E402
+from servers import loopback_server  # noqa: E402
 
 
-def problems(path: Path, count: int) -> None:
+def write_problems(path: Path, count: int) -> None:
     """Write `count` different sums."""
     with open(path, "w") as file:
         for n in range(count):
@@ -30,8 +30,8 @@ def problems(path: Path, count: int) -> None:
             file.write(json.dumps(row) + "\n")
 
 
-def recipe(folder: Path, url: str) -> Path:
-    """Write the recipe."""
+def write_recipe(folder: Path, url: str) -> Path:
+    """Write the recipe, and return its path."""
     path = folder / "recipe.yaml"
     path.write_text(
         f"""
@@ -45,15 +45,15 @@ def recipe(folder: Path, url: str) -> Path:
     return path
 
 
-def measure(count: int) -> dict[str, float]:
+def measure_generate(count: int) -> dict[str, float]:
     """Generate `count` rows and return the seconds and the peak memory in MiB."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        problems(folder / "problems.jsonl", count)
-        with loopback(folder, count=False, wrong=0.1) as url:
-            line = [sys.executable, "-m", "r1kit.cli", "generate", str(recipe(folder, url))]
+        write_problems(folder / "problems.jsonl", count)
+        with loopback_server(folder, counts_answers=False, wrong_fraction=0.1) as url:
+            command = [sys.executable, "-m", "r1kit.cli", "generate", str(write_recipe(folder, url))]
             started = time.perf_counter()
-            process = subprocess.Popen(line, env={**os.environ, "HF_DATASETS_CACHE": f"{name}/cache"})
+            process = subprocess.Popen(command, env={**os.environ, "HF_DATASETS_CACHE": f"{name}/cache"})
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - started
         assert status == 0
@@ -75,18 +75,18 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 200_000])
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
-    found = [measure(count) for count in options.rows]
+    measurements = [measure_generate(count) for count in options.rows]
     print("| rows | kept | seconds | rows a second | CPU seconds | peak MiB | Parquet MiB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for f in found:
-        print(f"| {f['rows']} | {f['kept']} | {f['seconds']:.0f} | {f['rows_a_second']:.0f} | {f['cpu_seconds']:.0f} "
-              f"| {f['peak_mib']:.0f} | {f['parquet_mib']:.0f} |")  # fmt: skip
-    first, last = found[0], found[-1]
-    times = last["rows"] / first["rows"]
-    print(f"\npeak memory {last['peak_mib'] / first['peak_mib']:.2f} times at {times:g} times the rows")
+    for row in measurements:
+        columns = ("rows", "kept", "seconds", "rows_a_second", "cpu_seconds", "peak_mib", "parquet_mib")
+        print("| " + " | ".join(f"{row[column]:.0f}" for column in columns) + " |")
+    first, last = measurements[0], measurements[-1]
+    row_ratio = last["rows"] / first["rows"]
+    print(f"\npeak memory {last['peak_mib'] / first['peak_mib']:.2f} times at {row_ratio:g} times the rows")
     print(f"800,000 rows at the last rate: {800_000 / last['rows_a_second'] / 60:.0f} minutes")
     if options.output:
-        options.output.write_text(json.dumps(found, indent=2) + "\n")
+        options.output.write_text(json.dumps(measurements, indent=2) + "\n")
 
 
 if __name__ == "__main__":

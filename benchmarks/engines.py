@@ -17,18 +17,18 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from helpers import info, r1kit, recipe, table  # noqa: E402
-from servers import free_port, served  # noqa: E402
+from servers import free_port, model_server  # noqa: E402
 
 GYM = {
     "path": "reasoning_gym:chain_sum",
     "settings": {"min_terms": 2, "max_terms": 3, "min_digits": 2, "max_digits": 2},
 }
-ASKED = "State the final answer to the following arithmetic problem:"
-TEMPLATE = f"{ASKED} 12 + 7 =\n<answer>19</answer>\n{ASKED} 9 - 4 =\n<answer>5</answer>\n{{prompt}}\n"
+QUESTION = "State the final answer to the following arithmetic problem:"
+TEMPLATE = f"{QUESTION} 12 + 7 =\n<answer>19</answer>\n{QUESTION} 9 - 4 =\n<answer>5</answer>\n{{prompt}}\n"
 
 
-def values(model: str, rows: int, **sampling) -> dict:
-    """The recipe."""
+def recipe_values(model: str, rows: int, **sampling) -> dict:
+    """Return the recipe."""
     return {
         "model": {"path": model},
         "data": {"train": [{**GYM, "rows": rows}]},
@@ -40,27 +40,28 @@ def values(model: str, rows: int, **sampling) -> dict:
 
 
 def vllm_server(model: str, port: int) -> list[str]:
-    """vLLM's OpenAI-compatible server on the CPU; seeds and chunked prefill do not go together there."""
+    """Return the command of vLLM's server on the CPU, where seeds and chunked prefill do not work together."""
     module = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--port", str(port)]
     return [*module, "--dtype", "float32", "--enforce-eager", "--max-model-len", "512", "--no-enable-chunked-prefill"]
 
 
 def transformers_server(model: str, port: int) -> list[str]:
-    """`transformers serve`."""
+    """Return the command of `transformers serve`."""
     return [str(Path(sys.executable).parent / "transformers"), "serve", "--port", str(port), "--device", "cpu", model]
 
 
-def run(folder: Path, name: str, model: str, rows: int, **sampling) -> dict:
-    """Generate and count."""
-    file, out = recipe(folder / f"{name}.yaml", **values(model, rows, **sampling)), folder / name
+def measure_engine(folder: Path, name: str, model: str, rows: int, **sampling) -> dict:
+    """Run `generate` with one engine, check that no row is missing, and return what came of it."""
+    recipe_file = recipe(folder / f"{name}.yaml", **recipe_values(model, rows, **sampling))
+    run_dir = folder / name
     started = time.perf_counter()
-    r1kit("generate", file, f"output={out}")
+    r1kit("generate", recipe_file, f"output={run_dir}")
     seconds = time.perf_counter() - started
-    sampled = [r for f in sorted((out / "samples").glob("*.parquet")) for r in table_of(f)]
-    drops = json.loads((out / "drops.json").read_text())
-    problems = json.loads((out / "samples/manifest.json").read_text())["problems"]
+    sampled = [r for file in sorted((run_dir / "samples").glob("*.parquet")) for r in read_rows(file)]
+    drops = json.loads((run_dir / "drops.json").read_text())
+    problems = json.loads((run_dir / "samples/manifest.json").read_text())["problems"]
     assert len(sampled) == len({(r["id"], r["sample"]) for r in sampled}) == 4 * problems
-    assert drops["kept"] == len(table(out / "data")) == info(out)["rows"]
+    assert drops["kept"] == len(table(run_dir / "data")) == info(run_dir)["rows"]
     return {
         "engine": name,
         "problems": problems,
@@ -73,7 +74,7 @@ def run(folder: Path, name: str, model: str, rows: int, **sampling) -> dict:
     }
 
 
-def table_of(file: Path) -> list[dict]:
+def read_rows(file: Path) -> list[dict]:
     import pyarrow.parquet as pq
 
     return pq.read_table(file).to_pylist()
@@ -92,17 +93,17 @@ def main() -> None:
         folder = Path(name)
         for engine in options.only:
             if engine in ("transformers", "vllm"):
-                more = {"vllm": {"max_model_len": 512}} if engine == "vllm" else {}
-                found = run(folder, engine, model, options.rows, engine=engine, **more)
+                changes = {"vllm": {"max_model_len": 512}} if engine == "vllm" else {}
+                result = measure_engine(folder, engine, model, options.rows, engine=engine, **changes)
             else:
                 port = free_port()
                 command = (vllm_server if engine == "vllm-server" else transformers_server)(model, port)
-                with served(command, port, folder / f"{engine}.log", VLLM_CPU_KVCACHE_SPACE="2") as url:
-                    asks = {"urls": url, "concurrency": 32 if engine == "vllm-server" else 4}
-                    found = run(folder, engine, model, options.rows, engine="openai", server=asks)
-            cells = [found[k] for k in ("engine", "problems", "samples", "right", "faults", "kept")]
-            rate = found["tokens"] / found["seconds"]
-            print("| " + " | ".join(map(str, [*cells, f"{found['seconds']:.0f}", f"{rate:.0f}"])) + " |", flush=True)
+                with model_server(command, port, folder / f"{engine}.log", VLLM_CPU_KVCACHE_SPACE="2") as url:
+                    server = {"urls": url, "concurrency": 32 if engine == "vllm-server" else 4}
+                    result = measure_engine(folder, engine, model, options.rows, engine="openai", server=server)
+            cells = [result[key] for key in ("engine", "problems", "samples", "right", "faults", "kept")]
+            rate = result["tokens"] / result["seconds"]
+            print("| " + " | ".join(map(str, [*cells, f"{result['seconds']:.0f}", f"{rate:.0f}"])) + " |", flush=True)
 
 
 if __name__ == "__main__":

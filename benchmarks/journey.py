@@ -2,8 +2,8 @@
 
     python benchmarks/journey.py [--seeds 0 1 2]        (two to three minutes a seed on 2 cores)
 
-Prints, for students trained on either, accuracy and tokens an answer on held-out arithmetic: the mean over the seeds
-and the range from the least to the greatest; and how many rows and how many tokens each was trained on.
+Prints a table with a line for each kind of rows: the accuracy and the tokens an answer of a student trained on them, on
+held-out arithmetic (mean over the seeds, smallest and greatest value), and how many rows and tokens it was trained on.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--output", default="runs/journey-seeds")
     options = parser.parse_args()
-    found: dict[str, list[dict]] = {"journeys": [], "shortcuts": []}
+    models_of: dict[str, list[dict]] = {"journeys": [], "shortcuts": []}
     for seed in options.seeds:
         out = Path(options.output) / str(seed)
         subprocess.run(
@@ -32,17 +32,17 @@ def main() -> None:
         )
         rows = len(table(out / "journeys/data"))
         for model in json.loads((out / "eval/eval.json").read_text())["models"]:
-            trained = metrics(out / f"on_{model['model']}")
-            seen = max(line.get("num_tokens", 0) for line in trained)
-            steps = max(line.get("step", 0) for line in trained)
-            found[model["model"]].append({**model, "rows": rows, "seen": seen, "steps": steps})
+            training_metrics = metrics(out / f"on_{model['model']}")
+            tokens_seen = max(line.get("num_tokens", 0) for line in training_metrics)
+            steps = max(line.get("step", 0) for line in training_metrics)
+            models_of[model["model"]].append({**model, "rows": rows, "seen": tokens_seen, "steps": steps})
     print("\n| trained on | rows | steps | tokens trained on | accuracy | tokens an answer |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for name, runs in found.items():
+    for name, runs in models_of.items():
         accuracy = figure([run["accuracy"]["arithmetic"] for run in runs])
-        said = figure([run["tokens"] for run in runs], percent=False)
+        tokens = figure([run["tokens"] for run in runs], percent=False)
         counts = [f"{sum(run[key] for run in runs) / len(runs):.0f}" for key in ("rows", "steps", "seen")]
-        print(f"| {name} | {' | '.join(counts)} | {accuracy} | {said} |")
+        print(f"| {name} | {' | '.join(counts)} | {accuracy} | {tokens} |")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""A model served by vLLM and asked through the OpenAI client, against `r1kit eval` of the same model, both at T 0.
+"""Compare a model served by vLLM, through the OpenAI client, with `r1kit eval` of the same model, both at T 0.
 
     .venv-vllm/bin/python benchmarks/served.py runs/smollm2/r1 recipes/smollm2-135m/ladder.yaml [--rows 100]
 
-The recipe says what is asked and how. Needs the environment of `make env-vllm`. Float32 on both sides; where two tokens
-have nearly equal logits the kernels may part.
+The recipe holds the problems and the prompt. Needs the environment of `make env-vllm`. Both sides compute in float32;
+if two tokens have nearly equal logits, their kernels may choose differently.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from r1kit.runs.paths import resolve_model_path
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from engines import table_of, vllm_server  # noqa: E402
+from engines import read_rows, vllm_server  # noqa: E402
 from helpers import r1kit, recipe  # noqa: E402
-from servers import free_port, served  # noqa: E402
+from servers import free_port, model_server  # noqa: E402
 
 
 def main() -> None:
@@ -38,11 +38,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         r1kit("eval", recipe(folder / "eval.yaml", **values), f"output={folder / 'eval'}")
-        rows = [row for file in sorted((folder / "eval/samples").rglob("*.parquet")) for row in table_of(file)]
+        rows = [row for file in sorted((folder / "eval/samples").rglob("*.parquet")) for row in read_rows(file)]
         model, port = resolve_model_path(options.model), free_port()
-        with served(vllm_server(model, port), port, folder / "log", VLLM_CPU_KVCACHE_SPACE="2") as url:
+        with model_server(vllm_server(model, port), port, folder / "log", VLLM_CPU_KVCACHE_SPACE="2") as url:
             client = OpenAI(base_url=url, api_key="none")
-            said = [
+            texts = [
                 client.completions.create(
                     model=model,
                     prompt=fill_template(values["prompt"]["template"], row["prompt"]),
@@ -53,14 +53,16 @@ def main() -> None:
                 .text
                 for row in rows
             ]
-    same = sum(text == row["completion"] for text, row in zip(said, rows, strict=True))
-    answers = sum(
+    same_text = sum(text == row["completion"] for text, row in zip(texts, rows, strict=True))
+    same_answer = sum(
         parse_completion(text).answer == parse_completion(row["completion"]).answer
-        for text, row in zip(said, rows, strict=True)
+        for text, row in zip(texts, rows, strict=True)
     )
-    right = sum(bool(row["correct"]) for row in rows)
-    print(f"{len(rows)} problems, {right} right by r1kit eval; the same text {same}, the same answer {answers}")
-    for text, row in zip(said, rows, strict=True):
+    correct = sum(bool(row["correct"]) for row in rows)
+    print(
+        f"{len(rows)} problems, {correct} right by r1kit eval; the same text {same_text}, the same answer {same_answer}"
+    )
+    for text, row in zip(texts, rows, strict=True):
         if text != row["completion"]:
             print(f"- eval: {row['completion']!r}\n  vLLM: {text!r}")
 

@@ -1,13 +1,30 @@
-"""An OpenAI-compatible server on the loopback that answers at once, and misbehaves by plan. For tests and benchmarks.
+"""An OpenAI-compatible server on the loopback that answers at once and misbehaves by plan, for tests and benchmarks.
 
     python tests/loopback.py PORT_FILE '{"faults": {"429": 0.05}, "seed": 1}'
 
-It solves the sums and differences of whole numbers that it is asked; it answers the same request with the same text.
-Which fault a request meets depends on a count of its own, so that a further try may meet none. Settings: `faults`, the
-share of each of 429, 500, timeout, cut, malformed, empty, silent; `wrong`, the share of wrong answers; `seconds`, how
-long an answer takes; `room`, the most tokens that may be asked for; `poison`, `busy` and `bad`, texts that are met
-with 500, 429 and 400; `credit`, how many requests are answered before each is refused with `drained`; `field`, where
-reasoning goes (reasoning, reasoning_content or text); `style`, what is answered.
+It solves the sums and differences of whole numbers that it is asked, and answers the same request with the same text.
+Which request meets a fault is drawn anew for each request, so that another attempt may meet none.
+
+Settings:
+
+    seed                 of the faults
+    faults               the fraction of requests with each of 429, 500, timeout, cut, malformed, empty, silent
+    fault_seconds        how long a request with the fault `timeout` hangs
+    answer_seconds       how long an answer takes
+    wrong_fraction       the fraction of wrong answers
+    style                `teacher`: answer in the form that `refine:` asks for
+    reasoning_field      where reasoning is returned: `text` (in the text), `reasoning` or `reasoning_content`
+    supports_n           whether `n` of a request is heeded
+    key                  the only key that is accepted
+    error_text           prompts with this text are answered with 500
+    busy_text            prompts with this text are answered with 429
+    refused_text         prompts with this text are answered with 400
+    refuses_all          every request is answered with 400
+    max_prompt_chars     longer prompts are refused as beyond the context
+    max_tokens_limit     requests for more tokens are refused as beyond the context
+    paid_requests        after so many requests, all are answered with `unpaid_status`
+    counts_answers       whether requests are kept to find repeated ones (they fill the memory of a benchmark)
+    port                 the port; default: a free one
 """
 
 import asyncio
@@ -23,83 +40,89 @@ from aiohttp import web
 
 FAULTS = ("429", "500", "timeout", "cut", "malformed", "empty", "silent")
 SUM = re.compile(r"-?\d+(?:\s*[+-]\s*\d+)+")
+NEVER_IN_A_PROMPT = "\0"
+UNLIMITED = 10**9
 
 
-def solve(text: str) -> int:
-    """The value of the last sum in a text."""
-    found = SUM.findall(text)
-    return sum(int(part.replace(" ", "")) for part in re.findall(r"[+-]?\s*\d+", found[-1])) if found else 0
+def solve_sum(text: str) -> int:
+    """Return the value of the last sum in a text."""
+    sums = SUM.findall(text)
+    if not sums:
+        return 0
+    terms = re.findall(r"[+-]?\s*\d+", sums[-1])
+    return sum(int(term.replace(" ", "")) for term in terms)
+
+
+def prompt_text(body: dict) -> str:
+    """Return the text of a request's prompt or of its last message."""
+    return body.get("prompt") or body["messages"][-1]["content"]
+
+
+def error_response(message: str, status: int, **headers: str) -> web.Response:
+    """Return an error in OpenAI's form."""
+    return web.json_response({"error": {"message": message}}, status=status, headers=headers)
 
 
 class Server:
-    """Counts what it is asked, and answers it."""
+    """Count requests, and answer them."""
 
     def __init__(self, settings: dict):
         self.settings = settings
         self.rng = random.Random(settings.get("seed", 0))
         self.counts: Counter = Counter()
-        self.answered: Counter = Counter()
-        self.under_way = 0
+        self.answered_requests: Counter = Counter()
+        self.open_requests = 0
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=2**24)
-        app.router.add_get("/v1/models", self.models)
-        app.router.add_get("/stats", self.stats)
+        app.router.add_get("/v1/models", self.list_models)
+        app.router.add_get("/counts", self.show_counts)
         app.router.add_post("/v1/completions", self.complete)
         app.router.add_post("/v1/chat/completions", self.complete)
         return app
 
-    async def models(self, request: web.Request) -> web.Response:
+    async def list_models(self, request: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": "loopback"}]})
 
-    async def stats(self, request: web.Request) -> web.Response:
-        twice = sum(n > 1 for n in self.answered.values())
-        return web.json_response({**self.counts, "different": len(self.answered), "twice": twice})
-
-    def _fault(self) -> str | None:
-        draw = self.rng.random()
-        for name in FAULTS:
-            draw -= self.settings.get("faults", {}).get(name, 0.0)
-            if draw < 0:
-                return name
-        return None
+    async def show_counts(self, request: web.Request) -> web.Response:
+        repeated = sum(count > 1 for count in self.answered_requests.values())
+        return web.json_response({**self.counts, "different": len(self.answered_requests), "repeated": repeated})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        self.counts["asked"] += 1
-        self.under_way += 1
-        self.counts["at_once"] = max(self.counts["at_once"], self.under_way)
+        self.counts["requests"] += 1
+        self.open_requests += 1
+        self.counts["most_at_once"] = max(self.counts["most_at_once"], self.open_requests)
         try:
-            if fault := self._fault():
+            fault = self._draw_fault()
+            if fault:
                 return await self._misbehave(fault, request)
-            if self.settings.get("key") and request.headers.get("Authorization") != f"Bearer {self.settings['key']}":
-                return web.json_response({"error": {"message": "bad key"}}, status=401)
-            text = body.get("prompt") or body["messages"][-1]["content"]
-            if self.settings.get("poison", "\0") in text:
-                return web.Response(text="internal error", status=500)
-            if self.settings.get("busy", "\0") in text:
-                return web.json_response({"error": {"message": "slow down"}}, status=429)
-            if self.settings.get("bad", "\0") in text:
-                return web.json_response({"error": {"message": "no such thing"}}, status=400)
-            if self.counts["asked"] > self.settings.get("credit", 10**9):
-                return web.json_response({"error": {"message": "no credit left"}}, status=self.settings["drained"])
-            if refused := self._refused(body):
-                return web.json_response({"error": {"message": refused}}, status=400)
-            await asyncio.sleep(self.settings.get("seconds", 0.0))
-            if self.settings.get("count", True):
-                self.answered[json.dumps(body, sort_keys=True)] += 1
+            refusal = self._refuse(body, request)
+            if refusal is not None:
+                return refusal
+            await asyncio.sleep(self.settings.get("answer_seconds", 0.0))
+            if self.settings.get("counts_answers", True):
+                self.answered_requests[json.dumps(body, sort_keys=True)] += 1
             return web.json_response(self._answer(body))
         finally:
-            self.under_way -= 1
+            self.open_requests -= 1
+
+    def _draw_fault(self) -> str | None:
+        remaining = self.rng.random()
+        for name in FAULTS:
+            remaining -= self.settings.get("faults", {}).get(name, 0.0)
+            if remaining < 0:
+                return name
+        return None
 
     async def _misbehave(self, fault: str, request: web.Request) -> web.StreamResponse:
         self.counts[fault] += 1
         if fault == "429":
-            return web.json_response({"error": {"message": "slow down"}}, status=429, headers={"Retry-After": "0.05"})
+            return error_response("slow down", 429, **{"Retry-After": "0.05"})
         if fault == "500":
             return web.Response(text="internal error", status=500)
         if fault == "timeout":
-            await asyncio.sleep(self.settings.get("hang", 3.0))
+            await asyncio.sleep(self.settings.get("fault_seconds", 3.0))
             return web.Response(text="{}")
         if fault == "cut":
             response = web.StreamResponse(headers={"Content-Length": "1000"})
@@ -114,53 +137,70 @@ class Server:
             return web.json_response({"choices": [{"message": {"content": None}, "finish_reason": "stop"}]})
         return web.Response(text='{"choices": [{"te', content_type="application/json")
 
-    def _refused(self, body: dict) -> str | None:
-        text = body.get("prompt") or body["messages"][-1]["content"]
-        if self.settings.get("refuse"):
-            return "unknown field: top_k"
-        if len(text) > self.settings.get("context", 10**9):
-            return "This model's maximum context length is 64 tokens"
-        if body["max_tokens"] > self.settings.get("room", 10**9):
-            return "max_tokens is too large: this model's maximum context length is 64 tokens"
+    def _refuse(self, body: dict, request: web.Request) -> web.Response | None:
+        """Return the error that the settings plan for this request, if any."""
+        settings = self.settings
+        text = prompt_text(body)
+        if settings.get("key") and request.headers.get("Authorization") != f"Bearer {settings['key']}":
+            return error_response("bad key", 401)
+        if settings.get("error_text", NEVER_IN_A_PROMPT) in text:
+            return web.Response(text="internal error", status=500)
+        if settings.get("busy_text", NEVER_IN_A_PROMPT) in text:
+            return error_response("slow down", 429)
+        if settings.get("refused_text", NEVER_IN_A_PROMPT) in text:
+            return error_response("no such thing", 400)
+        if self.counts["requests"] > settings.get("paid_requests", UNLIMITED):
+            return error_response("no credit left", settings["unpaid_status"])
+        if settings.get("refuses_all"):
+            return error_response("unknown field: top_k", 400)
+        if len(text) > settings.get("max_prompt_chars", UNLIMITED):
+            return error_response("This model's maximum context length is 64 tokens", 400)
+        if body["max_tokens"] > settings.get("max_tokens_limit", UNLIMITED):
+            return error_response("max_tokens is too large: this model's maximum context length is 64 tokens", 400)
         return None
 
     def _answer(self, body: dict) -> dict:
-        chat = "messages" in body
-        text = body["messages"][-1]["content"] if chat else body["prompt"]
+        text = prompt_text(body)
+        supports_n = self.settings.get("supports_n", True)
         choices = []
-        for i in range(body.get("n", 1) if self.settings.get("knows_n", True) else 1):
-            drawn = random.Random(hashlib.sha256(f"{text}/{body.get('seed')}/{i}".encode()).digest())
-            thinking, answer = self._said(text, drawn)
-            choices.append(self._choice(chat, thinking, answer, i))
-        words = sum(len(json.dumps(c).split()) for c in choices)
+        for index in range(body.get("n", 1) if supports_n else 1):
+            # Drawn from the request alone, so that the same request has the same answer.
+            rng = random.Random(hashlib.sha256(f"{text}/{body.get('seed')}/{index}".encode()).digest())
+            thinking, answer = self._write_completion(text, rng)
+            choices.append(self._make_choice("messages" in body, thinking, answer, index))
+        words = sum(len(json.dumps(choice).split()) for choice in choices)
         return {"choices": choices, "usage": {"prompt_tokens": len(text.split()), "completion_tokens": words}}
 
-    def _said(self, text: str, drawn: random.Random) -> tuple[str, str]:
-        right = solve(text)
-        answer = right + (drawn.randint(1, 9) if drawn.random() < self.settings.get("wrong", 0.0) else 0)
+    def _write_completion(self, text: str, rng: random.Random) -> tuple[str, str]:
+        """Return the thinking and the rest of a completion."""
+        answer = solve_sum(text)
+        if rng.random() < self.settings.get("wrong_fraction", 0.0):
+            answer += rng.randint(1, 9)
         if self.settings.get("style") == "teacher":
             steps = "We add the numbers one after the other, and look at the total that this makes in the end."
             return "", f"<think>{steps}</think><summary>The total is {answer}.</summary><answer>{answer}</answer>"
         return f" adding gives {answer} .", f"<answer> {answer}</answer>"
 
-    def _choice(self, chat: bool, thinking: str, answer: str, index: int) -> dict:
-        whole = f"<think>{thinking}</think>{answer}" if thinking else answer
-        if not chat:
-            return {"index": index, "text": whole, "finish_reason": "stop"}
-        field = self.settings.get("field", "text")
-        message = {"role": "assistant", "content": whole if field == "text" else answer}
-        if field != "text":
-            message[field] = thinking
+    def _make_choice(self, is_chat: bool, thinking: str, answer: str, index: int) -> dict:
+        text = f"<think>{thinking}</think>{answer}" if thinking else answer
+        if not is_chat:
+            return {"index": index, "text": text, "finish_reason": "stop"}
+        reasoning_field = self.settings.get("reasoning_field", "text")
+        if reasoning_field == "text":
+            message = {"role": "assistant", "content": text}
+        else:
+            message = {"role": "assistant", "content": answer, reasoning_field: thinking}
         return {"index": index, "message": message, "finish_reason": "stop"}
 
 
 async def serve(port_file: Path, settings: dict) -> None:
-    """Serve on a free port of the loopback, or on `port`, which is written to a file."""
+    """Serve on the loopback, and write the port to a file."""
     runner = web.AppRunner(Server(settings).application(), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", settings.get("port", 0))
     await site.start()
     port = site._server.sockets[0].getsockname()[1]
+    # Renamed into place, so that nobody reads half a number.
     temporary = port_file.with_suffix(".tmp")
     temporary.write_text(str(port))
     temporary.rename(port_file)

