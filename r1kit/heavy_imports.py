@@ -15,13 +15,29 @@ from contextlib import contextmanager
 
 @contextmanager
 def heavy_imports() -> Iterator[None]:
-    """Import within this block without the garbage collector; what was imported is never looked at by it again."""
+    """Import within this block without the garbage collector; what was imported is never looked at by it again.
+
+    Afterwards transformers loads models without a progress bar.
+    """
     if "transformers" in sys.modules or not gc.isenabled():
         yield
         return
     gc.disable()
     try:
         yield
+        if "transformers" in sys.modules:
+            _hide_loading_bars()
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _hide_loading_bars() -> None:
+    """Hide the progress bars of transformers, such as "Loading weights"; those of downloads from the hub are kept."""
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+    from transformers.utils import logging as transformers_logging
+
+    download_bars_are_hidden = are_progress_bars_disabled()
+    transformers_logging.disable_progress_bar()  # hides those of downloads too
+    if not download_bars_are_hidden:
+        enable_progress_bars()

@@ -106,6 +106,7 @@ def test_a_resumed_run_knows_what_it_logged_before(capsys, tmp_path):
     warning = json.loads((tmp_path / "warnings.jsonl").read_text())
     assert (warning["step"], warning["name"]) == (20, "reward")
     assert warning["text"].startswith("in 20 steps no group")
+<<<<<<< Updated upstream:tests/test_alerts.py
 
 
 @pytest.mark.slow
@@ -141,3 +142,5 @@ def test_a_terminal_shows_the_newest_best_and_worst(here):
     assert "tokens a second" in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor is back
     assert json.loads((here / "run/run.json").read_text())["status"] == "finished"
+=======
+>>>>>>> Stashed changes:tests/test_warnings.py

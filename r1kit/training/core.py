@@ -20,10 +20,11 @@ from r1kit.messages import logger
 from r1kit.ranks import is_main_rank, world_size
 from r1kit.recipe import RLRecipe, SFTRecipe
 from r1kit.runs.run import Run
-from r1kit.training import card, checkpoints, display
+from r1kit.training import card, checkpoints
 from r1kit.training.alerts import AlertCallback
 from r1kit.training.arguments import FITTING_ROWS_KEY, split_batch
 from r1kit.training.callbacks import MetricsCallback, StopCallback
+from r1kit.training.display import TrainingDisplay, can_display
 
 
 def run_training(
@@ -107,6 +108,7 @@ def _reduce_micro_batch(recipe: SFTRecipe | RLRecipe, run: Run, fitting_rows: in
     return smaller, message
 
 
+<<<<<<< Updated upstream
 def _train(
     trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last_checkpoint: Path | None, resume_interval: int
 ) -> Path | None:
@@ -116,6 +118,20 @@ def _train(
     """
     stop_callback = StopCallback(run, resume_interval)
     live_display = _add_callbacks(trainer, run, stop_callback)
+=======
+def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, block: int) -> Any:
+    stop = StopCallback(run, block)
+    trainer.add_callback(stop)
+    stage = run.info.get("stage", "train")
+    display = TrainingDisplay(run.path, stage) if can_display() and is_main_rank() else None
+    trainer.add_callback(MetricsCallback(run, stage, quiet=display is not None))
+    if display:
+        trainer.add_callback(display)
+    trainer.add_callback(AlertCallback(stage, run.path / "warnings.jsonl"))
+    for callback in list(trainer.callback_handler.callbacks):
+        if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
+            trainer.remove_callback(callback)
+>>>>>>> Stashed changes
     record_ranks(trainer.accelerator, run)
     total_steps = _count_total_steps(trainer)
     if last_checkpoint is not None and total_steps <= checkpoints.checkpoint_step(last_checkpoint):
@@ -132,9 +148,15 @@ def _train(
     except FloatingPointError as error:
         raise _divergence_error(error, trainer.state.global_step, recipe, run) from None
     finally:
+<<<<<<< Updated upstream
         if live_display:
             live_display.live.stop()
     if stop_callback.has_stopped:
+=======
+        if display:
+            display.stop()
+    if stop.stopped:
+>>>>>>> Stashed changes
         raise Interrupted
     if is_main_rank():
         run.update(steps=trainer.state.global_step, tokens=int(trainer.state.num_input_tokens_seen))
