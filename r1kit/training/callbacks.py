@@ -9,11 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-<<<<<<< Updated upstream
 from r1kit.messages import logger, print_progress
-=======
-from r1kit.messages import print_progress
->>>>>>> Stashed changes
 from r1kit.recipe import LengthStepConfig
 from r1kit.runs.run import Run
 
@@ -68,7 +64,6 @@ class MetricsCallback(TrainerCallback):
         self.run.log({"step": state.global_step, "time": round(time.time(), 2), **metrics})
         if self.quiet:
             return
-<<<<<<< Updated upstream
         is_line_due = time.time() - self.last_line_time >= SECONDS_BETWEEN_PROGRESS_LINES
         if is_line_due or state.global_step in (1, state.max_steps):
             self.last_line_time = time.time()
@@ -92,18 +87,6 @@ def _short_name(metric: str) -> str:
     """Return the middle of a name such as rewards/accuracy/mean, the end of completions/mean_length, else the name."""
     segments = metric.split("/")
     return segments[min(1, len(segments) - 1)]
-=======
-        self.shown = time.time()
-        done = state.global_step - self.first_step
-        left = (self.shown - self.started) / max(1, done) * (state.max_steps - state.global_step)
-        parts = [
-            f"{k.split('/')[1] if '/' in k else k} {v:.3g}"
-            for k in PROGRESS_LINE_METRICS
-            if (v := values.get(k)) is not None
-        ]
-        line = f"{self.stage} {state.global_step}/{state.max_steps}  {'  '.join(parts)}  {left:.0f} s left"
-        print_progress(line)
->>>>>>> Stashed changes
 
 
 class StopCallback(TrainerCallback):
@@ -125,13 +108,8 @@ class StopCallback(TrainerCallback):
     def _handle_signal(self, signal_number: int, frame: FrameType | None) -> None:
         if self.is_requested and not self.is_distributed:
             raise KeyboardInterrupt
-<<<<<<< Updated upstream
         self.is_requested = True
         logger.info("the training stops after this step, and its state is saved")
-=======
-        self.asked = True
-        print_progress("stopping after this step; the state will be saved")
->>>>>>> Stashed changes
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         is_requested = self.is_requested or (self.run.path / "stop").exists()

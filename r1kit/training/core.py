@@ -108,7 +108,6 @@ def _reduce_micro_batch(recipe: SFTRecipe | RLRecipe, run: Run, fitting_rows: in
     return smaller, message
 
 
-<<<<<<< Updated upstream
 def _train(
     trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last_checkpoint: Path | None, resume_interval: int
 ) -> Path | None:
@@ -118,20 +117,6 @@ def _train(
     """
     stop_callback = StopCallback(run, resume_interval)
     live_display = _add_callbacks(trainer, run, stop_callback)
-=======
-def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, block: int) -> Any:
-    stop = StopCallback(run, block)
-    trainer.add_callback(stop)
-    stage = run.info.get("stage", "train")
-    display = TrainingDisplay(run.path, stage) if can_display() and is_main_rank() else None
-    trainer.add_callback(MetricsCallback(run, stage, quiet=display is not None))
-    if display:
-        trainer.add_callback(display)
-    trainer.add_callback(AlertCallback(stage, run.path / "warnings.jsonl"))
-    for callback in list(trainer.callback_handler.callbacks):
-        if type(callback).__name__ in ("PrinterCallback", "ProgressCallback"):
-            trainer.remove_callback(callback)
->>>>>>> Stashed changes
     record_ranks(trainer.accelerator, run)
     total_steps = _count_total_steps(trainer)
     if last_checkpoint is not None and total_steps <= checkpoints.checkpoint_step(last_checkpoint):
@@ -148,15 +133,9 @@ def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, bloc
     except FloatingPointError as error:
         raise _divergence_error(error, trainer.state.global_step, recipe, run) from None
     finally:
-<<<<<<< Updated upstream
         if live_display:
-            live_display.live.stop()
+            live_display.stop()
     if stop_callback.has_stopped:
-=======
-        if display:
-            display.stop()
-    if stop.stopped:
->>>>>>> Stashed changes
         raise Interrupted
     if is_main_rank():
         run.update(steps=trainer.state.global_step, tokens=int(trainer.state.num_input_tokens_seen))
@@ -164,13 +143,13 @@ def _train(trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last: Any, bloc
     return _newest_checkpoint(run.path / "checkpoints")
 
 
-def _add_callbacks(trainer: Any, run: Run, stop_callback: StopCallback) -> display.Display | None:
+def _add_callbacks(trainer: Any, run: Run, stop_callback: StopCallback) -> TrainingDisplay | None:
     """Add r1kit's callbacks in place of transformers' progress; return the live display where there is one."""
     trainer.add_callback(stop_callback)
     stage = run.info.get("stage", "train")
     live_display = None
-    if display.wanted() and is_main_rank():
-        live_display = display.Display(run.path, stage)
+    if can_display() and is_main_rank():
+        live_display = TrainingDisplay(run.path, stage)
     trainer.add_callback(MetricsCallback(run, stage, quiet=live_display is not None))
     if live_display:
         trainer.add_callback(live_display)
