@@ -1,7 +1,11 @@
-"""kill -9 at any moment, the same command again: the same end. R1KIT_KILLS sets how often (default 1)."""
+"""A run that is killed at any moment and started again ends as if it had not been killed.
+
+The environment variable R1KIT_KILLS sets how often each run is killed (default 1).
+"""
 
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -16,13 +20,13 @@ KILLS = int(os.environ.get("R1KIT_KILLS", "1"))
 pytestmark = pytest.mark.slow
 
 
-def killed_then_finished(stage: str, file: Path, run: Path, done: Callable[[Path], int], seed: int) -> None:
-    """Start the stage, kill it at a random moment after it has come some way, and so on; then let it end."""
+def kill_then_finish(stage: str, file: Path, run: Path, count_progress: Callable[[Path], int], seed: int) -> None:
+    """Start the stage and kill it at a random moment after some progress, KILLS times; then let it end."""
     rng = random.Random(seed)
     for kill in range(KILLS):
         process = start(stage, file, f"output={run}")
-        wanted = done(run) + rng.randint(1, 3)
-        while done(run) < wanted and process.poll() is None:
+        goal = count_progress(run) + rng.randint(1, 3)
+        while count_progress(run) < goal and process.poll() is None:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.3))
         assert kill or process.poll() is None
@@ -31,25 +35,30 @@ def killed_then_finished(stage: str, file: Path, run: Path, done: Callable[[Path
         process.communicate()
     out, err = r1kit(stage, file, f"output={run}")
     assert out == f"{run}\n"
-    assert "[transformers]" not in err  # no warning of what is as it should be
+    assert "[transformers]" not in err  # transformers has nothing to warn of
 
 
-def saved(run: Path) -> int:
-    """Return the step of a run's last whole checkpoint."""
+def last_saved_step(run: Path) -> int:
+    """Return the step of a run's last complete checkpoint; 0 without one."""
     return max((checkpoint_step(folder) for folder in complete_checkpoints(run / "checkpoints")), default=0)
 
 
-def shards(run: Path) -> int:
-    """Return how many shards of samples a run has finished."""
+def count_shards(run: Path) -> int:
+    """Return the number of shards of samples that a run has finished."""
     return len(list(run.rglob("shard-*")))
 
 
+def modification_times(run: Path) -> dict[Path, int]:
+    """Return when each file of a run was last written, in nanoseconds."""
+    return {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+
+
 def test_rl_ends_in_the_same_weights_and_rollouts(tmp_path):
-    file, whole, killed = recipe(tmp_path / "rl.yaml", **RL), tmp_path / "whole", tmp_path / "killed"
-    r1kit("rl-zero", file, f"output={whole}")
-    killed_then_finished("rl-zero", file, killed, saved, seed=1)
-    assert largest_difference(weights(whole / "model"), weights(killed / "model")) == 0.0
-    assert table(whole / "completions") == table(killed / "completions")
+    file, unbroken, killed = recipe(tmp_path / "rl.yaml", **RL), tmp_path / "unbroken", tmp_path / "killed"
+    r1kit("rl-zero", file, f"output={unbroken}")
+    kill_then_finish("rl-zero", file, killed, last_saved_step, seed=1)
+    assert largest_difference(weights(unbroken / "model"), weights(killed / "model")) == 0.0
+    assert table(unbroken / "completions") == table(killed / "completions")
     assert len(table(killed / "completions")) == 6 * 16
     assert info(killed)["steps"] == 6
     steps = [line["step"] for line in metrics(killed) if "reward" in line]
@@ -57,35 +66,35 @@ def test_rl_ends_in_the_same_weights_and_rollouts(tmp_path):
 
 
 def test_sft_ends_in_the_same_weights(tmp_path):
-    file, whole, killed = recipe(tmp_path / "sft.yaml", **SFT), tmp_path / "whole", tmp_path / "killed"
-    r1kit("sft", file, f"output={whole}")
-    killed_then_finished("sft", file, killed, saved, seed=2)
-    assert largest_difference(weights(whole / "model"), weights(killed / "model")) == 0.0
-    assert info(killed)["steps"] == info(whole)["steps"] == 24
+    file, unbroken, killed = recipe(tmp_path / "sft.yaml", **SFT), tmp_path / "unbroken", tmp_path / "killed"
+    r1kit("sft", file, f"output={unbroken}")
+    kill_then_finish("sft", file, killed, last_saved_step, seed=2)
+    assert largest_difference(weights(unbroken / "model"), weights(killed / "model")) == 0.0
+    assert info(killed)["steps"] == info(unbroken)["steps"] == 24
 
 
 def test_evaluated_rows_are_neither_lost_nor_doubled(tmp_path):
-    file, whole, killed = recipe(tmp_path / "recipe.yaml", **EVAL), tmp_path / "whole", tmp_path / "killed"
-    r1kit("eval", file, f"output={whole}")
-    killed_then_finished("eval", file, killed, shards, seed=3)
-    folders = [path.relative_to(whole) for path in whole.rglob("*") if path.is_dir()]
+    file, unbroken, killed = recipe(tmp_path / "recipe.yaml", **EVAL), tmp_path / "unbroken", tmp_path / "killed"
+    r1kit("eval", file, f"output={unbroken}")
+    kill_then_finish("eval", file, killed, count_shards, seed=3)
+    folders = [path.relative_to(unbroken) for path in unbroken.rglob("*") if path.is_dir()]
     assert folders
     for folder in folders:
-        assert table(whole / folder) == table(killed / folder)
+        assert table(unbroken / folder) == table(killed / folder)
 
 
 def test_generated_rows_are_neither_lost_nor_doubled(tmp_path):
-    """Each kill hits a live process, which has come some shards further, at a random moment after the last of them."""
+    """Each kill hits a live process at a random moment after it has finished a few more shards."""
     problems = max(60, 15 * KILLS)
     values = {**GENERATE, "data": {"train": [{"path": "world:arithmetic", "rows": problems}]}}
     values["sampling"] = {**GENERATE["sampling"], "samples": 4, "batch_size": 16}
-    file, whole, killed = recipe(tmp_path / "recipe.yaml", **values), tmp_path / "whole", tmp_path / "killed"
-    r1kit("generate", file, f"output={whole}")
+    file, unbroken, killed = recipe(tmp_path / "recipe.yaml", **values), tmp_path / "unbroken", tmp_path / "killed"
+    r1kit("generate", file, f"output={unbroken}")
     rng = random.Random(3)
     for _ in range(KILLS):
         process = start("generate", file, f"output={killed}")
-        wanted = len(list(killed.glob("samples/shard-*"))) + rng.randint(0, 2)
-        while len(list(killed.glob("samples/shard-*"))) < wanted:
+        goal = len(list(killed.glob("samples/shard-*"))) + rng.randint(0, 2)
+        while len(list(killed.glob("samples/shard-*"))) < goal:
             assert process.poll() is None
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.3))
@@ -94,14 +103,14 @@ def test_generated_rows_are_neither_lost_nor_doubled(tmp_path):
         process.communicate()
     r1kit("generate", file, f"output={killed}")
     for folder in ("samples", "data"):
-        assert table(whole / folder) == table(killed / folder)
+        assert table(unbroken / folder) == table(killed / folder)
     rows = table(killed / "samples")
     assert len(rows) == len({(r["id"], r["sample"]) for r in rows}) == 4 * problems
 
 
 @pytest.mark.parametrize("lora", [None, {"r": 4, "alpha": 64}])
 def test_a_reference_model_that_was_replaced_survives(tmp_path, lora):
-    """With a strong KL the final weights depend on the reference: a lost one would show."""
+    """With a strong KL the final weights depend on the reference model, so a lost one would show."""
     import torch
     from safetensors.torch import load_file
 
@@ -110,7 +119,7 @@ def test_a_reference_model_that_was_replaced_survives(tmp_path, lora):
         values["model"] = {**RL["model"], "lora": lora}
         values["training"]["learning_rate"] = 1e-2
     file = recipe(tmp_path / "rl.yaml", **values)
-    r1kit("rl-zero", file, f"output={tmp_path / 'whole'}")
+    r1kit("rl-zero", file, f"output={tmp_path / 'unbroken'}")
     first = recipe(tmp_path / "first.yaml", **{**values, "training": {**values["training"], "steps": 4}})
     r1kit("rl-zero", first, f"output={tmp_path / 'parts'}")
     saved = torch.load(tmp_path / "parts/checkpoints/checkpoint-4/reference.pt", weights_only=True)
@@ -119,9 +128,9 @@ def test_a_reference_model_that_was_replaced_survives(tmp_path, lora):
     saved = {key.replace(".ref.", "."): value for key, value in saved.items()}
     assert all(torch.equal(saved[key], value) for key, value in policy.items())
     r1kit("rl-zero", file, f"output={tmp_path / 'parts'}")  # one step more than before goes on
-    whole, parts = (load_file(tmp_path / run / "model" / name) for run in ("whole", "parts"))
-    assert largest_difference(whole, parts) == 0.0
-    kl = {line["step"]: line["kl"] for line in metrics(tmp_path / "whole") if "kl" in line}
+    unbroken, parts = (load_file(tmp_path / run / "model" / name) for run in ("unbroken", "parts"))
+    assert largest_difference(unbroken, parts) == 0.0
+    kl = {line["step"]: line["kl"] for line in metrics(tmp_path / "unbroken") if "kl" in line}
     assert kl[4] < 1e-4 < kl[3]  # the policy has just become the reference
 
 
@@ -142,7 +151,9 @@ def test_a_signal_saves_and_ends_with_130(tmp_path, number):
 def test_a_finished_run_answers_with_its_path_and_does_nothing(tmp_path):
     file = recipe(tmp_path / "sft.yaml", **{**SFT, "training": {**SFT["training"], "epochs": 1}})
     r1kit("sft", file, f"output={tmp_path / 'run'}")
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()}
-    out, err = r1kit("sft", file, f"output={tmp_path / 'run'}")
-    assert (out, err) == (f"{tmp_path / 'run'}\n", "")
-    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    run = tmp_path / "run"
+    before = modification_times(run)
+    out, err = r1kit("sft", file, f"output={run}")
+    assert out == f"{run}\n"
+    assert re.fullmatch(rf"done already: {run} in [\d.]+ s \(8 steps, 1 epoch, loss [\d.]+\)\n", err)
+    assert modification_times(run) == before

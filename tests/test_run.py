@@ -1,3 +1,5 @@
+"""Run directories: opening, resuming, locking, metrics, atomic files, and the models and data that a recipe names."""
+
 import json
 import os
 import shutil
@@ -19,44 +21,46 @@ from r1kit.runs.resume import already_finished, open_run
 from r1kit.runs.run import Run
 
 
-def recipe(output, **training):
+def make_recipe(output, **training):
+    """Return a recipe of sft with 10 steps, and `training` over its block of that name."""
     values = {"steps": 10, **training}
     return parse_recipe(
         "sft", {"output": str(output), "model": {"path": "m"}, "data": {"train": "rows.jsonl"}, "training": values}
     )
 
 
-def close(run):
-    """Let go of the run, as the end of its process does."""
+def release(run):
+    """Release the lock of a run, as the end of its process does, and return the run."""
     os.close(run._lock_descriptor)
     return run
 
 
-def started(path, status="failed", **training):
-    """A run that was begun and has ended with `status`."""
-    run = close(open_run("sft", recipe(path, **training)))
+def start_run(path, status="failed", **training):
+    """Start a run that has logged one step and ended with `status`, and return it."""
+    run = release(open_run("sft", make_recipe(path, **training)))
     run.update(status=status)
     run.log({"step": 1})
     return run
 
 
-def test_a_run_that_made_nothing_takes_a_corrected_recipe(tmp_path):
-    close(open_run("sft", recipe(tmp_path / "run", learning_rate=0.5)))
-    assert close(open_run("sft", recipe(tmp_path / "run"))).info["status"] == "running"
+def test_a_run_that_has_made_nothing_accepts_a_corrected_recipe(tmp_path):
+    release(open_run("sft", make_recipe(tmp_path / "run", learning_rate=0.5)))
+    assert release(open_run("sft", make_recipe(tmp_path / "run"))).info["status"] == "running"
 
 
-def names(folder):
+def file_names(folder):
+    """Return the sorted names in a folder."""
     return sorted(p.name for p in folder.iterdir())
 
 
-# Opening
+# Opening a run
 
 
-def test_a_fresh_run_says_what_it_is(tmp_path):
-    wanted = recipe(tmp_path / "a" / "b")
-    run = close(open_run("sft", wanted))
-    assert names(run.path) == [".lock", "recipe.yaml", "run.json"]
-    assert parse_recipe("sft", yaml.safe_load((run.path / "recipe.yaml").read_text())) == wanted
+def test_a_new_run_records_its_recipe_and_parents(tmp_path):
+    recipe = make_recipe(tmp_path / "a" / "b")
+    run = release(open_run("sft", recipe))
+    assert file_names(run.path) == [".lock", "recipe.yaml", "run.json"]
+    assert parse_recipe("sft", yaml.safe_load((run.path / "recipe.yaml").read_text())) == recipe
     info = json.loads((run.path / "run.json").read_text())
     assert (info["stage"], info["status"], info["sessions"], info["seed"], info["seconds"]) == (
         "sft",
@@ -69,14 +73,14 @@ def test_a_fresh_run_says_what_it_is(tmp_path):
     assert [(p["role"], p["path"]) for p in info["parents"]] == [("model", "m"), ("data", "rows.jsonl")]
 
 
-def test_an_empty_folder_is_taken(tmp_path):
-    assert close(open_run("sft", recipe(tmp_path))).info["status"] == "running"
+def test_an_empty_folder_becomes_a_run(tmp_path):
+    assert release(open_run("sft", make_recipe(tmp_path))).info["status"] == "running"
 
 
-def test_the_same_again_goes_on(tmp_path):
-    first = started(tmp_path / "run", status="interrupted")
+def test_the_same_recipe_again_resumes_the_run(tmp_path):
+    first = start_run(tmp_path / "run", status="interrupted")
     first.update(seconds=5.0)
-    second = close(open_run("sft", recipe(tmp_path / "run")))
+    second = release(open_run("sft", make_recipe(tmp_path / "run")))
     assert second.info["sessions"] == 2
     assert second.info["started"] == first.info["started"]
     assert second.info["seconds"] == 5.0
@@ -93,110 +97,110 @@ def test_the_same_again_goes_on(tmp_path):
     ],
 )
 def test_another_recipe_is_refused_with_the_difference(tmp_path, changed, difference):
-    started(tmp_path / "run")
+    start_run(tmp_path / "run")
     before = (tmp_path / "run" / "recipe.yaml").read_text()
     with pytest.raises(UserError) as caught:
-        open_run("sft", recipe(tmp_path / "run", **changed))
+        open_run("sft", make_recipe(tmp_path / "run", **changed))
     assert f"; holds a run with {difference}; " in str(caught.value)
     assert (tmp_path / "run" / "recipe.yaml").read_text() == before
 
 
 def test_a_difference_in_a_list_is_seen(tmp_path):
-    started(tmp_path / "run")
-    other = recipe(tmp_path / "run")
+    start_run(tmp_path / "run")
+    other = make_recipe(tmp_path / "run")
     other.data.train[0].rows = 7
     with pytest.raises(UserError, match=r"data\.train\.0\.rows = None, not 7"):
         open_run("sft", other)
 
 
 def test_another_stage_is_refused(tmp_path):
-    started(tmp_path / "run")
+    start_run(tmp_path / "run")
     with pytest.raises(UserError, match="holds a run with stage sft, not distill"):
-        open_run("distill", recipe(tmp_path / "run"))
+        open_run("distill", make_recipe(tmp_path / "run"))
 
 
 def test_the_same_run_by_another_path_is_the_same_run(here):
-    started(here / "run")
-    assert close(open_run("sft", recipe("run"))).info["sessions"] == 2
+    start_run(here / "run")
+    assert release(open_run("sft", make_recipe("run"))).info["sessions"] == 2
 
 
-def test_more_steps_go_on(tmp_path):
-    started(tmp_path / "run", status="finished")
-    run = close(open_run("sft", recipe(tmp_path / "run", steps=20)))
+def test_more_steps_resume_the_run(tmp_path):
+    start_run(tmp_path / "run", status="finished")
+    run = release(open_run("sft", make_recipe(tmp_path / "run", steps=20)))
     assert yaml.safe_load((run.path / "recipe.yaml").read_text())["training"]["steps"] == 20
 
 
-def test_more_epochs_go_on(tmp_path):
-    started(tmp_path / "run", status="finished", steps=None, epochs=1)
-    run = close(open_run("sft", recipe(tmp_path / "run", steps=None, epochs=2)))
+def test_more_epochs_resume_the_run(tmp_path):
+    start_run(tmp_path / "run", status="finished", steps=None, epochs=1)
+    run = release(open_run("sft", make_recipe(tmp_path / "run", steps=None, epochs=2)))
     assert yaml.safe_load((run.path / "recipe.yaml").read_text())["training"]["epochs"] == 2
 
 
 def test_a_finished_run_is_known_without_opening_it(tmp_path):
-    wanted = recipe(tmp_path / "run")
-    assert not already_finished("sft", wanted)
-    run = started(tmp_path / "run", status="interrupted")
-    assert not already_finished("sft", wanted)
+    recipe = make_recipe(tmp_path / "run")
+    assert not already_finished("sft", recipe)
+    run = start_run(tmp_path / "run", status="interrupted")
+    assert not already_finished("sft", recipe)
     run.finish()
-    assert not already_finished("sft", wanted)  # nothing came of it, or it was deleted
+    assert not already_finished("sft", recipe)  # it has made nothing, or its result was deleted
     (run.path / "model").mkdir()
-    assert already_finished("sft", wanted)
-    assert not already_finished("distill", wanted)
-    assert not already_finished("sft", recipe(tmp_path / "run", learning_rate=0.5))
+    assert already_finished("sft", recipe)
+    assert not already_finished("distill", recipe)
+    assert not already_finished("sft", make_recipe(tmp_path / "run", learning_rate=0.5))
 
 
-def test_a_finished_run_that_is_to_have_more_steps_is_not_finished(tmp_path):
-    started(tmp_path / "run", status="finished")
-    assert not already_finished("sft", recipe(tmp_path / "run", steps=20))
+def test_a_run_is_not_finished_if_its_recipe_has_more_steps_now(tmp_path):
+    start_run(tmp_path / "run", status="finished")
+    assert not already_finished("sft", make_recipe(tmp_path / "run", steps=20))
 
 
 def test_overwrite_moves_aside_and_deletes_nothing(tmp_path):
-    path = started(tmp_path / "run").path
+    path = start_run(tmp_path / "run").path
     for content in ("first", "second"):
         (path / "kept").write_text(content)
-        run = close(open_run("sft", recipe(path, learning_rate=0.5), overwrite=True))
-        assert names(path) == [".lock", "recipe.yaml", "run.json"]
+        run = release(open_run("sft", make_recipe(path, learning_rate=0.5), overwrite=True))
+        assert file_names(path) == [".lock", "recipe.yaml", "run.json"]
         assert run.info["sessions"] == 1
-    assert names(tmp_path) == ["run", "run.1", "run.2"]
+    assert file_names(tmp_path) == ["run", "run.1", "run.2"]
     assert (tmp_path / "run.1" / "kept").read_text() == "first"
     assert (tmp_path / "run.2" / "kept").read_text() == "second"
 
 
-def test_overwrite_of_nothing_is_a_fresh_run(tmp_path):
-    close(open_run("sft", recipe(tmp_path / "run"), overwrite=True))
-    assert names(tmp_path) == ["run"]
+def test_overwrite_without_an_old_run_starts_a_new_one(tmp_path):
+    release(open_run("sft", make_recipe(tmp_path / "run"), overwrite=True))
+    assert file_names(tmp_path) == ["run"]
 
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match="must be empty or a run directory"):
-        open_run("sft", recipe(tmp_path))
+        open_run("sft", make_recipe(tmp_path))
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
-    assert "run.json" not in names(tmp_path)
+    assert "run.json" not in file_names(tmp_path)
 
 
 def test_a_run_killed_before_its_first_run_json_is_opened_again(tmp_path):
-    wanted = recipe(tmp_path)
+    recipe = make_recipe(tmp_path)
     (tmp_path / ".lock").touch()
-    (tmp_path / "recipe.yaml").write_text(dump_recipe(wanted))  # written before run.json
-    assert close(open_run("sft", wanted)).info["status"] == "running"
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe))  # written before run.json
+    assert release(open_run("sft", recipe)).info["status"] == "running"
 
 
 def test_an_output_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for output in (tmp_path / "file", tmp_path / "file" / "run", "/proc/r1kit/run"):
         with pytest.raises(UserError, match="must be a folder that can be written"):
-            open_run("sft", recipe(output))
+            open_run("sft", make_recipe(output))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_refused(tmp_path):
     tmp_path.chmod(0o555)
     with pytest.raises(UserError, match="must be a folder that can be written"):
-        open_run("sft", recipe(tmp_path))
+        open_run("sft", make_recipe(tmp_path))
 
 
-# Two at once
+# Two processes at once
 
 HOLD = """
 import sys
@@ -211,8 +215,8 @@ sys.stdin.read()
 
 @pytest.fixture
 def held(tmp_path):
-    """A run that another process works on."""
-    path = started(tmp_path / "run").path
+    """Return a run that another process has locked, and that process."""
+    path = start_run(tmp_path / "run").path
     other = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert other.stdout.readline() == b"held\n"
     yield path, other
@@ -222,23 +226,23 @@ def held(tmp_path):
 def test_a_run_in_use_is_refused(held):
     path, other = held
     with pytest.raises(UserError, match="another process is working on this run"):
-        open_run("sft", recipe(path))
+        open_run("sft", make_recipe(path))
     assert Run(path).info["sessions"] == 1
     other.communicate()
-    assert close(open_run("sft", recipe(path))).info["sessions"] == 2
+    assert release(open_run("sft", make_recipe(path))).info["sessions"] == 2
 
 
 def test_a_process_killed_outright_leaves_no_lock(held):
     path, other = held
     other.kill()
     other.wait()
-    assert close(open_run("sft", recipe(path))).info["sessions"] == 2
+    assert release(open_run("sft", make_recipe(path))).info["sessions"] == 2
 
 
 def test_a_run_in_use_is_not_moved_aside(held):
     path, _ = held
     with pytest.raises(UserError, match="another process is working on this run"):
-        open_run("sft", recipe(path), overwrite=True)
+        open_run("sft", make_recipe(path), overwrite=True)
     assert not path.with_name("run.1").exists()
 
 
@@ -281,7 +285,7 @@ def test_cut_metrics_drops_later_steps_and_a_line_cut_short(tmp_path):
 def test_write_file_replaces_and_leaves_nothing_beside(tmp_path):
     write_file(tmp_path / "a", "یک")
     write_file(tmp_path / "a", b"two")
-    assert names(tmp_path) == ["a"]
+    assert file_names(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"two"
 
 
@@ -314,16 +318,16 @@ def test_replace_folder_puts_the_new_one_in_the_old_ones_place(tmp_path):
         (new / "deep").mkdir(parents=True)
         (new / "deep" / "file").write_text(content)
         replace_folder(new, tmp_path / "model")
-        assert names(tmp_path) == ["model"]
+        assert file_names(tmp_path) == ["model"]
         assert (tmp_path / "model" / "deep" / "file").read_text() == content
 
 
-# Where a recipe's model and data are
+# Models and data that a recipe names
 
 
 def test_a_model_is_a_run_a_folder_or_a_hub_id(here):
     (here / "plain").mkdir()
-    run = started(here / "runs" / "a", status="finished")
+    run = start_run(here / "runs" / "a", status="finished")
     (run.path / "model").mkdir()
     assert resolve_model_path("runs/a") == "runs/a/model"
     assert resolve_model_path(str(run.path)) == str(run.path / "model")
@@ -342,7 +346,7 @@ def test_a_model_that_is_not_there_is_refused(here, path):
 
 
 def test_a_run_without_a_model_or_data_is_refused(here):
-    started(here / "a", status="interrupted")
+    start_run(here / "a", status="interrupted")
     with pytest.raises(UserError, match=r"^models\.x = a; this run is interrupted and has no model; "):
         resolve_model_path("a", "models.x")
     with pytest.raises(UserError, match=r"^data\.train\.0\.path = a; this run is interrupted and has no data; "):
@@ -350,7 +354,7 @@ def test_a_run_without_a_model_or_data_is_refused(here):
 
 
 def test_data_is_a_run_a_folder_a_file_or_a_hub_id(here):
-    run = started(here / "a", status="finished")
+    run = start_run(here / "a", status="finished")
     (run.path / "data").mkdir()
     (here / "rows.jsonl").write_text("{}")
     assert resolve_data_path("a") == "a/data"
@@ -368,78 +372,78 @@ def test_data_that_is_not_there_is_refused(here, path):
 
 
 def test_parents_name_the_runs_a_recipe_reads_from(here):
-    started(here / "base", status="finished")
+    start_run(here / "base", status="finished")
     (here / "base/model").mkdir()
     (here / "base/model/model.safetensors").write_bytes(b"weights")
-    begun = info(here / "base")["started"]
+    start_time = info(here / "base")["started"]
     values = {"output": "o", "models": {"a": "base", "b": "org/b"}, "data": {"eval": "base"}}
     model, hub, data = find_parents(parse_recipe("eval", values))
     assert model.pop("content") == content_hash(here / "base/model", "model")
-    assert model == {"role": "model", "path": "base", "stage": "sft", "status": "finished", "started": begun}
+    assert model == {"role": "model", "path": "base", "stage": "sft", "status": "finished", "started": start_time}
     assert hub == {"role": "model", "path": "org/b", **dict.fromkeys(("stage", "status", "started", "content"))}
     assert data == {**model, "role": "data", "content": None}
 
 
-def test_what_a_run_was_made_of_must_be_what_it_was(here):
+def test_a_run_whose_model_or_data_changed_is_not_finished_and_not_resumed(here):
     rows, model = here / "rows.jsonl", here / "m"
     rows.write_text('{"prompt": "1 + 1?", "answer": "2"}\n')
     model.mkdir()
     (model / "model.safetensors").write_bytes(bytes(2**27))
     values = {"output": "o", "model": {"path": "./m"}, "data": {"train": "rows.jsonl"}, "training": {"steps": 3}}
-    wanted = parse_recipe("sft", values)
-    run = close(open_run("sft", wanted))
+    recipe = parse_recipe("sft", values)
+    run = release(open_run("sft", recipe))
     run.log({"step": 1})
     (here / "o/model").mkdir()
     run.update(status="finished")
-    assert already_finished("sft", wanted)
+    assert already_finished("sft", recipe)
     (model / "README.md").write_text("a card says nothing of it")
-    assert already_finished("sft", wanted)
+    assert already_finished("sft", recipe)
     rows.write_text('{"prompt": "1 + 1?", "answer": "3"}\n')
-    assert not already_finished("sft", wanted)
+    assert not already_finished("sft", recipe)
     rows.write_text('{"prompt": "1 + 1?", "answer": "2"}\n')
-    assert already_finished("sft", wanted)
+    assert already_finished("sft", recipe)
     weights = (model / "model.safetensors").rename(here / "weights")
     (model / "model.safetensors").write_bytes(b"\x01" * 2**27)
-    assert not already_finished("sft", wanted)
+    assert not already_finished("sft", recipe)
     with pytest.raises(UserError, match=r"holds a run with ./m as it was before: it has changed since; set output"):
-        open_run("sft", wanted)
+        open_run("sft", recipe)
     weights.replace(model / "model.safetensors")
-    assert already_finished("sft", wanted)
-    shutil.rmtree(model)  # what is not there any more cannot have changed
-    assert already_finished("sft", wanted)
+    assert already_finished("sft", recipe)
+    shutil.rmtree(model)  # a parent that is gone cannot be compared
+    assert already_finished("sft", recipe)
 
 
-def test_how_often_is_saved_and_what_fits_may_change(tmp_path):
-    started(tmp_path / "run")
+def test_checkpoint_intervals_and_micro_batches_may_change(tmp_path):
+    start_run(tmp_path / "run")
     changes = {"save_steps": 7, "log_steps": 2, "keep_checkpoints": 9, "micro_batch_size": 2}
-    close(open_run("sft", recipe(tmp_path / "run", **changes, gradient_checkpointing=True)))
+    release(open_run("sft", make_recipe(tmp_path / "run", **changes, gradient_checkpointing=True)))
     values = {"output": str(tmp_path / "run"), "model": {"path": "m"}, "data": {"train": "rows.jsonl"}}
     other = parse_recipe("sft", {**values, "training": {"steps": 10}, "trl": {"weight_decay": 0.1}})
     with pytest.raises(UserError, match=r"holds a run with trl.weight_decay = None, not 0.1"):
         open_run("sft", other)
 
 
-def test_a_parent_is_found_where_it_went_and_another_of_its_name_is_not_it(here):
-    def made(folder, begun, parent=None):
+def test_a_moved_parent_is_found_and_another_run_of_its_name_is_not_taken_for_it(here):
+    def make_run(folder, start_time, parent=None):
         folder.mkdir(parents=True)
-        told = {"stage": "sft", "started": begun, "parents": [parent] if parent else []}
-        (folder / "run.json").write_text(json.dumps(told))
+        run_info = {"stage": "sft", "started": start_time, "parents": [parent] if parent else []}
+        (folder / "run.json").write_text(json.dumps(run_info))
         return folder
 
     zero = {"role": "model", "path": "runs/zero", "stage": "rl-zero", "started": "monday"}
-    made(here / "runs/zero", "monday")
-    child = made(here / "runs/dev", "monday", zero)
+    make_run(here / "runs/zero", "monday")
+    child = make_run(here / "runs/dev", "monday", zero)
     assert locate_parent(zero, child).resolve() == here / "runs/zero"
     os.chdir(child)
     assert locate_parent(zero, Path(".")).resolve() == here / "runs/zero"
     os.chdir(here)
     (here / "runs").rename(here / "of_monday")
-    made(here / "runs/zero", "tuesday")
+    make_run(here / "runs/zero", "tuesday")
     assert locate_parent(zero, here / "of_monday/dev").resolve() == here / "of_monday/zero"
     (here / "of_monday/zero").rename(here / "of_monday/zero.1")  # as --overwrite does
-    made(here / "of_monday/zero", "tuesday")
+    make_run(here / "of_monday/zero", "tuesday")
     assert locate_parent(zero, here / "of_monday/dev").resolve() == here / "of_monday/zero.1"
     shutil.rmtree(here / "of_monday/zero.1")
     assert locate_parent(zero, here / "of_monday/dev") is None
-    del zero["started"]  # runs of earlier versions do not tell
+    del zero["started"]  # runs of earlier versions do not record it
     assert locate_parent(zero, here / "of_monday/dev").resolve() == here / "of_monday/zero"
