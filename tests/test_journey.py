@@ -29,7 +29,7 @@ def test_steps_are_sentences_or_lines():
 
 def test_the_pair_that_goes_furthest_together_is_taken():
     [pair] = find_journey_pairs([FAR, WRONG, RIGHT], 1)
-    assert (pair.wrong, pair.right, pair.common) == (WRONG, RIGHT, 1)
+    assert (pair.wrong, pair.right, pair.common_steps) == (WRONG, RIGHT, 1)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from r1kit.data.adapters import ADAPTERS
 from r1kit.data.writing.parquet import arrow_type, rows_schema
 from r1kit.recipe import ModelConfig
-from r1kit.report.gather import rewards
+from r1kit.report.rollouts import rollout_rewards
 from r1kit.rows import (
     ADAPTED_COLUMNS,
     CARRIED_COLUMNS,
@@ -69,7 +69,7 @@ def test_a_rollout_of_a_training_has_described_columns_and_rewards_only():
 
 def test_the_report_takes_for_rewards_what_is_no_described_column():
     row = dict.fromkeys(COLUMNS_BESIDE_REWARDS, 1) | {"accuracy": 1.0, "language": 0.5, "note": "text"}
-    assert rewards(row) == {"accuracy": 1.0, "language": 0.5}
+    assert rollout_rewards(row) == {"accuracy": 1.0, "language": 0.5}
 
 
 def test_stored_columns_have_their_described_types_in_their_described_order():

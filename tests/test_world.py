@@ -35,7 +35,7 @@ def test_the_splits_share_no_question_whatever_the_seeds():
 def test_the_splits_share_no_problem_in_whatever_words_or_language():
     """The expression of an arithmetic question and the function of a code question are on one side alone."""
     rng = random.Random(0)
-    for domain, problem in (("arithmetic", lambda q: q.shown), ("code", lambda q: q.answer)):
+    for domain, problem in (("arithmetic", lambda q: q.expression), ("code", lambda q: q.answer)):
         sides = [{problem(world.draw_question(domain, split, rng)) for _ in range(3000)} for split in ("train", "test")]
         assert all(len(side) > 100 for side in sides)
         assert not sides[0] & sides[1]
@@ -96,7 +96,7 @@ def test_arithmetic_steps_are_right_in_both_languages():
     for seed in range(100):
         question = world.draw_arithmetic_question(random.Random(seed))
         for steps in question.steps.values():
-            for step, after in zip(steps, evaluate(question.shown)[1:], strict=True):
+            for step, after in zip(steps, evaluate(question.expression)[1:], strict=True):
                 before, digit, said = (int(n) for n in re.findall(r"\d+", step))
                 assert said == after
                 assert abs(said - before) == digit

@@ -1,9 +1,12 @@
-"""Journey rows (O1-Journey, arXiv 2410.18982): one completion that tries, notices, goes back and succeeds.
+"""Journey rows (O1-Journey, arXiv 2410.18982): one completion that goes wrong, notices it, goes back and succeeds.
 
-Made of a wrong and a right completion of one prompt. Their chains of thought are cut into steps; where the two have
-steps in common at their beginning, the journey goes that far, takes the wrong path, says that it is wrong, goes back to
-the last common step and ends as the right one does. The pair that goes furthest together is taken, so that the mistake
-is one step and not another problem. The final answer is the right completion's, and is verified again by the caller.
+A journey is stitched from a wrong and a right completion of one prompt. Their chains of thought are cut into steps.
+The journey takes the steps that both have in common at the beginning, then the wrong steps, says that something is
+wrong, goes back to the last common step and ends as the right completion does.
+
+Departures from the paper: O1-Journey searches a tree of steps with a reward model; here the pairs come from samples
+that were judged by their answers. The pair with the most common steps is preferred, so that the mistake is one step and
+not another problem. The caller verifies the final answer again.
 """
 
 import re
@@ -13,70 +16,104 @@ from dataclasses import dataclass
 from r1kit.answers.extract import completion_text, parse_completion
 from r1kit.rows import Row
 
-# What is said at the turn, by language: on noticing, and on going back to a step (or to the beginning).
-TURNS: dict[str, tuple[str, str, str]] = {
-    "en": ("Wait, that is not right.", "Let me go back to: {step}", "Let me start again."),
-    "zh": ("等等，这不对。", "让我回到这一步：{step}", "让我重新开始。"),
-    "fa": ("صبر کن، این درست نیست.", "برمی‌گردم به: {step}", "از نو شروع می‌کنم."),
-    "fr": ("Attends, ce n'est pas juste.", "Revenons à : {step}", "Recommençons."),
-    "de": ("Moment, das stimmt nicht.", "Ich gehe zurück zu: {step}", "Ich fange noch einmal an."),
-    "es": ("Espera, esto no es correcto.", "Volvamos a: {step}", "Empecemos de nuevo."),
-    "ru": ("Стоп, это неверно.", "Вернёмся к шагу: {step}", "Начнём сначала."),
+
+@dataclass(frozen=True)
+class TurnPhrases:
+    """What a journey says where it turns back, in one language."""
+
+    notice: str
+    go_back: str
+    """With the slot {step}: the last step that was right."""
+    start_again: str
+    """Said if no step was right."""
+
+
+PHRASES_BY_LANGUAGE: dict[str, TurnPhrases] = {
+    "en": TurnPhrases("Wait, that is not right.", "Let me go back to: {step}", "Let me start again."),
+    "zh": TurnPhrases("等等，这不对。", "让我回到这一步：{step}", "让我重新开始。"),
+    "fa": TurnPhrases("صبر کن، این درست نیست.", "برمی‌گردم به: {step}", "از نو شروع می‌کنم."),
+    "fr": TurnPhrases("Attends, ce n'est pas juste.", "Revenons à : {step}", "Recommençons."),
+    "de": TurnPhrases("Moment, das stimmt nicht.", "Ich gehe zurück zu: {step}", "Ich fange noch einmal an."),
+    "es": TurnPhrases("Espera, esto no es correcto.", "Volvamos a: {step}", "Empecemos de nuevo."),
+    "ru": TurnPhrases("Стоп, это неверно.", "Вернёмся к шагу: {step}", "Начнём сначала."),
 }
-_END = re.compile(r"(?<=[.!?؟])\s+|(?<=[。！？])|\n+")
+_STEP_END = re.compile(r"(?<=[.!?؟])\s+|(?<=[。！？])|\n+")
 
 
 @dataclass(frozen=True)
 class JourneyPair:
-    """A wrong and a right completion of one prompt, and how many steps they share at their beginning."""
+    """A wrong and a right completion of one prompt."""
 
     wrong: Row
     right: Row
-    common: int
+    common_steps: int
+    """The number of steps that both have in common at their beginning."""
 
 
 def split_steps(thinking: str) -> list[str]:
     """Return the steps of a chain of thought: its sentences, or its lines."""
-    return [step.strip() for step in _END.split(thinking) if step.strip()]
+    return [step.strip() for step in _STEP_END.split(thinking) if step.strip()]
 
 
-def find_journey_pairs(group: Sequence[Row], count: int) -> list[JourneyPair]:
-    """Return up to `count` pairs of the samples of one prompt, those that go furthest together first.
+def find_journey_pairs(samples: Sequence[Row], count: int) -> list[JourneyPair]:
+    """Return up to `count` pairs of the samples of one prompt, those with the most common steps first.
 
-    Each has a right completion of its own. Only samples that ended by themselves, and thought, are taken.
+    Each pair has another right completion. Samples that were cut, or that have no chain of thought, are not used.
     """
-    usable = [r for r in group if r["finish_reason"] == "stop" and parse_completion(r["completion"]).thinks]
-    chains = {id(r): split_steps(parse_completion(r["completion"]).thinking or "") for r in usable}
-    right = [r for r in usable if r["correct"]]
-    wrong = [r for r in usable if r["correct"] is False]
-    found = []
-    for good in right:
-        for bad in wrong:
-            one, other = chains[id(good)], chains[id(bad)]
-            common = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
-            if common is None:  # one is the beginning of the other: there is no step that went wrong
-                continue
-            found.append(JourneyPair(bad, good, common))
-    found.sort(key=lambda pair: -pair.common)
-    chosen: dict[str, JourneyPair] = {}
-    for pair in found:
-        if len(chosen) < count:
-            chosen.setdefault(pair.right["completion"], pair)
-    return list(chosen.values())
+    right: list[tuple[Row, list[str]]] = []
+    wrong: list[tuple[Row, list[str]]] = []
+    for row in samples:
+        completion = parse_completion(row["completion"])
+        if row["finish_reason"] != "stop" or not completion.thinks:
+            continue
+        steps = split_steps(completion.thinking or "")
+        if row["correct"]:
+            right.append((row, steps))
+        elif row["correct"] is False:
+            wrong.append((row, steps))
+    pairs = []
+    for right_row, right_steps in right:
+        for wrong_row, wrong_steps in wrong:
+            common_steps = _count_common_steps(right_steps, wrong_steps)
+            # Where one chain is the beginning of the other, no step went wrong.
+            if common_steps < min(len(right_steps), len(wrong_steps)):
+                pairs.append(JourneyPair(wrong_row, right_row, common_steps))
+    pairs.sort(key=lambda pair: -pair.common_steps)
+    pair_by_completion: dict[str, JourneyPair] = {}
+    for pair in pairs:
+        if len(pair_by_completion) < count:
+            pair_by_completion.setdefault(pair.right["completion"], pair)
+    return list(pair_by_completion.values())
+
+
+def _count_common_steps(first: list[str], second: list[str]) -> int:
+    """Return the number of steps that two chains have in common at their beginning."""
+    common_steps = 0
+    for first_step, second_step in zip(first, second, strict=False):
+        if first_step != second_step:
+            break
+        common_steps += 1
+    return common_steps
 
 
 def stitch_journey(pair: JourneyPair, max_wrong_steps: int | None = None) -> str:
-    """Return the journey that two completions make."""
-    good, bad = parse_completion(pair.right["completion"]), parse_completion(pair.wrong["completion"])
-    right, wrong = split_steps(good.thinking or ""), split_steps(bad.thinking or "")
-    language = pair.right.get("target_language") or "en"
-    noticed, back, again = TURNS.get(language, TURNS["en"])
-    lost = wrong[pair.common :][:max_wrong_steps]
-    turn = back.format(step=right[pair.common - 1]) if pair.common else again
-    path = [*right[: pair.common], *lost, noticed, turn, *right[pair.common :]]
-    said = completion_text(pair.right["completion"])
-    _, _, rest = said.partition("</think>")
-    joint = "\n" if "\n" in (good.thinking or "").strip() else " "
-    thinking = joint.join(path)
-    before, after = ("\n", "\n") if (good.thinking or "").startswith("\n") else (" ", "")
-    return f"<think>{before}{thinking}{after}</think>{rest}"
+    """Return the completion that a pair makes, with at most `max_wrong_steps` of the wrong steps."""
+    right_thinking = parse_completion(pair.right["completion"]).thinking or ""
+    wrong_thinking = parse_completion(pair.wrong["completion"]).thinking or ""
+    right_steps, wrong_steps = split_steps(right_thinking), split_steps(wrong_thinking)
+    phrases = PHRASES_BY_LANGUAGE.get(pair.right.get("target_language") or "en", PHRASES_BY_LANGUAGE["en"])
+    turn = phrases.start_again
+    if pair.common_steps:
+        turn = phrases.go_back.format(step=right_steps[pair.common_steps - 1])
+    steps = [
+        *right_steps[: pair.common_steps],
+        *wrong_steps[pair.common_steps :][:max_wrong_steps],
+        phrases.notice,
+        turn,
+        *right_steps[pair.common_steps :],
+    ]
+    # The journey is laid out as the right completion is: in lines or in one paragraph, its tags on lines of their own.
+    thinking = ("\n" if "\n" in right_thinking.strip() else " ").join(steps)
+    opening, closing = ("\n", "\n") if right_thinking.startswith("\n") else (" ", "")
+    _, _, after_thinking = completion_text(pair.right["completion"]).partition("</think>")
+    return f"<think>{opening}{thinking}{closing}</think>{after_thinking}"

@@ -1,14 +1,11 @@
-"""The scale model's world: questions in English and Persian, small enough for a 1M-parameter model.
+"""Questions of the scale model's world, in English and Persian, small enough for a model of 1M parameters.
 
-Three domains: chains of additions and subtractions (`arithmetic`, reasoning), capitals (`facts`,
-knowledge: the answer needs no thinking) and one-line functions (`code`, judged by running them).
-`world:text` is what the bases are pre-trained on: documents in which a question is mostly answered
-straight away and often wrongly, sometimes by steps, sometimes by steps in tags, and in which the
-steps mix both languages, so that thinking is there to be found but rare.
+There are three domains: chains of additions and subtractions (`arithmetic`, which needs reasoning), capitals (`facts`,
+knowledge that needs no thinking) and one-line functions (`code`, judged by running them).
 
-A problem belongs to the `train` or the `test` split by the hash of what it asks for (the expression, the
-function), whatever its language and wording; a capital, which cannot be known unseen, by the wording of its
-question. No source, `text` included, ever gives a problem of the other split.
+A problem belongs to the `train` or the `test` split by a hash of what it asks for, whatever its language and wording:
+the expression, or the function. A model cannot know a capital that it never saw, so that there the hash is of the
+wording. No source, the pre-training documents included, ever has a problem of the other split.
 """
 
 import hashlib
@@ -17,35 +14,48 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from r1kit.data.world.capitals import CAPITALS
+from r1kit.rows import Row
 
+LANGUAGES = ("en", "fa")
 TEST_SHARE = 0.2
+"""Fraction of the problems that belong to the test split."""
+MAX_TOTAL = 20
+"""Largest result of a step of arithmetic; the smallest is 0."""
+MAX_REPEATED_DRAWS = 2000
+"""Draws in a row that bring no new question, after which a domain is taken to have no more of them."""
+
+CHECKERS = {"arithmetic": "math", "facts": "exact", "code": "code"}
 
 
 @dataclass(frozen=True)
 class WorldQuestion:
-    """A question, its gold answer and the chain of thought for it in each language."""
+    """A question with its gold answer and its chain of thought in each language."""
 
     prompt: str
     answer: str
     domain: str
     language: str
     steps: dict[str, list[str]]
-    problem: str  # the same for the same problem in other words
-    shown: str = ""
+    """The steps of the chain of thought, by language."""
+    problem: str
+    """What the question asks for: the same for the same problem in other words."""
+    expression: str = ""
+    """The expression or the function in words, as worked examples in the pre-training documents begin."""
     tests: tuple[tuple[int, int], ...] = ()
+    """Arguments and results of the function that is asked for."""
 
 
 def split_of(problem: str) -> str:
-    """Return "train" or "test": the split that `problem` belongs to, whatever asks."""
+    """Return the split that `problem` belongs to: "train" or "test"."""
     digest = hashlib.sha256(problem.encode()).digest()
     return "test" if int.from_bytes(digest[:4], "big") < TEST_SHARE * 2**32 else "train"
 
 
-_ARITHMETIC = {
+_ARITHMETIC_PROMPTS = {
     "en": ("What is {}?", "Compute {}."),
     "fa": ("حاصل {} چیست؟", "{} چند است؟"),
 }
-_WORDS = {
+_ARITHMETIC_WORDS = {
     "en": {"+": "plus", "-": "minus", "is": "is"},
     "fa": {"+": "بعلاوه", "-": "منهای", "is": "برابر"},
 }
@@ -56,22 +66,26 @@ def draw_arithmetic_question(rng: random.Random) -> WorldQuestion:
     digits = rng.sample(range(1, 10), rng.randint(3, 4))
     total = digits[0]
     expression = str(total)
-    steps: dict[str, list[str]] = {"en": [], "fa": []}
+    steps: dict[str, list[str]] = {language: [] for language in LANGUAGES}
     for digit in digits[1:]:
         sign = rng.choice("+-")
-        if not 0 <= total + (digit if sign == "+" else -digit) <= 20:
+        if not 0 <= _add(total, sign, digit) <= MAX_TOTAL:
             sign = "-" if sign == "+" else "+"
-        result = total + (digit if sign == "+" else -digit)
+        result = _add(total, sign, digit)
         expression += f" {sign} {digit}"
-        for lang, words in _WORDS.items():
-            steps[lang].append(f"{total} {words[sign]} {digit} {words['is']} {result}.")
+        for language, words in _ARITHMETIC_WORDS.items():
+            steps[language].append(f"{total} {words[sign]} {digit} {words['is']} {result}.")
         total = result
-    language = rng.choice(("en", "fa"))
-    prompt = rng.choice(_ARITHMETIC[language]).format(expression)
-    return WorldQuestion(prompt, str(total), "arithmetic", language, steps, expression, expression)
+    language = rng.choice(LANGUAGES)
+    prompt = rng.choice(_ARITHMETIC_PROMPTS[language]).format(expression)
+    return WorldQuestion(prompt, str(total), "arithmetic", language, steps, problem=expression, expression=expression)
 
 
-_FACTS = {
+def _add(total: int, sign: str, digit: int) -> int:
+    return total + digit if sign == "+" else total - digit
+
+
+_FACT_PROMPTS = {
     "en": ("What is the capital of {}?", "Which city is the capital of {}?", "Name the capital of {}."),
     "fa": ("پایتخت {} کجاست؟", "کدام شهر پایتخت {} است؟", "نام پایتخت {} چیست؟"),
 }
@@ -79,54 +93,65 @@ _FACTS = {
 
 def draw_fact_question(rng: random.Random) -> WorldQuestion:
     """Draw a question for the capital of a country."""
-    country, capital, country_fa, capital_fa = rng.choice(CAPITALS)
-    language = rng.choice(("en", "fa"))
-    names = {"en": (country, capital), "fa": (country_fa, capital_fa)}
-    prompt = rng.choice(_FACTS[language]).format(names[language][0])
+    country_en, capital_en, country_fa, capital_fa = rng.choice(CAPITALS)
+    language = rng.choice(LANGUAGES)
+    country, capital = (country_en, capital_en) if language == "en" else (country_fa, capital_fa)
+    prompt = rng.choice(_FACT_PROMPTS[language]).format(country)
     steps = {
-        "en": [f"the capital of {names['en'][0]} is {names['en'][1]}."],
-        "fa": [f"پایتخت {names['fa'][0]} شهر {names['fa'][1]} است."],
+        "en": [f"the capital of {country_en} is {capital_en}."],
+        "fa": [f"پایتخت {country_fa} شهر {capital_fa} است."],
     }
-    return WorldQuestion(prompt, names[language][1], "facts", language, steps, prompt)
+    return WorldQuestion(prompt, capital, "facts", language, steps, problem=prompt)
 
 
-_CODE = {
+_CODE_PROMPTS = {
     "en": ("Write f(x): {}.", "Define f(x) as: {}."),
     "fa": ("تابع f(x) را بنویس: {}.", "f(x) را تعریف کن: {}."),
 }
-_ASKED = {
+# What a question asks to do with x, and how a step of the chain of thought names the same operation.
+_OPERATION_REQUESTS = {
     "en": {"+": "add {}", "-": "subtract {}", "*": "multiply by {}", "then": ", then "},
     "fa": {"+": "جمع با {}", "-": "منهای {}", "*": "ضرب در {}", "then": "، سپس "},
 }
-_DONE = {"en": {"+": "add", "-": "subtract", "*": "multiply"}, "fa": {"+": "جمع", "-": "منهای", "*": "ضرب"}}
-
-
-def _apply(expression: str, sign: str, number: int) -> str:
-    inner = f"({expression})" if sign == "*" and ("+" in expression or "-" in expression) else expression
-    return f"{inner} {sign} {number}"
+_OPERATION_NAMES = {
+    "en": {"+": "add", "-": "subtract", "*": "multiply"},
+    "fa": {"+": "جمع", "-": "منهای", "*": "ضرب"},
+}
 
 
 def draw_code_question(rng: random.Random) -> WorldQuestion:
-    """Draw a one-line function of two operations, with three calls to check it by."""
+    """Draw a one-line function of two operations, with three calls that check it."""
     operations = [(rng.choice("+-*"), rng.randint(2, 9)) for _ in range(2)]
-    language = rng.choice(("en", "fa"))
-    asked = _ASKED[language]["then"].join(_ASKED[language][s].format(n) for s, n in operations)
+    language = rng.choice(LANGUAGES)
+    requests = _OPERATION_REQUESTS[language]
+    request = requests["then"].join(requests[sign].format(number) for sign, number in operations)
     expression = "x"
-    steps: dict[str, list[str]] = {"en": [], "fa": []}
+    steps: dict[str, list[str]] = {name: [] for name in LANGUAGES}
     for sign, number in operations:
-        expression = _apply(expression, sign, number)
-        for lang, words in _DONE.items():
-            steps[lang].append(f"{words[sign]} {expression}.")
-    points = (0, 1, rng.randint(5, 20))
-    tests = tuple((x, _value(operations, x)) for x in points)
-    prompt = rng.choice(_CODE[language]).format(asked)
-    return WorldQuestion(prompt, f"def f(x): return {expression}", "code", language, steps, expression, asked, tests)
+        expression = _append_operation(expression, sign, number)
+        for name, operation_names in _OPERATION_NAMES.items():
+            steps[name].append(f"{operation_names[sign]} {expression}.")
+    arguments = (0, 1, rng.randint(5, 20))
+    tests = tuple((argument, _apply_operations(operations, argument)) for argument in arguments)
+    prompt = rng.choice(_CODE_PROMPTS[language]).format(request)
+    answer = f"def f(x): return {expression}"
+    return WorldQuestion(prompt, answer, "code", language, steps, problem=expression, expression=request, tests=tests)
 
 
-def _value(operations: list[tuple[str, int]], x: int) -> int:
-    for sign, n in operations:
-        x = x + n if sign == "+" else x - n if sign == "-" else x * n
-    return x
+def _append_operation(expression: str, sign: str, number: int) -> str:
+    """Return `expression` with one more operation: `x + 2` times 3 is `(x + 2) * 3`."""
+    needs_brackets = sign == "*" and ("+" in expression or "-" in expression)
+    return f"({expression}) {sign} {number}" if needs_brackets else f"{expression} {sign} {number}"
+
+
+def _apply_operations(operations: list[tuple[str, int]], argument: int) -> int:
+    result = argument
+    for sign, number in operations:
+        if sign == "*":
+            result *= number
+        else:
+            result = _add(result, sign, number)
+    return result
 
 
 DOMAINS: dict[str, Callable[[random.Random], WorldQuestion]] = {
@@ -144,26 +169,31 @@ def draw_question(domain: str, split: str, rng: random.Random) -> WorldQuestion:
             return question
 
 
-def world_rows(domain: str, split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[dict]:
-    """Yield up to `count` different questions as rows for RL, generation and evaluation (DESIGN: rows).
-
-    Fewer where the domain has no more of them.
-    """
-    rng, misses = random.Random(f"{domain}/{split}/{seed}"), 0
-    seen: set[str] = set()
-    while len(seen) < count and misses < 2000:
-        q = draw_question(domain, split, rng)
-        if q.prompt in seen:
-            misses += 1
+def world_rows(domain: str, split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[Row]:
+    """Yield up to `count` different questions as problems; fewer if the domain has no more of them."""
+    rng = random.Random(f"{domain}/{split}/{seed}")
+    prompts: set[str] = set()
+    repeated_draws = 0
+    while len(prompts) < count and repeated_draws < MAX_REPEATED_DRAWS:
+        question = draw_question(domain, split, rng)
+        if question.prompt in prompts:
+            repeated_draws += 1
             continue
-        misses = 0
-        seen.add(q.prompt)
-        yield {
-            "prompt": q.prompt,
-            "answer": q.answer,
-            "domain": domain,
-            "thinking": domain != "facts",
-            "checker": {"arithmetic": "math", "facts": "exact", "code": "code"}[domain],
-            "tests": [{"kind": "call", "function": "f", "args": [x], "expected": y} for x, y in q.tests],
-            "language": q.language,
-        }
+        repeated_draws = 0
+        prompts.add(question.prompt)
+        yield _problem_row(question)
+
+
+def _problem_row(question: WorldQuestion) -> Row:
+    tests = []
+    for argument, result in question.tests:
+        tests.append({"kind": "call", "function": "f", "args": [argument], "expected": result})
+    return {
+        "prompt": question.prompt,
+        "answer": question.answer,
+        "domain": question.domain,
+        "thinking": question.domain != "facts",
+        "checker": CHECKERS[question.domain],
+        "tests": tests,
+        "language": question.language,
+    }
