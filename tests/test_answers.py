@@ -1,4 +1,4 @@
-"""Math answers: what is the same, what is not. Verdicts by hand; sympy prints and expands what it can be asked."""
+"""Which answers are the same. Expected verdicts are written by hand; sympy generates the formulas of one test."""
 
 import json
 import random
@@ -70,7 +70,7 @@ def test_numbers_are_exact():
 @pytest.mark.parametrize(
     "text", ["1, 2", "5 or 6", "3x", "5 m^4 x", "1 2 3", "2 remainder 3", "half", "1/0", "5 pi", ""]
 )
-def test_what_is_more_than_a_number_is_none(text):
+def test_text_that_is_more_than_a_number_is_no_quantity(text):
     assert parse_quantity(clean_answer(text)) is None
 
 
@@ -91,7 +91,7 @@ def test_what_is_more_than_a_number_is_none(text):
         (" or so", None),
     ],
 )
-def test_unit(text, name):
+def test_parse_unit(text, name):
     assert parse_unit(text) == name
 
 
@@ -138,19 +138,20 @@ def test_other_mathematics_is_wrong(gold, answer):
     assert verdict(gold, answer) is AnswerVerdict.WRONG
 
 
-def formula(rng, depth):
-    """A formula of sympy, by chance."""
+def random_formula(rng, depth):
+    """Return a random sympy formula of two variables."""
     x, y = sympy.symbols("x y")
     if depth == 0:
         return rng.choice([x, y, sympy.Integer(rng.randint(1, 9)), sympy.Rational(rng.randint(1, 9), 7), sympy.pi])
-    one, two = formula(rng, depth - 1), formula(rng, depth - 1)
+    one = random_formula(rng, depth - 1)
+    two = random_formula(rng, depth - 1)
     return rng.choice([one + two, one - two, one * two, one**2 + two, sympy.sqrt(one**2 + 1) * two])
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_what_sympy_expands_is_the_same_and_one_more_is_not(seed):
-    found = formula(random.Random(seed), 3)
-    latex, expanded = sympy.latex(found), sympy.latex(sympy.expand(found))
+    expression = random_formula(random.Random(seed), 3)
+    latex, expanded = sympy.latex(expression), sympy.latex(sympy.expand(expression))
     assert verdict(latex, expanded) is AnswerVerdict.RIGHT
     assert verdict(latex, f"{expanded} + 1") is AnswerVerdict.WRONG
 
@@ -188,7 +189,7 @@ def test_equal_text_is_right_whatever_it_is(text):
         "9⁹⁹⁹⁹⁹⁹",
     ],
 )
-def test_a_monster_is_refused_at_once(text):
+def test_an_answer_that_is_too_large_is_refused_at_once(text):
     start = time.perf_counter()
     assert is_too_large_to_parse(clean_answer(text))
     assert quick_verdict("5", text) is AnswerVerdict.WRONG
@@ -200,14 +201,14 @@ def test_a_monster_is_refused_at_once(text):
     "text",
     ["2^{2024}", "e^{-x^{2}/200}", "(x+1)^{2024}+x^{2024}", "2024!", "\\frac{n!}{(n-1)!}", "2^{2^{4}}", "10^{-23}"],
 )
-def test_what_is_only_large_is_not_refused(text):
+def test_a_large_answer_that_can_be_parsed_is_not_refused(text):
     assert not is_too_large_to_parse(clean_answer(text))
 
 
 @pytest.mark.parametrize(
     "text", ["\\boxed{" * 250, "**a" * 600, "1 " * 990, "0." + "12" * 900 + "...", "\ud800", "$" * 9]
 )
-def test_no_text_breaks_or_stalls_the_reader(text):
+def test_no_text_breaks_or_stalls_the_parser(text):
     start = time.perf_counter()
     assert quick_verdict("5", text) in (AnswerVerdict.WRONG, None)
     assert not same_choice("A", text)
@@ -256,11 +257,11 @@ def test_a_word_an_article_or_two_letters_choose_nothing(answer):
 
 
 @pytest.mark.parametrize("answer", ["A", "a", "(a) the dog", "A. the dog", "A because it is", "Answer: A"])
-def test_a_may_be_chosen(answer):
+def test_the_letter_a_may_be_chosen(answer):
     assert same_choice("A", answer)
 
 
-def test_exact_folds_spaces_case_and_the_full_stop():
+def test_same_text_ignores_spaces_case_and_the_full_stop():
     assert same_text("New York", " new\n york. ")
     assert not same_text("Paris", "Paris, France")
     assert not same_text("1.0", "1")

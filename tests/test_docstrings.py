@@ -51,7 +51,7 @@ def test_the_example_of_a_reward_is_true(name):
 def test_a_reward_names_its_source_and_describes_each_setting(name):
     docstring = inspect.getdoc(REWARDS[name])
     assert "None" in docstring
-    assert "Source: " in docstring or name == "accuracy"
+    assert "Source: " in docstring
     for setting in setting_names(REWARDS[name]):
         assert f"{setting}:" in docstring or f"{setting}," in docstring
 

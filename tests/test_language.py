@@ -33,15 +33,15 @@ def test_the_chains_are_many_and_of_seven_languages():
     assert len({row["text"] for row in CHAINS}) > 0.9 * len(CHAINS)
 
 
-def test_the_share_is_off_by_less_than_three_hundredths():
+def test_the_mean_error_of_the_fraction_is_below_three_hundredths():
     errors = defaultdict(list)
     for row in CHAINS:
         error = abs(language_fraction(row["text"], row["language"]) - row["share"])
         for key in ("all", row["kind"], row["pair"]):
             errors[key].append(error)
-    found = {key: mean(values) for key, values in errors.items()}
-    assert found["all"] < 0.03
-    assert {key: error for key, error in found.items() if error >= 0.03} == {}  # each kind and each pair too
+    mean_errors = {key: mean(values) for key, values in errors.items()}
+    assert mean_errors["all"] < 0.03
+    assert {key: error for key, error in mean_errors.items() if error >= 0.03} == {}  # each kind and each pair too
 
 
 @pytest.mark.parametrize("kind", ["pure", "foreign"])
@@ -166,7 +166,7 @@ def test_detect(text, expected):
         "《Le Monde》",
     ],
 )
-def test_what_is_not_words_is_left_out(extra):
+def test_text_that_holds_no_words_does_not_count(extra):
     assert word_scripts(extra) == []
     assert language_fraction(f"ابتدا حاصل {extra} را می‌نویسیم", "fa") == 1.0
     assert language_fraction(f"我们先写出 {extra} 的结果", "zh") == 1.0
@@ -206,7 +206,7 @@ def test_a_code_with_a_region_is_known(code):
         ("Vi ser først på det første leddet.", "nb"),
     ],
 )
-def test_a_code_means_its_first_part(text, code):
+def test_a_code_with_a_region_means_its_language(text, code):
     assert language_fraction(text, code) == 1.0
 
 
@@ -225,11 +225,12 @@ def test_the_reward_of_chains_in_latin_letters():
     completion = f"<think>{GERMAN} {ENGLISH}</think><answer>7</answer>"
     german, english = len(word_scripts(GERMAN)), len(word_scripts(ENGLISH))
     prompts = ["Wie groß ist die Summe der Ziffern von 1234?", "What is the sum of the digits?", "?"]
-    wanted = [german, english, english]
-    assert language([completion] * 3, prompts) == pytest.approx([w / (german + english) for w in wanted])
+    word_counts = [german, english, english]
+    expected = [count / (german + english) for count in word_counts]
+    assert language([completion] * 3, prompts) == pytest.approx(expected)
 
 
-def test_no_chain_of_thought_and_none_wanted():
+def test_no_chain_of_thought_gets_0_and_none_where_no_thinking_is_wanted():
     completions = ["<answer>7</answer>", "<think> </think><answer>7</answer>", "<answer>7</answer>"]
     assert language(completions, ["Combien ?"] * 3, language=["fr"] * 3, thinking=[True, True, False]) == [0, 0, None]
 

@@ -11,11 +11,11 @@ def test_r1_zero_ends_where_the_assistant_begins():
     assert "<answer> </answer>" in text
 
 
-def test_tiny_is_one_question_and_the_place_for_its_answer():
+def test_tiny_is_a_question_and_ends_before_the_answer():
     assert fill_template("tiny", "What is 2 + 2?").rstrip() == "Q: What is 2 + 2?\nA:"
 
 
-def test_a_template_of_ones_own_is_used_as_it_stands():
+def test_a_text_that_names_no_template_is_a_template():
     assert template_text("Problem: {prompt}") == "Problem: {prompt}"
     assert fill_template("Problem: {prompt}\nUse \\boxed{}. {x}", "1+1") == "Problem: 1+1\nUse \\boxed{}. {x}"
 
@@ -61,10 +61,10 @@ def test_a_prompt_that_names_the_placeholder_is_put_in_once():
         ("so \\boxed{3}</think>\\boxed{4}", "so \\boxed{3}", "4"),
     ],
 )
-def test_read(completion, thinking, answer):
-    reading = parse_completion(completion)
-    assert reading.thinking == thinking
-    assert reading.answer == answer
+def test_parse_completion(completion, thinking, answer):
+    parsed = parse_completion(completion)
+    assert parsed.thinking == thinking
+    assert parsed.answer == answer
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_well_formed_where_no_thinking_is_wanted(completion, expected):
     ("completion", "thinks"),
     [("<think>a</think>4", True), ("<think> </think>4", False), ("<think>a", False), ("4", False)],
 )
-def test_thinks_wants_something_in_a_closed_block(completion, thinks):
+def test_thinks_needs_a_closed_block_that_is_not_empty(completion, thinks):
     assert parse_completion(completion).thinks is thinks
 
 
@@ -158,6 +158,6 @@ def test_last_boxed(text, boxed):
     assert last_boxed(text) == boxed
 
 
-def test_chat_messages_are_read_as_their_text():
+def test_completion_text_joins_chat_messages():
     assert completion_text([{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}]) == "ab"
     assert completion_text("ab") == "ab"

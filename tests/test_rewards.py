@@ -22,12 +22,13 @@ from r1kit.rewards.language import language
 from r1kit.rewards.registry import REWARDS, resolve_reward
 
 
-def check(gold, answer, checker):
-    """Whether the accuracy reward takes `answer`."""
+def is_right(gold, answer, checker):
+    """Return whether the accuracy reward pays for `answer`."""
     return accuracy([f"<answer>{answer}</answer>"], [gold], [checker]) == [1.0]
 
 
-def said(answer):
+def completion_of(answer):
+    """Return a well-formed completion with this answer."""
     return f"<think>so</think><answer>{answer}</answer>"
 
 
@@ -65,7 +66,7 @@ def said(answer):
     ],
 )
 def test_the_same_mathematics_in_other_words_is_right(gold, answer):
-    assert check(gold, answer, "math")
+    assert is_right(gold, answer, "math")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_the_same_mathematics_in_other_words_is_right(gold, answer):
     ],
 )
 def test_other_mathematics_is_wrong(gold, answer):
-    assert not check(gold, answer, "math")
+    assert not is_right(gold, answer, "math")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_other_mathematics_is_wrong(gold, answer):
     ],
 )
 def test_exact(gold, answer, right):
-    assert check(gold, answer, "exact") is right
+    assert is_right(gold, answer, "exact") is right
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_exact(gold, answer, right):
     ],
 )
 def test_choice(gold, answer, right):
-    assert check(gold, answer, "choice") is right
+    assert is_right(gold, answer, "choice") is right
 
 
 @pytest.mark.parametrize(
@@ -151,26 +152,26 @@ def test_choice(gold, answer, right):
     ],
 )
 def test_what_a_question_says_of_its_answer(question, gold, answer, right):
-    assert accuracy([said(answer)], [gold], ["math"], prompts=[question]) == [right]
+    assert accuracy([completion_of(answer)], [gold], ["math"], prompts=[question]) == [right]
 
 
 @pytest.mark.parametrize("task", ["gcd", "caesar_cipher", "rearc", "arc_agi"])
 def test_reasoning_gym_takes_its_own_answer_with_white_space_around_it(task):
     rows = list(generate_rows(SourceConfig(path=f"reasoning_gym:{task}", rows=2), "data.train.0"))
     for row in rows:
-        given = {"prompts": [row["prompt"]], "metadata": [row["metadata"]]}
+        columns = {"prompts": [row["prompt"]], "metadata": [row["metadata"]]}
         for text in (f" {row['answer']} ", f"\n\\boxed{{{row['answer']}}}\n"):
-            assert accuracy([said(text)], [row["answer"]], ["reasoning_gym"], **given) == [1.0], text
-        assert accuracy([said("no")], [row["answer"]], ["reasoning_gym"], **given) == [0.0]
+            assert accuracy([completion_of(text)], [row["answer"]], ["reasoning_gym"], **columns) == [1.0], text
+        assert accuracy([completion_of("no")], [row["answer"]], ["reasoning_gym"], **columns) == [0.0]
 
 
-def test_an_unknown_checker_is_told():
+def test_an_unknown_checker_raises_an_error_that_names_the_known_ones():
     with pytest.raises(ValueError, match="use math, exact, choice, code, reasoning_gym"):
-        check("4", "4", "maths")
+        is_right("4", "4", "maths")
 
 
 def test_accuracy_goes_by_each_rows_checker():
-    completions = [said("4.0"), said("4.0"), said("(a)"), said("4.0"), "four"]
+    completions = [completion_of("4.0"), completion_of("4.0"), completion_of("(a)"), completion_of("4.0"), "four"]
     scores = accuracy(completions, ["4", "4", "A", "4", "4"], ["math", "exact", "choice", None, None])
     assert scores == [1.0, 0.0, 1.0, 1.0, 0.0]
 
@@ -181,13 +182,13 @@ def test_accuracy_reads_the_answer_and_not_the_thinking():
 
 
 def test_accuracy_takes_chat_messages_and_numbers():
-    completions = [[{"role": "assistant", "content": said("4")}]]
+    completions = [[{"role": "assistant", "content": completion_of("4")}]]
     assert accuracy(completions, [4], ["math"]) == [1.0]
 
 
 def test_accuracy_does_not_apply_without_answer_and_tests():
-    assert accuracy([said("4"), said("4"), said("4")], [None, "4", "5"]) == [None, 1.0, 0.0]
-    assert accuracy([said("4")]) == [None]
+    assert accuracy([completion_of("4"), completion_of("4"), completion_of("4")], [None, "4", "5"]) == [None, 1.0, 0.0]
+    assert accuracy([completion_of("4")]) == [None]
 
 
 DOUBLE = [{"kind": "call", "function": "f", "args": [x], "expected": 2 * x} for x in (0, 1, 5)]
@@ -195,26 +196,26 @@ DOUBLE = [{"kind": "call", "function": "f", "args": [x], "expected": 2 * x} for 
 
 def test_accuracy_runs_code_from_lists_and_from_json():
     completions = [
-        said("def f(x): return 2 * x"),
-        said("Here it is:\n```python\ndef f(x):\n    return x + x\n```\nDone."),
-        said("def f(x): return x"),
-        said("2 * x"),
+        completion_of("def f(x): return 2 * x"),
+        completion_of("Here it is:\n```python\ndef f(x):\n    return x + x\n```\nDone."),
+        completion_of("def f(x): return x"),
+        completion_of("2 * x"),
         "def f(x): return 2 * x",
-        said(""),
+        completion_of(""),
     ]
     assert accuracy(completions, tests=[DOUBLE] * 6) == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     assert accuracy(completions, tests=[json.dumps(DOUBLE)] * 6) == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_accuracy_of_code_may_be_partial():
-    half = said("def f(x): return 0 if x < 5 else 10")  # right at 0 and 5, wrong at 1
+    half = completion_of("def f(x): return 0 if x < 5 else 10")  # right at 0 and 5, wrong at 1
     assert accuracy([half], tests=[DOUBLE]) == [0.0]
     assert accuracy([half], tests=[DOUBLE], partial=True) == [pytest.approx(2 / 3)]
 
 
 def test_code_and_other_rows_stand_together():
     scores = accuracy(
-        [said("4"), said("def f(x): return 2 * x"), said("B")],
+        [completion_of("4"), completion_of("def f(x): return 2 * x"), completion_of("B")],
         answer=["4", None, "A"],
         checker=["math", "code", "choice"],
         tests=["", json.dumps(DOUBLE), ""],
@@ -224,7 +225,7 @@ def test_code_and_other_rows_stand_together():
 
 @pytest.mark.parametrize("tests", ["[{not json", '[{"kind": "unknown"}]', '[{"kind": "stdio"}]'])
 def test_a_row_whose_tests_are_broken_is_a_fault_and_no_crash(tests):
-    completions = [said("print(1)"), said("def f(x): return 2 * x")]
+    completions = [completion_of("print(1)"), completion_of("def f(x): return 2 * x")]
     assert accuracy(completions, tests=[tests, json.dumps(DOUBLE)]) == [FAULT, 1.0]
 
 
@@ -232,13 +233,15 @@ def test_a_row_whose_tests_are_broken_is_a_fault_and_no_crash(tests):
 
 
 def test_format():
-    completions = [said("4"), "<answer>4</answer>", "4", said("4") + " done", said("")]
+    completions = [completion_of("4"), "<answer>4</answer>", "4", completion_of("4") + " done", completion_of("")]
     assert format(completions) == [1.0, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_format_follows_the_rows_thinking():
     bare = "<answer>4</answer>"
-    assert format([said("4"), bare, said("4"), bare, bare], thinking=[True, True, False, False, None]) == [
+    assert format(
+        [completion_of("4"), bare, completion_of("4"), bare, bare], thinking=[True, True, False, False, None]
+    ) == [
         1,
         0,
         0,
@@ -283,12 +286,12 @@ def test_brevity_falls_from_one_to_zero():
         ("12×34", []),
     ],
 )
-def test_words(text, scripts):
+def test_word_scripts(text, scripts):
     assert word_scripts(text) == scripts
 
 
 @pytest.mark.parametrize(
-    ("text", "own", "expected"),
+    ("text", "code", "expected"),
     [
         ("three plus four", "en", 1.0),
         ("three plus four", "fa", 0.0),
@@ -305,8 +308,8 @@ def test_words(text, scripts):
         ("", "en", 1.0),
     ],
 )
-def test_share(text, own, expected):
-    assert language_fraction(text, own) == pytest.approx(expected)
+def test_language_fraction(text, code, expected):
+    assert language_fraction(text, code) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -322,20 +325,19 @@ def test_share(text, own, expected):
         ("پایتخت France کجاست؟", "fa"),
     ],
 )
-def test_detect(text, expected):
+def test_detect_language(text, expected):
     assert detect_language(text) == expected
 
 
-def test_detect_says_the_same_in_every_process():
+def test_detect_language_returns_the_same_in_every_process():
     source = "from r1kit.languages.detect import detect_language; print(detect_language('hello سلام мир 你'))"
-    found = {
-        subprocess.run(
-            [sys.executable, "-c", source], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True
-        ).stdout
-        for seed in "1234"
-    }
-    assert len(found) == 1
-    assert "" not in found
+    outputs = set()
+    for seed in "1234":
+        command = [sys.executable, "-c", source]
+        done = subprocess.run(command, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True)
+        outputs.add(done.stdout)
+    assert len(outputs) == 1
+    assert "" not in outputs
 
 
 def test_the_language_reward_weighs_the_thinking_only():
@@ -367,7 +369,7 @@ def test_the_language_reward_does_not_apply_where_no_thinking_is_wanted():
 # Recipe entries
 
 
-def test_find_knows_every_name_of_the_table():
+def test_every_reward_of_the_table_is_found_by_its_name():
     for name, function in REWARDS.items():
         if name != "preference":
             assert resolve_reward(RewardConfig(name=name)) is function
@@ -387,7 +389,7 @@ def test_a_setting_wins_over_a_column_of_its_name():
 
 
 @pytest.mark.parametrize("value", ["float('nan')", "float('-inf')", "'text'", "1j"])
-def test_what_is_no_number_is_a_fault_once_the_reward_has_worked(here, monkeypatch, value):
+def test_a_value_that_is_no_number_is_a_fault_once_the_reward_has_worked(here, monkeypatch, value):
     (here / "odd.py").write_text(f"values = [1, {value}]\ndef odd(completions, **c):\n    return [values.pop(0)]\n")
     monkeypatch.syspath_prepend(str(here))
     monkeypatch.delitem(sys.modules, "odd", raising=False)
@@ -431,12 +433,33 @@ def test_an_unknown_reward_is_answered_with_the_nearest():
     assert str(caught.value) == "rewards.1.name = acuracy; no such reward; did you mean accuracy?"
 
 
-def test_an_unknown_knob_is_answered_with_the_nearest():
+def test_an_unknown_setting_is_answered_with_the_nearest():
     with pytest.raises(UserError) as caught:
         resolve_reward(RewardConfig(name="brevity", max_token=5), 2)
     assert str(caught.value) == "rewards.2.max_token = 5; brevity has no such setting; did you mean max_tokens?"
     with pytest.raises(UserError, match=r"rewards\.0\.wieght = 2; .*did you mean weight\?"):
         resolve_reward(RewardConfig(name="format", wieght=2))
+
+
+def test_a_wrong_setting_is_named_with_its_requirement():
+    with pytest.raises(UserError) as caught:
+        resolve_reward(RewardConfig(name="overlong", max_tokens=10, margin=20), 3)
+    line = "rewards.3.margin = 20; must be at most max_tokens = 10; correct this setting"
+    assert str(caught.value) == line
+    with pytest.raises(UserError) as caught:
+        resolve_reward(RewardConfig(name="preference"), 1)
+    line = "rewards.1.model: must be a reward model's hub id or directory; correct this setting"
+    assert str(caught.value) == line
+
+
+def test_importing_the_rewards_imports_no_heavy_library():
+    source = (
+        "import sys, r1kit.rewards\n"
+        "heavy = {'torch', 'transformers', 'trl', 'datasets', 'pydantic', 'numpy', 'sympy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("name", ["no_such_module_here.f", "json.no_such_function", "math.pi", "json."])
@@ -446,7 +469,7 @@ def test_a_dotted_path_that_is_no_function_is_refused(name):
 
 
 @pytest.fixture
-def mine(here, monkeypatch):
+def user_rewards(here, monkeypatch):
     """A user's own rewards, importable as `mine`."""
     (here / "mine.py").write_text(
         "def length(completions, *, scale=1.0, **columns):\n"
@@ -461,19 +484,19 @@ def mine(here, monkeypatch):
     sys.modules.pop("mine", None)
 
 
-def test_a_users_own_function_works_with_its_knobs(mine):
+def test_a_users_function_works_with_its_settings(user_rewards):
     function = bind_reward(RewardConfig(name="mine.length", scale=0.5))
     assert function.__name__ == "length"
     assert function(completions=["abcd", "ab"]) == [2.0, 1.0]
 
 
-def test_a_users_own_async_function_works(mine):
+def test_a_users_async_function_works(user_rewards):
     values = bind_reward(RewardConfig(name="mine.slow"))(completions=["a", "b"])
     assert (asyncio.run(values) if inspect.isawaitable(values) else values) == [2.0, 2.0]
     assert score_rows([{"completion": "a"}], [RewardConfig(name="mine.slow")], ["completion"])[0]["slow"] == 2.0
 
 
-def test_knobs_reach_the_function():
+def test_settings_reach_the_function():
     assert bind_reward(RewardConfig(name="brevity", max_tokens=2))(
         completions=[""] * 2, completion_ids=[[1, 2], [1, 2, 3]]
     ) == [
@@ -482,10 +505,10 @@ def test_knobs_reach_the_function():
     ]
 
 
-def test_where_leaves_the_other_rows_out():
+def test_where_excludes_the_other_rows():
     function = bind_reward(RewardConfig(name="accuracy", where={"domain": ["math", "logic"]}))
     scores = function(
-        completions=[said("1"), said("2"), said("3"), said("4")],
+        completions=[completion_of("1"), completion_of("2"), completion_of("3"), completion_of("4")],
         prompts=["?"] * 4,
         answer=["1", "2", "0", "4"],
         checker=["math"] * 4,
@@ -497,14 +520,16 @@ def test_where_leaves_the_other_rows_out():
 def test_where_wants_all_of_its_columns_and_may_leave_nothing():
     function = bind_reward(RewardConfig(name="format", where={"domain": ["math"], "level": [1]}))
     columns = {"domain": ["math", "math", "facts"], "level": [1, 2, 1]}
-    assert function(completions=[said("1")] * 3, **columns) == [1.0, None, None]
-    assert function(completions=[said("1")] * 2, domain=["facts"] * 2, level=[1, 1]) == [None, None]
+    assert function(completions=[completion_of("1")] * 3, **columns) == [1.0, None, None]
+    assert function(completions=[completion_of("1")] * 2, domain=["facts"] * 2, level=[1, 1]) == [None, None]
 
 
-def test_where_hands_on_what_is_no_column_as_it_is():
+def test_where_passes_arguments_that_are_no_columns_as_they_are():
     state = SimpleNamespace(global_step=0, max_steps=1)
     function = bind_reward(RewardConfig(name="format", where={"domain": ["math"]}))
-    assert function(completions=[said("1")] * 2, domain=["math", "facts"], trainer_state=state, log_metric=print) == [
+    assert function(
+        completions=[completion_of("1")] * 2, domain=["math", "facts"], trainer_state=state, log_metric=print
+    ) == [
         1.0,
         None,
     ]
@@ -523,32 +548,33 @@ def test_where_hands_on_what_is_no_column_as_it_is():
         ({"from_step": 6}, []),
     ],
 )
-def test_the_window_of_steps(settings, applies):
+def test_a_reward_applies_in_its_steps_only(settings, applies):
     function = bind_reward(RewardConfig(name="format", **settings))
-    found = []
+    steps_with_reward = []
     for step in range(1, 6):  # during step n, n - 1 steps are done
         state = SimpleNamespace(global_step=step - 1, max_steps=5)
-        scores = function(completions=[said("1")], trainer_state=state)
+        scores = function(completions=[completion_of("1")], trainer_state=state)
         assert scores in ([1.0], [None])
-        found += [step] if scores == [1.0] else []
-    assert found == applies
+        if scores == [1.0]:
+            steps_with_reward.append(step)
+    assert steps_with_reward == applies
 
 
 @pytest.mark.parametrize("chat", [False, True])
-def test_what_the_template_has_begun_is_part_of_the_completion(chat):
+def test_text_that_the_template_puts_before_the_completion_is_judged_with_it(chat):
     reward = with_prefix("<think>\n", bind_reward(RewardConfig(name="format")))
-    texts = ["so</think><answer>1</answer>", said("1")]
-    given = [[{"role": "assistant", "content": text}] for text in texts] if chat else texts
-    assert reward(completions=given) == [1.0, 0.0]
+    texts = ["so</think><answer>1</answer>", completion_of("1")]
+    completions = [[{"role": "assistant", "content": text}] for text in texts] if chat else texts
+    assert reward(completions=completions) == [1.0, 0.0]
     assert reward.__name__ == "format"
-    assert bind_reward(RewardConfig(name="format"))(completions=given) == [0.0, 1.0]
+    assert bind_reward(RewardConfig(name="format"))(completions=completions) == [0.0, 1.0]
 
 
-def test_outside_of_training_there_is_no_window():
-    assert bind_reward(RewardConfig(name="format", from_step=100))(completions=[said("1")]) == [1.0]
+def test_outside_of_training_a_reward_applies_always():
+    assert bind_reward(RewardConfig(name="format", from_step=100))(completions=[completion_of("1")]) == [1.0]
 
 
-def test_check_columns(mine):
+def test_check_columns(user_rewards):
     check_reward_columns([RewardConfig(name="accuracy"), RewardConfig(name="format")], ["prompt", "answer"], "d")
     check_reward_columns([RewardConfig(name="accuracy")], ["prompt", "tests"], "d")
     check_reward_columns([RewardConfig(name="mine.gold")], ["prompt", "target"], "d")
@@ -567,7 +593,7 @@ def test_check_columns(mine):
         ({"name": "mine.gold"}, "reward mine.gold needs the column target; "),
     ],
 )
-def test_check_columns_names_what_is_missing(mine, entry, missing):
+def test_check_columns_names_what_is_missing(user_rewards, entry, missing):
     with pytest.raises(UserError) as caught:
         check_reward_columns([RewardConfig(**entry)], ["prompt", "level"], "rows.jsonl")
     assert str(caught.value).startswith(f"data = rows.jsonl; {missing}")
@@ -578,11 +604,11 @@ def test_check_columns_refuses_unknown_names_too():
         check_reward_columns([RewardConfig(name="formt")], ["prompt"], "d")
 
 
-# The lab
+# The command `r1kit rewards`
 
 
-def test_the_lab_adds_a_column_a_reward(mine):
-    rows = [{"completion": said("4"), "answer": "4"}, {"completion": "4", "answer": None, "note": "kept"}]
+def test_scoring_adds_a_column_for_each_reward(user_rewards):
+    rows = [{"completion": completion_of("4"), "answer": "4"}, {"completion": "4", "answer": None, "note": "kept"}]
     entries = [RewardConfig(name="accuracy"), RewardConfig(name="format"), RewardConfig(name="mine.length", scale=0.1)]
     scored = score_rows(rows, entries, ["completion", "answer", "note"])
     assert [(r["accuracy"], r["format"]) for r in scored] == [(1.0, 1.0), (None, 0.0)]
@@ -591,7 +617,7 @@ def test_the_lab_adds_a_column_a_reward(mine):
     assert "accuracy" not in rows[0]
 
 
-def test_the_lab_writes_a_fault_as_such(here, monkeypatch):
+def test_scoring_writes_a_fault_as_such(here, monkeypatch):
     (here / "broken.py").write_text(
         "from r1kit.rewards import FAULT\ndef dead(completions, **columns):\n    return [FAULT, None, 0.5]\n"
     )

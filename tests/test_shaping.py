@@ -14,15 +14,17 @@ from r1kit.rewards.shaping import cosine, length, overlong, repetition, steps
 from r1kit.runs.paths import SHIPPED_MODELS
 
 
-def said(answer, thinking="so"):
+def completion_of(answer, thinking="so"):
+    """Return a well-formed completion."""
     return f"<think>{thinking}</think><answer>{answer}</answer>"
 
 
 def tokens(*lengths):
+    """Return token ids of completions of these lengths."""
     return [[7] * n for n in lengths]
 
 
-RIGHT, WRONG = said("4"), said("5")
+RIGHT, WRONG = completion_of("4"), completion_of("5")
 CHAT = [{"role": "assistant", "content": RIGHT}]
 BROKEN = "[{not json"
 
@@ -56,10 +58,10 @@ def test_tags_and_format_agree_on_what_is_well_formed():
     assert tags(completions) == format(completions) == [1.0] * 3
 
 
-def test_what_r1_calls_well_formed_trl_does_too():
+def test_format_agrees_with_trls_think_format():
     from trl.rewards import think_format_reward
 
-    texts = [RIGHT, said("4", "a\nb"), "4", "<think>a", "a</think>4", said("4", "<think>"), ""]
+    texts = [RIGHT, completion_of("4", "a\nb"), "4", "<think>a", "a</think>4", completion_of("4", "<think>"), ""]
     ours, theirs = format(texts), think_format_reward([[{"content": t}] for t in texts])
     assert theirs == [1, 1, 0, 0, 0, 0, 0]
     assert ours == theirs
@@ -95,12 +97,12 @@ CODE = "```python\nprint(1)\n```"
     ],
 )
 def test_fenced(answer, score):
-    assert fenced([said(answer)]) == [score]
+    assert fenced([completion_of(answer)]) == [score]
 
 
 def test_fenced_looks_at_the_answer_alone_and_for_the_language_asked():
-    assert fenced([said("4", CODE), CODE, said(CODE, CODE)]) == [0.0, 0.0, 1.0]
-    assert fenced([said("```c++\nint x;\n```"), said(CODE)], code_language="c++") == [1.0, 0.0]
+    assert fenced([completion_of("4", CODE), CODE, completion_of(CODE, CODE)]) == [0.0, 0.0, 1.0]
+    assert fenced([completion_of("```c++\nint x;\n```"), completion_of(CODE)], code_language="c++") == [1.0, 0.0]
 
 
 # Length
@@ -125,7 +127,7 @@ def test_length_is_0_where_all_are_equally_long_or_there_is_one():
     assert length([""], ["?"], tokens(0), answer=["4"]) == [0.0]
 
 
-def test_length_passes_on_what_accuracy_cannot_say():
+def test_length_keeps_what_accuracy_returns_without_a_verdict():
     ids = tokens(1, 10, 20, 500)
     scores = length([RIGHT] * 4, ["?"] * 4, ids, answer=[None, "4", "4", "4"], tests=["", "", "", BROKEN])
     assert scores == [None, 0.5, -0.5, FAULT]
@@ -133,7 +135,7 @@ def test_length_passes_on_what_accuracy_cannot_say():
 
 def test_length_knows_code_too():
     double = json.dumps([{"kind": "call", "function": "f", "args": [3], "expected": 6}])
-    completions = [said("def f(x): return 2 * x"), said("def f(x): return x")]
+    completions = [completion_of("def f(x): return 2 * x"), completion_of("def f(x): return x")]
     assert length(completions, ["?"] * 2, tokens(9, 8), tests=[double] * 2) == [-0.5, 0.0]
 
 
@@ -164,11 +166,11 @@ def test_cosine_equals_trl():
     assert cosine(completions, ids, max_tokens=100, answer=["4"] * 16) == pytest.approx(theirs)
     ends = {"min_value_wrong": -3, "max_value_wrong": 0.25, "min_value_correct": 1, "max_value_correct": 2}
     theirs = get_cosine_scaled_reward(max_len=60, **ends)(completions, ["$4$"] * 16, ids)
-    own = {"wrong_short": -3, "wrong_long": 0.25, "right_long": 1, "right_short": 2}
-    assert cosine(completions, ids, max_tokens=60, answer=["4"] * 16, **own) == pytest.approx(theirs)
+    ours = {"wrong_short": -3, "wrong_long": 0.25, "right_long": 1, "right_short": 2}
+    assert cosine(completions, ids, max_tokens=60, answer=["4"] * 16, **ours) == pytest.approx(theirs)
 
 
-def test_cosine_passes_on_what_accuracy_cannot_say():
+def test_cosine_keeps_what_accuracy_returns_without_a_verdict():
     scores = cosine([RIGHT] * 3, tokens(0, 0, 0), answer=[None, "4", "4"], tests=["", BROKEN, ""])
     assert scores == [None, FAULT, 1.0]
 
@@ -254,7 +256,8 @@ def test_repetition_equals_trl_on_words_for_tokens():
 )
 def test_steps_counts_marks(text, marks):
     assert steps([text], wanted=100) == [pytest.approx(marks / 100)]
-    assert steps([said("- 1", text)], wanted=100) == [pytest.approx(marks / 100)]  # the answer's lists are no steps
+    completion = completion_of("- 1", text)  # the list in the answer is no step
+    assert steps([completion], wanted=100) == [pytest.approx(marks / 100)]
 
 
 def test_steps_is_a_share_of_three_and_at_most_1():
@@ -266,27 +269,27 @@ def test_steps_does_not_apply_where_no_thinking_is_wanted():
     assert steps(["- a"] * 3, thinking=[True, False, None], wanted=1) == [1.0, None, 1.0]
 
 
-# Knobs
+# Settings
 
 SHAPED = {
-    "cosine": lambda **knobs: cosine([], [], **knobs),
-    "overlong": lambda **knobs: overlong([], [], **knobs),
-    "repetition": lambda **knobs: repetition([], **knobs),
-    "steps": lambda **knobs: steps([], **knobs),
-    "brevity": lambda **knobs: brevity([], [], **knobs),
-    "fenced": lambda **knobs: fenced([], **knobs),
-    "preference": lambda **knobs: preference([], [], **{"model": "m", **knobs}),
+    "cosine": lambda **settings: cosine([], [], **settings),
+    "overlong": lambda **settings: overlong([], [], **settings),
+    "repetition": lambda **settings: repetition([], **settings),
+    "steps": lambda **settings: steps([], **settings),
+    "brevity": lambda **settings: brevity([], [], **settings),
+    "fenced": lambda **settings: fenced([], **settings),
+    "preference": lambda **settings: preference([], [], **{"model": "m", **settings}),
 }
 
 
 @pytest.mark.parametrize("name", SHAPED)
-def test_no_rows_are_no_scores(name):
+def test_no_rows_give_no_rewards(name):
     assert SHAPED[name]() == []
     assert length([], [], []) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "knob", "value"),
+    ("name", "setting", "value"),
     [
         *(("cosine", "max_tokens", v) for v in (0, -1, 2.5, "4e3", None, True)),
         *(("cosine", k, math.nan) for k in ("right_short", "right_long", "wrong_short", "wrong_long", "exceeded")),
@@ -305,9 +308,9 @@ def test_no_rows_are_no_scores(name):
         ("preference", "batch_size", 0),
     ],
 )
-def test_a_wrong_knob_is_told_by_name(name, knob, value):
-    with pytest.raises(ValueError, match=rf"^{name}: {knob} = .*; "):
-        SHAPED[name](**{knob: value})
+def test_a_wrong_setting_is_named_in_the_error(name, setting, value):
+    with pytest.raises(ValueError, match=rf"^{name}: {setting} = .*; "):
+        SHAPED[name](**{setting: value})
 
 
 # Preference
@@ -326,9 +329,9 @@ def judges(tmp_path_factory):
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("judges")
     for name, pad in (("plain", 1), ("chat", 1), ("unpadded", None), ("headless", 1), ("two", 1)):
-        kind = LlamaForCausalLM if name == "headless" else LlamaForSequenceClassification
+        model_class = LlamaForCausalLM if name == "headless" else LlamaForSequenceClassification
         labels = 2 if name == "two" else 1
-        kind(LlamaConfig(pad_token_id=pad, num_labels=labels, **sizes)).save_pretrained(root / name)
+        model_class(LlamaConfig(pad_token_id=pad, num_labels=labels, **sizes)).save_pretrained(root / name)
         tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"])
         tokenizer.chat_template = None if name != "chat" else TEMPLATE
         if name == "unpadded":
@@ -337,7 +340,7 @@ def judges(tmp_path_factory):
     return root
 
 
-def direct(folder, *texts):
+def unpadded_scores(folder, *texts):
     """The model's own scores, one text at a time and without padding."""
     import torch
     from transformers import AutoTokenizer, LlamaForSequenceClassification
@@ -354,47 +357,47 @@ SPOKEN = ["four", "it is 4, as 2 and 2 make 4", "4", "<|pad|>", "five<|end|>"]
 @pytest.mark.parametrize("name", ["plain", "unpadded"])
 @pytest.mark.parametrize("batch_size", [1, 2, 16])
 def test_preference_equals_an_unpadded_pass_of_each_row(judges, name, batch_size):
-    expected = direct(judges / name, *(f"What?\n{text}" for text in SPOKEN))
+    expected = unpadded_scores(judges / name, *(f"What?\n{text}" for text in SPOKEN))
     assert max(expected) - min(expected) > 0.1
-    knobs = {"model": str(judges / name), "device": "cpu", "batch_size": batch_size, "clamp": 100.0}
+    settings = {"model": str(judges / name), "device": "cpu", "batch_size": batch_size, "clamp": 100.0}
     completions = [f"<think>hm</think><answer> {text} </answer>" for text in SPOKEN]
-    scores = preference(completions, ["What?"] * 5, scale="none", **knobs)
+    scores = preference(completions, ["What?"] * 5, scale="none", **settings)
     assert scores == pytest.approx(expected, abs=1e-5)
     squashed = [1 / (1 + math.exp(-x)) for x in expected]
-    assert preference(completions, ["What?"] * 5, **knobs) == pytest.approx(squashed, abs=1e-5)
+    assert preference(completions, ["What?"] * 5, **settings) == pytest.approx(squashed, abs=1e-5)
 
 
 def test_preference_uses_the_chat_template_and_the_bare_question(judges):
     conversation = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "What?"}]
-    knobs = {"model": str(judges / "chat"), "device": "cpu", "scale": "none", "clamp": 100.0}
-    both = direct(
+    settings = {"model": str(judges / "chat"), "device": "cpu", "scale": "none", "clamp": 100.0}
+    both = unpadded_scores(
         judges / "chat",
         "<system>Be brief<|end|><user>What?<|end|><assistant>4<|end|>",
         "<user>What?<|end|><assistant>4<|end|>",
     )
     completion = [{"role": "assistant", "content": RIGHT}]
-    scores = preference([completion, RIGHT], [conversation, "User: What? Assistant:"], ["What?"] * 2, **knobs)
+    scores = preference([completion, RIGHT], [conversation, "User: What? Assistant:"], ["What?"] * 2, **settings)
     assert scores == pytest.approx(both, abs=1e-5)
-    assert preference([RIGHT], ["What?"], [None], **knobs) == pytest.approx(both[1:], abs=1e-5)
+    assert preference([RIGHT], ["What?"], [None], **settings) == pytest.approx(both[1:], abs=1e-5)
 
 
 def test_preference_judges_the_answer_or_all(judges):
-    knobs = {"model": str(judges / "plain"), "device": "cpu", "scale": "none", "clamp": 100.0}
-    answer, whole = direct(judges / "plain", "What?\n4", f"What?\n{RIGHT}")
-    assert preference([RIGHT], ["What?"], **knobs) == pytest.approx([answer], abs=1e-5)
-    assert preference([RIGHT], ["What?"], part="all", **knobs) == pytest.approx([whole], abs=1e-5)
+    settings = {"model": str(judges / "plain"), "device": "cpu", "scale": "none", "clamp": 100.0}
+    answer_score, completion_score = unpadded_scores(judges / "plain", "What?\n4", f"What?\n{RIGHT}")
+    assert preference([RIGHT], ["What?"], **settings) == pytest.approx([answer_score], abs=1e-5)
+    assert preference([RIGHT], ["What?"], part="all", **settings) == pytest.approx([completion_score], abs=1e-5)
 
 
 def test_preference_keeps_its_clamp(judges):
-    expected = direct(judges / "plain", *(f"What?\n{text}" for text in SPOKEN))
-    knobs = {"model": str(judges / "plain"), "device": "cpu", "clamp": 1e-3, "part": "all"}
-    scores = preference(SPOKEN, ["What?"] * 5, scale="none", **knobs)
+    expected = unpadded_scores(judges / "plain", *(f"What?\n{text}" for text in SPOKEN))
+    settings = {"model": str(judges / "plain"), "device": "cpu", "clamp": 1e-3, "part": "all"}
+    scores = preference(SPOKEN, ["What?"] * 5, scale="none", **settings)
     assert scores == [math.copysign(1e-3, x) for x in expected]
 
 
-def test_preference_of_what_cannot_be_judged(judges, monkeypatch):
-    knobs = {"model": str(judges / "plain"), "device": "cpu"}
-    scores = preference([RIGHT, said("4 " * 100)], ["What?"] * 2, **knobs)  # 64 tokens are its longest
+def test_preference_of_a_completion_that_cannot_be_judged_is_a_fault(judges, monkeypatch):
+    settings = {"model": str(judges / "plain"), "device": "cpu"}
+    scores = preference([RIGHT, completion_of("4 " * 100)], ["What?"] * 2, **settings)  # 64 tokens are its longest
     assert 0 < scores[0] < 1
     assert scores[1] == FAULT
     stub = SimpleNamespace(render=lambda prompt, text: text, score=lambda texts, size: [math.nan, math.inf])
@@ -402,7 +405,7 @@ def test_preference_of_what_cannot_be_judged(judges, monkeypatch):
     assert preference(["a", "b"], ["?"] * 2, scale="none", device="cpu", model="m") == [FAULT, 10.0]
 
 
-def test_to_say_nothing_is_the_least_and_asks_no_model():
+def test_an_empty_completion_gets_the_lowest_value_and_needs_no_model():
     silent = ["", " ", "<think>never", "<think>so</think>", "<think>so</think><answer> </answer>"]
     assert preference(silent, ["?"] * 5, model="no/where", scale="none", clamp=3.0) == [-3.0] * 5
     assert preference([""], ["?"], model="no/where") == [pytest.approx(1 / (1 + math.exp(10)))]
@@ -422,22 +425,22 @@ def test_to_say_nothing_is_the_least_and_asks_no_model():
         ("", ""),
     ],
 )
-def test_the_final_answer(completion, answer):
+def test_final_reply(completion, answer):
     assert final_reply(completion) == answer
 
 
 def test_a_reward_model_is_loaded_once(judges):
     from r1kit.rewards.preference import _load
 
-    knobs = {"model": str(judges / "plain"), "device": "cpu"}
-    preference([RIGHT], ["?"], **knobs)
+    settings = {"model": str(judges / "plain"), "device": "cpu"}
+    preference([RIGHT], ["?"], **settings)
     before = _load.cache_info().misses
-    preference([WRONG], ["?"], **knobs)
+    preference([WRONG], ["?"], **settings)
     assert _load.cache_info().misses == before
-    assert not _load(knobs["model"], None, "cpu").model.training
+    assert not _load(settings["model"], None, "cpu").model.training
 
 
-def test_what_is_no_reward_model_is_refused(judges):
+def test_a_model_that_is_no_reward_model_is_refused(judges):
     for model, reason in (
         (str(SHIPPED_MODELS["tiny:student"]), "it lacks score.weight"),
         (str(judges / "headless"), "it lacks score.weight"),
@@ -449,7 +452,7 @@ def test_what_is_no_reward_model_is_refused(judges):
             preference([RIGHT], ["?"], model=model, device="cpu")
 
 
-def test_the_device_is_the_local_ranks(monkeypatch):
+def test_the_device_is_that_of_the_local_rank(monkeypatch):
     import torch
 
     from r1kit.rewards.preference import _accelerator

@@ -67,6 +67,8 @@ def accuracy(
 
     Raises ValueError for an unknown checker or a wrong setting.
 
+    Source: the accuracy reward of R1 (arXiv 2501.12948, section 2.2).
+
     >>> accuracy(["<think>1/2</think><answer>0.5</answer>", "<answer>7</answer>"], answer=["1/2", "8"])
     [1.0, 0.0]
     >>> accuracy(["<answer>(b)</answer>", "<answer>4</answer>"], answer=["B", None], checker=["choice", None])
