@@ -110,7 +110,7 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     except (Interrupted, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     except Exception as error:
-        if not _is_disk_full(error):
+        if not is_disk_full(error):
             raise
         action = "make room, then give the same command again"
         code, error_line = EXIT_USER, str(UserError("output", run.path, "no space left on the device", action))
@@ -142,7 +142,7 @@ def prepare_process(stage: str) -> None:
         warnings.filterwarnings("ignore", category=FutureWarning, module=_WARNING_LIBRARIES)
 
 
-def _is_disk_full(error: Exception) -> bool:
+def is_disk_full(error: Exception) -> bool:
     """Return whether an exception of Python, safetensors, torch or arrow means that the disk is full."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True

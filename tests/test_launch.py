@@ -1,0 +1,120 @@
+"""How processes are launched: the launcher's command, Slurm's ranks, the environment, and a full disk."""
+
+import errno
+import os
+import sys
+
+import pytest
+
+from r1kit import ranks
+from r1kit.errors import UserError
+from r1kit.launch import count_processes, is_disk_full, launch_command, prepare_process
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
+
+
+def write_config(folder, text: str) -> str:
+    """Write an Accelerate config file and return its path."""
+    (folder / "accelerate.yaml").write_text(text)
+    return str(folder / "accelerate.yaml")
+
+
+@pytest.fixture
+def clean_environment(monkeypatch):
+    """Remove the variables that launchers and r1kit set; those that the test sets are removed after it."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
+    slurm = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID")
+    libraries = ("GOMP_SPINCOUNT", "CUDA_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM")
+    for name in (*names, *slurm, *libraries):
+        monkeypatch.setenv(name, "")  # so that monkeypatch restores it, whatever the test does
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def test_one_process_needs_no_launcher(tmp_path):
+    assert launch_command(None, None) is None
+    assert launch_command(1, None) is None
+    assert launch_command(None, write_config(tmp_path, "distributed_type: 'NO'\nnum_processes: 1\n")) is None
+
+
+def test_several_processes_are_started_by_torchrun_or_accelerate(tmp_path):
+    assert launch_command(3, None) == [*TORCHRUN, "3"]
+    assert count_processes(3, None) == 3
+    on_cpu = write_config(tmp_path, "distributed_type: MULTI_CPU\nnum_processes: 2\n")
+    assert launch_command(None, on_cpu) == [*TORCHRUN, "2"]
+    assert launch_command(4, on_cpu) == [*TORCHRUN, "4"]
+    assert count_processes(None, on_cpu) == 2
+    sharded = write_config(tmp_path, "distributed_type: FSDP\nnum_processes: 8\n")
+    assert launch_command(None, sharded) == [*ACCELERATE, sharded]
+    assert launch_command(2, sharded) == [*ACCELERATE, sharded, "--num_processes", "2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("- a\n", "must be an Accelerate config file; see recipes/accelerate/"),
+        ("a: [", "must be an Accelerate config file; "),
+        ("num_machines: 2\n", "names 2 machines, and r1kit launches processes on one; run on each machine: accelerate"),
+    ],
+)
+def test_a_wrong_accelerate_config_is_refused(tmp_path, text, line):
+    config = write_config(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        launch_command(None, config)
+    assert str(caught.value).startswith(f"--accelerate-config = {config}; {line}")
+
+
+def test_a_wrong_number_of_processes_is_refused():
+    with pytest.raises(UserError, match=r"^--num-processes = 0; must be at least 1; use a positive number$"):
+        launch_command(0, None)
+
+
+def test_ranks_of_slurm_are_adopted_if_a_master_address_is_set(clean_environment):
+    environment = {"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1"}
+    for name, value in environment.items():
+        clean_environment.setenv(name, value)
+    ranks.adopt_slurm_ranks()
+    assert (ranks.rank(), ranks.world_size()) == (0, 1)  # without an address, the tasks are separate runs
+    clean_environment.setenv("MASTER_ADDR", "node1")
+    ranks.adopt_slurm_ranks()
+    assert (ranks.rank(), ranks.world_size(), ranks.local_rank()) == (5, 8, 1)
+    assert os.environ["MASTER_PORT"] == "29500"
+    assert not ranks.is_main_rank()
+
+
+def test_ranks_of_another_launcher_are_kept(clean_environment):
+    for name, value in {"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "MASTER_ADDR": "node1", "RANK": "1"}.items():
+        clean_environment.setenv(name, value)
+    ranks.adopt_slurm_ranks()
+    assert ranks.rank() == 1
+    assert "WORLD_SIZE" not in os.environ
+
+
+def test_a_training_sees_one_gpu_unless_it_has_ranks_or_the_user_chose(clean_environment):
+    prepare_process("generate")
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+    prepare_process("sft")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+    clean_environment.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    prepare_process("sft")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,3"
+    clean_environment.delenv("CUDA_VISIBLE_DEVICES")
+    clean_environment.setenv("WORLD_SIZE", "1")
+    prepare_process("sft")
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("error", "is_full"),
+    [
+        (OSError(errno.ENOSPC, "No space"), True),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), True),
+        (OSError(errno.EACCES, "Permission denied"), False),
+        (RuntimeError("[enforce fail at inline_container.cc:659] . unexpected pos 64 vs 0"), True),
+        (RuntimeError("I/O error: StorageFull"), True),
+        (RuntimeError("CUDA error"), False),
+    ],
+)
+def test_a_full_disk_is_recognised_in_the_exceptions_of_libraries(error, is_full):
+    assert is_disk_full(error) is is_full
