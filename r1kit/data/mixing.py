@@ -23,25 +23,25 @@ def read_sources(sources: Sequence[SourceConfig], field: str, total_rows: int | 
     import datasets
 
     has_shares = any(source.share for source in sources)
-    parts = [read_source(source, f"{field}.{i}", draw=not has_shares) for i, source in enumerate(sources)]
+    source_rows = [read_source(source, f"{field}.{i}", draw=not has_shares) for i, source in enumerate(sources)]
     if has_shares:
-        parts = _draw_shares(parts, sources, field, total_rows)
-    if len(parts) == 1:
-        return parts[0]
-    features = _common_features(parts, sources, field)
-    return datasets.concatenate_datasets([_with_features(part, features) for part in parts])
+        source_rows = _draw_shares(source_rows, sources, field, total_rows)
+    if len(source_rows) == 1:
+        return source_rows[0]
+    features = _common_features(source_rows, sources, field)
+    return datasets.concatenate_datasets([_with_features(rows, features) for rows in source_rows])
 
 
 def _draw_shares(
-    parts: list["Dataset"], sources: Sequence[SourceConfig], field: str, total_rows: int | None
+    source_rows: list["Dataset"], sources: Sequence[SourceConfig], field: str, total_rows: int | None
 ) -> list["Dataset"]:
-    """Draw as many rows of each part as its share asks for; of a source with `rows`, at most that many.
+    """Draw as many rows of each source as its share asks for; of a source with `rows`, at most that many.
 
     Raises UserError if a source has fewer rows than its share of `total_rows`.
     """
     shares = [source.share or 0.0 for source in sources]
-    available = [min(len(part), source.rows or len(part)) for part, source in zip(parts, sources, strict=True)]
-    totals = [rows / share for rows, share in zip(available, shares, strict=True)]
+    available = [min(len(rows), source.rows or len(rows)) for rows, source in zip(source_rows, sources, strict=True)]
+    totals = [count / share for count, share in zip(available, shares, strict=True)]
     largest_total = int(min(totals) + ROUNDING_MARGIN)
     if total_rows and total_rows > largest_total:
         scarcest = totals.index(min(totals))
@@ -53,19 +53,22 @@ def _draw_shares(
     counts = [round(share * total) for share in shares]
     counts[counts.index(max(counts))] += total - sum(counts)  # the largest source takes up what rounding left over
     drawn = []
-    for part, source, count in zip(parts, sources, counts, strict=True):
-        drawn.append(part.shuffle(seed=source.seed).select(range(min(count, len(part)))))
+    for rows, source, count in zip(source_rows, sources, counts, strict=True):
+        drawn.append(rows.shuffle(seed=source.seed).select(range(min(count, len(rows)))))
     return drawn
 
 
-def _common_features(parts: list["Dataset"], sources: Sequence[SourceConfig], field: str) -> "Features":
-    """Return the features that the rows of all parts can have; scalars of different types become text."""
+def _common_features(source_rows: list["Dataset"], sources: Sequence[SourceConfig], field: str) -> "Features":
+    """Return the features that the rows of all sources can have; scalars of different types become text."""
     import datasets
 
-    names = list(dict.fromkeys(name for part in parts for name in part.column_names))
+    names: dict[str, None] = {}  # without repetition, in the order in which they are met
+    for rows in source_rows:
+        names.update(dict.fromkeys(rows.column_names))
     features = datasets.Features()
     for name in names:
-        candidates = [part.features[name] for part in parts if name in part.features]
+        candidates = [rows.features[name] for rows in source_rows if name in rows.features]
+        # A column of nulls alone says nothing about the type.
         candidates = [feature for feature in candidates if feature != datasets.Value("null")] or candidates
         are_equal = all(feature == candidates[0] for feature in candidates)
         if not are_equal:
@@ -88,9 +91,9 @@ def _check_scalars(name: str, candidates: list[Any], sources: Sequence[SourceCon
     raise UserError(field, paths, requirement, f"bring them to one form, or rename {name} in one of them with columns")
 
 
-def _with_features(part: "Dataset", features: "Features") -> "Dataset":
-    """Return a part with all columns of `features`, null where it has none of that name."""
+def _with_features(rows: "Dataset", features: "Features") -> "Dataset":
+    """Return a rows with all columns of `features`, null where it has none of that name."""
     for name in features:
-        if name not in part.column_names:
-            part = part.add_column(name, [None] * len(part))
-    return part.select_columns(list(features)).cast(features)
+        if name not in rows.column_names:
+            rows = rows.add_column(name, [None] * len(rows))
+    return rows.select_columns(list(features)).cast(features)

@@ -97,6 +97,10 @@ def _stdio_tests(inputs: list[Any], outputs: list[Any]) -> list[Test]:
     return tests
 
 
+def _column(rows: list[Row], name: str) -> list[Any]:
+    return [row[name] for row in rows]
+
+
 def _join_lines(value: Any) -> str:
     text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
     return text.replace("\r\n", "\n")
@@ -146,7 +150,7 @@ def adapt_codeforces(row: Row) -> Row | None:
     sections.append(row.get("note"))
     prompt = "\n\n".join(section.replace("\r\n", "\n").strip() for section in sections if section)
     official_tests = row["official_tests"] or []
-    tests = _stdio_tests([test["input"] for test in official_tests], [test["output"] for test in official_tests])
+    tests = _stdio_tests(_column(official_tests, "input"), _column(official_tests, "output"))
     return _code_row(prompt + _STDIO_INSTRUCTION, tests, id=row.get("id"), level=row.get("rating"))
 
 
@@ -179,11 +183,12 @@ def adapt_verifiable_coding(row: Row) -> Row | None:
     cases = _parse_nested(info["test_cases"])
     calls = [case for case in cases if case.get("fn_name") and case.get("type") != "stdin_stdout"]
     if calls:
-        inputs = [_parse_nested(call["input"]) for call in calls]
-        outputs = [_parse_nested(call["output"]) for call in calls]
+        # Arguments and results are values, written as JSON or as Python.
+        inputs = list(map(_parse_nested, _column(calls, "input")))
+        outputs = list(map(_parse_nested, _column(calls, "output")))
         tests = _call_tests(calls[0]["fn_name"], inputs, outputs)
     else:
-        tests = _stdio_tests([case["input"] for case in cases], [case["output"] for case in cases])
+        tests = _stdio_tests(_column(cases, "input"), _column(cases, "output"))
     return _code_row(
         row["problem_statement"] if row.get("problem_statement") else row["prompt"],
         tests,

@@ -78,11 +78,13 @@ class BenchmarkNgrams:
             ngrams = set(word_ngrams(key.split(), self.n))
             shared: Counter[int] = Counter()  # n-grams in common with each earlier problem of the same numbers
             for ngram in ngrams:
-                shared.update(other for other in problems_of.get(ngram, ()) if numbers[other] == numbers[index])
+                for earlier in problems_of.get(ngram, ()):
+                    if numbers[earlier] == numbers[index]:
+                        shared[earlier] += 1
             problem = index
-            for other, common in shared.most_common(1):
-                if common >= SAME_PROBLEM_FRACTION * len(ngrams):
-                    problem = other
+            for earlier, shared_ngrams in shared.most_common(1):
+                if shared_ngrams >= SAME_PROBLEM_FRACTION * len(ngrams):
+                    problem = earlier
             for ngram in ngrams:
                 problems = problems_of.setdefault(ngram, set())
                 if len(problems) < BOILERPLATE_PROBLEMS:

@@ -75,8 +75,8 @@ def cast_described_columns(dataset: "Dataset", source: SourceConfig, field: str)
         try:
             dataset = _cast_column(dataset, name)
         except (pa.ArrowException, ValueError, TypeError) as error:
-            wanted = "true or false" if COLUMNS[name].type == "bool" else "text"
-            requirement = f"its column {name} must hold {wanted}: {error}".splitlines()[0]
+            type_name = "true or false" if COLUMNS[name].type == "bool" else "text"
+            requirement = f"its column {name} must hold {type_name}: {error}".splitlines()[0]
             action = f"correct the values, or set {field}.values.{name}"
             raise UserError(f"{field}.path", source.path, requirement, action) from None
     return dataset

@@ -15,7 +15,7 @@ from r1kit.rows import Row
 
 TEMPLATE = "tiny"
 
-# Shares of the kinds of documents: questions of the three domains, facts stated without a question, and the steps of a
+# Shares of the types of documents: questions of the three domains, facts stated without a question, and the steps of a
 # problem without a question.
 _DOCUMENT_SHARES = {"arithmetic": 0.32, "facts": 0.12, "code": 0.16, "statement": 0.08, "worked": 0.32}
 _WORKED_DOMAIN_SHARES = {"arithmetic": 0.75, "code": 0.25}
@@ -37,15 +37,15 @@ def world_documents(split: str = "train", count: int = 1000, seed: int = 0) -> I
     """Yield `count` documents of pre-training text; their problems belong to `split`."""
     rng = random.Random(f"text/{split}/{seed}")
     for _ in range(count):
-        kind = _draw_by_share(_DOCUMENT_SHARES, rng)
-        if kind == "statement":
+        document_type = _draw_by_share(_DOCUMENT_SHARES, rng)
+        if document_type == "statement":
             question = draw_fact_question(rng)
             text = question.steps[rng.choice(LANGUAGES)][0]
-        elif kind == "worked":
+        elif document_type == "worked":
             question = draw_question(_draw_by_share(_WORKED_DOMAIN_SHARES, rng), split, rng)
             text = f"{question.expression}: {_draw_chain(question, rng)}"
         else:
-            question = draw_question(kind, split, rng)
+            question = draw_question(document_type, split, rng)
             text = fill_template(TEMPLATE, question.prompt) + _draw_completion(question, rng)
         yield {"text": text}
 

@@ -30,7 +30,9 @@ def rows_schema(rows: Sequence[Row], reward_names: Sequence[str] = ()) -> "pa.Sc
     """
     import pyarrow as pa
 
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names: dict[str, None] = {}  # without repetition, in the order in which they are met
+    for row in rows:
+        names.update(dict.fromkeys(row))
     types: dict[str, ColumnType] = {name: COLUMNS[name].type for name in STORED_COLUMNS}
     types |= dict.fromkeys(reward_names, "float64")
     for name in ("prompt", "completion"):
