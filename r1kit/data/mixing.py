@@ -92,7 +92,7 @@ def _check_scalars(name: str, candidates: list[Any], sources: Sequence[SourceCon
 
 
 def _with_features(rows: "Dataset", features: "Features") -> "Dataset":
-    """Return a rows with all columns of `features`, null where it has none of that name."""
+    """Return `rows` with all columns of `features`; a column that they lack is null."""
     for name in features:
         if name not in rows.column_names:
             rows = rows.add_column(name, [None] * len(rows))
