@@ -60,11 +60,13 @@ class TransformersSampler(InProcessSampler):
         import torch
 
         torch.manual_seed(seed)
+        # From prompts to ids. A prompt of ids is decoded too, since its completion's text needs what comes before.
         texts = [apply_template(self.tokenizer, prompt, self.prompt_config) for prompt in prompts]
         prompt_ids = encode_prompts(self.tokenizer, prompts, texts)
         no_room = SampledCompletion("", 0, "context")
         groups: CompletionGroups = [[no_room] * group_size for _ in prompts]
         for indices in self._split_into_calls(prompt_ids, group_size):
+            # The completions of a prompt stand beside each other: prompt 0 has the first `group_size`, and so on.
             with torch.inference_mode():
                 completions, logprobs = self._sample_ids([prompt_ids[i] for i in indices], group_size)
             for position, i in enumerate(indices):
@@ -111,6 +113,7 @@ class TransformersSampler(InProcessSampler):
             except FloatingPointError as error:
                 action = "use another checkpoint, or set model.dtype=float32"
                 raise UserError("model.path", self.model_path, str(error), action) from None
+        # `generate` repeats the prompts itself, and wants them padded (on the left, as the tokenizer is loaded).
         padded = self.tokenizer.pad({"input_ids": prompt_ids}, return_tensors="pt").to(self.model.device)
         output = self.model.generate(
             input_ids=padded["input_ids"],
@@ -138,6 +141,7 @@ class TransformersSampler(InProcessSampler):
     def _make_completion(
         self, ids: list[int], logprobs: list[float], prompt: Prompt, prompt_text: str
     ) -> SampledCompletion:
+        # Rows of a call end together; ids after a row's own end token are padding.
         end = next((i for i, token in enumerate(ids) if token in self.end_token_ids), None)
         if end is None:
             sampled_ids, text_ids, finish_reason = ids, ids, "length"

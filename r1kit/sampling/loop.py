@@ -83,6 +83,7 @@ def sample_problems(
     batch_prompts = prompts_per_batch(recipe.sampling)
     batch_starts = range(0, len(problems), batch_prompts)
     shards = Shards(folder, len(batch_starts), [function.__name__ for function in functions])
+    # Shards that were made for other problems must not be taken for these.
     if is_main_rank():
         fingerprint = text_fingerprint(_ids_and_questions(problems))
         shards.check_manifest(problems=len(problems), fingerprint=fingerprint, **manifest)
@@ -145,6 +146,7 @@ def sample_missing_shards(
     if the budget is spent; some shards are missing then.
     """
     barrier()  # one process may have been busy for much longer than another with what came before
+    # 1. Which shards are missing? Shard i belongs to process i modulo the number of processes.
     finished = set(shards.finished())
     assigned = range(rank(), shards.count, world_size())
     missing = [index for index in assigned if index not in finished and (only is None or index in only)]
@@ -152,6 +154,7 @@ def sample_missing_shards(
     meter.restore(shards, [index for index in assigned if index in finished])
     identical_samples = IdenticalSamplesCheck(job.sampling_config)
 
+    # 2. Sample, score and write them, one batch after the other.
     with SamplingProgress(job.label, len(missing)) as progress:
         batches = _missing_batches(missing, shards, prompts_of, rows_of, job, meter, progress)
         # A model is loaded only if there is something to sample.
@@ -167,11 +170,12 @@ def sample_missing_shards(
                     meter.finish_batch(groups)
                     identical_samples.add(groups)
                     progress.finish_batch(groups, sampler.count_events(), meter.cost)
+                    # A launcher that is told to stop makes this file; whole shards are kept.
                     if (run.path / "stop").exists():
                         raise Interrupted
             finally:
                 sampler.close()
-    barrier()
+    barrier()  # the caller reads the shards of all processes
 
 
 def _missing_batches(

@@ -58,6 +58,7 @@ class SamplingProgress:
             self.rows += len(group)
             self.tokens += sum(sample.tokens for sample in group)
         now = time.time()
+        # The last batch is always shown, so that a log ends with the totals.
         interval = SECONDS_BETWEEN_REDRAWS if self.is_live else SECONDS_BETWEEN_LINES
         is_last = self.finished_batches == self.total_batches
         if now - self.last_shown < interval and not is_last:

@@ -63,6 +63,7 @@ def refine_tasks(rows: Sequence[Row], refine: RefineConfig) -> list[RewriteTask]
     tasks = []
     for row in rows:
         parsed = parse_completion(row["completion"])
+        # A row that answers at once has nothing to rewrite.
         if not row["thinking"] or not parsed.thinks:
             continue
         question = _fill_slots(
@@ -202,6 +203,7 @@ def choose_rewrites(
 
     `groups` are the teacher's replies to each task. The column `held` says which of the two a row is.
     """
+    # 1. The replies in the right form, as completions; a task may have several, in the order of its tries.
     task_of_candidate = []
     candidates = []
     for task_index, (task, group) in enumerate(zip(tasks, groups, strict=True)):
@@ -214,6 +216,7 @@ def choose_rewrites(
                 task_of_candidate.append(task_index)
                 candidates.append((task.row, sample, completion))
 
+    # 2. Of each task, the first that is correct and passes the filters.
     passes_filters = build_filters(_filters_for_rewrites(keep)).values()
     chosen: dict[int, Row] = {}
     rescored = rescore_rows(candidates, problems, functions)
@@ -221,6 +224,7 @@ def choose_rewrites(
         if task_index not in chosen and not row["fault"] and all(passes(row) for passes in passes_filters):
             chosen[task_index] = row
 
+    # 3. A row for every task, so that a resumed run does not ask the teacher again.
     rows = []
     for task_index, (task, group) in enumerate(zip(tasks, groups, strict=True)):
         is_held = task_index in chosen
@@ -272,7 +276,7 @@ def rescore_rows(
             "thinks": parse_completion(completion).thinks,
             "tokens": token_counts[i],
             "finish_reason": "stop",
-            "logprob": None,
+            "logprob": None,  # the model did not sample this text
         }
         rows.append(new_row)
     return rows

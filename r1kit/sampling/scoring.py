@@ -65,6 +65,7 @@ def score_samples(
                 # As text, so that a column has one type in all shards.
                 row[name] = None if value is None else str(value)
         row |= row_verdict(rewards, i)
+        # Rewards judge the empty text as wrong, but the model never answered.
         if sample.finish_reason in SERVER_FAULTS:
             row |= {"correct": None, "fault": True}
         row |= {

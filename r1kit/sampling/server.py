@@ -121,18 +121,21 @@ class ServerSampler:
                     future.add_done_callback(finished.put)
                 if not open_batches:
                     break
+                # Wait for any batch, and hand it to the caller, who scores and writes it before asking for the next.
                 future = finished.get()
                 batch = open_batches.pop(future)
                 open_requests -= len(batch.prompts) * group_size
                 try:
                     groups = future.result()
                 except UserError as failure:
+                    # Start nothing more, but yield the batches that still come back: they are paid for.
                     error = error or failure
                     continue
                 yield batch.index, groups
             if error is not None:
                 raise error
         finally:
+            # The caller may stop early, for example after SIGTERM.
             for future in open_batches:
                 future.cancel()
 
@@ -233,6 +236,7 @@ class ServerSampler:
         import aiohttp
 
         endpoint = self.pool.least_busy()
+        # 1. Did a response arrive at all?
         try:
             status, content, retry_after = await self.pool.post(endpoint, body)
         except TimeoutError:
@@ -241,6 +245,7 @@ class ServerSampler:
         except aiohttp.ClientError as error:
             self._count_retry("connection", endpoint)
             raise RetryableError("server", f"{type(error).__name__}: {error}") from None
+        # 2. Is it an error, and whose?
         if status in RETRYABLE_STATUSES:
             self._count_retry(str(status), endpoint)
             kind = "busy" if status in BUSY_STATUSES else "server"
@@ -249,6 +254,7 @@ class ServerSampler:
             raise self._fatal_error(endpoint, status, content)
         if status >= 400:
             return await self._handle_refusal(status, read_error_message(content), samples, body)
+        # 3. Does it hold completions?
         try:
             completions = self.request_format.parse_response(content, samples)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

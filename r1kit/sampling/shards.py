@@ -55,6 +55,7 @@ class Shards:
         """Return the numbers of the shards that are written, in order."""
         if not self.folder.exists():
             return []
+        # One listing of the folder; a run may have many thousands of shards.
         file_names = {path.name for path in self.folder.glob("shard-*.parquet")}
         return [index for index in range(self.count) if self.shard_path(index).name in file_names]
 
@@ -70,6 +71,7 @@ class Shards:
             write_file(self.manifest_path, json.dumps(expected, indent=2) + "\n")
             return
         existing = json.loads(self.manifest_path.read_text())
+        # The first difference tells enough; a manifest may hold more than is compared.
         for name, value in expected.items():
             if existing.get(name) == value:
                 continue
@@ -102,6 +104,7 @@ class Shards:
 
         For rewritten rows these are the teacher's tokens, not those of the completions that it was shown.
         """
+        # Columns that a shard lacks are not in its rows: samples have no teacher's tokens.
         rows = self.read_shard(index, ["tokens", "prompt_tokens", *USAGE_COLUMNS])
         prompt_tokens = sum(row.get("teacher_prompt_tokens", row["prompt_tokens"]) or 0 for row in rows)
         completion_tokens = sum(row.get("teacher_tokens", row["tokens"]) or 0 for row in rows)

@@ -130,6 +130,7 @@ def _find_thinking(text: str, completion_start: int, char_spans: Sequence[tuple[
     content_end = text.find(THINK_END, tag_start)
     if content_end < 0:
         return first, token_count
+    # A token that holds the end of the thinking and the beginning of the tag counts as a part of the tag.
     last = next((i for i, (_, end) in enumerate(char_spans) if end > content_end), token_count)
     return first, max(first, last)
 
@@ -153,6 +154,7 @@ def force_budget(
 
     assert recipe.scaling
     functions = bind_rewards(recipe.rewards)
+    # A cut between two tokens needs their positions in the text, which only fast tokenizers know.
     tokenizer = load_tokenizer(model_config)
     if not tokenizer.is_fast:
         requirement = f"its tokenizer ({type(tokenizer).__name__}) does not tell where its tokens stand in a text"
@@ -164,6 +166,7 @@ def force_budget(
         settings = {"wait": forcer.wait}
     shards = Shards(base.folder.with_name(f"{base.folder.name}-{name}"), base.count, base.reward_names)
     shards.check_manifest(settings={**settings, "of": base.folder.name, "max_tokens": max_tokens})
+    # The rewards need the problems again, with the prompts as the model saw them.
     problems_by_id = {}
     for problem in problems:
         problems_by_id[problem["id"]] = {**problem, "prompt": render_prompt(problem["prompt"], recipe.prompt)}

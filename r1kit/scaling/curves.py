@@ -45,6 +45,7 @@ def format_points(model_name: str, points: Sequence[ScalingPoint]) -> str:
 
 
 def _format_table_by_n(model_name: str, points: Sequence[ScalingPoint]) -> str:
+    # Cells stay empty where a method was not measured, such as best of N at N = 1.
     points_by_n = [point for point in points if point["method"] in METHODS_BY_N]
     sample_counts = sorted({point["samples"] for point in points_by_n})
     headers = [f"{model_name}: accuracy by N", *map(str, sample_counts)]
@@ -73,7 +74,7 @@ def draw_curves(model_name: str, points: Sequence[ScalingPoint], file: Path) -> 
     """
     import matplotlib
 
-    matplotlib.use("Agg")
+    matplotlib.use("Agg")  # draws without a display
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(10, 6), layout="constrained")
@@ -109,6 +110,7 @@ def group_by_method(points: Sequence[ScalingPoint]) -> list[list[ScalingPoint]]:
     # With N = 1 only, there is nothing but one sample.
     if not curves and one_sample:
         curves[ONE_SAMPLE] = one_sample
+    # The legend is in this order too, so that names stand about where their curves end.
     ordered = [sorted(curve, key=lambda point: point["tokens"]) for curve in curves.values()]
     return sorted(ordered, key=lambda curve: -curve[-1]["accuracy"])
 

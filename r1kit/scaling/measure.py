@@ -1,8 +1,7 @@
 """Measure inference-time scaling for one model, as `r1kit eval` does with `scaling:` in the recipe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,11 @@ from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.sampling.loop import sample_problems, without_thinking
 from r1kit.sampling.shards import Shards
+from r1kit.scaling.budget import force_budget
+from r1kit.scaling.curves import draw_curves, format_points
 from r1kit.scaling.methods import SEARCH_NAMES, ScalingPoint
+from r1kit.scaling.points import MethodSamples, gather_problems, scaling_points
+from r1kit.scaling.search import search_problems
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -39,8 +42,6 @@ def sample_other_methods(
         changed.append(ChangedShards("direct", recipe.scaling.direct, direct))
     for method in recipe.scaling.search:
         for path_count in recipe.scaling.paths:
-            from r1kit.scaling.search import search_problems
-
             folder = samples.folder.with_name(f"{samples.folder.name}-{method}-{path_count}")
             remaining = search_problems(recipe, model_config, problems, run, folder, method, path_count)
             changed.append(ChangedShards(method, path_count, remaining))
@@ -60,6 +61,7 @@ def _sample_without_thinking(
     folder = samples.folder.with_name(f"{samples.folder.name}-direct-{count}")
     direct_recipe = recipe.model_copy(update=changes)
     direct = sample_problems(direct_recipe, model_config, problems, run, folder, "eval direct")
+    # A chat template without a switch for thinking ignores `enable_thinking`, and so may the model.
     thinks = [row["thinks"] for rows in direct for row in rows]
     if is_main_rank() and sum(thinks) > len(thinks) / 2:
         logger.info("asked to answer without thinking (scaling.direct), the model mostly thinks all the same")
@@ -69,8 +71,6 @@ def _sample_without_thinking(
 def _force_budgets(
     recipe: EvalRecipe, model_config: ModelConfig, problems: "Dataset", samples: Shards, run: Run
 ) -> list[ChangedShards]:
-    from r1kit.scaling.budget import force_budget
-
     assert recipe.scaling
     changed = []
     for budget in recipe.scaling.budgets:
@@ -98,19 +98,15 @@ def measure_scaling(
 
     `rows` are its plain samples. The list is empty if no sample has a verdict.
     """
-    from r1kit.scaling.curves import draw_curves, format_points
-    from r1kit.scaling.points import MethodSamples, gather_problems, scaling_points
-
     assert recipe.scaling
-    score_rows: Callable[[Sequence[Row]], dict[str, list[float]]] = partial(_score_rows, recipe, model_config)
-    problems = gather_problems(rows, score_rows(rows))
+    problems = gather_problems(rows, _score_rows(recipe, model_config, rows))
     if not problems:
         return []
     method_samples = []
     for one in changed:
         changed_rows = [row for shard_rows in one.shards for row in shard_rows]
         # Only the paths of a search are chosen by a score.
-        scores = score_rows(changed_rows) if one.method in SEARCH_NAMES else None
+        scores = _score_rows(recipe, model_config, changed_rows) if one.method in SEARCH_NAMES else None
         method_samples.append(MethodSamples(one.method, one.at, gather_problems(changed_rows, scores)))
     points = scaling_points(problems, recipe.scaling, recipe.seed, method_samples)
     draw_curves(model_name, points, picture)
@@ -123,6 +119,7 @@ def _score_rows(recipe: EvalRecipe, model_config: ModelConfig, rows: Sequence[Ro
     assert recipe.scaling
     scores = {}
     for name in recipe.scaling.by:
+        # A reward that does not apply to a row must not choose it.
         scores[name] = [row[name] or 0.0 for row in rows]
     if recipe.scaling.verifier:
         from r1kit.head2toe.verifier import verifier_scores

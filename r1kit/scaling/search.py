@@ -101,6 +101,7 @@ class SearchSampler(InProcessSampler):
         tokens_spent = [0] * len(prompts)
         length = 0
         while length < self.max_tokens and any(open_paths):
+            # Continue all paths of all prompts at once, score them in one call, and choose for each prompt.
             grown_paths = self._grow(open_paths, prompt_ids, tokens_spent, seed + length)
             length += self.step_tokens
             is_last_step = length >= self.max_tokens
@@ -128,11 +129,13 @@ class SearchSampler(InProcessSampler):
         for i, paths_of_prompt in enumerate(open_paths):
             prompt_of_path += [i] * len(paths_of_prompt)
             paths += paths_of_prompt
+        # A path's prompt is the question and what the path says so far, as ids.
         starts = [(*prompt_ids[i], *path.ids) for i, path in zip(prompt_of_path, paths, strict=True)]
         groups = self.step_sampler.sample(starts, 1, seed)
         grown_paths: list[list[SearchPath]] = [[] for _ in open_paths]
         for i, path, [sample] in zip(prompt_of_path, paths, groups, strict=True):
             tokens_spent[i] += sample.tokens
+            # A path that fills the model's context (reason `context`) cannot go on either.
             has_ended = sample.finish_reason != "length"
             grown_paths[i].append(replace(path, ids=path.ids + sample.ids, has_ended=has_ended))
         return grown_paths
