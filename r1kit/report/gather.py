@@ -62,16 +62,23 @@ def find_run_dirs(paths: Sequence[str]) -> list[Path]:
             return
         visited.add(resolved)
         for parent in read_run_info(run_dir).get("parents", []):
-            parent_dir = locate_parent(parent, run_dir) if parent.get("stage") else None
+            parent_dir = find_parent_dir(parent, run_dir)
             if parent_dir is not None:
                 visit(parent_dir)
-        run_dirs[resolved] = run_dir
+        run_dirs[resolved] = run_dir  # after its parents: the page tells the story from its beginning
 
     for path in paths:
         if not (Path(path) / "run.json").exists():
             raise UserError("RUN", path, "must be a run directory, with a run.json", "check the path")
         visit(Path(path))
     return list(run_dirs.values())
+
+
+def find_parent_dir(parent: dict[str, Any], run_dir: Path) -> Path | None:
+    """Return the directory of a parent that is a run; None for a data set or a model from elsewhere."""
+    if not parent.get("stage"):
+        return None
+    return locate_parent(parent, run_dir)
 
 
 def collect_runs(run_dirs: Sequence[Path]) -> tuple[list[dict[str, Any]], list[RolloutSet]]:
@@ -93,7 +100,7 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
     """Return one run as plain data; `names` has the names of all runs on the page."""
     info, status = read_run_info(run_dir), run_status(Run(run_dir))
     recipe_text = read_text(run_dir / "recipe.yaml")
-    ladder = (read_json(run_dir / "eval.json") or {}).get("models")
+    parents = describe_parents(info, run_dir, names)
     return {
         "name": names[run_dir.resolve()],
         "path": str(run_dir),
@@ -102,14 +109,14 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
         "status": status,
         "seconds": elapsed_seconds(info, status),
         "result": describe_result(Run(run_dir)),
-        "parents": describe_parents(info, run_dir, names),
+        "parents": parents,
         "parameters": count_parameters(run_dir / "model"),
         "recipe": recipe_text,
         "recipe_without_defaults": drop_defaults(info.get("stage"), recipe_text),
         "curves": read_curves(run_dir / "metrics.jsonl"),
         "warnings": read_warnings(run_dir / "warnings.jsonl"),
         "drops": read_json(run_dir / "drops.json"),
-        "ladder": [describe_ladder_row(row, run_dir, info, names) for row in ladder] if ladder else None,
+        "ladder": describe_ladder(read_json(run_dir / "eval.json"), parents),
         "scaling": describe_scaling(read_json(run_dir / "scaling.json")),
         "verifier": read_json(run_dir / "verifier" / "verifier.json"),
     }
@@ -126,8 +133,10 @@ def describe_parents(info: Mapping[str, Any], run_dir: Path, names: Mapping[Path
     """Return a run's parents: role, path, the name of the run where it is one, and the size of a base model."""
     parents = []
     for parent in info.get("parents", []):
-        parent_dir = locate_parent(parent, run_dir) if parent.get("stage") else None
-        run_name = names.get(parent_dir.resolve()) if parent_dir else None
+        parent_dir = find_parent_dir(parent, run_dir)
+        run_name = None
+        if parent_dir is not None:
+            run_name = names.get(parent_dir.resolve())
         parameters = None
         if run_name is None and parent["role"] in ("model", "teacher"):
             parameters = count_base_parameters(parent["path"])
@@ -135,14 +144,15 @@ def describe_parents(info: Mapping[str, Any], run_dir: Path, names: Mapping[Path
     return parents
 
 
-def describe_ladder_row(
-    row: Mapping[str, Any], run_dir: Path, info: Mapping[str, Any], names: Mapping[Path, str]
-) -> dict[str, Any]:
-    """Return one evaluated model of eval.json, with the name of the run that trained it."""
-    for parent in describe_parents(info, run_dir, names):
-        if parent["path"] == row.get("path"):
-            return {**row, "run": parent["run"]}
-    return {**row, "run": None}
+def describe_ladder(
+    evaluation: Mapping[str, Any] | None, parents: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]] | None:
+    """Return the evaluated models of eval.json, each with the name of the run that trained it; None without any."""
+    run_names = {parent["path"]: parent["run"] for parent in parents}
+    rows = []
+    for row in (evaluation or {}).get("models") or []:
+        rows.append({**row, "run": run_names.get(row.get("path"))})
+    return rows or None
 
 
 def describe_scaling(scaling: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
@@ -163,9 +173,13 @@ def name_runs(run_dirs: Sequence[Path]) -> dict[Path, str]:
     taken: Counter[str] = Counter()
     for run_dir in run_dirs:
         path = run_dir.resolve()
-        name = f"{path.parent.name}/{path.name}" if folders[path.name] > 1 else path.name
+        name = path.name
+        if folders[name] > 1:
+            name = f"{path.parent.name}/{name}"
         taken[name] += 1
-        names[path] = f"{name} ({taken[name]})" if taken[name] > 1 else name
+        if taken[name] > 1:  # even the folders above are alike
+            name = f"{name} ({taken[name]})"
+        names[path] = name
     return names
 
 
@@ -195,7 +209,7 @@ def read_curves(file: Path) -> dict[str, list[Any]]:
         if isinstance(line.get("step"), int):
             values_by_step.setdefault(line["step"], {}).update(line)
     steps = thin_steps(values_by_step)
-    metrics: dict[str, None] = {}
+    metrics: dict[str, None] = {}  # a set that keeps the order of the log
     for step in steps:
         metrics.update(dict.fromkeys(values_by_step[step]))
     curves: dict[str, list[Any]] = {"step": steps}

@@ -183,7 +183,7 @@ LOSSES = {
     "rl": MetricText(
         "Loss of reinforcement learning",
         "policy loss",
-        "Should stay near 0, and neither rises nor falls: it is no measure of progress. Look at the reward.",
+        "No measure of progress: it moves around 0, whether the model learns or not. Look at the reward.",
     ),
 }
 REWARD_KEY = re.compile(r"rewards/(.+)/(mean|std|none|faults)")

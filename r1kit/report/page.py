@@ -69,7 +69,7 @@ def to_json(value: Any) -> str:
     """Return a value as JSON for browsers, which know no NaN and no infinity: these become null."""
     try:
         return _dump_json(value)
-    except ValueError:
+    except ValueError:  # looking through every value takes as long as writing it, and is seldom needed
         return _dump_json(replace_non_finite(value))
 
 
@@ -138,6 +138,7 @@ def make_blobs(rollout_sets: Sequence[RolloutSet]) -> Iterable[tuple[str, str]]:
 
 def write_page(file: IO[str], head: dict[str, Any], blobs: Iterable[tuple[str, str]]) -> None:
     """Write the page; `blobs` is empty where a server gives them."""
+    # The parts go to the file one after the other: the blobs of a long training need not be in memory at once.
     title = ", ".join(run["name"] for run in head["runs"][-TITLE_RUNS:])
     before_styles, before_scripts, end = read_asset("page.html").split("<!-- here -->")
     file.write(before_styles.replace("TITLE", html.escape(title)))

@@ -25,13 +25,17 @@ from r1kit.rows import COLUMNS_BESIDE_REWARDS, Row
 ROLLOUTS_PER_CHUNK = 256
 # About 20,000 files of one step each: a long training that `r1kit watch` follows is not read again at every look.
 CACHED_FILES = 20_000
-REWARD_DIGITS = 3
+REWARD_DIGITS = 3  # what the page shows; more would only make the file larger
 
 # Scripts by the number that stands in the column `script`; "other" is a text without letters of these scripts.
 SCRIPTS = ("other", "Latin", "Arabic", "Han", "Cyrillic")
-SCRIPT_LETTERS = [
-    re.compile(f"[{letters}]") for letters in ("A-Za-z", "\u0600-\u06ff", "\u3400-\u9fff", "\u0400-\u04ff")
-]
+# One pattern a script: counting with compiled patterns is far quicker than looking up every letter.
+SCRIPT_LETTERS = (
+    re.compile("[A-Za-z]"),
+    re.compile("[\u0600-\u06ff]"),
+    re.compile("[\u3400-\u9fff]"),
+    re.compile("[\u0400-\u04ff]"),
+)
 TAG = re.compile(r"</?\w+>")
 
 # Verdicts in the column `correct`.
@@ -85,6 +89,7 @@ class RolloutSet:
             "script": [],
             "question": [],
         }
+        # Numbers in place of ids and pairs: the page compares them quickly, and they compress well.
         question_indices: dict[str, int] = {}
         group_indices: dict[tuple[int, int | None], int] = {}
         self.rows_per_file = []
@@ -153,19 +158,27 @@ def read_rollout_numbers(file: Path, modified_ns: int) -> list[RolloutNumbers]:
 
 def rollout_numbers(row: Row) -> RolloutNumbers:
     """Return the numbers of one rollout."""
-    scores = [score for score in rollout_rewards(row).values() if score is not None]
-    reward = row["reward"] if "reward" in row else (sum(scores) if scores else None)
-    if reward is not None:
-        reward = round(reward, REWARD_DIGITS) if math.isfinite(reward) else None
     return RolloutNumbers(
         question_id=row.get("id") or question_of_row(row),
         step=row.get("step") or 0,
         group=row.get("group"),
-        reward=reward,
+        reward=reward_of_row(row),
         correct=verdict_of_row(row),
         tokens=row.get("tokens") or 0,
         script=main_script(row["completion"] or ""),
     )
+
+
+def reward_of_row(row: Row) -> float | None:
+    """Return the reward of a rollout, of a sample the sum of its rewards; None where there is none."""
+    reward = row.get("reward")
+    if "reward" not in row:
+        for score in rollout_rewards(row).values():
+            if score is not None:
+                reward = (reward or 0) + score
+    if reward is None or not math.isfinite(reward):
+        return None
+    return round(reward, REWARD_DIGITS)
 
 
 def verdict_of_row(row: Row) -> int:

@@ -51,7 +51,7 @@ class RunFollower:
 
     def refresh(self) -> int:
         """Read the runs again if anything changed; return the version."""
-        with self.lock:
+        with self.lock:  # the server answers each request in a thread of its own
             if self.version and time.monotonic() - self.last_look < REFRESH_SECONDS:
                 return self.version
             run_dirs = find_run_dirs(self.paths)
@@ -101,6 +101,7 @@ def fingerprint_runs(run_dirs: Sequence[Path]) -> str:
     watched: list[Path] = []
     for run_dir in run_dirs:
         watched += [run_dir / name for name in WATCHED_FILES]
+        # A folder's time changes when a file is added to it, and shards are never changed afterwards.
         watched += [run_dir / "samples", *(run_dir / "samples").glob("*/")]
     modified = [(str(path), path.stat().st_mtime_ns) for path in watched if path.exists()]
     statuses = [run_status(Run(run_dir)) for run_dir in run_dirs]  # killing a run changes no file
@@ -114,8 +115,10 @@ def make_handler(follower: RunFollower) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             # A page of another site that resolves to this address must not read the runs (DNS rebinding).
             host = (self.headers.get("Host") or "").rsplit(":", 1)[0]
+            response = None
             try:
-                response = follower.respond(self.path.partition("?")[0]) if host in LOOPBACK_NAMES else None
+                if host in LOOPBACK_NAMES:
+                    response = follower.respond(self.path.partition("?")[0])
             except UserError as error:  # the run was moved while it is watched
                 self.send_error(503, explain=str(error))
                 return

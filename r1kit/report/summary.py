@@ -11,6 +11,7 @@ from r1kit.tables import format_duration
 
 RunData = dict[str, Any]
 
+MAX_NAMED_MODELS = 3  # an evaluation of more models says only how many
 STEPS_AT_EACH_END = 5  # of a training, averaged for "from ... to ..."
 MANY_TRUNCATED = 0.1  # fraction of an evaluated model's completions
 MANY_DROPPED = 0.9  # fraction of the rows that a stage sampled or read
@@ -46,14 +47,17 @@ def describe_totals(runs: Sequence[RunData]) -> list[str]:
                     base_sizes[parent["path"]] = parent["parameters"]
     sentences = []
     if base_sizes:
-        bases = [name + (f" ({format_count(size)} parameters)" if size else "") for name, size in base_sizes.items()]
+        bases = []
+        for name, size in base_sizes.items():
+            bases.append(f"{name} ({format_count(size)} parameters)" if size else name)
         sentences.append(f"Trained from {join_words(bases)}.")
     trainings = [run for run in runs if run["method"]]
     if trainings:
-        steps = sum(run["steps"] or (run["curves"].get("step") or [0])[-1] for run in trainings)
+        steps = sum(steps_of_run(run) for run in trainings)
         text = f"{count_words(len(trainings), 'training run')}, {steps:,} optimizer steps"
         tokens = sum(run["tokens"] or 0 for run in trainings)
-        text += f", {format_count(tokens)} tokens" if tokens else ""
+        if tokens:
+            text += f", {format_count(tokens)} tokens"
         sentences.append(text + ".")
     seconds = sum(run["seconds"] or 0 for run in runs)
     if seconds:
@@ -61,10 +65,20 @@ def describe_totals(runs: Sequence[RunData]) -> list[str]:
     return sentences
 
 
+def steps_of_run(run: RunData) -> int:
+    """Return the optimizer steps of a training: all of a finished one, those logged so far of another."""
+    if run["steps"]:
+        return int(run["steps"])
+    logged_steps = run["curves"].get("step") or [0]
+    return int(logged_steps[-1])
+
+
 def describe_stage(run: RunData) -> str:
     """Return what one run did, in a sentence without its name."""
     models = parent_names(run, ("model",))
-    model_words = join_words(models) if len(models) <= 3 else f"{len(models)} models"
+    model_words = join_words(models)
+    if len(models) > MAX_NAMED_MODELS:
+        model_words = f"{len(models)} models"
     data_words = join_words(parent_names(run, ("data",)))
     sentence = STAGE_SENTENCES.get(run["stage"], "a run").format(
         model=model_words or "a new model", data=data_words or "no data"
@@ -106,16 +120,18 @@ def describe_ladder(evaluation: RunData, runs: Sequence[RunData]) -> list[str]:
     runs_by_name = {run["name"]: run for run in runs}
     sentences = []
     for base, rows in group_by_base(evaluation, runs).items():
-        untrained = [row for row in rows if row["run"] is None and row["path"] == base]
+        untrained = find_untrained(rows, base)
         trained = [row for row in rows if row["run"] is not None]
-        if not untrained or not trained:
+        if untrained is None or not trained:
             sentences += [f"{row['model']} answers {accuracy_words(row)} correctly." for row in rows]
             continue
+        # The last by date: a chain of stages ends in the model that it was made for.
         last = max(trained, key=lambda row: str(runs_by_name[row["run"]]["started"]))
         best = max(trained, key=lambda row: row["statistics"]["pass@1"])
-        questions = untrained[0]["statistics"].get("questions")
-        on_questions = f"On {questions:,} held-out questions, " if questions else ""
-        text = f"{on_questions}{untrained[0]['model']} answers {accuracy_words(untrained[0])} correctly"
+        text = f"{untrained['model']} answers {accuracy_words(untrained)} correctly"
+        questions = untrained["statistics"].get("questions")
+        if questions:
+            text = f"On {questions:,} held-out questions, {text}"
         text += f", and {last['model']}, the last model trained from it, {accuracy_words(last)}"
         if best is not last and best["statistics"]["pass@1"] > last["statistics"]["pass@1"]:
             text += f"; the best is {best['model']}, with {accuracy_words(best)}"
@@ -134,15 +150,24 @@ def group_by_base(evaluation: RunData, runs: Sequence[RunData]) -> dict[str, lis
     return rows_by_base
 
 
+def find_untrained(rows: Sequence[RunData], base_path: str) -> RunData | None:
+    """Return the row of the base model itself; None where it was not evaluated."""
+    for row in rows:
+        if row["run"] is None and row["path"] == base_path:
+            return row
+    return None
+
+
 def base_model(row: RunData, runs_by_name: dict[str, RunData]) -> str:
     """Return the path of the base model that an evaluated model was trained from, through all its trainings."""
     path, run_name = row["path"], row["run"]
     while run_name is not None:
-        models = [parent for parent in runs_by_name[run_name]["parents"] if parent["role"] == "model"]
-        if not models:
+        parents = runs_by_name[run_name]["parents"]
+        model = next((parent for parent in parents if parent["role"] == "model"), None)
+        if model is None:  # the run made a new model
             break
-        path, run_name = models[0]["path"], models[0]["run"]
-    return path
+        path, run_name = model["path"], model["run"]
+    return str(path)
 
 
 def describe_warnings(runs: Sequence[RunData]) -> list[str]:
@@ -189,10 +214,10 @@ def describe_regressions(rows_by_base: dict[str, list[RunData]]) -> list[str]:
     """Return in which domains trained models are worse than their base model, by more than both 95% intervals."""
     sentences = []
     for base_path, rows in rows_by_base.items():
-        untrained = [row for row in rows if row["run"] is None and row["path"] == base_path]
-        if not untrained:
+        untrained = find_untrained(rows, base_path)
+        if untrained is None:
             continue
-        for domain, before in (untrained[0]["statistics"].get("domains") or {}).items():
+        for domain, before in (untrained["statistics"].get("domains") or {}).items():
             worse = []
             for row in rows:
                 after = (row["statistics"].get("domains") or {}).get(domain)
@@ -200,9 +225,11 @@ def describe_regressions(rows_by_base: dict[str, list[RunData]]) -> list[str]:
                     worse.append(f"{row['model']} ({percent(after['pass@1'])})")
             if worse:
                 on_domain = f"On {domain} questions" if domain else "On all questions"
-                verb, its = ("answers", "its") if len(worse) == 1 else ("answer", "their")
+                verb, its = "answer", "their"
+                if len(worse) == 1:
+                    verb, its = "answers", "its"
                 sentences.append(
-                    f"{on_domain}, {join_words(worse)} {verb} fewer correctly than {untrained[0]['model']}, "
+                    f"{on_domain}, {join_words(worse)} {verb} fewer correctly than {untrained['model']}, "
                     f"{its} base model ({percent(before['pass@1'])})."
                 )
     return sentences
@@ -223,9 +250,11 @@ def parent_names(run: RunData, roles: Sequence[str]) -> list[str]:
 
 def accuracy_words(row: RunData) -> str:
     """Return an evaluated model's accuracy with half its 95% interval, such as `61.7% (±3.5)`."""
-    statistics = row["statistics"]
-    interval = statistics.get("interval")
-    return percent(statistics["pass@1"]) + (f" (±{100 * interval:.1f})" if interval is not None else "")
+    accuracy = percent(row["statistics"]["pass@1"])
+    interval = row["statistics"].get("interval")
+    if interval is None:
+        return accuracy
+    return f"{accuracy} (±{100 * interval:.1f})"
 
 
 def percent(fraction: float) -> str:

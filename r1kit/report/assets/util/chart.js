@@ -76,6 +76,11 @@ function drawChart(container, data, series, options) {
   };
   const yAxis = { ...axis, size: 50, label: options.yLabel };
   if (options.formatTick) yAxis.values = (plot, ticks) => ticks.map(options.formatTick);
+  const limits = (options.intervals || []).flat().flatMap(({ low, high }) => [low, high]);
+  const rangeWithIntervals = (_, lowest, highest) => {
+    if (lowest == null) return valueRange(options.isFraction, lowest, highest); // every curve is hidden
+    return valueRange(options.isFraction, Math.min(lowest, ...limits), Math.max(highest, ...limits));
+  };
   const plot = new uPlot(
     {
       width: Math.max(MIN_CHART_WIDTH, box.clientWidth - CHART_PADDING),
@@ -83,7 +88,7 @@ function drawChart(container, data, series, options) {
       cursor: { sync: options.syncKey ? { key: options.syncKey } : undefined, drag: { x: true, y: false } },
       scales: {
         x: { time: false, distr: options.logarithmic ? 3 : 1, log: 2 },
-        y: { range: (_, lowest, highest) => valueRange(options.isFraction, lowest, highest) },
+        y: { range: rangeWithIntervals },
       },
       axes: [{ ...axis, size: 30, label: options.xLabel }, yAxis],
       series: [{ label: options.xLabel }, ...series],
