@@ -57,7 +57,8 @@ function drawIntervals(intervals) {
 
 /** Draw a chart into `container` and return it.
  *
- * options: title, key (the metric's name in the log), reading, xLabel, yLabel, isFraction, logarithmic, height,
+ * options: title, key (the metric's name in the log), reading, xLabel, yLabel, xName (in the
+ * legend, where it differs from xLabel), isFraction, logarithmic, height,
  * syncKey (charts of one key share their cursor), formatTick, intervals (see drawIntervals).
  */
 function drawChart(container, data, series, options) {
@@ -91,7 +92,7 @@ function drawChart(container, data, series, options) {
         y: { range: rangeWithIntervals },
       },
       axes: [{ ...axis, size: 30, label: options.xLabel }, yAxis],
-      series: [{ label: options.xLabel }, ...series],
+      series: [{ label: options.xName || options.xLabel }, ...series],
       hooks: options.intervals ? { draw: [drawIntervals(options.intervals)] } : {},
     },
     data,

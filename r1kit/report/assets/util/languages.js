@@ -53,13 +53,25 @@ function textDirection(text) {
   return scriptsOf(text)[0]?.rightToLeft ? "rtl" : "ltr";
 }
 
+/** Return the direction of the first piece of a text, which a preview in one line has as a whole. */
+function firstDirection(text) {
+  return textDirection(languageSegments(text)[0]?.text || "");
+}
+
+/** Return a text in one line as nodes, each language in its own direction, one after the other. */
+function previewNodes(text) {
+  return languageSegments(text).map((segment) =>
+    element("bdi", { dir: textDirection(segment.text) }, ...directedNodes(segment.text)),
+  );
+}
+
 /** Return a text as nodes, in which formulas run left to right also where the text runs right to left. */
 function directedNodes(text, search = "") {
   if (textDirection(text) === "ltr") return [highlight(text, search)];
   return text
     .split(FORMULAS)
     .filter(Boolean)
-    .map((piece, i) => {
+    .map((piece) => {
       const node = highlight(piece, search);
       return FORMULAS.test(piece) ? element("bdi", { dir: "ltr" }, node) : node;
     });

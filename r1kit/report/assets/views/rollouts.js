@@ -81,7 +81,7 @@ function rolloutRow(columns, index, texts, onChoose) {
     element(
       "span",
       { class: "row-line" },
-      element("span", { class: "row-question", dir: textDirection(question) }, ...directedNodes(question)),
+      element("span", { class: "row-question", dir: firstDirection(question) }, ...previewNodes(question)),
       element(
         "span",
         { class: `row-verdict ${verdict.style}` },
@@ -91,7 +91,7 @@ function rolloutRow(columns, index, texts, onChoose) {
     element(
       "span",
       { class: "row-line" },
-      element("span", { class: "row-completion", dir: textDirection(completion) }, ...directedNodes(completion)),
+      element("span", { class: "row-completion", dir: firstDirection(completion) }, ...previewNodes(completion)),
       element(
         "span",
         { class: "row-facts" },
@@ -157,10 +157,18 @@ views.Rollouts = (section) => {
       rolloutSetField(filters.set, setFilter("set", Number)),
       selectField("verdict", VERDICT_OPTIONS, filters.verdict, setFilter("verdict", String)),
       selectField("script", scripts, filters.script, setFilter("script", String)),
-      numberField("steps from", "fromStep", "first step"),
-      numberField("to", "toStep", "last step"),
-      numberField("reward from", "leastReward", "least reward"),
-      numberField("to", "mostReward", "most reward"),
+      element(
+        "span",
+        { class: "field-pair" },
+        numberField("steps from", "fromStep", "first step"),
+        numberField("to", "toStep", "last step"),
+      ),
+      element(
+        "span",
+        { class: "field-pair" },
+        numberField("reward from", "leastReward", "least reward"),
+        numberField("to", "mostReward", "most reward"),
+      ),
       selectField("sort by", SORT_OPTIONS, filters.sort, setFilter("sort", String)),
       search,
       checkboxField("fold thinking", filters.foldThinking, toggleFold),

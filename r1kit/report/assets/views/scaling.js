@@ -51,6 +51,7 @@ function drawScaling(container, model) {
       "Up and to the left is better. The bars are 95% intervals: two methods whose bars overlap may be equally good. " +
       "pass@N is no method to use, but the limit of all: it counts a question where any sample is correct.",
     xLabel: "completion tokens per question (logarithmic)",
+    xName: "tokens",
     yLabel: "answered correctly, %",
     logarithmic: true,
     height: 380,
