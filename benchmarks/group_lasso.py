@@ -1,4 +1,4 @@
-"""The group lasso beside skglm: the same problem, the same objective, and the time of each, in turn.
+"""Compare the group lasso with skglm: the same problem, the same objective, and the time of each, in turn.
 
     pip install skglm
     python benchmarks/group_lasso.py [--rows 2000 --features 20000] [--size 4] [--rounds 3]
@@ -20,27 +20,29 @@ import torch
 
 from r1kit.head2toe.group_lasso import largest_penalty, mean_loss, solve_group_lasso
 
-SHARES = (0.5, 0.1, 0.02)  # of the penalty that makes all weights zero
+PENALTY_FRACTIONS = (0.5, 0.1, 0.02)  # of the penalty under which all weights are zero
 
 
-def make(rows: int, features: int, useful: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def make_data(rows: int, features: int, useful_count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return features (B, F), numbers (B, 3) and their signs (B,) as 0 and 1."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((rows, features)) * rng.uniform(0.5, 2, features) + rng.standard_normal(features)
     weight = np.zeros((features, 3))
-    weight[:useful] = rng.standard_normal((useful, 3))
+    weight[:useful_count] = rng.standard_normal((useful_count, 3))
     numbers = (x - x.mean(0)) @ weight + rng.standard_normal((rows, 3))
     return x, numbers, (numbers[:, 0] > 0).astype(float)
 
 
-def objective(loss: str, x: np.ndarray, y: np.ndarray, weight: np.ndarray, bias: np.ndarray, penalty: float, size: int):
+def compute_objective(
+    loss: str, x: np.ndarray, y: np.ndarray, weight: np.ndarray, bias: np.ndarray, penalty: float, size: int
+):
     """By the definition, in float64. weight: (F, C)."""
     outputs = torch.tensor(x.astype(np.float64) @ weight + bias)
     value = mean_loss(loss, outputs, torch.tensor(y.reshape(len(y), -1).astype(np.float64)))
     return float(value) + penalty * np.linalg.norm(weight.reshape(-1, size * weight.shape[1]), axis=1).sum()
 
 
-def by_skglm(loss: str, x: np.ndarray, y: np.ndarray, penalty: float, size: int, tolerance: float):
+def solve_by_skglm(loss: str, x: np.ndarray, y: np.ndarray, penalty: float, size: int, tolerance: float):
     """Return weight (F, C) and bias (C,)."""
     if loss == "squared":
         from skglm.datafits import QuadraticMultiTask
@@ -63,20 +65,22 @@ def by_skglm(loss: str, x: np.ndarray, y: np.ndarray, penalty: float, size: int,
     return coefficients[:-1, None], coefficients[-1:]
 
 
-def record() -> None:
+def print_objectives() -> None:
     """Print the objectives that skglm reaches on the tests' problems."""
-    x, numbers, binary = make(120, 400, 8)
-    found = {}
+    x, numbers, binary = make_data(120, 400, 8)
+    objectives = {}
     for loss, y, size in (("squared", numbers, 1), ("logistic", binary, 1), ("logistic", binary, 4)):
-        most = largest_penalty(torch.tensor(x), torch.tensor(y), loss, size, standardize=False)
-        for share in SHARES:
-            weight, bias = by_skglm(loss, x, y, share * most, size, 1e-10)
-            found[f"{loss} {size} {share}"] = objective(loss, x, y, weight, bias, share * most, size)
-    print(json.dumps(found, indent=4))
+        largest = largest_penalty(torch.tensor(x), torch.tensor(y), loss, size, standardize=False)
+        for fraction in PENALTY_FRACTIONS:
+            weight, bias = solve_by_skglm(loss, x, y, fraction * largest, size, 1e-10)
+            objectives[f"{loss} {size} {fraction}"] = compute_objective(
+                loss, x, y, weight, bias, fraction * largest, size
+            )
+    print(json.dumps(objectives, indent=4))
 
 
-def large() -> None:
-    """Fit what just fits."""
+def fit_large_problem() -> None:
+    """Fit the largest problem that fits into memory, by r1kit alone."""
     x = torch.randn(10_000, 100_000)
     y = (x[:, :40].sum(1) + 5 * torch.randn(10_000) > 0).float()
     started = time.perf_counter()
@@ -101,34 +105,34 @@ def main() -> None:
     parser.add_argument("--large", action="store_true")
     options = parser.parse_args()
     if options.record:
-        return record()
+        return print_objectives()
     if options.large:
-        return large()
-    x, numbers, binary = make(options.rows, options.features, 40)
+        return fit_large_problem()
+    x, numbers, binary = make_data(options.rows, options.features, 40)
     single = torch.tensor(x, dtype=torch.float32)
-    print("| loss | group | penalty | skglm | r1kit, float32 | apart | skglm s | r1kit s |")
+    print("| loss | group | penalty | skglm | r1kit, float32 | difference | skglm s | r1kit s |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for loss, y, size in (("squared", numbers, 1), ("logistic", binary, 1), ("logistic", binary, options.size)):
-        most = largest_penalty(single, torch.tensor(y), loss, size, standardize=False)
-        by_skglm(loss, x[:50, : 40 * size], y[:50], most / 2, size, 1e-3)
-        for share in SHARES:
+        largest = largest_penalty(single, torch.tensor(y), loss, size, standardize=False)
+        solve_by_skglm(loss, x[:50, : 40 * size], y[:50], largest / 2, size, 1e-3)
+        for fraction in PENALTY_FRACTIONS:
             times, values = {"skglm": [], "r1kit": []}, {}
             for turn in range(options.rounds):
                 for side in ("skglm", "r1kit")[:: -1 if turn % 2 else 1]:
                     started = time.perf_counter()
                     if side == "skglm":
-                        weight, bias = by_skglm(loss, x, y, share * most, size, 1e-5)
+                        weight, bias = solve_by_skglm(loss, x, y, fraction * largest, size, 1e-5)
                     else:
                         [solution] = solve_group_lasso(
-                            single, torch.tensor(y), [share * most], loss, size, standardize=False
+                            single, torch.tensor(y), [fraction * largest], loss, size, standardize=False
                         )
                         weight, bias = solution.weight.double().numpy(), solution.bias.double().numpy()
                     times[side].append(time.perf_counter() - started)
-                    values[side] = objective(loss, x, y, weight, bias, share * most, size)
-            apart = (values["r1kit"] - values["skglm"]) / values["skglm"]
-            spent = [f"{statistics.median(t):.1f} ({min(t):.1f}-{max(t):.1f})" for t in times.values()]
-            cells = [f"{values['skglm']:.6f}", f"{values['r1kit']:.6f}", f"{apart:+.1e}", *spent]
-            print(f"| {loss} | {size} | {share} | " + " | ".join(cells) + " |", flush=True)
+                    values[side] = compute_objective(loss, x, y, weight, bias, fraction * largest, size)
+            difference = (values["r1kit"] - values["skglm"]) / values["skglm"]
+            seconds_cells = [f"{statistics.median(t):.1f} ({min(t):.1f}-{max(t):.1f})" for t in times.values()]
+            cells = [f"{values['skglm']:.6f}", f"{values['r1kit']:.6f}", f"{difference:+.1e}", *seconds_cells]
+            print(f"| {loss} | {size} | {fraction} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""The Head2Toe verifier beside simpler ones, and what it makes of N samples, on the scale model's own models.
+"""Compare the Head2Toe verifier with simpler ones, alone and for best-of-N, on the scale model's own models.
 
     python benchmarks/verifier.py runs/tiny/r1_zero runs/tiny/distill tiny:base [--folder runs/verifiers]
 
-Trains on 400 arithmetic problems, 8 samples each at T 1, and measures on 300 held-out ones (64 samples each, of which
-the measures take 8) and on a task that it never saw (facts). All are read from the same features and chosen on the
-same folds; a random choice of as many units is the mean of five. Prints AUROC over all answers and within problems,
-Brier and calibration error; then accuracy by N of each way to choose, with the verifier. `--json FILE` keeps it all.
+Verifiers are trained on 400 arithmetic problems, 8 samples each at temperature 1, and measured on 300 held-out
+problems (64 samples each, of which the metrics take 8) and on a task that they never saw (facts). All verifiers read
+the same features and are chosen on the same folds; for the random choice of as many units the mean of five is taken.
+It prints the AUROC over all answers and within problems, the Brier score and the calibration error; then the accuracy
+by N of each method that chooses among N samples. `--json FILE` keeps all of it.
 """
 
 import argparse
@@ -13,17 +14,20 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from r1kit.head2toe.features import OUTPUT_FEATURES, SPANS
+from r1kit.head2toe.group_lasso import group_features
 from r1kit.head2toe.linear_head import LinearHead, fit_linear_head
 from r1kit.head2toe.verifier import FeatureReader, load_verifier, verifier_metrics
 from r1kit.recipe import HeadConfig, ModelConfig, PromptConfig
 
-SIZE = len(SPANS)
+FEATURES_PER_UNIT = len(SPANS)
 TRAIN = "[{path: 'world:arithmetic', rows: 400}]"
 SEEN = "[{path: 'world:arithmetic', split: test, rows: 300}]"
 UNSEEN = "[{path: 'world:facts', split: test, rows: 100}]"
@@ -31,124 +35,148 @@ GRID = {name: getattr(HeadConfig(), name) for name in ("penalties", "fractions",
 SETTINGS = ["prompt.template=tiny", "sampling.temperature=1.0", "sampling.max_tokens=64", "sampling.batch_size=512"]
 
 
-def command(stage: str, output: Path, *words: str) -> Path:
+def run_stage(stage: str, output: Path, *words: str) -> Path:
     """Run a stage; return its directory."""
     line = [Path(sys.executable).with_name("r1kit"), stage, f"output={output}", *SETTINGS, *words]
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
     return output
 
 
-def samples(folder: Path, most: int = 8) -> list[dict[str, Any]]:
-    """The judged samples of a folder of shards, up to `most` a problem."""
+def read_samples(folder: Path, max_per_problem: int = 8) -> list[dict[str, Any]]:
+    """Return the judged samples of a folder of shards, up to `max_per_problem` of each problem."""
     import pyarrow.parquet as pq
 
-    rows = [row for file in sorted(folder.rglob("shard-*.parquet")) for row in pq.read_table(file).to_pylist()]
-    return [row for row in rows if row["sample"] < most and row["correct"] is not None]
+    samples = []
+    for file in sorted(folder.rglob("shard-*.parquet")):
+        for row in pq.read_table(file).to_pylist():
+            if row["sample"] < max_per_problem and row["correct"] is not None:
+                samples.append(row)
+    return samples
 
 
-def units(layer: int, hidden: int) -> torch.Tensor:
-    """The features of one layer, all its places."""
-    return torch.arange(layer * hidden * SIZE, (layer + 1) * hidden * SIZE)
+def layer_features(layer: int, hidden_size: int) -> torch.Tensor:
+    """Return the indices of the features of one layer, at all its spans."""
+    width = hidden_size * FEATURES_PER_UNIT
+    return torch.arange(layer * width, (layer + 1) * width)
 
 
-def heads(x: torch.Tensor, right: torch.Tensor, names: list[str], layers: int, hidden: int, count: int):
-    """Yield each simpler verifier: its name and a function from all features to chances."""
+@dataclass
+class SplitRows:
+    """The samples of a split (train, seen or unseen), and what is needed of them."""
 
-    def plain(columns: torch.Tensor) -> tuple[LinearHead, torch.Tensor]:
-        fitted = fit_linear_head(
-            x[:, columns], right, names, SIZE, penalties=[0.5], fractions=[1.0], ridges=GRID["ridges"]
-        )
-        return fitted, columns
+    rows: list[dict[str, Any]]
+    x: torch.Tensor  # (B, F)
+    is_right: torch.Tensor  # (B,)
+    problem_ids: list[str]
 
-    single = [plain(units(layer, hidden)) for layer in range(layers)]
-    every = torch.arange(x.shape[1])
-    states = every[: layers * hidden * SIZE]
-    chosen: dict[str, Any] = {
-        "last layer, linear": single[-1],
-        "best single layer": min(single, key=lambda pair: pair[0].chosen["loss"]),
-        "all layers, plain l2": plain(every),
-        "Head2Toe, hidden states alone": (fit_linear_head(x[:, states], right, names, SIZE, **GRID), states),
-    }
-    for name, (fitted, columns) in chosen.items():
-        yield name, lambda z, fitted=fitted, columns=columns: fitted.probabilities(z[:, columns])
-    draws = []
+    def measure(self, scores: torch.Tensor) -> dict[str, float | None]:
+        """Return the metrics of scores (B,)."""
+        return verifier_metrics(scores, self.is_right, self.problem_ids)
+
+
+FittedHead = tuple[LinearHead, torch.Tensor]  # a linear head, and the features (of all) that it reads
+
+
+def fit_simpler_verifiers(
+    train: SplitRows, layer_count: int, hidden_size: int, feature_count: int
+) -> Iterator[tuple[str, list[FittedHead]]]:
+    """Yield each simpler verifier: its name and its linear heads, whose metrics are averaged."""
+
+    def fit_plain(columns: torch.Tensor) -> FittedHead:
+        """Fit a linear head on all of the given features."""
+        return fit(columns, penalties=[0.5], fractions=[1.0], ridges=GRID["ridges"])
+
+    def fit(columns: torch.Tensor, **grid: Any) -> FittedHead:
+        targets = train.is_right.long()
+        return fit_linear_head(train.x[:, columns], targets, train.problem_ids, FEATURES_PER_UNIT, **grid), columns
+
+    single_layers = [fit_plain(layer_features(layer, hidden_size)) for layer in range(layer_count)]
+    all_features = torch.arange(train.x.shape[1])
+    hidden_features = all_features[: layer_count * hidden_size * FEATURES_PER_UNIT]
+    yield "last layer, linear", [single_layers[-1]]
+    yield "best single layer", [min(single_layers, key=lambda pair: pair[0].chosen["loss"])]
+    yield "all layers, plain l2", [fit_plain(all_features)]
+    yield "Head2Toe, hidden states alone", [fit(hidden_features, **GRID)]
+    random_heads = []
     for seed in range(5):
-        picked = torch.randperm(x.shape[1] // SIZE, generator=torch.Generator().manual_seed(seed))[: count // SIZE]
-        columns = (picked.sort().values.unsqueeze(1) * SIZE + torch.arange(SIZE)).flatten()
-        draws.append(plain(columns))
-    yield "as many units at random", draws
+        units = torch.randperm(train.x.shape[1] // FEATURES_PER_UNIT, generator=torch.Generator().manual_seed(seed))
+        units = units[: feature_count // FEATURES_PER_UNIT].sort().values
+        random_heads.append(fit_plain(group_features(units, FEATURES_PER_UNIT)))
+    yield "as many units at random", random_heads
 
 
-def study(path: str, folder: Path) -> dict[str, Any]:
-    """All measures of one model."""
-    verifier = command("verifier", folder / "verifier", f"model.path={path}", f"data.train={TRAIN}")
-    words = [f"model.path={path}", "scaling.draws=128", f"scaling.verifier={verifier}"]
-    scaled = command("eval", folder / "scaled", *words, f"data.eval={SEEN}", "sampling.samples=64")
-    unseen = command("eval", folder / "unseen", f"model.path={path}", f"data.eval={UNSEEN}", "sampling.samples=8")
-    model, prompt = ModelConfig(path=path), PromptConfig(template="tiny")
-    parts = {"train": samples(verifier / "samples/train"), "seen": samples(scaled), "unseen": samples(unseen)}
-    reader = FeatureReader(model, prompt)
-    x = {name: reader.read_features(rows) for name, rows in parts.items()}
-    right = {name: torch.tensor([row["correct"] for row in rows]) for name, rows in parts.items()}
-    names = {name: [row["id"] for row in rows] for name, rows in parts.items()}
-    fitted, told = load_verifier(verifier)
+def measure_model(path: str, folder: Path) -> dict[str, Any]:
+    """Return all metrics of the verifiers of one model."""
     from transformers import AutoConfig
 
     from r1kit.runs.paths import resolve_model_path
 
+    verifier = run_stage("verifier", folder / "verifier", f"model.path={path}", f"data.train={TRAIN}")
+    words = [f"model.path={path}", "scaling.draws=128", f"scaling.verifier={verifier}"]
+    scaled = run_stage("eval", folder / "scaled", *words, f"data.eval={SEEN}", "sampling.samples=64")
+    unseen = run_stage("eval", folder / "unseen", f"model.path={path}", f"data.eval={UNSEEN}", "sampling.samples=8")
+    reader = FeatureReader(ModelConfig(path=path), PromptConfig(template="tiny"))
+    splits = {}
+    for split, directory in (("train", verifier / "samples/train"), ("seen", scaled), ("unseen", unseen)):
+        rows = read_samples(directory)
+        is_right = torch.tensor([row["correct"] for row in rows])
+        splits[split] = SplitRows(rows, reader.read_features(rows), is_right, [row["id"] for row in rows])
+    tests = {split: splits[split] for split in ("seen", "unseen")}
+    linear_head, metadata = load_verifier(verifier)
     config = AutoConfig.from_pretrained(resolve_model_path(path))
-    layers, hidden = config.num_hidden_layers + 1, config.hidden_size
-    assert x["train"].shape[1] == (layers * hidden + len(OUTPUT_FEATURES)) * SIZE
-    tests = ("seen", "unseen")
-    found: dict[str, Any] = {
-        "Head2Toe": {t: verifier_metrics(fitted.probabilities(x[t]), right[t], names[t]) for t in tests}
-    }
+    layer_count, hidden_size = config.num_hidden_layers + 1, config.hidden_size
+    width = (layer_count * hidden_size + len(OUTPUT_FEATURES)) * FEATURES_PER_UNIT
+    assert splits["train"].x.shape[1] == width
+    metrics: dict[str, Any] = {"Head2Toe": {}}
+    for split, test in tests.items():
+        metrics["Head2Toe"][split] = test.measure(linear_head.probabilities(test.x))
     started = time.perf_counter()
-    for name, chance in heads(
-        x["train"], right["train"].long(), names["train"], layers, hidden, len(fitted.kept_features)
-    ):
-        if isinstance(chance, list):
-            several = {
-                t: [verifier_metrics(h.probabilities(x[t][:, c]), right[t], names[t]) for h, c in chance] for t in tests
-            }
-            found[name] = {t: {k: _mean([one[k] for one in several[t]]) for k in several[t][0]} for t in tests}
-        else:
-            found[name] = {t: verifier_metrics(chance(x[t]), right[t], names[t]) for t in tests}
-    told["seconds of the simpler ones"] = time.perf_counter() - started
-    for name, key in (("mean log-probability", "logprob"), ("shortness", "tokens")):
-        values = {t: torch.tensor([float(row[key]) for row in parts[t]]) for t in tests}
-        values = {t: v.exp() if key == "logprob" else 1 / v for t, v in values.items()}
-        found[name] = {t: verifier_metrics(values[t], right[t], names[t]) for t in tests}
+    feature_count = len(linear_head.kept_features)
+    for name, heads in fit_simpler_verifiers(splits["train"], layer_count, hidden_size, feature_count):
+        metrics[name] = {split: mean_metrics(heads, test) for split, test in tests.items()}
+    metadata["seconds of the simpler ones"] = time.perf_counter() - started
+    metrics["mean log-probability"], metrics["shortness"] = {}, {}
+    for split, test in tests.items():
+        logprobs = torch.tensor([float(row["logprob"]) for row in test.rows])
+        token_counts = torch.tensor([float(row["tokens"]) for row in test.rows])
+        metrics["mean log-probability"][split] = test.measure(logprobs.exp())
+        metrics["shortness"][split] = test.measure(1 / token_counts)
     points = json.loads((scaled / "scaling.json").read_text())["models"][0]["points"]
-    share = {t: float(right[t].float().mean()) for t in right}
-    return {"model": path, "right": share, "verifier": told, "measures": found, "points": points}
+    right_fractions = {split: float(values.is_right.float().mean()) for split, values in splits.items()}
+    return {"model": path, "right": right_fractions, "verifier": metadata, "measures": metrics, "points": points}
 
 
-def _mean(values: list[float | None]) -> float | None:
-    there = [v for v in values if v is not None]
-    return sum(there) / len(there) if there else None
+def mean_metrics(heads: list[FittedHead], test: SplitRows) -> dict[str, float | None]:
+    """Return the metrics of linear heads on a split, averaged over the heads that have them."""
+    metrics = [test.measure(linear_head.probabilities(test.x[:, columns])) for linear_head, columns in heads]
+    means: dict[str, float | None] = {}
+    for name in metrics[0]:
+        numbers = [values[name] for values in metrics if values[name] is not None]
+        means[name] = sum(numbers) / len(numbers) if numbers else None
+    return means
 
 
-def show(one: dict[str, Any]) -> None:
-    """Print a model's tables."""
-    told, right = one["verifier"], one["right"]
-    print(f"\n## {one['model']}\n")
-    kept, seconds = told["chosen"]["features"], told["seconds"]
-    print(f"{told['samples']} samples, {100 * right['train']:.1f}% right; {kept} of {told['features']} features kept")
-    print(f"in {seconds:.0f} s; {told['microseconds_an_answer']:.0f} microseconds to read an answer's layers\n")
+def print_tables(result: dict[str, Any]) -> None:
+    """Print the tables of one model."""
+    metadata, right_fractions = result["verifier"], result["right"]
+    print(f"\n## {result['model']}\n")
+    kept, seconds = metadata["chosen"]["features"], metadata["seconds"]
+    print(f"{metadata['samples']} samples, {100 * right_fractions['train']:.1f}% right;", end=" ")
+    print(f"{kept} of {metadata['features']} features kept")
+    print(f"in {seconds:.0f} s; {metadata['microseconds_an_answer']:.0f} microseconds to read an answer's layers\n")
     print("| verifier | AUROC | within problems | Brier | ECE | unseen: AUROC | within | Brier | ECE |")
     print("| --- |" + " --- |" * 8)
-    for name, parts in one["measures"].items():
-        chance = name not in ("mean log-probability", "shortness")
+    for name, metrics in result["measures"].items():
+        is_probability = name not in ("mean log-probability", "shortness")
         cells = []
-        for part in ("seen", "unseen"):
+        for split in ("seen", "unseen"):
             for key in ("auroc", "within", "brier", "ece"):
-                value = parts[part][key] if chance or key in ("auroc", "within") else None
+                value = metrics[split][key] if is_probability or key in ("auroc", "within") else None
                 cells.append("-" if value is None else f"{value:.3f}")
         print(f"| {name} | " + " | ".join(cells) + " |")
     from r1kit.scaling.curves import format_points
 
-    print(f"\n```\n{format_points(one['model'], one['points'])}\n```", flush=True)
+    print(f"\n```\n{format_points(result['model'], result['points'])}\n```", flush=True)
 
 
 def main() -> None:
@@ -157,12 +185,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/verifiers"))
     parser.add_argument("--json")
     options = parser.parse_args()
-    found = []
+    results = []
     for path in options.models:
-        found.append(study(path, options.folder / path.replace("/", "-").replace(":", "-")))
-        show(found[-1])
+        results.append(measure_model(path, options.folder / path.replace("/", "-").replace(":", "-")))
+        print_tables(results[-1])
     if options.json:
-        Path(options.json).write_text(json.dumps(found, indent=2) + "\n")
+        Path(options.json).write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

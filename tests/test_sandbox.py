@@ -1,4 +1,4 @@
-"""The sandbox with what this machine has: bubblewrap where it is installed, else Landlock."""
+"""The sandbox with the isolation that works on this machine: bubblewrap if it is installed, else Landlock."""
 
 import contextlib
 import os
@@ -16,29 +16,33 @@ from r1kit.sandbox.judge import ProgramVerdict, judge_program, judge_programs
 
 def call(program, *pairs, function="f"):
     """Judge `program` by calls: (arguments, expected) pairs."""
-    tests = [{"kind": "call", "function": function, "args": list(a), "expected": e} for a, e in pairs]
+    tests = []
+    for args, expected in pairs:
+        tests.append({"kind": "call", "function": function, "args": list(args), "expected": expected})
     return judge_program(program, tests, count_all=True)
 
 
-def stdio(program, given="", wanted=""):
-    return judge_program(program, [{"kind": "stdio", "input": given, "output": wanted}])
+def stdio(program, stdin="", expected_output=""):
+    """Judge `program` by what it prints."""
+    return judge_program(program, [{"kind": "stdio", "input": stdin, "output": expected_output}])
 
 
 def asserts(program, code):
+    """Judge `program` by test code."""
     return judge_program(program, [{"kind": "assert", "code": code}])
 
 
 # Honest programs
 
 
-def test_call_right_and_wrong():
+def test_right_and_wrong_answers_to_calls():
     program = "def f(x, y):\n    return x + y"
     assert call(program, ((1, 2), 3), ((0, 0), 0)) == ProgramVerdict(2, 2)
     assert call(program, ((1, 2), 3), ((1, 1), 3)) == ProgramVerdict(1, 2)
     assert call(program, ((1, 2), 4)) == ProgramVerdict(0, 1)
 
 
-def test_call_of_a_method_of_solution():
+def test_a_call_can_be_of_a_method_of_class_solution():
     assert call("class Solution:\n    def twice(self, x):\n        return 2 * x", ((4,), 8), function="twice").ok
 
 
@@ -52,7 +56,7 @@ def test_call_of_a_method_of_solution():
         ("2", 2.0),
     ],
 )
-def test_call_compares_values(returned, expected):
+def test_a_call_passes_with_an_equal_value(returned, expected):
     assert call(f"def f(): return {returned}", ((), expected)).ok
 
 
@@ -77,17 +81,17 @@ def test_call_compares_values(returned, expected):
         ("type('Yes', (int,), {'__eq__': lambda s, o: True})(2)", 1),
     ],
 )
-def test_call_wants_type_and_value(returned, expected):
+def test_a_call_must_return_the_right_type_and_value(returned, expected):
     assert not call(f"def f(): return {returned}", ((), expected)).ok
 
 
-def test_one_call_that_fails_leaves_the_others_their_points():
+def test_a_call_that_fails_does_not_fail_the_others():
     program = "def f(x):\n    if x == 1: raise ValueError\n    if x == 2: return {3}\n    return x"
     assert call(program, ((0,), 0), ((3,), 3), ((1,), 1)) == ProgramVerdict(2, 3)
     assert call(program, ((0,), 0), ((3,), 3), ((2,), 2)) == ProgramVerdict(2, 3)  # a set is no JSON
 
 
-def test_stdio_right_and_wrong():
+def test_right_and_wrong_output():
     program = "a, b = map(int, input().split())\nprint(a + b)"
     assert stdio(program, "1 2\n", "3\n").ok
     assert stdio(program, "1 2\n", "3").ok
@@ -97,7 +101,7 @@ def test_stdio_right_and_wrong():
     assert not stdio("print('1 2')", "", "12").ok
 
 
-def test_stdio_forgives_space_at_the_ends_only():
+def test_spaces_are_ignored_only_at_the_ends_of_lines_and_of_the_output():
     assert stdio("print('1  \\n2\\n\\n')", "", "1\n2").ok
     assert not stdio("print('1\\n\\n2')", "", "1\n2").ok
     assert not stdio("print(' 1')", "", "1").ok
@@ -117,11 +121,11 @@ def test_stdio_forgives_space_at_the_ends_only():
         "import threading\nt = threading.Thread(target=lambda: print(input()))\nt.start()\nt.join()",
     ],
 )
-def test_the_usual_ways_to_read_and_to_end_are_allowed(program):
+def test_a_program_may_read_stdin_and_end_in_all_usual_ways(program):
     assert stdio(program, "7\n", "7").ok
 
 
-def test_assert_right_and_wrong():
+def test_right_and_wrong_programs_under_asserts():
     tests = "def check(candidate):\n    assert candidate(2) == 4\ncheck(f)"
     assert asserts("def f(x): return 2 * x", tests).ok
     assert not asserts("def f(x): return 3 * x", tests).ok
@@ -131,7 +135,7 @@ def test_assert_right_and_wrong():
     assert asserts("from __future__ import annotations\ndef f(x: Any): return 2 * x", tests).ok
 
 
-def test_kinds_may_be_mixed_and_an_unknown_one_is_told():
+def test_kinds_of_tests_can_be_mixed_and_an_unknown_kind_is_refused():
     program = "def f(x): return 2 * x\nprint(6)"
     tests = [
         {"kind": "call", "function": "f", "args": [2], "expected": 4},
@@ -143,7 +147,7 @@ def test_kinds_may_be_mixed_and_an_unknown_one_is_told():
         judge_program(program, [{"kind": "pytest", "code": ""}])
 
 
-def test_no_tests_are_no_pass():
+def test_a_program_without_tests_does_not_pass():
     assert not judge_program("x = 1", []).ok
 
 
@@ -158,11 +162,11 @@ def test_no_tests_are_no_pass():
         "import logging\ndef f(x):\n    logging.warning('oh')\n    return x",
     ],
 )
-def test_prints_do_not_disturb_a_call(program):
+def test_what_a_program_prints_does_not_change_the_answer_of_a_call(program):
     assert call(program, ((1,), 1), ((2,), 2)).ok
 
 
-def test_the_standard_library_is_there():
+def test_the_standard_library_can_be_imported():
     names = (
         "bisect, collections, dataclasses, decimal, fractions, functools, heapq, itertools, math, random, re, typing"
     )
@@ -175,7 +179,7 @@ def test_several_programs_at_once_keep_their_order():
     assert [v.passed for v in judge_programs(jobs)] == [0, 1, 0, 1, 1]
 
 
-def test_many_tests_of_one_program_are_dealt_out_and_end_at_the_first_failure():
+def test_many_tests_of_one_program_are_divided_and_end_at_the_first_failure():
     program = "import time\ndef f(x):\n    time.sleep(0.05)\n    return x"
     tests = [{"kind": "call", "function": "f", "args": [n], "expected": n} for n in range(20)]
     assert judge_program(program, tests, count_all=True) == ProgramVerdict(20, 20)
@@ -212,7 +216,7 @@ def test_sleeping_is_ended_too():
     "end",
     ["import os; os._exit(0)", "raise SystemExit(0)", "import sys; sys.exit()", "g = lambda: g(); g()"],
 )
-def test_leaving_early_is_no_pass(end):
+def test_a_program_that_ends_early_does_not_pass(end):
     assert not call(f"def f(): return 2\n{end}", ((), 1)).ok
     assert not call(f"def f():\n    {end}", ((), 1)).ok
     assert not asserts(f"def f(): return 2\n{end}", "assert f() == 1").ok
@@ -220,12 +224,12 @@ def test_leaving_early_is_no_pass(end):
     assert not stdio(end, "", "1").ok
 
 
-def test_too_much_memory_or_output_is_no_pass():
+def test_a_program_that_takes_too_much_memory_or_output_does_not_pass():
     assert not call("def f(): return len(bytearray(4 * 2**30))", ((), 4 * 2**30)).ok
     assert not stdio("for _ in range(10_000): print('a' * 1000)", "", "a").ok
 
 
-def test_threads_are_counted():
+def test_a_program_with_too_many_threads_does_not_pass():
     """Threads of all processes have numbers from one store: where it is empty, nothing on the machine can start."""
     start = "import _thread, time\n_thread.stack_size(32768)\nfor _ in range({}):\n"
     start += "    _thread.start_new_thread(time.sleep, (20,))\ntime.sleep(0.5)\nprint('ok')"
@@ -239,16 +243,17 @@ def test_the_compiler_has_no_more_memory_than_a_program():
     lines = [f"{' ' * i}try:\n{' ' * (i + 1)}pass\n{' ' * i}finally:" for i in range(depth)]
     program = "\n".join([*lines, " " * depth + "pass"])
     assert len(program) < 1000
-    done, peak = [], 0
-    thread = threading.Thread(target=lambda: done.append(stdio(program, "", "1")))
+    verdicts = []
+    peak_bytes = 0
+    thread = threading.Thread(target=lambda: verdicts.append(stdio(program, "", "1")))
     thread.start()
     while thread.is_alive():
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                peak = max(peak, child.memory_info().rss)
+                peak_bytes = max(peak_bytes, child.memory_info().rss)
         time.sleep(0.005)
-    assert not done[0].ok
-    assert 2**26 < peak < 1.1 * 2**30
+    assert not verdicts[0].ok
+    assert 2**26 < peak_bytes < 1.1 * 2**30
 
 
 @pytest.mark.parametrize(
@@ -281,7 +286,7 @@ def test_a_long_program_is_judged_as_any_other():
         "import builtins\nbuiltins.len = lambda x: 1",
     ],
 )
-def test_a_forged_answer_to_a_call_is_no_pass(program):
+def test_a_forged_answer_to_a_call_does_not_pass(program):
     assert not call(f"def f(): return 2\n{program}", ((), 3)).ok
     assert not call(f"{program}", ((), 3)).ok
 
@@ -302,7 +307,7 @@ LEAVE = "import os\nos._exit(0)\n"
         "import os\ndef f():\n    for v in list(globals().values()): print(v, flush=True)\n    os._exit(0)",
     ],
 )
-def test_a_forged_end_of_the_asserts_is_no_pass(program):
+def test_a_forged_end_of_the_asserts_does_not_pass(program):
     assert not asserts(program, "assert f() == 1").ok
 
 
@@ -318,7 +323,7 @@ def test_a_forged_end_of_the_asserts_is_no_pass(program):
         "__import__('linecache').getline('/etc/passwd', 1)",
     ],
 )
-def test_files_of_the_system_are_not_read(reading):
+def test_a_program_cannot_read_files_of_the_system(reading):
     assert Path("/etc/passwd").read_text().startswith("root")
     assert not call(f"def f(): return {reading}[:4]", ((), "root")).ok
 
@@ -345,7 +350,7 @@ def test_files_of_the_system_are_not_read(reading):
         "__import__('os').chmod(KEPT, 0)",
     ],
 )
-def test_nothing_is_written(tmp_path, writing):
+def test_a_program_cannot_write_outside_its_directory(tmp_path, writing):
     (tmp_path / "kept").write_text("kept")
     program = (
         f"PATH, KEPT = {str(tmp_path / 'new')!r}, {str(tmp_path / 'kept')!r}\ndef f():\n    {writing}\n    return 1"
@@ -370,15 +375,15 @@ def test_nothing_is_written(tmp_path, writing):
         "os.killpg(0, 0)",
     ],
 )
-def test_no_other_process_is_made_or_reached(forking):
+def test_a_program_cannot_start_or_signal_a_process(forking):
     assert not call(f"import os\ndef f():\n    {forking}\n    return 1", ((), 1)).ok
 
 
-def test_no_socket_is_opened():
+def test_a_program_cannot_open_a_socket():
     assert not call("import socket\ndef f():\n    socket.socket()\n    return 1", ((), 1)).ok
 
 
-def test_the_network_is_not_reached():
+def test_a_program_cannot_reach_the_network():
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -387,12 +392,12 @@ def test_the_network_is_not_reached():
         assert not call(program, ((), 1)).ok
 
 
-def test_nothing_of_our_environment_is_seen(monkeypatch):
+def test_a_program_cannot_see_our_environment(monkeypatch):
     monkeypatch.setenv("R1KIT_TEST_TOKEN", "hush")
     assert call("import os\ndef f(): return os.environ.get('R1KIT_TEST_TOKEN')", ((), None)).ok
 
 
-# Faults that a review found
+# Attacks on the filter, the comparison and the box
 
 
 @pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
@@ -428,7 +433,7 @@ def test_no_answer_breaks_the_comparison(returned, expected):
 
 
 @pytest.mark.alone
-def test_colliding_hashes_do_not_reach_the_judge():
+def test_values_with_colliding_hashes_do_not_slow_the_judge():
     program = """
 import os, time
 def f():
@@ -451,7 +456,7 @@ def f():
     ],
 )
 @pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
-def test_a_program_that_breaks_its_box_is_wrong_and_no_fault(isolation, breaking):
+def test_a_program_that_breaks_its_box_fails_and_is_no_fault(isolation, breaking):
     if isolations.self_test(isolation):
         pytest.skip(f"{isolation} does not work here")
     tests = [{"kind": "call", "function": "f", "args": [], "expected": n} for n in (1, 2)]
@@ -469,11 +474,11 @@ def test_a_program_that_breaks_its_box_is_wrong_and_no_fault(isolation, breaking
         ("def f(x): return 0\ndef Counter(x): return 0", "assert Counter(f([1])) == Counter([1, 2])"),
     ],
 )
-def test_a_program_does_not_bring_its_own_test(program, tests):
+def test_a_program_cannot_replace_what_the_test_code_uses(program, tests):
     assert not asserts(program, tests).ok
 
 
-def test_with_a_function_named_the_program_gives_nothing_else():
+def test_if_a_test_names_its_function_the_program_gives_no_other_name():
     program = "def poly(*a): return 0\ndef find_zero(x): return 0"
     tests = (
         "def poly(xs, x): return sum(c * x**i for i, c in enumerate(xs))\nassert poly([1, 2], find_zero([1, 2])) == 0"
@@ -496,7 +501,7 @@ def test_honest_programs_pass_their_asserts(program, tests):
     assert asserts(program, tests).ok
 
 
-def test_leetcodes_prelude_leaves_the_builtins_and_the_methods():
+def test_the_prelude_of_leetcode_hides_no_builtins_and_no_methods():
     power = "class Solution:\n    def f(self, x): return pow(x, 3, 1000)"
     assert call(power, ((12,), 728)).ok
     merge = "class Solution:\n    def merge(self, x: List[int]): return x + [1]"
@@ -514,21 +519,21 @@ def test_a_program_that_always_hangs_is_given_up():
 
 @pytest.fixture(params=["bubblewrap", "landlock"])
 def isolation(request):
-    """A box that works here, tested."""
+    """An isolation that works on this machine."""
     if isolations._find_working_isolation(request.param)[0] is None:
         pytest.skip(f"{request.param} does not work here")
     return request.param
 
 
 @pytest.fixture
-def started(monkeypatch):
-    """How many boxes are started, beginning with none at rest."""
+def started_boxes(monkeypatch):
+    """Return the boxes that are started from here on; none waits at the beginning."""
     isolations.require_isolation()  # its test of itself starts one
-    found = []
+    boxes = []
     start = pool.start_box
-    monkeypatch.setattr(pool, "start_box", lambda isolation: found.append(start(isolation)) or found[-1])
+    monkeypatch.setattr(pool, "start_box", lambda isolation: boxes.append(start(isolation)) or boxes[-1])
     pool.close_boxes()
-    yield found
+    yield boxes
     pool.close_boxes()
 
 
@@ -537,13 +542,13 @@ TAKE = "def f(a, b):\n    return a - b\n"
 CALL = {"kind": "call", "function": "f", "args": [3, 2], "expected": 5}
 
 
-def test_programs_one_after_the_other_share_a_box(isolation, started):
+def test_programs_that_run_one_after_another_share_a_box(isolation, started_boxes):
     for number in range(5):
         assert judge_program(f"{ADD}# {number}\n", [CALL], isolation=isolation).ok
         assert not judge_program(f"{TAKE}# {number}\n", [CALL], isolation=isolation).ok
     assert not judge_program("def f(:", [CALL], isolation=isolation).ok  # no Python
     assert judge_program(f"{ADD}# last\n", [CALL], isolation=isolation).ok
-    assert len(started) == 1
+    assert len(started_boxes) == 1
 
 
 LEAVINGS = {
@@ -557,30 +562,30 @@ LEAVINGS = {
 
 
 @pytest.mark.parametrize("leaving", LEAVINGS.values(), ids=LEAVINGS)
-def test_a_box_in_which_something_happened_is_not_used_again(isolation, leaving, started):
+def test_a_box_in_which_something_happened_is_not_used_again(isolation, leaving, started_boxes):
     judge_program(leaving, [{"kind": "stdio", "input": "", "output": ""}], seconds=0.5, isolation=isolation)
-    used = len(started)
+    used = len(started_boxes)
     assert judge_program(f"{ADD}# after {leaving[:9]!r}\n", [CALL], isolation=isolation).ok
-    assert len(started) == used + 1 or leaving.startswith("f(")  # a compiler that only refuses leaves nothing
+    assert len(started_boxes) == used + 1 or leaving.startswith("f(")  # a compiler that only refuses leaves nothing
 
 
-def test_nothing_in_memory_goes_from_a_program_to_the_next(isolation, started):
+def test_a_program_finds_nothing_in_memory_of_the_one_before(isolation, started_boxes):
     """What a program does to its own process, its parent must not show to the next one."""
     first = "import builtins, sys\nbuiltins.left = sys.left = 1\nsum = min = None\nprint('first')\n"
     second = "import builtins, sys\nprint(hasattr(builtins, 'left'), hasattr(sys, 'left'), sum([1, 2]))\n"
     assert judge_program(first, [{"kind": "stdio", "input": "", "output": "first"}], isolation=isolation).ok
     assert judge_program(second, [{"kind": "stdio", "input": "", "output": "False False 3"}], isolation=isolation).ok
-    assert len(started) == 1
+    assert len(started_boxes) == 1
 
 
-def test_a_box_that_dies_at_rest_is_no_verdict(isolation, started):
+def test_a_waiting_box_that_dies_changes_no_verdict(isolation, started_boxes):
     for number in range(3):
         assert judge_program(f"{ADD}# {isolation} {number}\n", [CALL], isolation=isolation).ok
-        os.killpg(started[-1]._process.pid, 9)
-    assert len(started) == 3
+        os.killpg(started_boxes[-1]._process.pid, 9)
+    assert len(started_boxes) == 3
 
 
-def test_a_box_outlives_the_thread_that_asked_for_it(started):
+def test_a_box_outlives_the_thread_that_requested_it(started_boxes):
     """The kernel ends a box with the thread that started it, which is therefore none that may end."""
     for number in range(3):
         verdicts = []
@@ -590,11 +595,11 @@ def test_a_box_outlives_the_thread_that_asked_for_it(started):
         thread.start()
         thread.join()
         assert verdicts[0].ok
-    assert len(started) == 1
+    assert len(started_boxes) == 1
 
 
-def test_a_box_is_replaced_in_the_end(started, monkeypatch):
+def test_a_box_is_replaced_after_its_number_of_programs(started_boxes, monkeypatch):
     monkeypatch.setattr(box, "PROGRAMS_PER_BOX", 4)
     for number in range(8):
         assert judge_program(f"{ADD}# of many {number}\n", [CALL]).ok
-    assert len(started) == 2
+    assert len(started_boxes) == 2
