@@ -351,6 +351,28 @@ def test_a_mixed_completion_has_a_label_for_each_language(page, small):
     assert segment.locator(".segment-text").get_attribute("dir") == "rtl"
 
 
+def test_a_formula_runs_left_to_right_in_a_persian_text(page, tmp_path):
+    write_run(tmp_path / "zero", "rl-zero", 1, 1)
+    row = {**rollouts(1, 1, 1, 0)[0], "question": "\u062d\u0627\u0635\u0644 (6 - 4) * 2 \u0686\u06cc\u0633\u062a\u061f"}
+    write_parquet([row], tmp_path / "zero/completions/step-00000001.parquet", ["accuracy", "format"])
+    write_report([str(tmp_path / "zero")], tmp_path / "page.html")
+    page.goto(f"file://{tmp_path}/page.html#Rollouts")
+    question = page.locator("#rollout-detail .segment-text").first
+    assert question.get_attribute("dir") == "rtl"
+    # The signs of the formula in the order in which they stand on the screen, from the left.
+    signs = question.evaluate("""node => {
+        const signs = [], walker = document.createTreeWalker(node, 4), range = document.createRange();
+        for (let text = walker.nextNode(); text; text = walker.nextNode())
+            [...text.data].forEach((sign, i) => {
+                range.setStart(text, i);
+                range.setEnd(text, i + 1);
+                if (/[-()*\\d]/.test(sign)) signs.push([range.getBoundingClientRect().left, sign]);
+            });
+        return signs.sort((a, b) => a[0] - b[0]).map(([, sign]) => sign).join("");
+    }""")
+    assert signs == "(6-4)*2"
+
+
 def test_a_tapped_completion_opens_under_the_finger_on_a_phone(page, small):
     page.set_viewport_size(PHONE)
     page.goto(f"file://{small}#Rollouts")

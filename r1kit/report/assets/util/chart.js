@@ -57,9 +57,9 @@ function drawIntervals(intervals) {
 
 /** Draw a chart into `container` and return it.
  *
- * options: title, key (the metric's name in the log), reading, xLabel, yLabel, xName (in the
- * legend, where it differs from xLabel), isFraction, logarithmic, height,
- * syncKey (charts of one key share their cursor), formatTick, intervals (see drawIntervals).
+ * options: title, key (the metric's name in the log), reading, xLabel, xName (in the legend, where it differs from
+ * xLabel), yLabel, isFraction, logarithmic, height, syncKey (charts of one key share their cursor), formatTick,
+ * intervals (see drawIntervals).
  */
 function drawChart(container, data, series, options) {
   const key = options.key ? element("code", { class: "metric-key" }, options.key) : null;

@@ -18,8 +18,9 @@ const URDU_LETTERS = /[\u0679\u0688\u0691\u06ba\u06d2\u06c1\u06be]/u;
 // A sentence ends here; a clause without letters, such as the "5" of "x is 3.5", belongs to the one before it.
 const SENTENCES = /[^.!?\u061f\u3002\uff01\uff1f\n]*(?:[.!?\u061f\u3002\uff01\uff1f\n]+|$)\s*/gu;
 
-// Formulas such as "6 + 7 - 3": they run left to right in every language.
-const FORMULAS = /((?:[\d().]+|\b[a-z]\b)(?:\s*[-+*\/=^]\s*(?:[\d().]+|\b[a-z]\b))+)/u;
+// Formulas such as "6 + 7 - 3" or "(x - 4) * 2": they run left to right in every language.
+const OPERAND = String.raw`\(*(?:\d+(?:\.\d+)?|\b[a-z]\b)\)*`;
+const FORMULAS = new RegExp(String.raw`(${OPERAND}(?:\s*[-+*/=^]\s*${OPERAND})+)`, "u");
 
 // What a text in Arabic script is called that has no letter to tell Persian, Urdu and Arabic apart: what the texts
 // around it are.
