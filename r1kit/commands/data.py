@@ -8,7 +8,6 @@ Writes `data/` (Parquet and a data card) and `drops.json`, as `generate` does. R
 """
 
 import json
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from r1kit.data.questions import Question, check_prompt, question_text, row_lang
 from r1kit.data.writing.output import DataOutput
 from r1kit.data.writing.parquet import order_columns
 from r1kit.errors import UserError
+from r1kit.messages import print_progress
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import DataRecipe
 from r1kit.rewards.checks import check_reward_data
@@ -234,9 +234,9 @@ def _report_drops(
         drops["hygiene"] = hygiene_report
     write_file(run.path / "drops.json", json.dumps(drops, indent=2, ensure_ascii=False) + "\n")
     if recipe.hygiene.is_enabled or filter_report is None:
-        print(format_drop_report(hygiene_report, "rows"), file=sys.stderr)
+        print_progress(format_drop_report(hygiene_report, "rows"))
     if filter_report is not None:
-        print(format_drop_report(filter_report), file=sys.stderr)
+        print_progress(format_drop_report(filter_report))
 
 
 def _write_rows(rows: "Dataset", reports: dict[str, DropReport], recipe: DataRecipe, run: Run) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from r1kit.answers.extract import completion_text, parse_completion
 from r1kit.errors import UserError
-from r1kit.messages import logger
+from r1kit.messages import logger, print_progress
 from r1kit.recipe import RewardConfig
 from r1kit.rewards import FAULT
 from r1kit.rewards.binding import bind_reward
@@ -41,7 +41,7 @@ def score_file(file: str, reward_names: Sequence[str], output: str | None) -> No
     scored_rows = score_rows(rows, entries, columns)
     _write_rows(scored_rows, output)
     names = [bind_reward(entry).__name__ for entry in entries]
-    print(format_table(*_summarise_rewards(scored_rows, names), stream=sys.stderr), file=sys.stderr)
+    print_progress(format_table(*_summarise_rewards(scored_rows, names), stream=sys.stderr))
     for warning in reward_warnings(scored_rows, names):
         logger.info(warning)
 
