@@ -367,12 +367,12 @@ def test_every_adapter_is_tested():
 
 @pytest.mark.parametrize("name", MATH)
 def test_mathematics(name, capsys):
-    given, wanted = MATH[name]
-    [row] = adapted(given)
+    raw_rows, expected = MATH[name]
+    [row] = adapted(raw_rows)
     assert f"is read as {name}" in capsys.readouterr().err
-    assert wanted.items() <= row.items()
+    assert expected.items() <= row.items()
     assert row["checker"] == "math"
-    assert accuracy([f"<answer>{wanted['answer']}</answer>"], answer=[row["answer"]], checker=["math"]) == [1.0]
+    assert accuracy([f"<answer>{expected['answer']}</answer>"], answer=[row["answer"]], checker=["math"]) == [1.0]
 
 
 @pytest.mark.parametrize("name", CHAT)
@@ -387,12 +387,12 @@ def test_finished_answers(name, capsys):
 @pytest.mark.parametrize("name", CODE)
 def test_code(name, capsys):
     """A right program passes its tests in the box, a wrong one does not."""
-    given, right, wrong = CODE[name]
-    [row] = adapted(given)
+    raw_rows, right, wrong = CODE[name]
+    [row] = adapted(raw_rows)
     assert f"is read as {name}" in capsys.readouterr().err
     assert row["checker"] == "code"
-    said = [f"<answer>\n```python\n{program}\n```\n</answer>" for program in (right, wrong)]
-    assert accuracy(said, checker=["code"] * 2, tests=[row["tests"]] * 2) == [1.0, 0.0]
+    completions = [f"<answer>\n```python\n{program}\n```\n</answer>" for program in (right, wrong)]
+    assert accuracy(completions, checker=["code"] * 2, tests=[row["tests"]] * 2) == [1.0, 0.0]
 
 
 def test_rows_that_no_checker_can_check_are_left_out_and_counted(capsys):
@@ -424,24 +424,27 @@ def test_rows_that_no_checker_can_check_are_left_out_and_counted(capsys):
     ],
 )
 def test_what_cannot_be_used_is_refused_where_nothing_else_is_there(name, change):
-    given = CHAT.get(name) or CODE[name][0]
+    raw_rows = CHAT.get(name) or CODE[name][0]
     with pytest.raises(UserError, match=rf"no row of it can be used as {name}; set .*adapter=none"):
-        adapted({**given, **change}, adapter=name)
+        adapted({**raw_rows, **change}, adapter=name)
 
 
 def test_verification_info_may_be_a_python_literal_with_calls():
     """PrimeIntellect's form: one text, a prompt, and calls whose input is a list of arguments."""
-    given, _, _ = CODE["verifiable-coding"]
+    raw_rows, _, _ = CODE["verifiable-coding"]
     cases = [{"type": "function_call", "fn_name": "most", "input": [[3, 2, 3]], "output": 3}]
     info = str({"language": "python", "test_cases": cases})
-    row = {k: v for k, v in given.items() if k != "problem_statement"} | {"prompt": "Most?", "verification_info": info}
+    row = {k: v for k, v in raw_rows.items() if k != "problem_statement"} | {
+        "prompt": "Most?",
+        "verification_info": info,
+    }
     [new] = adapted(row)
     assert json.loads(new["tests"]) == [{"kind": "call", "function": "most", "args": [[3, 2, 3]], "expected": 3}]
 
 
 def test_columns_of_the_recipe_win_over_adapters():
-    given, _ = MATH["dapo-math-processed"]
-    [row] = adapted(given, columns={"answer": "solution"})
+    raw_rows, _ = MATH["dapo-math-processed"]
+    [row] = adapted(raw_rows, columns={"answer": "solution"})
     assert row["answer"] == "34"
     assert "reward_model" in row
 
@@ -452,12 +455,12 @@ def test_rows_of_ours_are_left_as_they_are():
 
 
 def test_none_turns_adapters_off_and_an_unknown_one_is_told():
-    given, _ = MATH["gsm8k"]
-    assert adapted(given, adapter="none") == [given]
+    raw_rows, _ = MATH["gsm8k"]
+    assert adapted(raw_rows, adapter="none") == [raw_rows]
     with pytest.raises(UserError, match=r"adapter = gsm8; no such adapter; did you mean gsm8k\?"):
-        adapted(given, adapter="gsm8")
+        adapted(raw_rows, adapter="gsm8")
     with pytest.raises(UserError, match="adapter = humaneval; reads canonical_solution, entry_point, "):
-        adapted(given, adapter="humaneval")
+        adapted(raw_rows, adapter="humaneval")
 
 
 def test_an_adapted_set_makes_problems():

@@ -20,7 +20,7 @@ from r1kit.rows import COLUMNS
 datasets = pytest.importorskip("datasets")
 
 MATH = [{"problem": f"What is {n} plus one?", "answer": str(n + 1)} for n in range(20)]
-SAID = [
+EXAMPLES = [
     {"prompt": f"What is {n} + 1?", "answer": str(n + 1), "level": n % 3,
      "completion": f"<think>\nIt is {n} and one more.\n</think>\n<answer>\n{n + 1 + (n % 4 == 0)}\n</answer>"}
     for n in range(20)
@@ -32,7 +32,7 @@ def _in_a_folder_of_its_own(here):
     pass
 
 
-def made(code=0, **values):
+def make_data(code=0, **values):
     """Run `data` and return its rows and its stderr."""
     _, err = r1kit("data", recipe(here_file("r.yaml"), **values), "output=run", code=code)
     return (table(here_file("run/data")) if code == 0 else []), err
@@ -50,7 +50,7 @@ def drops():
 
 def test_problems_are_adapted_mixed_cleaned_and_written():
     held = [{"problem": MATH[3]["problem"], "answer": "4"}]
-    rows, err = made(
+    rows, err = make_data(
         data={"train": [{"path": write("math.jsonl", [*MATH, MATH[5]])}, {"path": write("own.jsonl", ROWS)}]},
         hygiene={"exact": True, "decontaminate": write("held.jsonl", held)},
         card={"license": "apache-2.0", "about": "A set of sums."},
@@ -73,8 +73,10 @@ def test_problems_are_adapted_mixed_cleaned_and_written():
 
 
 def test_completions_are_scored_and_filtered_group_by_group():
-    rows, _ = made(
-        data={"train": write("said.jsonl", [*SAID, *[{**r, "completion": r["completion"] + " "} for r in SAID]])},
+    rows, _ = make_data(
+        data={
+            "train": write("said.jsonl", [*EXAMPLES, *[{**r, "completion": r["completion"] + " "} for r in EXAMPLES]])
+        },
         rewards=[{"name": "accuracy"}, {"name": "format"}],
         keep={"correct": True, "format": True, "per_prompt": 1, "prefer": "shortest"},
     )
@@ -84,9 +86,9 @@ def test_completions_are_scored_and_filtered_group_by_group():
 
 
 def test_a_first_batch_without_verdicts_takes_no_column_away():
-    broken = [{**r, "answer": ")(", "prompt": f"no {n}"} for n, r in enumerate(SAID * 15)]  # 300 faults first
-    rows, _ = made(
-        data={"train": write("said.jsonl", [*broken, *SAID])},
+    broken = [{**r, "answer": ")(", "prompt": f"no {n}"} for n, r in enumerate(EXAMPLES * 15)]  # 300 faults first
+    rows, _ = make_data(
+        data={"train": write("said.jsonl", [*broken, *EXAMPLES])},
         rewards=[{"name": "accuracy"}], shuffle=False,
     )  # fmt: skip
     assert sum(r["correct"] is True for r in rows) == 15
@@ -99,7 +101,7 @@ def test_the_output_is_what_load_dataset_and_the_trainers_read(here):
 
     from r1kit.runs.paths import SHIPPED_MODELS
 
-    made(data={"train": write("said.jsonl", SAID)})
+    make_data(data={"train": write("said.jsonl", EXAMPLES)})
     for path in ("run", "run/data"):
         loaded = datasets.load_dataset(str(here / path), split="train", cache_dir=str(here / "cache"))
         assert len(loaded) == 20
@@ -113,7 +115,7 @@ def test_the_output_is_what_load_dataset_and_the_trainers_read(here):
 
 def test_messages_are_read_and_stay_messages():
     talk = [[{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": f"a{n}"}] for n in range(5)]
-    rows, _ = made(
+    rows, _ = make_data(
         data={"train": write("talk.jsonl", [{"messages": m} for m in [*talk, talk[0]]])}, hygiene={"exact": True}
     )
     assert sorted(r["messages"][0]["content"] for r in rows) == [f"q{n}" for n in range(5)]
@@ -153,7 +155,7 @@ def test_mistakes_are_one_line(changes, line):
     write("two.jsonl", [{"prompt": "a", "id": 7}, {"prompt": "b", "id": 7}])
     write("odd.jsonl", [{"a": 1}])
     write("label.jsonl", [{"prompt": "a", "completion": 5}])
-    _, err = made(2, **{"data": {"train": "rows.jsonl"}, **changes})
+    _, err = make_data(2, **{"data": {"train": "rows.jsonl"}, **changes})
     assert err.strip().splitlines()[-1].startswith(f"error: {line}"), err
 
 
@@ -169,7 +171,7 @@ def test_several_processes_write_once():
 
 
 def test_inspect_says_what_a_source_holds():
-    rows = [{**row, "level": None if n < 2 else "x"} for n, row in enumerate([*SAID, SAID[0]])]
+    rows = [{**row, "level": None if n < 2 else "x"} for n, row in enumerate([*EXAMPLES, EXAMPLES[0]])]
     rows.append({"prompt": "حاصل 2 + 2 چیست؟", "completion": "y", "answer": "4", "level": "x"})
     out, _ = r1kit("data", "inspect", write("said.jsonl", rows))
     assert out.startswith("22 rows: prompts with completions, which r1kit sft trains on.\n")
@@ -226,7 +228,7 @@ def test_rows_of_any_type_are_inspected():
 
 
 def test_a_run_is_inspected(here):
-    made(data={"train": write("rows.jsonl", ROWS)})
+    make_data(data={"train": write("rows.jsonl", ROWS)})
     assert r1kit("data", "inspect", "run")[0].startswith("6 rows")
 
 
@@ -253,8 +255,10 @@ def test_without_the_hub_the_data_is_kept_and_the_same_command_goes_on(here):
 
     from huggingface_hub import HfApi
 
-    known = inspect.signature(HfApi.upload_folder).parameters
-    assert {"folder_path", "repo_id", "repo_type", "allow_patterns", "delete_patterns", "commit_message"} <= set(known)
+    parameters = inspect.signature(HfApi.upload_folder).parameters
+    assert {"folder_path", "repo_id", "repo_type", "allow_patterns", "delete_patterns", "commit_message"} <= set(
+        parameters
+    )
     with pytest.raises(UserError, match="could not be sent"):
         push_data(here, CardConfig(push_to_hub="sums"))
     write("rows.jsonl", ROWS)

@@ -10,8 +10,8 @@ from r1kit.runs.run import Run
 OFF = {"correct": False, "format": False, "finished": False}
 
 
-def row(completion="<think>so it is</think><answer>4</answer>", **changes):
-    given = {
+def sample_row(completion="<think>so it is</think><answer>4</answer>", **changes):
+    defaults = {
         "id": "a",
         "prompt": "2 + 2?",
         "completion": completion,
@@ -21,14 +21,14 @@ def row(completion="<think>so it is</think><answer>4</answer>", **changes):
         "tokens": 10,
         "finish_reason": "stop",
     }
-    return {**given, **changes}
+    return {**defaults, **changes}
 
 
-def think(text, **changes):
-    return row(f"<think>{text}</think><answer>4</answer>", **changes)
+def thinking_row(text, **changes):
+    return sample_row(f"<think>{text}</think><answer>4</answer>", **changes)
 
 
-def kept(rows, **keep):
+def filter_with(rows, **keep):
     """What `select` keeps with these filters alone, the report checked."""
     chosen, report = filter_rows(rows, FiltersConfig(**{**OFF, **keep}))
     assert report["sampled"] == len(rows)
@@ -38,39 +38,45 @@ def kept(rows, **keep):
 
 
 def test_without_filters_all_is_kept():
-    rows = [row(correct=False, finish_reason="length"), row("nonsense"), row(), row()]
-    assert kept(rows) == rows
+    rows = [sample_row(correct=False, finish_reason="length"), sample_row("nonsense"), sample_row(), sample_row()]
+    assert filter_with(rows) == rows
     assert build_filters(FiltersConfig(**OFF)) == {}
 
 
 def test_correct():
-    right, wrong, unknown = row(), row(correct=False), row(correct=None)
-    assert kept([right, wrong, unknown], correct=True) == [right]
+    right, wrong, unknown = sample_row(), sample_row(correct=False), sample_row(correct=None)
+    assert filter_with([right, wrong, unknown], correct=True) == [right]
 
 
 def test_finished():
-    done, cut = row(), row(finish_reason="length")
-    assert kept([done, cut], finished=True) == [done]
+    done, cut = sample_row(), sample_row(finish_reason="length")
+    assert filter_with([done, cut], finished=True) == [done]
 
 
 def test_format_follows_thinking():
-    rows = [row(), row("4"), row("<answer>4</answer>"), row("<answer>4</answer>", thinking=False), row(thinking=False)]
-    assert kept(rows, format=True) == [rows[0], rows[3]]
+    rows = [
+        sample_row(),
+        sample_row("4"),
+        sample_row("<answer>4</answer>"),
+        sample_row("<answer>4</answer>", thinking=False),
+        sample_row(thinking=False),
+    ]
+    assert filter_with(rows, format=True) == [rows[0], rows[3]]
 
 
 def test_language_counts_the_thinking_only():
     rows = [
-        think("one two three four"),
-        think("one two three چهار"),
-        think("one two سه چهار"),
-        think("یک دو سه چهار"),
-        think("یک دو سه چهار", target_language="fa"),
-        row("<think>one two</think><answer>چهار</answer>"),
-        row("<answer>چهار</answer>", thinking=False),
+        thinking_row("one two three four"),
+        thinking_row("one two three چهار"),
+        thinking_row("one two سه چهار"),
+        thinking_row("یک دو سه چهار"),
+        thinking_row("یک دو سه چهار", target_language="fa"),
+        sample_row("<think>one two</think><answer>چهار</answer>"),
+        sample_row("<answer>چهار</answer>", thinking=False),
     ]
-    assert kept(rows, language=1.0) == [rows[i] for i in (0, 4, 5, 6)]
-    assert kept(rows, language=0.75) == [rows[i] for i in (0, 1, 4, 5, 6)]
-    assert kept(rows, language=0.5) == [rows[i] for i in (0, 1, 2, 4, 5, 6)]
+    assert filter_with(rows, language=1.0) == [rows[i] for i in (0, 4, 5, 6)]
+    assert filter_with(rows, language=0.75) == [rows[i] for i in (0, 1, 4, 5, 6)]
+    assert filter_with(rows, language=0.5) == [rows[i] for i in (0, 1, 2, 4, 5, 6)]
 
 
 @pytest.mark.parametrize(
@@ -89,55 +95,75 @@ def test_repetition_is_the_share_of_4_grams_seen_before(text, share):
 
 
 def test_max_repetition():
-    once, often = think("one two three four five"), think("go " * 100)
-    assert kept([once, often], max_repetition=0.5) == [once]
-    assert kept([once, often], max_repetition=1.0) == [once, often]
+    once, often = thinking_row("one two three four five"), thinking_row("go " * 100)
+    assert filter_with([once, often], max_repetition=0.5) == [once]
+    assert filter_with([once, often], max_repetition=1.0) == [once, often]
 
 
 def test_max_paragraph_counts_characters_of_the_thinking():
-    rows = [think("aaaa\nbbbb"), think("aaaa\nbbbbb"), row("<think>a</think><answer>bbbbbbbb</answer>")]
-    assert kept(rows, max_paragraph=4) == [rows[0], rows[2]]
+    rows = [
+        thinking_row("aaaa\nbbbb"),
+        thinking_row("aaaa\nbbbbb"),
+        sample_row("<think>a</think><answer>bbbbbbbb</answer>"),
+    ]
+    assert filter_with(rows, max_paragraph=4) == [rows[0], rows[2]]
 
 
 def test_code_blocks():
-    rows = [think("```python\nx\n```"), think("`x`"), row("<think>a</think><answer>```python\nx\n```</answer>")]
-    assert kept(rows, code_blocks=False) == [rows[1], rows[2]]
-    assert kept(rows, code_blocks=True) == rows
+    rows = [
+        thinking_row("```python\nx\n```"),
+        thinking_row("`x`"),
+        sample_row("<think>a</think><answer>```python\nx\n```</answer>"),
+    ]
+    assert filter_with(rows, code_blocks=False) == [rows[1], rows[2]]
+    assert filter_with(rows, code_blocks=True) == rows
 
 
 def test_pass_rate_counts_all_samples_of_a_prompt():
     rows = [
-        row(id=i, correct=c == "1")
+        sample_row(id=i, correct=c == "1")
         for i, marks in (("a", "0000"), ("b", "0001"), ("c", "0011"), ("d", "1111"))
         for c in marks
     ]
-    assert {r["id"] for r in kept(rows, pass_rate=(0.25, 0.5))} == {"b", "c"}
-    assert {r["id"] for r in kept(rows, pass_rate=(0.0, 0.9))} == {"a", "b", "c"}
-    assert {r["id"] for r in kept(rows, pass_rate=(0.3, 1.0))} == {"c", "d"}
+    assert {r["id"] for r in filter_with(rows, pass_rate=(0.25, 0.5))} == {"b", "c"}
+    assert {r["id"] for r in filter_with(rows, pass_rate=(0.0, 0.9))} == {"a", "b", "c"}
+    assert {r["id"] for r in filter_with(rows, pass_rate=(0.3, 1.0))} == {"c", "d"}
     # the rate is that of the samples, not of what other filters left
-    assert [r["id"] for r in kept(rows, pass_rate=(0.25, 0.5), correct=True)] == ["b", "c", "c"]
+    assert [r["id"] for r in filter_with(rows, pass_rate=(0.25, 0.5), correct=True)] == ["b", "c", "c"]
 
 
 def test_per_prompt_takes_the_first_different_ones():
-    rows = [row("one", id="a"), row("one", id="a"), row("two", id="a"), row("three", id="a"), row("one", id="b")]
-    assert kept(rows, per_prompt=1) == [rows[0], rows[4]]
-    assert kept(rows, per_prompt=2) == [rows[0], rows[2], rows[4]]
-    assert kept(rows, per_prompt=9) == [rows[0], rows[2], rows[3], rows[4]]
+    rows = [
+        sample_row("one", id="a"),
+        sample_row("one", id="a"),
+        sample_row("two", id="a"),
+        sample_row("three", id="a"),
+        sample_row("one", id="b"),
+    ]
+    assert filter_with(rows, per_prompt=1) == [rows[0], rows[4]]
+    assert filter_with(rows, per_prompt=2) == [rows[0], rows[2], rows[4]]
+    assert filter_with(rows, per_prompt=9) == [rows[0], rows[2], rows[3], rows[4]]
 
 
 def test_per_prompt_may_take_the_shortest():
-    rows = [row(f"{n} tokens", tokens=n) for n in (30, 10, 20, 10)] + [row("b", id="b", tokens=99)]
-    assert [r["tokens"] for r in kept(rows, per_prompt=1, prefer="shortest")] == [10, 99]
-    assert [r["tokens"] for r in kept(rows, per_prompt=2, prefer="shortest")] == [10, 20, 99]
+    rows = [sample_row(f"{n} tokens", tokens=n) for n in (30, 10, 20, 10)] + [sample_row("b", id="b", tokens=99)]
+    assert [r["tokens"] for r in filter_with(rows, per_prompt=1, prefer="shortest")] == [10, 99]
+    assert [r["tokens"] for r in filter_with(rows, per_prompt=2, prefer="shortest")] == [10, 20, 99]
 
 
 def test_per_prompt_counts_what_the_other_filters_left():
-    rows = [row("wrong", correct=False), row("right one"), row("right two")]
-    assert kept(rows, per_prompt=1, correct=True) == [rows[1]]
+    rows = [sample_row("wrong", correct=False), sample_row("right one"), sample_row("right two")]
+    assert filter_with(rows, per_prompt=1, correct=True) == [rows[1]]
 
 
 def test_the_report_names_each_filter_with_an_example():
-    rows = [row(), row(correct=False, prompt="3 + 3?"), row(correct=False), row("4"), row(finish_reason="length")]
+    rows = [
+        sample_row(),
+        sample_row(correct=False, prompt="3 + 3?"),
+        sample_row(correct=False),
+        sample_row("4"),
+        sample_row(finish_reason="length"),
+    ]
     chosen, report = filter_rows(rows, FiltersConfig(per_prompt=1))
     assert chosen == [rows[0]]
     assert report["dropped"] == {"truncated": 1, "incorrect": 2, "format": 1, "per_prompt": 0}
@@ -149,34 +175,38 @@ def test_the_report_names_each_filter_with_an_example():
 
 
 def test_a_row_counts_for_the_first_filter_that_drops_it():
-    _, report = filter_rows([row("4", correct=False, finish_reason="length")], FiltersConfig())
+    _, report = filter_rows([sample_row("4", correct=False, finish_reason="length")], FiltersConfig())
     assert sum(report["dropped"].values()) == 1
 
 
 def test_nothing_sampled_is_nothing_kept():
-    assert kept([], correct=True, per_prompt=1, pass_rate=(0.1, 0.9)) == []
+    assert filter_with([], correct=True, per_prompt=1, pass_rate=(0.1, 0.9)) == []
 
 
 def test_a_sample_without_a_verdict_is_dropped_as_a_fault_and_says_nothing_of_its_prompt():
-    faulty = row(correct=None, fault=True)
-    rows = [row(fault=False), faulty, faulty, row(id="b", fault=False)]
-    assert kept(rows, pass_rate=(1.0, 1.0)) == [rows[0], rows[3]]
+    faulty = sample_row(correct=None, fault=True)
+    rows = [sample_row(fault=False), faulty, faulty, sample_row(id="b", fault=False)]
+    assert filter_with(rows, pass_rate=(1.0, 1.0)) == [rows[0], rows[3]]
     assert filter_rows(rows, FiltersConfig(**OFF))[1]["dropped"] == {"fault": 2}
 
 
 def test_a_reward_may_choose_which_completions_are_kept():
-    rows = [think(f"{n}", chance=chance) for n, chance in enumerate((0.2, 0.9, None, 0.5))]
-    assert [r["chance"] for r in kept(rows, per_prompt=2, prefer="chance")] == [0.9, 0.5]
+    rows = [thinking_row(f"{n}", chance=chance) for n, chance in enumerate((0.2, 0.9, None, 0.5))]
+    assert [r["chance"] for r in filter_with(rows, per_prompt=2, prefer="chance")] == [0.9, 0.5]
 
 
 def test_a_reward_may_say_how_hard_a_prompt_is():
     rows = [
-        row(id=name, chance=chance, correct=None) for name, chance in (("a", 0.1), ("a", 0.3), ("b", 0.9), ("b", 0.7))
+        sample_row(id=name, chance=chance, correct=None)
+        for name, chance in (("a", 0.1), ("a", 0.3), ("b", 0.9), ("b", 0.7))
     ]
-    assert {r["id"] for r in kept(rows, pass_rate=(0.0, 0.5), pass_rate_by="chance")} == {"a"}
-    assert {r["id"] for r in kept(rows, pass_rate=(0.5, 0.8), pass_rate_by="chance")} == {"b"}
-    rows += [row(id="c", chance=None), row(id="b", chance=None)]  # where it does not apply, it says nothing
-    assert {r["id"] for r in kept(rows, pass_rate=(0.5, 0.8), pass_rate_by="chance")} == {"b", "c"}
+    assert {r["id"] for r in filter_with(rows, pass_rate=(0.0, 0.5), pass_rate_by="chance")} == {"a"}
+    assert {r["id"] for r in filter_with(rows, pass_rate=(0.5, 0.8), pass_rate_by="chance")} == {"b"}
+    rows += [
+        sample_row(id="c", chance=None),
+        sample_row(id="b", chance=None),
+    ]  # where it does not apply, it says nothing
+    assert {r["id"] for r in filter_with(rows, pass_rate=(0.5, 0.8), pass_rate_by="chance")} == {"b", "c"}
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,12 @@ def _folder(here):
     pass
 
 
-def cleaned(questions, answers=None, **wanted):
+def clean(questions, answers=None, **settings):
     """The questions that stay, and the counts of the others."""
     rows = {"question": list(questions)}
     if answers is not None:
         rows["answer"] = list(answers)
-    kept, report = clean_problems(datasets.Dataset.from_dict(rows), HygieneConfig(**wanted))
+    kept, report = clean_problems(datasets.Dataset.from_dict(rows), HygieneConfig(**settings))
     assert report["rows"] == len(rows["question"])
     assert report["kept"] + sum(report["dropped"].values()) == report["rows"]
     return kept["question"][:], report
@@ -41,31 +41,31 @@ def benchmark(*texts, column="problem"):
 
 
 def test_without_wishes_nothing_happens():
-    assert cleaned(["a", "a"]) == (["a", "a"], {"rows": 2, "dropped": {}, "examples": {}, "kept": 2})
+    assert clean(["a", "a"]) == (["a", "a"], {"rows": 2, "dropped": {}, "examples": {}, "kept": 2})
 
 
 def test_exact_duplicates_differ_in_what_changes_no_problem():
     same = ["What is $x + 1$?", "what is  x + 1", "What is \\(x + 1\\) ?", "WHAT IS “x + 1”?"]
-    other = ["What is $x - 1$?", "What is x + 1.5?", "What is 15 + x?", "What is 1.5 + x?"]
-    kept, report = cleaned([*same, *other], exact=True)
-    assert kept == [same[0], *other]
+    different = ["What is $x - 1$?", "What is x + 1.5?", "What is 15 + x?", "What is 1.5 + x?"]
+    kept, report = clean([*same, *different], exact=True)
+    assert kept == [same[0], *different]
     assert report["dropped"] == {"exact_duplicate": 3}
     assert report["examples"]["exact_duplicate"][0] == {"prompt": same[1], "like": same[1]}
 
 
 def test_what_changes_a_problem_is_no_duplicate():
     same = ["Janet\u2019s ducks can't swim.", "janet's 'ducks' can't swim"]
-    assert cleaned(same, exact=True)[0] == same[:1]
+    assert clean(same, exact=True)[0] == same[:1]
     pairs = [("Find f(x).", "Find f'(x)."), ("Compute 5!", "Compute 5."), ("x² = 4", "x2 = 4"), ("(n+1)!", "(n+1)")]
     for pair in pairs:
-        assert cleaned(pair, exact=True)[0] == list(pair)
-    assert cleaned(["a b", "A b."], answers=["1", "2"], exact=True)[0] == ["a b", "A b."]
-    assert cleaned(["a b", "A b.", "a  b"], answers=["1", None, "1"], exact=True)[0] == ["a b"]
+        assert clean(pair, exact=True)[0] == list(pair)
+    assert clean(["a b", "A b."], answers=["1", "2"], exact=True)[0] == ["a b", "A b."]
+    assert clean(["a b", "A b.", "a  b"], answers=["1", None, "1"], exact=True)[0] == ["a b"]
 
 
 def test_many_rows_like_one_are_said(capsys):
-    asked = [f"Tell me a story about a {w}, please, and mind that it is a long one." for w in ("cat", "dog", "fox")]
-    cleaned(asked * 20, near=0.7)
+    questions = [f"Tell me a story about a {w}, please, and mind that it is a long one." for w in ("cat", "dog", "fox")]
+    clean(questions * 20, near=0.7)
     assert "59 rows are near duplicates of one row, which may be a template: Tell me a story" in capsys.readouterr().err
 
 
@@ -77,20 +77,20 @@ def test_jaccard_of_shingles_by_hand():
 
 def test_near_duplicates_are_like_an_earlier_one():
     reworded = RIVER.replace("how fast does", "with what speed does")
-    other = "A train goes up a hill of ten miles in an hour; what does the ticket for its way back cost in the end?"
-    kept, report = cleaned([RIVER, reworded, other], near=0.7)
-    assert kept == [RIVER, other]
+    different = "A train goes up a hill of ten miles in an hour; what does the ticket for its way back cost in the end?"
+    kept, report = clean([RIVER, reworded, different], near=0.7)
+    assert kept == [RIVER, different]
     assert report["examples"]["near_duplicate"] == [{"prompt": reworded, "like": normalise_text(RIVER)}]
-    assert cleaned([RIVER, reworded, other], near=0.98)[0] == [RIVER, reworded, other]
+    assert clean([RIVER, reworded, different], near=0.98)[0] == [RIVER, reworded, different]
 
 
 def test_the_same_words_with_other_numbers_are_another_problem():
-    asked = [f"{RIVER} Its width is {n} feet." for n in (30, 30, 31)]
-    assert cleaned(asked, near=0.7)[0] == [asked[0], asked[2]]
-    assert cleaned(asked, answers=["1", "1", "2"], near=0.7)[0] == [asked[0], asked[2]]
-    assert cleaned(asked, answers=["1", "1", "1"], near=0.7)[0] == [asked[0], asked[2]]
-    assert cleaned(asked[:2], answers=["1", "2"], near=0.7)[0] == asked[:2]
-    assert cleaned(asked[:2], answers=["1", None], near=0.7)[0] == asked[:1]
+    questions = [f"{RIVER} Its width is {n} feet." for n in (30, 30, 31)]
+    assert clean(questions, near=0.7)[0] == [questions[0], questions[2]]
+    assert clean(questions, answers=["1", "1", "2"], near=0.7)[0] == [questions[0], questions[2]]
+    assert clean(questions, answers=["1", "1", "1"], near=0.7)[0] == [questions[0], questions[2]]
+    assert clean(questions[:2], answers=["1", "2"], near=0.7)[0] == questions[:2]
+    assert clean(questions[:2], answers=["1", None], near=0.7)[0] == questions[:1]
 
 
 def test_rows_with_completions_are_duplicates_where_both_are():
@@ -122,19 +122,24 @@ def test_a_shared_run_of_words_is_contamination():
     held = (
         "Let n be the smallest positive integer that is divisible by four and nine, and whose digits are four or nine"
     )
-    asked = [
+    questions = [
         f"Please solve this problem for me. {held.upper()}! Answer:",
         "Let n be the smallest positive integer that fits",
     ]
-    kept, report = cleaned(asked, decontaminate=benchmark(held))
-    assert kept == [asked[1]]
-    assert report["examples"]["contaminated"] == [{"prompt": asked[0], "like": held}]
+    kept, report = clean(questions, decontaminate=benchmark(held))
+    assert kept == [questions[1]]
+    assert report["examples"]["contaminated"] == [{"prompt": questions[0], "like": held}]
 
 
 def test_short_problems_are_compared_whole():
     held = ["What is 2 + 2?", "What is the capital of France?"]
-    asked = ["what is 2 + 2", "What is 2 - 2?", "What is 2 + 22?", "Answer now: what is the capital of France? Say it."]
-    assert cleaned(asked, decontaminate=benchmark(*held))[0] == asked[1:3]
+    questions = [
+        "what is 2 + 2",
+        "What is 2 - 2?",
+        "What is 2 + 22?",
+        "Answer now: what is the capital of France? Say it.",
+    ]
+    assert clean(questions, decontaminate=benchmark(*held))[0] == questions[1:3]
 
 
 def test_what_many_problems_of_a_benchmark_share_says_nothing():
@@ -142,23 +147,23 @@ def test_what_many_problems_of_a_benchmark_share_says_nothing():
     held = [
         f"The area of {shape} with side {i} {boiler}" for i, shape in enumerate(("a square", "a cube", "a disc"), 3)
     ]
-    asked = [f"The weight of my cat in pounds {boiler}", held[1]]
-    assert cleaned(asked, decontaminate=benchmark(*held))[0] == [asked[0]]
-    found = BenchmarkNgrams(10)
-    found.add(held[:2])  # two are not many
-    found.build()
-    assert found.find(asked[0]) in held
+    questions = [f"The weight of my cat in pounds {boiler}", held[1]]
+    assert clean(questions, decontaminate=benchmark(*held))[0] == [questions[0]]
+    ngrams = BenchmarkNgrams(10)
+    ngrams.add(held[:2])  # two are not many
+    ngrams.build()
+    assert ngrams.find(questions[0]) in held
 
 
 def test_a_benchmark_that_stands_twice_is_no_boilerplate():
     held = "A farmer has twelve sheep and sells all but seven of them to his neighbour in spring"
-    assert cleaned([held + " again"], decontaminate=benchmark(held, held, held, held))[0] == []
+    assert clean([held + " again"], decontaminate=benchmark(held, held, held, held))[0] == []
 
 
 def test_versions_of_one_problem_are_no_boilerplate():
     held = RIVER.lower()
     versions = [held, held + " Say it.", "Hear: " + held, held.replace("boat", "ship")]
-    assert cleaned([held + " My cat wants to know."], decontaminate=benchmark(*versions))[0] == []
+    assert clean([held + " My cat wants to know."], decontaminate=benchmark(*versions))[0] == []
 
 
 def test_benchmarks_are_read_as_they_are():
@@ -169,12 +174,12 @@ def test_benchmarks_are_read_as_they_are():
     with open("talk.jsonl", "w") as file:
         file.write(json.dumps({"conversations": [{"from": "human", "value": RIVER}, {"from": "gpt", "value": "y"}]}))
     for name in ("numina.jsonl", "talk.jsonl"):
-        assert cleaned(["Look: " + RIVER], decontaminate=name)[0] == []
+        assert clean(["Look: " + RIVER], decontaminate=name)[0] == []
 
 
 def test_chinese_is_compared_letter_by_letter():
     held = "一个农夫有十二只羊，他把除了七只以外的都卖给了邻居，还剩几只？"
-    assert cleaned(["请回答：" + held + "谢谢", "一个农夫有几只羊？"], decontaminate=benchmark(held))[0] == [
+    assert clean(["请回答：" + held + "谢谢", "一个农夫有几只羊？"], decontaminate=benchmark(held))[0] == [
         "一个农夫有几只羊？"
     ]
 
@@ -183,7 +188,7 @@ def test_a_benchmark_without_problems_is_told():
     with pytest.raises(
         UserError, match=r"hygiene\.decontaminate\.0 = benchmark\.jsonl; needs a column prompt; it has deep"
     ):
-        cleaned(["a"], decontaminate=benchmark("a", column="deep"))
+        clean(["a"], decontaminate=benchmark("a", column="deep"))
 
 
 def test_planted_near_duplicates_are_found_and_nothing_else():
@@ -194,11 +199,11 @@ def test_planted_near_duplicates_are_found_and_nothing_else():
     fresh = [" ".join(rng.choices(vocabulary, k=40)) for _ in range(150)]
     planted = []
     for text in fresh[:40]:
-        said = text.split()
-        for place in rng.sample(range(40), 4):
-            said[place] = rng.choice(vocabulary)
-        planted.append(" ".join(said))
-    kept, _ = cleaned([*fresh, *planted], near=0.5)
+        texts = text.split()
+        for position in rng.sample(range(40), 4):
+            texts[position] = rng.choice(vocabulary)
+        planted.append(" ".join(texts))
+    kept, _ = clean([*fresh, *planted], near=0.5)
     assert kept == fresh
 
 
@@ -206,9 +211,9 @@ def test_a_benchmark_in_a_form_that_holds_no_problem_is_refused():
     turns = [{"prompt": ["Look here.", RIVER]}]
     with open("turns.jsonl", "w") as file:
         file.write(json.dumps(turns[0]) + "\n")
-    assert cleaned(["Look: " + RIVER], decontaminate="turns.jsonl")[0] == []
+    assert clean(["Look: " + RIVER], decontaminate="turns.jsonl")[0] == []
     for value in ({"text": RIVER}, [{"role": "agent", "content": RIVER}]):
         with open("odd.jsonl", "w") as file:
             file.write(json.dumps({"prompt": value}) + "\n")
         with pytest.raises(UserError, match="its column prompt"):
-            cleaned([RIVER], decontaminate="odd.jsonl")
+            clean([RIVER], decontaminate="odd.jsonl")

@@ -104,9 +104,9 @@ def test_stages_draw_as_many_rows_as_the_recipe_says(stage):
 
 def test_rows_are_chosen_by_their_values_before_they_are_drawn():
     rows = [{"prompt": str(n), "level": n % 5} for n in range(100)]
-    found = read_source(SourceConfig(path=write("rows.jsonl", rows), where={"level": [3, 4]}, rows=10))
-    assert len(found) == 10
-    assert set(found["level"]) <= {3, 4}
+    rows_read = read_source(SourceConfig(path=write("rows.jsonl", rows), where={"level": [3, 4]}, rows=10))
+    assert len(rows_read) == 10
+    assert set(rows_read["level"]) <= {3, 4}
     line = refused(read_source, SourceConfig(path="rows.jsonl", where={"level": [7]}))
     assert line == "data.train.0.where.level = [7]; no row has one of these values in level; see r1kit data inspect"
     line = refused(read_source, SourceConfig(path="rows.jsonl", where={"levle": [3]}))
@@ -117,8 +117,10 @@ def test_a_known_set_is_chosen_from_by_its_own_columns():
     rows = [
         {"problem": f"{n}?", "solution": f"\\boxed{{{n}}}", "level": f"Level {n}", "type": "Algebra"} for n in (1, 2)
     ]
-    found = read_source(SourceConfig(path=write("math.jsonl", rows), where={"level": ["Level 2"], "type": ["Algebra"]}))
-    assert found["prompt"][:] == ["2?"]
+    rows_read = read_source(
+        SourceConfig(path=write("math.jsonl", rows), where={"level": ["Level 2"], "type": ["Algebra"]})
+    )
+    assert rows_read["prompt"][:] == ["2?"]
 
 
 def test_text_and_messages_in_one_column_are_refused():
@@ -141,11 +143,11 @@ def test_made_rows_are_chosen_from_and_lists_are_compared_whole():
 def test_a_stream_is_drawn_from_and_filtered():
     rows = [{"prompt": str(n), "level": n % 2} for n in range(1000)]
     drawn = SourceConfig(path=write("rows.jsonl", rows), stream=True, rows=50, where={"level": [1]})
-    found = read_source(drawn)
-    assert len(found) == len(set(found["prompt"])) == 50
-    assert set(found["level"]) == {1}
-    assert found["prompt"][:] == read_source(drawn)["prompt"][:]
-    assert sorted(map(int, found["prompt"])) != list(range(1, 100, 2))
+    rows_read = read_source(drawn)
+    assert len(rows_read) == len(set(rows_read["prompt"])) == 50
+    assert set(rows_read["level"]) == {1}
+    assert rows_read["prompt"][:] == read_source(drawn)["prompt"][:]
+    assert sorted(map(int, rows_read["prompt"])) != list(range(1, 100, 2))
 
 
 # Broken
@@ -238,10 +240,10 @@ def test_ids_and_answers_are_text_and_flags_are_flags():
         {"prompt": "a", "id": 0, "answer": 1, "thinking": "False"},
         {"prompt": "b", "id": 1, "answer": 2.5, "thinking": ""},
     ]
-    found = load_problems([source(rows=rows)], ASK).to_list()
-    assert [(r["id"], r["thinking"]) for r in found] == [("0", False), ("1", True)]
-    assert [float(r["answer"]) for r in found] == [1, 2.5]
-    assert all(isinstance(r["answer"], str) for r in found)
+    rows_read = load_problems([source(rows=rows)], ASK).to_list()
+    assert [(r["id"], r["thinking"]) for r in rows_read] == [("0", False), ("1", True)]
+    assert [float(r["answer"]) for r in rows_read] == [1, 2.5]
+    assert all(isinstance(r["answer"], str) for r in rows_read)
     line = refused(load_problems, [source(rows=[{"prompt": "a", "thinking": "perhaps"}])], ASK)
     assert line.startswith("data.train.0.path = rows.jsonl; its column thinking must hold true or false: 'perhaps'")
 
@@ -258,20 +260,25 @@ def test_an_id_of_two_problems_is_refused_and_of_one_stands_once(capsys):
     assert len(set(load_problems(named, ASK)["id"])) == 3
 
 
-def talk(*texts, system=None):
-    said = [{"role": role, "content": text} for role, text in zip(("user", "assistant") * 3, texts, strict=False)]
-    return [*([{"role": "system", "content": system}] if system else []), *said]
+def conversation(*texts, system=None):
+    messages = [{"role": role, "content": text} for role, text in zip(("user", "assistant") * 3, texts, strict=False)]
+    return [*([{"role": "system", "content": system}] if system else []), *messages]
 
 
 def test_talks_of_several_turns_are_told_apart_by_all_that_was_said():
-    rows = [talk("hi", "yes?", "go on"), talk("ho", "yes?", "go on"), talk("go on"), talk("go on", system="Be brief.")]
-    found = load_problems([source(rows=[{"prompt": p} for p in rows])], PromptConfig(template="chat"))
-    assert len(found) == len(set(found["id"])) == 4
-    assert found["question"][:2] == [
+    rows = [
+        conversation("hi", "yes?", "go on"),
+        conversation("ho", "yes?", "go on"),
+        conversation("go on"),
+        conversation("go on", system="Be brief."),
+    ]
+    rows_read = load_problems([source(rows=[{"prompt": p} for p in rows])], PromptConfig(template="chat"))
+    assert len(rows_read) == len(set(rows_read["id"])) == 4
+    assert rows_read["question"][:2] == [
         "user: hi\n\nassistant: yes?\n\nuser: go on",
         "user: ho\n\nassistant: yes?\n\nuser: go on",
     ]
-    assert found["question"][2:] == ["go on", "go on"]
+    assert rows_read["question"][2:] == ["go on", "go on"]
 
 
 @pytest.mark.parametrize("content", [None, [{"type": "text", "text": "a"}], 5])
@@ -299,12 +306,12 @@ def test_a_row_s_own_columns_count_where_many_sets_have_its_shape():
     assert row == want
     coded = [{"problem": "Which?", "answer": "x", "tests": [{"kind": "stdio", "input": "", "output": "1"}]}]
     assert read_source(source(rows=coded))["checker"][:] == ["code"]
-    other = [{"question": "Which?", "answer": "7", "choices": ["a", "b"]}]  # no AIME
-    assert read_source(source(rows=other)).column_names == ["question", "answer", "choices"]
+    other_rows = [{"question": "Which?", "answer": "7", "choices": ["a", "b"]}]  # no AIME
+    assert read_source(source(rows=other_rows)).column_names == ["question", "answer", "choices"]
 
 
 def test_messages_beside_prompt_and_completion_are_one_form():
-    rows = [{"prompt": "hi", "completion": "ho", "messages": talk("hi", "ho")}]
+    rows = [{"prompt": "hi", "completion": "ho", "messages": conversation("hi", "ho")}]
     assert load_examples([source(rows=rows)], ASK).to_list() == [{"prompt": "Q hi A", "completion": "ho"}]
 
 

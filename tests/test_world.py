@@ -18,9 +18,9 @@ def questions(split, seed=0, count=400):
 
 def evaluate(expression):
     """Add and subtract from left to right, by hand: "3 + 4 - 2" is 5; also every result on the way."""
-    first, *rest = expression.split()
+    first, *tail = expression.split()
     results = [int(first)]
-    for sign, digit in zip(rest[::2], rest[1::2], strict=True):
+    for sign, digit in zip(tail[::2], tail[1::2], strict=True):
         results.append(results[-1] + int(digit) if sign == "+" else results[-1] - int(digit))
     return results
 
@@ -43,16 +43,16 @@ def test_the_splits_share_no_problem_in_whatever_words_or_language():
 
 @pytest.mark.parametrize(("split", "other"), [("train", "test"), ("test", "train")])
 def test_the_text_of_a_split_asks_no_question_of_the_other(split, other):
-    asked = {
+    questions_asked = {
         q for seed in SEEDS for doc in world.world_documents(split, 3000, seed) for q in QUESTION.findall(doc["text"])
     }
-    assert len(asked) > 1000
-    assert not asked & set().union(*(questions(other, seed, 3000) for seed in SEEDS))
+    assert len(questions_asked) > 1000
+    assert not questions_asked & set().union(*(questions(other, seed, 3000) for seed in SEEDS))
 
 
 def test_the_test_split_is_about_a_fifth():
-    asked = {world.draw_arithmetic_question(random.Random(seed)).problem for seed in range(2000)}
-    share = sum(world.split_of(q) == "test" for q in asked) / len(asked)
+    questions_asked = {world.draw_arithmetic_question(random.Random(seed)).problem for seed in range(2000)}
+    share = sum(world.split_of(q) == "test" for q in questions_asked) / len(questions_asked)
     assert 0.16 < share < 0.24  # 2,000 draws at 0.2: four standard errors are 0.036
 
 
@@ -97,9 +97,9 @@ def test_arithmetic_steps_are_right_in_both_languages():
         question = world.draw_arithmetic_question(random.Random(seed))
         for steps in question.steps.values():
             for step, after in zip(steps, evaluate(question.expression)[1:], strict=True):
-                before, digit, said = (int(n) for n in re.findall(r"\d+", step))
-                assert said == after
-                assert abs(said - before) == digit
+                before, digit, result_said = (int(n) for n in re.findall(r"\d+", step))
+                assert result_said == after
+                assert abs(result_said - before) == digit
 
 
 def test_the_answer_of_a_code_question_passes_its_tests():
@@ -113,11 +113,11 @@ def test_a_code_questions_tests_are_what_it_asks_for():
     for row in world.world_rows("code", "test", 200):
         if row["language"] != "en":
             continue
-        asked = re.findall(r"(add|subtract|multiply by) (\d+)", row["prompt"])
-        assert len(asked) == 2
+        questions_asked = re.findall(r"(add|subtract|multiply by) (\d+)", row["prompt"])
+        assert len(questions_asked) == 2
         for test in row["tests"]:
             value = test["args"][0]
-            for word, number in asked:
+            for word, number in questions_asked:
                 n = int(number)
                 value = value + n if word == "add" else value - n if word == "subtract" else value * n
             assert test["expected"] == value
