@@ -1,7 +1,8 @@
 """Sets of programming problems: HumanEval, MBPP, APPS, TACO, CodeContests, Codeforces, LeetCode, verifiable-coding.
 
-Their tests become r1kit's `stdio`, `call` and `assert` tests. Problems that comparing outputs cannot judge are dropped:
-those with a checker of their own, with files for input, or with interaction.
+Their tests become r1kit's `stdio`, `call` and `assert` tests, such as
+`{"kind": "call", "function": "add", "args": [1, 2], "expected": 3}`. Problems that comparing outputs cannot judge are
+dropped: those with a checker of their own, with files for input, or with interaction.
 """
 
 import ast

@@ -1,4 +1,8 @@
-"""Sets of mathematical problems: GSM8K, MATH, AIME, NuminaMath, OpenR1-Math, DAPO, DeepScaleR, Big-Math."""
+"""Sets of mathematical problems: GSM8K, MATH, AIME, NuminaMath, OpenR1-Math, DAPO, DeepScaleR, Big-Math.
+
+{"question": "What are 500 + 734?", "answer": "500 + 734 = 1,234\\n#### 1,234"}        a row of GSM8K
+{"prompt": "What are 500 + 734?", "answer": "1234", "checker": "math", ...}            becomes this problem
+"""
 
 import re
 from typing import Any
