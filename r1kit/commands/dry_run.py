@@ -42,6 +42,7 @@ def print_dry_run(stage: str, recipe: Recipe, processes: int | None, accelerate_
 
     Raises UserError where a reward or one of its settings does not exist.
     """
+    # A stage finds a mistake in a reward only once it has read the data.
     for index, entry in enumerate(getattr(recipe, "rewards", [])):
         resolve_reward(entry, index)
     print(dump_recipe(recipe))
@@ -56,6 +57,7 @@ def print_dry_run(stage: str, recipe: Recipe, processes: int | None, accelerate_
 
 
 def _describe_launch(recipe: Recipe, processes: int | None, accelerate_config: str | None) -> str:
+    # The stage `data` trains nothing, and runs in one process whatever the options say.
     command = None if isinstance(recipe, DataRecipe) else launch_command(processes, accelerate_config)
     if command is None:
         return "in this process"

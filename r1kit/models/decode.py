@@ -234,6 +234,7 @@ def _start_batch(
     first_rows = [row for row, prompt in enumerate(prompts) if row == 0 or prompt != prompts[row - 1]]
     boundaries = torch.tensor([*first_rows, len(prompts)], device=device)
     logits, mask, lengths = _prefill(model, [prompts[row] for row in first_rows], cache, max_new_tokens)
+    # Found here, weights that diverged raise an error; sampling from NaN would give ids without a meaning.
     if bool(logits.isnan().any()):
         raise FloatingPointError("the model's logits are not numbers")
     prompt_indices = torch.arange(len(first_rows), device=device)
@@ -251,6 +252,7 @@ def _draw(scores: torch.Tensor) -> torch.Tensor:
 
     It inverts the cumulative distribution, which is several times as fast as torch.multinomial.
     """
+    # In float64, since the rounding of a sum over a large vocabulary would change the rarest tokens' probabilities.
     cumulative = torch.softmax(scores, dim=-1).cumsum(dim=-1, dtype=torch.float64)
     level = torch.rand(len(scores), 1, dtype=torch.float64, device=scores.device) * cumulative[:, -1:]
     return torch.searchsorted(cumulative, level, right=True).clamp(max=scores.shape[-1] - 1)
@@ -267,6 +269,7 @@ def _prefill(
     device = model.device
     width = max(len(prompt) for prompt in prompts)
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    # Any id will do for padding, since it is masked.
     ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
     columns = torch.arange(width, device=device)
     is_token = columns >= width - lengths.unsqueeze(1)  # (B, width)

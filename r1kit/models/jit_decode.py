@@ -214,9 +214,11 @@ class JitDecodeStep:
 
 def trace_step(model: "PreTrainedModel", inputs: tuple[torch.Tensor, ...]) -> TracedStep | None:
     """Return a decode step of `model` as traced on `inputs`; None, with a note, where it cannot be traced."""
-    buffers = [buffer.clone() for buffer in inputs[4:]]  # tracing runs the step, which writes into them
+    # Copies, since tracing runs the step, which writes into them.
+    buffers = [buffer.clone() for buffer in inputs[4:]]
     try:
         with _quiet_tracing():
+            # Without torch's own check, which runs the model twice more: the next steps are compared in any case.
             return torch.jit.trace(_StepOverBuffers(model), (*inputs[:4], *buffers), check_trace=False)
     except Exception as error:  # whatever a model does that cannot be traced, its own step can
         first_line = next(iter(str(error).strip().splitlines()), "")

@@ -33,6 +33,7 @@ def load_tokenizer(block: ModelConfig) -> "PreTrainedTokenizerBase":
         )
     except (OSError, ValueError) as error:
         raise _loading_error(block, error) from None
+    # Padding is masked, so that any token will do; without one, transformers refuses to pad.
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -144,7 +145,7 @@ def create_model(block: NewModelConfig, tokenizer: "PreTrainedTokenizerBase") ->
         config = AutoConfig.for_model(
             block.type,
             vocab_size=len(tokenizer),
-            bos_token_id=None,
+            bos_token_id=None,  # r1kit's tokenizers have no token for the beginning of a text
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
             **block.settings,

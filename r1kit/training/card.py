@@ -71,6 +71,7 @@ def _front_matter(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
     from huggingface_hub import ModelCardData
 
     base = recipe.model.path or ""
+    # The hub shows a base model as a link, which a local path cannot be.
     is_hub_id = "/" in base and not Path(base).exists()
     data = ModelCardData(
         library_name="peft" if _is_adapter(run) else "transformers",
@@ -101,6 +102,7 @@ def _describe_training(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
 def lineage(run: Run, depth: int = 0) -> list[str]:
     """Return the parents of a run, and theirs, as the lines of a nested list in Markdown."""
     lines = []
+    # A parent that is a run has a stage; a hub id or a file has none.
     for parent in run.info.get("parents", []):
         made_by = f", `r1kit {parent['stage']}`" if parent.get("stage") else ""
         lines.append(f"{'  ' * depth}- {parent['role']}: {parent['path']}{made_by}")

@@ -96,6 +96,7 @@ def export_model(checkpoint: Path, run_dir: Path, block: ModelConfig) -> None:
     Of an adapter it is the adapter's own files, or, with `model.lora.merge`, the merged model, beside which the adapter
     stands in `adapter/`. Raises UserError where the checkpoint has its weights in shards of FSDP or ZeRO only.
     """
+    # It is made beside `model/` and renamed at the end, so that a model of an earlier session stays until then.
     new_dir = run_dir / ".model.tmp"
     shutil.rmtree(new_dir, ignore_errors=True)
     new_dir.mkdir()
@@ -152,10 +153,11 @@ class CheckpointMixin(_TrainerBase):
         checkpoints_dir = Path(self.args.output_dir or "")
         checkpoint = checkpoints_dir / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
+            # A step may be saved twice, at the end of a session too; while it is written anew, it is incomplete.
             (checkpoint / COMPLETE_MARK).unlink(missing_ok=True)
         super()._save_checkpoint(model, trial)
         self.save_extra(checkpoint)
-        self.accelerator.wait_for_everyone()
+        self.accelerator.wait_for_everyone()  # the mark comes after the files of all ranks
         if self.args.should_save:
             mark_complete(checkpoint)
             rotate_checkpoints(checkpoints_dir, self.keep_checkpoints, self.state.best_model_checkpoint)

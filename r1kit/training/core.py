@@ -98,6 +98,7 @@ def _reduce_micro_batch(recipe: SFTRecipe | RLRecipe, run: Run, fitting_rows: in
         action = "use gradient_checkpointing, model.lora, shorter rows or more devices"
         raise UserError("training.micro_batch_size", 1, requirement, action)
     device_batch_size = micro_batch_size * accumulation_steps
+    # TRL accumulates whole micro-batches, so that their size must divide the rows that a device has in a step.
     divisors = [size for size in range(1, micro_batch_size // 2 + 1) if device_batch_size % size == 0]
     smaller = max(divisors)
     run.update(**{FITTING_ROWS_KEY: smaller})
@@ -118,6 +119,7 @@ def _train(
     stop_callback = StopCallback(run, resume_interval)
     live_display = _add_callbacks(trainer, run, stop_callback)
     record_ranks(trainer.accelerator, run)
+    # Known only now: of a recipe with epochs, the trainer computes the steps from its rows.
     total_steps = _count_total_steps(trainer)
     if last_checkpoint is not None and total_steps <= checkpoints.checkpoint_step(last_checkpoint):
         return last_checkpoint
@@ -126,6 +128,7 @@ def _train(
             return None
         action = "pass --overwrite, which trains anew and keeps the old run under another name"
         raise UserError("output", run.path, "has a model, but no checkpoint to go on from", action)
+    # RL has a state of its own beside that of transformers, such as the reference model.
     if last_checkpoint is not None and hasattr(trainer, "restore"):
         trainer.restore(last_checkpoint)
     try:
@@ -139,6 +142,7 @@ def _train(
         raise Interrupted
     if is_main_rank():
         run.update(steps=trainer.state.global_step, tokens=int(trainer.state.num_input_tokens_seen))
+    # All ranks are to see the last checkpoint complete, before one of them looks for the newest.
     trainer.accelerator.wait_for_everyone()
     return _newest_checkpoint(run.path / "checkpoints")
 
@@ -176,7 +180,10 @@ def _count_total_steps(trainer: Any) -> int:
 
 
 def record_ranks(accelerator: Any, run: Run) -> None:
-    """Write into run.json which processes really run, and on which devices."""
+    """Write into run.json which processes really run, and on which devices.
+
+    A launcher may start fewer than it was told to: `accelerate launch` with two CPU processes starts one.
+    """
     from accelerate.utils import gather_object
 
     this_rank = {
