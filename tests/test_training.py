@@ -137,21 +137,21 @@ def test_sft_weights_after_a_step_are_stock_trl(tmp_path):
 
     training = {**SFT["training"], "epochs": None, "steps": 1, "batch_size": 60}
     recipe = parse_recipe("sft", {**SFT, "output": "unused", "training": training})
-    models = []
-    for kind, more in ((SFTTrainer, {}), (FineTuningTrainer, {"recipe": recipe})):
-        path = tmp_path / kind.__name__
+    parameters = []
+    for trainer_class, arguments in ((SFTTrainer, {}), (FineTuningTrainer, {"recipe": recipe})):
+        path = tmp_path / trainer_class.__name__
         path.mkdir()
-        trainer = kind(
+        trainer = trainer_class(
             model=load_model(recipe.model),
             args=build_sft_config(recipe, Run(path)),
             train_dataset=load_examples(recipe.data.train, recipe.prompt),
             processing_class=load_tokenizer(recipe.model),
-            **more,
+            **arguments,
         )
         trainer.args.optim = "sgd"  # Adam's first step has the sign of the gradient alone, noise and all
         trainer.train()
-        models.append(dict(trainer.model.named_parameters()))
-    assert largest_difference(*models) < 1e-6
+        parameters.append(dict(trainer.model.named_parameters()))
+    assert largest_difference(*parameters) < 1e-6
 
 
 def test_rows_grouped_by_length_weigh_each_token_the_same(tmp_path):
@@ -274,45 +274,47 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(tmp_path, capsys):
     from r1kit.training.core import run_training
     from r1kit.training.grpo import RLTrainer
 
-    class Given(RLTrainer):
+    class TrainerOnFixedCompletions(RLTrainer):
         def sample_rollouts(self, prompts, trainer):
-            """Completions of the step: a sampler's draw may flip at the last bit of a probability."""
+            """Return completions that depend on the step alone: a draw may flip at the last bit of a probability."""
             draw = torch.Generator().manual_seed(self.state.global_step)
-            sizes = torch.randint(2, 20, (len(prompts),), generator=draw).tolist()
-            ids = [[*torch.randint(3, 900, (size,), generator=draw).tolist(), 0] for size in sizes]
+            lengths = torch.randint(2, 20, (len(prompts),), generator=draw).tolist()
+            ids = [[*torch.randint(3, 900, (length,), generator=draw).tolist(), 0] for length in lengths]
             return {"prompt_ids": self._tokenize_prompts(prompts)[0], "completion_ids": ids, "logprobs": None}
 
-    class Small(Given):
-        rows = 4
+    class TrainerWithLittleMemory(TrainerOnFixedCompletions):
+        fitting_rows = 4
 
         def _compute_loss(self, model, inputs):
-            if len(inputs["completion_ids"]) > self.rows and self.state.global_step >= 1:
+            if len(inputs["completion_ids"]) > self.fitting_rows and self.state.global_step >= 1:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super()._compute_loss(model, inputs)
 
-    def trained(name, kind, micro):
-        asked = rl_recipe(steps=3, kl=0.0, save_steps=1, micro_batch_size=micro, learning_rate=0.1)
-        asked = asked.model_copy(update={"trl": {"optim": "sgd"}})  # Adam makes steps of the last bits' noise
-        run, count = Run(tmp_path / name), iter("abcd")
+    def train(name, trainer_class, micro_batch_size):
+        recipe = rl_recipe(steps=3, kl=0.0, save_steps=1, micro_batch_size=micro_batch_size, learning_rate=0.1)
+        recipe = recipe.model_copy(update={"trl": {"optim": "sgd"}})  # Adam would make steps of the last bits' noise
+        run, attempts = Run(tmp_path / name), iter("abcd")
         run.path.mkdir()
         run.update(stage="rl-zero")
-        run_training(
-            lambda: rl_trainer(kind, asked, tmp_path / (name + next(count)), run=run, at=run, **settings_of(asked)),
-            asked,
-            run,
-        )
+
+        def build_trainer():
+            path = tmp_path / (name + next(attempts))
+            return rl_trainer(trainer_class, recipe, path, run=run, at=run, **settings_of(recipe))
+
+        run_training(build_trainer, recipe, run)
         assert run.info["steps"] == 3
         return weights(run.path / "model")
 
-    small = trained("small", Small, None)
+    reduced = train("reduced", TrainerWithLittleMemory, None)
     assert "note: out of memory with 16 rows at once; the training goes on with 8 at once and the same batch of 16" in (
         capsys.readouterr().err
     )
-    assert Run(tmp_path / "small").info["micro_batch_size"] == 4
-    assert largest_difference(small, trained("told", Given, 4)) < 1e-6  # the first step alone was taken whole
-    Small.rows = 0
+    assert Run(tmp_path / "reduced").info["micro_batch_size"] == 4
+    # Only the first step was computed with 16 rows at once.
+    assert largest_difference(reduced, train("small", TrainerOnFixedCompletions, 4)) < 1e-6
+    TrainerWithLittleMemory.fitting_rows = 0
     with pytest.raises(UserError, match="a single row does not fit into memory"):
-        trained("none", Small, 2)
+        train("none", TrainerWithLittleMemory, 2)
 
 
 def test_the_best_checkpoint_becomes_the_model(tmp_path):
