@@ -148,9 +148,13 @@ def final_reply(completion: str) -> str:
     """
     before, thinking_end, reply = completion.partition("</think>")
     if not thinking_end:
-        reply = "" if "<think>" in before else before
+        if "<think>" in before:
+            return ""
+        reply = before
     answers = _ANSWER_BLOCK.findall(reply)
-    return (answers[-1] if answers else re.sub("</?answer>", "", reply)).strip()
+    if answers:
+        return answers[-1].strip()
+    return re.sub("</?answer>", "", reply).strip()
 
 
 def extract_program(answer: str | None) -> str:

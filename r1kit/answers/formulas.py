@@ -270,8 +270,12 @@ def _parse_single(text: str) -> ParsedAnswer:
         return ParsedAnswer("formula", text=text, unit=quantity.unit, number=quantity, expr=sympy.Rational(value))
     formula_and_unit = re.fullmatch(r"(.*?[\d\\].*?)(\s+[a-zA-Z]{2}[a-zA-Z /.-]*(?:\^\{[23]\})?|\s*[°¤¢€£¥₹])", text)
     is_angle = re.search(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z]).*°$", text)  # the degrees belong to the function
-    unit = parse_unit(formula_and_unit[2]) if formula_and_unit and not is_angle else None
-    formula = formula_and_unit[1] if formula_and_unit and unit is not None else text.removeprefix("¤")
+    formula = text.removeprefix("¤")
+    unit = None
+    if formula_and_unit and not is_angle:
+        unit = parse_unit(formula_and_unit[2])
+        if unit is not None:
+            formula = formula_and_unit[1]
     if has_prose(formula):
         return ParsedAnswer("words", text=text.casefold())
     return ParsedAnswer("formula", text=formula, unit=unit or "", expr=parse_formula(formula))

@@ -53,8 +53,10 @@ _NON_WORDS = re.compile(
     r"|(?<![A-Za-z0-9])[A-Za-z]*+\d[A-Za-z\d]*+",
     re.DOTALL,
 )
-_QUOTES = ('""', "“”", "„“", "„”", "«»", "《》", "「」", "『』")
-_QUOTATION = re.compile("|".join(f"{quotes[0]}[^{quotes}\n]{{0,200}}{quotes[1]}" for quotes in _QUOTES))
+_QUOTES = (('"', '"'), ("“", "”"), ("„", "“"), ("„", "”"), ("«", "»"), ("《", "》"), ("「", "」"), ("『", "』"))
+_QUOTATION = re.compile(
+    "|".join(rf"{opening}[^{opening}{closing}\n]{{0,200}}{closing}" for opening, closing in _QUOTES)
+)
 
 
 def _word_pattern() -> re.Pattern[str]:

@@ -79,21 +79,22 @@ def accuracy(
     rows = _collect_rows(completions, answer, checker, tests, metadata, columns)
     rewards: list[float | None] = [None] * len(rows)
     judges: dict[str, Callable[[list[_Row]], list[float]]] = {
-        "exact": lambda rows: [_judge_text(same_text, row) for row in rows],
-        "choice": lambda rows: [_judge_text(same_choice, row) for row in rows],
-        "math": lambda rows: _judge_math(rows, seconds),
-        "code": lambda rows: _judge_code(rows, partial, seconds, isolation),
-        "reasoning_gym": lambda rows: _judge_gym(rows, partial, seconds),
+        "exact": lambda checker_rows: _judge_texts(checker_rows, same_text),
+        "choice": lambda checker_rows: _judge_texts(checker_rows, same_choice),
+        "math": lambda checker_rows: _judge_math(checker_rows, seconds),
+        "code": lambda checker_rows: _judge_code(checker_rows, partial, seconds, isolation),
+        "reasoning_gym": lambda checker_rows: _judge_gym(checker_rows, partial, seconds),
     }
     for name, judge in judges.items():
         indices = [i for i, row in enumerate(rows) if row.checker == name and _can_be_judged(row)]
-        judged_rewards = judge([rows[i] for i in indices]) if indices else []
-        for i, reward in zip(indices, judged_rewards, strict=True):
-            rewards[i] = reward
+        if indices:
+            checker_rewards = judge([rows[i] for i in indices])
+            for i, reward in zip(indices, checker_rewards, strict=True):
+                rewards[i] = reward
     return rewards
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Row:
     """One completion with what it is judged by."""
 
@@ -169,7 +170,9 @@ def _gym_entry(metadata: Any, question: str, answer: Any) -> dict[str, Any] | No
 def _parse_tests(value: Any) -> list[dict[str, Any]] | None:
     """Return a row's tests, which are a list or its JSON; [] where it has none, None where they are broken."""
     try:
-        tests = (json.loads(value) if isinstance(value, str) and value else value) or []
+        if isinstance(value, str) and value:
+            value = json.loads(value)
+        tests = value or []
         for test in tests:
             has_fields = TEST_FIELDS[test["kind"]] <= test.keys()
             if not has_fields or not isinstance(test.get("args", []), list):
@@ -187,12 +190,16 @@ def _require_syntax(code: str) -> None:
     compile(code, "test", "exec", dont_inherit=True)
 
 
-def _judge_text(is_same: Callable[[str, str], bool], row: _Row) -> float:
-    """Compare two texts; FAULT for an empty gold answer."""
-    gold = str(row.gold)
-    if not gold.strip():
-        return FAULT
-    return float(row.answer is not None and is_same(gold, strip_box(row.answer)))
+def _judge_texts(rows: list[_Row], is_same: Callable[[str, str], bool]) -> list[float]:
+    """Compare answers with gold answers as texts; FAULT for an empty gold answer."""
+    rewards = []
+    for row in rows:
+        gold = str(row.gold)
+        if not gold.strip():
+            rewards.append(FAULT)
+        else:
+            rewards.append(float(row.answer is not None and is_same(gold, strip_box(row.answer))))
+    return rewards
 
 
 def _judge_math(rows: list[_Row], seconds: float) -> list[float]:

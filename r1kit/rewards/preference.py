@@ -117,7 +117,8 @@ class _RewardModel:
     def render(self, prompt_messages: list[dict[str, str]], reply: str) -> str:
         """Return prompt and reply in the model's chat template; without a template, each on a line of its own."""
         if self.tokenizer.chat_template is None:
-            return "\n".join([*(message["content"] for message in prompt_messages), reply])
+            contents = [message["content"] for message in prompt_messages]
+            return "\n".join([*contents, reply])
         messages = [*prompt_messages, {"role": "assistant", "content": reply}]
         return self.tokenizer.apply_chat_template(messages, tokenize=False)
 
