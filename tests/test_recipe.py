@@ -156,7 +156,7 @@ def test_numbers_like_1e_5_are_numbers_everywhere(tmp_path):
 
 def test_further_keys_of_a_reward_are_its_settings():
     entry = parse_recipe("rl", {"rewards": [{"name": "brevity", "weight": 2, "max_tokens": 7}]}).rewards[0]
-    assert (entry.weight, entry.knobs) == (2.0, {"max_tokens": 7})
+    assert (entry.weight, entry.settings) == (2.0, {"max_tokens": 7})
 
 
 # Recipes that are refused

@@ -93,7 +93,7 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
     for index, entry in enumerate(recipe.rewards):
         reward = with_prefix(prefix, bind_reward(entry, index))
         if entry.name == "accuracy":
-            reward = EagerJudge(reward, entry.knobs.get("seconds", 3.0))
+            reward = EagerJudge(reward, entry.settings.get("seconds", 3.0))
             eager_judges.append(reward)
         reward_functions.append(run_in_thread(reward))
 

@@ -24,7 +24,7 @@ class RewardConfig(BaseModel):
     """Apply the reward only in this many last steps of the training; default: in all."""
 
     @property
-    def knobs(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """Return the settings of the reward function itself."""
         return dict(self.model_extra or {})
 

@@ -84,7 +84,7 @@ def check_reward_rows(
         return {}
     from r1kit.sandbox.isolation import require_isolation
 
-    isolations = [require_isolation(entry.knobs.get("isolation", "auto")) for entry in correctness_entries]
+    isolations = [require_isolation(entry.settings.get("isolation", "auto")) for entry in correctness_entries]
     return {"isolation": isolations[0]}
 
 
@@ -111,5 +111,5 @@ def preload_reward_models(entries: Sequence[RewardConfig]) -> None:
     """
     for entry in entries:
         if entry.name == "preference":
-            settings = entry.knobs
+            settings = entry.settings
             load_reward_model(settings["model"], settings.get("revision"), settings.get("device"))

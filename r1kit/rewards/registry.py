@@ -53,11 +53,11 @@ def resolve_reward(entry: "RewardConfig", index: int = 0) -> RewardFunction:
     field = f"rewards.{index}"
     function = _find_function(entry.name, f"{field}.name")
     allowed_settings = setting_names(function)
-    for setting, value in entry.knobs.items():
+    for setting, value in entry.settings.items():
         if setting not in allowed_settings:
             action = suggest(setting, [*_ENTRY_FIELDS, *allowed_settings])
             raise UserError(f"{field}.{setting}", value, f"{entry.name} has no such setting", action)
-    bound = partial(function, **entry.knobs) if entry.knobs else function
+    bound = partial(function, **entry.settings) if entry.settings else function
     if entry.name in REWARDS:
         _check_setting_values(bound, field)
     return bound
