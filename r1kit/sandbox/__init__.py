@@ -4,8 +4,19 @@
     tests = [{"kind": "call", "function": "add", "args": [2, 3], "expected": 5}]
     judge_program("def add(a, b): return a + b", tests).ok      True
 
-Outside of a box: judge.py (verdicts), assert_code.py (what test code needs), pool.py (boxes that wait for the next
-program), isolation.py (which isolation works here), start.py (start a box), box.py (talk to a box), usage.py (what a
-box takes). Inside of it: boot.py, remote.py, confinement.py. On both sides: values.py, pipes.py. The filter:
+What is covered:
+- files outside of the program's own directory, other processes, the network, the environment, dangerous system calls
+- limits on time, memory, threads, open files, bytes written and output
+- programs that cheat: expected values are out of their reach, and an exit code alone is never a pass
+- what one test or one program could leave behind for the next
+
+What is not covered:
+- faults of the kernel, and timing seen through the processor
+- programs that slow down others on the same machine
+- programs that recognise the arguments of a test's calls and answer by them
+
+The files outside of a box: judge.py (verdicts), assert_code.py (what test code needs), pool.py (boxes that wait for
+the next program), isolation.py (which isolation works here), start.py (start a box), box.py (talk to a box), usage.py
+(what a box takes). Inside of it: boot.py, remote.py, confinement.py. On both sides: values.py, pipes.py. The filter:
 seccomp.py.
 """
