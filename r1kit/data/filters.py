@@ -136,12 +136,14 @@ class RowFilter:
         rows = self._apply("unanswered", rows, lambda row: row.get("finish_reason") not in NO_ANSWER_FILTER)
         # A row without a verdict is neither right nor wrong: it must not count towards a pass rate.
         rows = self._apply("fault", rows, lambda row: not row.get("fault"))
+        # Before the other filters, since the pass rate of a prompt is that of all of its samples.
         if keep.pass_rate != EVERY_PASS_RATE:
             ids = ids_within_pass_rate(rows, keep.pass_rate, keep.pass_rate_by or "correct")
             rows = self._apply("pass_rate", rows, lambda row: row["id"] in ids)
         for name, is_kept in self.filters.items():
             rows = self._apply(name, rows, is_kept)
         if keep.per_prompt:
+            # By the identity of the row: two samples of a prompt may have equal completions.
             preferred = {id(row) for row in _choose_per_prompt(rows, keep.per_prompt, keep.prefer)}
             rows = self._apply("per_prompt", rows, lambda row: id(row) in preferred)
         self.report["kept"] += len(rows)
@@ -209,6 +211,7 @@ def _choose_per_prompt(rows: list[Row], count: int, prefer: str) -> list[Row]:
 def _choose_diverse(rows: list[Row], count: int) -> list[Row]:
     """Return the first row, then again and again the one that is the least similar to any that is chosen already."""
     candidates = [(row, set(_word_ngrams(row["completion"], DIVERSITY_NGRAM_WORDS))) for row in rows]
+    # Greedy: the best subset would need all pairs of all subsets.
     chosen = [candidates.pop(0)]
     while candidates and len(chosen) < count:
         similarities = []

@@ -52,6 +52,7 @@ def _draw_shares(
     total = total_rows or largest_total
     counts = [round(share * total) for share in shares]
     counts[counts.index(max(counts))] += total - sum(counts)  # the largest source takes up what rounding left over
+    # Each source is shuffled with its own seed, so that its rows do not change when another source does.
     drawn = []
     for rows, source, count in zip(source_rows, sources, counts, strict=True):
         drawn.append(rows.shuffle(seed=source.seed).select(range(min(count, len(rows)))))

@@ -82,6 +82,7 @@ def first_rows_by_id(dataset: "Dataset", path: str, field: str) -> "np.ndarray":
     """
     import numpy as np
 
+    # Hashes, since a set may have millions of problems.
     ids, questions = np.empty(len(dataset), np.uint64), np.empty(len(dataset), np.uint64)
     columns = dataset.select_columns(["id", "question"])
     for start in range(0, len(columns), READ_BATCH_ROWS):

@@ -62,9 +62,11 @@ def stable_row_id(question: Question, answer: Any) -> str:
     if isinstance(question, str):
         text = question
     elif len(question) == 1:
+        # The same id as for plain text: a single message is only another form of the question.
         text = question[0]["content"]
     else:
         text = json.dumps(question, ensure_ascii=False)
+    # The zero byte keeps the question "a" with the answer "b1" apart from "ab" with "1".
     return hashlib.sha256(f"{text}\0{answer}".encode()).hexdigest()[:16]
 
 

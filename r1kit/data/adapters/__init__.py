@@ -102,6 +102,7 @@ def adapt_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Data
 
     Raises UserError for an adapter that does not exist or does not fit, and if no row can be used.
     """
+    # "none" is the recipe's way to say that the columns stay as they are.
     name = source.adapter or _find_adapter(dataset, source)
     if name is None or name == "none":
         return dataset
@@ -161,6 +162,7 @@ def _adapt_rows(dataset: "Dataset", name: str, adapter: Adapter, field: str) -> 
     if len(adapted) == 0:
         action = f"set {field}.adapter=none and name its columns"
         raise UserError(f"{field}.path", "the data", f"no row of it can be used as {name}", action)
+    # Later steps take a column that is there for one that has values.
     table = adapted.data.table
     return adapted.remove_columns([name for name in columns if table.column(name).null_count == len(adapted)])
 

@@ -28,6 +28,7 @@ _ANSWER_FORM_SHARES = {
 # Fraction of the direct answers that are wrong.
 _WRONG_SHARES = {"arithmetic": 0.5, "facts": 0.08, "code": 0.3}
 # Shares of the languages of a chain of thought: that of the question, both in turn at random, or the other one.
+# R1-Zero mixed languages, too: mixed chains are what a reward for language consistency has to correct.
 _CHAIN_LANGUAGE_SHARES = {"own": 0.4, "mixed": 0.4, "other": 0.2}
 # What a wrong sum differs by.
 _WRONG_SUM_OFFSETS = (-4, -3, -2, -1, 1, 2, 3, 4)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from r1kit.data.world.capitals import CAPITALS
 from r1kit.rows import Row
 
+# Two languages of different scripts, so that a chain of thought that mixes them is seen at once.
 LANGUAGES = ("en", "fa")
 TEST_SHARE = 0.2
 """Fraction of the problems that belong to the test split."""
@@ -69,6 +70,7 @@ def draw_arithmetic_question(rng: random.Random) -> WorldQuestion:
     steps: dict[str, list[str]] = {language: [] for language in LANGUAGES}
     for digit in digits[1:]:
         sign = rng.choice("+-")
+        # The other sign then stays within the range: a digit is at most 9, and the range is 20 wide.
         if not 0 <= _add(total, sign, digit) <= MAX_TOTAL:
             sign = "-" if sign == "+" else "+"
         result = _add(total, sign, digit)

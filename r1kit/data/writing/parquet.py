@@ -103,7 +103,7 @@ class DataWriter:
     def __init__(self, target: Path, schema: "pa.Schema"):
         self.target, self.schema = target, schema
         self.folder = target.with_name(f".{target.name}.tmp")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)  # left by a run that was killed
         self.folder.mkdir(parents=True)
         self.row_count = 0
         self._file_count = 0
