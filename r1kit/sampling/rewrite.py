@@ -34,9 +34,9 @@ from r1kit.recipe import (
 from r1kit.rewards.registry import RewardFunction
 from r1kit.rows import Row
 from r1kit.runs.run import Run
-from r1kit.sampling.engine import CompletionGroups, Prompt, SampledCompletion
+from r1kit.sampling.engine import CompletionGroups, Prompt
 from r1kit.sampling.loop import SamplingJob, sample_missing_shards
-from r1kit.sampling.scoring import bind_rewards, compute_rewards, problem_columns, row_verdict
+from r1kit.sampling.scoring import NewCompletion, bind_rewards, rescore_rows
 from r1kit.sampling.shards import Shards, text_fingerprint
 
 # A rewritten chain of thought must be at least to this fraction in the question's language, whatever `keep` asks for.
@@ -214,7 +214,7 @@ def choose_rewrites(
             completion = task.parse_reply(sample.text[sample.separate_reasoning_chars :])
             if completion:
                 task_of_candidate.append(task_index)
-                candidates.append((task.row, sample, completion))
+                candidates.append(NewCompletion(task.row, completion, sample.tokens, finish_reason="stop"))
 
     # 2. Of each task, the first that is correct and passes the filters.
     passes_filters = build_filters(_filters_for_rewrites(keep)).values()
@@ -251,37 +251,6 @@ def _filters_for_rewrites(keep: FiltersConfig) -> FiltersConfig:
     return keep.model_copy(update=changes)
 
 
-def rescore_rows(
-    changed: Sequence[tuple[Row, SampledCompletion | None, str]],
-    problems: dict[str, dict[str, Any]],
-    functions: Sequence[RewardFunction],
-) -> list[Row]:
-    """Return rows with their new completions, scored again.
-
-    `changed` holds a row, the sample that the completion comes from, and the completion. Without a sample, the length
-    is counted in words. `problems` are the problems by id, for the rewards.
-    """
-    if not changed:
-        return []
-    completions = [completion for _, _, completion in changed]
-    token_counts = [sample.tokens if sample else len(ngram_words(completion)) for _, sample, completion in changed]
-    columns = problem_columns([row for row, _, _ in changed], problems)
-    rewards = compute_rewards(completions, [range(count) for count in token_counts], columns, functions)
-    rows = []
-    for i, (row, _, completion) in enumerate(changed):
-        new_row = {
-            **row,
-            "completion": completion,
-            **row_verdict(rewards, i),
-            "thinks": parse_completion(completion).thinks,
-            "tokens": token_counts[i],
-            "finish_reason": "stop",
-            "logprob": None,  # the model did not sample this text
-        }
-        rows.append(new_row)
-    return rows
-
-
 def stitch_rows(
     rows: list[Row], journey: JourneyConfig, problems: dict[str, dict[str, Any]], functions: Sequence[RewardFunction]
 ) -> list[Row]:
@@ -290,7 +259,11 @@ def stitch_rows(
     The column `original` holds the right completion that a journey ends with.
     """
     pairs = journey_pairs(rows, journey)
-    joined = [(pair.right, None, stitch_journey(pair, journey.max_wrong_steps)) for pair in pairs]
+    joined = []
+    for pair in pairs:
+        completion = stitch_journey(pair, journey.max_wrong_steps)
+        # No model sampled the journey as a whole, so its words stand for its tokens.
+        joined.append(NewCompletion(pair.right, completion, len(ngram_words(completion)), finish_reason="stop"))
     journeys = []
     for row, pair in zip(rescore_rows(joined, problems, functions), pairs, strict=True):
         journeys.append({**row, "original": pair.right["completion"]})

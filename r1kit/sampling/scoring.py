@@ -7,7 +7,8 @@ Example:
     rows[0]["correct"], rows[0]["accuracy"]
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from r1kit.answers.extract import parse_completion
@@ -100,12 +101,6 @@ def compute_rewards(
     return {function.__name__: function(**arguments) for function in functions}
 
 
-def problem_columns(rows: Iterable[Row], problems: dict[str, dict[str, Any]]) -> dict[str, list[Any]]:
-    """Return the problems that rows belong to as columns, one value for each row."""
-    problem_of_row = [problems[row["id"]] for row in rows]
-    return {name: [problem[name] for problem in problem_of_row] for name in problem_of_row[0]}
-
-
 def row_verdict(rewards: Mapping[str, Sequence[float | None]], index: int) -> Row:
     """Return the columns of a row that follow from its rewards: the values of `rewards` at `index`.
 
@@ -124,3 +119,40 @@ def row_verdict(rewards: Mapping[str, Sequence[float | None]], index: int) -> Ro
     accuracy = verdict.get("accuracy")
     verdict["correct"] = None if accuracy is None else accuracy == 1.0
     return verdict
+
+
+@dataclass(frozen=True)
+class NewCompletion:
+    """A row, and the completion that replaces the one it has."""
+
+    row: Row
+    completion: str
+    tokens: int
+    finish_reason: str
+
+
+def rescore_rows(
+    changed: Sequence[NewCompletion], problems: Mapping[str, Mapping[str, Any]], functions: Sequence[RewardFunction]
+) -> list[Row]:
+    """Return rows with their new completions, scored again. `problems` are their problems by id, for the rewards."""
+    if not changed:
+        return []
+    columns: dict[str, list[Any]] = {name: [] for name in problems[changed[0].row["id"]]}
+    for new in changed:
+        for name, values in columns.items():
+            values.append(problems[new.row["id"]][name])
+    ids = [range(new.tokens) for new in changed]  # rewards only use their number
+    rewards = compute_rewards([new.completion for new in changed], ids, columns, functions)
+    rows = []
+    for i, new in enumerate(changed):
+        row = {
+            **new.row,
+            "completion": new.completion,
+            **row_verdict(rewards, i),
+            "thinks": parse_completion(new.completion).thinks,
+            "tokens": new.tokens,
+            "finish_reason": new.finish_reason,
+            "logprob": None,  # the model did not sample this completion as a whole
+        }
+        rows.append(row)
+    return rows

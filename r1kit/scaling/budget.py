@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from r1kit.answers.extract import parse_completion
 from r1kit.data.questions import render_prompt
 from r1kit.errors import UserError
 from r1kit.models.templates import THINK_END, THINK_START, apply_template, template_prefix
@@ -22,7 +21,7 @@ from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.sampling.engine import CompletionGroups, Prompt, SampledCompletion
 from r1kit.sampling.loop import SamplingJob, sample_missing_shards
-from r1kit.sampling.scoring import bind_rewards, compute_rewards, problem_columns, row_verdict
+from r1kit.sampling.scoring import NewCompletion, bind_rewards, rescore_rows
 from r1kit.sampling.shards import Shards
 
 if TYPE_CHECKING:
@@ -204,38 +203,12 @@ def join_forced_rows(
     `samples` continue the rows that have a start, in their order. No row keeps its `logprob`, since that of a continued
     completion is not known.
     """
-    changed_rows = [row for row, start in starts if start is not None]
-    forced_starts = [start for _, start in starts if start is not None]
-    new_columns = iter(_score_forced(changed_rows, forced_starts, list(samples), problems, functions))
-    rows = []
+    remaining_samples = iter(samples)
+    continued = []
     for row, start in starts:
-        changes = next(new_columns) if start is not None else {}
-        rows.append({**row, **changes, "logprob": None})
-    return rows
-
-
-def _score_forced(
-    rows: Sequence[Row],
-    starts: Sequence[ForcedStart],
-    samples: Sequence[SampledCompletion],
-    problems: dict[str, dict[str, Any]],
-    functions: Sequence[RewardFunction],
-) -> list[Row]:
-    """Return the columns that change in rows whose completions were continued."""
-    if not rows:
-        return []
-    completions = [start.text + sample.text for start, sample in zip(starts, samples, strict=True)]
-    token_counts = [start.tokens + sample.tokens for start, sample in zip(starts, samples, strict=True)]
-    columns = problem_columns(rows, problems)
-    rewards = compute_rewards(completions, [range(count) for count in token_counts], columns, functions)
-    changes = []
-    for i, completion in enumerate(completions):
-        changed_columns = {
-            "completion": completion,
-            **row_verdict(rewards, i),
-            "thinks": parse_completion(completion).thinks,
-            "tokens": token_counts[i],
-            "finish_reason": samples[i].finish_reason,
-        }
-        changes.append(changed_columns)
-    return changes
+        if start is not None:
+            sample = next(remaining_samples)
+            text, tokens = start.text + sample.text, start.tokens + sample.tokens
+            continued.append(NewCompletion(row, text, tokens, sample.finish_reason))
+    rescored = iter(rescore_rows(continued, problems, functions))
+    return [next(rescored) if start is not None else {**row, "logprob": None} for row, start in starts]
