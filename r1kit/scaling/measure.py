@@ -103,11 +103,11 @@ def measure_scaling(
     if not problems:
         return []
     method_samples = []
-    for one in changed:
-        changed_rows = [row for shard_rows in one.shards for row in shard_rows]
+    for resampled in changed:
+        changed_rows = [row for shard_rows in resampled.shards for row in shard_rows]
         # Only the paths of a search are chosen by a score.
-        scores = _score_rows(recipe, model_config, changed_rows) if one.method in SEARCH_NAMES else None
-        method_samples.append(MethodSamples(one.method, one.at, gather_problems(changed_rows, scores)))
+        scores = _score_rows(recipe, model_config, changed_rows) if resampled.method in SEARCH_NAMES else None
+        method_samples.append(MethodSamples(resampled.method, resampled.at, gather_problems(changed_rows, scores)))
     points = scaling_points(problems, recipe.scaling, recipe.seed, method_samples)
     draw_curves(model_name, points, picture)
     print_progress(format_points(model_name, points))
