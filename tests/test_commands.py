@@ -186,14 +186,15 @@ def test_without_its_checkpoints_a_finished_run_has_a_new_card_and_is_not_traine
 
 @pytest.mark.slow
 def test_a_card_names_the_checkpoint_that_became_the_model(adapter):
-    rows = adapter / "rows.jsonl"
-    changes = ["training.steps=6", "training.save_steps=2", "training.eval_steps=2", "training.learning_rate=10"]
+    rows = adapter / "eval.jsonl"  # other answers than those trained on, which become ever less likely
+    rows.write_text(json.dumps({"prompt": "Who are you?", "completion": "<think> 5 plus 4 is 9.</think>"}) + "\n")
+    changes = ["training.steps=6", "training.save_steps=2", "training.eval_steps=2", "training.learning_rate=0.01"]
     r1kit("sft", adapter / "s.yaml", f"output={adapter}/runs/best", f"data.eval={rows}", *changes)
     run = adapter / "runs/best"
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     losses = {line["step"]: line["eval_loss"] for line in lines if "eval_loss" in line}
     best = min(losses, key=losses.get)
-    assert best < 6  # such a learning rate makes the model worse
+    assert best < 6
     assert info(run)["model_step"] == best
     card = (run / "model/README.md").read_text()
     assert f"## At step {best}, whose evaluation was the best" in card
