@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Sky-T1 from question bank to model: problems, rejection sampling from a reasoning model, SFT, evaluation.
-# Each stage prints the directory it made; the next one reads it. Run it again and it goes on where it stopped.
+# Each stage prints the directory that it made, and later stages read it. Stages that are finished are not repeated, and
+# an interrupted one is resumed.
 #
-#   vllm serve Qwen/QwQ-32B --tensor-parallel-size 8 &          the teacher, until sft_data is done
+#   vllm serve Qwen/QwQ-32B --tensor-parallel-size 8 &          serves the teacher, until sft_data is done
 #   bash recipes/sky-t1/run.sh --accelerate-config recipes/accelerate/zero3.yaml
 #   bash recipes/sky-t1/run.sh tiny                             the same recipes on the scale model, in two minutes
 #
-# On the scale model the teacher is its base made to think (right in some 80% of its chains), the student tiny:student.
+# On the scale model the teacher is tiny:base, prompted to think (about 80% of its answers are right), and the student
+# is tiny:student.
 set -euo pipefail
 here=$(dirname "$0")
 out=runs/sky-t1
