@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from helpers import info, r1kit, recipe, table  # noqa: E402
+from helpers import r1kit, read_data, read_info, write_recipe  # noqa: E402
 from servers import free_port, model_server  # noqa: E402
 
 GYM = {
@@ -52,7 +52,7 @@ def transformers_server(model: str, port: int) -> list[str]:
 
 def measure_engine(folder: Path, name: str, model: str, rows: int, **sampling) -> dict:
     """Run `generate` with one engine, check that no row is missing, and return what came of it."""
-    recipe_file = recipe(folder / f"{name}.yaml", **recipe_values(model, rows, **sampling))
+    recipe_file = write_recipe(folder / f"{name}.yaml", **recipe_values(model, rows, **sampling))
     run_dir = folder / name
     started = time.perf_counter()
     r1kit("generate", recipe_file, f"output={run_dir}")
@@ -61,7 +61,7 @@ def measure_engine(folder: Path, name: str, model: str, rows: int, **sampling) -
     drops = json.loads((run_dir / "drops.json").read_text())
     problems = json.loads((run_dir / "samples/manifest.json").read_text())["problems"]
     assert len(sampled) == len({(r["id"], r["sample"]) for r in sampled}) == 4 * problems
-    assert drops["kept"] == len(table(run_dir / "data")) == info(run_dir)["rows"]
+    assert drops["kept"] == len(read_data(run_dir / "data")) == read_info(run_dir)["rows"]
     return {
         "engine": name,
         "problems": problems,

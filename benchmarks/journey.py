@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from helpers import metrics, table  # noqa: E402
+from helpers import read_data, read_metrics  # noqa: E402
 from ladder import figure, with_r1kit  # noqa: E402
 
 
@@ -30,9 +30,9 @@ def main() -> None:
         subprocess.run(
             ["bash", str(ROOT / "recipes/journey/run.sh"), str(out), str(seed)], check=True, env=with_r1kit()
         )
-        rows = len(table(out / "journeys/data"))
+        rows = len(read_data(out / "journeys/data"))
         for model in json.loads((out / "eval/eval.json").read_text())["models"]:
-            training_metrics = metrics(out / f"on_{model['model']}")
+            training_metrics = read_metrics(out / f"on_{model['model']}")
             tokens_seen = max(line.get("num_tokens", 0) for line in training_metrics)
             steps = max(line.get("step", 0) for line in training_metrics)
             models_of[model["model"]].append({**model, "rows": rows, "seen": tokens_seen, "steps": steps})

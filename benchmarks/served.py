@@ -21,7 +21,7 @@ from r1kit.runs.paths import resolve_model_path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from engines import read_rows, vllm_server  # noqa: E402
-from helpers import r1kit, recipe  # noqa: E402
+from helpers import r1kit, write_recipe  # noqa: E402
 from servers import free_port, model_server  # noqa: E402
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     values["models"] = {"it": options.model}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        r1kit("eval", recipe(folder / "eval.yaml", **values), f"output={folder / 'eval'}")
+        r1kit("eval", write_recipe(folder / "eval.yaml", **values), f"output={folder / 'eval'}")
         rows = [row for file in sorted((folder / "eval/samples").rglob("*.parquet")) for row in read_rows(file)]
         model, port = resolve_model_path(options.model), free_port()
         with model_server(vllm_server(model, port), port, folder / "log", VLLM_CPU_KVCACHE_SPACE="2") as url:

@@ -55,5 +55,4 @@ def print_progress(line: str) -> None:
 if not logger.handlers:
     logger.addHandler(_StderrHandler())
     logger.propagate = False
-    level = os.environ.get(_LEVEL_VARIABLE)
-    set_verbosity(verbose=level == "DEBUG", quiet=level == "WARNING")
+    logger.setLevel(os.environ.get(_LEVEL_VARIABLE, "INFO"))

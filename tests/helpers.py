@@ -1,4 +1,4 @@
-"""Run the real command, in a process of its own."""
+"""Run the real `r1kit` command from a test, and read what it has written."""
 
 import json
 import os
@@ -11,76 +11,103 @@ import pyarrow.parquet as pq
 import yaml
 
 COMMAND = [sys.executable, "-m", "r1kit.cli"]
-WARM = [sys.executable, Path(__file__).with_name("warm.py")]
+WARM_SERVER_COMMAND = [sys.executable, Path(__file__).with_name("warm.py")]
+# Variables that pytest and torch set in their own process, or that warm.py sets anew for each command.
+UNCOMPARED_VARIABLES = ("PYTEST_", "COVERAGE_", "TORCHINDUCTOR_", "PYTHONPATH", "R1KIT_LOG_LEVEL")
+COMMAND_TIMEOUT = 3600  # seconds
+
+# The server of warm.py and the environment with which it was started; empty until the first command.
+_warm_server: list[tuple[subprocess.Popen, dict[str, str]]] = []
 
 
-def start(*words: object) -> subprocess.Popen:
-    """Start `r1kit` in a session of its own."""
+def start_r1kit(*arguments: object) -> subprocess.Popen:
+    """Start `r1kit` in a session of its own, and return its process."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*COMMAND, *map(str, words)], start_new_session=True, env=os.environ, **pipes)
+    return subprocess.Popen([*COMMAND, *map(str, arguments)], start_new_session=True, env=os.environ, **pipes)
 
 
-def r1kit(*words: object, code: int = 0) -> tuple[str, str]:
-    """Run `r1kit` in a process of its own, hold its exit code against `code`, and return stdout and stderr."""
-    environment = _environment()
-    if not _warm:
-        loaded = {"GOMP_SPINCOUNT": "10000", **environment}  # as r1kit sets it before torch is imported
+def r1kit(*arguments: object, code: int = 0) -> tuple[str, str]:
+    """Run `r1kit` in a process of its own, assert its exit code, and return its stdout and stderr.
+
+    The process is forked from one that has imported torch and TRL already (warm.py), unless environment variables have
+    changed since that was started: libraries read them when they are imported.
+    """
+    environment = _compared_environment()
+    if not _warm_server:
+        # r1kit sets GOMP_SPINCOUNT before it imports torch, and the server has imported it already.
+        server_environment = {"GOMP_SPINCOUNT": "10000", **environment}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        _warm.append((subprocess.Popen(WARM, env=loaded, **pipes), environment))
-    server, known = _warm[0]
-    if environment == known:
-        with tempfile.TemporaryDirectory() as folder:
-            files = {name: f"{folder}/{name}" for name in ("out", "err")}
-            command = {"words": [*map(str, words)], "folder": os.getcwd(), "environment": dict(os.environ), **files}
-            print(json.dumps(command), file=server.stdin, flush=True)
-            found = int(server.stdout.readline())
-            out, err = (Path(file).read_text() for file in files.values())
-    else:  # libraries read it when they are imported
-        process = start(*words)
-        out, err = process.communicate(timeout=3600)
-        found = process.returncode
-    assert found == code, f"exit {found}, not {code}:\n{err[-4000:]}"
-    return out, err
+        _warm_server.append((subprocess.Popen(WARM_SERVER_COMMAND, env=server_environment, **pipes), environment))
+    server, server_environment = _warm_server[0]
+    if environment == server_environment:
+        exit_code, stdout, stderr = _run_forked(server, arguments)
+    else:
+        process = start_r1kit(*arguments)
+        stdout, stderr = process.communicate(timeout=COMMAND_TIMEOUT)
+        exit_code = process.returncode
+    assert exit_code == code, f"exit code {exit_code}, not {code}:\n{stderr[-4000:]}"
+    return stdout, stderr
 
 
-_warm: list = []
+def _run_forked(server: subprocess.Popen, arguments: tuple[object, ...]) -> tuple[int, str, str]:
+    """Have the server fork a command, and return its exit code, stdout and stderr."""
+    with tempfile.TemporaryDirectory() as folder:
+        stdout_file, stderr_file = Path(folder, "stdout"), Path(folder, "stderr")
+        request = {
+            "arguments": [*map(str, arguments)],
+            "folder": os.getcwd(),
+            "environment": dict(os.environ),
+            "stdout_file": str(stdout_file),
+            "stderr_file": str(stderr_file),
+        }
+        print(json.dumps(request), file=server.stdin, flush=True)
+        exit_code = int(server.stdout.readline())
+        return exit_code, stdout_file.read_text(), stderr_file.read_text()
 
 
-def _environment() -> dict:
-    # What pytest and torch set in their own process, and what warm.py heeds.
-    own = ("PYTEST_", "COVERAGE_", "TORCHINDUCTOR_", "PYTHONPATH")
-    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
+def _compared_environment() -> dict[str, str]:
+    """Return the environment variables whose change needs a fresh process."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(UNCOMPARED_VARIABLES)}
 
 
-def recipe(path: Path, **values) -> Path:
-    """Write a recipe."""
+def write_recipe(path: Path, **values) -> Path:
+    """Write a recipe with these values and return its path."""
     path.write_text(yaml.safe_dump(values))
     return path
 
 
-def info(run: Path) -> dict:
+def read_info(run: Path) -> dict:
+    """Return the content of a run's run.json."""
     return json.loads((run / "run.json").read_text())
 
 
-def metrics(run: Path) -> list[dict]:
+def read_metrics(run: Path) -> list[dict]:
+    """Return the lines of a run's metrics.jsonl."""
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def table(folder: Path) -> list[dict]:
-    """Return the rows of all Parquet files in `folder`, in their order."""
-    return [row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+def read_data(folder: Path) -> list[dict]:
+    """Return the rows of all Parquet files in `folder`, in the order of their names."""
+    rows = []
+    for file in sorted(folder.glob("*.parquet")):
+        rows += pq.read_table(file).to_pylist()
+    return rows
 
 
-def weights(folder: Path) -> dict:
+def read_weights(folder: Path) -> dict:
+    """Return the tensors of a saved model by their names."""
     from safetensors.torch import load_file
 
     return load_file(folder / "model.safetensors")
 
 
-def largest_difference(a: dict, b: dict) -> float:
-    assert a.keys() == b.keys()
-    return max((a[k] - b[k]).abs().max().item() for k in a)
+def largest_difference(first: dict, second: dict) -> float:
+    """Return the largest absolute difference between tensors of the same name."""
+    assert first.keys() == second.keys()
+    return max((first[name] - second[name]).abs().max().item() for name in first)
 
+
+# Small recipes, which tests change where they need to.
 
 RL = {
     "model": {"path": "tiny:student"},

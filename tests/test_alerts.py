@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers import info, metrics, r1kit, recipe
+from helpers import r1kit, read_info, read_metrics, write_recipe
 
 from r1kit.training.alerts import find_alerts
 
@@ -24,7 +24,7 @@ def always_zero(completions, **columns):
 def train_and_read_warnings(here, **changes):
     values = {**RECIPE, **changes}
     values["training"] = {**RECIPE["training"], **changes.get("training", {})}
-    _, err = r1kit("rl-zero", recipe(here / "r.yaml", **values), "output=run")
+    _, err = r1kit("rl-zero", write_recipe(here / "r.yaml", **values), "output=run")
     return [line for line in err.splitlines() if line.startswith("warning:")]
 
 
@@ -46,12 +46,12 @@ def test_a_format_that_is_never_rewarded_and_completions_that_are_cut_off_are_re
 def test_a_training_that_diverges_stops_and_keeps_what_was_good(here):
     changes = {"learning_rate": 1e18, "save_steps": 1, "steps": 12, "max_grad_norm": 1e9, "warmup_steps": 0}
     values = {**RECIPE, "rewards": [{"name": "test_alerts.one_in_two"}], "training": {**RECIPE["training"], **changes}}
-    _, err = r1kit("rl-zero", recipe(here / "r.yaml", **values), "output=run", code=2)
+    _, err = r1kit("rl-zero", write_recipe(here / "r.yaml", **values), "output=run", code=2)
     assert "error: training.learning_rate = 1e+18; " in err
     assert "the training has diverged" in err
-    assert info(here / "run")["status"] == "failed"
+    assert read_info(here / "run")["status"] == "failed"
     names = {path.name for path in (here / "run/checkpoints").iterdir()}
-    step = metrics(here / "run")[-1]["step"]
+    step = read_metrics(here / "run")[-1]["step"]
     assert f"diverged-{step}" in names
     assert all(int(name.rpartition("-")[2]) < step for name in names if name.startswith("checkpoint"))
 

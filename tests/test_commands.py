@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import COMMAND, info, r1kit, recipe
+from helpers import COMMAND, r1kit, read_info, write_recipe
 
 import r1kit as r1kit_package
 from r1kit.commands.chat import CompletionPrinter
@@ -29,7 +29,7 @@ def adapter(tmp_path_factory):
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     values = {**SFT, "data": {"train": [{"path": str(folder / "rows.jsonl")}]}}
     values["model"] = {"path": "tiny:base", "lora": {"r": 4}}
-    r1kit("sft", recipe(folder / "s.yaml", **values), f"output={folder}/runs/adapter")
+    r1kit("sft", write_recipe(folder / "s.yaml", **values), f"output={folder}/runs/adapter")
     return folder
 
 
@@ -41,7 +41,7 @@ def test_runs_are_listed_with_their_states(adapter):
     assert "sft" in line
     assert "finished" in line
     run = adapter / "runs/adapter"
-    before = info(run)
+    before = read_info(run)
     (run / "run.json").write_text(json.dumps({**before, "status": "running"}))
     assert "killed" in r1kit("runs", adapter / "runs")[0]
     (run / "run.json").write_text(json.dumps(before))
@@ -195,7 +195,7 @@ def test_a_card_names_the_checkpoint_that_became_the_model(adapter):
     losses = {line["step"]: line["eval_loss"] for line in lines if "eval_loss" in line}
     best = min(losses, key=losses.get)
     assert best < 6
-    assert info(run)["model_step"] == best
+    assert read_info(run)["model_step"] == best
     card = (run / "model/README.md").read_text()
     assert f"## At step {best}, whose evaluation was the best" in card
     assert f"| eval_loss | {losses[best]:.4g} |" in card

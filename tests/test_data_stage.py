@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from helpers import info, r1kit, recipe, table
+from helpers import r1kit, read_data, read_info, write_recipe
 from test_data import ROWS, write
 
 from r1kit.commands.inspect import describe_rows
@@ -34,8 +34,8 @@ def _in_a_folder_of_its_own(here):
 
 def make_data(code=0, **values):
     """Run `data` and return its rows and its stderr."""
-    _, err = r1kit("data", recipe(here_file("r.yaml"), **values), "output=run", code=code)
-    return (table(here_file("run/data")) if code == 0 else []), err
+    _, err = r1kit("data", write_recipe(here_file("r.yaml"), **values), "output=run", code=code)
+    return (read_data(here_file("run/data")) if code == 0 else []), err
 
 
 def here_file(name):
@@ -69,7 +69,7 @@ def test_problems_are_adapted_mixed_cleaned_and_written():
     assert front["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-*.parquet"}]
     assert "A set of sums." in card
     assert "| dropped: contaminated | 1 |" in card
-    assert info(here_file("run"))["rows"] == len(rows)
+    assert read_info(here_file("run"))["rows"] == len(rows)
 
 
 def test_completions_are_scored_and_filtered_group_by_group():
@@ -121,7 +121,7 @@ def test_messages_are_read_and_stay_messages():
     assert sorted(r["messages"][0]["content"] for r in rows) == [f"q{n}" for n in range(5)]
     for number, wrong in enumerate((talk[0][:1], "User: q0 Assistant: a0")):
         data = {"train": write(f"wrong{number}.jsonl", [{"messages": wrong}])}
-        _, err = r1kit("data", recipe(here_file("e.yaml"), data=data), f"output=e{number}", code=2)
+        _, err = r1kit("data", write_recipe(here_file("e.yaml"), data=data), f"output=e{number}", code=2)
         assert "messages must end with the assistant's; those of row 0 do not" in err
 
 
@@ -161,10 +161,10 @@ def test_mistakes_are_one_line(changes, line):
 
 def test_several_processes_write_once():
     write("rows.jsonl", ROWS)
-    file = recipe(here_file("r.yaml"), data={"train": "rows.jsonl"})
+    file = write_recipe(here_file("r.yaml"), data={"train": "rows.jsonl"})
     out, _ = r1kit("data", file, "output=run", "--num-processes", "2")
     assert out == "run\n"
-    assert len(table(here_file("run/data"))) == len(ROWS)
+    assert len(read_data(here_file("run/data"))) == len(ROWS)
 
 
 # inspect
@@ -262,10 +262,10 @@ def test_without_the_hub_the_data_is_kept_and_the_same_command_goes_on(here):
     with pytest.raises(UserError, match="could not be sent"):
         push_data(here, CardConfig(push_to_hub="sums"))
     write("rows.jsonl", ROWS)
-    file = recipe(here_file("r.yaml"), data={"train": "rows.jsonl"}, card={"push_to_hub": "me/sums"})
+    file = write_recipe(here_file("r.yaml"), data={"train": "rows.jsonl"}, card={"push_to_hub": "me/sums"})
     _, err = r1kit("data", file, "output=run", code=2)
     assert err.strip().splitlines()[-1].startswith("error: card.push_to_hub = me/sums; could not be sent: ")
-    assert len(table(here_file("run/data"))) == len(ROWS)
+    assert len(read_data(here_file("run/data"))) == len(ROWS)
     r1kit("data", file, "output=run", "card.push_to_hub=null")
 
 
@@ -278,12 +278,12 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(here):
         pytest.skip("nothing can be mounted here")
     try:
         rows = [{"prompt": f"{n} " + os.urandom(500).hex()} for n in range(2000)]
-        file = recipe(here_file("r.yaml"), data={"train": write("rows.jsonl", rows)})
+        file = write_recipe(here_file("r.yaml"), data={"train": write("rows.jsonl", rows)})
         _, err = r1kit("data", file, "output=small/run", code=2)
         assert err.strip().splitlines()[-1].startswith("error: output = small/run; no space left on the device")
         subprocess.run(["mount", "-o", "remount,size=30m", "small"], check=True)
         r1kit("data", file, "output=small/run")
-        assert len(table(here / "small/run/data")) == 2000
+        assert len(read_data(here / "small/run/data")) == 2000
     finally:
         # Lazily, since a thread of pyarrow may not have closed its file yet.
         subprocess.run(["umount", "--lazy", "small"], check=True)

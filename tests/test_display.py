@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import COMMAND, recipe
+from helpers import COMMAND, write_recipe
 from rich.console import Console
 
 from r1kit.messages import set_verbosity
@@ -115,7 +115,7 @@ def test_only_a_terminal_that_can_redraw_has_the_display_unless_r1kit_is_quiet(m
 @pytest.mark.slow
 def test_a_terminal_shows_the_newest_best_and_worst(here):
     """On a pseudo-terminal the display comes and goes, and leaves the lines that belong to stderr."""
-    file = recipe(here / "r.yaml", **RECIPE)
+    file = write_recipe(here / "r.yaml", **RECIPE)
     parent, child = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
     process = subprocess.Popen(

@@ -14,7 +14,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import GENERATE, RL, SFT, info, largest_difference, r1kit, recipe, start, table, weights
+from helpers import (
+    GENERATE,
+    RL,
+    SFT,
+    largest_difference,
+    r1kit,
+    read_data,
+    read_info,
+    read_weights,
+    start_r1kit,
+    write_recipe,
+)
 
 from r1kit.launch import launch_command
 
@@ -33,7 +44,7 @@ def _sharded():
 
 
 def ranks(run):
-    return [(r["rank"], r["type"]) for r in info(run)["ranks"]]
+    return [(r["rank"], r["type"]) for r in read_info(run)["ranks"]]
 
 
 # With a KL term, too, where time does not matter: R1KIT_ALL=1.
@@ -74,7 +85,7 @@ def test_two_processes_take_the_step_that_one_takes(steps, kind):
     alone = torch.load(steps("alone") / "given/weights.pt")
     both = torch.load(steps(kind) / "given/weights.pt")
     assert (steps(kind) / "given/world").read_text() == f"2 DistributedType.{TYPES[kind]}"
-    start_weights = weights(ROOT / "r1kit/tiny/student")
+    start_weights = read_weights(ROOT / "r1kit/tiny/student")
     moved = max((alone[n] - w).abs().max().item() for n, w in start_weights.items())
     assert moved > 1e-3
     assert max((alone[n] - both[n]).abs().max().item() for n in alone) < 1e-5
@@ -85,7 +96,7 @@ def test_two_processes_take_the_step_that_one_takes(steps, kind):
 def test_two_processes_skip_rows_and_take_stock_s_step(steps, kind, kl):
     """The first rank's rows are all without a gradient, the other's are not."""
     ends = {name: torch.load(steps(kind) / f"{name} {kl}/weights.pt") for name in SAVINGS}
-    first = weights(ROOT / "r1kit/tiny/student")
+    first = read_weights(ROOT / "r1kit/tiny/student")
     moved = sum((ends["stock"][n] - w).double().pow(2).sum() for n, w in first.items()).sqrt()
     apart = sum((ends["stock"][n] - ends["lean"][n]).double().pow(2).sum() for n in first).sqrt()
     assert moved > 1e-3
@@ -99,8 +110,13 @@ def test_two_ranks_train_checkpoint_stop_and_resume(tmp_path, kind):
     training = {**RL["training"], "steps": 8, "save_steps": 100, "kl": 0.05}
     if kind == "fsdp2":
         training["reference_reset_steps"] = None
-    words = ["rl-zero", recipe(tmp_path / "rl.yaml", **{**RL, "training": training}), f"output={run}", *LAUNCHES[kind]]
-    process = start(*words)
+    words = [
+        "rl-zero",
+        write_recipe(tmp_path / "rl.yaml", **{**RL, "training": training}),
+        f"output={run}",
+        *LAUNCHES[kind],
+    ]
+    process = start_r1kit(*words)
     while len(list(run.glob("completions/*.parquet"))) < 2:
         time.sleep(0.1)
         assert process.poll() is None, process.communicate()[1][-3000:]
@@ -108,18 +124,18 @@ def test_two_ranks_train_checkpoint_stop_and_resume(tmp_path, kind):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err[-3000:]
     assert ranks(run) == [(0, TYPES[kind]), (1, TYPES[kind])]
-    assert len({r["pid"] for r in info(run)["ranks"]}) == 2
+    assert len({r["pid"] for r in read_info(run)["ranks"]}) == 2
     out, _ = r1kit(*words)
     assert out == f"{run}\n"
-    rows = table(run / "completions")
+    rows = read_data(run / "completions")
     assert len(rows) == 8 * 16
     assert (run / "model/model.safetensors").exists()
-    assert info(run)["steps"] == 8
+    assert read_info(run)["steps"] == 8
 
 
 def test_two_nodes_shard_a_model_by_accelerate_launch(tmp_path):
     """Two launches as on two machines, by their loopback: FSDP 2 over both, the run as from one launch."""
-    file, run = recipe(tmp_path / "sft.yaml", **SFT), tmp_path / "run"
+    file, run = write_recipe(tmp_path / "sft.yaml", **SFT), tmp_path / "run"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -136,12 +152,12 @@ def test_two_nodes_shard_a_model_by_accelerate_launch(tmp_path):
     assert "".join(out for out, _ in said) == f"{run}\n"
     assert ranks(run) == [(0, "FSDP"), (1, "FSDP")]
     r1kit("sft", file, f"output={tmp_path}/alone", "--accelerate-config", FSDP2)
-    assert largest_difference(weights(run / "model"), weights(tmp_path / "alone/model")) == 0
+    assert largest_difference(read_weights(run / "model"), read_weights(tmp_path / "alone/model")) == 0
 
 
 def test_where_ranks_are_set_a_config_is_not_overlooked(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "16")
-    file = recipe(tmp_path / "sft.yaml", **SFT)
+    file = write_recipe(tmp_path / "sft.yaml", **SFT)
     _, err = r1kit("sft", file, f"output={tmp_path}/run", "--accelerate-config", FSDP2, code=2)
     assert "another launcher has set the ranks (WORLD_SIZE = 16)" in err
     assert "accelerate launch --config_file" in err
@@ -150,7 +166,7 @@ def test_where_ranks_are_set_a_config_is_not_overlooked(tmp_path, monkeypatch):
 
 def test_exit_codes_come_through_a_launcher(tmp_path):
     run = tmp_path / "run"
-    file = recipe(tmp_path / "rl.yaml", **RL)
+    file = write_recipe(tmp_path / "rl.yaml", **RL)
     out, err = r1kit("rl-zero", file, f"output={run}", "sampling.max_tokens=2000", "--num-processes", 2, code=2)
     assert out == ""
     assert next(line for line in err.splitlines() if line.startswith("error: ")).startswith(
@@ -168,13 +184,13 @@ def runs(pid: int) -> bool:
 
 def test_a_killed_launch_leaves_no_ranks_and_can_be_repeated(tmp_path):
     run = tmp_path / "run"
-    file = recipe(tmp_path / "rl.yaml", **{**RL, "training": {**RL["training"], "steps": 8}})
+    file = write_recipe(tmp_path / "rl.yaml", **{**RL, "training": {**RL["training"], "steps": 8}})
     words = ["rl-zero", file, f"output={run}", "--num-processes", 2]
-    process = start(*words)
+    process = start_r1kit(*words)
     while len(list(run.glob("completions/*.parquet"))) < 2:
         time.sleep(0.1)
         assert process.poll() is None, process.communicate()[1][-3000:]
-    ranks = [r["pid"] for r in info(run)["ranks"]]
+    ranks = [r["pid"] for r in read_info(run)["ranks"]]
     process.kill()
     process.communicate()
     deadline = time.time() + 15
@@ -183,24 +199,24 @@ def test_a_killed_launch_leaves_no_ranks_and_can_be_repeated(tmp_path):
     assert not any(map(runs, ranks))
     out, _ = r1kit(*words)
     assert out == f"{run}\n"
-    assert len(table(run / "completions")) == 8 * 16
+    assert len(read_data(run / "completions")) == 8 * 16
 
 
 def test_a_clusters_own_launcher_is_not_launched_again(tmp_path):
     """torchrun around r1kit itself: two ranks, one line on stdout."""
-    run, file = tmp_path / "run", recipe(tmp_path / "sft.yaml", **SFT)
+    run, file = tmp_path / "run", write_recipe(tmp_path / "sft.yaml", **SFT)
     command = [*launch_command(2, None), "-m", "r1kit.cli", "sft", str(file), f"output={run}"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == f"{run}\n"
-    assert len(info(run)["ranks"]) == 2
+    assert len(read_info(run)["ranks"]) == 2
 
 
 def test_two_processes_sample_the_rows_that_one_samples(tmp_path):
-    file = recipe(tmp_path / "recipe.yaml", **GENERATE)
+    file = write_recipe(tmp_path / "recipe.yaml", **GENERATE)
     r1kit("generate", file, f"output={tmp_path / 'one'}")
     r1kit("generate", file, f"output={tmp_path / 'two'}", "--num-processes", 2)
     folders = [p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_dir()]
     for folder in folders:
-        one, two = table(tmp_path / "one" / folder), table(tmp_path / "two" / folder)
+        one, two = read_data(tmp_path / "one" / folder), read_data(tmp_path / "two" / folder)
         assert [(r["id"], r["completion"]) for r in one] == [(r["id"], r["completion"]) for r in two]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 import torch
-from helpers import r1kit, recipe
+from helpers import r1kit, write_recipe
 
 from r1kit.recipe import LoraConfig, ModelConfig
 
@@ -290,7 +290,7 @@ def test_a_dry_run_of_a_mixture_of_experts_takes_a_few_seconds(here):
     (here / "moe").mkdir()
     config = {"model_type": "qwen3_moe", **QWEN3_30B_A3B, "max_position_embeddings": 40960}
     (here / "moe/config.json").write_text(json.dumps(config))
-    file = recipe(here / "sft.yaml", output="run", model={"path": "./moe"}, data={"train": "world:text"})
+    file = write_recipe(here / "sft.yaml", output="run", model={"path": "./moe"}, data={"train": "world:text"})
     started = time.perf_counter()
     out = subprocess.run(
         [sys.executable, "-m", "r1kit.cli", "sft", file, "--dry-run"], capture_output=True, text=True, check=True
@@ -304,7 +304,7 @@ def test_a_dry_run_of_a_mixture_of_experts_takes_a_few_seconds(here):
 def model_line(here, **changes) -> str:
     """Return the line on the model that `r1kit sft --dry-run` prints."""
     values = {"output": "run", "model": {"path": "./model"}, "data": {"train": "world:text"}, **changes}
-    out, _ = r1kit("sft", recipe(here / "sft.yaml", **values), "--dry-run")
+    out, _ = r1kit("sft", write_recipe(here / "sft.yaml", **values), "--dry-run")
     [line] = [line for line in out.splitlines() if line.startswith("model: ")]
     return line
 
@@ -382,7 +382,7 @@ def test_memory_of_the_weights_by_hand():
 def test_the_work_is_said_in_numbers(here):
     values = {"model": {"path": "tiny:student"}, "data": {"train": "world:arithmetic"}, "training": {"batch_size": 64}}
     values["training"] |= {"steps": 5, "micro_batch_size": 8}
-    file = recipe(here / "rl.yaml", output="run", **values, sampling={"group_size": 4})
+    file = write_recipe(here / "rl.yaml", output="run", **values, sampling={"group_size": 4})
     out, err = r1kit("rl-zero", file, "--dry-run")
     assert "\nlaunch: in this process\n" in out
     assert "\nwork: 5 steps, each step of 64 completions = 1 process x 8 completions at once x 8 accumulated\n" in out

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers import RL, info, metrics, r1kit, recipe, table
+from helpers import RL, r1kit, read_data, read_info, read_metrics, write_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -56,17 +56,17 @@ def test_a_run_survives_dead_and_hanging_workers_and_a_reward_that_raises(here, 
     values["rewards"] = [{"name": "accuracy", "seconds": 1.0}, {"name": "chaos.chaos"}]
     values["training"] = {"steps": 7, "batch_size": 16, "learning_rate": 1e-3, "save_steps": 3, "log_steps": 1}
     values["training"]["savings"] = ["trim"]  # accuracy is then judged beside the other reward, not during the sampling
-    _, err = r1kit("rl-zero", recipe(here / "recipe.yaml", **values))
+    _, err = r1kit("rl-zero", write_recipe(here / "recipe.yaml", **values))
     assert "reward chaos.chaos raised RuntimeError('out of luck'): its 16 rows are left out" in err
     assert "FutureWarning" not in err
-    lines = [line for line in metrics(here / "run") if "reward" in line]
-    assert info(here / "run")["status"] == "finished"
+    lines = [line for line in read_metrics(here / "run") if "reward" in line]
+    assert read_info(here / "run")["status"] == "finished"
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6, 7]
     assert [line["rewards/chaos/faults"] for line in lines] == [0, 0, 0, 0, 16, 16, 0]
     assert [line["faults"] for line in lines] == [0, 0, 0, 0, 16, 16, 0]
     assert sum(line["timeouts"] for line in lines) >= 1  # the workers that were stopped
     assert sum(line["rewards/accuracy/faults"] for line in lines) == 0  # the dead ones were replaced
-    rows = table(here / "run/completions")
+    rows = read_data(here / "run/completions")
     assert len(rows) == 112
     assert all(row["advantage"] == 0 for row in rows if row["step"] in (5, 6))
 
@@ -74,7 +74,7 @@ def test_a_run_survives_dead_and_hanging_workers_and_a_reward_that_raises(here, 
 def test_a_reward_that_never_worked_ends_the_run_at_once(here):
     (here / "broken.py").write_text("def broken(completions, **columns):\n    return 1 / 0\n")
     values = {**RL, "output": "run", "rewards": [{"name": "broken.broken"}]}
-    _, err = r1kit("rl-zero", recipe(here / "recipe.yaml", **values), code=2)
+    _, err = r1kit("rl-zero", write_recipe(here / "recipe.yaml", **values), code=2)
     last_line = err.strip().splitlines()[-1]
     assert last_line.startswith("error: rewards.0 = broken.broken; raised ZeroDivisionError")
 
@@ -90,8 +90,8 @@ def test_run_json_names_the_isolation_of_code(here):
     }
     for isolation in ("none", "landlock"):
         entry = {"name": "accuracy", "isolation": isolation}
-        r1kit("eval", recipe(here / "e.yaml", **values, output=f"run-{isolation}", rewards=[entry]))
-        assert info(here / f"run-{isolation}")["isolation"] == isolation
+        r1kit("eval", write_recipe(here / "e.yaml", **values, output=f"run-{isolation}", rewards=[entry]))
+        assert read_info(here / f"run-{isolation}")["isolation"] == isolation
     entry = {"name": "accuracy", "isolation": "docker"}
-    _, err = r1kit("eval", recipe(here / "e.yaml", **values, output="run-docker", rewards=[entry]), code=2)
+    _, err = r1kit("eval", write_recipe(here / "e.yaml", **values, output="run-docker", rewards=[entry]), code=2)
     assert "isolation = docker" in err

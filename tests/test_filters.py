@@ -1,5 +1,5 @@
 import pytest
-from helpers import GENERATE, r1kit, recipe
+from helpers import GENERATE, r1kit, write_recipe
 
 from r1kit.data.filters import build_filters, filter_rows, repeated_ngram_fraction
 from r1kit.errors import UserError
@@ -226,7 +226,7 @@ def test_a_choice_that_there_is_not_is_said(stage, keep, line):
 
 @pytest.mark.slow
 def test_rows_of_other_filters_do_not_stay_where_none_is_left(here):
-    file = recipe(here / "g.yaml", **GENERATE)
+    file = write_recipe(here / "g.yaml", **GENERATE)
     r1kit("generate", file, "output=made")
     assert (here / "made/data").exists()
     _, err = r1kit("generate", file, "output=made", "keep.min_tokens=1000", code=2)

@@ -2,7 +2,7 @@
 
 import pyarrow.parquet as pq
 import pytest
-from helpers import info, r1kit, recipe, table
+from helpers import r1kit, read_data, read_info, write_recipe
 from servers import loopback_server, request_counts
 
 from r1kit.answers.extract import parse_completion
@@ -126,9 +126,9 @@ def test_kept_rows_are_rewritten_by_a_teacher_and_verified_again(tmp_path):
             "template": "{thinking} {prompt}",
             "tries": 2,
         }
-        file = recipe(tmp_path / "r.yaml", **recipe_values(url, refine=refine))
+        file = write_recipe(tmp_path / "r.yaml", **recipe_values(url, refine=refine))
         r1kit("generate", file, f"output={tmp_path / 'run'}")
-    rows, drops = table(tmp_path / "run/data"), read_json(tmp_path / "run/drops.json")
+    rows, drops = read_data(tmp_path / "run/data"), read_json(tmp_path / "run/drops.json")
     assert drops["dropped"]["not_held"] > 0
     assert len(rows) == drops["kept"] == 30 - drops["dropped"]["not_held"]
     for r in rows:
@@ -136,16 +136,16 @@ def test_kept_rows_are_rewritten_by_a_teacher_and_verified_again(tmp_path):
         assert f"The total is {r['answer']}.\n\n\\boxed{{{r['answer']}}}" in r["completion"]
         assert (r["correct"], r["teacher"], r["model"]) == (True, "teacher", "loopback")
         assert r["original"] == f"<think> adding gives {r['answer']} .</think><answer> {r['answer']}</answer>"
-    assert ("teacher", "teacher") in [(p["role"], p["path"]) for p in info(tmp_path / "run")["parents"]]
+    assert ("teacher", "teacher") in [(p["role"], p["path"]) for p in read_info(tmp_path / "run")["parents"]]
     assert "| teacher | teacher |" in (tmp_path / "run/README.md").read_text()
 
 
 def test_rows_whose_rewriting_fails_stay_unchanged_on_request(tmp_path):
     with loopback_server(tmp_path) as url:  # asked for a rewriting, it answers something of another form
         refine = {"sampling": {"engine": "openai", "server": {"urls": url}}, "otherwise": "keep"}
-        file = recipe(tmp_path / "r.yaml", **recipe_values(url, refine=refine))
+        file = write_recipe(tmp_path / "r.yaml", **recipe_values(url, refine=refine))
         r1kit("generate", file, f"output={tmp_path / 'run'}")
-    rows = table(tmp_path / "run/data")
+    rows = read_data(tmp_path / "run/data")
     assert len(rows) == 30
     assert all(r["completion"].startswith("<think> adding") for r in rows)
     assert "not_held" not in read_json(tmp_path / "run/drops.json")["dropped"]
@@ -153,9 +153,9 @@ def test_rows_whose_rewriting_fails_stay_unchanged_on_request(tmp_path):
 
 def test_journeys_by_stitching_are_verified(tmp_path):
     with loopback_server(tmp_path, wrong_fraction=0.5) as url:
-        file = recipe(tmp_path / "r.yaml", **recipe_values(url, journey={"method": "stitch"}))
+        file = write_recipe(tmp_path / "r.yaml", **recipe_values(url, journey={"method": "stitch"}))
         r1kit("generate", file, f"output={tmp_path / 'run'}")
-    rows = table(tmp_path / "run/data")
+    rows = read_data(tmp_path / "run/data")
     assert 20 < len(rows) <= 30
     for r in rows:
         assert "Wait, that is not right." in r["completion"]
@@ -175,9 +175,9 @@ def test_journeys_by_a_teacher_are_verified(tmp_path):
         sampling = {"engine": "openai", "server": {"urls": teacher}}
         journey = {"method": "teacher", "model": {"path": "teacher"}, "sampling": sampling}
         journey["template"] = "{wrong} {right} {prompt}"
-        file = recipe(tmp_path / "r.yaml", **recipe_values(url, journey=journey))
+        file = write_recipe(tmp_path / "r.yaml", **recipe_values(url, journey=journey))
         r1kit("generate", file, f"output={tmp_path / 'run'}")
-    rows = table(tmp_path / "run/data")
+    rows = read_data(tmp_path / "run/data")
     assert 5 < len(rows) < 30
     assert all(r["completion"].startswith("<think>\nWe add") and r["correct"] for r in rows)
 
@@ -217,9 +217,9 @@ def recipe_values_with_teacher(url, teacher, **changes):
 def test_a_teacher_s_budget_ends_the_rewriting_and_a_larger_one_goes_on(tmp_path):
     run = tmp_path / "run"
     with loopback_server(tmp_path) as url, loopback_server(tmp_path, style="teacher") as teacher:
-        file = recipe(tmp_path / "r.yaml", **recipe_values_with_teacher(url, teacher))
+        file = write_recipe(tmp_path / "r.yaml", **recipe_values_with_teacher(url, teacher))
         _, err = r1kit("generate", file, f"output={run}", "refine.sampling.budget.cost=500")
-        some = table(run / "data")
+        some = read_data(run / "data")
         assert 0 < len(some) < 30
         assert read_json(run / "drops.json")["dropped"]["not_rewritten"] == 30 - len(some)
         assert "batches were not rewritten, since the teacher's budget is spent" in err
@@ -229,7 +229,7 @@ def test_a_teacher_s_budget_ends_the_rewriting_and_a_larger_one_goes_on(tmp_path
             f"error: output = {run}/refine; holds shards that were made with other settings; restore the settings, or"
         )
         r1kit("generate", file, f"output={run}", "refine.sampling.budget.cost=100000")
-    rows, run_info = table(run / "data"), info(run)
+    rows, run_info = read_data(run / "data"), read_info(run)
     assert len(rows) == 30
     assert {r["id"]: r for r in some}.items() <= {r["id"]: r for r in rows}.items()
     second = [r for file in sorted((run / "refine").glob("*.parquet")) for r in pq.read_table(file).to_pylist()]
@@ -242,31 +242,31 @@ def test_a_teacher_s_budget_ends_the_rewriting_and_a_larger_one_goes_on(tmp_path
 def test_a_raised_budget_samples_more_and_rewrites_that_too(tmp_path):
     run = tmp_path / "run"
     with loopback_server(tmp_path) as url, loopback_server(tmp_path, style="teacher") as teacher:
-        file = recipe(tmp_path / "r.yaml", **recipe_values_with_teacher(url, teacher))
+        file = write_recipe(tmp_path / "r.yaml", **recipe_values_with_teacher(url, teacher))
         r1kit("generate", file, f"output={run}", "sampling.budget.tokens=900", "sampling.server.concurrency=2")
-        assert 0 < info(run)["rows"] < 30
+        assert 0 < read_info(run)["rows"] < 30
         done = len(list((run / "refine").glob("*.parquet")))
         assert done == len(list((run / "samples").glob("*.parquet"))) < 8
         r1kit("generate", file, f"output={run}", "sampling.server.concurrency=2")
-    assert len({r["id"] for r in table(run / "data")}) == 30
-    assert all(r["teacher"] for r in table(run / "data"))
+    assert len({r["id"] for r in read_data(run / "data")}) == 30
+    assert all(r["teacher"] for r in read_data(run / "data"))
 
 
 def test_filters_may_change_without_sampling_again(tmp_path):
     run = tmp_path / "run"
     with loopback_server(tmp_path, wrong_fraction=0.5) as url:
-        file = recipe(tmp_path / "r.yaml", **recipe_values(url))
+        file = write_recipe(tmp_path / "r.yaml", **recipe_values(url))
         r1kit("generate", file, f"output={run}")
-        few, requests = len(table(run / "data")), request_counts(url)["requests"]
+        few, requests = len(read_data(run / "data")), request_counts(url)["requests"]
         r1kit("generate", file, f"output={run}", "keep.per_prompt=null")
-        more = table(run / "data")
+        more = read_data(run / "data")
         r1kit("generate", file, f"output={run}", "keep.pass_rate=[0.4,0.6]", "keep.per_prompt=null")
-        hard = table(run / "data")
+        hard = read_data(run / "data")
         r1kit("generate", file, f"output={run}", "journey.method=stitch", "keep.pass_rate=[0.4,0.6]")
         assert request_counts(url)["requests"] == requests
     assert few < len(more)
     assert {r["id"] for r in hard} < {r["id"] for r in more}
-    assert {r["id"] for r in table(run / "data")} == {r["id"] for r in hard}  # of those, journeys
+    assert {r["id"] for r in read_data(run / "data")} == {r["id"] for r in hard}  # of those, journeys
     assert read_json(run / "drops.json")["dropped"]["pass_rate"] > 0
 
 
@@ -278,8 +278,8 @@ def test_rows_have_the_same_columns_whether_the_first_was_rewritten_or_not(tmp_p
         changed["refine"]["otherwise"] = "keep"
         changed["refine"]["sampling"]["server"]["retries"] = 0
         changed["sampling"]["batch_size"] = 4
-        r1kit("generate", recipe(tmp_path / "r.yaml", **changed), f"output={run}")
-    rows = table(run / "data")
+        r1kit("generate", write_recipe(tmp_path / "r.yaml", **changed), f"output={run}")
+    rows = read_data(run / "data")
     assert len(rows) == 30
     assert {"original", "teacher"} <= set(rows[0])
     assert {r["original"] is None for r in rows} == {True, False}

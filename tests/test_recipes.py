@@ -97,12 +97,12 @@ def test_parameters_of_the_qwen_configs_are_those_of_their_model_cards(name, mil
 @pytest.mark.slow
 def test_the_chain_of_the_readme_runs_on_the_output_of_each_stage(tmp_path):
     """Each stage runs two steps by its real command, and the line it prints is the input of the next stage."""
-    from helpers import info, r1kit
+    from helpers import r1kit, read_info
 
     def stage(name, file, *changes):
         out, _ = r1kit(name, RECIPES / f"tiny/{file}.yaml", f"output={tmp_path / file}", *changes)
         assert out.count("\n") == 1
-        assert info(Path(out.strip()))["status"] == "finished"
+        assert read_info(Path(out.strip()))["status"] == "finished"
         return out.strip()
 
     two_steps = ["training.steps=2", "training.batch_size=16", "data.train.0.rows=20", "data.train.1.rows=20"]
@@ -130,4 +130,4 @@ def test_the_chain_of_the_readme_runs_on_the_output_of_each_stage(tmp_path):
     for result in results:
         assert set(result["accuracy"]) == {"arithmetic", "facts", "code"}
         assert all(0 <= result[k] <= 1 for k in ("thinking", "format"))
-    assert info(Path(r1))["parents"][0]["path"] == dev3
+    assert read_info(Path(r1))["parents"][0]["path"] == dev3

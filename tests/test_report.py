@@ -12,7 +12,7 @@ import urllib.request
 from importlib.resources import files
 
 import pytest
-from helpers import info, r1kit, recipe, table
+from helpers import r1kit, read_data, read_info, write_recipe
 
 from r1kit.errors import UserError
 from r1kit.report.gather import collect_runs, count_parameters, drop_defaults, find_run_dirs, name_runs, read_curves
@@ -48,10 +48,10 @@ def chain(tmp_path_factory):
     folder, before = tmp_path_factory.mktemp("chain"), os.getcwd()
     os.chdir(folder)
     try:
-        r1kit("rl-zero", recipe(folder / "r.yaml", **RL), "output=runs/zero")
-        r1kit("generate", recipe(folder / "g.yaml", **DATA), "output=runs/made", "model.path=runs/zero")
+        r1kit("rl-zero", write_recipe(folder / "r.yaml", **RL), "output=runs/zero")
+        r1kit("generate", write_recipe(folder / "g.yaml", **DATA), "output=runs/made", "model.path=runs/zero")
         models = {"base </script>": "tiny:base", "zero": "runs/zero"}
-        r1kit("eval", recipe(folder / "e.yaml", **EVAL, models=models), "output=runs/ladder")
+        r1kit("eval", write_recipe(folder / "e.yaml", **EVAL, models=models), "output=runs/ladder")
         yield folder
     finally:
         os.chdir(before)
@@ -71,7 +71,7 @@ def test_runs_and_their_parents_are_collected(chain):
         ("ladder: zero", "samples", 40),
         ("made", "samples", 60),
     ]
-    rollouts = table(chain / "runs/zero/completions")
+    rollouts = read_data(chain / "runs/zero/completions")
     training = rollout_sets[0]
     texts = [text["completion"] for chunk in training.iterate_chunks() for text in chunk]
     assert texts == [row["completion"] for row in rollouts]
@@ -97,7 +97,7 @@ def test_the_page_is_one_file_that_carries_everything(chain):
     blob = re.search(r'id="s0c0">(.*?)</script>', page)[1]
     texts = json.loads(gzip.decompress(base64.b64decode(blob)))
     assert len(texts) == 48
-    assert texts[0]["completion"] == table(chain / "runs/zero/completions")[0]["completion"]
+    assert texts[0]["completion"] == read_data(chain / "runs/zero/completions")[0]["completion"]
     before = page
     write_report([str(chain / "runs/ladder")], chain / "page.html")
     assert (chain / "page.html").read_text() == before
@@ -116,7 +116,7 @@ def test_a_server_follows_the_run(chain, monkeypatch):
         assert b'"live":true' in get("/")
         first = json.loads(get("/version"))
         assert json.loads(get("/version")) == first
-        changed = {**info(chain / "runs/zero"), "steps": 4}
+        changed = {**read_info(chain / "runs/zero"), "steps": 4}
         (chain / "runs/zero/run.json").write_text(json.dumps(changed))
         assert json.loads(get("/version")) == first + 1
         assert json.loads(get("/head"))["runs"][-1]["steps"] == 4

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers import info
+from helpers import read_info
 
 from r1kit.errors import UserError
 from r1kit.recipe import dump_recipe, parse_recipe
@@ -375,7 +375,7 @@ def test_parents_name_the_runs_a_recipe_reads_from(here):
     start_run(here / "base", status="finished")
     (here / "base/model").mkdir()
     (here / "base/model/model.safetensors").write_bytes(b"weights")
-    start_time = info(here / "base")["started"]
+    start_time = read_info(here / "base")["started"]
     values = {"output": "o", "models": {"a": "base", "b": "org/b"}, "data": {"eval": "base"}}
     model, hub, data = find_parents(parse_recipe("eval", values))
     assert model.pop("content") == content_hash(here / "base/model", "model")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from helpers import EVAL, info, r1kit, recipe
+from helpers import EVAL, r1kit, read_info, write_recipe
 
 from r1kit.answers.equivalence import NO_CLUSTER, cluster_answers, voted_answer
 from r1kit.errors import UserError
@@ -288,7 +288,7 @@ SCALED = {
 
 def test_eval_prints_and_draws_what_samples_are_worth(here):
     values = {**SCALED, "data": {"eval": [{"path": "world:arithmetic", "rows": 20, "split": "test"}]}}
-    out, err = r1kit("eval", recipe(here / "e.yaml", **values), "output=run")
+    out, err = r1kit("eval", write_recipe(here / "e.yaml", **values), "output=run")
     assert out == "run\n"
     assert "Recommended methods, by the tokens that a question may cost:" in err
     [model] = json.loads((here / "run/scaling.json").read_text())["models"]
@@ -400,7 +400,7 @@ def test_eval_forces_budgets_and_resumes(here):
         "data": {"eval": [{"path": "world:arithmetic", "rows": 20, "split": "test"}]},
         "scaling": scaling,
     }
-    file = recipe(here / "e.yaml", **values)
+    file = write_recipe(here / "e.yaml", **values)
     _, err = r1kit("eval", file, "output=run")
     assert "one sample, thinking cut at a budget of 6 tokens" in err
     [model] = json.loads((here / "run/scaling.json").read_text())["models"]
@@ -417,7 +417,7 @@ def test_eval_forces_budgets_and_resumes(here):
     assert all(base[key]["thinks"] for key in changed)
     for budget in (2, 500):  # of the latter no row was cut
         (here / f"run/samples/tiny_base-budget-{budget}/shard-000001.parquet").unlink()
-    (here / "run/run.json").write_text(json.dumps({**info(here / "run"), "status": "interrupted"}))
+    (here / "run/run.json").write_text(json.dumps({**read_info(here / "run"), "status": "interrupted"}))
     r1kit("eval", file, "output=run")
     assert {(r["id"], r["sample"]): r for r in read_rows(here / "run/samples/tiny_base-budget-2")} == cut
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from helpers import r1kit, recipe, table
+from helpers import r1kit, read_data, write_recipe
 
 from r1kit.errors import UserError
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig, ScalingConfig, check_recipe, parse_recipe
@@ -113,16 +113,18 @@ def test_best_of_n_by_a_reward_model_takes_the_sample_that_it_scores_highest(her
         "rewards": [{"name": "accuracy"}, {"name": "preference", "model": "judge"}],
         "scaling": {"by": ["preference"]},
     }
-    _, err = r1kit("eval", recipe(here / "e.yaml", **values), "output=run")
+    _, err = r1kit("eval", write_recipe(here / "e.yaml", **values), "output=run")
     assert "best of N by reward model" in err
     [model] = json.loads((here / "run/scaling.json").read_text())["models"]
     [point] = [p for p in model["points"] if (p["method"], p["score"], p["samples"]) == ("best", "preference", 4)]
     groups = {}
-    for row in table(here / "run/samples/tiny_base"):
+    for row in read_data(here / "run/samples/tiny_base"):
         groups.setdefault(row["id"], []).append(row)
     best = [max(group, key=lambda row: row["preference"])["correct"] for group in groups.values()]
     assert point["accuracy"] == pytest.approx(sum(best) / len(best))
-    _, err = r1kit("eval", recipe(here / "f.yaml", **{**values, "scaling": {"by": ["taste"]}}), "output=none", code=2)
+    _, err = r1kit(
+        "eval", write_recipe(here / "f.yaml", **{**values, "scaling": {"by": ["taste"]}}), "output=none", code=2
+    )
     assert "error: scaling.by = taste; must be a reward of this recipe; add it to rewards" in err
 
 

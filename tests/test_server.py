@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import info, r1kit, recipe, start, table
+from helpers import r1kit, read_data, read_info, start_r1kit, write_recipe
 from servers import free_port, loopback_server, model_server, request_counts
 
 from r1kit.errors import UserError
@@ -51,7 +51,7 @@ def write_sums(folder: Path, count: int) -> dict:
     return {"path": str(file)}
 
 
-def write_recipe(url, tmp_path, name="recipe.yaml", **changes):
+def write_server_recipe(url, tmp_path, name="recipe.yaml", **changes):
     values = {
         "model": {"path": "loopback"},
         "data": {"train": [write_sums(tmp_path, 40)]},
@@ -59,7 +59,7 @@ def write_recipe(url, tmp_path, name="recipe.yaml", **changes):
         "rewards": [{"name": "accuracy"}, {"name": "format"}],
         **changes,
     }
-    return recipe(tmp_path / name, **values)
+    return write_recipe(tmp_path / name, **values)
 
 
 def test_plain_prompts_are_completed(tmp_path):
@@ -243,12 +243,12 @@ def test_a_resumed_run_with_only_refused_prompts_left_does_not_end_in_an_error(t
     run = tmp_path / "run"
     with loopback_server(tmp_path, refused_text="Bad thing") as url:
         sampling = {"engine": "openai", "samples": 1, "batch_size": 1, "server": {"urls": url, **FAST}}
-        file = write_recipe(url, tmp_path, data=data, sampling=sampling)
+        file = write_server_recipe(url, tmp_path, data=data, sampling=sampling)
         r1kit("generate", file, f"output={run}")
         for shard in run.glob("samples/shard-*.parquet"):
             if read_rows(shard)[0]["finish_reason"] == "refused":
                 shard.unlink()
-        (run / "run.json").write_text(json.dumps({**info(run), "status": "interrupted"}))
+        (run / "run.json").write_text(json.dumps({**read_info(run), "status": "interrupted"}))
         r1kit("generate", file, f"output={run}")
     reasons = collections.Counter(row["finish_reason"] for f in run.glob("samples/*.parquet") for row in read_rows(f))
     assert reasons == {"refused": 20, "stop": 40}
@@ -265,7 +265,9 @@ def test_a_server_that_stays_busy_ends_the_run_and_makes_no_failed_rows(tmp_path
 def test_identical_samples_are_noted(tmp_path):
     for wrong_fraction, is_noted in ((0.0, True), (0.5, False)):
         with loopback_server(tmp_path, wrong_fraction=wrong_fraction) as url:
-            _, err = r1kit("generate", write_recipe(url, tmp_path), f"output={tmp_path / f'run{wrong_fraction}'}")
+            _, err = r1kit(
+                "generate", write_server_recipe(url, tmp_path), f"output={tmp_path / f'run{wrong_fraction}'}"
+            )
         assert ("the 4 samples of each prompt are identical at temperature 1.0" in err) is is_noted
 
 
@@ -304,7 +306,7 @@ def test_an_empty_account_ends_the_run_and_makes_no_failed_rows(tmp_path, unpaid
     run = tmp_path / "run"
     with loopback_server(tmp_path, paid_requests=60, unpaid_status=unpaid_status) as url:
         sampling = {"engine": "openai", "samples": 2, "batch_size": 4, "server": {"urls": url, **FAST}}
-        file = write_recipe(url, tmp_path, sampling=sampling)
+        file = write_server_recipe(url, tmp_path, sampling=sampling)
         _, err = r1kit("generate", file, f"output={run}", "sampling.server.concurrency=2", code=2)
     assert err.strip().splitlines()[-1].startswith(f"error: {field}")
     rows = [row for file in run.glob("samples/*.parquet") for row in read_rows(file)]
@@ -312,7 +314,7 @@ def test_an_empty_account_ends_the_run_and_makes_no_failed_rows(tmp_path, unpaid
     assert {row["finish_reason"] for row in rows} == {"stop"}
     with loopback_server(tmp_path) as url:
         r1kit("generate", file, f"output={run}", f"sampling.server.urls={url}")
-    assert info(run)["rows"] == 80
+    assert read_info(run)["rows"] == 80
 
 
 def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path):
@@ -377,10 +379,10 @@ def test_a_server_that_misbehaves_loses_and_doubles_nothing(tmp_path):
     data = {"train": [{"path": "reasoning_gym:chain_sum", "rows": count, "settings": hard}]}
     with loopback_server(tmp_path, faults=faults, fault_seconds=1.5) as url:
         sampling = {"engine": "openai", "samples": 1, "batch_size": 50, "server": {"urls": url, **FAST}}
-        file = write_recipe(url, tmp_path, data=data, sampling=sampling)
+        file = write_server_recipe(url, tmp_path, data=data, sampling=sampling)
         _, err = r1kit("generate", file, f"output={tmp_path / 'run'}")
         seen = request_counts(url)
-    rows = table(tmp_path / "run/data")
+    rows = read_data(tmp_path / "run/data")
     assert len(rows) == len({r["id"] for r in rows}) == count
     assert all(r["correct"] for r in rows)
     assert all(seen[fault] > 0.02 * count for fault in faults)
@@ -394,9 +396,9 @@ def test_a_server_that_dies_keeps_what_is_done_and_the_same_command_goes_on(tmp_
     values = {"retries": 3, "backoff": 0.02, "timeout": 5, "concurrency": 4}
     url = f"http://127.0.0.1:{port}/v1"
     sampling = {"engine": "openai", "samples": 1, "batch_size": 4, "server": {"urls": url, **values}}
-    file = write_recipe(url, tmp_path, data=data, sampling=sampling)
+    file = write_server_recipe(url, tmp_path, data=data, sampling=sampling)
     with loopback_server(tmp_path, port=port, answer_seconds=0.05):
-        process = start("generate", file, f"output={run}")
+        process = start_r1kit("generate", file, f"output={run}")
         while len(list(run.glob("samples/*.parquet"))) < 5:
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
@@ -410,7 +412,7 @@ def test_a_server_that_dies_keeps_what_is_done_and_the_same_command_goes_on(tmp_
     with loopback_server(tmp_path) as moved:  # on another port, which is no other recipe
         out, _ = r1kit("generate", file, f"output={run}", f"sampling.server.urls={moved}")
     assert out == f"{run}\n"
-    assert len({r["id"] for r in table(run / "data")}) == 200
+    assert len({r["id"] for r in read_data(run / "data")}) == 200
     now = {p.name: p.stat().st_mtime_ns for p in run.glob("samples/*.parquet")}
     assert all(now[name] == at for name, at in kept.items())
 
@@ -420,10 +422,10 @@ def test_a_budget_ends_the_run_with_what_it_has_and_a_larger_one_goes_on(tmp_pat
     with loopback_server(tmp_path, answer_seconds=0.005) as url:
         sampling = {"engine": "openai", "samples": 1, "batch_size": 4, "server": {"urls": url, "concurrency": 4}}
         data = {"train": [write_sums(tmp_path, 100)]}
-        file = write_recipe(url, tmp_path, data=data, sampling=sampling)
+        file = write_server_recipe(url, tmp_path, data=data, sampling=sampling)
         prices = ["sampling.budget.input_price=1000000", "sampling.budget.output_price=2000000"]
         _, err = r1kit("generate", file, f"output={run}", "sampling.budget.cost=900", *prices)
-        first = info(run)
+        first = read_info(run)
         assert 0 < first["rows"] < 100
         assert first["cost"] == first["prompt_tokens"] + 2 * first["tokens"]
         assert 500 < first["cost"] < 1000
@@ -433,7 +435,7 @@ def test_a_budget_ends_the_run_with_what_it_has_and_a_larger_one_goes_on(tmp_pat
         [line] = err.splitlines()
         assert line.startswith(f"done already: {run} in ")
         r1kit("generate", file, f"output={run}", "sampling.budget.cost=100000", *prices)
-        assert info(run)["rows"] == 100
+        assert read_info(run)["rows"] == 100
         assert request_counts(url)["repeated"] == 0
 
 
@@ -443,11 +445,11 @@ def test_kill_9_at_any_moment_ends_in_the_same_rows(tmp_path):
     data = {"train": [write_sums(tmp_path, 150)]}
     with loopback_server(tmp_path, wrong_fraction=0.3, answer_seconds=0.02) as url:
         sampling = {"engine": "openai", "samples": 2, "batch_size": 8, "server": {"urls": url, "concurrency": 8}}
-        file = write_recipe(url, tmp_path, data=data, sampling=sampling)
+        file = write_server_recipe(url, tmp_path, data=data, sampling=sampling)
         r1kit("generate", file, f"output={tmp_path / 'whole'}")
         rng, killed = random.Random(5), tmp_path / "killed"
         for _ in range(int(os.environ.get("R1KIT_KILLS", "1")) + 1):
-            process = start("generate", file, f"output={killed}")
+            process = start_r1kit("generate", file, f"output={killed}")
             wanted = len(list(killed.glob("samples/*.parquet"))) + rng.randint(1, 12)
             while len(list(killed.glob("samples/*.parquet"))) < wanted and process.poll() is None:
                 time.sleep(0.005)
@@ -455,7 +457,7 @@ def test_kill_9_at_any_moment_ends_in_the_same_rows(tmp_path):
             process.communicate()
         r1kit("generate", file, f"output={killed}")
     key = lambda row: (row["id"], row["sample"])  # noqa: E731
-    assert sorted(table(tmp_path / "whole/data"), key=key) == sorted(table(killed / "data"), key=key)
+    assert sorted(read_data(tmp_path / "whole/data"), key=key) == sorted(read_data(killed / "data"), key=key)
 
 
 @pytest.mark.slow
@@ -480,7 +482,7 @@ def test_transformers_serve_is_asked_one_request_a_sample(tmp_path):
             },
             "keep": {"format": False},
         }
-        r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={tmp_path / 'run'}")
+        r1kit("generate", write_recipe(tmp_path / "r.yaml", **values), f"output={tmp_path / 'run'}")
     rows = [row for file in sorted((tmp_path / "run/samples").glob("*.parquet")) for row in read_rows(file)]
     assert len(rows) == 24
     assert sum(r["correct"] for r in rows) > 12  # the base knows its capitals

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers import r1kit, recipe
+from helpers import r1kit, write_recipe
 
 ZERO = {
     "model": {"path": "tiny:base"},
@@ -27,7 +27,7 @@ def read_metric(run: Path, name: str) -> dict[int, float]:
 def test_tensorboard_holds_the_curves(here):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    r1kit("rl-zero", recipe(here / "z.yaml", **ZERO, trl={"report_to": ["tensorboard"]}), f"output={here}/run")
+    r1kit("rl-zero", write_recipe(here / "z.yaml", **ZERO, trl={"report_to": ["tensorboard"]}), f"output={here}/run")
     [file] = here.rglob("events.out.tfevents.*")
     assert here / "run" in file.parents
     events = EventAccumulator(str(file.parent)).Reload()
@@ -43,7 +43,7 @@ def test_weights_and_biases_hold_the_curves_and_the_completions(here, monkeypatc
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(here))
     trl = {"report_to": ["wandb"], "log_completions": True}
-    r1kit("rl-zero", recipe(here / "z.yaml", **ZERO, trl=trl), f"output={here}/run")
+    r1kit("rl-zero", write_recipe(here / "z.yaml", **ZERO, trl=trl), f"output={here}/run")
     [run] = here.glob("wandb/offline-run-*")
     tables = sorted(run.glob("files/media/table/completions*.table.json"))
     table = json.loads(tables[-1].read_text())
@@ -61,6 +61,8 @@ def test_weights_and_biases_hold_the_curves_and_the_completions(here, monkeypatc
     ],
 )
 def test_an_unknown_or_missing_tracker_is_refused_in_one_line(here, name, line):
-    _, err = r1kit("rl-zero", recipe(here / "z.yaml", **ZERO, trl={"report_to": [name]}), f"output={here}/run", code=2)
+    _, err = r1kit(
+        "rl-zero", write_recipe(here / "z.yaml", **ZERO, trl={"report_to": [name]}), f"output={here}/run", code=2
+    )
     assert line in err
     assert "Traceback" not in err

@@ -9,7 +9,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import RL, SFT, info, largest_difference, metrics, r1kit, recipe, start, table, weights
+from helpers import (
+    RL,
+    SFT,
+    largest_difference,
+    r1kit,
+    read_data,
+    read_info,
+    read_metrics,
+    read_weights,
+    start_r1kit,
+    write_recipe,
+)
 
 from r1kit.recipe import parse_recipe
 from r1kit.runs.run import Run
@@ -91,11 +102,11 @@ def test_groups_without_a_signal_give_their_places_to_others(tmp_path, monkeypat
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     values = {**RL, "rewards": [{"name": "test_training.dull_or_not"}], "data": {"train": "world:arithmetic"}}
     values["training"] = {**RL["training"], "reference_reset_steps": None, "kl": 0.0, "steps": 4, "savings": ["skip"]}
-    file, ways = recipe(tmp_path / "rl.yaml", **values), {}
+    file, ways = write_recipe(tmp_path / "rl.yaml", **values), {}
     for name, rounds, more in (("plain", 0, []), ("often", 20, []), ("again", 20, ["training.savings=[rollouts]"])):
         words = [f"output={tmp_path / name}", f"sampling.resample={rounds}", *more]
         r1kit("rl-zero", file, *words)
-        rows = table(tmp_path / name / "completions")
+        rows = read_data(tmp_path / name / "completions")
         assert len(rows) == 4 * 16
         groups = {}
         for row in rows:
@@ -105,9 +116,9 @@ def test_groups_without_a_signal_give_their_places_to_others(tmp_path, monkeypat
         ways[name] = sum(len(group) == 1 for group in groups.values()) / len(groups)
     assert ways["plain"] > 0.1
     assert ways["often"] == ways["again"] == 0.0
-    shares = [line["resampled"] for line in metrics(tmp_path / "often") if "resampled" in line]
+    shares = [line["resampled"] for line in read_metrics(tmp_path / "often") if "resampled" in line]
     assert len(shares) == 4
-    assert all("resampled" not in line for line in metrics(tmp_path / "plain"))
+    assert all("resampled" not in line for line in read_metrics(tmp_path / "plain"))
 
 
 def test_a_run_without_any_verdict_does_not_go_on_for_days(tmp_path):
@@ -184,7 +195,7 @@ def rollouts_of_one_step(tmp_path, reward) -> list[dict]:
 
     recipe = rl_recipe(steps=1)
     rl_trainer(RLTrainer, recipe, tmp_path / "own", reward, run=Run(tmp_path / "own"), **settings_of(recipe)).train()
-    return table(tmp_path / "own/completions")
+    return read_data(tmp_path / "own/completions")
 
 
 def test_a_row_with_a_fault_leaves_its_group(tmp_path):
@@ -210,14 +221,14 @@ def test_equal_rewards_of_no_dyadic_value_give_no_advantage(tmp_path):
 
 def test_a_run_leaves_what_the_design_names(tmp_path):
     run = tmp_path / "run"
-    out, err = r1kit("rl-zero", recipe(tmp_path / "rl.yaml", **RL), f"output={run}")
+    out, err = r1kit("rl-zero", write_recipe(tmp_path / "rl.yaml", **RL), f"output={run}")
     assert out == f"{run}\n"
     names = {"recipe.yaml", "run.json", "metrics.jsonl", "completions", "checkpoints", "model"}
     assert {p.name for p in run.iterdir()} >= names
-    done = info(run)
+    done = read_info(run)
     assert (done["status"], done["stage"], done["steps"]) == ("finished", "rl-zero", 6)
     assert [r["rank"] for r in done["ranks"]] == [0]
-    assert [m["step"] for m in metrics(run) if "reward" in m] == [1, 2, 3, 4, 5, 6]
+    assert [m["step"] for m in read_metrics(run) if "reward" in m] == [1, 2, 3, 4, 5, 6]
     assert len(list((run / "checkpoints").iterdir())) == 2
     assert "rl-zero 6/6" in err
 
@@ -231,7 +242,7 @@ def test_a_saved_model_reads_back_the_same_ids_and_continues_the_same(tmp_path):
     from r1kit.sampling.local import TransformersSampler
 
     run = tmp_path / "run"
-    r1kit("sft", recipe(tmp_path / "sft.yaml", **SFT), f"output={run}")
+    r1kit("sft", write_recipe(tmp_path / "sft.yaml", **SFT), f"output={run}")
     tokenizer, model = AutoTokenizer.from_pretrained(run / "model"), AutoModelForCausalLM.from_pretrained(run / "model")
     shipped = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"])
     text = "Q: حاصل 7 - 6 + 14 چیست؟\nA:\n<think>7 minus 6 برابر 1.</think><answer>15</answer>"
@@ -251,11 +262,11 @@ def test_lora_saves_an_adapter_and_a_merged_model_when_asked(tmp_path):
     values = {**RL, "training": {**RL["training"], "reference_reset_steps": None, "steps": 2}}
     for merge in (False, True):
         values["model"] = {"path": "tiny:student", "lora": {"r": 4, "alpha": 8, "merge": merge}}
-        r1kit("rl-zero", recipe(tmp_path / "rl.yaml", **values), f"output={tmp_path / f'run{merge}'}")
+        r1kit("rl-zero", write_recipe(tmp_path / "rl.yaml", **values), f"output={tmp_path / f'run{merge}'}")
     assert (tmp_path / "runFalse/model/adapter_model.safetensors").exists()
     _, err = r1kit(
         "sft",
-        recipe(tmp_path / "sft.yaml", **SFT),
+        write_recipe(tmp_path / "sft.yaml", **SFT),
         f"model.path={tmp_path / 'runFalse'}",
         f"output={tmp_path / 'x'}",
         code=2,
@@ -303,7 +314,7 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(tmp_path, capsys):
 
         run_training(build_trainer, recipe, run)
         assert run.info["steps"] == 3
-        return weights(run.path / "model")
+        return read_weights(run.path / "model")
 
     reduced = train("reduced", TrainerWithLittleMemory, None)
     assert "note: out of memory with 16 rows at once; the training goes on with 8 at once and the same batch of 16" in (
@@ -322,11 +333,11 @@ def test_the_best_checkpoint_becomes_the_model(tmp_path):
     training["learning_rate"] = 0.3  # ruins the model: an early evaluation is the best
     data = {**SFT["data"], "eval": [{"path": "world:text", "rows": 16, "split": "test"}]}
     run = tmp_path / "run"
-    r1kit("sft", recipe(tmp_path / "sft.yaml", **{**SFT, "training": training, "data": data}), f"output={run}")
-    losses = {m["step"]: m["eval_loss"] for m in metrics(run) if "eval_loss" in m}
+    r1kit("sft", write_recipe(tmp_path / "sft.yaml", **{**SFT, "training": training, "data": data}), f"output={run}")
+    losses = {m["step"]: m["eval_loss"] for m in read_metrics(run) if "eval_loss" in m}
     best = min(losses, key=losses.get)
     assert sorted(losses) == [2, 4, 6]
-    assert largest_difference(weights(run / "model"), weights(run / f"checkpoints/checkpoint-{best}")) == 0.0
+    assert largest_difference(read_weights(run / "model"), read_weights(run / f"checkpoints/checkpoint-{best}")) == 0.0
 
 
 def test_completions_grow_by_the_schedule(tmp_path):
@@ -334,10 +345,12 @@ def test_completions_grow_by_the_schedule(tmp_path):
     training = {**RL["training"], "steps": 4}
     run = tmp_path / "run"
     r1kit(
-        "rl-zero", recipe(tmp_path / "rl.yaml", **{**RL, "sampling": sampling, "training": training}), f"output={run}"
+        "rl-zero",
+        write_recipe(tmp_path / "rl.yaml", **{**RL, "sampling": sampling, "training": training}),
+        f"output={run}",
     )
     longest = {}
-    for row in table(run / "completions"):
+    for row in read_data(run / "completions"):
         longest[row["step"]] = max(row["tokens"], longest.get(row["step"], 0))
     assert longest == {1: 4, 2: 4, 3: 9, 4: 9}
 
@@ -345,7 +358,7 @@ def test_completions_grow_by_the_schedule(tmp_path):
 def test_a_base_is_made_from_a_config_on_plain_text(tmp_path):
     run = tmp_path / "run"
     r1kit("sft", "recipes/tiny/student.yaml", f"output={run}", "training.steps=2", "data.train.0.rows=300")
-    assert sum(w.numel() for w in weights(run / "model").values()) < 1_000_000 / 4
+    assert sum(w.numel() for w in read_weights(run / "model").values()) < 1_000_000 / 4
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
@@ -355,7 +368,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_once_there_is_room(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]).returncode:
         pytest.skip("no file system can be mounted here")
     try:
-        file = recipe(tmp_path / "rl.yaml", **{**RL, "training": {**RL["training"], "steps": 2}})
+        file = write_recipe(tmp_path / "rl.yaml", **{**RL, "training": {**RL["training"], "steps": 2}})
         _, err = r1kit("rl-zero", file, f"output={disk / 'run'}", code=2)
         assert f"error: output = {disk / 'run'}; no space left on the device;" in err
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
@@ -378,7 +391,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_once_there_is_room(tmp_path):
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(tmp_path, change, words):
-    file, run = recipe(tmp_path / "rl.yaml", **RL), tmp_path / "run"
+    file, run = write_recipe(tmp_path / "rl.yaml", **RL), tmp_path / "run"
     out, err = r1kit("rl-zero", file, f"output={run}", change, code=2)
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert out == ""
@@ -397,7 +410,7 @@ def test_a_step_whose_every_row_was_a_fault_is_logged_and_shown(tmp_path, capsys
     state = TrainerState(global_step=1, max_steps=2, is_world_process_zero=True)
     logs = {"loss": 0.5, "reward": None, "rewards/accuracy/mean": float("nan")}
     MetricsCallback(Run(tmp_path), "rl-zero").on_log(None, state, TrainerControl(), logs=logs)
-    [line] = metrics(tmp_path)
+    [line] = read_metrics(tmp_path)
     assert (line["loss"], line["reward"]) == (0.5, None)
     assert "rewards/accuracy/mean" not in line
     assert capsys.readouterr().err.startswith("rl-zero 1/2  loss 0.5  ")
@@ -407,24 +420,27 @@ def test_a_step_whose_every_row_was_a_fault_is_logged_and_shown(tmp_path, capsys
 def test_a_template_that_opens_the_thinking_can_have_the_format(here):
     values = {**RL, "prompt": {"template": "Q: {prompt}\nA:<think>"}, "model": {"path": "tiny:base"}}
     r1kit(
-        "rl-zero", recipe(here / "z.yaml", **values), f"output={here}/run", "rewards=[{name: accuracy}, {name: format}]"
+        "rl-zero",
+        write_recipe(here / "z.yaml", **values),
+        f"output={here}/run",
+        "rewards=[{name: accuracy}, {name: format}]",
     )
-    assert sum(line["rewards/format/mean"] for line in metrics(here / "run") if "rewards/format/mean" in line) > 0
+    assert sum(line["rewards/format/mean"] for line in read_metrics(here / "run") if "rewards/format/mean" in line) > 0
 
 
 @pytest.mark.slow
 def test_a_file_named_stop_ends_the_session_and_not_the_next_one(here):
-    words = ["rl-zero", recipe(here / "z.yaml", **RL), f"output={here}/run", "training.steps=40"]
-    process = start(*words)
+    words = ["rl-zero", write_recipe(here / "z.yaml", **RL), f"output={here}/run", "training.steps=40"]
+    process = start_r1kit(*words)
     while not list(here.glob("run/completions/*.parquet")):
         time.sleep(0.1)
         assert process.poll() is None, process.communicate()[1][-3000:]
     (here / "run/stop").touch()
     process.communicate(timeout=120)
     assert process.returncode == 130
-    assert info(here / "run")["status"] == "interrupted"
+    assert read_info(here / "run")["status"] == "interrupted"
     r1kit(*words)
-    assert info(here / "run")["steps"] == 40
+    assert read_info(here / "run")["steps"] == 40
 
 
 @pytest.mark.slow
@@ -433,17 +449,17 @@ def test_rows_that_have_a_completion_are_problems_too(here):
     rows = [{"prompt": f"What is {n} + 1?", "completion": "so", "answer": str(n + 1)} for n in range(8)]
     (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ["data.train=rows.jsonl", "training.steps=2", "training.kl=0", "training.reference_reset_steps=null"]
-    file = recipe(here / "z.yaml", **RL, rewards=[{"name": "accuracy"}])
+    file = write_recipe(here / "z.yaml", **RL, rewards=[{"name": "accuracy"}])
     r1kit("rl-zero", file, f"output={here}/run", *words)
-    assert len(table(here / "run/completions")) == 32
+    assert len(read_data(here / "run/completions")) == 32
 
 
 @pytest.mark.slow
 def test_completions_that_are_cut_and_masked_keep_their_length(here):
     words = ["sampling.max_tokens=3", "training.steps=1", "training.kl=0", "training.reference_reset_steps=null"]
-    file = recipe(here / "z.yaml", **RL, trl={"mask_truncated_completions": True})
+    file = write_recipe(here / "z.yaml", **RL, trl={"mask_truncated_completions": True})
     r1kit("rl-zero", file, f"output={here}/run", *words)
-    rows = table(here / "run/completions")
+    rows = read_data(here / "run/completions")
     cut = [row for row in rows if row["finish_reason"] == "length"]
     assert {row["tokens"] for row in cut} == {3}
     assert all(1 <= row["tokens"] <= 3 for row in rows)
@@ -512,7 +528,7 @@ def test_r1kit_q_shows_no_progress(tmp_path, capsys):
         finally:
             set_verbosity()
         assert ("sft 1/2" in capsys.readouterr().err) == (not quiet)
-    assert [line["loss"] for line in metrics(tmp_path)] == [0.5, 0.5]
+    assert [line["loss"] for line in read_metrics(tmp_path)] == [0.5, 0.5]
 
 
 def test_an_evaluation_without_a_verdict_is_not_the_best():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from helpers import info, r1kit, recipe, table
+from helpers import r1kit, read_data, read_info, write_recipe
 
 from r1kit.head2toe.features import OUTPUT_FEATURES, SPANS, encode_with_spans, extract_features, find_spans
 from r1kit.head2toe.verifier import auroc, verifier_metrics, verifier_scores
@@ -141,7 +141,7 @@ VERIFIER = {
 
 @pytest.mark.slow
 def test_a_verifier_is_trained_saved_and_used(here):
-    file = recipe(here / "v.yaml", **VERIFIER)
+    file = write_recipe(here / "v.yaml", **VERIFIER)
     out, err = r1kit("verifier", file, "output=verified")
     assert out == "verified\n"
     assert "microseconds to read an answer's layers" in err
@@ -150,20 +150,20 @@ def test_a_verifier_is_trained_saved_and_used(here):
     assert metadata["chosen"]["features"] < 0.02 * metadata["features"]
     values = {**VERIFIER, "data": {"eval": VERIFIER["data"]["eval"]}, "scaling": {"verifier": "verified"}}
     values.pop("head")
-    r1kit("eval", recipe(here / "e.yaml", **values), "output=scaled")
+    r1kit("eval", write_recipe(here / "e.yaml", **values), "output=scaled")
     [model] = json.loads((here / "scaled/scaling.json").read_text())["models"]
     assert {p["score"] for p in model["points"]} == {None, "shortness", "logprob", "verifier"}
-    [parent] = [p for p in info(here / "scaled")["parents"] if p["role"] == "verifier"]
+    [parent] = [p for p in read_info(here / "scaled")["parents"] if p["role"] == "verifier"]
     assert parent["path"] == "verified"
     assert parent["stage"] == "verifier"
     assert parent["content"]
     search = {"verifier": "verified", "search": ["beam", "dvts"], "paths": [8], "width": 2, "step_tokens": 4}
-    _, err = r1kit("eval", recipe(here / "s.yaml", **{**values, "scaling": search}), "output=searched")
+    _, err = r1kit("eval", write_recipe(here / "s.yaml", **{**values, "scaling": search}), "output=searched")
     [model] = json.loads((here / "searched/scaling.json").read_text())["models"]
     searched = {p["method"]: p for p in model["points"] if p["method"] in ("beam", "dvts")}
     assert searched.keys() == {"beam", "dvts"}
     for method, point in searched.items():
-        rows = table(here / f"searched/samples/tiny_base-{method}-8")
+        rows = read_data(here / f"searched/samples/tiny_base-{method}-8")
         assert len(rows) == 40 * 4
         assert point["tokens"] == pytest.approx(sum(row["tokens"] for row in rows) / 40)
         assert point["more"]["difference"] > 0
@@ -173,10 +173,10 @@ def test_a_verifier_is_trained_saved_and_used(here):
     made = {**VERIFIER, "data": {"train": VERIFIER["data"]["eval"]}, "rewards": [{"name": "accuracy"}, reward]}
     made["keep"] = {"correct": False, "format": False, "finished": False, "per_prompt": 1, "prefer": "verified"}
     made.pop("head")
-    r1kit("generate", recipe(here / "g.yaml", **made), "output=made")
-    best = {row["id"]: row for row in table(here / "made/data")}
+    r1kit("generate", write_recipe(here / "g.yaml", **made), "output=made")
+    best = {row["id"]: row for row in read_data(here / "made/data")}
     groups = {}
-    for row in table(here / "made/samples"):
+    for row in read_data(here / "made/samples"):
         groups.setdefault(row["id"], []).append(row)
     assert all(best[name]["verified"] == max(row["verified"] for row in group) for name, group in groups.items())
     rows = [row for group in groups.values() for row in group]
@@ -184,10 +184,10 @@ def test_a_verifier_is_trained_saved_and_used(here):
     assert scores == pytest.approx([row["verified"] for row in rows], abs=1e-4)
     assert sum(row["correct"] for row in best.values()) / len(best) > sum(row["correct"] for row in rows) / len(rows)
     changed = {**values, "model": {"path": "tiny:student"}}
-    _, err = r1kit("eval", recipe(here / "e2.yaml", **changed), "output=other", code=2)
+    _, err = r1kit("eval", write_recipe(here / "e2.yaml", **changed), "output=other", code=2)
     assert "scaling.verifier = verified; reads" in err
     changed = {**values, "scaling": {"verifier": "nothing"}}
-    _, err = r1kit("eval", recipe(here / "e3.yaml", **changed), "output=none", code=2)
+    _, err = r1kit("eval", write_recipe(here / "e3.yaml", **changed), "output=none", code=2)
     assert "scaling.verifier = nothing; has no verifier" in err
 
 
@@ -201,7 +201,7 @@ def test_a_verifier_is_trained_saved_and_used(here):
     ],
 )
 def test_recipes_of_which_no_verifier_can_be_made_are_refused(here, changes, line):
-    _, err = r1kit("verifier", recipe(here / "v.yaml", **{**VERIFIER, **changes}), "output=run", code=2)
+    _, err = r1kit("verifier", write_recipe(here / "v.yaml", **{**VERIFIER, **changes}), "output=run", code=2)
     assert err.strip().splitlines()[-1].startswith(f"error: {line}")
 
 
@@ -217,6 +217,6 @@ def test_a_prompt_ends_before_the_text_that_the_completion_repeats():
 def test_a_verifier_is_saved_even_if_no_held_out_completion_has_a_verdict(here):
     (here / "held.jsonl").write_text(json.dumps({"prompt": "What is 1 + 1?", "answer": None}) + "\n")
     values = {**VERIFIER, "data": {**VERIFIER["data"], "eval": "held.jsonl"}}
-    _, err = r1kit("verifier", recipe(here / "v.yaml", **values), "output=verified")
+    _, err = r1kit("verifier", write_recipe(here / "v.yaml", **values), "output=verified")
     assert "note: no completion of data.eval has a verdict, so that the verifier is not measured" in err
     assert (here / "verified/verifier/head.safetensors").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from helpers import info, r1kit, recipe
+from helpers import r1kit, read_info, write_recipe
 from servers import free_port, model_server
 
 pytestmark = pytest.mark.vllm
@@ -34,7 +34,7 @@ def test_both_local_engines_give_the_same_completions_at_temperature_0(tmp_path,
     completions = {}
     for engine in ("transformers", "vllm"):
         values = {**CAPITALS, "model": {"path": base_model_path}, "sampling": {**greedy, "engine": engine}}
-        r1kit("generate", recipe(tmp_path / f"{engine}.yaml", **values), f"output={tmp_path / engine}")
+        r1kit("generate", write_recipe(tmp_path / f"{engine}.yaml", **values), f"output={tmp_path / engine}")
         completions[engine] = {
             r["id"]: (r["completion"], r["tokens"], r["finish_reason"]) for r in sampled_rows(tmp_path / engine)
         }
@@ -50,13 +50,13 @@ def test_vllm_in_process_resumes_in_the_same_rows(tmp_path, base_model_path):
         "sampling": {"engine": "vllm", "samples": 4, "temperature": 0.7, "max_tokens": 16, "batch_size": 16},
     }
     run = tmp_path / "run"
-    r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={run}")
+    r1kit("generate", write_recipe(tmp_path / "r.yaml", **values), f"output={run}")
     uninterrupted = sampled_rows(run)
     assert len(uninterrupted) == 96
-    assert info(run)["rows"] == sum(r["correct"] and r["finish_reason"] == "stop" for r in uninterrupted) > 48
+    assert read_info(run)["rows"] == sum(r["correct"] and r["finish_reason"] == "stop" for r in uninterrupted) > 48
     for number in (1, 3):
         (run / f"samples/shard-{number:06d}.parquet").unlink()
-    state = {**info(run), "status": "interrupted"}
+    state = {**read_info(run), "status": "interrupted"}
     (run / "run.json").write_text(json.dumps(state))
     r1kit("generate", tmp_path / "r.yaml", f"output={run}")
     assert sampled_rows(run) == uninterrupted
@@ -79,11 +79,11 @@ def test_requests_to_a_vllm_server_have_seeds(tmp_path, base_model_path):
         sampling = {"engine": "openai", "samples": 4, "temperature": 0.7, "max_tokens": 16, "server": server}
         values = {**CAPITALS, "model": {"path": base_model_path}, "sampling": sampling}
         for name in ("one", "two"):
-            r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={tmp_path / name}")
+            r1kit("generate", write_recipe(tmp_path / "r.yaml", **values), f"output={tmp_path / name}")
         long = {**values, "data": {"train": "long.jsonl"}}
         (tmp_path / "long.jsonl").write_text(json.dumps({"prompt": "word " * 9000, "answer": "1"}) + "\n")
         long["data"] = {"train": [str(tmp_path / "long.jsonl"), {"path": "world:facts", "rows": 4}]}
-        r1kit("generate", recipe(tmp_path / "long.yaml", **long), f"output={tmp_path / 'long'}")
+        r1kit("generate", write_recipe(tmp_path / "long.yaml", **long), f"output={tmp_path / 'long'}")
     key = lambda row: (row["id"], row["sample"])  # noqa: E731
     one, two = (sorted(sampled_rows(tmp_path / name), key=key) for name in ("one", "two"))
     assert len(one) == 96
@@ -108,7 +108,7 @@ def test_requests_to_a_vllm_server_have_seeds(tmp_path, base_model_path):
 )
 def test_errors_of_vllm_are_one_line(tmp_path, changes, line):
     values = {**CAPITALS, "model": {"path": "tiny:base"}, "sampling": {"engine": "vllm"}, **changes}
-    _, err = r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={tmp_path / 'run'}", code=2)
+    _, err = r1kit("generate", write_recipe(tmp_path / "r.yaml", **values), f"output={tmp_path / 'run'}", code=2)
     assert any(shown.startswith(f"error: {line}") for shown in err.splitlines())  # a dying process warns after it
 
 
@@ -122,6 +122,6 @@ def test_a_prompt_beyond_the_context_has_the_finish_reason_context(tmp_path, bas
         }
         values["data"] = {"train": [str(tmp_path / "long.jsonl"), {"path": "world:facts", "rows": 4}]}
         run = tmp_path / engine
-        r1kit("generate", recipe(tmp_path / "r.yaml", **values), f"output={run}")
+        r1kit("generate", write_recipe(tmp_path / "r.yaml", **values), f"output={run}")
         assert [r["finish_reason"] for r in sampled_rows(run) if r["answer"] == "1"] == ["context"] * 2
         assert len(sampled_rows(run)) == 10

@@ -1,7 +1,7 @@
-"""A process that has imported what commands import, and forks for each: a command then starts in no time.
+"""A server that has imported what commands import, and forks itself for each command, which then starts at once.
 
-Reads a line of JSON for each command (words, folder, environment, files for stdout and stderr) and, when that has
-ended, writes a line with its exit code.
+It reads a line of JSON for each command (its arguments, folder, environment, and files for its stdout and stderr) and
+writes a line with the exit code when the command has ended. See helpers.py.
 """
 
 import atexit
@@ -14,18 +14,27 @@ import traceback
 
 from r1kit.languages.detect import detect_language
 
-HEAVY = [f"r1kit.{name}" for name in ("training.core", "training.grpo", "training.sft", "commands.evaluate")]
-HEAVY += ["r1kit.commands.generate", "r1kit.commands.data", "reasoning_gym"]
+PRELOADED_MODULES = (
+    "r1kit.training.core",
+    "r1kit.training.grpo",
+    "r1kit.training.sft",
+    "r1kit.commands.evaluate",
+    "r1kit.commands.generate",
+    "r1kit.commands.data",
+    "reasoning_gym",
+)
 
 
-def become(words: list[str], folder: str, environment: dict[str, str], out: str, err: str) -> None:
-    """Turn this fork into the command."""
+def run_command(
+    arguments: list[str], folder: str, environment: dict[str, str], stdout_file: str, stderr_file: str
+) -> None:
+    """Turn this process, a fork of the server, into the command, and exit with its exit code."""
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
-    for number, file in ((0, os.devnull), (1, out), (2, err)):
+    for number, file in enumerate((os.devnull, stdout_file, stderr_file)):
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, number)
         os.close(descriptor)
@@ -35,32 +44,33 @@ def become(words: list[str], folder: str, environment: dict[str, str], out: str,
         coverage.process_startup(force=True)
     from r1kit.cli import main
 
-    sys.argv, code = ["r1kit", *words], 1
+    sys.argv = ["r1kit", *arguments]
+    exit_code = 1
     try:
         main()
-    except SystemExit as end:
-        code = end.code or 0
+    except SystemExit as system_exit:
+        exit_code = system_exit.code or 0
     except BaseException:
         traceback.print_exc()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # to take so much apart takes a second
+    os._exit(exit_code)  # since it takes a second to free all that was imported
 
 
 def serve() -> None:
-    """Fork for each command, one after the other."""
-    for name in HEAVY:
-        importlib.import_module(name)
-    detect_language("Un, deux, trois.")
+    """Fork for each command, one after the other, until stdin is closed."""
+    for module in PRELOADED_MODULES:
+        importlib.import_module(module)
+    detect_language("Un, deux, trois.")  # loads the model of the detector
     gc.freeze()
-    commands, answers = sys.stdin, os.fdopen(os.dup(1), "w")
-    while line := commands.readline():
+    requests, exit_codes = sys.stdin, os.fdopen(os.dup(1), "w")
+    while line := requests.readline():
         pid = os.fork()
         if pid == 0:
-            become(**json.loads(line))
+            run_command(**json.loads(line))
         _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
+        print(os.waitstatus_to_exitcode(status), file=exit_codes, flush=True)
 
 
 if __name__ == "__main__":
