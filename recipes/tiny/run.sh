@@ -66,7 +66,7 @@ cat >&2 <<END
 
 How to read the ladder above, line by line:
   base        has only read text; look at arithmetic and thinking, which are both low.
-  R1-Zero     learnt to think without one example; look at arithmetic and thinking. It mixes languages, and forgot facts.
+  R1-Zero     learnt to think without an example; look at arithmetic and thinking. It mixes languages and forgot facts.
   Dev1        learnt from R1-Zero's readable answers; look at language, which is much higher.
   Dev2        was rewarded for one language; look at language, beside the next line, which had no such reward.
   Dev3        learnt from chosen answers of both kinds; look at facts, and at how few tokens facts take.
