@@ -76,7 +76,7 @@ def read_global_options(
         print(__version__)
         raise typer.Exit()
     if context.invoked_subcommand is None:
-        raise UserError("COMMAND", UNSET, "a command is needed", "r1kit --help lists them")
+        print(context.get_help())
 
 
 def _set_verbosity(verbose: bool, quiet: bool) -> None:

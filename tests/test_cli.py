@@ -41,13 +41,18 @@ def error_line(*arguments) -> str:
     return line
 
 
+def test_without_a_command_the_help_is_printed():
+    out, err = r1kit()
+    assert out == r1kit("--help")[0]
+    assert err == ""
+
+
 # A user's mistake
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "error: COMMAND: a command is needed; r1kit --help lists them"),
         (["sfft"], "error: COMMAND = sfft; no such command; did you mean sft?"),
         (["train"], "error: COMMAND = train; no such command; use one of: chat, data, distill, "),
         (["sft", "train.yaml", "--ouput", "b"], "error: --ouput: no such option; did you mean --output?"),

@@ -62,7 +62,8 @@ class MetricsCallback(TrainerCallback):
             if not (isinstance(value, float) and math.isnan(value)):
                 metrics[name] = value
         self.run.log({"step": state.global_step, "time": round(time.time(), 2), **metrics})
-        if self.quiet:
+        is_summary = "train_runtime" in metrics  # TRL's last log has no metrics of a step
+        if self.quiet or is_summary:
             return
         is_line_due = time.time() - self.last_line_time >= SECONDS_BETWEEN_PROGRESS_LINES
         if is_line_due or state.global_step in (1, state.max_steps):
