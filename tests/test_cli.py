@@ -42,9 +42,9 @@ def error_line(*arguments) -> str:
 
 
 def test_without_a_command_the_help_is_printed():
-    out, err = r1kit()
-    assert out == r1kit("--help")[0]
-    assert err == ""
+    done = r1kit()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == r1kit("--help").stdout
 
 
 # A user's mistake
