@@ -7,7 +7,7 @@ VENV_VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-vllm test-browser lint env env-vllm clean
+.PHONY: demo test test-vllm test-browser lint docs env env-vllm clean
 
 demo: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash recipes/tiny/run.sh
@@ -28,6 +28,11 @@ lint: env
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The documents as a site, in the folder site/. mkdocs-material announces a future version of mkdocs unless it is told not to.
+docs: env
+	$(BIN)/pip install --quiet -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
 env: $(VENV)/.ready
 
 # torch first: where there is no GPU its CPU build, or everything after it would bring gigabytes of CUDA.
@@ -46,4 +51,4 @@ $(VENV_VLLM)/.ready: pyproject.toml tools/vllm_env.sh
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) build *.egg-info
+	rm -rf $(VENV) $(VENV_VLLM) build site *.egg-info
