@@ -21,7 +21,7 @@ tell() { # tell TEXT: print the number of the next stage, and what it is for
   echo "[$number/13] $1" >&2
 }
 
-tell "rl-zero r1_zero: the base learns to think by RL alone, rewarded for right answers and for the format"
+tell "rl-zero r1_zero: RL on the base alone, which is rewarded for right answers and for the format"
 zero=$(stage rl-zero rl_zero r1_zero model.path=$base)
 
 tell "generate cold_start: R1-Zero answers questions; the right and readable answers are kept"
@@ -66,7 +66,7 @@ cat >&2 <<END
 
 How to read the ladder above, line by line:
   base        has only read text; look at arithmetic and thinking, which are both low.
-  R1-Zero     learnt to think without an example; look at arithmetic and thinking. It mixes languages and forgot facts.
+  R1-Zero     nearly always thinks, which the base seldom does; look at arithmetic. It mixes languages.
   Dev1        learnt from R1-Zero's readable answers; look at language, which is much higher.
   Dev2        was rewarded for one language; look at language, beside the next line, which had no such reward.
   Dev3        learnt from chosen answers of both kinds; look at facts, and at how few tokens facts take.
