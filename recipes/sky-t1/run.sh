@@ -7,7 +7,7 @@
 #   bash recipes/sky-t1/run.sh --accelerate-config recipes/accelerate/zero3.yaml
 #   bash recipes/sky-t1/run.sh tiny                             the same recipes on the scale model, in two minutes
 #
-# On the scale model the teacher is tiny:base, prompted to think (about 80% of its answers are right), and the student
+# On the scale model the teacher is tiny:base, prompted to think (97% of its samples are right), and the student
 # is tiny:student.
 set -euo pipefail
 here=$(dirname "$0")
