@@ -1,13 +1,13 @@
-"""The documents are true: their commands run, their generated pages are fresh, and their links lead somewhere.
+"""Test the documents: their commands run, their generated pages are fresh, and their links lead somewhere.
 
-A block marked as `bash` in README.md and below docs/ and recipes/ is run, page by page, in a copy of the repository's
-recipes, unless the line before it says why it is not:
+Blocks marked as `bash`, in the Markdown files of the root, docs/, recipes/ and benchmarks/, run page by page in a copy
+of the repository's documents, recipes and benchmarks, unless the line before a block says why it does not:
 
     <!-- needs: a GPU -->                          what this machine lacks
     <!-- run by: tests/test_demo.py -->            where it is run instead
 
-The commands are the real ones, but `r1kit` is tests/fast_r1kit: it cuts steps, rows and samples, so that a page takes
-seconds. `make demo` and the benchmarks run them whole.
+The commands are the real ones, but `r1kit` is tests/fast_r1kit: it sets fewer steps and rows, so that a page takes
+seconds. `make demo` and the benchmarks run them in full.
 """
 
 import os
@@ -34,18 +34,18 @@ BLOCK = re.compile(r"(?:<!-- (needs|run by): (.+?) -->\n+)?^```(\w*)\n(.*?)^```"
 COMMAND = re.compile(r"^\s*(?:\w+=\$\()?(?:r1kit|make|python|bash|torchrun|accelerate|trl|vllm) ", re.MULTILINE)
 
 
-def blocks(page: Path) -> list[tuple[str | None, str | None, str, str]]:
+def read_blocks(page: Path) -> list[tuple[str | None, str | None, str, str]]:
     """Return of each fenced block: the kind of its mark, what the mark says, its language and its text."""
     return [(match[1], match[2], match[3], match[4]) for match in BLOCK.finditer(page.read_text())]
 
 
-def name(page: Path) -> str:
+def page_name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_each_block_with_commands_is_run_or_says_why_not(page):
-    for mark, reason, language, text in blocks(page):
+    for mark, reason, language, text in read_blocks(page):
         if not COMMAND.search(text) or language in ("text", "yaml", "python", "json"):
             continue
         assert language == "bash", f"a block with commands is not marked as bash: {text[:80]!r}"
@@ -53,27 +53,28 @@ def test_each_block_with_commands_is_run_or_says_why_not(page):
             assert (ROOT / reason).exists(), reason
 
 
-RUN_PAGES = [page for page in PAGES if any(language == "bash" and not mark for mark, _, language, _ in blocks(page))]
+def script_of(page: Path) -> str:
+    """Return the unmarked `bash` blocks of a page as one script, an empty text if it has none."""
+    return "\n".join(text for mark, _, language, text in read_blocks(page) if language == "bash" and not mark)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", RUN_PAGES, ids=name)
+@pytest.mark.parametrize("page", filter(script_of, PAGES), ids=page_name)
 def test_the_commands_of_a_page_run(page, tmp_path):
     for folder in ("recipes", "benchmarks", "docs"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    script = "\n".join(text for mark, _, language, text in blocks(page) if language == "bash" and not mark)
     path = os.pathsep.join((str(ROOT / "tests" / "fast_r1kit"), str(Path(sys.executable).parent), os.environ["PATH"]))
     environment = {**os.environ, "PATH": path, "COLUMNS": "100"}
     environment.pop("COVERAGE_PROCESS_CONFIG", None)  # measuring makes the many commands slower
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
+        ["bash", "-euo", "pipefail", "-c", script_of(page)],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
         text=True,
         timeout=900,
     )
-    assert done.returncode == 0, f"{name(page)}:\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, f"{page_name(page)}:\n{done.stderr[-3000:]}"
 
 
 def test_generated_pages_are_fresh():
@@ -86,12 +87,12 @@ def test_generated_pages_are_fresh():
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s]+)\)")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_links_to_files_lead_somewhere(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     for target in LINK.findall(text):
         path = (page.parent / target.partition("#")[0]).resolve()
-        assert path.exists(), f"{name(page)} links to {target}"
+        assert path.exists(), f"{page_name(page)} links to {target}"
 
 
 def test_every_page_stands_in_the_navigation():
