@@ -32,7 +32,8 @@ class Column:
     rows: tuple[str, ...]
     description: str
     carried: bool = False
-    """Whether sampling copies it from a problem to the problem's samples."""
+    """Whether sampling copies it, as text, from a problem to the problem's samples. `id`, `domain` and `thinking` are
+    copied as they are."""
     adapted: bool = False
     """Whether an adapter of a known data set may fill it."""
     kept_by_adapters: bool = False

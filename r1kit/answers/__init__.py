@@ -1,0 +1,15 @@
+"""Are two answers the same? And which part of a completion is the answer?
+
+    extract.py         the thinking, the answer and the program in a completion (`parse_completion`)
+    verdict.py         AnswerVerdict: right, wrong, timeout, broken gold, fault
+    quick_verdict.py   decides pairs that text and numbers settle; the others go to a worker
+    workers.py         worker processes with limits of time and memory (`verify_answers`)
+    symbolic.py        decides by algebra, in a worker (`judge_answers`)
+    normalise.py, quantities.py, formulas.py   read an answer: plain LaTeX, numbers with units, sympy expressions
+    text_match.py      the checkers `exact` and `choice`
+    vote_clusters.py   which answers count as one vote in a majority vote
+    fault.py           FAULT: the value of a reward that could not be computed
+
+The reward `accuracy` (r1kit/rewards/accuracy.py) turns verdicts into rewards: right is 1, wrong and timeout are 0, a
+broken gold answer is a FAULT.
+"""

@@ -66,8 +66,9 @@ class RLTrainingConfig(TrainingConfig):
         "share",
         "rollouts",
     ]
-    """Work of stock TRL that r1kit leaves out because the update is the same without it: padding, rows without a
-    gradient, a prompt computed again for each of its completions, decoding of finished rows. [] leaves nothing out."""
+    """Work of stock TRL that r1kit leaves out, with the same gradient: `trim` padding, `skip` rows without a gradient,
+    `share` computing a prompt again for each completion of its group, `regroup` mixing lengths in a micro-batch.
+    `rollouts` samples with r1kit's decoder: the same distribution, other draws. [] leaves nothing out."""
     updates_per_rollout: PositiveInt = 1
     """Number of optimizer steps that the completions of one rollout are split into; the paper has 16."""
 

@@ -71,7 +71,7 @@ def _start_session(run: Run, stage: str, recipe: Recipe) -> None:
         difference = describe_difference(run, recipe, stage) or describe_changed_parent(run, parents)
         if difference:
             action = "set output to another directory, or pass --overwrite"
-            raise UserError("output", run.path, f"holds a run with {difference}", action)
+            raise UserError("output", run.path, f"holds a run that was started with {difference}", action)
     for name in ("exit.json", "stop"):
         (run.path / name).unlink(missing_ok=True)
     # run.json comes first: another rank that reads between the two must not take the run for a finished one.
@@ -120,7 +120,7 @@ def describe_difference(run: Run, recipe: Recipe, stage: str, resuming: bool = T
     do not depend on may differ.
     """
     if run.info.get("stage") != stage:
-        return f"stage {run.info.get('stage')}, not {stage}"
+        return f"stage {run.info.get('stage')}, and this command is {stage}"
     try:
         values = yaml.safe_load((run.path / "recipe.yaml").read_text())
     except FileNotFoundError:
@@ -137,7 +137,7 @@ def describe_difference(run: Run, recipe: Recipe, stage: str, resuming: bool = T
         if any(other.startswith(f"{key}.") for other in keys):
             continue  # a block that is empty in one of the two recipes: the fields in the other are compared
         if not _may_differ(recipe, key, before, after, resuming):
-            return f"{key} = {before}, not {after}"
+            return f"{key} = {before}, and this command has {after}"
     return ""
 
 

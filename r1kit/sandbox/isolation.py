@@ -61,7 +61,7 @@ def require_isolation(isolation: str = "auto") -> str:
             "isolation",
             isolation,
             f"code is only run in a sandbox, and none works here ({'; '.join(reasons)})",
-            "install bubblewrap (apt install bubblewrap), or use a kernel with Landlock",
+            "install bubblewrap (apt install bubblewrap), or set isolation: none to run programs without a sandbox",
         )
     return working
 

@@ -25,7 +25,8 @@ _MIN_CPU_PASS_TOKENS, _MIN_GPU_PASS_TOKENS, _MAX_PASS_TOKENS = 16, 256, 4096
 def chunk_ends(lengths: Sequence[int], prompt_width: int, max_rows: int, pass_cost: int) -> list[int]:
     """Return the row index at which each chunk ends, so that the sum of all chunks' costs is least.
 
-    `lengths` are the completions' tokens, sorted from longest to shortest; rows of length 0 belong to no chunk.
+    `lengths` are the completions' tokens, sorted from longest to shortest; rows of length 0 belong to no chunk, so that
+    the list is empty if all are 0.
     `prompt_width` is the number of prompt tokens before each completion, `max_rows` the most rows in a chunk, and
     `pass_cost` the cost of a further pass in tokens.
     """
