@@ -7,12 +7,7 @@ import torch
 
 from r1kit.models import decode, jit_decode
 from r1kit.models.cache import cache_argument, extra_state
-from r1kit.models.decode import (
-    logits_warpers,
-    merge_generation_config,
-    sample_completions,
-    why_generate_is_needed,
-)
+from r1kit.models.decode import logits_warpers, merge_generation_config, sample_completions, why_generate_is_needed
 from r1kit.runs.paths import SHIPPED_MODELS
 
 pytestmark = pytest.mark.slow

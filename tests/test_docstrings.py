@@ -10,7 +10,7 @@ from r1kit.answers import workers
 from r1kit.rewards.registry import REWARDS, setting_names
 
 MODULES_WITH_EXAMPLES = (
-    "r1kit.answers.equivalence",
+    "r1kit.answers.vote_clusters",
     "r1kit.answers.extract",
     "r1kit.answers.formulas",
     "r1kit.answers.normalise",

@@ -316,8 +316,8 @@ def test_fallbacks_are_said_once(tmp_path, capsys):
     )
     assert trainer.savings == {"trim", "rollouts"}
     err = capsys.readouterr().err
-    assert "note: as in stock TRL, no regroup: bnpo is a mean over a micro-batch's tokens" in err
-    assert "note: as in stock TRL, no skip: the KL term counts every row" in err
+    assert "note: training.savings: regroup switched off, because bnpo is a mean over a micro-batch's tokens" in err
+    assert "note: training.savings: skip switched off, because the KL term counts every row" in err
 
 
 def test_chunks_by_hand():

@@ -101,7 +101,7 @@ def test_another_recipe_is_refused_with_the_difference(tmp_path, changed, differ
     before = (tmp_path / "run" / "recipe.yaml").read_text()
     with pytest.raises(UserError) as caught:
         open_run("sft", make_recipe(tmp_path / "run", **changed))
-    assert f"; holds a run with {difference}; " in str(caught.value)
+    assert f"; holds a run that was started with {difference}; " in str(caught.value)
     assert (tmp_path / "run" / "recipe.yaml").read_text() == before
 
 
@@ -115,7 +115,7 @@ def test_a_difference_in_a_list_is_seen(tmp_path):
 
 def test_another_stage_is_refused(tmp_path):
     start_run(tmp_path / "run")
-    with pytest.raises(UserError, match="holds a run with stage sft, not distill"):
+    with pytest.raises(UserError, match="holds a run that was started with stage sft, and this command is distill"):
         open_run("distill", make_recipe(tmp_path / "run"))
 
 
@@ -405,7 +405,7 @@ def test_a_run_whose_model_or_data_changed_is_not_finished_and_not_resumed(here)
     weights = (model / "model.safetensors").rename(here / "weights")
     (model / "model.safetensors").write_bytes(b"\x01" * 2**27)
     assert not already_finished("sft", recipe)
-    with pytest.raises(UserError, match=r"holds a run with ./m as it was before: it has changed since; set output"):
+    with pytest.raises(UserError, match=r"holds a run that was started with ./m, whose content has changed since; set output"):
         open_run("sft", recipe)
     weights.replace(model / "model.safetensors")
     assert already_finished("sft", recipe)
@@ -419,7 +419,7 @@ def test_checkpoint_intervals_and_micro_batches_may_change(tmp_path):
     release(open_run("sft", make_recipe(tmp_path / "run", **changes, gradient_checkpointing=True)))
     values = {"output": str(tmp_path / "run"), "model": {"path": "m"}, "data": {"train": "rows.jsonl"}}
     other = parse_recipe("sft", {**values, "training": {"steps": 10}, "trl": {"weight_decay": 0.1}})
-    with pytest.raises(UserError, match=r"holds a run with trl.weight_decay = None, not 0.1"):
+    with pytest.raises(UserError, match=r"holds a run that was started with trl.weight_decay = None, and this command has 0.1"):
         open_run("sft", other)
 
 

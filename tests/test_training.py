@@ -317,7 +317,7 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(tmp_path, capsys):
         return read_weights(run.path / "model")
 
     reduced = train("reduced", TrainerWithLittleMemory, None)
-    assert "note: out of memory with 16 rows at once; the training goes on with 8 at once and the same batch of 16" in (
+    assert "note: out of memory with 16 rows at once; resumed, the training has 8 at once and the same batch of 16" in (
         capsys.readouterr().err
     )
     assert Run(tmp_path / "reduced").info["micro_batch_size"] == 4

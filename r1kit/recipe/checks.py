@@ -11,15 +11,7 @@ from r1kit.recipe.filters import PREFERENCES, FiltersConfig
 from r1kit.recipe.rewards import RewardConfig, has_accuracy_reward
 from r1kit.recipe.sampling import SamplingConfig, ServerConfig
 from r1kit.recipe.scaling import ScalingConfig
-from r1kit.recipe.stages import (
-    DataRecipe,
-    EvalRecipe,
-    GenerateRecipe,
-    Recipe,
-    RLRecipe,
-    SFTRecipe,
-    VerifierRecipe,
-)
+from r1kit.recipe.stages import DataRecipe, EvalRecipe, GenerateRecipe, Recipe, RLRecipe, SFTRecipe, VerifierRecipe
 from r1kit.recipe.training import TrainingConfig
 from r1kit.recipe.trl import ITSELF, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
 

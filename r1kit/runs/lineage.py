@@ -105,7 +105,7 @@ def describe_changed_parent(run: Run, parents_now: list[dict[str, Any]]) -> str:
     for parent in parents_now:
         before = content_before.get((parent["role"], parent["path"]))
         if before and parent["content"] and before != parent["content"]:
-            return f"{parent['path']} as it was before: it has changed since"
+            return f"{parent['path']}, whose content has changed since"
     return ""
 
 

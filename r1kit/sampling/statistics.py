@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from r1kit.answers.equivalence import NO_CLUSTER, cluster_answers, row_checker, voted_answer
+from r1kit.answers.vote_clusters import NO_CLUSTER, cluster_answers, row_checker, voted_answer
 from r1kit.rows import Row
 
 NORMAL_QUANTILE = 1.96  # standard errors on either side of a mean that make a 95% interval
@@ -94,7 +94,7 @@ def _interval_half_width(values: Sequence[float]) -> float | None:
 def majority_verdicts(rows: Sequence[Row]) -> dict[str, bool]:
     """Return for each question with a verdict whether its most frequent answer is correct.
 
-    Equivalent answers such as 1/2 and 0.5 count as one (r1kit/answers/equivalence.py). Of equally frequent answers the
+    Equivalent answers such as 1/2 and 0.5 count as one (r1kit/answers/vote_clusters.py). Of equally frequent answers the
     one that was sampled first is taken. Samples without an answer do not vote.
     """
     groups = _judged_rows_by_question(rows)

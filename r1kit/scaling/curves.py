@@ -7,14 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.runs.files import atomic_file
-from r1kit.scaling.methods import (
-    ONE_SAMPLE,
-    SEARCH_NAMES,
-    ScalingPoint,
-    describe_point,
-    method_colour,
-    short_setting,
-)
+from r1kit.scaling.methods import ONE_SAMPLE, SEARCH_NAMES, ScalingPoint, describe_point, method_colour, short_setting
 from r1kit.scaling.points import recommend_methods
 from r1kit.tables import format_table
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from r1kit.answers.equivalence import NO_CLUSTER
+from r1kit.answers.vote_clusters import NO_CLUSTER
 
 SEED_MODULUS = 2**32  # numpy takes no negative seeds
 # Sums of weights that differ by less are equal: the order of addition changes the last digits.

@@ -1,7 +1,7 @@
-"""GRPO, from a problem to a gradient. Read this file downwards: it has the order of a training step.
+"""GRPO, from a problem to a gradient. Read this file downwards: its methods stand in the order in which data flows.
 
-TRL's GRPOTrainer does the algorithm (advantages, loss, optimizer); r1kit changes what surrounds it. A step on one
-process, with B completions of T tokens, G of them a prompt, and R rewards:
+TRL's GRPOTrainer does the algorithm (advantages, loss, optimizer); r1kit changes what surrounds it. On one process, with
+B completions of T tokens, G of them a prompt, and R rewards:
 
     problems              1  _get_train_sampler                   rows of prompts, each prompt G times in a row
        |
@@ -23,9 +23,13 @@ process, with B completions of T tokens, G of them a prompt, and R rewards:
        |
     checkpoint            9  save_extra, restore                  the reference model, the place within a rollout
 
+For each micro-batch TRL calls part 7, `_prepare_inputs`. Once in a generation (every `steps_per_generation` micro-batches)
+that calls part 6, within which TRL calls part 3, which calls part 2, then part 4, then part 5, and computes the
+advantages: a row whose rewards are all NaN leaves its group's mean and gets an advantage of 0. After part 7 it calls part 8.
+
 Methods whose names begin with an underscore override TRL's; tests/test_contract.py lists what is relied on and fails
 when TRL changes it. `savings` (training.savings of a recipe) names what stock TRL does in vain and is left out: `trim`,
-`skip` and `share` in step 8, `regroup` in step 7, `rollouts` in step 2; with none, the update is stock TRL's to the
+`skip` and `share` in part 8, `regroup` in part 7, `rollouts` in part 2; with none, the update is stock TRL's to the
 last bit. With them the gradient equals stock TRL's to 1e-5 (tests/test_grpo.py).
 
 Departures from stock TRL: the metric `entropy` is that of the rows that were run; clip ratios and KL are means over
@@ -50,16 +54,11 @@ from r1kit.errors import UserError
 from r1kit.messages import logger
 from r1kit.rewards.accuracy import take_timeout_count
 from r1kit.rewards.eager import EagerJudge
-from r1kit.rows import Row
+from r1kit.rows import PROBLEM, ROLLOUT, Row, columns_of
 from r1kit.runs.run import Run
 from r1kit.training import reference
 from r1kit.training.checkpoints import CheckpointMixin, checkpoint_step
-from r1kit.training.resampling import (
-    SampledRows,
-    draw_problem_indices,
-    replace_groups_without_signal,
-    round_rewards,
-)
+from r1kit.training.resampling import SampledRows, draw_problem_indices, replace_groups_without_signal, round_rewards
 from r1kit.training.rollout_sampling import RolloutSampler, are_logprobs_exact, pad_logprobs
 from r1kit.training.rollouts import rollout_rows, write_rollouts
 from r1kit.training.row_order import GroupSampler
@@ -70,8 +69,8 @@ from r1kit.training.savings.regroup import MicroBatch, cheapest_order, deal_rows
 if TYPE_CHECKING:
     from datasets import Dataset
 
-LOGGED_COLUMNS = ("id", "domain", "answer", "question")
-"""Columns of a problem that are kept with each of its rollouts."""
+LOGGED_COLUMNS = tuple(name for name in columns_of(PROBLEM) if name != "prompt" and name in columns_of(ROLLOUT))
+"""Columns of a problem that are kept with each of its rollouts: id, answer, domain, question."""
 
 MAX_ROLLOUTS_WITHOUT_VERDICT = 10
 """Generations in a row without a single verdict after which a run ends: there is nothing to learn from."""
@@ -150,7 +149,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             return
         for reason in dict.fromkeys(filter(None, obstacles.values())):
             names = ", ".join(saving for saving in savings if obstacles[saving] == reason)
-            logger.info(f"as in stock TRL, no {names}: {reason}")
+            logger.info(f"training.savings: {names} switched off, because {reason}")
 
     # 1. Problems: each prompt group_size times in a row, in an order that a resumed run keeps.
 
@@ -271,9 +270,9 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         return rewards[first : first + len(prompts)].clone()
 
     def _keep_known_rewards(self, rewards: torch.Tensor) -> None:
-        """Keep the rewards, (B, R), for step 5, unless a reward function logs columns or metrics of its own.
+        """Keep the rewards, (B, R), for part 5, unless a reward function logs columns or metrics of its own.
 
-        Those were logged for completions that have been replaced since; they are dropped and logged anew in step 5.
+        Those were logged for completions that have been replaced since; they are dropped and logged anew in part 5.
         """
         has_own_logs = bool(self._pending_extra_logs or self._pending_metrics)
         if self._greatest_on_any_rank(int(has_own_logs)):
@@ -313,7 +312,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             return old_logprobs, None, None
         row_count = len(input_ids)
         if self.micro_batch is None:
-            # In step 4 all rows are run, in step 8 those that have a gradient.
+            # In part 4 all rows are run, in part 8 those that have a gradient.
             micro_batch = MicroBatchState(torch.ones(row_count, dtype=torch.bool, device=input_ids.device), None)
         else:
             micro_batch = self.micro_batch
@@ -363,7 +362,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         timeouts = torch.tensor([take_timeout_count()], device=rewards.device)
         metrics["timeouts"].append(self.accelerator.gather(timeouts).sum().item())
 
-    # 6. The whole of a generation, steps 2 to 5 within; then its rollouts are written down.
+    # 6. The whole of a generation, parts 2 to 5 within; then its rollouts are written down.
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
         self.step_state = StepState(rows=inputs)
