@@ -25,7 +25,16 @@ from typing import Any
 
 import yaml
 
-from r1kit.errors import EXIT_AGAIN, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER, Interrupted, OutOfMemory, UserError
+from r1kit.errors import (
+    EXIT_AGAIN,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USER,
+    Interrupted,
+    OutOfMemory,
+    UserError,
+)
 from r1kit.messages import logger
 from r1kit.ranks import adopt_slurm_ranks, is_main_rank, local_world_size, world_size
 from r1kit.recipe import Recipe, parse_recipe

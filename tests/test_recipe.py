@@ -9,7 +9,14 @@ import yaml
 from r1kit.errors import UserError, suggest
 from r1kit.recipe import check_recipe, dump_recipe, load_recipe, parse_override, parse_recipe
 from r1kit.recipe.reference import list_fields
-from r1kit.recipe.trl import DEFAULTED_TRL_FIELDS, ITSELF, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, RESUMABLE_TRL_FIELDS, trl_fields
+from r1kit.recipe.trl import (
+    DEFAULTED_TRL_FIELDS,
+    ITSELF,
+    OWNED_TRL_FIELDS,
+    REPLACED_TRL_FIELDS,
+    RESUMABLE_TRL_FIELDS,
+    trl_fields,
+)
 
 SFT = {"output": "o", "model": {"path": "m"}, "data": {"train": "rows.jsonl"}, "training": {"steps": 10}}
 EVAL = {"output": "o", "model": {"path": "m"}, "data": {"eval": "rows.jsonl"}}

@@ -9,7 +9,20 @@ from r1kit.data.adapters import ADAPTERS
 from r1kit.data.writing.parquet import arrow_type, rows_schema
 from r1kit.recipe import ModelConfig
 from r1kit.report.rollouts import rollout_rewards
-from r1kit.rows import ADAPTED_COLUMNS, CARRIED_COLUMNS, COLUMNS, COLUMNS_BESIDE_REWARDS, COLUMNS_KEPT_BY_ADAPTERS, EXAMPLE, PROBLEM, ROLLOUT, SAMPLE, STORED_COLUMNS, column_reference, columns_of
+from r1kit.rows import (
+    ADAPTED_COLUMNS,
+    CARRIED_COLUMNS,
+    COLUMNS,
+    COLUMNS_BESIDE_REWARDS,
+    COLUMNS_KEPT_BY_ADAPTERS,
+    EXAMPLE,
+    PROBLEM,
+    ROLLOUT,
+    SAMPLE,
+    STORED_COLUMNS,
+    column_reference,
+    columns_of,
+)
 from r1kit.sampling.engine import SampledCompletion
 from r1kit.sampling.scoring import score_samples
 from r1kit.training.rollouts import rollout_rows

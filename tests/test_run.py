@@ -405,7 +405,9 @@ def test_a_run_whose_model_or_data_changed_is_not_finished_and_not_resumed(here)
     weights = (model / "model.safetensors").rename(here / "weights")
     (model / "model.safetensors").write_bytes(b"\x01" * 2**27)
     assert not already_finished("sft", recipe)
-    with pytest.raises(UserError, match=r"holds a run that was started with ./m, whose content has changed since; set output"):
+    with pytest.raises(
+        UserError, match=r"holds a run that was started with ./m, whose content has changed since; set output"
+    ):
         open_run("sft", recipe)
     weights.replace(model / "model.safetensors")
     assert already_finished("sft", recipe)
@@ -419,7 +421,9 @@ def test_checkpoint_intervals_and_micro_batches_may_change(tmp_path):
     release(open_run("sft", make_recipe(tmp_path / "run", **changes, gradient_checkpointing=True)))
     values = {"output": str(tmp_path / "run"), "model": {"path": "m"}, "data": {"train": "rows.jsonl"}}
     other = parse_recipe("sft", {**values, "training": {"steps": 10}, "trl": {"weight_decay": 0.1}})
-    with pytest.raises(UserError, match=r"holds a run that was started with trl.weight_decay = None, and this command has 0.1"):
+    with pytest.raises(
+        UserError, match=r"holds a run that was started with trl.weight_decay = None, and this command has 0.1"
+    ):
         open_run("sft", other)
 
 

@@ -15,7 +15,18 @@ from r1kit.errors import UserError
 from r1kit.recipe import ScalingConfig, check_recipe, parse_recipe
 from r1kit.runs.paths import SHIPPED_MODELS
 from r1kit.scaling.curves import format_points, group_by_method
-from r1kit.scaling.estimators import SampledProblem, best_of_n, bootstrap_interval, draw_subsets, early_stopping, estimate_method, paired_difference, pass_at_k, thinking_when_unsure, vote_accuracy
+from r1kit.scaling.estimators import (
+    SampledProblem,
+    best_of_n,
+    bootstrap_interval,
+    draw_subsets,
+    early_stopping,
+    estimate_method,
+    paired_difference,
+    pass_at_k,
+    thinking_when_unsure,
+    vote_accuracy,
+)
 from r1kit.scaling.methods import method_colour, short_setting
 from r1kit.scaling.points import MethodSamples, gather_problems, recommend_methods, scaling_points
 

@@ -16,7 +16,16 @@ from pathlib import Path
 from r1kit.heavy_imports import heavy_imports
 from r1kit.launch import count_processes, launch_command
 from r1kit.messages import logger
-from r1kit.recipe import DataRecipe, EvalRecipe, GenerateRecipe, Recipe, RLRecipe, SFTRecipe, VerifierRecipe, dump_recipe
+from r1kit.recipe import (
+    DataRecipe,
+    EvalRecipe,
+    GenerateRecipe,
+    Recipe,
+    RLRecipe,
+    SFTRecipe,
+    VerifierRecipe,
+    dump_recipe,
+)
 from r1kit.rewards.registry import resolve_reward
 
 GIB = 2**30

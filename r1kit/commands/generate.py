@@ -24,7 +24,14 @@ from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 from r1kit.sampling.loop import sample_problems, without_thinking
 from r1kit.sampling.rewrite import ProblemsOfShard
-from r1kit.sampling.selection import make_problem_lookup, make_row_filter, output_schema, rewrite_with_teacher, select_rows, sum_usage
+from r1kit.sampling.selection import (
+    make_problem_lookup,
+    make_row_filter,
+    output_schema,
+    rewrite_with_teacher,
+    select_rows,
+    sum_usage,
+)
 from r1kit.sampling.shards import Shards
 
 if TYPE_CHECKING:

@@ -20,7 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from r1kit.head2toe.group_lasso import LEAST_DEVIATION, GroupLassoSolution, group_features, group_norms, mean_loss, prepare_targets, solve_group_lasso
+from r1kit.head2toe.group_lasso import (
+    LEAST_DEVIATION,
+    GroupLassoSolution,
+    group_features,
+    group_norms,
+    mean_loss,
+    prepare_targets,
+    solve_group_lasso,
+)
 
 PENALTIES = (0.5, 0.2, 0.1, 0.05, 0.02)  # fractions of the penalty under which all weights are zero
 FRACTIONS = (0.002, 0.01, 0.05, 0.2, 1.0)  # of the groups, to keep

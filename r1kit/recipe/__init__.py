@@ -15,9 +15,26 @@ from r1kit.recipe.load import dump_recipe, load_recipe, parse_override, parse_re
 from r1kit.recipe.model import LoraConfig, ModelConfig, NewModelConfig
 from r1kit.recipe.prompt import PromptConfig
 from r1kit.recipe.rewards import RewardConfig
-from r1kit.recipe.sampling import SERVER_CONNECTION_FIELDS, BudgetConfig, LengthStepConfig, RLSamplingConfig, SamplingConfig, ServerConfig
+from r1kit.recipe.sampling import (
+    SERVER_CONNECTION_FIELDS,
+    BudgetConfig,
+    LengthStepConfig,
+    RLSamplingConfig,
+    SamplingConfig,
+    ServerConfig,
+)
 from r1kit.recipe.scaling import ScalingConfig
-from r1kit.recipe.stages import DataRecipe, EvalRecipe, GenerateRecipe, Recipe, RLRecipe, RLZeroRecipe, SFTRecipe, VerifierRecipe, recipe_class
+from r1kit.recipe.stages import (
+    DataRecipe,
+    EvalRecipe,
+    GenerateRecipe,
+    Recipe,
+    RLRecipe,
+    RLZeroRecipe,
+    SFTRecipe,
+    VerifierRecipe,
+    recipe_class,
+)
 from r1kit.recipe.teacher import JourneyConfig, RefineConfig, TeacherConfig
 from r1kit.recipe.training import RLTrainingConfig, SFTTrainingConfig, TrainingConfig
 

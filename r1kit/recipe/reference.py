@@ -262,7 +262,7 @@ def _stage_section(stage: str, entries: list[FieldEntry]) -> str:
     for entry in entries:
         if "." in entry.key:
             continue
-        rows.append([_key_cell(entry), entry.type_text, _default_cell(entry, entries), entry.description])
+        rows.append([_key_cell(entry), entry.type_text, _default_cell(entry, entries), _description_cell(entry)])
     lines = [f"### {stage}", "", STAGES[stage].summary, "", *_markdown_table(rows)]
     return "\n".join(lines)
 
@@ -289,11 +289,15 @@ def _block_section(block_entry: FieldEntry, entries: list[FieldEntry]) -> str:
     for entry in _walk_fields(block_entry.block, block_entry.block, None, prefix=""):
         if "." in entry.key:
             continue
-        description = f"{entry.description} It {entry.resume}." if entry.resume else entry.description
         default = f"`{entry.default}`" if entry.default else ""
-        rows.append([_key_cell(entry), entry.type_text, default, description])
+        rows.append([_key_cell(entry), entry.type_text, default, _description_cell(entry)])
     documentation = _on_one_line(block_entry.block.__doc__)
     return "\n".join([f"### {block_entry.block.__name__}", "", documentation, "", *_markdown_table(rows)])
+
+
+def _description_cell(entry: FieldEntry) -> str:
+    """Return the description of a field, and whether it may change when a run is resumed."""
+    return f"{entry.description} It {entry.resume}." if entry.resume else entry.description
 
 
 def _key_cell(entry: FieldEntry) -> str:

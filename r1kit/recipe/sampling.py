@@ -4,7 +4,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from r1kit.recipe.block import Block, NonNegativeFloat, NonNegativeInt, OnResume, PositiveFloat, PositiveFraction, PositiveInt, fields_with_rule
+from r1kit.recipe.block import (
+    Block,
+    NonNegativeFloat,
+    NonNegativeInt,
+    OnResume,
+    PositiveFloat,
+    PositiveFraction,
+    PositiveInt,
+    fields_with_rule,
+)
 
 
 def _allow_one_url(schema: dict[str, Any]) -> None:

@@ -23,7 +23,14 @@ from r1kit.data.journey import JourneyPair, find_journey_pairs, stitch_journey
 from r1kit.data.questions import question_text, render_prompt
 from r1kit.languages.detect import LANGUAGE_NAMES
 from r1kit.ranks import is_main_rank
-from r1kit.recipe import SERVER_CONNECTION_FIELDS, FiltersConfig, GenerateRecipe, JourneyConfig, RefineConfig, TeacherConfig
+from r1kit.recipe import (
+    SERVER_CONNECTION_FIELDS,
+    FiltersConfig,
+    GenerateRecipe,
+    JourneyConfig,
+    RefineConfig,
+    TeacherConfig,
+)
 from r1kit.rewards.registry import RewardFunction
 from r1kit.rows import Row
 from r1kit.runs.run import Run

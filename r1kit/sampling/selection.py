@@ -16,7 +16,15 @@ from r1kit.rows import USAGE_COLUMNS, Row
 from r1kit.runs.run import Run
 from r1kit.sampling.budget import token_cost
 from r1kit.sampling.loop import prompts_per_batch
-from r1kit.sampling.rewrite import ProblemsOfShard, RewriteTask, journey_tasks, refine_tasks, rewrite_shards, stitch_rows, ungrouped_filter
+from r1kit.sampling.rewrite import (
+    ProblemsOfShard,
+    RewriteTask,
+    journey_tasks,
+    refine_tasks,
+    rewrite_shards,
+    stitch_rows,
+    ungrouped_filter,
+)
 from r1kit.sampling.scoring import bind_rewards
 from r1kit.sampling.shards import Shards
 

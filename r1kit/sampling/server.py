@@ -31,7 +31,16 @@ from r1kit.messages import logger
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
 from r1kit.sampling.engine import CompletionGroups, Prompt, PromptBatch, SampledCompletion
 from r1kit.sampling.server_endpoints import LONGEST_PAUSE, Endpoint, EndpointPool, HealthCheck, join_urls
-from r1kit.sampling.server_requests import BUSY_STATUSES, FATAL_STATUSES, RETRYABLE_STATUSES, RequestFormat, RetryableError, is_context_error, read_error_message, request_seed
+from r1kit.sampling.server_requests import (
+    BUSY_STATUSES,
+    FATAL_STATUSES,
+    RETRYABLE_STATUSES,
+    RequestFormat,
+    RetryableError,
+    is_context_error,
+    read_error_message,
+    request_seed,
+)
 
 # If so many different prompts got no answer before the first one was answered, the requests themselves are wrong.
 MAX_UNANSWERED_PROMPTS = 16

@@ -17,7 +17,14 @@ from r1kit.answers.vote_clusters import cluster_answers, row_checker, voted_answ
 from r1kit.data.filters import NO_ANSWER_FILTER
 from r1kit.recipe import ScalingConfig
 from r1kit.rows import Row
-from r1kit.scaling.estimators import MethodEstimate, SampledProblem, bootstrap_interval, estimate_method, paired_difference, thinking_when_unsure
+from r1kit.scaling.estimators import (
+    MethodEstimate,
+    SampledProblem,
+    bootstrap_interval,
+    estimate_method,
+    paired_difference,
+    thinking_when_unsure,
+)
 from r1kit.scaling.methods import ONE_SAMPLE, SEARCH_NAMES, ScalingPoint, method_name
 
 MIN_IMPROVEMENT = 0.005  # of accuracy; a method that is better by less is not worth recommending

@@ -24,7 +24,12 @@ from trl import SFTTrainer
 from r1kit.recipe import SFTRecipe
 from r1kit.training.checkpoints import CheckpointMixin
 from r1kit.training.row_order import RowSampler
-from r1kit.training.savings.architecture import has_dropout, has_only_full_attention, needs_single_pass, positions_depend_on_width
+from r1kit.training.savings.architecture import (
+    has_dropout,
+    has_only_full_attention,
+    needs_single_pass,
+    positions_depend_on_width,
+)
 from r1kit.training.savings.chunks import attention_cost_per_token, chunk_ends, longest_on_any_rank, pass_cost_in_tokens
 from r1kit.training.savings.full_logits import fits_full_logits, with_full_logits
 from r1kit.training.savings.packing import pack_into_bins, supports_packed_bins, with_packed_rows

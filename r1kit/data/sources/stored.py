@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.sources.jsonl import read_without_broken_lines
-from r1kit.data.sources.local_files import FORMATS, check_encoding, error_reason, file_suffix, find_files, no_split_error, scratch_dir
+from r1kit.data.sources.local_files import (
+    FORMATS,
+    check_encoding,
+    error_reason,
+    file_suffix,
+    find_files,
+    no_split_error,
+    scratch_dir,
+)
 from r1kit.errors import UserError
 from r1kit.recipe import SourceConfig
 from r1kit.runs.paths import resolve_data_path
