@@ -90,10 +90,10 @@ def test_the_same_recipe_again_resumes_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "difference"),
     [
-        ({"learning_rate": 0.5}, "training.learning_rate = 1e-05, not 0.5"),
-        ({"packing": True}, "training.packing = False, not True"),
-        ({"steps": 5}, "training.steps = 10, not 5"),
-        ({"steps": None, "epochs": 2}, "training.epochs = None, not 2.0"),
+        ({"learning_rate": 0.5}, "training.learning_rate = 1e-05, and this command has 0.5"),
+        ({"packing": True}, "training.packing = False, and this command has True"),
+        ({"steps": 5}, "training.steps = 10, and this command has 5"),
+        ({"steps": None, "epochs": 2}, "no training.epochs, and this command has 2.0"),
     ],
 )
 def test_another_recipe_is_refused_with_the_difference(tmp_path, changed, difference):
@@ -109,7 +109,7 @@ def test_a_difference_in_a_list_is_seen(tmp_path):
     start_run(tmp_path / "run")
     other = make_recipe(tmp_path / "run")
     other.data.train[0].rows = 7
-    with pytest.raises(UserError, match=r"data\.train\.0\.rows = None, not 7"):
+    with pytest.raises(UserError, match=r"no data\.train\.0\.rows, and this command has 7"):
         open_run("sft", other)
 
 
@@ -422,7 +422,7 @@ def test_checkpoint_intervals_and_micro_batches_may_change(tmp_path):
     values = {"output": str(tmp_path / "run"), "model": {"path": "m"}, "data": {"train": "rows.jsonl"}}
     other = parse_recipe("sft", {**values, "training": {"steps": 10}, "trl": {"weight_decay": 0.1}})
     with pytest.raises(
-        UserError, match=r"holds a run that was started with trl.weight_decay = None, and this command has 0.1"
+        UserError, match=r"holds a run that was started with no trl.weight_decay, and this command has 0.1"
     ):
         open_run("sft", other)
 

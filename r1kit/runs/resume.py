@@ -137,7 +137,8 @@ def describe_difference(run: Run, recipe: Recipe, stage: str, resuming: bool = T
         if any(other.startswith(f"{key}.") for other in keys):
             continue  # a block that is empty in one of the two recipes: the fields in the other are compared
         if not _may_differ(recipe, key, before, after, resuming):
-            return f"{key} = {before}, and this command has {after}"
+            started_with = f"no {key}" if before is None else f"{key} = {before}"
+            return f"{started_with}, and this command has {'none' if after is None else after}"
     return ""
 
 

@@ -94,8 +94,8 @@ def _interval_half_width(values: Sequence[float]) -> float | None:
 def majority_verdicts(rows: Sequence[Row]) -> dict[str, bool]:
     """Return for each question with a verdict whether its most frequent answer is correct.
 
-    Equivalent answers such as 1/2 and 0.5 count as one (r1kit/answers/vote_clusters.py). Of equally frequent answers the
-    one that was sampled first is taken. Samples without an answer do not vote.
+    Equivalent answers such as 1/2 and 0.5 count as one (r1kit/answers/vote_clusters.py). Of equally frequent answers,
+    the one that was sampled first is taken. Samples without an answer do not vote.
     """
     groups = _judged_rows_by_question(rows)
     answers = []

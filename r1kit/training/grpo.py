@@ -1,7 +1,7 @@
 """GRPO, from a problem to a gradient. Read this file downwards: its methods stand in the order in which data flows.
 
-TRL's GRPOTrainer does the algorithm (advantages, loss, optimizer); r1kit changes what surrounds it. On one process, with
-B completions of T tokens, G of them a prompt, and R rewards:
+TRL's GRPOTrainer does the algorithm (advantages, loss, optimizer); r1kit changes what surrounds it. On one process,
+with B completions of T tokens, G of them a prompt, and R rewards:
 
     problems              1  _get_train_sampler                   rows of prompts, each prompt G times in a row
        |
@@ -23,9 +23,10 @@ B completions of T tokens, G of them a prompt, and R rewards:
        |
     checkpoint            9  save_extra, restore                  the reference model, the place within a rollout
 
-For each micro-batch TRL calls part 7, `_prepare_inputs`. Once in a generation (every `steps_per_generation` micro-batches)
-that calls part 6, within which TRL calls part 3, which calls part 2, then part 4, then part 5, and computes the
-advantages: a row whose rewards are all NaN leaves its group's mean and gets an advantage of 0. After part 7 it calls part 8.
+For each micro-batch TRL calls part 7, `_prepare_inputs`. Once in a generation (every `steps_per_generation`
+micro-batches) that calls part 6, within which TRL calls part 3, which calls part 2, then part 4, then part 5, and
+computes the advantages: a row whose rewards are all NaN leaves its group's mean and gets an advantage of 0. After part 7
+it calls part 8.
 
 Methods whose names begin with an underscore override TRL's; tests/test_contract.py lists what is relied on and fails
 when TRL changes it. `savings` (training.savings of a recipe) names what stock TRL does in vain and is left out: `trim`,

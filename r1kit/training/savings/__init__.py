@@ -7,5 +7,6 @@ gradients against stock TRL's.
     obstacles.py           which savings would change the update of this trainer, and why (`find_obstacle`)
     completion_forward.py  trim, skip and share: run only rows with a gradient, in chunks
     regroup.py             regroup: rows of like length in one micro-batch
-    chunks.py, packing.py, full_logits.py, architecture.py   where to cut, packed rows, logits at once, what a model allows
+    chunks.py, packing.py, full_logits.py   where to cut a batch, rows without padding, all logits at once
+    architecture.py        what a model allows
 """
