@@ -25,8 +25,8 @@ with B completions of T tokens, G of them a prompt, and R rewards:
 
 For each micro-batch TRL calls part 7, `_prepare_inputs`. Once in a generation (every `steps_per_generation`
 micro-batches) that calls part 6, within which TRL calls part 3, which calls part 2, then part 4, then part 5, and
-computes the advantages: a row whose rewards are all NaN leaves its group's mean and gets an advantage of 0. After part 7
-it calls part 8.
+computes the advantages: a row whose rewards are all NaN leaves its group's mean and gets an advantage of 0. After
+part 7 it calls part 8.
 
 Methods whose names begin with an underscore override TRL's; tests/test_contract.py lists what is relied on and fails
 when TRL changes it. `savings` (training.savings of a recipe) names what stock TRL does in vain and is left out: `trim`,
