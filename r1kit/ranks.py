@@ -60,4 +60,22 @@ def adopt_slurm_ranks() -> None:
     environment["RANK"] = environment["SLURM_PROCID"]
     environment["WORLD_SIZE"] = environment["SLURM_NTASKS"]
     environment["LOCAL_RANK"] = environment.get("SLURM_LOCALID", "0")
+    tasks_here = _count_slurm_tasks_here()
+    if tasks_here is not None:
+        environment["LOCAL_WORLD_SIZE"] = str(tasks_here)
     environment.setdefault("MASTER_PORT", _DEFAULT_PORT)
+
+
+def _count_slurm_tasks_here() -> int | None:
+    """Return the number of Slurm's tasks on this machine; None where Slurm does not say it.
+
+    Slurm writes the tasks of all machines as "8(x2),4": 8 on each of the first two, 4 on the third.
+    """
+    environment = os.environ
+    tasks_per_node = environment.get("SLURM_STEP_TASKS_PER_NODE") or environment.get("SLURM_TASKS_PER_NODE") or ""
+    counts: list[int] = []
+    for entry in filter(None, tasks_per_node.split(",")):
+        tasks, _, repetitions = entry.partition("(x")
+        counts += [int(tasks)] * int(repetitions.removesuffix(")") or 1)
+    node = int(environment.get("SLURM_NODEID", "0"))
+    return counts[node] if node < len(counts) else None

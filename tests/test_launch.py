@@ -24,9 +24,9 @@ def write_config(folder, text: str) -> str:
 def clean_environment(monkeypatch):
     """Remove the variables that launchers and r1kit set; those that the test sets are removed after it."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
-    slurm = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID")
+    slurm = ("PROCID", "NTASKS", "LOCALID", "NODEID", "STEP_TASKS_PER_NODE", "TASKS_PER_NODE")
     libraries = ("GOMP_SPINCOUNT", "CUDA_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM")
-    for name in (*names, *slurm, *libraries):
+    for name in (*names, *(f"SLURM_{name}" for name in slurm), *libraries):
         monkeypatch.setenv(name, "")  # so that monkeypatch restores it, whatever the test does
         monkeypatch.delenv(name)
     return monkeypatch
@@ -81,6 +81,19 @@ def test_ranks_of_slurm_are_adopted_if_a_master_address_is_set(clean_environment
     assert (ranks.rank(), ranks.world_size(), ranks.local_rank()) == (5, 8, 1)
     assert os.environ["MASTER_PORT"] == "29500"
     assert not ranks.is_main_rank()
+
+
+@pytest.mark.parametrize(
+    ("tasks_per_node", "node", "local_world_size"),
+    [("8(x4)", "3", 8), ("8(x2),4", "2", 4), ("2,3", "0", 2), ("32", "0", 32), ("", "0", 32), ("8", "1", 32)],
+)
+def test_ranks_of_slurm_share_the_cores_of_their_own_machine(clean_environment, tasks_per_node, node, local_world_size):
+    environment = {"SLURM_PROCID": "5", "SLURM_NTASKS": "32", "MASTER_ADDR": "node1", "SLURM_NODEID": node}
+    for name, value in {**environment, "SLURM_TASKS_PER_NODE": tasks_per_node}.items():
+        clean_environment.setenv(name, value)
+    ranks.adopt_slurm_ranks()
+    assert ranks.local_world_size() == local_world_size
+    assert ranks.world_size() == 32
 
 
 def test_ranks_of_another_launcher_are_kept(clean_environment):

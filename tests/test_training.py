@@ -565,3 +565,25 @@ def test_a_rollout_without_a_verdict_has_no_reward():
     first, second = rollout_rows({**logs, "advantages": [0.0, 0.0]}, 2, 2, 1, {"accuracy": 1.0, "language": 2.0})
     assert first["reward"] is first["answer"] is None
     assert second["reward"] == -2.0
+
+
+def test_a_new_run_does_not_read_the_lengths_of_its_rows_twice(tmp_path, monkeypatch):
+    from r1kit.training import core
+
+    def fail(trainer):
+        raise AssertionError("counting the steps of a run makes its order of rows, which reads the length of each")
+
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.setattr(core, "_count_total_steps", fail)
+    monkeypatch.setattr(core, "record_ranks", lambda accelerator, run: None)
+    monkeypatch.setattr(core, "_add_callbacks", lambda trainer, run, stop_callback: None)
+    monkeypatch.setattr(core, "StopCallback", lambda run, interval: SimpleNamespace(has_stopped=False))
+    resumed_from = []
+    trainer = SimpleNamespace(
+        train=lambda resume_from_checkpoint: resumed_from.append(resume_from_checkpoint),
+        state=SimpleNamespace(global_step=2, num_input_tokens_seen=5),
+        accelerator=SimpleNamespace(wait_for_everyone=lambda: None),
+    )
+    core._train(trainer, rl_recipe(), Run(tmp_path), None, 1)
+    assert resumed_from == [None]
+    assert read_info(tmp_path)["steps"] == 2

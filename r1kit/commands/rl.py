@@ -42,6 +42,7 @@ def main(recipe: RLRecipe, run: Run) -> None:
         workers.start_worker()  # it starts while torch is imported
 
     with heavy_imports():
+        import r1kit.training.grpo  # noqa: F401  # the slowest to import; `_build_trainer` takes it from here
         from r1kit.training.core import run_training
 
     run_training(lambda: _build_trainer(recipe, run, problems, held_out), recipe, run, recipe.steps_per_rollout)

@@ -119,12 +119,12 @@ def _train(
     stop_callback = StopCallback(run, resume_interval)
     live_display = _add_callbacks(trainer, run, stop_callback)
     record_ranks(trainer.accelerator, run)
-    # Known only now: of a recipe with epochs, the trainer computes the steps from its rows.
-    total_steps = _count_total_steps(trainer)
-    if last_checkpoint is not None and total_steps <= checkpoints.checkpoint_step(last_checkpoint):
+    # Of a recipe with epochs, the trainer computes the steps from its rows, for which it reads the length of each: that
+    # is left out of a new run, which has nothing to compare them with.
+    if last_checkpoint is not None and _count_total_steps(trainer) <= checkpoints.checkpoint_step(last_checkpoint):
         return last_checkpoint
     if last_checkpoint is None and (run.path / "model").exists():
-        if total_steps <= run.info.get("steps", 0):
+        if _count_total_steps(trainer) <= run.info.get("steps", 0):
             return None
         action = "pass --overwrite, which trains anew and keeps the old run under another name"
         raise UserError("output", run.path, "has a model, but no checkpoint to go on from", action)
