@@ -17,6 +17,8 @@ from r1kit.stages import STAGES, Stage
 
 # Typer carries a copy of click of its own, from which it exports only some exceptions; this is their base class.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+# What click calls the types of options, in the words of a recipe's errors.
+_CLICK_TYPES = {"a valid int": "a whole number", "a valid float": "a number"}
 
 
 class CommandGroup(typer.core.TyperGroup):
@@ -316,12 +318,29 @@ def _explain_usage_error(error: Any) -> str:
     command = error.ctx.command_path if error.ctx else "r1kit"
     unknown_option = getattr(error, "possibilities", UNSET) is not UNSET
     if not unknown_option:
-        return f"{error.format_message().rstrip('.')}; see {command} --help"
+        return _explain_wrong_value(error, f"see {command} --help")
     options = [name for parameter in error.ctx.command.params for name in parameter.opts if name.startswith("--")]
     action = suggest(error.option_name, options)
     if not action.startswith("did you mean"):
         action = f"see {command} --help"
     return str(UserError(error.option_name, UNSET, "no such option", action))
+
+
+def _explain_wrong_value(error: Any, action: str) -> str:
+    """Return an error of click about a missing argument or the value of an option as `field = value; ...; action`."""
+    parameter = getattr(error, "param", None)
+    if parameter is None:
+        return f"{error.format_message().rstrip('.')}; {action}"
+    options = [option for option in parameter.opts if option.startswith("--")]
+    field = options[0] if options else parameter.metavar or parameter.name
+    if not error.message:  # an argument or option that is missing
+        return str(UserError(field, UNSET, "is required", action))
+    value, verb, expected = error.message.rstrip(".").partition(" is not ")
+    if not verb:
+        return str(UserError(field, UNSET, error.message.rstrip("."), action))
+    expected = expected.removesuffix(" range")
+    requirement = f"must be {_CLICK_TYPES.get(expected, expected)}"
+    return str(UserError(field, value.strip("'"), requirement, action))
 
 
 if __name__ == "__main__":

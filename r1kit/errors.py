@@ -6,6 +6,9 @@ A UserError is a mistake that the user must correct: one line on stderr and exit
 import difflib
 from collections.abc import Iterable
 
+LONGEST_VALUE = 80
+"""The most characters of a value that an error shows: the error stays a line."""
+
 
 class _Unset:
     """The type of UNSET."""
@@ -19,15 +22,36 @@ class UserError(Exception):
     """A mistake that the user must correct, described in one line.
 
     The line is `field = value; requirement; action`. Where the user set no value (`value=UNSET`) it is
-    `field: requirement; action`: an error never shows a value that the user did not write.
+    `field: requirement; action`: an error never shows a value that the user did not write. Values are shown as they
+    are written in a recipe: `true`, `null`, `{a: 1}`.
 
         UserError("training.steps", 0, "must be at least 1", "use a positive number")
         UserError("output", UNSET, "a run needs a directory", "set output or pass --output DIR")
     """
 
     def __init__(self, field: str, value: object, requirement: str, action: str):
-        subject = f"{field}:" if value is UNSET else f"{field} = {value};"
+        subject = f"{field}:" if value is UNSET else f"{field} = {_shorten(_format_value(value))};"
         super().__init__(" ".join(f"{subject} {requirement}; {action}".split()))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
+
+
+def _format_value(value: object) -> str:
+    """Return a value as YAML writes it on one line, since that is how the user wrote it."""
+    if value is None:
+        return "null"
+    if value == "":
+        return '""'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        entries = [f"{key}: {_format_value(entry)}" for key, entry in value.items()]
+        return "{" + ", ".join(entries) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_format_value, value)) + "]"
+    return str(value)
 
 
 class OutOfMemory(Exception):

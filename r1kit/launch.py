@@ -34,6 +34,7 @@ from r1kit.errors import (
     Interrupted,
     OutOfMemory,
     UserError,
+    suggest,
 )
 from r1kit.messages import logger
 from r1kit.ranks import adopt_slurm_ranks, is_main_rank, local_world_size, world_size
@@ -55,6 +56,23 @@ _WARNING_LIBRARIES = r"(transformers|trl|peft|accelerate|datasets)(\.|$)"
 _DISK_FULL_TEXTS = ("No space left", "StorageFull", "inline_container.cc")
 # Distributed types of an Accelerate config for which `accelerate launch` would start a single process, without a word.
 _TORCHRUN_TYPES = ("NO", "MULTI_CPU")
+# The names of accelerate.utils.DistributedType, whose import takes a second.
+_DISTRIBUTED_TYPES = (
+    "NO",
+    "MULTI_CPU",
+    "MULTI_GPU",
+    "MULTI_NPU",
+    "MULTI_MLU",
+    "MULTI_SDAA",
+    "MULTI_MUSA",
+    "MULTI_XPU",
+    "MULTI_HPU",
+    "MULTI_NEURON",
+    "DEEPSPEED",
+    "FSDP",
+    "XLA",
+    "MEGATRON_LM",
+)
 _PR_SET_PDEATHSIG = 1  # prctl(2): the signal that this process gets when its parent dies
 
 
@@ -178,7 +196,7 @@ def launch_command(processes: int | None, config: str | None) -> list[str] | Non
                 f"run on each machine: accelerate launch --config_file {config} --machine_rank N ... -m r1kit.cli ..."
             )
             raise UserError("--accelerate-config", config, requirement, action)
-        if values.get("distributed_type", "NO") not in _TORCHRUN_TYPES:
+        if values["distributed_type"] not in _TORCHRUN_TYPES:
             command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config]
             return [*command, "--num_processes", str(processes)] if processes else command
         processes = processes or int(values.get("num_processes", 1))
@@ -188,13 +206,31 @@ def launch_command(processes: int | None, config: str | None) -> list[str] | Non
 
 
 def _read_accelerate_config(config: str) -> dict[str, Any]:
+    """Return the keys of an Accelerate config. Raises UserError if it or a key that r1kit uses is wrong."""
     requirement = "must be an Accelerate config file"
+    action = "use one like those in recipes/accelerate/"
     try:
         values = yaml.safe_load(Path(config).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError("--accelerate-config", config, requirement, str(error)) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError("--accelerate-config", config, f"{requirement}: {reason}", "check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UserError("--accelerate-config", config, f"{requirement}, which is YAML", action) from None
     if not isinstance(values, dict):
-        raise UserError("--accelerate-config", config, requirement, "see recipes/accelerate/")
+        raise UserError("--accelerate-config", config, requirement, action)
+    distributed_type = values.get("distributed_type", "NO")
+    if distributed_type is False:  # YAML reads NO without quotes as false
+        distributed_type = "NO"
+    values["distributed_type"] = str(distributed_type).upper()
+    if values["distributed_type"] not in _DISTRIBUTED_TYPES:
+        requirement = f"has distributed_type = {distributed_type}, which Accelerate does not know"
+        action = suggest(values["distributed_type"], _DISTRIBUTED_TYPES)
+        raise UserError("--accelerate-config", config, requirement, action)
+    for key in ("num_processes", "num_machines"):
+        count = values.get(key, 1)
+        if not isinstance(count, int) or count < 1:
+            requirement = f"has {key} = {count}, which must be a whole number of at least 1"
+            raise UserError("--accelerate-config", config, requirement, f"correct {key}")
     return values
 
 

@@ -59,10 +59,15 @@ def test_without_a_command_the_help_is_printed():
         (["--verbos"], "error: --verbos: no such option; did you mean --verbose?"),
         (["sft", "train.yaml", "-z"], "error: -z: no such option; see r1kit sft --help"),
         (["-v", "-q", "sft", "train.yaml"], "error: --quiet: contradicts --verbose; use one of the two"),
-        (["sft", "train.yaml", "--num-processes", "two"], "--num-processes"),
+        (["sft", "train.yaml", "--num-processes", "two"], "--num-processes = two; must be a whole number; see "),
         (["sft", "train.yaml", "--model"], "--model"),
-        (["rewards"], "error: Missing argument 'FILE.jsonl'; see r1kit rewards --help"),
-        (["sft", "none.yaml"], "recipe = none.yaml; must be a YAML file that can be read; No such file"),
+        (["rewards"], "error: FILE.jsonl: is required; see r1kit rewards --help"),
+        (
+            ["sft", "none.yaml"],
+            "recipe = none.yaml; must be a YAML file that can be read: no such file or directory; check the path",
+        ),
+        (["watch", "a", "--port", "99999"], "error: --port = 99999; must be in the range 0<=x<=65535; see r1kit watch"),
+        (["merge", "a"], "error: --output: is required; see r1kit merge --help"),
         (["sft", "rows.jsonl", "output=b"], "prompt = 2 + 2?; "),
         (["sft", "train.yaml", "traning.steps=5"], "did you mean training?"),
         (["sft", "train.yaml", "training.step=5"], "training.step = 5; no such key; did you mean steps?"),
@@ -94,7 +99,7 @@ def test_without_a_command_the_help_is_printed():
         (["eval", "generate.yaml", "model.path=./none"], "model.path = ./none; must be a folder with a model"),
         (
             ["generate", "generate.yaml", "output=rows.jsonl"],
-            "output = rows.jsonl; must be a folder that can be written; ",
+            "output = rows.jsonl; must be a folder that can be written: file exists; set output to another directory",
         ),
         (["generate", "generate.yaml", "output=."], "output = .; must be empty or a run directory; "),
     ],
@@ -256,9 +261,17 @@ def test_rewards_take_a_function_of_ones_own(saved, here):
 @pytest.mark.parametrize(
     ("content", "arguments", "message"),
     [
-        (None, [], "FILE = none.jsonl; must be a JSONL file that can be read; "),
+        (
+            None,
+            [],
+            "FILE = none.jsonl; must be a JSONL file that can be read: no such file or directory; check",
+        ),
         ("", [], "FILE = none.jsonl; has no rows; "),
-        ('{"completion": "a", "answer": "b"}\n{"completion"\n', [], "FILE = none.jsonl:2; must be JSON; "),
+        (
+            '{"completion": "a", "answer": "b"}\n{"completion"\n',
+            [],
+            "FILE = none.jsonl:2; must be JSON: Expecting ':' delimiter ",
+        ),
         ('{"answer": "b"}\n', [], "FILE = none.jsonl:1; needs a key completion; "),
         ("[1]\n", [], "FILE = none.jsonl:1; needs a key completion; "),
         ('{"completion": "a"}\n', [], "reward accuracy needs a column answer or tests"),

@@ -129,7 +129,7 @@ def test_messages_are_read_and_stay_messages():
     ("changes", "line"),
     [
         ({"data": {"train": "none.jsonl"}}, "data.train.0.path = none.jsonl; must be a file, a folder"),
-        ({"keep": {"correct": True}}, "keep.correct = True; needs a reward that decides correctness; add accuracy"),
+        ({"keep": {"correct": True}}, "keep.correct = true; needs a reward that decides correctness; add accuracy"),
         ({"keep": {"max_tokens": 5}}, "keep = too_long; filters look at completions, and the rows have none"),
         ({"rewards": [{"name": "accuracy"}]}, "rewards = accuracy; rewards score completions, and the rows have none"),
         ({"model": {"path": "tiny:base"}}, "model.path = tiny:base; the stage data uses no model"),
@@ -141,13 +141,13 @@ def test_messages_are_read_and_stay_messages():
         ),
         (
             {"data": {"train": [{"path": "rows.jsonl", "stream": True}]}},
-            "data.train.0.stream = True; a streamed",
+            "data.train.0.stream = true; a streamed",
         ),
         ({"data": {"train": [{"path": "rows.jsonl", "share": 0.5}]}}, "data.train: each source needs a"),
         ({"data": {"train": "label.jsonl"}}, "data.train = label.jsonl; each completion must be text or messages of"),
         ({"hygiene": {"decontaminate": "odd.jsonl"}}, "hygiene.decontaminate.0 = odd.jsonl; needs a column prompt"),
         ({"hygiene": {"near": 1.5}}, "hygiene.near = 1.5"),
-        ({"hygiene": {"exakt": True}}, "hygiene.exakt = True; no such key; did you mean exact?"),
+        ({"hygiene": {"exakt": True}}, "hygiene.exakt = true; no such key; did you mean exact?"),
     ],
 )
 def test_mistakes_are_one_line(changes, line):

@@ -45,6 +45,8 @@ def test_several_processes_are_started_by_torchrun_or_accelerate(tmp_path):
     assert launch_command(None, on_cpu) == [*TORCHRUN, "2"]
     assert launch_command(4, on_cpu) == [*TORCHRUN, "4"]
     assert count_processes(None, on_cpu) == 2
+    for spelling in ("NO", "'NO'", "multi_cpu"):  # NO without quotes is false in YAML
+        assert launch_command(2, write_config(tmp_path, f"distributed_type: {spelling}\n")) == [*TORCHRUN, "2"]
     sharded = write_config(tmp_path, "distributed_type: FSDP\nnum_processes: 8\n")
     assert launch_command(None, sharded) == [*ACCELERATE, sharded]
     assert launch_command(2, sharded) == [*ACCELERATE, sharded, "--num_processes", "2"]
@@ -53,8 +55,14 @@ def test_several_processes_are_started_by_torchrun_or_accelerate(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("- a\n", "must be an Accelerate config file; see recipes/accelerate/"),
-        ("a: [", "must be an Accelerate config file; "),
+        ("- a\n", "must be an Accelerate config file; use one like those in recipes/accelerate/"),
+        ("a: [", "must be an Accelerate config file, which is YAML; use one like those in recipes/accelerate/"),
+        ("distributed_type: FDSP\n", "has distributed_type = FDSP, which Accelerate does not know; did you mean FSDP?"),
+        (
+            "num_processes: abc\n",
+            "has num_processes = abc, which must be a whole number of at least 1; correct num",
+        ),
+        ("num_processes: -2\n", "has num_processes = -2, which must be a whole number of at least 1; correct num_proc"),
         ("num_machines: 2\n", "names 2 machines, and r1kit launches processes on one; run on each machine: accelerate"),
     ],
 )

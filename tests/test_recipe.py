@@ -192,6 +192,19 @@ def test_a_key_of_another_stage_is_unknown():
     assert error_line("generate", {"training": {}}).startswith("training = {}; no such key")
 
 
+def test_an_error_shows_a_value_as_a_recipe_writes_it():
+    assert str(UserError("a", {"b": [True, None]}, "must be c", "use d")) == "a = {b: [true, null]}; must be c; use d"
+    assert str(UserError("a", "", "must be c", "use d")) == 'a = ""; must be c; use d'
+    assert str(UserError("a", "x" * 200, "must be c", "use d")) == f"a = {'x' * 77}...; must be c; use d"
+
+
+def test_an_error_says_that_a_value_is_the_default():
+    values = changed(GENERATE, rewards=[{"name": "format"}])
+    assert error_line("generate", values).startswith("keep.correct = true (the default); needs a reward that decides")
+    values = changed(values, keep={"correct": True})
+    assert error_line("generate", values).startswith("keep.correct = true; needs a reward that decides")
+
+
 def test_suggest():
     assert suggest("acuracy", ["format", "accuracy"]) == "did you mean accuracy?"
     assert suggest("zzz", ["format", "accuracy"]) == "use one of: accuracy, format"
@@ -200,25 +213,37 @@ def test_suggest():
 @pytest.mark.parametrize(
     ("stage", "values", "start"),
     [
-        ("sft", {"training": {"steps": "many"}}, "training.steps = many"),
-        ("sft", {"training": {"steps": 1.5}}, "training.steps = 1.5"),
-        ("sft", {"training": {"steps": 0}}, "training.steps = 0"),
+        (
+            "sft",
+            {"training": {"steps": "many"}},
+            "training.steps = many; must be a whole number; change it in",
+        ),
+        ("sft", {"training": {"steps": 1.5}}, "training.steps = 1.5; must be a whole number"),
+        ("sft", {"training": {"steps": 0}}, "training.steps = 0; must be above 0"),
         ("sft", {"training": {"batch_size": -1}}, "training.batch_size = -1"),
         ("sft", {"training": {"learning_rate": 0}}, "training.learning_rate = 0"),
-        ("sft", {"training": {"packing": "perhaps"}}, "training.packing = perhaps"),
-        ("sft", {"training": {"schedule": "cosin"}}, "training.schedule = cosin"),
-        ("sft", {"training": 5}, "training = 5"),
+        ("sft", {"training": {"packing": "perhaps"}}, "training.packing = perhaps; must be true or false"),
+        ("sft", {"training": {"schedule": "cosin"}}, "training.schedule = cosin; must be constant, linear or cosine"),
+        ("sft", {"training": 5}, "training = 5; must be a block of keys, such as {key: value}"),
         ("sft", {"model": {"dtype": "float8"}}, "model.dtype = float8"),
+        ("sft", {"model": {"lora": True}}, "model.lora = true; must be a block of keys"),
+        ("sft", {"seed": None}, "seed = null; must be a whole number"),
+        ("sft", {"output": 5}, "output = 5; must be text"),
         ("sft", {"model": {"quantize": "8bit"}}, "model.quantize = 8bit"),
         ("sft", {"data": {"train": [{"rows": 5}]}}, "data.train.0.path: is required; "),
-        ("sft", {"data": {"train": 5}}, "data.train = 5"),
-        ("rl", {"sampling": {"group_size": 1}}, "sampling.group_size = 1"),
+        ("sft", {"data": {"train": 5}}, "data.train = 5; must be a list, such as [a, b]"),
+        ("rl", {"sampling": {"group_size": 1}}, "sampling.group_size = 1; must be at least 2"),
         ("rl", {"sampling": {"temperature": 0}}, "sampling.temperature = 0"),
-        ("rl", {"sampling": {"top_p": 1.5}}, "sampling.top_p = 1.5"),
+        ("rl", {"sampling": {"top_p": 1.5}}, "sampling.top_p = 1.5; must be at most 1"),
+        (
+            "rl",
+            {"rewards": ["accuracy"]},
+            "rewards.0 = accuracy; must be a block with the key name; write {name: a",
+        ),
         ("rl", {"rewards": [{"weight": 1}]}, "rewards.0.name: is required; "),
         ("generate", {"keep": {"language": 1.2}}, "keep.language = 1.2"),
         ("generate", {"keep": {"pass_rate": [0, 2]}}, "keep.pass_rate.1 = 2"),
-        ("eval", {"models": ["a"]}, "models = ['a']"),
+        ("eval", {"models": ["a"]}, "models = [a]; must be a mapping, such as {key: value}; change it"),
         ("sft", {"prompt": {"template": "r1zero"}}, "prompt.template = r1zero; must be r1-zero, tiny, chat"),
     ],
 )
@@ -372,8 +397,11 @@ def test_a_range_of_pass_rates_that_holds_nothing_is_refused():
 @pytest.mark.parametrize(
     ("text", "requirement"),
     [
-        ("training: {steps: 1", "must be valid YAML"),
-        ("a: b: c", "must be valid YAML"),
+        (
+            "training: {steps: 1",
+            "must be valid YAML: expected ',' or '}', but got '<stream end>' in line 1, ",
+        ),
+        ("a: b: c", "must be valid YAML: mapping values are not allowed here in line 1, column 5; correct that line"),
         ("- sft\n- rl\n", "must be a mapping"),
         ("just words", "must be a mapping"),
         ("training:\n\tsteps: 1\n", "must be valid YAML"),

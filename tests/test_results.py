@@ -35,6 +35,11 @@ def test_the_result_of_rl_is_its_last_reward_and_accuracy(tmp_path):
     assert describe_result(make_run(tmp_path / "run", metrics)) == "60 steps, reward 1.97, accuracy 0.98"
 
 
+def test_the_result_of_rl_may_have_no_verdict_in_the_last_step(tmp_path):
+    metrics = [{"step": 7, "loss": 0.0, "reward": None, "rewards/accuracy/mean": None}]
+    assert describe_result(make_run(tmp_path / "run", metrics)) == "7 steps, no verdict in the last"
+
+
 def test_only_the_end_of_long_metrics_is_read_and_broken_lines_are_left_out(tmp_path):
     run = make_run(tmp_path / "run", [{"step": step, "loss": 1.0, "note": "x" * 1000} for step in range(200)])
     with open(run.metrics_file, "a") as file:

@@ -45,12 +45,14 @@ def print_dry_run(stage: str, recipe: Recipe, processes: int | None, accelerate_
     # A stage finds a mistake in a reward only once it has read the data.
     for index, entry in enumerate(getattr(recipe, "rewards", [])):
         resolve_reward(entry, index)
+    launch = _describe_launch(recipe, processes, accelerate_config)
+    work_lines = _describe_work(recipe, count_processes(processes, accelerate_config))
     print(dump_recipe(recipe))
-    print(f"launch: {_describe_launch(recipe, processes, accelerate_config)}")
+    print(f"launch: {launch}")
     print(f"stage: {stage}")
     for name, path in _models_of(recipe).items():
         print(f"{name}: {describe_model(path, recipe)}")
-    for line in _describe_work(recipe, count_processes(processes, accelerate_config)):
+    for line in work_lines:
         print(line)
     if not isinstance(recipe, DataRecipe):
         _note_missing_gpu(recipe)

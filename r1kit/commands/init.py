@@ -36,10 +36,18 @@ def copy_recipe(name: str, target: Path) -> Path:
         raise UserError("NAME", name, "no such recipe folder", suggest(name, shipped_recipes))
     if target.exists():
         raise UserError("--output", target, "exists already", "use another folder")
+    try:
+        _copy_folder(shipped_recipes[name], target)
+    except OSError as error:
+        requirement = f"must be a folder that can be written: {(error.strerror or str(error)).lower()}"
+        raise UserError("--output", target, requirement, "use another folder") from None
+    return target
+
+
+def _copy_folder(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # Copied beside the target and then renamed, so that a kill leaves no half of a folder there.
     unfinished = target.with_name(f".{target.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(shipped_recipes[name], unfinished, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(source, unfinished, ignore=shutil.ignore_patterns("__pycache__"))
     os.replace(unfinished, target)
-    return target

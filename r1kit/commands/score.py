@@ -36,7 +36,7 @@ def score_file(file: str, reward_names: Sequence[str], output: str | None) -> No
     rows = _read_rows(file)
     entries = [RewardConfig(name=name.strip()) for name in reward_names]
     columns = _column_names(rows)
-    check_reward_columns(entries, columns, file)
+    check_reward_columns(entries, columns, file, rename_action="rename one in the file")
     check_reward_rows(entries, {name: [row.get(name) for row in rows] for name in columns}, file)
     scored_rows = score_rows(rows, entries, columns)
     _write_rows(scored_rows, output)
@@ -72,7 +72,8 @@ def _read_rows(file: str) -> list[Row]:
     try:
         lines = Path(file).read_text().split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError("FILE", file, "must be a JSONL file that can be read", str(error)) from None
+        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError("FILE", file, f"must be a JSONL file that can be read: {reason}", "check the file") from None
     rows = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -80,7 +81,8 @@ def _read_rows(file: str) -> list[Row]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise UserError("FILE", f"{file}:{number}", "must be JSON", str(error)) from None
+            requirement = f"must be JSON: {error.msg} at column {error.colno}"
+            raise UserError("FILE", f"{file}:{number}", requirement, "correct the line") from None
         if not isinstance(row, dict) or not isinstance(row.get("completion"), str | list):
             raise UserError("FILE", f"{file}:{number}", "needs a key completion", "add it")
         rows.append(row)
@@ -106,7 +108,8 @@ def _write_rows(rows: Sequence[Row], output: str | None) -> None:
     try:
         write_file(Path(output), text)
     except OSError as error:
-        raise UserError("--output", output, "must be a file that can be written", error.strerror or "") from None
+        requirement = f"must be a file that can be written: {(error.strerror or str(error)).lower()}"
+        raise UserError("--output", output, requirement, "use another path") from None
     print(output)
 
 

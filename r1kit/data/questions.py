@@ -25,8 +25,8 @@ def check_prompt(question: Any, row_number: int, field: str) -> Question:
     else:
         is_valid = isinstance(question, str) and bool(question.strip())
     if not is_valid:
-        requirement = f"each prompt must be text or messages of text; that of row {row_number} is not"
-        raise UserError(field, question, requirement, "correct or drop the row")
+        requirement = "each prompt must be text, or messages with text in them, and not empty"
+        raise UserError(f"{field}: prompt of row {row_number}", question, requirement, "correct or drop the row")
     return question
 
 

@@ -139,6 +139,7 @@ def create_model(block: NewModelConfig, tokenizer: "PreTrainedTokenizerBase") ->
 
     Raises UserError where the recipe's settings are no config of that type of model.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
@@ -151,8 +152,10 @@ def create_model(block: NewModelConfig, tokenizer: "PreTrainedTokenizerBase") ->
             **block.settings,
         )
         return AutoModelForCausalLM.from_config(config)
-    except (TypeError, ValueError) as error:
-        raise UserError("model.new.settings", block.settings, f"must be a {block.type} config", str(error)) from None
+    except (TypeError, ValueError, StrictDataclassError) as error:
+        reason = str(error).splitlines()[-1].strip().rstrip(".")
+        requirement = f"must be fields of a {block.type} config: {reason}"
+        raise UserError("model.new.settings", block.settings, requirement, "correct them") from None
 
 
 def build_lora_config(block: ModelConfig) -> "LoraConfig | None":
@@ -188,5 +191,12 @@ def _loading_error(block: ModelConfig, error: Exception) -> UserError:
         requirement = "brings code of its own, which r1kit runs only if you allow it"
         action = "read that code, then set model.trust_remote_code=true (chat, merge: --trust-remote-code)"
         return UserError("model.path", block.path, requirement, action)
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    folder = Path(block.path or "")
+    model_files = ("run.json", "config.json", "adapter_config.json")
+    if folder.is_dir() and not any((folder / name).exists() for name in model_files):
+        return UserError("model.path", block.path, "holds no model: it has no config.json", "check the path")
+    if "attn_implementation" in str(error):
+        requirement = "transformers has no such implementation of attention for this model"
+        return UserError("model.attention", block.attention, requirement, "use eager or sdpa, or remove it")
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return UserError("model.path", block.path, f"cannot be loaded: {reason}", "check the path, the id and the network")

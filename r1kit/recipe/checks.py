@@ -6,6 +6,7 @@ run holds whole groups. Each check raises UserError with the field to change.
 
 from r1kit.errors import UNSET, UserError, suggest
 from r1kit.prompts import CHAT_TEMPLATE
+from r1kit.recipe.block import Block
 from r1kit.recipe.data import DataConfig, SourceConfig
 from r1kit.recipe.filters import PREFERENCES, FiltersConfig
 from r1kit.recipe.rewards import RewardConfig, has_accuracy_reward
@@ -87,6 +88,12 @@ def _check_model(recipe: Recipe) -> None:
         raise UserError("model.new", UNSET, "only sft and distill can start from a new model", "remove model.new")
 
 
+def _with_origin(block: Block, name: str) -> object:
+    """Return the value of a field for an error, which says where the user did not set it but has the default."""
+    value = getattr(block, name)
+    return value if name in block.model_fields_set else f"{value} (the default)".lower()
+
+
 # Training
 
 
@@ -141,7 +148,7 @@ def _check_rollouts(recipe: RLRecipe) -> None:
     if recipe.completions_per_rollout % group_size:
         requirement = f"batch_size x updates_per_rollout must be a multiple of sampling.group_size = {group_size}"
         nearest = max(1, training.batch_size // group_size) * group_size
-        raise UserError("training.batch_size", training.batch_size, requirement, f"use {nearest}")
+        raise UserError("training.batch_size", _with_origin(training, "batch_size"), requirement, f"use {nearest}")
     block = recipe.steps_per_rollout
     if training.steps and training.steps % block:
         requirement = f"must be a multiple of {block}, the steps on one rollout, because a run is resumed between them"
@@ -167,7 +174,7 @@ def _check_sampling(sampling: SamplingConfig, field: str) -> None:
     """Check a block of sampling, which is at the key `field`, such as `refine.sampling`."""
     if sampling.temperature == 0 and sampling.samples > 1:
         requirement = f"all samples are the same at {field}.temperature = 0"
-        raise UserError(f"{field}.samples", sampling.samples, requirement, f"set {field}.samples=1")
+        raise UserError(f"{field}.samples", _with_origin(sampling, "samples"), requirement, f"set {field}.samples=1")
     if sampling.vllm and sampling.engine != "vllm":
         requirement = f"the engine {sampling.engine} does not use it"
         raise UserError(f"{field}.vllm", sampling.vllm, requirement, f"set {field}.engine=vllm")
@@ -194,7 +201,7 @@ def _check_filters(filters: FiltersConfig, rewards: list[RewardConfig], names: l
         requirement = "needs a reward that decides correctness"
         if filters.correct:
             action = "add accuracy to rewards, or set keep.correct=false"
-            raise UserError("keep.correct", filters.correct, requirement, action)
+            raise UserError("keep.correct", _with_origin(filters, "correct"), requirement, action)
         if has_pass_rate and filters.pass_rate_by is None:
             raise UserError("keep.pass_rate", list(filters.pass_rate), requirement, "add accuracy to rewards")
     if filters.min_tokens and filters.max_tokens and filters.min_tokens > filters.max_tokens:
@@ -236,7 +243,9 @@ def _check_generate(recipe: GenerateRecipe) -> None:
         raise UserError("data.eval", UNSET, "the stage generate evaluates nothing", "remove it, or use data.train")
     if recipe.journey and recipe.sampling.samples < 2:
         requirement = "a journey needs a wrong and a right completion of the same prompt"
-        raise UserError("sampling.samples", recipe.sampling.samples, requirement, "use at least 2, better 8")
+        raise UserError(
+            "sampling.samples", _with_origin(recipe.sampling, "samples"), requirement, "use at least 2, better 8"
+        )
 
 
 # Evaluation
@@ -264,7 +273,7 @@ def _check_scaling(scaling: ScalingConfig, sampling: SamplingConfig, has_several
     if sampling.samples < 2:
         requirement = "inference-time scaling needs several samples of each problem"
         action = "set it to the largest number to report, such as 16"
-        raise UserError("sampling.samples", sampling.samples, requirement, action)
+        raise UserError("sampling.samples", _with_origin(sampling, "samples"), requirement, action)
     if scaling.samples and max(scaling.samples) > sampling.samples:
         requirement = f"must not be above sampling.samples = {sampling.samples}"
         action = "raise sampling.samples, or remove the larger numbers"

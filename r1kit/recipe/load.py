@@ -19,8 +19,6 @@ from r1kit.recipe.checks import check_recipe
 from r1kit.recipe.data import normalise_sources
 from r1kit.recipe.stages import Recipe, recipe_class
 
-LONGEST_SHOWN_VALUE = 80  # characters of a wrong value that an error shows: it stays a line
-
 
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 reads 1e-5 as text; here it is a number, as in YAML 1.2."""
@@ -56,9 +54,16 @@ def _read_recipe_file(file: str) -> dict[str, Any]:
     try:
         values = read_yaml(Path(file).read_text())
     except OSError as error:
-        raise UserError("recipe", file, "must be a YAML file that can be read", str(error.strerror)) from None
+        requirement = f"must be a YAML file that can be read: {str(error.strerror).lower()}"
+        raise UserError("recipe", file, requirement, "check the path") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        position = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        requirement = f"must be valid YAML: {error.problem}{position}"
+        raise UserError("recipe", file, requirement, "correct that line") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError("recipe", file, "must be valid YAML", str(error)) from None
+        requirement = f"must be valid YAML: {error}"
+        raise UserError("recipe", file, requirement, "use a text file in UTF-8") from None
     if not values:
         return {}
     if not isinstance(values, dict):
@@ -111,25 +116,50 @@ def _set_key(values: dict[str, Any], key: str, value: Any) -> None:
         raise UserError(key, value, "the recipe has no such key", "check the names and numbers in the key") from None
 
 
+# What pydantic's types of errors mean to somebody who writes a recipe; the names in braces are pydantic's.
+_REQUIREMENTS = {
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "list_type": "must be a list, such as [a, b]",
+    "tuple_type": "must be a list, such as [a, b]",
+    "too_long": "must have at most {max_length} entries",
+    "too_short": "must have at least {min_length} entries",
+    "dict_type": "must be a mapping, such as {{key: value}}",
+    "model_type": "must be a block of keys, such as {{key: value}}",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+}
+
+
 def _explain_validation(schema: type[BaseModel], error: ValidationError) -> UserError:
     """Turn pydantic's first error into one that names the field by its dotted key."""
     first = error.errors(include_url=False)[0]
     location = [str(name) for name in first["loc"] if not str(name).startswith("function-")]
     key = ".".join(location) or "recipe"
+    action = "change it in the recipe or on the command line"
     if first["type"] == "missing":
         return UserError(key, UNSET, "is required", "set it in the recipe or on the command line")
-    value = _shorten(first["input"])
+    value = first["input"]
     if first["type"] == "extra_forbidden":
         return UserError(key, value, "no such key", suggest(location[-1], _sibling_fields(schema, location)))
-    requirement = first["msg"].removeprefix("Value error, ").lower()
-    return UserError(key, value, requirement, "change it in the recipe or on the command line")
-
-
-def _shorten(value: Any) -> str:
-    text = str(value)
-    if len(text) > LONGEST_SHOWN_VALUE:
-        text = f"{text[: LONGEST_SHOWN_VALUE - 3]}..."
-    return text
+    if location[:-1] == ["rewards"] and isinstance(value, str):
+        return UserError(key, value, "must be a block with the key name", f"write {{name: {value}}}")
+    if first["type"] == "value_error":
+        return UserError(key, value, str(first["ctx"]["error"]), action)
+    if first["type"] in _REQUIREMENTS:
+        requirement = _REQUIREMENTS[first["type"]].format(**first.get("ctx", {}))
+        return UserError(key, value, requirement.replace("'", ""), action)  # pydantic quotes the names of a literal
+    return UserError(key, value, first["msg"].lower(), action)
 
 
 def _sibling_fields(schema: type[BaseModel], location: list[str]) -> list[str]:

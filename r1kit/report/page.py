@@ -162,6 +162,6 @@ def write_report(paths: Sequence[str], output: Path) -> Path:
         with atomic_file(output) as temporary, open(temporary, "w", encoding="utf-8") as file:
             write_page(file, page_head(runs, rollout_sets), make_blobs(rollout_sets))
     except OSError as error:
-        action = error.strerror or str(error)
-        raise UserError("--output", output, "must be a file that can be written", action) from None
+        requirement = f"must be a file that can be written: {(error.strerror or str(error)).lower()}"
+        raise UserError("--output", output, requirement, "use another path") from None
     return output

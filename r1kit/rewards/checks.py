@@ -35,18 +35,26 @@ CORRECTNESS_REWARDS = ("accuracy", "length", "cosine")
 ANSWER_COLUMNS = ("answer", "tests")
 
 
-def check_reward_columns(entries: Sequence[RewardConfig], columns: Sequence[str], source: str) -> None:
-    """Raise UserError where the data set `source` lacks a column that a reward, or its `where`, needs."""
+RENAME_IN_RECIPE = "rename one with data.train.0.columns"
+
+
+def check_reward_columns(
+    entries: Sequence[RewardConfig], columns: Sequence[str], source: str, rename_action: str = RENAME_IN_RECIPE
+) -> None:
+    """Raise UserError where the data set `source` lacks a column that a reward, or its `where`, needs.
+
+    `rename_action` says how the user can rename a column.
+    """
     for index, entry in enumerate(entries):
         required = _required_columns(resolve_reward(entry, index))
         for column in (*required, *entry.where):
             # `where` cannot use the column `prompt`, which r1kit passes to rewards as `prompts`.
             if column not in columns or (column == "prompt" and column in entry.where):
-                action = "add it, or rename one with data.train.0.columns"
+                action = f"add it, or {rename_action}"
                 raise UserError("data", source, f"reward {entry.name} needs the column {column}", action)
         if entry.name in CORRECTNESS_REWARDS and not set(ANSWER_COLUMNS) & set(columns):
             requirement = f"reward {entry.name} needs a column {' or '.join(ANSWER_COLUMNS)}"
-            action = f"it has {', '.join(columns)}; rename one with data.train.0.columns"
+            action = f"it has {', '.join(columns)}; {rename_action}"
             raise UserError("data", source, requirement, action)
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from r1kit.errors import UserError
+from r1kit.errors import UserError, suggest
 from r1kit.runs.run import Run
 
 PACKAGE_DIR = Path(__file__).parent.parent
@@ -27,6 +27,8 @@ def resolve_model_path(path: str, field: str = "model.path") -> str:
     """
     if path in SHIPPED_MODELS:
         return str(SHIPPED_MODELS[path])
+    if path.startswith("tiny:"):
+        raise UserError(field, path, "no such shipped model", suggest(path, SHIPPED_MODELS))
     resolved = _resolve_local_path(path, field, "model", _MODEL_REQUIREMENT)
     if Path(resolved).is_file():
         raise UserError(field, path, _MODEL_REQUIREMENT, "check the path")
@@ -48,7 +50,7 @@ def _resolve_local_path(path: str, field: str, product: str, requirement: str) -
     """
     folder = Path(path)
     if (folder / "run.json").exists():
-        status = Run(folder).info.get("status")
+        status = Run(folder).info.get("status") or "damaged (its run.json has no status)"
         action = "finish that run, or use another one"
         if not (folder / product).exists():
             raise UserError(field, path, f"this run is {status} and has no {product}", action)

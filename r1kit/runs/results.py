@@ -47,9 +47,12 @@ def describe_result(run: Run) -> str:
 def _describe_training(metrics: dict[str, Any]) -> str:
     """Return the length of a training and its last loss or reward."""
     words = []
-    if "reward" in metrics:
+    # A reward is null where no completion of the step had a verdict.
+    if "reward" in metrics and metrics["reward"] is None:
+        words.append(f"{metrics['step']} steps, no verdict in the last")
+    elif "reward" in metrics:
         words.append(f"{metrics['step']} steps, reward {metrics['reward']:.2f}")
-        if "rewards/accuracy/mean" in metrics:
+        if metrics.get("rewards/accuracy/mean") is not None:
             words.append(f"accuracy {metrics['rewards/accuracy/mean']:.2f}")
     elif "loss" in metrics:
         epochs = f"{metrics.get('epoch', 0):.3g}"

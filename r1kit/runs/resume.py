@@ -57,7 +57,8 @@ def open_run(stage: str, recipe: Recipe, overwrite: bool = False) -> Run:
         run.lock()
         _start_session(run, stage, recipe)
     except OSError as error:
-        raise UserError("output", path, "must be a folder that can be written", error.strerror or str(error)) from None
+        requirement = f"must be a folder that can be written: {(error.strerror or str(error)).lower()}"
+        raise UserError("output", path, requirement, "set output to another directory") from None
     return run
 
 

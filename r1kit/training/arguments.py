@@ -159,7 +159,8 @@ def _build_config(config_class: Any, arguments: dict[str, Any], trl_block: dict[
     try:
         config = config_class(**{**arguments, **trl_block})
     except (TypeError, ValueError) as error:
-        raise UserError("trl", trl_block or UNSET, "TRL refuses these values", str(error)) from None
+        requirement = f"TRL refuses these values: {str(error).rstrip('.')}"
+        raise UserError("trl", trl_block or UNSET, requirement, "correct them") from None
     _check_trackers(config.report_to)
     return config
 

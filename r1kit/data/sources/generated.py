@@ -79,11 +79,16 @@ def _create_gym_task(name: str, source: SourceConfig, field: str) -> Any:
     except TypeError as error:
         fields = [key for key in DATASETS[name][1].__dataclass_fields__ if key not in ("seed", "size")]
         unknown_keys = [key for key in source.settings if key not in fields]
-        action = suggest(unknown_keys[0], fields) if unknown_keys else str(error)
-        raise UserError(f"{field}.settings", source.settings, f"must be settings of {name}", action) from None
+        requirement, action = f"must be settings of {name}", "correct them"
+        if unknown_keys:
+            action = suggest(unknown_keys[0], fields)
+        else:
+            requirement = f"{requirement}: {error}"
+        raise UserError(f"{field}.settings", source.settings, requirement, action) from None
     except (AssertionError, ValueError) as error:
-        action = str(error) or "check the values"
-        raise UserError(f"{field}.settings", source.settings, f"{name} refuses these values", action) from None
+        reason = f": {error}" if str(error) else ""
+        requirement = f"{name} refuses these values{reason}"
+        raise UserError(f"{field}.settings", source.settings, requirement, "correct them") from None
 
 
 def _gym_rows(task: Any, name: str) -> Iterator[Row]:
