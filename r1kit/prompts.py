@@ -29,8 +29,16 @@ CHAT_TEMPLATE = "chat"
 
 
 def template_text(name: str) -> str:
-    """Return the text of the plain template `name`; a name that is not in the table is a template itself."""
-    return PLAIN_TEMPLATES.get(name, name)
+    """Return the text of a plain template: of a name in PLAIN_TEMPLATES, or a text that has {prompt} in it.
+
+    Raises ValueError for any other text, into which a prompt could not be put.
+    """
+    text = PLAIN_TEMPLATES.get(name, name)
+    if "{prompt}" not in text:
+        raise ValueError(
+            f"{name!r} is neither a plain template ({', '.join(PLAIN_TEMPLATES)}) nor a text with {{prompt}}"
+        )
+    return text
 
 
 def fill_template(name: str, prompt: str) -> str:

@@ -236,7 +236,7 @@ def test_log_probabilities_of_the_sampling_are_the_old_ones(tmp_path, settings, 
     assert len(drawn) == 1
     stock, _ = gradients(tmp_path, None, drawn[0][0], rewards, **many)
     assert relative_error(stock, found_gradients) < 1e-5
-    assert trainer.step_state.sampling_logprobs is None
+    assert trainer.generation.sampling_logprobs is None
 
 
 def test_a_window_with_nothing_left_still_takes_a_step(tmp_path):

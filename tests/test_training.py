@@ -133,7 +133,7 @@ def test_a_run_without_any_verdict_does_not_go_on_for_days(tmp_path):
     trainer = rl_trainer(
         RLTrainer, recipe, tmp_path / "own", reward=dead, run=Run(tmp_path / "own"), **settings_of(recipe)
     )
-    with pytest.raises(UserError, match="no completion of 10 rollouts had a verdict"):
+    with pytest.raises(UserError, match="no completion of 10 generations had a verdict"):
         trainer.train()
     assert trainer.state.global_step == 9
 
@@ -317,7 +317,7 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(tmp_path, capsys):
         return read_weights(run.path / "model")
 
     reduced = train("reduced", TrainerWithLittleMemory, None)
-    assert "note: out of memory with 16 rows at once; resumed, the training has 8 at once and the same batch of 16" in (
+    assert "note: out of memory with 16 rows at once; continuing with 8 at once and the same batch of 16" in (
         capsys.readouterr().err
     )
     assert Run(tmp_path / "reduced").info["micro_batch_size"] == 4

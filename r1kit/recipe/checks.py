@@ -14,7 +14,7 @@ from r1kit.recipe.sampling import SamplingConfig, ServerConfig
 from r1kit.recipe.scaling import ScalingConfig
 from r1kit.recipe.stages import DataRecipe, EvalRecipe, GenerateRecipe, Recipe, RLRecipe, SFTRecipe, VerifierRecipe
 from r1kit.recipe.training import TrainingConfig
-from r1kit.recipe.trl import ITSELF, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
+from r1kit.recipe.trl import FIXED_BY_R1KIT, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
 
 SHARE_TOLERANCE = 1e-6  # by how much the shares of sources may miss 1, for shares such as three times 0.3333333
 
@@ -134,7 +134,7 @@ def _check_trl_fields(recipe: SFTRecipe | RLRecipe) -> None:
     for key, value in recipe.trl.items():
         if key in recipe_fields:
             owner = recipe_fields[key]
-            if owner == ITSELF:
+            if owner == FIXED_BY_R1KIT:
                 raise UserError(f"trl.{key}", value, "r1kit sets it itself", "remove it")
             raise UserError(f"trl.{key}", value, f"r1kit sets it from {owner}", f"set {owner} instead")
         known_fields = trl_fields(config)

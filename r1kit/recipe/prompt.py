@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import field_validator
 
+from r1kit.prompts import CHAT_TEMPLATE, PLAIN_TEMPLATES
 from r1kit.recipe.block import Block
 
 
@@ -23,6 +24,6 @@ class PromptConfig(Block):
     @field_validator("template")
     @classmethod
     def _check_template(cls, template: str) -> str:
-        if template not in ("r1-zero", "tiny", "chat") and "{prompt}" not in template:
+        if template not in (*PLAIN_TEMPLATES, CHAT_TEMPLATE) and "{prompt}" not in template:
             raise ValueError("must be r1-zero, tiny, chat or a text with {prompt} in it")
         return template

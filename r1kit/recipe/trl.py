@@ -1,4 +1,7 @@
-"""Which fields of TRL's configs r1kit sets, from which field of a recipe; the block `trl` may set all others.
+"""Which fields of TRL's configs r1kit sets, from which field of a recipe.
+
+The block `trl` may set all fields but those of OWNED_TRL_FIELDS, which r1kit sets, and of REPLACED_TRL_FIELDS, whose
+work a field of the recipe does.
 
 The table here is what r1kit.training.arguments fills in: a test holds the two together. TRL's own field names are read
 from its source, because importing it takes seconds.
@@ -9,7 +12,7 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-ITSELF = ""
+FIXED_BY_R1KIT = ""
 """The value in the table of a field that r1kit always sets to the same value, from no field of a recipe."""
 
 # TRL's field: the recipe's field that sets it.
@@ -35,17 +38,17 @@ _COMMON_FIELDS = {
     "eval_steps": "training.eval_steps",
     "load_best_model_at_end": "training.eval_steps",
     "logging_steps": "training.log_steps",
-    "logging_first_step": ITSELF,
+    "logging_first_step": FIXED_BY_R1KIT,
     "bf16": "model.dtype",
     "fp16": "model.dtype",
     "trust_remote_code": "model.trust_remote_code",
-    "disable_tqdm": ITSELF,
-    "use_cpu": ITSELF,
+    "disable_tqdm": FIXED_BY_R1KIT,
+    "use_cpu": FIXED_BY_R1KIT,
 }
 _SFT_FIELDS = {
     "max_length": "training.max_length",
     "packing": "training.packing",
-    "include_num_input_tokens_seen": ITSELF,
+    "include_num_input_tokens_seen": FIXED_BY_R1KIT,
 }
 _GRPO_FIELDS = {
     "num_generations": "sampling.group_size",

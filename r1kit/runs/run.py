@@ -6,7 +6,8 @@
     checkpoints/ completions/ samples/          what a stage writes on its way
     model/ or data/ or eval.json or verifier/   its result
 
-Only the main rank writes here. Files are replaced in one step (r1kit.runs.files), so a kill leaves no half of one.
+Only the main rank writes here, but for exit.json and the micro-batch that fits into memory, which any rank may write.
+Files are replaced in one step (r1kit.runs.files), so a kill leaves no half of one.
 """
 
 import fcntl

@@ -3,7 +3,7 @@
 `find_alerts` looks at the metrics so far, without a trainer:
 
     find_alerts({"kl": [0.01] * 20 + [1.5]})
-    {"kl": "kl is 1.5, 20 times what it was: lower training.learning_rate or raise training.kl"}
+    {"kl": "kl is 1.5, more than 20 times its median of 0.01: lower training.learning_rate or raise training.kl"}
 """
 
 import json
@@ -124,7 +124,7 @@ def _burst(history: History, metric: str, action: str) -> str:
     usual = statistics.median(earlier) if len(earlier) >= 2 * AVERAGED_VALUES else math.inf
     if not values or values[-1] <= max(MIN_BURST_VALUE, BURST_FACTOR * usual):
         return ""
-    return f"{metric} is {values[-1]:.3g}, {BURST_FACTOR:g} times what it was: {action}"
+    return f"{metric} is {values[-1]:.3g}, more than {BURST_FACTOR:g} times its median of {usual:.3g}: {action}"
 
 
 class AlertCallback(TrainerCallback):

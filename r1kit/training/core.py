@@ -103,7 +103,7 @@ def _reduce_micro_batch(recipe: SFTRecipe | RLRecipe, run: Run, fitting_rows: in
     smaller = max(divisors)
     run.update(**{FITTING_ROWS_KEY: smaller})
     message = (
-        f"out of memory with {micro_batch_size} rows at once; resumed, the training has {smaller} at once and the same "
+        f"out of memory with {micro_batch_size} rows at once; continuing with {smaller} at once and the same "
         f"batch of {recipe.training.batch_size}"
     )
     return smaller, message

@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 LOGGED_COLUMNS = tuple(name for name in columns_of(PROBLEM) if name != "prompt" and name in columns_of(ROLLOUT))
 """Columns of a problem that are kept with each of its rollouts: id, answer, domain, question."""
 
-MAX_ROLLOUTS_WITHOUT_VERDICT = 10
+MAX_GENERATIONS_WITHOUT_VERDICT = 10
 """Generations in a row without a single verdict after which a run ends: there is nothing to learn from."""
 
 # Columns that TRL does not hand to rewards, or hands to them under another name.
@@ -81,7 +81,7 @@ _NOT_FOR_REWARDS = ("prompt", "completion", "completion_ids")
 
 
 @dataclass
-class StepState:
+class GenerationState:
     """What one generation carries from one of the calls below to the next. A new one begins with each generation."""
 
     rows: list[Row]  # the problems of this process, one for each completion
@@ -131,10 +131,10 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         self.resample = resample
         self.keep_checkpoints = keep_checkpoints
         self.eager_judges = eager_judges
-        self.step_state = StepState(rows=[])
+        self.generation = GenerationState(rows=[])
         self.micro_batch: MicroBatchState | None = None
         self.rollout_sampler = RolloutSampler()
-        self.rollouts_without_verdict = 0
+        self.generations_without_verdict = 0
         self._set_up_reference(reference_reset_steps)
         self._check_resampling()
         self._switch_on(savings)
@@ -191,7 +191,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         """Begin to judge a completion while the others are still sampled."""
         if not self.eager_judges:
             return
-        row = self.step_state.rows_in_sampling[row_index]
+        row = self.generation.rows_in_sampling[row_index]
         columns = {name: value for name, value in row.items() if name not in _NOT_FOR_REWARDS}
         text = self.processing_class.decode(completion_ids, skip_special_tokens=True)
         is_text = isinstance(row["prompt"], str)
@@ -211,29 +211,29 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
     # 3. Groups whose rewards are all equal get another problem (sampling.resample).
 
     def _generate(self, prompts: list[Any]) -> tuple:
-        self.step_state.rows_in_sampling = self.step_state.rows
+        self.generation.rows_in_sampling = self.generation.rows
         output = super()._generate(prompts)
         if self.resample and self.model.training:
             output = self._replace_groups(prompts, output)
         prompt_ids, completion_ids, tool_mask, completions, logprobs, *others = output
-        self.step_state.completion_ids = completion_ids
+        self.generation.completion_ids = completion_ids
         if "rollouts" in self.savings:
             # To TRL, log-probabilities of a sampling are those of another engine, which it corrects for.
-            self.step_state.sampling_logprobs = logprobs if are_logprobs_exact(self) else None
+            self.generation.sampling_logprobs = logprobs if are_logprobs_exact(self) else None
             logprobs = None
         return (prompt_ids, completion_ids, tool_mask, completions, logprobs, *others)
 
     def _replace_groups(self, prompts: list[Any], output: tuple) -> tuple:
         """Return `output` of `_generate` with its groups without a signal replaced, `prompts` and rows in place."""
         prompt_ids, completion_ids, tool_mask, completions, logprobs, *others = output
-        rows = self.step_state.rows
+        rows = self.generation.rows
         rewards = self._rewards_of_this_rank(rows, prompts, completions, completion_ids)
         sampled = SampledRows(rows, prompts, prompt_ids, completion_ids, completions, logprobs, rewards)
         metrics = self._metrics["train"]
         counts_before = {name: len(values) for name, values in metrics.items()}
 
         def sample(new_rows: list[Row]) -> SampledRows:
-            self.step_state.rows_in_sampling = new_rows
+            self.generation.rows_in_sampling = new_rows
             new_prompts = [row["prompt"] for row in new_rows]
             new_prompt_ids, new_ids, _, texts, new_logprobs, *_ = super(RLTrainer, self)._generate(new_prompts)
             rewards = self._rewards_of_this_rank(new_rows, new_prompts, texts, new_ids)
@@ -280,7 +280,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             self._pending_extra_logs.clear()
             self._pending_metrics.clear()
         else:
-            self.step_state.known_rewards = gather(rewards)
+            self.generation.known_rewards = gather(rewards)
 
     def _greatest_on_any_rank(self, count: int) -> int:
         if self.accelerator.num_processes == 1:
@@ -307,9 +307,9 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **multimodal
             )
         is_old_policy = model is self.model and not torch.is_grad_enabled() and not compute_entropy
-        if self.step_state.sampling_logprobs is not None and is_old_policy:
-            old_logprobs = pad_logprobs(self.step_state.sampling_logprobs, logits_to_keep, input_ids.device)
-            self.step_state.sampling_logprobs = None
+        if self.generation.sampling_logprobs is not None and is_old_policy:
+            old_logprobs = pad_logprobs(self.generation.sampling_logprobs, logits_to_keep, input_ids.device)
+            self.generation.sampling_logprobs = None
             return old_logprobs, None, None
         row_count = len(input_ids)
         if self.micro_batch is None:
@@ -336,8 +336,8 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             if column in inputs[0]:
                 values = [row[column] if row[column] is None else str(row[column]) for row in inputs]
                 self._log_completion_extra(column, values)
-        if self.step_state.known_rewards is not None:
-            rewards = self.step_state.known_rewards
+        if self.generation.known_rewards is not None:
+            rewards = self.generation.known_rewards
         else:
             rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         has_fault = torch.isinf(rewards).any(dim=1)
@@ -351,13 +351,13 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         for name, values in zip(self.reward_func_names, rewards.unbind(dim=1), strict=True):
             metrics[f"rewards/{name}/none"].append(torch.isnan(values).sum().item())
             metrics[f"rewards/{name}/faults"].append(torch.isinf(values).sum().item())
-        self.rollouts_without_verdict = self.rollouts_without_verdict + 1 if has_fault.all() else 0
-        if self.rollouts_without_verdict == MAX_ROLLOUTS_WITHOUT_VERDICT:
-            count = MAX_ROLLOUTS_WITHOUT_VERDICT
+        self.generations_without_verdict = self.generations_without_verdict + 1 if has_fault.all() else 0
+        if self.generations_without_verdict == MAX_GENERATIONS_WITHOUT_VERDICT:
+            count = MAX_GENERATIONS_WITHOUT_VERDICT
             raise UserError(
                 "rewards",
                 ", ".join(self.reward_func_names),
-                f"no completion of {count} rollouts had a verdict: there is nothing to learn from",
+                f"no completion of {count} generations had a verdict: there is nothing to learn from",
                 "repair what is broken (see stderr), then run the same command again",
             )
         timeouts = torch.tensor([take_timeout_count()], device=rewards.device)
@@ -366,7 +366,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
     # 6. The whole of a generation, parts 2 to 5 within; then its rollouts are written down.
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
-        self.step_state = StepState(rows=inputs)
+        self.generation = GenerationState(rows=inputs)
         try:
             output = super()._generate_and_score_completions(inputs)
         except BaseException:
@@ -380,7 +380,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
     def _write_rollouts(self, run: Run) -> None:
         # Lengths are not those of TRL's mask, in which a completion that was cut may have no token at all.
         endings = []
-        for ids in self.step_state.completion_ids:
+        for ids in self.generation.completion_ids:
             endings.append((len(ids), int(bool(ids) and ids[-1] in self.eos_token_ids)))
         endings_of_all_ranks = self.accelerator.gather(torch.tensor(endings, device=self.accelerator.device))
         if not self.accelerator.is_main_process:
@@ -425,7 +425,10 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         return loss
 
     def _rows_with_gradient(self, batch: MicroBatch) -> torch.Tensor:
-        """Return (B,), bool: which rows have a token that the loss counts and an advantage that is not 0."""
+        """Return (B,), bool: which rows have a token that the loss counts and an advantage that is not 0.
+
+        Those are all rows where `skip` is off.
+        """
         has_tokens = loss_mask(batch).any(dim=1)
         if "skip" not in self.savings:
             return torch.ones_like(has_tokens)

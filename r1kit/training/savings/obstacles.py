@@ -1,4 +1,4 @@
-"""Which savings leave a trainer's update as it is: for each of the others, the reason why it is switched off."""
+"""Why a saving is switched off: the reasons for which it would change what a trainer learns."""
 
 from typing import Any
 
