@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from r1kit.errors import UserError
-from r1kit.recipe import TrainingConfig, parse_recipe
+from r1kit.models.load import create_model, load_tokenizer
+from r1kit.recipe import ModelConfig, NewModelConfig, TrainingConfig, parse_recipe
 from r1kit.recipe.trl import DEFAULTED_TRL_FIELDS, OWNED_TRL_FIELDS
 from r1kit.runs.run import Run
 from r1kit.training.arguments import grpo_arguments, sft_arguments, split_batch
@@ -71,3 +72,24 @@ def test_a_batch_that_does_not_divide_is_refused(micro_batch_size, processes, li
     with pytest.raises(UserError) as caught:
         split_batch(TrainingConfig(batch_size=128, micro_batch_size=micro_batch_size), processes)
     assert str(caught.value).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"hidden_size": "abc"}, "Field 'hidden_size' expected int, got str (value: 'abc')"),
+        ({"hidden_size": 10, "num_attention_heads": 3}, "The hidden size (10) is not a multiple of the number of"),
+    ],
+)
+def test_wrong_settings_of_a_new_model_are_refused(settings, reason):
+    tokenizer = load_tokenizer(ModelConfig(path="tiny:base"))
+    with pytest.raises(UserError) as caught:
+        create_model(NewModelConfig(settings=settings), tokenizer)
+    assert f"; must be fields of a llama config: {reason}" in str(caught.value)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"holds no model: it has no config.json; check the path"):
+        load_tokenizer(ModelConfig(path=str(tmp_path)))
+    with pytest.raises(UserError, match=r"model.path = tiny:bas; no such shipped model; did you mean tiny:base\?"):
+        load_tokenizer(ModelConfig(path="tiny:bas"))

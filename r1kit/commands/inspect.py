@@ -21,6 +21,7 @@ from r1kit.data.sources import read_source
 from r1kit.errors import UNSET, UserError
 from r1kit.languages.detect import detect_language
 from r1kit.recipe import SourceConfig, parse_override
+from r1kit.recipe.load import explain_validation
 from r1kit.rows import COLUMNS, COLUMNS_BESIDE_REWARDS, Row
 from r1kit.tables import format_table
 
@@ -63,9 +64,7 @@ def _parse_source(words: list[str]) -> SourceConfig:
     try:
         return SourceConfig(**values)
     except ValidationError as error:
-        first_error = error.errors()[0]
-        key = ".".join(map(str, first_error["loc"]))
-        raise UserError(key, first_error["input"], first_error["msg"], "see r1kit data inspect --help") from None
+        raise explain_validation(SourceConfig, error) from None
 
 
 def describe_rows(rows: "Dataset") -> list[str]:

@@ -153,7 +153,9 @@ def create_model(block: NewModelConfig, tokenizer: "PreTrainedTokenizerBase") ->
         )
         return AutoModelForCausalLM.from_config(config)
     except (TypeError, ValueError, StrictDataclassError) as error:
+        # Its last line names the field, after the class of an exception.
         reason = str(error).splitlines()[-1].strip().rstrip(".")
+        reason = reason.removeprefix("TypeError: ").removeprefix("ValueError: ")
         requirement = f"must be fields of a {block.type} config: {reason}"
         raise UserError("model.new.settings", block.settings, requirement, "correct them") from None
 

@@ -77,7 +77,7 @@ def parse_recipe(stage: str, values: dict[str, Any]) -> Recipe:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise _explain_validation(schema, error) from None
+        raise explain_validation(schema, error) from None
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -141,7 +141,7 @@ _REQUIREMENTS = {
 }
 
 
-def _explain_validation(schema: type[BaseModel], error: ValidationError) -> UserError:
+def explain_validation(schema: type[BaseModel], error: ValidationError) -> UserError:
     """Turn pydantic's first error into one that names the field by its dotted key."""
     first = error.errors(include_url=False)[0]
     location = [str(name) for name in first["loc"] if not str(name).startswith("function-")]
