@@ -194,7 +194,7 @@ def test_a_verifier_is_trained_saved_and_used(here):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"rewards": [{"name": "format"}]}, "rewards = ['format']; a verifier learns correctness, which needs"),
+        ({"rewards": [{"name": "format"}]}, "rewards = [format]; a verifier learns correctness, which needs"),
         ({"sampling": {"engine": "openai"}}, "sampling.engine = openai; a verifier needs the hidden layers"),
         ({"head": {"fractions": []}}, "head.fractions"),
         ({"head": {"folds": 1}}, "head.folds = 1"),

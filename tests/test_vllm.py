@@ -97,7 +97,7 @@ def test_requests_to_a_vllm_server_have_seeds(tmp_path, base_model_path):
     [
         (
             {"sampling": {"engine": "vllm", "vllm": {"no_such_thing": 1}}},
-            "sampling.vllm = {'no_such_thing': 1}; must be",
+            "sampling.vllm = {no_such_thing: 1}; must be",
         ),
         ({"model": {"path": "nothing/here"}}, "model.path = nothing/here; "),
         (
