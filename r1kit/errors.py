@@ -6,8 +6,8 @@ A UserError is a mistake that the user must correct: one line on stderr and exit
 import difflib
 from collections.abc import Iterable
 
-LONGEST_VALUE = 80
-"""The most characters of a value that an error shows: the error stays a line."""
+LONGEST_VALUE = 200
+"""The most characters of a value that an error shows: long enough for a path, and the error stays a line."""
 
 
 class _Unset:

@@ -195,7 +195,7 @@ def test_a_key_of_another_stage_is_unknown():
 def test_an_error_shows_a_value_as_a_recipe_writes_it():
     assert str(UserError("a", {"b": [True, None]}, "must be c", "use d")) == "a = {b: [true, null]}; must be c; use d"
     assert str(UserError("a", "", "must be c", "use d")) == 'a = ""; must be c; use d'
-    assert str(UserError("a", "x" * 200, "must be c", "use d")) == f"a = {'x' * 77}...; must be c; use d"
+    assert str(UserError("a", "x" * 300, "must be c", "use d")) == f"a = {'x' * 197}...; must be c; use d"
 
 
 def test_an_error_says_that_a_value_is_the_default():
