@@ -259,11 +259,12 @@ def test_of_nested_rules_the_innermost_counts(tmp_path):
     assert difference() == ""
     assert difference(refine__sampling__budget__tokens=200) == ""
     assert difference(refine__sampling__budget__tokens=None) == ""
-    assert difference(refine__sampling__budget__tokens=50) == "refine.sampling.budget.tokens = 100, and this command has 50"
+    smaller_budget = difference(refine__sampling__budget__tokens=50)
+    assert smaller_budget == "refine.sampling.budget.tokens = 100, and this command has 50"
     assert difference(refine__tries=3) == ""
     assert difference(resuming=False, refine__tries=3) == "refine.tries = 1, and this command has 3"
     assert difference(resuming=False, refine__sampling__server__urls=["http://b/v1"], output="elsewhere") == ""
-    assert difference(sampling__temperature=0.5) == "sampling.temperature = 1.0, not 0.5"
+    assert difference(sampling__temperature=0.5) == "sampling.temperature = 1.0, and this command has 0.5"
 
 
 def test_flatten_keys():
