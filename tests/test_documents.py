@@ -77,6 +77,31 @@ def test_the_commands_of_a_page_run(page, tmp_path):
     assert done.returncode == 0, f"{page_name(page)}:\n{done.stderr[-3000:]}"
 
 
+@pytest.mark.slow
+def test_the_python_api_runs_in_a_notebook(tmp_path):
+    """The cells are the unmarked `python` blocks of docs/reference/api.md."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    cells = []
+    for mark, _, language, text in read_blocks(ROOT / "docs" / "reference" / "api.md"):
+        if language == "python" and not mark:
+            cells.append(nbformat.v4.new_code_cell(text))
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    client = NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute()
+    outputs = [_printed(cell) for cell in notebook.cells]
+    assert outputs[0].strip().endswith("runs/from_python/model")
+    assert "did you mean steps?" in outputs[1]
+    assert outputs[2] == "[1.0, 0.0]\n[1.0, 0.0]\n"
+
+
+def _printed(cell) -> str:
+    return "".join(output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stdout")
+
+
 def test_generated_pages_are_fresh():
     done = subprocess.run(
         [sys.executable, ROOT / "tools/build_reference.py", "--check"], capture_output=True, text=True
