@@ -256,7 +256,7 @@ def _run_and_exit(function, *args):
     except SystemExit as error:
         exit_code = _code_of_exit(error)
     except BaseException:
-        pass
+        pass  # the exit code 1 reports it; the message of an untrusted program is not shown
     finally:
         try:
             if threading := sys.modules.get("threading"):

@@ -34,6 +34,9 @@ def find_files(path: Path, source: SourceConfig, field: str) -> list[Path]:
             files = _files_in_named_folder(files, path, source, field)
     else:
         files = [path]
+    if path.is_file() and file_suffix(path) not in FORMATS:
+        requirement = f"must be a file of one of the formats {', '.join(FORMATS)}"
+        raise UserError(f"{field}.path", source.path, requirement, "convert it, a .tsv file for example to .csv")
     if not files or file_suffix(files[0]) not in FORMATS:
         raise UserError(f"{field}.path", source.path, f"holds no {', '.join(FORMATS)} file", "check the path")
     # A .json file beside others describes the data and is not data itself.
