@@ -9,7 +9,7 @@ fitted on also calibrate it (Platt scaling: one factor for all outputs, and a sh
     linear_head.probabilities(other_features)
 
 Departures from the paper: a proximal method (group_lasso.py) solves the lasso in place of some epochs of Adam; the
-head is a logistic regression, solved exactly by scikit-learn; and a group may hold one unit at several spans.
+head is a logistic regression, solved by L-BFGS; and a group may hold one unit at several spans.
 """
 
 from collections.abc import Sequence
@@ -36,9 +36,8 @@ RIDGES = (1e-3, 1e-2, 1e-1)  # strengths of the head's penalty on squared weight
 FOLD_COUNT = 5
 SCORE_TOLERANCE = 0.05  # of the group lasso: the order of the scores needs no more exact solution
 GRADIENT_TOLERANCE = 1e-6  # where a logistic regression ends
-MAX_REGRESSION_STEPS = 1000  # of L-BFGS; most need 10 to 40
+MAX_REGRESSION_STEPS = 200  # of L-BFGS; most need 10 to 40
 MAX_CALIBRATION_STEPS = 100
-ABSENT_CLASS_BIAS = -30.0  # gives a class without training rows a probability of about zero
 
 Candidate = tuple[float, float, float]  # penalty, fraction, ridge
 
@@ -193,37 +192,36 @@ def _group_scores(solution: GroupLassoSolution, deviation: Tensor, features_per_
 def fit_logistic_regression(
     x: Tensor, targets: Tensor, strength: float, loss: str, output_count: int
 ) -> tuple[Tensor, Tensor]:
-    """Return weight (F, C) and bias (C,) of least mean loss + strength / 2 * |W|^2, by scikit-learn.
+    """Return weight (F, C) and bias (C,) of least mean loss + strength / 2 * |W|^2, by L-BFGS on the device of `x`.
 
     `strength` applies to the weights of standardised features; the weights returned are those of the features as
-    passed.
+    passed. scikit-learn's LogisticRegression needs the features on the CPU, and took up to 1.7 times as long for two
+    classes and 20,000 features.
     """
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-
     centre = x.mean(0)
     deviation = x.std(0, correction=0)
     scale = torch.where(deviation > LEAST_DEVIATION, 1 / deviation.clamp(min=LEAST_DEVIATION), 0.0)
-    standardized = ((x - centre) * scale).cpu().numpy()
-    is_softmax_of_two = loss == "softmax" and len(targets.unique()) == 2
-    # scikit-learn minimises C * (sum of losses) + |W|^2 / 2. Two classes get one output there, the difference of the
-    # two.
-    inverse_strength = (2.0 if is_softmax_of_two else 1.0) / (strength * len(x))
-    regression = LogisticRegression(C=inverse_strength, tol=GRADIENT_TOLERANCE, max_iter=MAX_REGRESSION_STEPS)
-    regression.fit(standardized, targets.cpu().numpy())
-    weight, bias = regression.coef_.T, regression.intercept_
-    if is_softmax_of_two:
-        weight, bias = np.concatenate([-weight, weight], 1) / 2, np.concatenate([-bias, bias]) / 2
-    if loss == "softmax":
-        present = torch.from_numpy(regression.classes_).to(x.device)
-        fitted_weight = x.new_zeros(x.shape[1], output_count)
-        fitted_bias = x.new_full((output_count,), ABSENT_CLASS_BIAS)
-        fitted_weight[:, present] = torch.from_numpy(weight).to(x)
-        fitted_bias[present] = torch.from_numpy(bias).to(x)
-    else:
-        fitted_weight, fitted_bias = torch.from_numpy(weight).to(x), torch.from_numpy(bias).to(x)
-    unscaled_weight = fitted_weight * scale.unsqueeze(1)
-    return unscaled_weight, fitted_bias - centre @ unscaled_weight
+    standardized = (x - centre) * scale
+    weight = torch.zeros(x.shape[1], output_count, dtype=x.dtype, device=x.device, requires_grad=True)
+    bias = torch.zeros(output_count, dtype=x.dtype, device=x.device, requires_grad=True)
+    prepared_targets, _ = prepare_targets(loss, targets.to(x.device), output_count, x.dtype)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias],
+        max_iter=MAX_REGRESSION_STEPS,
+        tolerance_grad=GRADIENT_TOLERANCE,
+        tolerance_change=0.0,  # only the gradient says that it is done
+        line_search_fn="strong_wolfe",
+    )
+
+    def compute_loss() -> Tensor:
+        optimizer.zero_grad()
+        value = mean_loss(loss, standardized @ weight + bias, prepared_targets) + strength / 2 * weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(compute_loss)
+    unscaled_weight = weight.detach() * scale.unsqueeze(1)
+    return unscaled_weight, bias.detach() - centre @ unscaled_weight
 
 
 def fit_calibration(outputs: Tensor, targets: Tensor, loss: str) -> tuple[float, Tensor]:
