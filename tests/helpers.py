@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 import yaml
 
 COMMAND = [sys.executable, "-m", "r1kit.cli"]
@@ -18,6 +19,18 @@ COMMAND_TIMEOUT = 3600  # seconds
 
 # The server of warm.py and the environment with which it was started; empty until the first command.
 _warm_server: list[tuple[subprocess.Popen, dict[str, str]]] = []
+
+
+def shared_folder(name: str) -> Path:
+    """Return a folder of inputs that do not belong to the project, such as public data sets, or skip the test.
+
+    They are looked for in the folder that R1KIT_SHARED names, else in `shared` beside the checkout.
+    """
+    beside_checkout = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("R1KIT_SHARED", beside_checkout), name)
+    if not folder.is_dir():
+        pytest.skip(f"{folder} does not exist: set R1KIT_SHARED")
+    return folder
 
 
 def start_r1kit(*arguments: object) -> subprocess.Popen:
