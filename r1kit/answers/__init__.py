@@ -1,6 +1,7 @@
-"""Are two answers the same? And which part of a completion is the answer?
+r"""Are two answers the same? And which part of a completion is the answer?
 
     extract.py         the thinking, the answer and the program in a completion (`parse_completion`)
+    boxes.py           the answer in one or several `\boxed{}`es (`boxed_answer`)
     verdict.py         AnswerVerdict: right, wrong, timeout, broken gold, fault
     quick_verdict.py   decides pairs that text and numbers settle; the others go to a worker
     workers.py         worker processes with limits of time and memory (`verify_answers`)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from r1kit.answers.boxes import boxed_answer
 from r1kit.prompts import ALL_TAGS, ANSWER_TAGS
 
 _THINK_BLOCK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
@@ -67,9 +68,10 @@ class ParsedCompletion:
 def parse_completion(completion: str) -> ParsedCompletion:
     r"""Return the chain of thought, the answer and the tags of a completion.
 
-    The answer is the content of the last `<answer>` block after `</think>`, else of the last `\boxed{}` there. A think
-    block that does not end has no answer yet: a guess within it does not count. Where the prompt has opened `<think>`
-    itself, everything before the first `</think>` is the chain of thought.
+    The answer is the content of the last `<answer>` block after `</think>`, else of the last `\boxed{}` there, or of
+    several boxes that are one answer (boxes.py). A think block that does not end has no answer yet: a guess within it
+    does not count. Where the prompt has opened `<think>` itself, everything before the first `</think>` is the chain
+    of thought.
     """
     before, thinking_end, after = completion.partition("</think>")
     thinking_start = before.find("<think>")
@@ -81,7 +83,7 @@ def parse_completion(completion: str) -> ParsedCompletion:
     elif thinking_start >= 0:
         answer_text = ""  # the completion was cut off while the model was thinking
     answers = _find_blocks(_ANSWER_BLOCK, "</answer>", answer_text)
-    answer = answers[-1] if answers else last_boxed(answer_text)
+    answer = answers[-1] if answers else boxed_answer(answer_text)
     outside = _remove_blocks(_THINK_BLOCK, "</think>", completion)
     outside = _remove_blocks(_ANSWER_BLOCK, "</answer>", outside)
     return ParsedCompletion(thinking, answer, tuple(_TAG.findall(completion)), outside)

@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from r1kit.answers.boxes import boxed_answer
+
 
 def _invert(variants_by_spelling: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """Return a table that leads from each variant to its spelling. The variants of a string are its characters."""
@@ -165,6 +167,8 @@ def clean_answer(text: str) -> str:
     """
     if is_numeral(text):
         return text
+    if "boxed" in text:
+        text = boxed_answer(text) or text
     text = _replace_characters(text)
     text = _unwrap(text)
     for pattern, replacement in _RULES:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from r1kit.answers.extract import extract_program, last_boxed, parse_completion, strip_box
+from r1kit.answers.boxes import boxed_answer
+from r1kit.answers.extract import extract_program, parse_completion, strip_box
 from r1kit.answers.text_match import same_choice, same_text
 from r1kit.answers.verdict import AnswerVerdict
 from r1kit.rows import Row
@@ -25,7 +26,7 @@ def voted_answer(row: Row) -> str | None:
     if checker == "code":
         return extract_program(answer)
     if checker == "math":
-        return last_boxed(answer) or answer
+        return boxed_answer(answer) or answer
     return strip_box(answer)
 
 

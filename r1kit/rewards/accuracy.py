@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from r1kit.answers.extract import completion_text, extract_program, last_boxed, parse_completion, strip_box
+from r1kit.answers.boxes import boxed_answer
+from r1kit.answers.extract import completion_text, extract_program, parse_completion, strip_box
 from r1kit.answers.fault import FAULT
 from r1kit.answers.text_match import same_choice, same_text
 from r1kit.answers.verdict import AnswerVerdict
@@ -209,7 +210,7 @@ def _judge_math(rows: list[_Row], seconds: float) -> list[float]:
     pairs = []
     for row in rows:
         gold = str(row.gold)
-        answer = row.answer and (last_boxed(row.answer) or row.answer)
+        answer = row.answer and (boxed_answer(row.answer) or row.answer)
         if not answer or (_is_copied(answer, row.question) and not same_text(gold, answer)):
             answer = ""
         pairs.append((gold, answer))
