@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.adapters import chat, code, mathematics
+from r1kit.data.adapters import code, finished, mathematics
 from r1kit.data.batches import batch_rows
 from r1kit.errors import UserError, suggest
 from r1kit.messages import logger
@@ -87,13 +87,13 @@ ADAPTERS: dict[str, Adapter] = {
     "codeforces": _adapter("description input_format output_format examples official_tests", code.adapt_codeforces),
     "leetcode": _adapter("task_id problem_description entry_point test", code.adapt_leetcode),
     "verifiable-coding": _adapter("verification_info in_source_id", code.adapt_verifiable_coding),
-    "sky-t1": _adapter("system conversations", chat.adapt_conversation),
-    "openthoughts": _adapter("problem deepseek_reasoning deepseek_solution", chat.adapt_openthoughts),
-    "openthoughts3": _adapter("conversations", chat.adapt_conversation),
-    "s1k": _adapter("question solution thinking_trajectories attempt cot_type", chat.adapt_s1k),
-    "s1k-1.1": _adapter("question deepseek_thinking_trajectory deepseek_attempt", chat.adapt_s1k_1_1),
-    "mixture-of-thoughts": _adapter("messages num_tokens source", chat.adapt_messages),
-    "o1-journey": _adapter("question answer longCOT", chat.adapt_o1_journey),
+    "sky-t1": _adapter("system conversations", finished.adapt_conversation),
+    "openthoughts": _adapter("problem deepseek_reasoning deepseek_solution", finished.adapt_openthoughts),
+    "openthoughts3": _adapter("conversations", finished.adapt_conversation),
+    "s1k": _adapter("question solution thinking_trajectories attempt cot_type", finished.adapt_s1k),
+    "s1k-1.1": _adapter("question deepseek_thinking_trajectory deepseek_attempt", finished.adapt_s1k_1_1),
+    "mixture-of-thoughts": _adapter("messages num_tokens source", finished.adapt_messages),
+    "o1-journey": _adapter("question answer longCOT", finished.adapt_o1_journey),
 }
 
 

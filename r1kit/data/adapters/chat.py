@@ -1,120 +1,149 @@
-"""Sets of finished completions, for SFT: Sky-T1, Bespoke-Stratos, OpenThoughts, s1K, Mixture-of-Thoughts, O1-Journey.
+"""Bring a conversation in any of the usual forms to chat messages as chat templates read them.
 
-Each marks its thinking in a way of its own. Here every completion becomes `<think>...</think>` and
-`<answer>...</answer>`, as r1kit's own are.
+    normalise_messages([{"from": "human", "value": "3 + 4?"}, {"from": "gpt", "value": "7"}])
+    [{"role": "user", "content": "3 + 4?"}, {"role": "assistant", "content": "7"}]
+
+The forms are those of OpenAI, ShareGPT, Harmony (gpt-oss) and transformers: roles by other names, `from` and `value`
+instead of `role` and `content`, content in parts, thinking in a part of its own, calls of tools without content.
 """
 
-import re
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from r1kit.answers.extract import last_boxed
-from r1kit.rows import Row
+Message = dict[str, Any]
+"""`role`, `content` (text), and what the message has besides: `reasoning_content`, `tool_calls`, `name`, ..."""
 
-_THOUGHT = re.compile(r"<\|begin_of_thought\|>(.*?)<\|end_of_thought\|>", re.DOTALL)
-_SOLUTION = re.compile(r"<\|begin_of_solution\|>(.*?)(?:<\|end_of_solution\|>|$)", re.DOTALL)
-_ROLES = {"human": "user", "gpt": "assistant"}
-# s1K's `solution` is a whole solution or just the answer; longer ones are not compared as answers.
-MAX_S1K_ANSWER_CHARACTERS = 40
-
-
-def format_completion(thinking: str, solution: str) -> str:
-    """Return a completion with a chain of thought and a solution, which may stand in answer tags already."""
-    answer = solution.strip()
-    if answer.startswith("<answer>") and answer.endswith("</answer>"):
-        answer = answer[len("<answer>") : -len("</answer>")].strip()
-    return f"<think>\n{thinking.strip()}\n</think>\n<answer>\n{answer}\n</answer>"
-
-
-def _example_row(prompt: Any, completion: str | None, **columns: Any) -> Row | None:
-    """Return an SFT example with the further `columns`; None without a prompt or a completion."""
-    if not completion or not prompt:
-        return None
-    return {"prompt": str(prompt).strip(), "completion": completion, **columns}
-
-
-def _parse_marked_completion(text: str) -> str | None:
-    """Return a completion whose thinking is marked by Sky-T1's marks or by think tags; None if it does not end."""
-    thought, solution = _THOUGHT.search(text), _SOLUTION.search(text)
-    if thought and solution:
-        return format_completion(thought.group(1), solution.group(1))
-    before, closing_tag, after = text.partition("</think>")
-    if closing_tag and after.strip():
-        return format_completion(before.replace("<think>", "", 1), after)
-    return None
-
-
-def _single_turn(turns: list[Row]) -> tuple[str, str] | None:
-    """Return the question and the answer of a conversation of one turn, None for any other conversation."""
-    messages: list[tuple[str, str]] = []
-    for turn in turns:
-        role = str(turn.get("from") or turn.get("role"))
-        if role != "system":
-            messages.append((_ROLES.get(role, role), turn.get("value") or turn.get("content") or ""))
-    if [role for role, _ in messages] != ["user", "assistant"]:
-        return None
-    return messages[0][1], messages[1][1]
+ROLES = {
+    "system": "system",
+    # Harmony's and OpenAI's newer name of the instructions that come before the user's message.
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "chatbot": "assistant",
+    "model": "assistant",
+    "ai": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "function_response": "tool",
+    "function-response": "tool",
+    "tool_response": "tool",
+    "tool_result": "tool",
+    "observation": "tool",
+    "ipython": "tool",
+}
+"""A role as data sets write it, in lower case: the role that chat templates know."""
+# Roles of a message whose content is a call of a tool, as JSON: ShareGPT's form, in which calls are turns of their own.
+CALL_ROLES = ("function_call", "function-call", "tool_call", "tool-call")
+ROLE_KEYS = ("role", "from", "speaker")
+CONTENT_KEYS = ("content", "value", "text")
+THINKING_KEYS = ("reasoning_content", "thinking", "reasoning")
+"""Keys in which a message may have its chain of thought besides its content."""
+# Types of a part of a message's content, and the key of the part that holds its text.
+TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text"}
+THINKING_PARTS = {"thinking": "thinking", "reasoning": "reasoning"}
 
 
-def adapt_conversation(row: Row) -> Row | None:
-    """Read Sky-T1, Bespoke-Stratos and OpenThoughts (marks of their own), OpenThoughts2 and 3 (think tags)."""
-    turn = _single_turn(row["conversations"])
-    if turn is None:
-        return None
-    question, answer = turn
-    return _example_row(question, _parse_marked_completion(answer), domain=row.get("domain"), source=row.get("source"))
+def normalise_role(role: Any) -> str:
+    """Return a role by its usual name: `user` for `human`. Raises ValueError for a role that is not known."""
+    name = role.strip().lower() if isinstance(role, str) else role
+    if name in CALL_ROLES:
+        return "assistant"
+    if not isinstance(name, str) or name not in ROLES:
+        usual = "system, user, assistant or tool"
+        raise ValueError(f"the role {json.dumps(role, ensure_ascii=False, default=str)} is not known; use {usual}")
+    return ROLES[name]
 
 
-def adapt_messages(row: Row) -> Row | None:
-    """Read open-r1/Mixture-of-Thoughts: messages with think tags."""
-    turn = _single_turn(row["messages"])
-    if turn is None:
-        return None
-    question, answer = turn
-    return _example_row(question, _parse_marked_completion(answer), source=row.get("source"))
+def normalise_messages(messages: Any) -> list[Message]:
+    """Return chat messages with the usual roles and with text as content; keys without a value are left out.
+
+    Raises ValueError, with what is wrong and what to do, for what is no conversation: no list, an unknown role, a
+    message without content, a part that is no text.
+    """
+    if not isinstance(messages, list) or not messages:
+        raise ValueError("messages must be a list of at least one message")
+    return [_normalise_message(message) for message in messages]
 
 
-def adapt_openthoughts(row: Row) -> Row | None:
-    """Read OpenThoughts-114k, configuration `metadata`: the answer of a mathematical problem is in a box."""
-    columns = {"domain": row.get("domain"), "source": row.get("source")}
-    gold = last_boxed(row.get("ground_truth_solution") or "") if row.get("domain") == "math" else None
-    if gold:
-        columns |= {"answer": gold, "checker": "math"}
-    completion = format_completion(row["deepseek_reasoning"], row["deepseek_solution"])
-    return _example_row(row["problem"], completion, **columns)
+def is_conversation(value: Any) -> bool:
+    """Return whether a value looks like chat messages: a list of mappings, each with a role under one of its names."""
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(message, Mapping) and _first_key(message, ROLE_KEYS) is not None for message in value)
 
 
-def adapt_s1k(row: Row) -> Row | None:
-    """Read simplescaling/s1K: a list of one trajectory, and the attempt at an answer."""
-    return _s1k_row(row, row["thinking_trajectories"], row["attempt"])
+def _normalise_message(message: Any) -> Message:
+    if not isinstance(message, Mapping):
+        raise ValueError("each message must have a role and a content")
+    role_key = _first_key(message, ROLE_KEYS)
+    if role_key is None:
+        raise ValueError("a message has no role")
+    role = normalise_role(message[role_key])
+    content_key = _first_key(message, CONTENT_KEYS)
+    content = None if content_key is None else message[content_key]
+    further = {key: value for key, value in message.items() if value is not None and value != []}
+    for key in (role_key, content_key):
+        further.pop(key, None)
+    if str(message[role_key]).strip().lower() in CALL_ROLES:
+        return {"role": role, "content": "", "tool_calls": _parse_calls(content), **further}
+    text, thinking = _content_text(content, has_calls="tool_calls" in further)
+    if thinking and not any(key in further for key in THINKING_KEYS):
+        further = {"reasoning_content": thinking, **further}
+    return {"role": role, "content": text, **further}
 
 
-def adapt_s1k_1_1(row: Row) -> Row | None:
-    """Read simplescaling/s1K-1.1: DeepSeek-R1's trajectory; attempts that a grader found wrong are dropped."""
-    if row.get("deepseek_grade") == "No":
-        return None
-    return _s1k_row(row, row["deepseek_thinking_trajectory"], row["deepseek_attempt"])
+def _first_key(message: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
+    """Return the first of `keys` that has a value in a message, None without one."""
+    return next((key for key in keys if message.get(key) is not None), None)
 
 
-def _s1k_row(row: Row, trajectory: Any, attempt: Any) -> Row | None:
-    thinking, solution = _first_text(trajectory), _first_text(attempt)
-    completion = format_completion(thinking, solution) if thinking and solution else None
-    columns = {"domain": row.get("cot_type"), "source": row.get("source_type")}
-    gold = str(row.get("solution") or "")
-    if row.get("cot_type") == "math" and 0 < len(gold) < MAX_S1K_ANSWER_CHARACTERS:
-        columns |= {"answer": gold, "checker": "math"}
-    return _example_row(row["question"], completion, **columns)
+def _content_text(content: Any, has_calls: bool) -> tuple[str, str]:
+    """Return the text of a message's content, and the thinking that stands in parts of their own."""
+    if isinstance(content, str):
+        return content, ""
+    if content is None:
+        if has_calls:
+            return "", ""
+        raise ValueError("a message has no content")
+    if not isinstance(content, list):
+        raise ValueError(f"the content of a message must be text, not {json.dumps(content, default=str)}")
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        part_type = part.get("type", "text") if isinstance(part, Mapping) else type(part).__name__
+        if part_type in TEXT_PARTS and isinstance(part.get(TEXT_PARTS[part_type]), str):
+            texts.append(part[TEXT_PARTS[part_type]])
+        elif part_type in THINKING_PARTS:
+            thoughts.append(_thinking_of_part(part, part_type))
+        else:
+            raise ValueError(f"a message has a part of the type {part_type}, and r1kit reads text alone")
+    return "".join(texts), "".join(thoughts)
 
 
-def _first_text(value: Any) -> str:
-    """Return the first member of a list, or the value itself, as text."""
-    return str(value[0] if isinstance(value, list) else value or "")
+def _thinking_of_part(part: Mapping[str, Any], part_type: str) -> str:
+    """Return the text of a part that holds thinking; Mistral writes it as a list of parts with text."""
+    value = part.get(THINKING_PARTS[part_type], part.get("text"))
+    if isinstance(value, list):
+        value = "".join(str(inner.get("text") or "") for inner in value if isinstance(inner, Mapping))
+    return value if isinstance(value, str) else ""
 
 
-def adapt_o1_journey(row: Row) -> Row | None:
-    """Read GAIR/o1-journey: a long chain of thought that ends in `#### answer`."""
-    thinking, _, solution = row["longCOT"].rpartition("####")
-    completion = format_completion(thinking or row["longCOT"], solution.strip() or str(row["answer"]))
-    columns = {"answer": row["answer"], "checker": "math", "domain": "math"}
-    if row.get("idx") is not None:
-        columns["id"] = f"o1-journey/{row['idx']}"
-    return _example_row(row["question"], completion, **columns)
+def _parse_calls(content: Any) -> list[Message]:
+    """Return the calls of tools that a ShareGPT turn holds as JSON. Raises ValueError if it holds something else."""
+    try:
+        calls = json.loads(content) if isinstance(content, str) else content
+    except ValueError:
+        raise ValueError("a call of a tool must be JSON, such as {name: add, arguments: {a: 3}}") from None
+    calls = calls if isinstance(calls, list) else [calls]
+    if not all(isinstance(call, Mapping) and call.get("name") for call in calls):
+        raise ValueError("a call of a tool needs a name")
+    return [{"type": "function", "function": dict(call)} for call in calls]
