@@ -1,35 +1,57 @@
 r"""Find the chain of thought and the answer in a completion.
 
-A completion should read `<think>...</think><answer>...</answer>`. This module also reads the forms that models write
-instead: an answer in `\boxed{...}`, a think block that the prompt has opened, a completion that was cut off.
+`parse_completion` reads R1's own form, `<think>...</think><answer>...</answer>`, which the reward `format` pays for.
+`read_answer` is the one reader for everything that judges an answer. It knows the forms that models write instead:
+
+    thinking.py   where the thinking ends and the reply begins, of each family of models
+    boxes.py      an answer in a box, or in several
+    programs.py   a program in a block of its language, or bare
+    phrases.py    "The answer is ...", a heading, "####", a bare last line
 
 >>> parsed = parse_completion("<think>2 + 2 is 4.</think><answer>4</answer>")
 >>> parsed.thinking, parsed.answer, parsed.well_formed()
 ('2 + 2 is 4.', '4', True)
+>>> read_answer("<think>2 + 2 is 4.</think>The answer is **4**.", "math")
+ReadAnswer(text='4', form='phrase')
 """
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Literal
 
 from r1kit.answers.boxes import boxed_answer
+from r1kit.answers.phrases import clean_reply, find_stated_answer, read_block
+from r1kit.answers.programs import find_fenced_program, find_program
+from r1kit.answers.thinking import completion_text, split_thinking
 from r1kit.prompts import ALL_TAGS, ANSWER_TAGS
+
+__all__ = [
+    "AnswerForms",
+    "ParsedCompletion",
+    "ReadAnswer",
+    "completion_text",
+    "extract_program",
+    "final_reply",
+    "last_boxed",
+    "parse_completion",
+    "read_answer",
+    "strip_box",
+]
+
+AnswerForms = Literal["tags", "boxed", "any"]
+"""Which forms of an answer are read: see read_answer."""
+ANSWER_FORMS = ("tags", "boxed", "any")
+NO_ANSWER = "none"
+"""The form of a completion without an answer that could be read."""
+FORMS = ("tags", "box", "program", "phrase", "last line", NO_ANSWER)
+"""By what an answer was read, in the order in which tables show it."""
 
 _THINK_BLOCK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _ANSWER_BLOCK = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _TAG = re.compile(r"</?(?:think|answer)>")
 # The quantifier is bounded, so that the search stays linear on a text of a million backslashes or spaces.
 _BOX_OR_BRACE = re.compile(r"\\boxed\s{0,9}\{|[{}]")
-_CODE_FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
-
-
-def completion_text(completion: str | Sequence[Mapping[str, Any]]) -> str:
-    """Return the text of a completion, which is a string or a list of chat messages."""
-    if isinstance(completion, str):
-        return completion
-    return "".join(message["content"] for message in completion)
 
 
 @dataclass(frozen=True)
@@ -73,20 +95,95 @@ def parse_completion(completion: str) -> ParsedCompletion:
     does not count. Where the prompt has opened `<think>` itself, everything before the first `</think>` is the chain
     of thought.
     """
-    before, thinking_end, after = completion.partition("</think>")
-    thinking_start = before.find("<think>")
-    thinking = None
-    answer_text = completion
-    if thinking_end:
-        thinking = before[thinking_start + len("<think>") :] if thinking_start >= 0 else before
-        answer_text = after
-    elif thinking_start >= 0:
-        answer_text = ""  # the completion was cut off while the model was thinking
-    answers = _find_blocks(_ANSWER_BLOCK, "</answer>", answer_text)
-    answer = answers[-1] if answers else boxed_answer(answer_text)
+    split = split_thinking(completion)
+    answers = _find_blocks(_ANSWER_BLOCK, "</answer>", split.reply)
+    answer = answers[-1] if answers else boxed_answer(split.reply)
     outside = _remove_blocks(_THINK_BLOCK, "</think>", completion)
     outside = _remove_blocks(_ANSWER_BLOCK, "</answer>", outside)
-    return ParsedCompletion(thinking, answer, tuple(_TAG.findall(completion)), outside)
+    return ParsedCompletion(split.thinking, answer, tuple(_TAG.findall(completion)), outside)
+
+
+@dataclass(frozen=True)
+class ReadAnswer:
+    """The answer of a completion, and by what it was read."""
+
+    text: str | None
+    """The answer, for `code` the program; None where none could be read."""
+
+    form: str
+    """One of FORMS."""
+
+
+@lru_cache(maxsize=4096)
+def read_answer(completion: str, checker: str = "math", answers: AnswerForms = "any") -> ReadAnswer:
+    r"""Return the answer of a completion for a checker, and the form by which it was read.
+
+    `answers` says how strictly:
+
+        tags    R1's own form: the last `<answer>` block. A box and a fenced program count without tags as well.
+        boxed   boxes, and for `code` a fenced program; within an `<answer>` block too, but not the block itself.
+        any     also what models state in words, such as "The answer is 7", and a bare last line.
+
+    What stands in the thinking is no answer, and neither is what stands before it.
+
+    >>> read_answer("<think>so</think>The answer is (B).", "choice").text
+    'B'
+    >>> read_answer("<think>so</think>The answer is (B).", "choice", "tags")
+    ReadAnswer(text=None, form='none')
+    """
+    if answers not in ANSWER_FORMS:
+        raise ValueError(f"answers must be {', '.join(ANSWER_FORMS)}, not {answers!r}")
+    reply = split_thinking(completion).reply
+    if not reply.strip():
+        return ReadAnswer(None, NO_ANSWER)
+    blocks = _find_blocks(_ANSWER_BLOCK, "</answer>", reply)
+    block = blocks[-1] if blocks else None
+    if checker == "code":
+        return _read_program(reply, block, answers)
+    if answers == "boxed":
+        return _read_box(block if block is not None else reply)
+    if block is not None:
+        text = read_block(block, checker)
+        return ReadAnswer(text, "tags") if text else ReadAnswer(None, NO_ANSWER)
+    reply = clean_reply(reply)
+    box = _read_box(reply)
+    if answers == "tags":
+        return box
+    stated = find_stated_answer(reply, checker, box.text)
+    return ReadAnswer(*stated) if stated else ReadAnswer(None, NO_ANSWER)
+
+
+def _read_program(reply: str, block: str | None, answers: AnswerForms) -> ReadAnswer:
+    """Return the program of a reply, whose last answer block is `block`."""
+    if block is not None:
+        program = find_fenced_program(block)
+        if program:
+            return ReadAnswer(program, "program" if answers == "boxed" else "tags")
+    fenced = find_fenced_program(reply)
+    bare = find_program(block) if block is not None and answers != "boxed" else None
+    if bare:
+        return ReadAnswer(bare, "tags")
+    if fenced:
+        return ReadAnswer(fenced, "program")
+    if block is not None and answers != "boxed" and block.strip():
+        return ReadAnswer(block.strip(), "tags")
+    if answers != "any":
+        return ReadAnswer(None, NO_ANSWER)
+    reply = clean_reply(reply)
+    box = boxed_answer(reply)
+    program = find_program(box) if box else None
+    if program:
+        return ReadAnswer(program, "box")
+    program = find_program(reply)
+    return ReadAnswer(program, "last line") if program else ReadAnswer(None, NO_ANSWER)
+
+
+def _read_box(text: str) -> ReadAnswer:
+    """Return the answer in the boxes of a text."""
+    answer = boxed_answer(text)
+    if answer is None or not answer.strip():
+        return ReadAnswer(None, NO_ANSWER)
+    return ReadAnswer(answer.strip(), "box")
 
 
 def _find_blocks(pattern: re.Pattern[str], end_tag: str, text: str) -> list[str]:
@@ -148,11 +245,7 @@ def final_reply(completion: str) -> str:
     Empty where the thinking never ends. Unlike `parse_completion`, this takes no `\boxed{}` out of its sentence: a
     reward model is to judge whole sentences.
     """
-    before, thinking_end, reply = completion.partition("</think>")
-    if not thinking_end:
-        if "<think>" in before:
-            return ""
-        reply = before
+    reply = split_thinking(completion).reply
     answers = _ANSWER_BLOCK.findall(reply)
     if answers:
         return answers[-1].strip()
@@ -167,5 +260,4 @@ def extract_program(answer: str | None) -> str:
     """
     if answer is None:
         return ""
-    fenced = _CODE_FENCE.findall(answer)
-    return (fenced[-1] if fenced else answer).strip()
+    return find_fenced_program(answer) or answer.strip()

@@ -8,8 +8,8 @@ R1's accuracy reward (arXiv 2501.12948, section 2.2). The column `checker` says 
     code            the row's tests, run in a sandbox (r1kit/sandbox/judge.py)
     reasoning_gym   the scorer of that library, for rows that it generated (gym.py)
 
-The answer is what stands in `<answer>`, else in the last `\boxed{}` after `</think>`. Where an answer block holds a
-sentence with a box in it, as R1 writes it, `math` takes the last box.
+Which part of a completion is the answer is read by `read_answer` (r1kit/answers/extract.py); how strictly, the setting
+`answers` says.
 """
 
 import json
@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from r1kit.answers.boxes import boxed_answer
-from r1kit.answers.extract import completion_text, extract_program, parse_completion, strip_box
+from r1kit.answers.extract import ANSWER_FORMS, AnswerForms, completion_text, read_answer, strip_box
 from r1kit.answers.fault import FAULT
 from r1kit.answers.text_match import same_choice, same_text
 from r1kit.answers.verdict import AnswerVerdict
@@ -50,6 +49,7 @@ def accuracy(
     partial: bool = False,
     seconds: float = 3.0,
     isolation: str = "auto",
+    answers: AnswerForms = "tags",
     **columns: Any,
 ) -> list[float | None]:
     """Pay 1.0 for a right answer and 0.0 for a wrong one, as the row's `checker` judges it.
@@ -65,6 +65,8 @@ def accuracy(
         partial: pay `code` the fraction of tests that pass, and `reasoning_gym` the library's own score, in [0, 1].
         seconds: time limit of one test of a program and of one comparison in mathematics; what takes longer is wrong.
         isolation: how programs are isolated: auto, bubblewrap, landlock or none (r1kit/sandbox/isolation.py).
+        answers: which forms of an answer are read: `tags` (R1's own, the default here), `boxed` or `any`
+            (r1kit/answers/extract.py). In a recipe it is the key `answers`, unless the entry sets it.
 
     Raises ValueError for an unknown checker or a wrong setting.
 
@@ -77,7 +79,9 @@ def accuracy(
     """
     if seconds <= 0:
         raise SettingError("accuracy", "seconds", seconds, "must be above 0")
-    rows = _collect_rows(completions, answer, checker, tests, metadata, columns)
+    if answers not in ANSWER_FORMS:
+        raise SettingError("accuracy", "answers", answers, f"must be one of {', '.join(ANSWER_FORMS)}")
+    rows = _collect_rows(completions, answer, checker, tests, metadata, answers, columns)
     rewards: list[float | None] = [None] * len(rows)
     judges: dict[str, Callable[[list[_Row]], list[float]]] = {
         "exact": lambda checker_rows: _judge_texts(checker_rows, same_text),
@@ -113,6 +117,7 @@ def _collect_rows(
     checkers: Sequence[str | None] | None,
     tests: Sequence[Any] | None,
     metadata: Sequence[Any] | None,
+    answers: AnswerForms,
     columns: dict[str, Any],
 ) -> list[_Row]:
     """Return the columns as rows. Raises ValueError for an unknown checker."""
@@ -136,7 +141,7 @@ def _collect_rows(
             raise ValueError(f"unknown checker {checker!r}: use {', '.join(CHECKERS)}")
         question = _question_text(prompt)
         gym_entry = _gym_entry(row_metadata, question, gold) if checker == "reasoning_gym" else None
-        answer = parse_completion(completion_text(completion)).answer
+        answer = read_answer(completion_text(completion), checker, answers).text
         rows.append(_Row(checker, gold, answer, question, parsed_tests, gym_entry))
     return rows
 
@@ -210,7 +215,7 @@ def _judge_math(rows: list[_Row], seconds: float) -> list[float]:
     pairs = []
     for row in rows:
         gold = str(row.gold)
-        answer = row.answer and (boxed_answer(row.answer) or row.answer)
+        answer = row.answer
         if not answer or (_is_copied(answer, row.question) and not same_text(gold, answer)):
             answer = ""
         pairs.append((gold, answer))
@@ -291,7 +296,7 @@ def _judge_code(rows: list[_Row], partial: bool, seconds: float, isolation: str)
     rewards = [0.0] * len(rows)
     jobs: dict[int, tuple[str, list[dict[str, Any]]]] = {}  # by the row's index; a row without a program needs no run
     for i, row in enumerate(rows):
-        program = extract_program(row.answer)
+        program = row.answer
         if row.tests is None:
             rewards[i] = FAULT
         elif program:
