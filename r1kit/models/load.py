@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
+from r1kit.models.chat_templates import set_chat_template
 from r1kit.ranks import local_rank
 from r1kit.recipe import ModelConfig, NewModelConfig
 from r1kit.runs.paths import resolve_model_path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def load_tokenizer(block: ModelConfig) -> "PreTrainedTokenizerBase":
     """Return the tokenizer of a model; it pads on the left, with the end token where it has no padding token.
 
-    Raises UserError where it cannot be loaded.
+    It has the chat template that the recipe names, if it names one. Raises UserError where it cannot be loaded.
     """
     from transformers import AutoTokenizer
 
@@ -33,6 +34,8 @@ def load_tokenizer(block: ModelConfig) -> "PreTrainedTokenizerBase":
         )
     except (OSError, ValueError) as error:
         raise _loading_error(block, error) from None
+    if block.chat_template:
+        set_chat_template(tokenizer, block.chat_template)
     # Padding is masked, so that any token will do; without one, transformers refuses to pad.
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
