@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import errno
 import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -37,7 +38,7 @@ from r1kit.errors import (
     suggest,
 )
 from r1kit.messages import logger
-from r1kit.ranks import adopt_slurm_ranks, is_main_rank, local_world_size, world_size
+from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_world_size, world_size
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.runs.files import write_file
 from r1kit.runs.results import print_finished
@@ -51,7 +52,7 @@ PrintLine = Callable[[str], object]
 # 40 times slower; OMP_WAIT_POLICY=PASSIVE, which never spins, makes them 2 to 5 times slower on an idle machine.
 _SPIN_COUNT = "10000"
 # Libraries whose announcements of future changes are for developers, and are not shown.
-_WARNING_LIBRARIES = r"(transformers|trl|peft|accelerate|datasets)(\.|$)"
+_WARNING_LIBRARIES = r"(transformers|trl|peft|accelerate|datasets|torch\.distributed)(\.|$)"
 # How libraries report a full disk in the text of an exception: Python and safetensors, arrow, torch.
 _DISK_FULL_TEXTS = ("No space left", "StorageFull", "inline_container.cc")
 # Distributed types of an Accelerate config for which `accelerate launch` would start a single process, without a word.
@@ -95,6 +96,9 @@ def start(stage: str, recipe: Recipe, processes: int | None, config: str | None,
                 print_path(recipe.output or "")
             return EXIT_DONE
         command = None if has_ranks or stage == "data" else launch_command(processes, config)
+        if config is not None and needs_missing_deepspeed(config):
+            action = "run pip install 'r1kit[deepspeed]', or use recipes/accelerate/fsdp2.yaml"
+            raise UserError("--accelerate-config", config, "needs DeepSpeed, which is not installed", action)
         if command is not None:
             return _start_processes(stage, recipe, command, count_processes(processes, config), overwrite, print_path)
         run = open_run(stage, recipe, overwrite) if is_main_rank() else Run(Path(recipe.output or ""))
@@ -147,7 +151,7 @@ def prepare_process(stage: str) -> None:
     """
     processes_here = local_world_size()
     defaults = {
-        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes_here)),
+        "OMP_NUM_THREADS": str(cores_of_rank()),
         "GOMP_SPINCOUNT": _SPIN_COUNT,
         "TOKENIZERS_PARALLELISM": "false",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
@@ -205,6 +209,13 @@ def launch_command(processes: int | None, config: str | None) -> list[str] | Non
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
 
 
+def needs_missing_deepspeed(config: str) -> bool:
+    """Return whether an Accelerate config asks for DeepSpeed's ZeRO, and DeepSpeed is not installed."""
+    if _read_accelerate_config(config)["distributed_type"] != "DEEPSPEED":
+        return False
+    return importlib.util.find_spec("deepspeed") is None
+
+
 def _read_accelerate_config(config: str) -> dict[str, Any]:
     """Return the keys of an Accelerate config. Raises UserError if it or a key that r1kit uses is wrong."""
     requirement = "must be an Accelerate config file"
@@ -258,7 +269,7 @@ def _start_processes(
 def _launch_and_wait(command: list[str], processes: int, run: Run, print_path: PrintLine) -> int:
     """Start the launcher, wait for its end, report it, and return the exit code that the processes left."""
     environment = {"GOMP_SPINCOUNT": _SPIN_COUNT, **os.environ}
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, cores_of_rank() // processes)))
     launcher = subprocess.Popen(
         [*command, "-m", "r1kit.launch", str(run.path)],
         env=environment,

@@ -6,11 +6,15 @@ single process with rank 0.
 
 import os
 from datetime import timedelta
+from pathlib import Path
 
 # Longer than any stage takes: a rank may sample for days while the others wait for it.
 _BARRIER_TIMEOUT = timedelta(days=7)
 # The port at which the ranks of `srun` meet, if MASTER_PORT names none; it is torchrun's.
 _DEFAULT_PORT = "29500"
+# Where Open MPI and MVAPICH, MPICH and Intel MPI say how many processes they started on this machine.
+_LOCAL_SIZES_OF_MPI = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
+_CPU_LIMIT_FILE = Path("/sys/fs/cgroup/cpu.max")
 
 
 def rank() -> int:
@@ -29,8 +33,66 @@ def local_rank() -> int:
 
 
 def local_world_size() -> int:
-    """Return the number of processes of the run on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE") or world_size())
+    """Return the number of processes of the run on this machine.
+
+    A launcher that does not say it (a script of `srun` that exports RANK and WORLD_SIZE alone) is asked by the
+    variables of its own; where those are missing too, all processes are taken to be on this machine.
+    """
+    for name in ("LOCAL_WORLD_SIZE", *_LOCAL_SIZES_OF_MPI):
+        if os.environ.get(name):
+            return int(os.environ[name])
+    tasks_here = _count_slurm_tasks_here()
+    return tasks_here if tasks_here is not None and world_size() > 1 else world_size()
+
+
+def cores_of_rank() -> int:
+    """Return how many cores are this process's own share, at least 1.
+
+    The cores that a task of `srun` has, or else those of the machine or the container, are shared among the processes
+    that a launcher has started within it.
+    """
+    cores = _available_cores()
+    if "SLURM_STEP_ID" not in os.environ:
+        return max(1, cores // local_world_size())
+    # torchrun, which `accelerate launch` uses too, may have started several ranks in one task of srun.
+    ranks_of_task = local_world_size() if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    return max(1, _cores_of_slurm_task(cores) // ranks_of_task)
+
+
+def _cores_of_slurm_task(available_cores: int) -> int:
+    """Return how many of the cores on which this process may run belong to its task of `srun`."""
+    cores_per_task = _leading_number(os.environ.get("SLURM_CPUS_PER_TASK", ""))
+    if cores_per_task:
+        return min(available_cores, cores_per_task)
+    cores_of_step = _leading_number(os.environ.get("SLURM_CPUS_ON_NODE", ""))
+    if not cores_of_step or available_cores < cores_of_step:  # each task is bound to cores of its own
+        return available_cores
+    return cores_of_step // (_count_slurm_tasks_here() or 1)
+
+
+def _available_cores() -> int:
+    """Return the cores that this process may use: by its affinity, and by the CPU limit of its container."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = _cpu_limit()
+    return cores if limit is None else max(1, min(cores, limit))
+
+
+def _cpu_limit() -> int | None:
+    """Return the cores that a container's CPU limit amounts to, rounded up; None where there is none.
+
+    cpu.max of cgroup 2 holds microseconds of CPU time in each period, such as "400000 100000" for 4 cores.
+    """
+    try:
+        quota, period = _CPU_LIMIT_FILE.read_text().split()
+        return -(-int(quota) // int(period))
+    except (OSError, ValueError):  # without a limit, the quota is "max"
+        return None
+
+
+def _leading_number(text: str) -> int | None:
+    """Return the number that a text begins with, as in "8(x2)"; None where it begins with none."""
+    digits = text.partition("(")[0]
+    return int(digits) if digits.isdigit() else None
 
 
 def is_main_rank() -> bool:

@@ -1,5 +1,6 @@
 """The arguments that r1kit passes to TRL's configs are those of the table in r1kit.recipe.trl."""
 
+import math
 from typing import Any
 
 import pytest
@@ -45,6 +46,27 @@ def test_checkpoints_and_evaluations_of_rl_fall_on_the_ends_of_rollouts(tmp_path
     assert recipe.steps_per_rollout == 4
     arguments = grpo_arguments(recipe, Run(tmp_path))
     assert arguments["save_steps"] == arguments["eval_steps"] == 8
+
+
+@pytest.mark.parametrize(("lowest", "warmup_steps"), [(0.0, 0), (1e-4, 0), (1e-4, 3), (2e-3, 3)])
+def test_the_cosine_ends_at_the_lowest_rate(tmp_path, lowest, warmup_steps):
+    """Also for an optimizer without `defaults`, as DeepSpeed's are."""
+    import torch
+    from transformers.optimization import get_scheduler
+
+    training = {"learning_rate": 1e-3, "schedule": "cosine", "min_learning_rate": lowest, "warmup_steps": warmup_steps}
+    arguments = sft_arguments(make_recipe("sft", training=training), Run(tmp_path))
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    del optimizer.defaults
+    kwargs = arguments["lr_scheduler_kwargs"]
+    schedule = get_scheduler(arguments["lr_scheduler_type"], optimizer, warmup_steps, 12, kwargs)
+    for step in range(13):
+        fraction = (step - warmup_steps) / (12 - warmup_steps)
+        expected = lowest + (1e-3 - lowest) * (1 + math.cos(math.pi * fraction)) / 2
+        if step < warmup_steps:
+            expected = 1e-3 * step / warmup_steps
+        assert schedule.lr_lambdas[0](step) * 1e-3 == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 import errno
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
 from r1kit import ranks
 from r1kit.errors import UserError
-from r1kit.launch import count_processes, is_disk_full, launch_command, prepare_process
+from r1kit.launch import count_processes, is_disk_full, launch_command, prepare_process, start
+from r1kit.recipe import parse_recipe
 
+RECIPES = Path(__file__).parent.parent / "recipes"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
 
@@ -24,7 +27,8 @@ def write_config(folder, text: str) -> str:
 def clean_environment(monkeypatch):
     """Remove the variables that launchers and r1kit set; those that the test sets are removed after it."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
-    slurm = ("PROCID", "NTASKS", "LOCALID", "NODEID", "STEP_TASKS_PER_NODE", "TASKS_PER_NODE")
+    slurm = ("PROCID", "NTASKS", "LOCALID", "NODEID", "STEP_TASKS_PER_NODE", "TASKS_PER_NODE", "STEP_ID")
+    names += ("TORCHELASTIC_RUN_ID", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
     libraries = ("GOMP_SPINCOUNT", "CUDA_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM")
     for name in (*names, *(f"SLURM_{name}" for name in slurm), *libraries):
         monkeypatch.setenv(name, "")  # so that monkeypatch restores it, whatever the test does
@@ -102,6 +106,70 @@ def test_ranks_of_slurm_share_the_cores_of_their_own_machine(clean_environment, 
     ranks.adopt_slurm_ranks()
     assert ranks.local_world_size() == local_world_size
     assert ranks.world_size() == 32
+
+
+@pytest.mark.parametrize(
+    ("environment", "bound_cores", "threads"),
+    [
+        ({}, 64, 64),
+        ({"WORLD_SIZE": "32", "LOCAL_WORLD_SIZE": "8"}, 64, 8),  # torchrun on four machines
+        ({"WORLD_SIZE": "8"}, 64, 8),
+        ({"WORLD_SIZE": "32", "OMPI_COMM_WORLD_LOCAL_SIZE": "16"}, 64, 4),
+        # srun: 8 tasks on each of two machines, not bound, bound, and with --cpus-per-task
+        ({"SLURM_CPUS_ON_NODE": "64"}, 64, 8),
+        ({"SLURM_CPUS_ON_NODE": "64"}, 8, 8),
+        ({"SLURM_CPUS_ON_NODE": "32"}, 64, 4),  # the job has half of the machine
+        ({"SLURM_CPUS_PER_TASK": "6", "SLURM_CPUS_ON_NODE": "48"}, 64, 6),
+        ({"SLURM_CPUS_PER_TASK": "6", "SLURM_CPUS_ON_NODE": "48"}, 4, 4),
+        # srun, its script having exported the ranks
+        ({"RANK": "9", "WORLD_SIZE": "16", "LOCAL_RANK": "1", "SLURM_CPUS_ON_NODE": "64"}, 64, 8),
+        # torchrun in one task of each machine
+        (
+            {
+                "SLURM_TASKS_PER_NODE": "1(x2)",
+                "SLURM_CPUS_PER_TASK": "64",
+                "TORCHELASTIC_RUN_ID": "x",
+                "RANK": "3",
+                "WORLD_SIZE": "16",
+                "LOCAL_WORLD_SIZE": "8",
+            },
+            64,
+            8,
+        ),
+        ({"SLURM_TASKS_PER_NODE": "2,1", "SLURM_CPUS_ON_NODE": "6", "SLURM_NODEID": "0"}, 64, 3),
+    ],
+)
+def test_each_rank_has_its_share_of_the_cores(clean_environment, environment, bound_cores, threads):
+    if any(name.startswith("SLURM") for name in environment):
+        task = {"SLURM_PROCID": "9", "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURM_STEP_ID": "0"}
+        environment = {**task, "SLURM_NTASKS": "16", "SLURM_TASKS_PER_NODE": "8(x2)", "MASTER_ADDR": "a", **environment}
+    for name, value in environment.items():
+        clean_environment.setenv(name, value)
+    clean_environment.setattr(os, "sched_getaffinity", lambda _: range(bound_cores), raising=False)
+    clean_environment.setattr(ranks, "_CPU_LIMIT_FILE", Path("no such file"))
+    ranks.adopt_slurm_ranks()
+    prepare_process("sft")
+    assert os.environ["OMP_NUM_THREADS"] == str(threads)
+
+
+@pytest.mark.parametrize(("limit", "cores"), [("max 100000", 16), ("400000 100000", 4), ("50000 100000", 1), ("", 16)])
+def test_a_container_s_limit_counts(clean_environment, tmp_path, limit, cores):
+    (tmp_path / "cpu.max").write_text(f"{limit}\n")
+    clean_environment.setattr(os, "sched_getaffinity", lambda _: range(16), raising=False)
+    clean_environment.setattr(ranks, "_CPU_LIMIT_FILE", tmp_path / "cpu.max")
+    assert ranks.cores_of_rank() == cores
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_zero_without_deepspeed_is_refused(here, clean_environment, capfd, stage):
+    config = str(RECIPES / f"accelerate/zero{stage}.yaml")
+    clean_environment.setitem(sys.modules, "deepspeed", None)
+    recipe = parse_recipe("sft", {"model": {"path": "m"}, "data": {"train": "rows.jsonl"}, "output": "run"})
+    with pytest.raises(UserError) as caught:
+        start("sft", recipe, None, config, overwrite=False)
+    line = "needs DeepSpeed, which is not installed; run pip install 'r1kit[deepspeed]', or use recipes/"
+    assert str(caught.value) == f"--accelerate-config = {config}; {line}accelerate/fsdp2.yaml"
+    assert not Path("run").exists()
 
 
 def test_ranks_of_another_launcher_are_kept(clean_environment):

@@ -36,7 +36,7 @@ from pathlib import Path
 
 from r1kit.answers.quick_verdict import quick_verdict
 from r1kit.answers.verdict import AnswerVerdict
-from r1kit.ranks import local_world_size
+from r1kit.ranks import cores_of_rank
 
 # Time until a worker has started, on a busy machine. The time limit of a pair begins after it.
 START_SECONDS = 60.0
@@ -296,8 +296,7 @@ def _safe_quick_verdict(gold: str, answer: str) -> AnswerVerdict | None:
 
 def _default_size() -> int:
     """Return how many workers a process may have: its share of the machine's cores, at most MAX_WORKERS."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MAX_WORKERS, cores // local_world_size()))
+    return max(1, min(MAX_WORKERS, cores_of_rank()))
 
 
 def serve_worker(judge: Callable[[str, str], str | float], prepare: Callable[[], None]) -> None:

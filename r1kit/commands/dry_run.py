@@ -14,7 +14,7 @@ import shlex
 from pathlib import Path
 
 from r1kit.heavy_imports import heavy_imports
-from r1kit.launch import count_processes, launch_command
+from r1kit.launch import count_processes, launch_command, needs_missing_deepspeed
 from r1kit.messages import logger
 from r1kit.recipe import (
     DataRecipe,
@@ -56,6 +56,8 @@ def print_dry_run(stage: str, recipe: Recipe, processes: int | None, accelerate_
         print(line)
     if not isinstance(recipe, DataRecipe):
         _note_missing_gpu(recipe)
+        if accelerate_config and needs_missing_deepspeed(accelerate_config):
+            logger.info("DeepSpeed is not installed, and this launch needs it: pip install 'r1kit[deepspeed]'")
 
 
 def _describe_launch(recipe: Recipe, processes: int | None, accelerate_config: str | None) -> str:

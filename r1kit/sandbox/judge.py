@@ -30,7 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from r1kit.ranks import local_world_size
+from r1kit.ranks import cores_of_rank
 from r1kit.sandbox.assert_code import prepare_test_code
 from r1kit.sandbox.box import Box, BoxDied, BoxFault
 from r1kit.sandbox.pool import open_box
@@ -143,8 +143,7 @@ def _keep_verdicts(verdicts: dict[str, ProgramVerdict]) -> None:
 
 def parallel_programs() -> int:
     """Return how many programs may run at once in this process: the ranks on one machine share its cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max(1, local_world_size()))
+    return cores_of_rank()
 
 
 def _judge_threads() -> ThreadPoolExecutor:

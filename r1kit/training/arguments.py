@@ -67,7 +67,7 @@ def _common_arguments(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
         "gradient_accumulation_steps": accumulation_steps,
         "learning_rate": training.learning_rate,
         "lr_scheduler_type": _TRL_SCHEDULES.get(training.schedule, training.schedule),
-        "lr_scheduler_kwargs": {"min_lr": training.min_learning_rate} if training.schedule == "cosine" else {},
+        "lr_scheduler_kwargs": _schedule_arguments(training),
         "warmup_steps": training.warmup_steps,
         "weight_decay": training.weight_decay,
         "max_grad_norm": training.max_grad_norm,
@@ -90,6 +90,17 @@ def _common_arguments(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
         arguments["eval_steps"] = training.eval_steps
         arguments["load_best_model_at_end"] = False  # the best checkpoint is exported without loading it
     return arguments
+
+
+def _schedule_arguments(training: TrainingConfig) -> dict[str, float]:
+    """Return the arguments of the learning rate's schedule.
+
+    The lowest rate is given as a fraction of the highest one: where it is given as `min_lr`, transformers divides it by
+    what the optimizer has as its default, and the optimizers of DeepSpeed have no defaults.
+    """
+    if training.schedule != "cosine":
+        return {}
+    return {"min_lr_rate": training.min_learning_rate / training.learning_rate}
 
 
 def sft_arguments(recipe: SFTRecipe, run: Run) -> dict[str, Any]:

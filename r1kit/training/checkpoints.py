@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
+from r1kit.messages import logger
 from r1kit.recipe import ModelConfig
 from r1kit.runs.files import replace_folder, sync_folder, sync_tree, write_file
 
 if TYPE_CHECKING:
+    from transformers import Trainer
     from transformers import Trainer as _TrainerBase
 else:  # transformers is imported only where a trainer is
     _TrainerBase = object
@@ -34,9 +36,16 @@ _RESUME_FILE_PREFIXES = (
     "scaler",
     "reference.",
     "pytorch_model_fsdp",
+    "latest",  # which shards of DeepSpeed belong to the checkpoint
+    "zero_to_",  # DeepSpeed's scripts, which join its shards
     COMPLETE_MARK,
     "README.md",
 )
+
+
+# How an optimizer's state is saved, in words that complete "the optimizer's state ...".
+_PLAIN_STATE = "in one file"
+_FSDP_STATE = "as FSDP saves it"
 
 
 def complete_checkpoints(checkpoints_dir: Path) -> list[Path]:
@@ -88,6 +97,47 @@ def best_checkpoint(checkpoint: Path) -> Path:
     best_path = state.get("best_model_checkpoint")
     best = checkpoint.parent / Path(best_path).name if best_path else checkpoint
     return best if (best / COMPLETE_MARK).exists() else checkpoint
+
+
+def check_optimizer_state(checkpoint: Path, trainer: "Trainer", run_dir: Path) -> None:
+    """Raise UserError where the trainer cannot go on with the optimizer's state as the checkpoint holds it.
+
+    transformers would begin a new optimizer without a word, or fail: DeepSpeed and FSDP save that state each in its own
+    way, and DeepSpeed in one part for each process.
+    """
+    saved, needed = _saved_optimizer_state(checkpoint), _needed_optimizer_state(trainer)
+    if saved is None:  # the recipe has trl.save_only_model
+        logger.warning(f"{checkpoint} has no state of the optimizer, which begins anew")
+    elif saved != needed:
+        requirement = f"its checkpoint has the optimizer's state {saved}, and this launch reads it {needed}"
+        action = "launch it as before, or pass --overwrite to train anew"
+        raise UserError("output", run_dir, requirement, action)
+
+
+def _saved_optimizer_state(checkpoint: Path) -> str | None:
+    """Return how a checkpoint holds the optimizer's state, None where it holds none."""
+    if any(checkpoint.glob("global_step*")):
+        parts = len(list(checkpoint.glob("global_step*/*_optim_states.pt")))
+        has_sharded_weights = any(checkpoint.glob("global_step*/*zero_pp_rank_*_model_states.pt"))
+        return _deepspeed_state(has_sharded_weights, parts)
+    if (checkpoint / "optimizer.bin").exists() or any(checkpoint.glob("optimizer_*")):
+        return _FSDP_STATE
+    return _PLAIN_STATE if (checkpoint / "optimizer.pt").exists() else None
+
+
+def _needed_optimizer_state(trainer: "Trainer") -> str:
+    plugin = trainer.args.deepspeed_plugin
+    if trainer.is_deepspeed_enabled and plugin is not None:
+        parts = trainer.args.world_size if plugin.zero_stage > 0 else 0
+        return _deepspeed_state(plugin.zero_stage == 3, parts)
+    return _FSDP_STATE if trainer.is_fsdp_enabled else _PLAIN_STATE
+
+
+def _deepspeed_state(has_sharded_weights: bool, parts: int) -> str:
+    if parts == 0:
+        return "as DeepSpeed saves it, in one file"
+    stage = "ZeRO 3" if has_sharded_weights else "ZeRO 1 or 2"
+    return f"as DeepSpeed's {stage} saves it, for {parts} process{'es' if parts > 1 else ''}"
 
 
 def export_model(checkpoint: Path, run_dir: Path, block: ModelConfig) -> None:
@@ -142,6 +192,17 @@ class CheckpointMixin(_TrainerBase):
         tied_keys = getattr(self.model, "all_tied_weights_keys", {})
         load_result.missing_keys[:] = [key for key in load_result.missing_keys if key not in tied_keys]
         super()._issue_warnings_after_load(load_result)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Save the model; weights that are tied to each other are saved once.
+
+        Of weights that DeepSpeed and FSDP have gathered, each tied name has a copy of its own, so that transformers
+        does not see that they are one.
+        """
+        tied_keys = getattr(self.model, "all_tied_weights_keys", {})
+        if state_dict:
+            state_dict = {key: weight for key, weight in state_dict.items() if tied_keys.get(key) not in state_dict}
+        super()._save(output_dir, state_dict)
 
     def _determine_best_metric(self, metrics: dict[str, Any], trial: Any) -> bool:
         name = self.args.metric_for_best_model

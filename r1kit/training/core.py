@@ -128,6 +128,8 @@ def _train(
             return None
         action = "pass --overwrite, which trains anew and keeps the old run under another name"
         raise UserError("output", run.path, "has a model, but no checkpoint to go on from", action)
+    if last_checkpoint is not None:
+        checkpoints.check_optimizer_state(last_checkpoint, trainer, run.path)
     # RL has a state of its own beside that of transformers, such as the reference model.
     if last_checkpoint is not None and hasattr(trainer, "restore"):
         trainer.restore(last_checkpoint)
