@@ -144,6 +144,9 @@ def add_stage_command(stage: Stage) -> None:
             key, value = parse_override(word)
             overrides[key] = value
         recipe = load_recipe(stage.name, recipe_file, overrides)
+        from r1kit.models.prompt_choice import choose_prompts
+
+        recipe = choose_prompts(recipe, load_models=not dry_run)
         if dry_run:
             from r1kit.commands.dry_run import print_dry_run
 

@@ -6,6 +6,8 @@ A recipe's `prompt.template` is the name of a template or a template itself:
   Its wording follows the paper in substance, not to the letter.
 - `chat`: the chat template of the model's tokenizer (see r1kit/models/templates.py).
 - `tiny`: the short template of the scale model in recipes/tiny.
+- `auto`: the template that the model's run was trained with, or else one that fits the model. It is replaced by
+  that template's name before anything is sampled (see r1kit/models/prompt_choice.py).
 - Any other text with `{prompt}` in it, such as `"Problem: {prompt}\\nSolution:"`.
 
 >>> fill_template("tiny", "What is 2 + 2?")
@@ -26,6 +28,12 @@ R1_ZERO_TEMPLATE = (
 
 PLAIN_TEMPLATES = {"r1-zero": R1_ZERO_TEMPLATE, "tiny": "Q: {prompt}\nA:"}
 CHAT_TEMPLATE = "chat"
+AUTO_TEMPLATE = "auto"
+
+
+def is_plain_template(name: str) -> bool:
+    """Return whether a recipe's `prompt.template` is plain text, which has no system message and no settings."""
+    return name not in (CHAT_TEMPLATE, AUTO_TEMPLATE)
 
 
 def template_text(name: str) -> str:

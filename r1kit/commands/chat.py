@@ -3,7 +3,8 @@
     r1kit chat runs/tiny/r1
     echo "What is 1 + 2?" | r1kit chat tiny:base --template tiny --fold
 
-A run is asked with the prompt template that it was trained with. With a chat template the conversation goes on from
+A run is asked by the prompt block that it was trained with; other models by their chat template, or by `r1-zero` if
+they are base models. With a chat template the conversation goes on from
 question to question, without the thinking of earlier answers, as DeepSeek recommends for DeepSeek-R1.
 """
 
@@ -12,13 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-import yaml
 from pydantic import ValidationError
 
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.messages import print_progress
-from r1kit.prompts import CHAT_TEMPLATE, THINKING_TAGS
+from r1kit.models.prompt_choice import choose_prompt
+from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE, THINKING_TAGS
 from r1kit.recipe import ModelConfig, PromptConfig
 from r1kit.runs.run import Run
 
@@ -27,23 +28,18 @@ FAINT, NORMAL = "\x1b[2m", "\x1b[0m"
 TOP_P = 0.95  # DeepSeek-R1, section 3: all models are sampled with it
 
 
-def find_prompt_config(model_path: str, template: str | None) -> PromptConfig:
-    """Return the prompt settings for a model: `template`, or else those of its run's recipe, or else a chat.
+def find_prompt_config(model_path: str, template: str | None, trust_remote_code: bool = False) -> PromptConfig:
+    """Return the prompt block by which a model is asked: by `template`, or as it was trained, or as fits its tokenizer.
 
-    Raises UserError for a template that has no place for the question.
+    Raises UserError for a template that has no place for the question, and for a model that cannot be loaded.
     """
-    folder = Path(model_path)
-    if folder.name == "model":
-        folder = folder.parent
-    if template is None and (folder / "run.json").exists() and (folder / "recipe.yaml").exists():
-        recipe = yaml.safe_load((folder / "recipe.yaml").read_text()) or {}
-        if recipe.get("prompt"):
-            return PromptConfig(**recipe["prompt"])
     try:
-        return PromptConfig(template=template or CHAT_TEMPLATE)
+        settings = PromptConfig(template=template or AUTO_TEMPLATE)
     except ValidationError:
         requirement = "must be chat, r1-zero, tiny or a text with {prompt} in it"
         raise UserError("--template", template, requirement, "use one of these") from None
+    model = ModelConfig(path=model_path, trust_remote_code=trust_remote_code)
+    return choose_prompt(model, settings, "MODEL")
 
 
 class CompletionPrinter:
@@ -115,14 +111,18 @@ class ChatModel:
 
     def __init__(self, path: str, template: str | None, trust_remote_code: bool):
         from r1kit.models.load import load_model, load_tokenizer
+        from r1kit.models.stop_tokens import end_token_ids, neutral_generation_config
         from r1kit.models.templates import check_chat_template
 
         block = ModelConfig(path=path, trust_remote_code=trust_remote_code)
-        self.prompt_config = find_prompt_config(path, template)
+        self.prompt_config = find_prompt_config(path, template, trust_remote_code)
         self.tokenizer = load_tokenizer(block)
         check_chat_template(self.tokenizer, self.prompt_config.template)
         self.model: Any = load_model(block, training=False).eval()
-        self.model.generation_config.max_length = None  # else it warns beside max_new_tokens
+        self.model.generation_config, _ = neutral_generation_config(self.model)
+        self.end_token_ids = end_token_ids(
+            self.tokenizer, self.model.generation_config.eos_token_id, self.prompt_config.template
+        )
         self.conversation: list[dict[str, str]] = []
 
     def answer(self, question: str, printer: CompletionPrinter, max_tokens: int, temperature: float) -> None:
@@ -141,13 +141,14 @@ class ChatModel:
         printer.add(template_prefix(text, self.prompt_config.prefill))
         settings: dict[str, Any] = {"do_sample": False}
         if temperature:
-            settings = {"do_sample": True, "temperature": temperature, "top_p": TOP_P}
+            settings = {"do_sample": True, "temperature": temperature, "top_p": TOP_P, "top_k": 0}
         self.model.generate(
             prompt_ids,
             attention_mask=torch.ones_like(prompt_ids),
             streamer=_make_streamer(self.tokenizer, printer),
             max_new_tokens=max_tokens,
             pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self.end_token_ids,
             **settings,
         )
         printer.end()

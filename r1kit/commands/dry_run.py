@@ -73,7 +73,7 @@ def _models_of(recipe: Recipe) -> dict[str, str | None]:
     if isinstance(recipe, DataRecipe):
         return {}
     if isinstance(recipe, EvalRecipe) and recipe.models:
-        return dict(recipe.models)
+        return {name: model.path for name, model in recipe.models.items()}
     return {"model": recipe.model.path}
 
 

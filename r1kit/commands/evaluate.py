@@ -27,6 +27,7 @@ from r1kit.runs.files import write_file
 from r1kit.runs.paths import resolve_model_path
 from r1kit.runs.run import Run
 from r1kit.sampling.loop import sample_problems
+from r1kit.sampling.prompt_check import check_problem_prompts
 from r1kit.sampling.statistics import summarise_samples
 from r1kit.scaling.measure import measure_scaling, sample_other_methods
 from r1kit.tables import format_table
@@ -40,29 +41,47 @@ def main(recipe: EvalRecipe, run: Run) -> None:
     reward_notes = check_reward_data(recipe.rewards, problems, recipe.data.eval[0].path)
     if reward_notes and is_main_rank():
         run.update(**reward_notes)
-    model_paths = recipe.models or {Path(recipe.model.path or "").name: recipe.model.path or ""}
-    _check_models(recipe, model_paths)
+    recipes = recipes_by_model(recipe)
+    _check_models(recipe, {name: model_recipe.model.path or "" for name, model_recipe in recipes.items()})
+    for model_recipe in recipes.values():
+        engine = recipe.sampling.engine
+        check_problem_prompts(problems, model_recipe.model, model_recipe.prompt, engine, "data.eval")
 
     ladder: list[LadderRow] = []
     scaling_by_model: list[dict[str, Any]] = []
-    for name, path in model_paths.items():
-        model_config = recipe.model.model_copy(update={"path": path})
+    for name, model_recipe in recipes.items():
+        model_config = model_recipe.model
         folder = run.path / "samples" / _file_name(name)
-        samples = sample_problems(recipe, model_config, problems, run, folder, f"eval {name}")
+        samples = sample_problems(model_recipe, model_config, problems, run, folder, f"eval {name}")
         rows = [row for shard_rows in samples for row in shard_rows]
-        ladder.append(ladder_row(name, path, summarise_samples(rows)))
+        ladder.append(ladder_row(name, model_config.path or "", summarise_samples(rows)))
         _write_json(run.path / "eval.json", {"models": ladder})
         if recipe.scaling is not None:
-            changed = sample_other_methods(recipe, model_config, problems, samples, run)
+            changed = sample_other_methods(model_recipe, model_config, problems, samples, run)
             if is_main_rank():
                 picture = run.path / f"scaling-{_file_name(name)}.png"
-                points = measure_scaling(recipe, model_config, name, rows, changed, picture)
+                points = measure_scaling(model_recipe, model_config, name, rows, changed, picture)
                 scaling_by_model.append({"model": name, "points": points})
     if scaling_by_model:
         _write_json(run.path / "scaling.json", {"models": scaling_by_model})
     if is_main_rank():
         print_progress(format_ladder(ladder))
         _note_missing_verdicts(ladder)
+
+
+def recipes_by_model(recipe: EvalRecipe) -> dict[str, EvalRecipe]:
+    """Return for each model, by its name, the recipe as if it were the only one: with its path and its prompt."""
+    if not recipe.models:
+        return {Path(recipe.model.path or "").name: recipe}
+    recipes = {}
+    for name, evaluated in recipe.models.items():
+        changes = {
+            "model": recipe.model.model_copy(update={"path": evaluated.path}),
+            "prompt": evaluated.prompt or recipe.prompt,
+            "models": {},
+        }
+        recipes[name] = recipe.model_copy(update=changes)
+    return recipes
 
 
 def _check_models(recipe: EvalRecipe, model_paths: dict[str, str]) -> None:

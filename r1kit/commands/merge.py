@@ -20,6 +20,7 @@ def merge_adapter(run: str, output: Path, trust_remote_code: bool = False) -> Pa
     from r1kit.heavy_imports import heavy_imports
     from r1kit.recipe import ModelConfig
     from r1kit.runs.paths import resolve_model_path
+    from r1kit.runs.trained_prompt import read_trained_prompt, write_trained_prompt
 
     model_dir = Path(resolve_model_path(run, "RUN"))
     if not model_dir.is_dir():
@@ -37,5 +38,8 @@ def merge_adapter(run: str, output: Path, trust_remote_code: bool = False) -> Pa
     block = ModelConfig(path=run, trust_remote_code=trust_remote_code)
     load_model(block, training=False, device="cpu").save_pretrained(unfinished)
     load_tokenizer(block).save_pretrained(unfinished)
+    prompt = read_trained_prompt(str(model_dir))
+    if prompt is not None:
+        write_trained_prompt(prompt, unfinished)
     replace_folder(unfinished, output)
     return output

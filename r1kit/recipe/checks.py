@@ -5,10 +5,11 @@ run holds whole groups. Each check raises UserError with the field to change.
 """
 
 from r1kit.errors import UNSET, UserError, suggest
-from r1kit.prompts import CHAT_TEMPLATE
+from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE, is_plain_template
 from r1kit.recipe.block import Block
 from r1kit.recipe.data import DataConfig, SourceConfig
 from r1kit.recipe.filters import PREFERENCES, FiltersConfig
+from r1kit.recipe.prompt import PromptConfig
 from r1kit.recipe.rewards import RewardConfig, has_accuracy_reward
 from r1kit.recipe.sampling import SamplingConfig, ServerConfig
 from r1kit.recipe.scaling import ScalingConfig
@@ -25,6 +26,7 @@ def check_recipe(recipe: Recipe) -> None:
     if recipe.output is None:
         raise UserError("output", UNSET, "a run needs a directory to write to", "set output or pass --output DIR")
     _check_model(recipe)
+    _check_prompts(recipe)
     if isinstance(recipe, SFTRecipe | RLRecipe):
         _check_training(recipe)
     if isinstance(recipe, RLRecipe):
@@ -88,6 +90,29 @@ def _check_model(recipe: Recipe) -> None:
         raise UserError("model.new", UNSET, "only sft and distill can start from a new model", "remove model.new")
 
 
+def _check_prompts(recipe: Recipe) -> None:
+    """Check the prompt block, and that of each of several models."""
+    _check_prompt(recipe.prompt, "prompt")
+    if isinstance(recipe, EvalRecipe):
+        for name, evaluated in recipe.models.items():
+            if evaluated.prompt is not None:
+                _check_prompt(evaluated.prompt, f"models.{name}.prompt")
+    if recipe.prompt.template == AUTO_TEMPLATE and isinstance(recipe, SFTRecipe):
+        requirement = "sft and distill decide how a model is asked later, and cannot take it from the model"
+        raise UserError("prompt.template", AUTO_TEMPLATE, requirement, "use chat, r1-zero, or a text with {prompt}")
+
+
+def _check_prompt(prompt: PromptConfig, field: str) -> None:
+    """Check that a plain template is not given what only a chat template has; `field` is the key of the block."""
+    if not is_plain_template(prompt.template):
+        return
+    for name in ("system", "template_settings"):
+        value = getattr(prompt, name)
+        if value:
+            requirement = f"only a chat template has it, and {field}.template = {prompt.template} is plain text"
+            raise UserError(f"{field}.{name}", value, requirement, f"remove it, or set {field}.template=chat")
+
+
 def _with_origin(block: Block, name: str) -> object:
     """Return the value of a field for an error, which says where the user did not set it but has the default."""
     value = getattr(block, name)
@@ -101,7 +126,7 @@ def _check_training(recipe: SFTRecipe | RLRecipe) -> None:
     if recipe.prompt.prefill:
         requirement = "only generate, eval and verifier can begin a completion"
         raise UserError("prompt.prefill", recipe.prompt.prefill, requirement, "remove it")
-    if recipe.prompt.template_settings:
+    if recipe.prompt.template_settings and isinstance(recipe, SFTRecipe):
         requirement = "only generate, eval and verifier read it"
         raise UserError(
             "prompt.template_settings", recipe.prompt.template_settings, requirement, "set trl.chat_template_kwargs"

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
+from r1kit.prompts import AUTO_TEMPLATE
 from r1kit.recipe.block import Block, KeysMayChange, OnResume
 from r1kit.recipe.card import CardConfig
 from r1kit.recipe.data import DataConfig
@@ -109,6 +110,8 @@ class RLZeroRecipe(RLRecipe):
 class GenerateRecipe(Recipe):
     """`generate`: sample completions, score them, and keep good ones as SFT data."""
 
+    prompt: PromptConfig = PromptConfig(template=AUTO_TEMPLATE)
+    """How a question is put to the model."""
     thinking: Literal["as-given", "none", "short"] = "as-given"
     """Whether completions think first: `as-given` follows each row, `none` asks for the answer alone, `short` keeps
     thinking of at most `keep.max_thinking` words."""
@@ -143,17 +146,42 @@ class DataRecipe(Recipe):
     """Data card, and whether the data set is pushed to the hub."""
 
 
+def _allow_paths_alone(schema: dict[str, Any]) -> None:
+    """Change the JSON schema of `models` so that it accepts a path in the place of a block."""
+    schema["additionalProperties"] = {"anyOf": [{"type": "string"}, schema["additionalProperties"]]}
+
+
+class EvaluatedModelConfig(Block):
+    """One of several models that `eval` measures."""
+
+    path: str
+    """Where the model is read from, as `model.path`."""
+    prompt: PromptConfig | None = None
+    """How this model is asked; a key that is not set here is taken from the recipe's `prompt`."""
+
+
 class EvalRecipe(Recipe):
     """`eval`: measure one model, or several on the same problems."""
 
-    models: dict[str, str] = {}
-    """Several models for one table, as name: path, such as {base: "tiny:base", R1: runs/tiny/r1}."""
+    prompt: PromptConfig = PromptConfig(template=AUTO_TEMPLATE)
+    """How a question is put to the model, or to each of `models` that has no prompt of its own."""
+    models: Annotated[dict[str, EvaluatedModelConfig], Field(json_schema_extra=_allow_paths_alone)] = {}
+    """Several models for one table, as name: path, such as {base: "tiny:base", R1: runs/tiny/r1}; or as a block, such
+    as {R1: {path: runs/r1, prompt: {template: chat}}}. Without a prompt, each is asked by its own (see
+    `prompt.template`)."""
     sampling: SamplingConfig = SamplingConfig(temperature=0.6, top_p=0.95, samples=4)
     """How completions are sampled; the defaults of temperature and top_p are the paper's."""
     rewards: list[RewardConfig] = [ACCURACY, FORMAT, LANGUAGE]
     """Reward functions whose means are reported."""
     scaling: Annotated[ScalingConfig | None, OnResume.MAY_CHANGE] = None
     """Report inference-time scaling too: votes, best of N and early stopping; `scaling: {}` takes the defaults."""
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _accept_paths_alone(cls, models: Any) -> Any:
+        if not isinstance(models, dict):
+            return models
+        return {name: {"path": model} if isinstance(model, str) else model for name, model in models.items()}
 
     @model_validator(mode="after")
     def _evaluate_train_sources(self) -> "EvalRecipe":
@@ -165,6 +193,8 @@ class EvalRecipe(Recipe):
 class VerifierRecipe(Recipe):
     """`verifier`: train Head2Toe on the hidden layers of a model, to tell which of its completions are correct."""
 
+    prompt: PromptConfig = PromptConfig(template=AUTO_TEMPLATE)
+    """How a question is put to the model."""
     sampling: SamplingConfig = SamplingConfig(samples=8)
     """How the completions that the verifier learns from are sampled."""
     rewards: list[RewardConfig] = [ACCURACY]

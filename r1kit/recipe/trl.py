@@ -60,6 +60,7 @@ _GRPO_FIELDS = {
     "epsilon": "training.clip",
     "steps_per_generation": "training.updates_per_rollout",
     "reward_weights": "rewards",
+    "chat_template_kwargs": "prompt.template_settings",
     "sync_ref_model": "training.reference_reset_steps",
     "ref_model_mixup_alpha": "training.reference_reset_steps",
     "ref_model_sync_steps": "training.reference_reset_steps",

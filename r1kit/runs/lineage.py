@@ -46,7 +46,7 @@ def find_parents(recipe: Recipe) -> list[dict[str, Any]]:
 def _paths_by_role(recipe: Recipe) -> dict[str, list[str]]:
     """Return the paths that a recipe reads, by what it reads them as."""
     models = [recipe.model.path] if recipe.model.path else []
-    models += list(getattr(recipe, "models", {}).values())
+    models += [model.path for model in getattr(recipe, "models", {}).values()]
     paths = {"model": models, "data": [source.path for source in recipe.data.train + recipe.data.eval]}
     if isinstance(recipe, GenerateRecipe):
         teachers = []

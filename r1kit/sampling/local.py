@@ -5,13 +5,11 @@ from typing import Any
 
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
-from r1kit.models.templates import apply_template, encode_prompts, template_prefix
+from r1kit.messages import logger
+from r1kit.models.templates import apply_template, decode_completion, encode_prompts, template_prefix
+from r1kit.ranks import is_main_rank
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
 from r1kit.sampling.engine import CompletionGroups, InProcessSampler, Prompt, SampledCompletion
-
-# Settings of a model's generation_config.json that would change its distribution. Neither a recipe nor another engine
-# knows them, so they are reset to the values that have no effect.
-NEUTRAL_PENALTIES = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_p": None, "typical_p": 1.0}
 
 UNLIMITED_CONTEXT = 10**9  # tokens, for a model whose config sets no limit
 
@@ -31,6 +29,7 @@ class TransformersSampler(InProcessSampler):
 
             import r1kit.models.decode  # noqa: F401
         from r1kit.models.load import check_context, load_model, load_tokenizer
+        from r1kit.models.stop_tokens import end_token_ids
         from r1kit.models.templates import check_chat_template
 
         self.prompt_config = prompt_config
@@ -38,22 +37,23 @@ class TransformersSampler(InProcessSampler):
         self.model_path = model_config.path
         self.tokenizer = load_tokenizer(model_config)
         self.model = load_model(model_config, training=False).eval()
-        for name, value in NEUTRAL_PENALTIES.items():
-            setattr(self.model.generation_config, name, value)
+        self._reset_generation_config()
         check_context(self.model, sampling_config.max_tokens, f"{field}.max_tokens", sampling_config.max_tokens)
         check_chat_template(self.tokenizer, prompt_config.template)
         text_config = self.model.config.get_text_config()
         self.context_length: int = getattr(text_config, "max_position_embeddings", None) or UNLIMITED_CONTEXT
-        self.end_token_ids = self._find_end_tokens()
+        self.end_token_ids = end_token_ids(
+            self.tokenizer, self.model.generation_config.eos_token_id, prompt_config.template
+        )
 
-    def _find_end_tokens(self) -> list[int]:
-        """Return the ids that end a completion: those of the model and that of its tokenizer."""
-        of_model = self.model.generation_config.eos_token_id
-        if of_model is None:
-            of_model = []
-        elif not isinstance(of_model, list):
-            of_model = [of_model]
-        return sorted({*of_model, self.tokenizer.eos_token_id})
+    def _reset_generation_config(self) -> None:
+        """Let the recipe alone say how is sampled, and not the model's generation_config.json."""
+        from r1kit.models.stop_tokens import neutral_generation_config
+
+        self.model.generation_config, left_out = neutral_generation_config(self.model)
+        if left_out and is_main_rank():
+            listed = ", ".join(f"{name} = {value}" for name, value in left_out.items())
+            logger.info(f"{self.model_path}: sampling leaves out what its generation_config sets: {listed}")
 
     def sample(self, prompts: Sequence[Prompt], group_size: int, seed: int) -> CompletionGroups:
         """Return `group_size` samples of each prompt; a prompt that fills the context has none (reason `context`)."""
@@ -156,5 +156,5 @@ class TransformersSampler(InProcessSampler):
         return SampledCompletion(text, len(sampled_ids), finish_reason, tuple(sampled_ids), mean_logprob=mean_logprob)
 
     def decode_ids(self, ids: Sequence[int]) -> str:
-        """Return the text of token ids without special tokens."""
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+        """Return the text of token ids without special tokens, except those that mark the thinking."""
+        return decode_completion(self.tokenizer, ids)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.errors import UserError
-from r1kit.models.templates import apply_template, encode_prompts, template_prefix
+from r1kit.models.templates import apply_template, decode_completion, encode_prompts, template_prefix
 from r1kit.ranks import local_rank
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
 from r1kit.runs.paths import resolve_model_path
@@ -56,6 +56,7 @@ class VllmSampler(InProcessSampler):
         self.sampling_config = sampling_config
         self.tokenizer = load_tokenizer(model_config)
         check_chat_template(self.tokenizer, prompt_config.template)
+        self.end_token_ids = _end_token_ids(self.tokenizer, model_config, prompt_config)
         with _rank_environment(gpus=int(sampling_config.vllm.get("tensor_parallel_size", 1))):
             self.llm = _start_vllm(model_path, model_config, sampling_config, field)
 
@@ -82,8 +83,18 @@ class VllmSampler(InProcessSampler):
             has_prefix = not isinstance(prompts[i], tuple)
             prefix = template_prefix(texts[i], self.prompt_config.prefill) if has_prefix else ""
             samples = sorted(output.outputs, key=lambda sample: sample.index)
-            groups[i] = [_make_completion(sample, prefix) for sample in samples]
+            groups[i] = [self._make_completion(sample, prefix) for sample in samples]
         return groups
+
+    def _make_completion(self, sample: Any, prefix: str) -> SampledCompletion:
+        ids = tuple(sample.token_ids)
+        has_logprob = bool(ids) and sample.cumulative_logprob is not None
+        mean_logprob = sample.cumulative_logprob / len(ids) if has_logprob else None
+        is_ended = bool(ids) and ids[-1] in self.end_token_ids
+        text = decode_completion(self.tokenizer, ids[:-1] if is_ended else ids)
+        return SampledCompletion(
+            prefix + text, len(ids), sample.finish_reason or "stop", ids, mean_logprob=mean_logprob
+        )
 
     def _sampling_params(self, group_size: int, seed: int) -> Any:
         from vllm import SamplingParams
@@ -94,8 +105,14 @@ class VllmSampler(InProcessSampler):
             temperature=config.temperature,
             top_p=config.top_p,
             top_k=config.top_k,
+            # Off in every recipe, and not to be taken from the model's generation_config.json.
+            min_p=0.0,
+            repetition_penalty=1.0,
+            presence_penalty=0.0,
+            frequency_penalty=0.0,
             max_tokens=config.max_tokens,
             seed=seed,
+            stop_token_ids=self.end_token_ids,
             logprobs=0,  # 0 further tokens: only the log-probabilities of the sampled ids
         )
 
@@ -141,13 +158,12 @@ def _cpu_arguments() -> dict[str, Any]:
     return {**CPU_ARGUMENTS, "kv_cache_memory_bytes": min(CPU_CACHE_BYTES, half_of_free_memory)}
 
 
-def _make_completion(sample: Any, prefix: str) -> SampledCompletion:
-    ids = tuple(sample.token_ids)
-    has_logprob = bool(ids) and sample.cumulative_logprob is not None
-    mean_logprob = sample.cumulative_logprob / len(ids) if has_logprob else None
-    return SampledCompletion(
-        prefix + sample.text, len(ids), sample.finish_reason or "stop", ids, mean_logprob=mean_logprob
-    )
+def _end_token_ids(tokenizer: Any, model_config: ModelConfig, prompt_config: PromptConfig) -> list[int]:
+    """Return the ids that end a completion; vLLM itself knows those of the model and of its tokenizer alone."""
+    from r1kit.models.stop_tokens import end_token_ids, read_end_token_ids
+
+    of_model = sorted(read_end_token_ids(model_config, tokenizer))
+    return end_token_ids(tokenizer, of_model, prompt_config.template)
 
 
 @contextlib.contextmanager

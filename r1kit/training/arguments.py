@@ -138,6 +138,7 @@ def grpo_arguments(recipe: RLRecipe, run: Run) -> dict[str, Any]:
         "epsilon": training.clip,
         "steps_per_generation": arguments["gradient_accumulation_steps"] * training.updates_per_rollout,
         "reward_weights": [reward.weight for reward in recipe.rewards],
+        "chat_template_kwargs": recipe.prompt.template_settings or None,
         # Under LoRA the reference model is an adapter, which TRL cannot replace: r1kit.training.grpo does.
         "sync_ref_model": training.reference_reset_steps is not None and recipe.model.lora is None,
         "ref_model_mixup_alpha": 1.0,  # the policy replaces the reference model, it is not mixed in

@@ -13,6 +13,7 @@ from r1kit.errors import UserError
 from r1kit.recipe import CardConfig, PromptConfig, RLRecipe, SFTRecipe, dump_recipe
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
+from r1kit.runs.trained_prompt import write_trained_prompt
 from r1kit.version import __version__
 
 CARD_METRICS = (
@@ -143,6 +144,9 @@ def describe_prompt(prompt: PromptConfig) -> str:
         parts = ["By its chat template."]
         if prompt.system:
             parts += ["With the system message", format_code_block(prompt.system)]
+        if prompt.template_settings:
+            arguments = json.dumps(prompt.template_settings, ensure_ascii=False)
+            parts += ["With these arguments of the template", format_code_block(arguments)]
     else:
         parts = ["By this template (`prompt.template` of r1kit):", format_code_block(prompt.template)]
     if prompt.prefill:
@@ -172,6 +176,7 @@ def write_card(run: Run, recipe: SFTRecipe | RLRecipe) -> None:
     Raises UserError where the hub does not take them.
     """
     write_file(run.path / "model" / "README.md", model_card(run, recipe))
+    write_trained_prompt(recipe.prompt, run.path / "model")
     if recipe.card.push_to_hub:
         run.update(hub=push_model(run.path / "model", recipe.card))
 

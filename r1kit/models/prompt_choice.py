@@ -1,0 +1,185 @@
+"""Choose the prompt by which a model is asked, where the recipe does not say it all (`prompt.template: auto`).
+
+In this order: what the recipe sets; the prompt block that the model's run was trained with; of a model that is no run,
+its chat template if the model ends its turns as that template does (an instruct model), or else `r1-zero` (a base
+model, which has no chat template or has never learnt to stop at the end of a turn). What is chosen is printed as a
+note, and stands in the recipe of the run.
+
+    recipe = choose_prompts(recipe)     # each `prompt` in it now has a template other than `auto`
+"""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from r1kit.messages import logger
+from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE
+from r1kit.ranks import is_main_rank
+from r1kit.recipe import (
+    EvalRecipe,
+    GenerateRecipe,
+    ModelConfig,
+    PromptConfig,
+    Recipe,
+    RLRecipe,
+    VerifierRecipe,
+    check_recipe,
+)
+from r1kit.runs.paths import resolve_model_path
+from r1kit.runs.trained_prompt import TRAINED_FIELDS, read_trained_prompt
+
+BASE_TEMPLATE = "r1-zero"
+"""The template by which a base model is asked that was not trained by r1kit."""
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
+def choose_prompts(recipe: AnyRecipe, load_models: bool = True) -> AnyRecipe:
+    """Return a recipe in which each model that is asked has its whole prompt block, and check that again.
+
+    Without `load_models` nothing is loaded or fetched, and a template that depends on a model's tokenizer stays `auto`,
+    as it does for a run that is not there yet. Raises UserError for a model that cannot be loaded, and for settings
+    that its template does not have.
+    """
+    if isinstance(recipe, RLRecipe):
+        return _choose_rl_prompt(recipe, load_models)
+    if not isinstance(recipe, GenerateRecipe | EvalRecipe | VerifierRecipe):
+        return recipe
+    has_own_tokenizer = recipe.sampling.engine != "openai"
+    changes: dict[str, Any] = {}
+    if isinstance(recipe, EvalRecipe) and recipe.models:
+        models = {}
+        for name, evaluated in recipe.models.items():
+            settings = _merge_settings(recipe.prompt, evaluated.prompt)
+            block = recipe.model.model_copy(update={"path": evaluated.path})
+            prompt = choose_prompt(block, settings, f"models.{name}", load_models, has_own_tokenizer)
+            models[name] = evaluated.model_copy(update={"prompt": prompt})
+        changes["models"] = models
+    else:
+        prompt = choose_prompt(recipe.model, recipe.prompt, "model.path", load_models, has_own_tokenizer)
+        changes["prompt"] = prompt
+    chosen = recipe.model_copy(update=changes)
+    check_recipe(chosen)
+    return chosen
+
+
+def _choose_rl_prompt(recipe: AnyRecipe, load_models: bool) -> AnyRecipe:
+    """Return an RL recipe with its prompt block; say where the model was trained with another one before."""
+    if recipe.prompt.template == AUTO_TEMPLATE:
+        prompt = choose_prompt(recipe.model, recipe.prompt, "model.path", load_models)
+        chosen = recipe.model_copy(update={"prompt": prompt})
+        check_recipe(chosen)
+        return chosen
+    trained = read_trained_prompt(recipe.model.path or "")
+    if trained is not None and _trained_values(trained) != _trained_values(recipe.prompt):
+        _note(
+            f"model.path = {recipe.model.path} was trained with {describe_prompt_block(trained)}; "
+            f"this run goes on with {describe_prompt_block(recipe.prompt)} (prompt.template=auto keeps the former)"
+        )
+    return recipe
+
+
+def choose_prompt(
+    model: ModelConfig, settings: PromptConfig, label: str, load_models: bool = True, has_own_tokenizer: bool = True
+) -> PromptConfig:
+    """Return the prompt block by which a model is asked; `settings` holds what the recipe sets of it.
+
+    `label` is the recipe's key of the model, for the note. A model behind a server (without `has_own_tokenizer`) that
+    is no run of r1kit is asked by the server's chat template. Raises UserError for a model that cannot be loaded.
+    """
+    path = model.path or ""
+    trained = read_trained_prompt(path)
+    if trained is not None and not _has_template_for(trained, path):
+        trained = None
+    if trained is not None:
+        chosen = _inherit(settings, trained)
+        if chosen != settings.model_copy(update={"template": chosen.template}) or settings.template == AUTO_TEMPLATE:
+            _note(f"{label} = {path} is asked as it was trained: by {describe_prompt_block(chosen)}")
+        return chosen
+    if settings.template != AUTO_TEMPLATE:
+        return settings
+    if not has_own_tokenizer:
+        template, reason = CHAT_TEMPLATE, "a server's model, by the server's chat template"
+    elif not load_models or not _can_load(path):
+        return settings
+    else:
+        template, reason = _choose_by_tokenizer(model)
+    _note(f"{label} = {path} is asked by prompt.template = {template}: it is {reason}")
+    return settings.model_copy(update={"template": template})
+
+
+def describe_prompt_block(prompt: PromptConfig) -> str:
+    """Return a prompt block in words: `template = chat, template_settings = {'enable_thinking': False}`."""
+    parts = [f"template = {prompt.template!r}" if "\n" in prompt.template else f"template = {prompt.template}"]
+    if prompt.system is not None:
+        parts.append(f"system = {prompt.system!r}")
+    if prompt.template_settings:
+        parts.append(f"template_settings = {prompt.template_settings}")
+    return ", ".join(parts)
+
+
+def _merge_settings(common: PromptConfig, own: PromptConfig | None) -> PromptConfig:
+    """Return what the recipe sets for one of several models: its own keys, and those of all for the others."""
+    values = common.model_dump(include=common.model_fields_set)
+    if own is not None:
+        values |= own.model_dump(include=own.model_fields_set)
+    return PromptConfig(**values)
+
+
+def _inherit(settings: PromptConfig, trained: PromptConfig) -> PromptConfig:
+    """Return `settings`, with the trained values of what they leave open.
+
+    System message and settings belong to the template: where the recipe asks by another one, they are not taken over.
+    """
+    if settings.template not in (AUTO_TEMPLATE, trained.template):
+        return settings
+    values = settings.model_dump(include=settings.model_fields_set)
+    values["template"] = trained.template
+    for name in TRAINED_FIELDS:
+        values.setdefault(name, getattr(trained, name))
+    return PromptConfig(**values)
+
+
+def _trained_values(prompt: PromptConfig) -> dict[str, Any]:
+    return prompt.model_dump(include=set(TRAINED_FIELDS))
+
+
+def _has_template_for(prompt: PromptConfig, path: str) -> bool:
+    """Return whether a local model has what its prompt block asks for.
+
+    A model that was trained on plain text alone may have no chat template, although its recipe's default is `chat`.
+    """
+    if prompt.template != CHAT_TEMPLATE:
+        return True
+    folder = Path(resolve_model_path(path))
+    if (folder / "chat_template.jinja").exists() or (folder / "chat_template.json").exists():
+        return True
+    config = folder / "tokenizer_config.json"
+    return config.exists() and '"chat_template"' in config.read_text(errors="replace")
+
+
+def _can_load(path: str) -> bool:
+    """Return whether there may be a model at `path`: a hub id, or a folder that is there."""
+    return bool(path) and not (Path(path).is_dir() and not any(Path(path).iterdir()))
+
+
+def _choose_by_tokenizer(model: ModelConfig) -> tuple[str, str]:
+    """Return the template for a model that is no run, and what kind of model it is, as a clause."""
+    from r1kit.heavy_imports import heavy_imports
+
+    with heavy_imports():
+        import transformers  # noqa: F401
+    from r1kit.models.load import load_tokenizer
+    from r1kit.models.stop_tokens import end_of_turn_token, read_end_token_ids
+
+    tokenizer: Any = load_tokenizer(model)
+    if tokenizer.chat_template is None:
+        return BASE_TEMPLATE, "a model without a chat template"
+    token = end_of_turn_token(tokenizer)
+    if token is None or tokenizer.convert_tokens_to_ids(token) in read_end_token_ids(model, tokenizer):
+        return CHAT_TEMPLATE, "a model that ends its turns as its chat template does"
+    return BASE_TEMPLATE, f"a base model, which does not stop at the {token} of its chat template"
+
+
+def _note(message: str) -> None:
+    if is_main_rank():
+        logger.info(message)
