@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.errors import Interrupted, UserError, suggest
-from r1kit.launch import prepare_process, stdout_to_stderr
+from r1kit.launch import prepare_process, print_notes, stdout_to_stderr
 from r1kit.models.prompt_choice import choose_prompts
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import Recipe, load_recipe
@@ -41,12 +41,13 @@ def run_stage_in_process(stage: str, recipe: str | Path | dict[str, Any], overri
         overrides = values | overrides
     else:
         recipe_file = str(recipe)
-    loaded_recipe = choose_prompts(load_recipe(stage, recipe_file, overrides))
+    loaded_recipe, notes = choose_prompts(load_recipe(stage, recipe_file, overrides))
     run_dir = Path(loaded_recipe.output or "")
     if already_finished(stage, loaded_recipe):
         print_finished(Run(run_dir), earlier=True)
         return run_dir
 
+    print_notes(notes)
     run = open_run(stage, loaded_recipe) if is_main_rank() else Run(run_dir)
     try:
         with stdout_to_stderr(), _restored_environment(), _restored_signal_handlers():

@@ -146,15 +146,15 @@ def add_stage_command(stage: Stage) -> None:
         recipe = load_recipe(stage.name, recipe_file, overrides)
         from r1kit.models.prompt_choice import choose_prompts
 
-        recipe = choose_prompts(recipe, load_models=not dry_run)
+        recipe, notes = choose_prompts(recipe, load_models=not dry_run)
         if dry_run:
             from r1kit.commands.dry_run import print_dry_run
 
-            print_dry_run(stage.name, recipe, num_processes, accelerate_config)
+            print_dry_run(stage.name, recipe, num_processes, accelerate_config, notes)
             return
         from r1kit.launch import start
 
-        raise typer.Exit(start(stage.name, recipe, num_processes, accelerate_config, overwrite))
+        raise typer.Exit(start(stage.name, recipe, num_processes, accelerate_config, overwrite, notes))
 
     run_stage_command.__doc__ = (
         f"{stage.summary}\n\n"

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,15 @@ _DISTRIBUTED_TYPES = (
 _PR_SET_PDEATHSIG = 1  # prctl(2): the signal that this process gets when its parent dies
 
 
-def start(stage: str, recipe: Recipe, processes: int | None, config: str | None, overwrite: bool) -> int:
-    """Run `stage` to its end, and return the exit code of the command.
+def start(
+    stage: str,
+    recipe: Recipe,
+    processes: int | None,
+    config: str | None,
+    overwrite: bool,
+    notes: Sequence[str] = (),
+) -> int:
+    """Run `stage` to its end, and return the exit code of the command; `notes` are printed if there is work to do.
 
     `processes` and `config` are the options --num-processes and --accelerate-config. The path of the run is the one
     line on stdout; everything else goes to stderr.
@@ -95,6 +102,7 @@ def start(stage: str, recipe: Recipe, processes: int | None, config: str | None,
                 print_finished(Run(Path(recipe.output or "")), earlier=True)
                 print_path(recipe.output or "")
             return EXIT_DONE
+        print_notes(notes)
         command = None if has_ranks or stage == "data" else launch_command(processes, config)
         if config is not None and needs_missing_deepspeed(config):
             action = "run pip install 'r1kit[deepspeed]', or use recipes/accelerate/fsdp2.yaml"
@@ -107,6 +115,13 @@ def start(stage: str, recipe: Recipe, processes: int | None, config: str | None,
             print_finished(run)
             print_path(str(run.path))
         return code
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Print notes on a recipe once, whatever the number of processes."""
+    if is_main_rank():
+        for note in notes:
+            logger.info(note)
 
 
 # One process

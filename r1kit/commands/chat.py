@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
-from r1kit.messages import print_progress
+from r1kit.messages import logger, print_progress
 from r1kit.models.prompt_choice import choose_prompt
 from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE, THINKING_TAGS
 from r1kit.recipe import ModelConfig, PromptConfig
@@ -39,7 +39,10 @@ def find_prompt_config(model_path: str, template: str | None, trust_remote_code:
         requirement = "must be chat, r1-zero, tiny or a text with {prompt} in it"
         raise UserError("--template", template, requirement, "use one of these") from None
     model = ModelConfig(path=model_path, trust_remote_code=trust_remote_code)
-    return choose_prompt(model, settings, "MODEL")
+    prompt_config, note = choose_prompt(model, settings, "MODEL")
+    if note:
+        logger.info(note)
+    return prompt_config
 
 
 class CompletionPrinter:

@@ -11,6 +11,7 @@ After the recipe come a few lines of what the stage would do:
 """
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from r1kit.heavy_imports import heavy_imports
@@ -37,8 +38,10 @@ BYTES_PER_REFERENCE_PARAMETER = 4  # float32, the reference model of RL with a K
 _GPU_DEVICES = ("/dev/nvidia0", "/dev/kfd", "/dev/dri/renderD128")
 
 
-def print_dry_run(stage: str, recipe: Recipe, processes: int | None, accelerate_config: str | None) -> None:
-    """Print what the stage would do, on stdout, and notes about this machine on stderr.
+def print_dry_run(
+    stage: str, recipe: Recipe, processes: int | None, accelerate_config: str | None, notes: Sequence[str] = ()
+) -> None:
+    """Print what the stage would do, on stdout, and on stderr `notes` on the recipe and on this machine.
 
     Raises UserError where a reward or one of its settings does not exist.
     """
@@ -54,6 +57,8 @@ def print_dry_run(stage: str, recipe: Recipe, processes: int | None, accelerate_
         print(f"{name}: {describe_model(path, recipe)}")
     for line in work_lines:
         print(line)
+    for note in notes:
+        logger.info(note)
     if not isinstance(recipe, DataRecipe):
         _note_missing_gpu(recipe)
         if accelerate_config and needs_missing_deepspeed(accelerate_config):

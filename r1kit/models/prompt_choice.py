@@ -2,18 +2,16 @@
 
 In this order: what the recipe sets; the prompt block that the model's run was trained with; of a model that is no run,
 its chat template if the model ends its turns as that template does (an instruct model), or else `r1-zero` (a base
-model, which has no chat template or has never learnt to stop at the end of a turn). What is chosen is printed as a
-note, and stands in the recipe of the run.
+model, which has no chat template or has never learnt to stop at the end of a turn). What is chosen stands in the
+recipe of the run, and is said in notes.
 
-    recipe = choose_prompts(recipe)     # each `prompt` in it now has a template other than `auto`
+    recipe, notes = choose_prompts(recipe)     # each `prompt` in it now has a template other than `auto`
 """
 
 from pathlib import Path
 from typing import Any, TypeVar
 
-from r1kit.messages import logger
 from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE
-from r1kit.ranks import is_main_rank
 from r1kit.recipe import (
     EvalRecipe,
     GenerateRecipe,
@@ -33,8 +31,8 @@ BASE_TEMPLATE = "r1-zero"
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 
-def choose_prompts(recipe: AnyRecipe, load_models: bool = True) -> AnyRecipe:
-    """Return a recipe in which each model that is asked has its whole prompt block, and check that again.
+def choose_prompts(recipe: AnyRecipe, load_models: bool = True) -> tuple[AnyRecipe, list[str]]:
+    """Return a recipe in which each model that is asked has its whole prompt block, and notes on what was chosen.
 
     Without `load_models` nothing is loaded or fetched, and a template that depends on a model's tokenizer stays `auto`,
     as it does for a run that is not there yet. Raises UserError for a model that cannot be loaded, and for settings
@@ -42,8 +40,9 @@ def choose_prompts(recipe: AnyRecipe, load_models: bool = True) -> AnyRecipe:
     """
     if isinstance(recipe, RLRecipe):
         return _choose_rl_prompt(recipe, load_models)
+    notes: list[str] = []
     if not isinstance(recipe, GenerateRecipe | EvalRecipe | VerifierRecipe):
-        return recipe
+        return recipe, notes
     has_own_tokenizer = recipe.sampling.engine != "openai"
     changes: dict[str, Any] = {}
     if isinstance(recipe, EvalRecipe) and recipe.models:
@@ -51,39 +50,42 @@ def choose_prompts(recipe: AnyRecipe, load_models: bool = True) -> AnyRecipe:
         for name, evaluated in recipe.models.items():
             settings = _merge_settings(recipe.prompt, evaluated.prompt)
             block = recipe.model.model_copy(update={"path": evaluated.path})
-            prompt = choose_prompt(block, settings, f"models.{name}", load_models, has_own_tokenizer)
+            prompt, note = choose_prompt(block, settings, f"models.{name}", load_models, has_own_tokenizer)
+            notes.append(note)
             models[name] = evaluated.model_copy(update={"prompt": prompt})
         changes["models"] = models
     else:
-        prompt = choose_prompt(recipe.model, recipe.prompt, "model.path", load_models, has_own_tokenizer)
+        prompt, note = choose_prompt(recipe.model, recipe.prompt, "model.path", load_models, has_own_tokenizer)
+        notes.append(note)
         changes["prompt"] = prompt
     chosen = recipe.model_copy(update=changes)
     check_recipe(chosen)
-    return chosen
+    return chosen, list(filter(None, notes))
 
 
-def _choose_rl_prompt(recipe: AnyRecipe, load_models: bool) -> AnyRecipe:
-    """Return an RL recipe with its prompt block; say where the model was trained with another one before."""
+def _choose_rl_prompt(recipe: AnyRecipe, load_models: bool) -> tuple[AnyRecipe, list[str]]:
+    """Return an RL recipe with its prompt block; a note says where the model was trained with another one before."""
     if recipe.prompt.template == AUTO_TEMPLATE:
-        prompt = choose_prompt(recipe.model, recipe.prompt, "model.path", load_models)
+        prompt, note = choose_prompt(recipe.model, recipe.prompt, "model.path", load_models)
         chosen = recipe.model_copy(update={"prompt": prompt})
         check_recipe(chosen)
-        return chosen
+        return chosen, [note] if note else []
     trained = read_trained_prompt(recipe.model.path or "")
-    if trained is not None and _trained_values(trained) != _trained_values(recipe.prompt):
-        _note(
-            f"model.path = {recipe.model.path} was trained with {describe_prompt_block(trained)}; "
-            f"this run goes on with {describe_prompt_block(recipe.prompt)} (prompt.template=auto keeps the former)"
-        )
-    return recipe
+    if trained is None or _trained_values(trained) == _trained_values(recipe.prompt):
+        return recipe, []
+    note = (
+        f"model.path = {recipe.model.path} was trained with {describe_prompt_block(trained)}; "
+        f"this run goes on with {describe_prompt_block(recipe.prompt)} (prompt.template=auto keeps the former)"
+    )
+    return recipe, [note]
 
 
 def choose_prompt(
     model: ModelConfig, settings: PromptConfig, label: str, load_models: bool = True, has_own_tokenizer: bool = True
-) -> PromptConfig:
-    """Return the prompt block by which a model is asked; `settings` holds what the recipe sets of it.
+) -> tuple[PromptConfig, str]:
+    """Return the prompt block by which a model is asked, and a note on it, empty where the recipe says it all.
 
-    `label` is the recipe's key of the model, for the note. A model behind a server (without `has_own_tokenizer`) that
+    `settings` holds what the recipe sets; `label` is the recipe's key of the model, for the note. A model behind a server (without `has_own_tokenizer`) that
     is no run of r1kit is asked by the server's chat template. Raises UserError for a model that cannot be loaded.
     """
     path = model.path or ""
@@ -93,18 +95,18 @@ def choose_prompt(
     if trained is not None:
         chosen = _inherit(settings, trained)
         if chosen != settings.model_copy(update={"template": chosen.template}) or settings.template == AUTO_TEMPLATE:
-            _note(f"{label} = {path} is asked as it was trained: by {describe_prompt_block(chosen)}")
-        return chosen
+            return chosen, f"{label} = {path} is asked as it was trained: by {describe_prompt_block(chosen)}"
+        return chosen, ""
     if settings.template != AUTO_TEMPLATE:
-        return settings
+        return settings, ""
     if not has_own_tokenizer:
-        template, reason = CHAT_TEMPLATE, "a server's model, by the server's chat template"
+        template, reason = CHAT_TEMPLATE, "a server's, which has a chat template of its own"
     elif not load_models or not _can_load(path):
-        return settings
+        return settings, ""
     else:
         template, reason = _choose_by_tokenizer(model)
-    _note(f"{label} = {path} is asked by prompt.template = {template}: it is {reason}")
-    return settings.model_copy(update={"template": template})
+    note = f"{label} = {path} is asked by prompt.template = {template}: it is {reason}"
+    return settings.model_copy(update={"template": template}), note
 
 
 def describe_prompt_block(prompt: PromptConfig) -> str:
@@ -178,8 +180,3 @@ def _choose_by_tokenizer(model: ModelConfig) -> tuple[str, str]:
     if token is None or tokenizer.convert_tokens_to_ids(token) in read_end_token_ids(model, tokenizer):
         return CHAT_TEMPLATE, "a model that ends its turns as its chat template does"
     return BASE_TEMPLATE, f"a base model, which does not stop at the {token} of its chat template"
-
-
-def _note(message: str) -> None:
-    if is_main_rank():
-        logger.info(message)
