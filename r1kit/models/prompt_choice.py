@@ -85,8 +85,9 @@ def choose_prompt(
 ) -> tuple[PromptConfig, str]:
     """Return the prompt block by which a model is asked, and a note on it, empty where the recipe says it all.
 
-    `settings` holds what the recipe sets; `label` is the recipe's key of the model, for the note. A model behind a server (without `has_own_tokenizer`) that
-    is no run of r1kit is asked by the server's chat template. Raises UserError for a model that cannot be loaded.
+    `settings` holds what the recipe sets; `label` is the recipe's key of the model, for the note. A model behind a
+    server (without `has_own_tokenizer`) that is no run of r1kit is asked by the server's chat template. Raises
+    UserError for a model that cannot be loaded.
     """
     path = model.path or ""
     trained = read_trained_prompt(path)
