@@ -123,10 +123,13 @@ def test_a_known_set_is_chosen_from_by_its_own_columns():
     assert rows_read["prompt"][:] == ["2?"]
 
 
-def test_text_and_messages_in_one_column_are_refused():
-    parts = [source("a.jsonl", ROWS), source("b.jsonl", [{"prompt": [{"role": "user", "content": "a"}]}])]
-    line = refused(read_sources, parts, "data.train")
-    assert line.startswith("data.train = a.jsonl, b.jsonl; its sources mix text and lists in the column prompt")
+def test_text_and_messages_in_one_column_become_messages():
+    messages = [{"role": "user", "content": "a"}]
+    parts = [source("a.jsonl", ROWS[:1]), source("b.jsonl", [{"prompt": messages}])]
+    rows = read_sources(parts, "data.train")
+    assert rows["prompt"][:] == [[{"role": "user", "content": "0 + 1?"}], messages]
+    both_in_one = source("c.jsonl", [{"prompt": "a"}, {"prompt": messages}])
+    assert read_source(both_in_one)["prompt"][:] == [messages, messages]
 
 
 def test_made_rows_are_chosen_from_and_lists_are_compared_whole():

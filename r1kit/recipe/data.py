@@ -26,6 +26,8 @@ class SourceConfig(Block):
     """Where the rows come from, such as org/dataset, rows.jsonl, runs/dev1 or world:arithmetic."""
     name: str | None = None
     """Configuration of a data set on the hub, such as `en`; default: its only one."""
+    revision: str | None = None
+    """Version of a data set on the hub: a commit, a tag or a branch; default: the newest."""
     split: str = "train"
     """Split of the data set to read, such as train or test."""
     rows: PositiveInt | None = None

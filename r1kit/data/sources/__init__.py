@@ -6,12 +6,13 @@ Whatever the source, its columns come out as `r1kit.rows` describes them. No ste
 maps them from disk, and every change goes through them in batches.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from r1kit.data.adapters import adapt_columns
-from r1kit.data.batches import READ_BATCH_ROWS
-from r1kit.data.sources.column_types import cast_described_columns, flatten_nested_columns, to_text
+from r1kit.data.sources.column_types import settle_types, to_text
+from r1kit.data.sources.conditions import filter_by_values
 from r1kit.data.sources.generated import generate_rows, is_generated_source
+from r1kit.data.sources.row_tables import compute_columns
 from r1kit.data.sources.stored import read_stored
 from r1kit.errors import UserError, suggest
 from r1kit.recipe import SourceConfig
@@ -36,7 +37,7 @@ def read_source(source: SourceConfig, field: str = "data.train.0", draw: bool = 
         dataset = dataset.shuffle(seed=source.seed).select(range(source.rows))
     dataset = _rename_columns(dataset, source, field)
     dataset = _fill_values(dataset, source)
-    dataset = cast_described_columns(flatten_nested_columns(dataset), source, field)
+    dataset = settle_types(dataset, source, field)
     if len(dataset) == 0:
         raise UserError(f"{field}.path", source.path, "has no rows", "give a source with at least one")
     return dataset
@@ -46,7 +47,7 @@ def _read_generated(source: SourceConfig, field: str) -> "Dataset":
     import datasets
 
     rows = [_with_text_tests(row) for row in generate_rows(source, field)]
-    return _filter_by_values(datasets.Dataset.from_list(rows), source.where, field)
+    return filter_by_values(datasets.Dataset.from_list(rows), source.where, field)
 
 
 def _with_text_tests(row: Row) -> Row:
@@ -65,26 +66,8 @@ def _read_stored_and_adapted(source: SourceConfig, field: str) -> "Dataset":
     # the adapter makes, after it.
     conditions_before = {name: values for name, values in source.where.items() if name in stored.column_names}
     conditions_after = {name: values for name, values in source.where.items() if name not in conditions_before}
-    adapted = adapt_columns(_filter_by_values(stored, conditions_before, field), source, field)
-    return _filter_by_values(adapted, conditions_after, field)
-
-
-def _filter_by_values(dataset: "Dataset", conditions: dict[str, list[Any]], field: str) -> "Dataset":
-    """Return the rows that have one of the allowed values in every column of `conditions` (`where` in a recipe)."""
-    for name, allowed_values in conditions.items():
-        if name not in dataset.column_names:
-            raise UserError(
-                f"{field}.where.{name}", allowed_values, "no such column", suggest(name, dataset.column_names)
-            )
-        matching: list[int] = []
-        for start in range(0, len(dataset), READ_BATCH_ROWS):
-            values = dataset[start : start + READ_BATCH_ROWS][name]
-            matching += [start + i for i, value in enumerate(values) if value in allowed_values]
-        if not matching:
-            requirement = f"no row has one of these values in {name}"
-            raise UserError(f"{field}.where.{name}", allowed_values, requirement, "see r1kit data inspect")
-        dataset = dataset.select(matching)
-    return dataset
+    adapted = adapt_columns(filter_by_values(stored, conditions_before, field), source, field)
+    return filter_by_values(adapted, conditions_after, field)
 
 
 def _rename_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Dataset":
@@ -101,8 +84,8 @@ def _rename_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Da
 
 def _fill_values(dataset: "Dataset", source: SourceConfig) -> "Dataset":
     """Give every row the values of `source.values`, whatever it had in these columns."""
-    for name, value in source.values.items():
-        if name in dataset.column_names:
-            dataset = dataset.remove_columns(name)
-        dataset = dataset.add_column(name, [value] * len(dataset))
-    return dataset
+    if not source.values:
+        return dataset
+    order = [name for name in dataset.column_names if name not in source.values]
+    with_values = compute_columns(dataset, lambda rows, start: [dict(source.values) for _ in rows])
+    return with_values.select_columns([*order, *source.values])

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 from r1kit.errors import UserError, suggest
 from r1kit.recipe import SourceConfig
@@ -17,6 +18,7 @@ FORMATS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parque
 # Words in the names of files and folders that say which split they are of. `datasets` finds splits by such words, too,
 # but takes dev, val and eval for other names of `validation` and `test`: here a recipe's `split` is the word itself.
 SPLIT_WORDS = {"train", "test", "validation", "valid", "val", "dev", "eval"}
+GZIP_START = b"\x1f\x8b"
 TEXT_CHECK_BYTES = 2**20
 """Bytes of a file that are decoded at once where its encoding is checked."""
 
@@ -86,10 +88,18 @@ def no_split_error(source: SourceConfig, field: str, splits: list[str]) -> UserE
     return UserError(f"{field}.split", source.split, requirement, f"set {field}.split to one of these")
 
 
+def open_bytes(file: Path) -> IO[bytes]:
+    """Open a file for reading, uncompressed if it is a gzip file; files in the hub's cache have no suffix."""
+    with open(file, "rb") as content:
+        is_gzip = content.read(len(GZIP_START)) == GZIP_START
+    # By its suffix too, so that a broken gzip file is refused as one.
+    return gzip.open(file) if is_gzip or file.suffix == ".gz" else open(file, "rb")  # type: ignore[return-value]
+
+
 def check_encoding(file: Path) -> None:
     """Raise UnicodeDecodeError if a file is not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    with gzip.open(file) if file.suffix == ".gz" else open(file, "rb") as content:
+    with open_bytes(file) as content:
         while block := content.read(TEXT_CHECK_BYTES):
             decoder.decode(block)
     decoder.decode(b"", final=True)
@@ -105,8 +115,8 @@ def error_reason(error: BaseException) -> str:
 
 
 @cache
-def scratch_dir() -> str:
-    """Return a temporary folder of this process, which is removed when the process ends."""
-    folder = tempfile.mkdtemp(prefix="r1kit-")
+def scratch_dir(purpose: str = "streams") -> str:
+    """Return a temporary folder of this process for one purpose, which is removed when the process ends."""
+    folder = tempfile.mkdtemp(prefix=f"r1kit-{purpose}-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

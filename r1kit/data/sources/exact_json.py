@@ -1,0 +1,125 @@
+"""A column type for values of mixed shapes: each value is kept as JSON, and comes back exactly as it was.
+
+`datasets` has such a type, `Json`, but its JSON library rounds numbers to ten digits, refuses whole numbers beyond 64
+bits, and reads the text "7" back as the number 7. `ExactJson` is that type with Python's own JSON.
+"""
+
+import json
+import warnings
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+# A float holds 17 significant digits; a number with more of them is kept as a Decimal, so that no digit is lost.
+MAX_FLOAT_DIGITS = 17
+# Python converts no longer whole number from text, since that takes quadratic time.
+MAX_INT_DIGITS = 4300
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON without losing a digit: a number that no float holds becomes a Decimal.
+
+    Raises ValueError for text that is not JSON, and RecursionError for JSON that is nested thousands of levels deep.
+    """
+    return json.loads(text, parse_float=_parse_float, parse_int=_parse_int)
+
+
+def _parse_float(text: str) -> float | Decimal:
+    # Counted with sign and point, as a first and quick test.
+    if len(text) <= MAX_FLOAT_DIGITS:
+        return float(text)
+    mantissa = text.lower().partition("e")[0]
+    digits = mantissa.lstrip("-0.").replace(".", "")
+    return Decimal(text) if len(digits) > MAX_FLOAT_DIGITS else float(text)
+
+
+def _parse_int(text: str) -> int | Decimal:
+    return int(text) if len(text) < MAX_INT_DIGITS else Decimal(text)
+
+
+def dump_json(value: Any) -> str:
+    """Return a value as JSON; a Decimal is written with all of its digits, a date or time as text."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        return _dump_uncommon(value)
+
+
+def _dump_uncommon(value: Any) -> str:
+    """Return a value as JSON that holds what Python's writer does not know, such as a Decimal."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        members = [f"{json.dumps(str(key), ensure_ascii=False)}: {dump_json(member)}" for key, member in value.items()]
+        return "{" + ", ".join(members) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(dump_json, value)) + "]"
+    if isinstance(value, bytes):
+        return json.dumps(value.decode("utf-8", errors="replace"), ensure_ascii=False)
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+@cache
+def exact_json_type() -> Any:
+    """Return the class ExactJson, which is made when it is first needed: importing `datasets` takes a second."""
+    from datasets import Json
+    from datasets.features.features import register_feature
+
+    @dataclass
+    class ExactJson(Json):
+        """A column of any values, stored as JSON."""
+
+        # The name under which `datasets` finds the type again when it reads a file.
+        _type: str = field(default="ExactJson", init=False, repr=False)
+
+        # Found by its name in this module, so that `datasets` can pickle it for its fingerprints.
+        __module__ = __name__
+        __qualname__ = "ExactJson"
+
+        def encode_example(self, example_data: Any) -> str | None:
+            return None if example_data is None else dump_json(example_data)
+
+        def decode_example(self, example_data: Any, token_per_repo_id: Any = None) -> Any:
+            return None if example_data is None else parse_json(example_data)
+
+        def cast_storage(self, storage: Any) -> Any:
+            import pyarrow as pa
+
+            if isinstance(storage, pa.JsonArray):
+                return storage
+            # Text is what `encode_example` has returned; an array of another type holds the values themselves.
+            if pa.types.is_string(storage.type) or pa.types.is_large_string(storage.type):
+                texts = storage.to_pylist()
+            else:
+                texts = [None if value is None else dump_json(value) for value in storage.to_pylist()]
+            return pa.array(texts, pa.json_())
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `datasets` calls its registry of types experimental
+        register_feature(ExactJson, "ExactJson")
+    return ExactJson
+
+
+def __getattr__(name: str) -> Any:
+    """Return the class ExactJson by its name, as unpickling asks for it."""
+    if name == "ExactJson":
+        return exact_json_type()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def is_json_column(feature: Any) -> bool:
+    """Return whether the values of a column are kept as JSON."""
+    from datasets import Json
+
+    return isinstance(feature, Json)
+
+
+def with_exact_json(features: "Features") -> "Features":
+    """Return features with ExactJson in place of each column of the type Json, which reads numbers wrongly."""
+    from datasets import Features
+
+    return Features({name: exact_json_type()() if is_json_column(f) else f for name, f in features.items()})
