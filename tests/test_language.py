@@ -9,13 +9,22 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+from helpers import shared_folder
 
 from r1kit.languages.detect import LANGUAGES, detect_language, is_known_language, language_fraction
 from r1kit.languages.words import word_scripts
 from r1kit.rewards.language import language
 
 ROOT = Path(__file__).parent.parent
-CHAINS = [json.loads(line) for line in (ROOT / "tests/data/chains.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def read_rows(name):
+    return [json.loads(line) for line in (ROOT / "tests/data" / name).read_text(encoding="utf-8").splitlines()]
+
+
+CHAINS = read_rows("chains.jsonl")
+KNOWN = read_rows("known_languages.jsonl")
+UNKNOWN = read_rows("other_languages.jsonl")
 
 ENGLISH = "Let me check the sum of the digits before I go on, because the last result looks wrong."
 GERMAN = "Ich prüfe zuerst die Quersumme, denn das letzte Ergebnis sieht falsch aus."
@@ -140,6 +149,46 @@ def test_detect(text, expected):
     assert detect_language(text) == expected
 
 
+# Languages that r1kit does not know
+
+
+@pytest.mark.parametrize("row", UNKNOWN, ids=lambda row: row["name"])
+def test_a_language_that_is_not_known_passes_for_no_other(row):
+    fractions = {code: language_fraction(row["text"], code) for code in LANGUAGES}
+    relative = {"su": "id", "gsw": "de"}.get(row["language"])  # a dialect or a close relative may pass for its language
+    assert {code: share for code, share in fractions.items() if share > 1 / 3 and code != relative} == {}
+    assert fractions["en"] < 0.1
+    assert detect_language(row["text"]) in ("und", relative)
+
+
+@pytest.mark.parametrize("row", KNOWN, ids=lambda row: row["language"])
+def test_a_known_language_stays_itself(row):
+    assert detect_language(row["text"]) == row["language"]
+    assert language_fraction(row["text"], row["language"]) == 1.0
+
+
+def test_a_sentence_in_an_unknown_language_counts_as_foreign():
+    irish = UNKNOWN[1]["text"].split(". ")[0] + "."
+    words = {code: len(word_scripts(text)) for code, text in {"en": ENGLISH, "ga": irish}.items()}
+    assert language_fraction(f"{ENGLISH} {irish}", "en") == pytest.approx(words["en"] / sum(words.values()))
+
+
+def test_public_problems_in_english_stay_english():
+    folder = shared_folder("data")
+    for name in ("gsm8k_test", "math500", "mmlu_stem"):
+        rows = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+        questions = [row.get("question") or row["problem"] for row in rows]
+        assert [question for question in questions if detect_language(question) == "und"] == []
+        assert mean(language_fraction(question, "en") for question in questions[::5]) > 0.995
+
+
+def test_the_reward_of_an_unknown_language_is_none():
+    irish, english = UNKNOWN[0]["text"], ENGLISH
+    completions = [f"<think>{text}</think><answer>8</answer>" for text in (irish, english, irish)]
+    assert language(completions, [irish, irish, english]) == [None, None, 0.0]
+    assert language(completions, ["?"] * 3, language=["und", "en", "en"]) == [None, 1.0, 0.0]
+
+
 # What is not words
 
 
@@ -154,6 +203,7 @@ def test_detect(text, expected):
         "\\begin{align*} left &= right \\end{align*}",
         "`total += value`",
         "```python\nprint(total)\n```",
+        "[asy] draw((0,0)--(4,3)); label(box, east, fontsize(9pt)); [/asy]",
         "total_sum my_list2",
         "3.14 and_so 2nd x2 12cm",
         "https://example.org/one/two.html?page=three",

@@ -494,3 +494,26 @@ def test_trl_may_not_set_what_r1kit_sets(stage, config):
         assert error_line(stage, changed(RL, trl={field: 1})).endswith(f"set {owner} instead")
     for field in DEFAULTED_TRL_FIELDS:
         check_recipe(parse_recipe(stage, changed(RL, trl={field: 1})))
+
+
+@pytest.mark.parametrize(
+    ("language", "shown"),
+    [
+        ("xx", "values.language = xx; must be a language that r1kit can detect: ar, cs"),
+        (3, "values.language = 3; must be a language"),
+        (False, "values.language = no; YAML reads no as false; write"),
+        (["en"], "must be a language"),
+    ],
+)
+def test_a_language_that_r1kit_cannot_detect_is_refused(language, shown):
+    source = {"path": "rows.jsonl", "values": {"language": language}}
+    with pytest.raises(UserError) as caught:
+        load_recipe("data", None, {"output": "out", "data.train": [source]})
+    assert shown in str(caught.value)
+
+
+@pytest.mark.parametrize("language", ["no", "pt_BR", "zh-CN", "English"])
+def test_a_language_that_r1kit_can_detect_is_taken(language):
+    source = {"path": "rows.jsonl", "values": {"language": language}}
+    recipe = load_recipe("data", None, {"output": "out", "data.train": [source]})
+    assert recipe.data.train[0].values == {"language": language}

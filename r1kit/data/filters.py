@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from r1kit.answers.extract import parse_completion
-from r1kit.languages.detect import language_fraction
+from r1kit.languages.detect import UNKNOWN_LANGUAGE, language_fraction
 from r1kit.languages.words import word_scripts
 from r1kit.recipe import PREFERENCES, FiltersConfig
 from r1kit.rows import Row
@@ -47,6 +47,7 @@ def build_filters(keep: FiltersConfig) -> dict[str, Predicate]:
     if keep.format:
         filters["format"] = lambda row: parse_completion(row["completion"]).well_formed(row["thinking"])
     if keep.language > 0:
+        filters["unknown_language"] = lambda row: row["target_language"] != UNKNOWN_LANGUAGE
         filters["mixed_language"] = lambda row: (
             language_fraction(_thinking_text(row), row["target_language"]) >= keep.language
         )

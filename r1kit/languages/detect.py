@@ -2,6 +2,8 @@
 
 >>> detect_language("What is the sum of two and three?")
 'en'
+>>> detect_language("Tá cúig úll fágtha ag Máire, mar sin is é an freagra ná cúig úll.")  # Irish, an unknown language
+'und'
 >>> language_fraction("First we add 两个数", "en")
 0.5
 
@@ -13,7 +15,11 @@ English and Chinese from Russian by their letters. Languages that share a script
   (NAACL 2013). A change of language costs most within a clause, less at a comma, least between sentences, and more
   where it leaves the target language. So sentences, clauses and most longer phrases in another language are found,
   while a single odd word (a name, a term) changes nothing. benchmarks/languages.py compares detectors.
-- Persian, Arabic and Urdu, and Russian and Ukrainian: clause by clause, by the letters that only one of them has.
+- A language in Latin letters that r1kit does not know (Irish, Zulu, Hindi in Latin letters) must not pass for one that
+  it knows. So the model has the other languages of py3langid too, and one more state for words that no single language
+  explains. Since names and terms look like such words, it takes several words in a row to get there.
+- Persian, Arabic and Urdu, and Russian and Ukrainian: clause by clause, by the letters that only one of them has
+  (r1kit/languages/letters.py).
 - Japanese and Chinese: a sentence of many Han letters without kana is Chinese.
 
 Where the target language has another script than Latin, Latin words are not in it, and py3langid is not loaded.
@@ -24,6 +30,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from r1kit.languages.letters import DISTINCT_LETTERS, has_letters_of, has_unknown_letters
 from r1kit.languages.words import find_words, strip_non_words
 
 if TYPE_CHECKING:
@@ -50,6 +57,19 @@ LATIN_LANGUAGES = (
     "vi",
     "id",
 )
+
+# The languages in Latin letters that py3langid knows and r1kit does not. They are here so that a text in one of them
+# does not pass for a language that r1kit knows. Left out are nn (Norwegian, as `no` is), ms (hardly to be told from
+# Indonesian) and pcm (Nigerian Pidgin, most words of which are English).
+UNKNOWN_LATIN_LANGUAGES = (
+    *("af", "an", "az", "bcl", "br", "bs", "ca", "crh", "cy", "eo", "et", "eu", "fo", "fuv", "fy", "ga", "gcf", "gcr"),
+    *("gd", "gl", "gug", "guw", "ha", "hr", "ht", "ig", "is", "jv", "kab", "kik", "ku", "la", "lb", "lg", "lij", "ln"),
+    *("lt", "ltg", "lv", "mg", "mt", "nso", "oc", "om", "qu", "rw", "se", "sk", "sl", "sn", "so", "sq", "sr", "st"),
+    *("sw", "tk", "tl", "tt", "uz", "vec", "vo", "wa", "xh", "yo", "zu"),
+)
+
+# What `detect_language` returns for a language that r1kit does not know: "undetermined" in ISO 639.
+UNKNOWN_LANGUAGE = "und"
 
 # The scripts of each language. Of several languages in a script, a text whose language is unclear counts as the first.
 LANGUAGES = dict.fromkeys(LATIN_LANGUAGES, ("latin",)) | {
@@ -103,15 +123,6 @@ LANGUAGE_NAMES = {
 # Codes with the same meaning as another: the two written forms of Norwegian.
 _CODE_ALIASES = {"nb": "no", "nn": "no"}
 
-# Letters that only some languages of a script have, with the weight of each occurrence.
-_DISTINCT_LETTERS = {
-    "fa": {"پچژگ": 4, "کی": 1},
-    "ar": {"ةىإيك": 1},
-    "ur": {"پچژگ": 4, "کی": 1, "ٹڈڑےںہھ": 4},
-    "ru": {"ыэъё": 1},
-    "uk": {"іїєґ": 1},
-}
-
 # A sentence with this many Han letters and no kana is Chinese, not Japanese.
 MIN_CHINESE_LETTERS = 6
 
@@ -122,6 +133,10 @@ SWITCH_WITHIN_CLAUSE = 4.0
 SWITCH_AT_CLAUSE = 2.5
 SWITCH_AT_SENTENCE = 1.5
 LEAVE_TARGET_LANGUAGE = 3.5  # on top of the switch
+ENTER_UNKNOWN_LANGUAGE = 10.0  # instead of that: a change into a language that r1kit does not know
+UNKNOWN_LANGUAGE_PENALTY = 0.5  # of each word in one of UNKNOWN_LATIN_LANGUAGES
+MAX_UNKNOWN_LANGUAGE_SCORE = 4.0  # of a word in one of them, relative to its likeliest known language
+UNEXPLAINED_WORD_SCORE = -2.5  # of each word in the state for words that no single language explains
 MIN_WORD_SCORE = -4.5  # the lowest score that a word can have, relative to its likeliest language
 
 # How much more likely than English another language must be for detect_language, in nats: two words at least.
@@ -167,17 +182,24 @@ def _known_code(language: str) -> str:
 
 
 def detect_language(text: str) -> str:
-    """Return the code of the language that most words of a text are in; "en" where that is unclear."""
+    """Return the code of the language that most words of a text are in; "en" where that is unclear.
+
+    A language that r1kit does not know is "und", the code of ISO 639 for an undetermined language.
+    """
     text = strip_non_words(text)
     words = list(find_words(text))
-    scripts = [word.lastgroup for word in words]
+    scripts = [word.lastgroup or "" for word in words]
     if not scripts:
         return "en"
     main_script = max(dict.fromkeys(scripts), key=scripts.count)  # of equally frequent scripts the first
+    if main_script == "other":
+        return UNKNOWN_LANGUAGE
     if main_script == "latin":
         return _detect_latin_language([word.group() for word in words if word.lastgroup == "latin"])
     if main_script == "han" and "kana" in scripts:
         return "ja"
+    if has_unknown_letters(text, main_script):
+        return UNKNOWN_LANGUAGE
     for code, language_scripts in LANGUAGES.items():
         if main_script in language_scripts and _has_own_letters(text, code):
             return code
@@ -187,9 +209,13 @@ def detect_language(text: str) -> str:
 def _detect_latin_language(words: Sequence[str]) -> str:
     """Return the likeliest language of words in Latin letters, English unless another one is much likelier."""
     total: Any = sum(_word_scores(word[:MAX_WORD_LETTERS]) for word in words)
-    best = int(total.argmax())
-    margin = total[best] - total[0]
-    return LATIN_LANGUAGES[best] if margin > MIN_MARGIN_OVER_ENGLISH else LATIN_LANGUAGES[0]
+    known_total, unknown_total = total[: len(LATIN_LANGUAGES)], total[len(LATIN_LANGUAGES) :]
+    best = int(known_total.argmax())
+    if known_total[best] - known_total[0] <= MIN_MARGIN_OVER_ENGLISH:
+        best = 0
+    if unknown_total.max() - known_total[best] > ENTER_UNKNOWN_LANGUAGE:
+        return UNKNOWN_LANGUAGE
+    return LATIN_LANGUAGES[best]
 
 
 def language_fraction(text: str, language: str) -> float:
@@ -207,7 +233,7 @@ def language_fraction(text: str, language: str) -> float:
     for piece in _split_text(text, code):
         piece_scripts = [word.lastgroup for word in find_words(piece)]
         word_count += len(piece_scripts)
-        if piece_scripts and _has_own_letters(piece, code):
+        if piece_scripts and _has_own_letters(piece, code) and not has_unknown_letters(piece, scripts[0], text):
             words_in_language += sum(script in scripts for script in piece_scripts)
     return words_in_language / word_count if word_count else 1.0
 
@@ -216,7 +242,7 @@ def _split_text(text: str, code: str) -> list[str]:
     """Return the pieces of a text that are searched one by one for another language of the same script."""
     if code == "ja":  # by sentences: clauses of a Japanese list may have no kana
         return _SENTENCE_END.split(text)
-    return _CLAUSE_END.split(text) if code in _DISTINCT_LETTERS else [text]
+    return _CLAUSE_END.split(text) if LANGUAGES[code][0] in DISTINCT_LETTERS else [text]
 
 
 def _has_own_letters(text: str, code: str) -> bool:
@@ -224,21 +250,7 @@ def _has_own_letters(text: str, code: str) -> bool:
     if code == "ja":
         scripts = [word.lastgroup for word in find_words(text)]
         return "kana" in scripts or scripts.count("han") < MIN_CHINESE_LETTERS
-    if code not in _DISTINCT_LETTERS:
-        return True
-    weights = {}
-    for other_code, weight_by_letters in _DISTINCT_LETTERS.items():
-        if LANGUAGES[other_code] == LANGUAGES[code]:
-            weights[other_code] = _letter_weight(text, weight_by_letters)
-    return weights[code] == max(weights.values())
-
-
-def _letter_weight(text: str, weight_by_letters: dict[str, int]) -> int:
-    weight_sum = 0
-    for letters, weight in weight_by_letters.items():
-        for letter in letters:
-            weight_sum += weight * text.count(letter)
-    return weight_sum
+    return has_letters_of(text, code, LANGUAGES[code][0])
 
 
 def _count_latin_words(text: str, words: Sequence[re.Match[str]], target: str) -> int:
@@ -258,7 +270,8 @@ def _count_latin_words(text: str, words: Sequence[re.Match[str]], target: str) -
     if not word_scores:
         return 0
     target_index = LATIN_LANGUAGES.index(target)
-    entry_costs = np.full(len(LATIN_LANGUAGES), LEAVE_TARGET_LANGUAGE)
+    entry_costs = np.full(len(word_scores[0]), ENTER_UNKNOWN_LANGUAGE)
+    entry_costs[: len(LATIN_LANGUAGES)] = LEAVE_TARGET_LANGUAGE
     entry_costs[target_index] = 0.0
     return _likeliest_languages(word_scores, switch_costs, entry_costs).count(target_index)
 
@@ -302,30 +315,39 @@ def _likeliest_languages(
 
 @lru_cache(maxsize=MAX_CACHED_WORDS)
 def _word_scores(word: str) -> "NDArray[Any]":
-    """Return a word's score in each of LATIN_LANGUAGES, from 0 for the likeliest down to MIN_WORD_SCORE.  # (L,)"""
+    """Return a word's score in each of LATIN_LANGUAGES, from 0 for the likeliest down to MIN_WORD_SCORE.
+
+    After them stand its scores in each of UNKNOWN_LATIN_LANGUAGES, and in the state for unexplained words.  # (L,)
+    """
     import numpy as np
 
     log_probabilities = dict(_identifier().rank(f" {word} "))
-    scores = []
-    for code, log_prior in zip(LATIN_LANGUAGES, _log_priors(), strict=True):
-        scores.append(log_probabilities[code] - log_prior)
-    relative_scores = np.array(scores) - max(scores)
-    return np.maximum(relative_scores, MIN_WORD_SCORE)
+    codes, log_priors = _scored_languages()
+    scores = np.array([log_probabilities[code] for code in codes]) - log_priors
+    known, unknown = scores[: len(LATIN_LANGUAGES)], scores[len(LATIN_LANGUAGES) :]
+    best_known_score = known.max()
+    unknown_scores = np.minimum(unknown - best_known_score, MAX_UNKNOWN_LANGUAGE_SCORE) - UNKNOWN_LANGUAGE_PENALTY
+    unexplained_score = max(unknown_scores.max(), 0.0) + UNEXPLAINED_WORD_SCORE
+    scores = np.concatenate([known - best_known_score, unknown_scores, [unexplained_score]])
+    return np.maximum(scores, MIN_WORD_SCORE)
 
 
 @lru_cache(maxsize=1)
-def _log_priors() -> list[float]:
-    """Return py3langid's prior of each of LATIN_LANGUAGES, which its scores include."""
+def _scored_languages() -> tuple[tuple[str, ...], "NDArray[Any]"]:
+    """Return the languages in Latin letters, known ones first, and py3langid's priors, which its scores include."""
+    import numpy as np
+
     identifier = _identifier()
+    codes = LATIN_LANGUAGES + UNKNOWN_LATIN_LANGUAGES
     log_priors = dict(zip(identifier.nb_classes, identifier.nb_pc.tolist(), strict=True))
-    return [log_priors[code] for code in LATIN_LANGUAGES]
+    return codes, np.array([log_priors[code] for code in codes])
 
 
 @lru_cache(maxsize=1)
 def _identifier() -> Any:
-    """Return py3langid's model, limited to LATIN_LANGUAGES."""
+    """Return py3langid's model, limited to languages in Latin letters."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    identifier.set_languages(LATIN_LANGUAGES)
+    identifier.set_languages(LATIN_LANGUAGES + UNKNOWN_LATIN_LANGUAGES)
     return identifier

@@ -28,6 +28,11 @@ SCRIPTS = {
     "hebrew": "\u0591-\u05f2",
     "greek": "\u0370-\u03ff\u1f00-\u1fff",
     "thai": "\u0e01-\u0e3a\u0e40-\u0e4e",
+    # The letters of all other scripts, whose languages r1kit does not know: Armenian, Syriac, Bengali, Tamil, Lao,
+    # Georgian, Amharic, Khmer, Cherokee, Mongolian and more. Mathematical letters (U+1D400 and above) are none.
+    "other": "\u0531-\u0556\u0561-\u0587\u0700-\u074f\u0780-\u085f\u0980-\u0dff\u0e80-\u0fff\u1000-\u10ff"
+    "\u1200-\u135f\u1380-\u139f\u13a0-\u167f\u1681-\u169a\u16a0-\u17d3\u1820-\u1cff\u2d00-\u2dff\ua000-\ua6ff"
+    "\ua800-\ua95f\ua980-\uabff\U00010280-\U0001cfff\U0001e900-\U0001e95f",
 }
 # How many letters make a word, as a quantifier of a regular expression.
 _WORD_LENGTH = {"han": "", "kana": "", "thai": "", "hangul": "+"}
@@ -43,6 +48,7 @@ MAX_FREE_NAME_WORDS = 8
 _NON_WORDS = re.compile(
     r"```.*?(?:```|\Z)"  # fenced code, also one that is cut short
     r"|`[^`\n]*`"
+    r"|\[asy\].*?(?:\[/asy\]|\Z)"  # a drawing in Asymptote, as in MATH
     r"|\$\$.{0,500}?\$\$|\$[^$\n]*\$(?!\d)"  # but no prices, as in "$5 and $7"
     r"|\\\(.{0,500}?\\\)|\\\[.{0,500}?\\\]"
     r"|\\begin\{(\w{1,20}\*?)\}.*?(?:\\end\{\1\}|\Z)"

@@ -5,6 +5,7 @@ run holds whole groups. Each check raises UserError with the field to change.
 """
 
 from r1kit.errors import UNSET, UserError, suggest
+from r1kit.languages.detect import LANGUAGES, language_code
 from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE, is_plain_template
 from r1kit.recipe.block import Block
 from r1kit.recipe.data import DataConfig, SourceConfig
@@ -64,9 +65,20 @@ def _check_data(data: DataConfig, role: str) -> None:
         requirement = "sets the size of a mixture, which needs a share for each source"
         raise UserError("data.rows", data.rows, requirement, "set share on each source, or rows on each source")
     for index, source in enumerate(sources):
+        _check_language(source.values.get("language"), f"data.{role}.{index}.values.language")
         if source.stream and source.rows is None:
             requirement = "a streamed source needs the number of rows to draw from it"
             raise UserError(f"data.{role}.{index}.stream", True, requirement, f"set data.{role}.{index}.rows")
+
+
+def _check_language(language: object, field: str) -> None:
+    """Check the code of a language that a recipe gives to rows; r1kit must be able to detect that language."""
+    if language is None or (isinstance(language, str) and language_code(language)):
+        return
+    if language is False:  # what YAML 1.1 makes of the code of Norwegian
+        raise UserError(field, "no", "YAML reads no as false", 'write "no" in quotes for Norwegian')
+    requirement = f"must be a language that r1kit can detect: {', '.join(sorted(LANGUAGES))}"
+    raise UserError(field, language, requirement, "correct or remove it")
 
 
 def _check_model(recipe: Recipe) -> None:

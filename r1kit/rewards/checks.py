@@ -6,12 +6,14 @@ which a model was loaded.
 
 import importlib.util
 import inspect
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError, suggest
-from r1kit.languages.detect import is_known_language
+from r1kit.languages.detect import UNKNOWN_LANGUAGE, is_known_language
+from r1kit.messages import logger
 from r1kit.recipe import RewardConfig
 from r1kit.rewards.accuracy import CHECKERS
 from r1kit.rewards.preference import load_reward_model
@@ -98,7 +100,12 @@ def check_reward_rows(
 
 def _check_languages(languages: Sequence[Any], source: str) -> None:
     """Raise UserError for a language code that the language reward cannot recognise."""
-    codes = {code for code in languages if isinstance(code, str) and code}
+    codes = Counter(code for code in languages if isinstance(code, str) and code)
+    if unknown_count := codes.pop(UNKNOWN_LANGUAGE, 0):
+        logger.warning(
+            f"{source}: {unknown_count} prompts are in a language that r1kit does not know; "
+            "the reward language judges no completion of theirs"
+        )
     for code in sorted(codes):
         if not is_known_language(code):
             requirement = f"has rows of language {code}, which r1kit cannot detect"

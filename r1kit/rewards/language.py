@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from r1kit.answers.extract import completion_text, parse_completion
-from r1kit.languages.detect import detect_language, language_fraction
+from r1kit.languages.detect import UNKNOWN_LANGUAGE, detect_language, language_fraction
 from r1kit.languages.words import word_scripts
 
 
@@ -22,7 +22,8 @@ def language(
     """Pay the fraction, 0 to 1, of the words of the chain of thought that are in the row's language.
 
     The row's language is its column `language` (a code such as "en"), else the language of its prompt. A completion
-    without a chain of thought, or with one that has no words, gets 0.0. `None`: the row's column `thinking` is false.
+    without a chain of thought, or with one that has no words, gets 0.0. `None`: the row's column `thinking` is false,
+    or its language is one that r1kit does not know (`und`).
     See r1kit/languages/words.py for what counts as a word, and r1kit/languages/detect.py for how languages are told
     apart.
 
@@ -41,11 +42,14 @@ def language(
         if wants_thinking is False:
             rewards.append(None)
             continue
+        if not target_language:
+            target_language = detect_language(prompt if isinstance(prompt, str) else prompt[-1]["content"])
+        if target_language == UNKNOWN_LANGUAGE:
+            rewards.append(None)
+            continue
         chain_of_thought = parse_completion(completion_text(completion)).thinking or ""
         if not word_scripts(chain_of_thought):
             rewards.append(0.0)
             continue
-        if not target_language:
-            target_language = detect_language(prompt if isinstance(prompt, str) else prompt[-1]["content"])
         rewards.append(language_fraction(chain_of_thought, target_language))
     return rewards

@@ -21,7 +21,7 @@ from r1kit.data.filters import EVERY_PASS_RATE, RowFilter, build_filters
 from r1kit.data.hygiene.normalise import ngram_words
 from r1kit.data.journey import JourneyPair, find_journey_pairs, stitch_journey
 from r1kit.data.questions import question_text, render_prompt
-from r1kit.languages.detect import LANGUAGE_NAMES
+from r1kit.languages.detect import LANGUAGE_NAMES, UNKNOWN_LANGUAGE
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import (
     SERVER_CONNECTION_FIELDS,
@@ -106,8 +106,15 @@ def journey_pairs(rows: Sequence[Row], journey: JourneyConfig) -> list[JourneyPa
 def _fill_slots(template: str, row: Row, **slots: str) -> str:
     """Fill `{prompt}`, `{language}` and so on in one pass, so that braces within the values stay as they are."""
     code = row.get("target_language") or "en"
-    values = {**slots, "language": LANGUAGE_NAMES.get(code, code)}
+    values = {**slots, "language": _language_name(code)}
     return re.sub(r"\{(\w+)\}", lambda match: values.get(match.group(1), match.group(0)), template)
+
+
+def _language_name(code: str) -> str:
+    """Return what a request to the teacher calls a language: "French" for "fr"."""
+    if code == UNKNOWN_LANGUAGE:
+        return "the language of the problem"
+    return LANGUAGE_NAMES.get(code, code)
 
 
 def format_reply(text: str, row: Row, summary: bool) -> str | None:

@@ -4,6 +4,7 @@ const DROP_REASONS = {
   incorrect: "the answer is wrong",
   format: "not in the required format",
   truncated: "cut off at the token limit",
+  unknown_language: "the language of the prompt is not known",
   mixed_language: "the thinking mixes languages",
   repetition: "repeats itself",
   long_paragraph: "a paragraph is too long",
