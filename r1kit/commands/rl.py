@@ -16,10 +16,11 @@ from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.models.load import build_lora_config, check_context, load_model, load_tokenizer
-from r1kit.models.templates import apply_template, check_chat_template, template_prefix
+from r1kit.models.stop_tokens import end_token_ids
+from r1kit.models.templates import apply_template, check_chat_template, check_prompts_render, encode_prompts
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import RLRecipe
-from r1kit.rewards.binding import bind_reward, run_in_thread, with_prefix
+from r1kit.rewards.binding import bind_reward, run_in_thread
 from r1kit.rewards.checks import check_reward_data, preload_reward_models
 from r1kit.rewards.eager import EagerJudge
 from r1kit.runs.run import Run
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from r1kit.training.grpo import RLTrainer
 
 PROMPTS_MEASURED = 200
-"""Prompts whose length is measured before the training: do they fit into the model's context with a completion?"""
+"""Longest prompts that are measured before the training: do they fit into the model's context with a completion?"""
 
 
 def main(recipe: RLRecipe, run: Run) -> None:
@@ -83,16 +84,15 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
     from r1kit.training.grpo import RLTrainer
 
     tokenizer = load_tokenizer(recipe.model)
-    check_chat_template(tokenizer, recipe.prompt.template)
     arguments = build_grpo_config(recipe, run)
     model = load_model(recipe.model)
-    _check_lengths(recipe, model, tokenizer, problems)
+    _check_prompts(recipe, model, tokenizer, problems, held_out)
+    _stop_at_end_of_turn(model, tokenizer, arguments, recipe.prompt.template)
     preload_reward_models(recipe.rewards)
 
-    prefix = prompt_prefix(tokenizer, problems[0]["prompt"], recipe)
     reward_functions, eager_judges = [], []
     for index, entry in enumerate(recipe.rewards):
-        reward = with_prefix(prefix, bind_reward(entry, index))
+        reward = bind_reward(entry, index)
         if entry.name == "accuracy":
             reward = EagerJudge(reward, entry.settings.get("seconds", 3.0))
             eager_judges.append(reward)
@@ -118,23 +118,29 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
     return trainer
 
 
-def _check_lengths(recipe: RLRecipe, model: Any, tokenizer: Any, problems: "Dataset") -> None:
-    """Raise UserError if a prompt and the longest completion do not fit into the model's context."""
+def _check_prompts(
+    recipe: RLRecipe, model: Any, tokenizer: Any, problems: "Dataset", held_out: "Dataset | None"
+) -> None:
+    """Raise UserError for a prompt that the chat template refuses, or that leaves no room for a completion."""
+    check_chat_template(tokenizer, recipe.prompt.template)
+    check_prompts_render(tokenizer, problems["prompt"], recipe.prompt, "data.train")
+    if held_out is not None:
+        check_prompts_render(tokenizer, held_out["prompt"], recipe.prompt, "data.eval")
     max_tokens = max([recipe.sampling.max_tokens, *(step.max_tokens for step in recipe.sampling.schedule)])
-    texts = []
-    for prompt in problems[:PROMPTS_MEASURED]["prompt"]:
-        texts.append(prompt if isinstance(prompt, str) else prompt[-1]["content"])
-    prompt_tokens = max(len(ids) for ids in tokenizer(texts).input_ids)
+    # The longest texts, since reading all prompts of a large set as tokens would take minutes.
+    longest = sorted(problems["prompt"], key=_count_chars, reverse=True)[:PROMPTS_MEASURED]
+    texts = [apply_template(tokenizer, prompt, recipe.prompt) for prompt in longest]
+    prompt_tokens = max(len(ids) for ids in encode_prompts(tokenizer, longest, texts))
     check_context(model, prompt_tokens + max_tokens, "sampling.max_tokens", max_tokens)
 
 
-def prompt_prefix(tokenizer: Any, prompt: Any, recipe: RLRecipe) -> str:
-    """Return what the prompt's template writes of the completion, such as `<think>`.
+def _count_chars(prompt: Any) -> int:
+    return len(prompt) if isinstance(prompt, str) else sum(len(message["content"] or "") for message in prompt)
 
-    It is empty where TRL parses messages by the tokenizer's response template, which takes the thinking out of them.
-    """
-    parses_response = getattr(tokenizer, "response_template", None) or getattr(tokenizer, "response_schema", None)
-    if parses_response and not isinstance(prompt, str):
-        return ""
-    settings = {"template_settings": recipe.trl.get("chat_template_kwargs") or {}}
-    return template_prefix(apply_template(tokenizer, prompt, recipe.prompt.model_copy(update=settings)), "")
+
+def _stop_at_end_of_turn(model: Any, tokenizer: Any, arguments: Any, template: str) -> None:
+    """Let completions end at the tokens at which sampling ends them; the model is saved with those."""
+    ids = end_token_ids(tokenizer, model.generation_config.eos_token_id, template)
+    model.generation_config.eos_token_id = ids
+    if arguments.use_vllm:
+        arguments.generation_kwargs = {"stop_token_ids": ids, **(arguments.generation_kwargs or {})}

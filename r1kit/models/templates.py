@@ -30,6 +30,8 @@ _THINKING_TOKENS = frozenset(
         "</think>",
         "<|think|>",
         "<|/think|>",
+        "<|channel>",
+        "<channel|>",
         "<thinking>",
         "</thinking>",
         "<reasoning>",

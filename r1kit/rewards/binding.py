@@ -143,29 +143,6 @@ def _event_loop(_process: int) -> asyncio.AbstractEventLoop:
     return loop
 
 
-def with_prefix(prefix: str, reward: RewardFunction) -> RewardFunction:
-    """Return a reward that puts `prefix` before each completion.
-
-    Some chat templates end the prompt in `<think>`, so that the completion lacks the tag that `format` looks for.
-    """
-    if not prefix:
-        return reward
-
-    def prefixed_reward(completions: Sequence[Any], **columns: Any) -> Sequence[float | None]:
-        return reward([_prepend_text(completion, prefix) for completion in completions], **columns)
-
-    prefixed_reward.__name__ = reward.__name__
-    return prefixed_reward
-
-
-def _prepend_text(completion: Any, prefix: str) -> Any:
-    """Return a completion, a string or chat messages, with `prefix` before its text."""
-    if isinstance(completion, str):
-        return prefix + completion
-    first, *others = completion
-    return [{**first, "content": prefix + first["content"]}, *others]
-
-
 def run_in_thread(reward: RewardFunction) -> Callable[..., Any]:
     """Return `reward` as an asynchronous function that runs in a thread; TRL runs all asynchronous rewards at once."""
 

@@ -99,7 +99,7 @@ class EagerJudge:
         return score, time.monotonic() - started
 
     def _note_usefulness(self, begun: dict[str, Future], keys: list[str]) -> None:
-        """Stop judging early if no row is recognised again: a model's response template then changes the text."""
+        """Stop judging early if no row is recognised again, since its text was changed after it was sampled."""
         if begun:
             self._is_useful = bool(begun.keys() & set(keys))
         elif self._is_useful is None:

@@ -5,7 +5,8 @@ with B completions of T tokens, G of them a prompt, and R rewards:
 
     problems              1  _get_train_sampler                   rows of prompts, each prompt G times in a row
        |
-    completions (B, T)    2  sample_rollouts                      r1kit's decoder: one prefill a prompt; a row that ends
+    completions (B, T)    2  _tokenize_prompts                    the prompt's ids, as `generate` and `eval` make them
+       |                     sample_rollouts                      r1kit's decoder: one prefill a prompt; a row that ends
        |                                                          is judged while the others are still sampled
        |                  3  _generate                            groups without a signal get another problem
        |                  4  _get_per_token_logps_and_entropies   old and reference log-probabilities, no gradient
@@ -57,7 +58,7 @@ from r1kit.rewards.accuracy import take_timeout_count
 from r1kit.rewards.eager import EagerJudge
 from r1kit.rows import PROBLEM, ROLLOUT, Row, columns_of
 from r1kit.runs.run import Run
-from r1kit.training import reference
+from r1kit.training import reference, turns
 from r1kit.training.checkpoints import CheckpointMixin, checkpoint_step
 from r1kit.training.resampling import SampledRows, draw_problem_indices, replace_groups_without_signal, round_rewards
 from r1kit.training.rollout_sampling import RolloutSampler, are_logprobs_exact, pad_logprobs
@@ -86,6 +87,7 @@ class GenerationState:
 
     rows: list[Row]  # the problems of this process, one for each completion
     rows_in_sampling: list[Row] = field(default_factory=list)  # those whose completions are sampled at the moment
+    prompts_in_sampling: list[tuple[Any, list[int]]] = field(default_factory=list)  # their prompts, with the ids
     completion_ids: list[list[int]] = field(default_factory=list)
     sampling_logprobs: list[list[float]] | None = None  # taken as the old log-probabilities, where they are exact
     known_rewards: torch.Tensor | None = None  # (B of all processes, R), if they were computed to replace groups
@@ -141,7 +143,8 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
 
     def _switch_on(self, savings: Collection[str]) -> None:
         """Switch on the `savings` that leave the update as it is; say once which of them do not, and why."""
-        obstacles = {saving: find_obstacle(self, saving) for saving in savings}
+        with turns.own_sampling_settings(self):
+            obstacles = {saving: find_obstacle(self, saving) for saving in savings}
         self.savings = frozenset(saving for saving in savings if not obstacles[saving])
         self.completion_forward = CompletionForward(self, self.savings)
         if "rollouts" in self.savings:
@@ -168,11 +171,17 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             epoch=lambda: int(self.state.epoch or 0),
         )
 
-    # 2. Completions: TRL calls this for `rollout_func`, in place of its own sampling.
+    # 2. Prompts to ids, and completions: TRL calls `sample_rollouts` for `rollout_func`, in place of its own sampling.
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        if turns.needs_trl_rendering(self):
+            return super()._tokenize_prompts(prompts)
+        return turns.prompt_ids_as_sampled(self, prompts), None, {}
 
     def sample_rollouts(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
         """Return a completion for each prompt: lists of `prompt_ids`, `completion_ids` and the ids' `logprobs`."""
         prompt_ids, _, _ = self._tokenize_prompts(prompts)
+        self.generation.prompts_in_sampling = list(zip(prompts, prompt_ids, strict=True))
         with (
             profiling_context(self, "transformers.generate"),
             unwrap_model_for_generation(
@@ -193,9 +202,8 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             return
         row = self.generation.rows_in_sampling[row_index]
         columns = {name: value for name, value in row.items() if name not in _NOT_FOR_REWARDS}
-        text = self.processing_class.decode(completion_ids, skip_special_tokens=True)
-        is_text = isinstance(row["prompt"], str)
-        completion = text if is_text else [{"role": "assistant", "content": text}]
+        prompt, prompt_ids = self.generation.prompts_in_sampling[row_index]
+        completion = turns.read_completion(self, prompt, prompt_ids, completion_ids)
         for judge in self.eager_judges:
             judge.begin(completion, trainer_state=self.state, prompts=row["prompt"], **columns)
 
@@ -212,7 +220,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
 
     def _generate(self, prompts: list[Any]) -> tuple:
         self.generation.rows_in_sampling = self.generation.rows
-        output = super()._generate(prompts)
+        output = self._generate_turns(prompts)
         if self.resample and self.model.training:
             output = self._replace_groups(prompts, output)
         prompt_ids, completion_ids, tool_mask, completions, logprobs, *others = output
@@ -222,6 +230,18 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             self.generation.sampling_logprobs = logprobs if are_logprobs_exact(self) else None
             logprobs = None
         return (prompt_ids, completion_ids, tool_mask, completions, logprobs, *others)
+
+    def _generate_turns(self, prompts: list[Any]) -> tuple:
+        """Return what TRL's `_generate` returns, with the completions as `generate` and `eval` read them."""
+        if turns.needs_trl_rendering(self):
+            return super()._generate(prompts)
+        with turns.own_sampling_settings(self):
+            output = super()._generate(prompts)
+        prompt_ids, completion_ids, tool_mask, _, *others = output
+        completions = []
+        for prompt, ids_of_prompt, ids in zip(prompts, prompt_ids, completion_ids, strict=True):
+            completions.append(turns.read_completion(self, prompt, ids_of_prompt, ids))
+        return (prompt_ids, completion_ids, tool_mask, completions, *others)
 
     def _replace_groups(self, prompts: list[Any], output: tuple) -> tuple:
         """Return `output` of `_generate` with its groups without a signal replaced, `prompts` and rows in place."""
@@ -235,7 +255,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         def sample(new_rows: list[Row]) -> SampledRows:
             self.generation.rows_in_sampling = new_rows
             new_prompts = [row["prompt"] for row in new_rows]
-            new_prompt_ids, new_ids, _, texts, new_logprobs, *_ = super(RLTrainer, self)._generate(new_prompts)
+            new_prompt_ids, new_ids, _, texts, new_logprobs, *_ = self._generate_turns(new_prompts)
             rewards = self._rewards_of_this_rank(new_rows, new_prompts, texts, new_ids)
             return SampledRows(new_rows, new_prompts, new_prompt_ids, new_ids, texts, new_logprobs, rewards)
 
