@@ -15,7 +15,7 @@ from r1kit.languages.words import word_scripts
 from r1kit.recipe import RewardConfig, SourceConfig
 from r1kit.rewards import FAULT
 from r1kit.rewards.accuracy import accuracy
-from r1kit.rewards.binding import bind_reward, with_prefix
+from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.checks import check_reward_columns
 from r1kit.rewards.form import brevity, format
 from r1kit.rewards.language import language
@@ -558,16 +558,6 @@ def test_a_reward_applies_in_its_steps_only(settings, applies):
         if scores == [1.0]:
             steps_with_reward.append(step)
     assert steps_with_reward == applies
-
-
-@pytest.mark.parametrize("chat", [False, True])
-def test_text_that_the_template_puts_before_the_completion_is_judged_with_it(chat):
-    reward = with_prefix("<think>\n", bind_reward(RewardConfig(name="format")))
-    texts = ["so</think><answer>1</answer>", completion_of("1")]
-    completions = [[{"role": "assistant", "content": text}] for text in texts] if chat else texts
-    assert reward(completions=completions) == [1.0, 0.0]
-    assert reward.__name__ == "format"
-    assert bind_reward(RewardConfig(name="format"))(completions=completions) == [0.0, 1.0]
 
 
 def test_outside_of_training_a_reward_applies_always():

@@ -541,20 +541,60 @@ def test_an_evaluation_without_a_verdict_is_not_the_best():
 THINKS = "{{ messages[0].content }}<think>\n{% if not think | default(true) %}\n</think>\n\n{% endif %}"
 
 
-def test_what_a_chat_template_begins_is_what_trl_s_settings_make_of_it():
-    from r1kit.commands.rl import prompt_prefix
+def chat_trainer(**settings):
+    """What r1kit.training.turns reads of a trainer whose chat template opens the thinking."""
     from r1kit.models.load import load_tokenizer
-
-    def started(**trl):
-        values = {**RL, "prompt": {"template": "chat"}, "trl": trl}
-        return prompt_prefix(tokenizer, [{"role": "user", "content": "2 + 2?"}], parse_recipe("rl", values))
 
     tokenizer = load_tokenizer(parse_recipe("rl", RL).model)
     tokenizer.chat_template = THINKS
-    assert started() == "<think>\n"
-    assert started(chat_template_kwargs={"think": False}) == ""
-    tokenizer.response_schema = {"type": "object"}
-    assert started() == ""  # TRL has the thinking apart from the content
+    values = {"processing_class": tokenizer, "chat_template_kwargs": settings}
+    return SimpleNamespace(**values, eos_token_ids=[tokenizer.eos_token_id])
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_reward_sees_the_text_that_the_template_has_put_before_the_completion(chat):
+    from r1kit.recipe import RewardConfig
+    from r1kit.rewards.binding import bind_reward
+    from r1kit.training.turns import prompt_ids_as_sampled, read_completion
+
+    trainer = chat_trainer()
+    prompt = [{"role": "user", "content": "2 + 2?"}] if chat else "2 + 2?\nA: <think>\n"
+    [prompt_ids] = prompt_ids_as_sampled(trainer, [prompt])
+    completions = []
+    for text in ("so</think><answer>1</answer>", "<think>so</think><answer>1</answer>"):
+        ids = trainer.processing_class(f"{text}<|end|>").input_ids
+        completions.append(read_completion(trainer, prompt, prompt_ids, ids))
+    texts = [completion[0]["content"] if chat else completion for completion in completions]
+    assert texts[0] == "<think>\nso</think><answer>1</answer>"
+    assert bind_reward(RewardConfig(name="format"))(completions=completions) == [1.0, 0.0]
+
+
+def test_what_a_chat_template_begins_follows_the_template_s_settings():
+    from r1kit.training.turns import prompt_ids_as_sampled, read_completion
+
+    prompt = [{"role": "user", "content": "2 + 2?"}]
+    for settings, text in (({}, "<think>\n4"), ({"think": False}, "4")):
+        trainer = chat_trainer(**settings)
+        [prompt_ids] = prompt_ids_as_sampled(trainer, [prompt])
+        ids = trainer.processing_class("4").input_ids
+        assert read_completion(trainer, prompt, prompt_ids, ids) == [{"role": "assistant", "content": text}]
+
+
+def test_sampling_follows_the_trainer_s_settings_and_leaves_the_model_s_as_they_are():
+    from r1kit.models.load import load_model
+    from r1kit.training.turns import own_sampling_settings
+
+    trainer = chat_trainer()
+    trainer.model = load_model(parse_recipe("rl", RL).model)
+    trainer.model.generation_config.update(min_p=0.3, no_repeat_ngram_size=2)
+    trainer.processing_class.response_template = {"fields": {}}
+    with own_sampling_settings(trainer):
+        config = trainer.model.generation_config
+        assert (config.min_p, config.no_repeat_ngram_size) == (None, None)
+        assert config.eos_token_id == trainer.processing_class.eos_token_id
+        assert trainer.processing_class.response_template is None
+    assert trainer.model.generation_config.min_p == 0.3
+    assert trainer.processing_class.response_template == {"fields": {}}
 
 
 def test_a_rollout_without_a_verdict_has_no_reward():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # An answer that no template contains, and that tokenizers keep apart from what follows it.
-_PROBE_ANSWER = "probe"
+_PROBE_ANSWER = "probeanswer"
 
 # Fields of a generation config that say what the model is. All others say how its makers would sample from it.
 _STRUCTURAL_FIELDS = (
@@ -30,6 +30,8 @@ _STRUCTURAL_FIELDS = (
     "pad_token_id",
     "use_cache",
 )
+# Values with which a field changes nothing: False, no n-grams, a penalty of 1, 1 beam.
+_NEUTRAL_VALUES = (None, 0, 1)
 # Fields that a recipe sets itself, so that nobody need be told of the model's values.
 _RECIPE_FIELDS = ("do_sample", "max_length", "max_new_tokens", "temperature", "top_k", "top_p", "transformers_version")
 
@@ -98,12 +100,11 @@ def neutral_generation_config(model: "PreTrainedModel") -> tuple[Any, dict[str, 
 
     kept = {}
     left_out = {}
-    neutral_values = GenerationConfig._get_default_generation_params()
     for name, value in vars(model.generation_config).items():
         if name in _STRUCTURAL_FIELDS:
             kept[name] = value
         elif name.startswith("_") or name in _RECIPE_FIELDS:
             continue
-        elif value not in (None, False, neutral_values.get(name)):
+        elif value not in _NEUTRAL_VALUES:
             left_out[name] = value
     return GenerationConfig(**kept), left_out

@@ -1,0 +1,128 @@
+"""Models of public families: `rl`, `generate` and `eval` ask them alike, and stop where a turn ends."""
+
+import json
+
+import pytest
+from families import FAMILIES, make_family
+from helpers import r1kit, read_data, write_recipe
+
+from r1kit.models.load import load_tokenizer
+from r1kit.models.stop_tokens import end_of_turn_token, end_token_ids
+from r1kit.models.templates import apply_template, decode_completion, encode_prompts, template_prefix
+from r1kit.recipe import ModelConfig, PromptConfig
+
+QUESTION = {"role": "user", "content": "What is 3 + 4?"}
+TURNS = [QUESTION, {"role": "assistant", "content": "7"}, {"role": "user", "content": "And 2 more?"}]
+SYSTEM = {"role": "system", "content": "Be brief."}
+REFUSES_SYSTEM = ("gemma",)
+
+END_OF_TURN = {
+    "r1distill": "<｜end▁of▁sentence｜>",
+    "gemma": "<end_of_turn>",
+    "gemma3": "<end_of_turn>",
+    "llama3": "<|eot_id|>",
+    "phi3": "<|end|>",
+    "deepseekv3": "<｜end▁of▁sentence｜>",
+    "glm45": None,  # the next turn's role ends a turn
+    "cohere": "<|END_OF_TURN_TOKEN|>",
+    "gptoss": "<|return|>",
+}
+WITHOUT_SWITCH = ("r1distill", "deepseekv3")  # their templates open the thinking always
+OPENS_THINKING = (*WITHOUT_SWITCH, "qwen35think", "qwen36")
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory):
+    """A function that returns the folder of a family's model, which is made once."""
+    root = tmp_path_factory.mktemp("families")
+
+    def folder_of(name):
+        folder = root / name
+        return folder if folder.exists() else make_family(name, folder)
+
+    return folder_of
+
+
+def rows_of(name):
+    """Return problems of every form that the family's template takes."""
+    prompts = ["What is 1 + 2?", [QUESTION], TURNS]
+    if name not in REFUSES_SYSTEM:
+        prompts += [[SYSTEM, QUESTION], [SYSTEM, *TURNS]]
+    return [{"prompt": prompt, "answer": "7", "id": str(number)} for number, prompt in enumerate(prompts)]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_completion_ends_where_the_family_ends_a_turn(name, families):
+    tokenizer = load_tokenizer(ModelConfig(path=str(families(name))))
+    expected = END_OF_TURN.get(name, "<|im_end|>")
+    assert end_of_turn_token(tokenizer) == expected
+    ids = end_token_ids(tokenizer, None, "chat")
+    assert tokenizer.eos_token_id in ids
+    assert expected is None or tokenizer.convert_tokens_to_ids(expected) in ids
+    assert end_token_ids(tokenizer, [3, 5], "r1-zero") == sorted({3, 5, tokenizer.eos_token_id})
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_thinking_that_a_template_opens_begins_the_completion(name, families):
+    tokenizer = load_tokenizer(ModelConfig(path=str(families(name))))
+    prefixes = []
+    for settings in ({}, {"enable_thinking": False}):
+        text = apply_template(tokenizer, [QUESTION], PromptConfig(template="chat", template_settings=settings))
+        prefixes.append(template_prefix(text, ""))
+    opens, opens_without_thinking = prefixes
+    assert opens == ("<think>\n" if name in OPENS_THINKING else "")
+    # An empty think block is the prompt's own, and no part of the completion.
+    assert opens_without_thinking == ("<think>\n" if name in WITHOUT_SWITCH else "")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_prompt_has_the_ids_of_the_tokenizer_s_own_template(name, families):
+    tokenizer = load_tokenizer(ModelConfig(path=str(families(name))))
+    for row in rows_of(name)[1:]:
+        text = apply_template(tokenizer, row["prompt"], PromptConfig(template="chat"))
+        [ids] = encode_prompts(tokenizer, [row["prompt"]], [text])
+        expected = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=False)
+        assert ids == list(expected)
+        assert tokenizer.bos_token_id is None or ids.count(tokenizer.bos_token_id) <= 1
+
+
+def test_marks_of_thinking_stay_in_the_text_of_a_completion(families):
+    tokenizer = load_tokenizer(ModelConfig(path=str(families("gptoss"))))
+    said = "<|channel|>analysis<|message|>3 and 4.<|end|><|start|>assistant<|channel|>final<|message|>7"
+    ids = tokenizer(f"{said}<|return|>", add_special_tokens=False).input_ids
+    assert decode_completion(tokenizer, ids) == said
+    tokenizer = load_tokenizer(ModelConfig(path=str(families("phi3"))))
+    ids = tokenizer("7<|end|><|endoftext|>", add_special_tokens=False).input_ids
+    assert decode_completion(tokenizer, ids) == "7"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_rl_generate_and_eval_run_to_the_end_and_ask_alike(name, families, tmp_path):
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_of(name)))
+    model, data = {"path": str(families(name))}, {"train": [{"path": str(tmp_path / "rows.jsonl")}]}
+    sampling = {"max_tokens": 6, "samples": 2}
+    rewards = [{"name": "accuracy"}, {"name": "format"}]
+    rl = {
+        "model": model,
+        "data": data,
+        "sampling": {"max_tokens": 6, "group_size": 2},
+        "training": {"steps": 1, "batch_size": 2 * (len(rows_of(name)) - 1)},
+        "rewards": rewards,
+    }
+    r1kit("rl", write_recipe(tmp_path / "rl.yaml", **rl), f"output={tmp_path}/rl")
+    keep = {"finished": False, "correct": False, "format": False}
+    generate = {"model": {"path": str(tmp_path / "rl")}, "data": data, "sampling": sampling, "keep": keep}
+    _, err = r1kit("generate", write_recipe(tmp_path / "g.yaml", **generate), f"output={tmp_path}/generate")
+    assert "is asked as it was trained: by template = chat" in err
+    evaluate = {"model": {"path": str(tmp_path / "rl")}, "data": {"eval": data["train"]}, "sampling": sampling}
+    r1kit("eval", write_recipe(tmp_path / "e.yaml", **evaluate), f"output={tmp_path}/eval")
+
+    begins = "<think>\n" if name in OPENS_THINKING else ""
+    completions = [row["completion"] for row in read_data(tmp_path / "generate" / "data")]
+    completions += [row["completion"] for row in read_data(tmp_path / "rl" / "completions")]
+    assert len(completions) == 2 * len(rows_of(name)) + rl["training"]["batch_size"]
+    assert all(completion.startswith(begins) for completion in completions)
+    saved = json.loads((tmp_path / "rl" / "model" / "generation_config.json").read_text())["eos_token_id"]
+    tokenizer = load_tokenizer(ModelConfig(path=str(tmp_path / "rl")))
+    assert set(end_token_ids(tokenizer, None, "chat")) <= set(saved if isinstance(saved, list) else [saved])
