@@ -5,20 +5,34 @@
 
 `distill` is the paper's distillation (DeepSeek-R1, section 2.4): SFT of a small model on rows that a large one sampled,
 without RL.
+
+How a row becomes what is trained stands in r1kit/models/training_rows.py. The first row is shown as it is trained, and
+is kept in the run as `first_row.txt`.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.examples import load_examples
+from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
+from r1kit.messages import logger, print_progress
+from r1kit.models.chat_templates import check_template_settings
 from r1kit.models.load import build_lora_config, create_model, load_model, load_tokenizer
+from r1kit.models.stop_tokens import add_stop_tokens, configured_stops
 from r1kit.models.templates import check_chat_template
+from r1kit.ranks import is_main_rank
 from r1kit.recipe import SFTRecipe
+from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 from r1kit.training.arguments import build_sft_config
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from r1kit.training.tokenized_rows import TokenizedRows
+
+FIRST_ROW_FILE = "first_row.txt"
 
 
 def main(recipe: SFTRecipe, run: Run) -> None:
@@ -31,14 +45,22 @@ def main(recipe: SFTRecipe, run: Run) -> None:
         from r1kit.training.core import run_training
         from r1kit.training.sft import FineTuningTrainer
 
+    tokenizer = make_tokenizer(recipe, train_rows)
+    tokenized: list[TokenizedRows] = []  # filled once; a trainer is built anew where memory runs out
+
     def build_trainer() -> FineTuningTrainer:
         arguments = build_sft_config(recipe, run)
-        model, tokenizer = _load_or_create(recipe, train_rows)
+        model = _load_or_create(recipe, tokenizer)
+        if not tokenized:
+            tokenized.extend(_tokenize(recipe, tokenizer, model, train_rows, eval_rows, run))
+        train, *held_out = [rows.dataset for rows in tokenized]
+        _check_vocabulary(recipe, model, tokenizer)
+        arguments.eos_token = _stop_at_turn_ends(model, tokenizer, train, arguments.eos_token)
         return FineTuningTrainer(
             model=model,
             args=arguments,
-            train_dataset=train_rows,
-            eval_dataset=eval_rows,
+            train_dataset=train,
+            eval_dataset=held_out[0] if held_out else None,
             processing_class=tokenizer,
             peft_config=build_lora_config(recipe.model),
             recipe=recipe,
@@ -47,23 +69,114 @@ def main(recipe: SFTRecipe, run: Run) -> None:
     run_training(build_trainer, recipe, run)
 
 
-def _load_or_create(recipe: SFTRecipe, rows: Any) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """Return the recipe's model and its tokenizer, loaded, or new ones made for the text of `rows`."""
-    is_plain_text = "text" in rows.column_names
+def make_tokenizer(recipe: SFTRecipe, rows: "Dataset") -> "PreTrainedTokenizerBase":
+    """Return the tokenizer of a recipe's model, or one that is trained on the text of `rows` for a new model.
+
+    Raises UserError where the recipe asks of it what it does not have: a chat template, a setting of one, a token.
+    """
     if recipe.model.new is None:
         tokenizer = load_tokenizer(recipe.model)
-        if not is_plain_text:
-            check_chat_template(tokenizer, recipe.prompt.template)
-        return load_model(recipe.model), tokenizer
+    else:
+        tokenizer = _train_tokenizer(recipe, rows)
+    if "text" not in rows.column_names:
+        check_chat_template(tokenizer, recipe.prompt.template)
+        check_template_settings(tokenizer, recipe.prompt.template_settings)
+    end_token = recipe.trl.get("eos_token")
+    if end_token is not None:
+        if end_token not in tokenizer.get_vocab():
+            requirement = "must be a token of the model's tokenizer"
+            raise UserError(
+                "trl.eos_token", end_token, requirement, f"remove it; the end token is {tokenizer.eos_token}"
+            )
+        tokenizer.eos_token = end_token
+    return tokenizer
 
-    from transformers import set_seed
 
+def _train_tokenizer(recipe: SFTRecipe, rows: "Dataset") -> "PreTrainedTokenizerBase":
+    from r1kit.models.chat_templates import set_chat_template
     from r1kit.models.tokenizer import train_tokenizer
 
-    if is_plain_text:
-        texts = rows["text"]
-    else:
-        texts = [prompt + completion for prompt, completion in zip(*rows[:].values(), strict=True)]
-    new_tokenizer = train_tokenizer(texts, recipe.model.new.vocab_size)
+    assert recipe.model.new is not None
+    texts: list[str] = []
+    for name in rows.column_names:
+        for value in rows[name]:
+            # Of chat messages the tokenizer is trained on their contents.
+            texts += [value] if isinstance(value, str) else [str(message.get("content")) for message in value or []]
+    if rows.column_names == ["prompt", "completion"] and isinstance(rows[0]["prompt"], str):
+        texts = [prompt + completion for prompt, completion in zip(rows["prompt"], rows["completion"], strict=True)]
+    tokenizer = train_tokenizer(texts, recipe.model.new.vocab_size)
+    if recipe.model.chat_template:
+        set_chat_template(tokenizer, recipe.model.chat_template)
+    return tokenizer
+
+
+def _load_or_create(recipe: SFTRecipe, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+    """Return the recipe's model, loaded, or a new one for the vocabulary of `tokenizer`."""
+    if recipe.model.new is None:
+        return load_model(recipe.model)
+    from transformers import set_seed
+
     set_seed(recipe.seed)
-    return create_model(recipe.model.new, new_tokenizer), new_tokenizer
+    return create_model(recipe.model.new, tokenizer)
+
+
+def _tokenize(
+    recipe: SFTRecipe, tokenizer: Any, model: Any, train_rows: "Dataset", eval_rows: "Dataset | None", run: Run
+) -> list["TokenizedRows"]:
+    """Return the rows to train on, and the held-out ones if there are some; show the first row."""
+    from r1kit.training.tokenized_rows import describe_first_row, tokenize_examples
+
+    train = tokenize_examples(train_rows, tokenizer, recipe, "data.train", _stops(tokenizer, model))
+    tokenized = [train]
+    if eval_rows is not None:
+        tokenized.append(tokenize_examples(eval_rows, tokenizer, recipe, "data.eval", renderer=train.renderer))
+    if is_main_rank():
+        if train.renderer is not None and train.renderer.note:
+            logger.info(train.renderer.note)
+        first_row = describe_first_row(tokenizer, train.dataset[0])
+        print_progress(first_row)
+        write_file(run.path / FIRST_ROW_FILE, f"{first_row}\n")
+        run.update(rows_trained=len(train.dataset), rows_too_long=train.too_long)
+    return tokenized
+
+
+def _stops(tokenizer: Any, model: Any) -> set[str]:
+    """Return the tokens at which a generation of the model stops today."""
+    return {*configured_stops(tokenizer, model), tokenizer.eos_token} - {None}
+
+
+def _check_vocabulary(recipe: SFTRecipe, model: Any, tokenizer: Any) -> None:
+    """Raise UserError where the tokenizer has tokens that the model has no embedding of."""
+    size = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > size > 0:  # under ZeRO-3 a rank sees no weights, and the size is 0
+        requirement = f"its tokenizer has {len(tokenizer):,} tokens and the model embeddings of {size:,}"
+        raise UserError(
+            "model.path", recipe.model.path, requirement, "use the tokenizer that the model was trained with"
+        )
+
+
+def _stop_at_turn_ends(model: Any, tokenizer: Any, rows: "Dataset", end_token: str | None) -> str | None:
+    """Have the model stop at the tokens that end what is trained; return the token to make the tokenizer's end token.
+
+    A base model may end a text with another token than the one that ends a turn in its chat template: Qwen2.5's ends
+    turns with `<|im_end|>` and texts with `<|endoftext|>`. Without this, no completion of the trained model would ever
+    stop.
+    """
+    from r1kit.training.tokenized_rows import scored_end_ids
+
+    special_ids = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    counts = scored_end_ids(rows)
+    ids = [number for number in sorted(counts, key=lambda number: -counts[number]) if number in special_ids]
+    ends: list[str] = tokenizer.convert_ids_to_tokens(ids)
+    missing = [token for token in ends if token not in configured_stops(tokenizer, model)]
+    if not missing:
+        return end_token
+    if is_main_rank() and not set(missing) <= _stops(tokenizer, model):
+        names = ", ".join(missing)
+        logger.info(
+            f"the rows end with {names}, at which the model did not stop: the saved tokenizer and generation_config "
+            "stop there"
+        )
+    add_stop_tokens(model, tokenizer, missing)
+    keeps_token = tokenizer.eos_token in ends
+    return end_token or (tokenizer.eos_token if keeps_token else missing[0])

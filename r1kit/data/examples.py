@@ -1,8 +1,15 @@
-"""Load SFT examples in one of TRL's formats: `text`, `messages`, or `prompt` and `completion`."""
+"""Load SFT examples in one of TRL's formats: `text`, `messages`, or `prompt` and `completion`; each row is checked.
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+rows = load_examples(recipe.data.train, recipe.prompt)
+messages, first_scored, tools = read_conversation(rows[0], recipe.prompt)
+"""
 
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from r1kit.answers.extract import completion_text
+from r1kit.data.adapters.chat import THINKING_KEYS, Message, normalise_messages
 from r1kit.data.mixing import read_sources
 from r1kit.data.questions import render_prompt
 from r1kit.errors import UserError
@@ -13,35 +20,190 @@ from r1kit.rows import Row
 if TYPE_CHECKING:
     from datasets import Dataset
 
+TOOLS = "tools"
+"""Column of the tools that a conversation may call, as JSON schemas: a list, or its JSON text."""
+
 
 def load_examples(
     sources: Sequence[SourceConfig], prompt: PromptConfig, field: str = "data.train", data: DataConfig | None = None
 ) -> "Dataset":
     """Return the SFT examples of `sources`: with the columns `text`, `messages`, or `prompt` and `completion`.
 
-    A prompt is rendered as `prompt` says, since the model must learn the prompt that it will be given. Raises UserError
-    if the rows are of several formats, or of none.
+    A prompt is rendered as `prompt` says, since the model must learn the prompt that it will be given. Conversations
+    keep their `tools`, and become prompts and completions where the template is no chat template.
+
+    Raises UserError if the rows are of several formats, or of none, and for a row without text to train on.
     """
     dataset = read_sources(sources, field, data.rows if data else None)
     names = dataset.column_names
+    example_format = _find_format(dataset, sources, field)
+    columns = [example_format] if example_format != "completion" else ["prompt", "completion"]
+    if prompt.template == CHAT_TEMPLATE and TOOLS in names and example_format != "text":
+        columns.append(TOOLS)
+
+    if example_format == "text":
+        _for_each_row(dataset, field, "text", _check_text)
+        return dataset.select_columns(columns)
+    if prompt.template == CHAT_TEMPLATE:
+        if example_format == "completion":
+            dataset = _map_rows(dataset, field, "completion", lambda row: _as_chat(row, prompt), columns)
+        # The check normalises the messages; they are stored as they are, since Arrow wants all rows in one shape.
+        _for_each_row(dataset, field, example_format, lambda row: read_conversation(row, prompt))
+        return dataset.select_columns(columns)
+    return _map_rows(dataset, field, example_format, lambda row: _as_text(row, prompt), ["prompt", "completion"])
+
+
+def _find_format(dataset: "Dataset", sources: Sequence[SourceConfig], field: str) -> str:
+    """Return the column that holds what is trained: `text`, `messages` or `completion`."""
+    names = dataset.column_names
     formats = [name for name in ("text", "messages", "completion") if name in names]
-    if "prompt" in names and "completion" in names and None not in dataset["completion"]:
-        formats = ["completion"]  # every row has it, so that columns of other formats only repeat it
+    has_pairs = {"prompt", "completion"} <= set(names)
+    if has_pairs and (len(formats) == 1 or None not in dataset["completion"]):
+        return "completion"  # every row has it, so that columns of other formats only repeat it
     if len(formats) > 1:
         paths = ", ".join(source.path for source in sources)
         requirement = f"its sources mix rows with {' and '.join(formats)}"
         raise UserError(field, paths, requirement, "bring them to one format")
     if formats and formats[0] != "completion":
-        return dataset.select_columns(formats[0])
-    if not {"prompt", "completion"} <= set(names):
-        requirement = "SFT needs a column text, or messages, or prompt and completion"
-        action = f"it has {', '.join(names)}; rename with {field}.0.columns"
-        raise UserError(field, sources[0].path, requirement, action)
+        return formats[0]
+    requirement = "SFT needs a column text, or messages, or prompt and completion"
+    action = f"it has {', '.join(names)}; rename with {field}.0.columns"
+    raise UserError(field, sources[0].path, requirement, action)
 
-    def render_example(row: Row) -> Row:
-        completion = row["completion"]
-        if prompt.template == CHAT_TEMPLATE and isinstance(completion, str):
-            completion = [{"role": "assistant", "content": completion}]
-        return {"prompt": render_prompt(row["prompt"], prompt), "completion": completion}
 
-    return dataset.map(render_example, remove_columns=names, load_from_cache_file=False)
+def read_conversation(row: Row, prompt: PromptConfig) -> tuple[list[Message], int, list[Any] | None]:
+    """Return the messages of an example, the position from which those of the assistant are trained, and its tools.
+
+    The recipe's system message comes first where the row has none. Raises ValueError for a row that cannot be trained.
+    """
+    if "messages" in row:
+        messages, first_scored = _with_system(normalise_messages(_parse_json(row["messages"], "messages")), prompt), 0
+    else:
+        question = _with_system(normalise_messages(row["prompt"]), prompt)
+        messages, first_scored = [*question, *normalise_messages(row["completion"])], len(question)
+        if messages[first_scored]["role"] != "assistant":
+            raise ValueError("a completion must begin with a message of the assistant")
+    scored = [message for message in messages[first_scored:] if message["role"] == "assistant"]
+    if not scored:
+        raise ValueError("a conversation must have a message of the assistant, which is what is trained")
+    if not all(_says_something(message) for message in scored):
+        raise ValueError("a message of the assistant must not be empty")
+    return messages, first_scored, _read_tools(row.get(TOOLS))
+
+
+def _with_system(messages: list[Message], prompt: PromptConfig) -> list[Message]:
+    if not prompt.system or messages[0]["role"] == "system":
+        return messages
+    return [{"role": "system", "content": prompt.system}, *messages]
+
+
+def _says_something(message: Message) -> bool:
+    keys = ("tool_calls", *THINKING_KEYS)
+    return bool(message["content"].strip()) or any(message.get(key) for key in keys)
+
+
+def _read_tools(value: Any) -> list[Any] | None:
+    tools = _parse_json(value, TOOLS)
+    if not tools:
+        return None
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise ValueError("tools must be a list of JSON schemas")
+    return [_without_nulls(tool) for tool in tools]
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return a value without the nulls with which Arrow fills the keys that other rows have."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(inner) for inner in value]
+    return value
+
+
+def _parse_json(value: Any, name: str) -> Any:
+    """Return what the JSON text of a column means; a value that is no text is returned as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError(f"{name} must be a list, or its JSON") from None
+
+
+def _check_text(row: Row) -> None:
+    if not isinstance(row["text"], str) or not row["text"].strip():
+        raise ValueError("each text must be text, and not empty")
+
+
+def _as_chat(row: Row, prompt: PromptConfig) -> Row:
+    """Return a prompt and its completion as chat messages; those that are messages already stay as they are."""
+    question, completion = _check_question(row["prompt"]), _check_completion(row["completion"])
+    if isinstance(question, str):
+        question = render_prompt(question, prompt)
+    if isinstance(completion, str):
+        completion = [{"role": "assistant", "content": completion}]
+    return {**row, "prompt": question, "completion": completion}
+
+
+def _as_text(row: Row, prompt: PromptConfig) -> Row:
+    """Return an example as a prompt in a plain template, and a completion."""
+    if "messages" in row:
+        messages, _, _ = read_conversation(row, prompt)
+        last = max(i for i, message in enumerate(messages) if message["role"] == "assistant")
+        question, completion = messages[:last], [messages[last]]
+        if not question:
+            raise ValueError("a conversation must have a message before the assistant's")
+    else:
+        question, completion = _check_question(row["prompt"]), _check_completion(row["completion"])
+        if not isinstance(question, str):
+            question = normalise_messages(question)
+        if not isinstance(completion, str):
+            completion = normalise_messages(completion)
+    return {"prompt": render_prompt(question, prompt), "completion": completion_text(completion)}
+
+
+class _PromptError(ValueError):
+    """What is wrong with the column `prompt` of a row."""
+
+
+def _check_question(question: Any) -> Any:
+    if isinstance(question, str) and question.strip():
+        return question
+    if isinstance(question, list) and question:
+        return question
+    raise _PromptError("each prompt must be text, or messages with text in them, and not empty")
+
+
+def _check_completion(completion: Any) -> Any:
+    if isinstance(completion, str) and completion.strip():
+        return completion
+    if isinstance(completion, list) and completion:
+        return completion
+    raise ValueError("each completion must be text, or messages of the assistant, and not empty")
+
+
+def _for_each_row(dataset: "Dataset", field: str, column: str, check: Callable[[Row], Any]) -> None:
+    for number, row in enumerate(dataset):
+        _call_on_row(check, row, number, field, column)
+
+
+def _map_rows(
+    dataset: "Dataset", field: str, column: str, change: Callable[[Row], Row], columns: list[str]
+) -> "Dataset":
+    """Return the rows that `change` makes, with `columns` alone."""
+
+    def change_row(row: Row, number: int) -> Row:
+        changed = _call_on_row(change, row, number, field, column)
+        return {name: changed[name] for name in columns}
+
+    names = dataset.column_names
+    return dataset.map(change_row, with_indices=True, remove_columns=names, load_from_cache_file=False)
+
+
+def _call_on_row(function: Callable[[Row], Any], row: Row, number: int, field: str, column: str) -> Any:
+    """Return what `function` makes of a row. Raises UserError with the row's number where it raises ValueError."""
+    try:
+        return function(row)
+    except ValueError as error:
+        name = "prompt" if isinstance(error, _PromptError) else column
+        raise UserError(f"{field}: {name} of row {number}", row[name], str(error), "correct or drop the row") from None

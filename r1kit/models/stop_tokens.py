@@ -6,8 +6,10 @@ be a third one. A base model of the Qwen family, for one, ends in `<|endoftext|>
 template ends a turn in `<|im_end|>`: trained on chats and stopped at `<|endoftext|>` alone, it would never stop.
 
     end_token_ids(tokenizer, model.generation_config.eos_token_id, template="chat")     [151643, 151645]
+    add_stop_tokens(model, tokenizer, ["<|im_end|>"])       the model stops there too, and so does the saved one
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from r1kit.prompts import CHAT_TEMPLATE
@@ -72,6 +74,22 @@ def end_token_ids(tokenizer: "PreTrainedTokenizerBase", of_model: int | list[int
         assert isinstance(token_id, int)  # a list is returned for a list alone
         ids.add(token_id)
     return sorted(ids)
+
+
+def configured_stops(tokenizer: Any, model: Any) -> list[str]:
+    """Return the tokens at which the model's generation_config stops, which is all that transformers looks at."""
+    return tokenizer.convert_ids_to_tokens(_configured_ids(model))
+
+
+def add_stop_tokens(model: Any, tokenizer: Any, tokens: Sequence[str]) -> None:
+    """Have generations of the model stop at `tokens` too, now and when it is loaded again."""
+    ids = tokenizer.convert_tokens_to_ids(list(tokens))
+    model.generation_config.eos_token_id = list(dict.fromkeys([*ids, *_configured_ids(model)]))
+
+
+def _configured_ids(model: Any) -> list[int]:
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    return [configured] if isinstance(configured, int) else list(configured or ())
 
 
 def read_end_token_ids(model: ModelConfig, tokenizer: "PreTrainedTokenizerBase") -> set[int]:

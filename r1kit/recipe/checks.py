@@ -138,11 +138,6 @@ def _check_training(recipe: SFTRecipe | RLRecipe) -> None:
     if recipe.prompt.prefill:
         requirement = "only generate, eval and verifier can begin a completion"
         raise UserError("prompt.prefill", recipe.prompt.prefill, requirement, "remove it")
-    if recipe.prompt.template_settings and isinstance(recipe, SFTRecipe):
-        requirement = "only generate, eval and verifier read it"
-        raise UserError(
-            "prompt.template_settings", recipe.prompt.template_settings, requirement, "set trl.chat_template_kwargs"
-        )
     if recipe.model.quantize and not recipe.model.lora:
         raise UserError("model.quantize", recipe.model.quantize, "4-bit weights cannot be trained", "add model.lora")
     _check_steps(recipe.training, has_eval_data=bool(recipe.data.eval))

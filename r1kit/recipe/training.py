@@ -80,7 +80,14 @@ class SFTTrainingConfig(TrainingConfig):
     """How the learning rate changes after the warm-up: not at all, down to 0 on a line, or down to `min_learning_rate`
     on half a cosine."""
     max_length: PositiveInt = 4096
-    """Longest row, in tokens; the rest of a longer row is cut off."""
+    """Longest row, in tokens; what becomes of longer ones, `too_long` says."""
+    too_long: Literal["drop", "truncate", "refuse"] | None = None
+    """What is done with rows of more than `max_length` tokens: `drop` them, `truncate` them, which takes their end, or
+    `refuse` to train. Default: rows with a completion are dropped, since their answer is at the end, and plain text is
+    truncated. They are counted in any case."""
+    loss_on: Literal["completions", "everything"] = "completions"
+    """What is trained of a row: its `completions`, which are the assistant's messages of a conversation, or
+    `everything`, the prompt too. Plain text is always trained whole."""
     savings: list[Literal["trim"]] = ["trim"]
     """Work of stock TRL that r1kit leaves out because the update is the same without it: padding. [] leaves nothing
     out."""

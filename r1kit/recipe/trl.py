@@ -81,7 +81,15 @@ _REPLACED_COMMON = {
     "train_sampling_strategy": "training.group_by_length",
 }
 REPLACED_TRL_FIELDS = {
-    "SFTConfig": _REPLACED_COMMON | {"model_init_kwargs": "model"},
+    "SFTConfig": _REPLACED_COMMON
+    | {
+        "model_init_kwargs": "model",
+        "assistant_only_loss": "training.loss_on",
+        "completion_only_loss": "training.loss_on",
+        "truncation_mode": "training.too_long",
+        "chat_template_path": "model.chat_template",
+        "dataset_text_field": "data.train.0.columns",
+    },
     "GRPOConfig": _REPLACED_COMMON | {"generation_batch_size": "training.updates_per_rollout"},
 }
 """Config of TRL: its fields that would do nothing or contradict r1kit, each with the recipe's field to use instead."""
