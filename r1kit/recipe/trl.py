@@ -88,7 +88,7 @@ REPLACED_TRL_FIELDS = {
         "completion_only_loss": "training.loss_on",
         "truncation_mode": "training.too_long",
         "chat_template_path": "model.chat_template",
-        "dataset_text_field": "data.train.0.columns",
+        "dataset_text_field": "data.train",
     },
     "GRPOConfig": _REPLACED_COMMON | {"generation_batch_size": "training.updates_per_rollout"},
 }
