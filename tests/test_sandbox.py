@@ -101,10 +101,11 @@ def test_right_and_wrong_output():
     assert not stdio("print('1 2')", "", "12").ok
 
 
-def test_spaces_are_ignored_only_at_the_ends_of_lines_and_of_the_output():
-    assert stdio("print('1  \\n2\\n\\n')", "", "1\n2").ok
-    assert not stdio("print('1\\n\\n2')", "", "1\n2").ok
-    assert not stdio("print(' 1')", "", "1").ok
+def test_white_space_separates_tokens_and_counts_no_further():
+    for printed in ("1  \\n2\\n\\n", "1\\n\\n2", " 1\\t2", "1\\r\\n2\\r\\n", "\\n1 2"):
+        assert stdio(f"print('{printed}')", "", "1\n2").ok, printed
+    assert not stdio("print('12')", "", "1\n2").ok
+    assert not stdio("print('1\\n2\\n2')", "", "1\n2").ok
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_kinds_of_tests_can_be_mixed_and_an_unknown_kind_is_refused():
         {"kind": "assert", "code": "assert f(1) == 3"},
     ]
     assert judge_program(program, tests, count_all=True) == ProgramVerdict(2, 3)
-    with pytest.raises(ValueError, match="use stdio, call, assert"):
+    with pytest.raises(ValueError, match="use stdio, call, checker, assert"):
         judge_program(program, [{"kind": "pytest", "code": ""}])
 
 
@@ -531,7 +532,7 @@ def started_boxes(monkeypatch):
     isolations.require_isolation()  # its test of itself starts one
     boxes = []
     start = pool.start_box
-    monkeypatch.setattr(pool, "start_box", lambda isolation: boxes.append(start(isolation)) or boxes[-1])
+    monkeypatch.setattr(pool, "start_box", lambda *kind: boxes.append(start(*kind)) or boxes[-1])
     pool.close_boxes()
     yield boxes
     pool.close_boxes()

@@ -19,19 +19,16 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from r1kit.answers.extract import ANSWER_FORMS, AnswerForms, completion_text, read_answer, strip_box
 from r1kit.answers.fault import FAULT
 from r1kit.answers.text_match import same_choice, same_text
 from r1kit.answers.verdict import AnswerVerdict
+from r1kit.rewards.program_tests import parse_tests, require_packages, warn_of_fault
 from r1kit.rewards.settings import SettingError
 
 CHECKERS = ("math", "exact", "choice", "code", "reasoning_gym")
-
-# The fields that each kind of test of a program must have.
-TEST_FIELDS = {"stdio": {"input", "output"}, "call": {"function", "args", "expected"}, "assert": {"code"}}
 
 _timeouts: Counter[str] = Counter()
 
@@ -50,6 +47,7 @@ def accuracy(
     seconds: float = 3.0,
     isolation: str = "auto",
     answers: AnswerForms = "tags",
+    packages: Sequence[str] = ("numpy", "sortedcontainers"),
     **columns: Any,
 ) -> list[float | None]:
     """Pay 1.0 for a right answer and 0.0 for a wrong one, as the row's `checker` judges it.
@@ -67,6 +65,8 @@ def accuracy(
         isolation: how programs are isolated: auto, bubblewrap, landlock or none (r1kit/sandbox/isolation.py).
         answers: which forms of an answer are read: `tags` (R1's own, the default here), `boxed` or `any`
             (r1kit/answers/extract.py). In a recipe it is the key `answers`, unless the entry sets it.
+        packages: what programs and tests may import beside the standard library, if it is installed: a list of names
+            as they are imported. A program that needs another package gets a FAULT, which is said once.
 
     Raises ValueError for an unknown checker or a wrong setting.
 
@@ -81,13 +81,14 @@ def accuracy(
         raise SettingError("accuracy", "seconds", seconds, "must be above 0")
     if answers not in ANSWER_FORMS:
         raise SettingError("accuracy", "answers", answers, f"must be one of {', '.join(ANSWER_FORMS)}")
+    require_packages(packages)
     rows = _collect_rows(completions, answer, checker, tests, metadata, answers, columns)
     rewards: list[float | None] = [None] * len(rows)
     judges: dict[str, Callable[[list[_Row]], list[float]]] = {
         "exact": lambda checker_rows: _judge_texts(checker_rows, same_text),
         "choice": lambda checker_rows: _judge_texts(checker_rows, same_choice),
         "math": lambda checker_rows: _judge_math(checker_rows, seconds),
-        "code": lambda checker_rows: _judge_code(checker_rows, partial, seconds, isolation),
+        "code": lambda checker_rows: _judge_code(checker_rows, partial, seconds, isolation, packages),
         "reasoning_gym": lambda checker_rows: _judge_gym(checker_rows, partial, seconds),
     }
     for name, judge in judges.items():
@@ -134,7 +135,7 @@ def _collect_rows(
     )
     rows = []
     for completion, gold, checker, row_tests, row_metadata, prompt in values:
-        parsed_tests = _parse_tests(row_tests)
+        parsed_tests = parse_tests(row_tests)
         if not checker:
             checker = "math" if parsed_tests == [] else "code"
         if checker not in CHECKERS:
@@ -171,29 +172,6 @@ def _gym_entry(metadata: Any, question: str, answer: Any) -> dict[str, Any] | No
     if parsed_metadata is None:
         return None
     return {"question": question, "answer": answer, "metadata": parsed_metadata}
-
-
-def _parse_tests(value: Any) -> list[dict[str, Any]] | None:
-    """Return a row's tests, which are a list or its JSON; [] where it has none, None where they are broken."""
-    try:
-        if isinstance(value, str) and value:
-            value = json.loads(value)
-        tests = value or []
-        for test in tests:
-            has_fields = TEST_FIELDS[test["kind"]] <= test.keys()
-            if not has_fields or not isinstance(test.get("args", []), list):
-                return None
-            if test["kind"] == "assert":
-                _require_syntax(test["code"])
-        return tests
-    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError):
-        return None
-
-
-@lru_cache(maxsize=4096)
-def _require_syntax(code: str) -> None:
-    """Raise SyntaxError or ValueError unless `code` is Python."""
-    compile(code, "test", "exec", dont_inherit=True)
 
 
 def _judge_texts(rows: list[_Row], is_same: Callable[[str, str], bool]) -> list[float]:
@@ -289,22 +267,27 @@ def _judge_gym(rows: list[_Row], partial: bool, seconds: float) -> list[float]:
     return rewards
 
 
-def _judge_code(rows: list[_Row], partial: bool, seconds: float, isolation: str) -> list[float]:
+def _judge_code(
+    rows: list[_Row], partial: bool, seconds: float, isolation: str, packages: Sequence[str]
+) -> list[float]:
     """Run the programs in the answers against the rows' tests, in a sandbox."""
     from r1kit.sandbox.judge import judge_programs
+    from r1kit.sandbox.prompt_code import complete_program
 
     rewards = [0.0] * len(rows)
-    jobs: dict[int, tuple[str, list[dict[str, Any]]]] = {}  # by the row's index; a row without a program needs no run
+    jobs: dict[int, tuple[Any, list[dict[str, Any]]]] = {}  # by the row's index; a row without a program needs no run
     for i, row in enumerate(rows):
-        program = row.answer
         if row.tests is None:
             rewards[i] = FAULT
-        elif program:
-            jobs[i] = (program, row.tests)
-    verdicts = judge_programs(list(jobs.values()), seconds, count_all=partial, isolation=isolation)
+        elif row.answer:
+            jobs[i] = (complete_program(row.answer, row.question, row.tests), row.tests)
+    verdicts = judge_programs(
+        list(jobs.values()), seconds, count_all=partial, isolation=isolation, packages=tuple(packages)
+    )
     for i, verdict in zip(jobs, verdicts, strict=True):
         if verdict.fault:
             rewards[i] = FAULT
+            warn_of_fault(verdict.reason)
             continue
         _count_timeouts(int(verdict.timed_out))
         rewards[i] = verdict.passed / verdict.total if partial else float(verdict.ok)

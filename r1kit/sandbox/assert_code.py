@@ -5,9 +5,12 @@ names that test code uses without defining them are taken from Python where Pyth
 otherwise. What it does NOT defend against: test code that itself is wrong or hostile; tests are trusted.
 """
 
+import ast
 import builtins
 import marshal
+import re
 import symtable
+import sys
 from functools import lru_cache
 from typing import Any
 
@@ -20,31 +23,126 @@ _MODULE_OF_NAME = {
     **dict.fromkeys(_FREE_MODULES),
     **dict.fromkeys(("Counter", "OrderedDict", "defaultdict", "deque"), "collections"),
     **dict.fromkeys(("Any", "Dict", "List", "Optional", "Set", "Tuple", "Union"), "typing"),
+    **dict.fromkeys(("pytest", "unittest")),
+    **dict.fromkeys(("approx", "raises"), "pytest"),
 }
+# Modules by which test code names the program that it tests, as in `from solution import f`.
+PROGRAM_MODULES = frozenset(
+    ("solution", "submission", "program", "candidate", "your_module", "my_module", "main", "answer", "source")
+)
+# What a test may replace by unittest.mock in its own process with the same effect on the program.
+_PATCHABLE = ("builtins.input", "sys.stdin", "sys.stdout")
 _KEPT_TESTS = 1024  # compiled test codes: a group of completions is judged by the same tests
+
+
+class UnjudgeableTest(Exception):
+    """Test code that asks for what cannot be had with the program in another process; the text says what."""
 
 
 @lru_cache(maxsize=_KEPT_TESTS)
 def prepare_test_code(text: str, function_name: str | None) -> dict[str, Any] | None:
-    """Return what a tester needs (remote.py): {"code": ..., "names": [...], "imports": {...}}, or None if it is no
-    Python.
+    """Return what a tester needs (remote.py), or None if the text is no Python.
 
     "names" are those that the program gives: `function_name` only, if there is one, else all that the test code uses
     and does not define. Names of Python's builtins are among them only if there is no other name (MBPP asks for a
-    function `sum`): else a program could bring an `all` of its own.
+    function `sum`): else a program could bring an `all` of its own. Raises UnjudgeableTest.
     """
     try:
+        tree = ast.parse(text)
         code = compile(text, "test", "exec", dont_inherit=True)
         undefined = _undefined_names(symtable.symtable(text, "test", "exec"))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+    _refuse_patches(tree)
+    modules, module_names = _names_of_program_modules(tree)
     imports = {name: _MODULE_OF_NAME[name] or name for name in undefined if name in _MODULE_OF_NAME}
     if function_name:
         names = [function_name]
     else:
         not_imported = [name for name in undefined if name not in imports]
         names = [name for name in not_imported if not hasattr(builtins, name)] or not_imported
-    return {"code": marshal.dumps(code), "names": names, "imports": imports}
+    calls_check, runs_tests = _uncalled_tests(tree, function_name)
+    return {
+        "code": marshal.dumps(code),
+        "names": [*names, *(name for name in module_names if name not in names)],
+        "imports": imports,
+        "classes": [name for name in (*names, *module_names) if name[:1].isupper()],
+        "modules": modules,
+        "calls_check": calls_check,
+        "runs_tests": runs_tests,
+        "uses_unittest": runs_tests and "unittest" in text,
+    }
+
+
+_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
+
+
+def imported_modules(text: str) -> list[str]:
+    """Return the top-level modules that code imports, but for those of the standard library.
+
+    The code is searched and not parsed: it may be a program that is made to break a parser.
+    """
+    names: set[str] = set()
+    for from_module, import_list in _IMPORT.findall(text):
+        for item in (from_module, *import_list.split(",")):
+            names.add(item.strip().split(" ")[0].partition(".")[0])
+    return sorted(names - sys.stdlib_module_names - {""})
+
+
+def _names_of_program_modules(tree: ast.Module) -> tuple[list[str], list[str]]:
+    """Return the modules by which test code imports the program, and the program's names that it uses by them."""
+    modules: dict[str, None] = {}
+    names: dict[str, None] = {}
+    aliases = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in PROGRAM_MODULES:
+            modules[node.module] = None
+            names.update(dict.fromkeys(alias.name for alias in node.names if alias.name != "*"))
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name in PROGRAM_MODULES:
+                    modules[alias.name] = None
+                    aliases.add(alias.asname or alias.name)
+    if modules:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
+                names[node.attr] = None
+    return list(modules), list(names)
+
+
+def _uncalled_tests(tree: ast.Module, function_name: str | None) -> tuple[str | None, bool]:
+    """Return the function to give to a `check` that nothing calls, and whether there are uncalled tests to run.
+
+    HumanEval's rows define `check` and leave its call to the harness; the tests of KodCode are functions for pytest or
+    classes for unittest. Code that calls none of its tests itself would pass with any program.
+    """
+    has_check = has_tests = False
+    used = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            used.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            used.add(node.attr)
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            is_check = isinstance(statement, ast.FunctionDef) and statement.name == "check"
+            has_check = has_check or (is_check and statement.name not in used)
+            has_tests = has_tests or (statement.name.lower().startswith("test") and statement.name not in used)
+    if has_check and not function_name:
+        raise UnjudgeableTest("the test code defines `check` and never calls it, and the test names no function")
+    return function_name if has_check else None, has_tests
+
+
+def _refuse_patches(tree: ast.Module) -> None:
+    """Raise UnjudgeableTest for a `patch` of something that the program would not see in its own process."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        target = node.args[0] if name == "patch" and node.args else None
+        patched = str(target.value) if isinstance(target, ast.Constant) else "sys.stdout"
+        if not patched.startswith(_PATCHABLE):
+            raise UnjudgeableTest(f"the test patches {patched}, which is in the program's process")
 
 
 def _undefined_names(module_table: symtable.SymbolTable) -> list[str]:

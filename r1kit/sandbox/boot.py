@@ -11,7 +11,7 @@ the expected values, comes straight from the judge into a process of its own (re
 a process in which the program, or a fork of it, has run or will run. What it does NOT defend against: what the kernel
 allows a confined process (confinement.py), and files and time, which the judge watches from outside (box.py).
 
-The judge sends this file into the box as compiled code, with values.py, pipes.py, confinement.py and remote.py before
+The judge sends this file into the box as compiled code, with the modules that it needs before
 it (start.py): the box sees no file of r1kit, so none of them imports anything of r1kit but those before it. Most of
 the time of a test goes into page faults. Therefore the program is compiled once, before the forks, and imports that
 cost much (ctypes, signal) are avoided.
@@ -26,6 +26,7 @@ File descriptor 0 carries frames from the judge (pipes.py): a program; its tests
 """
 
 import builtins
+import contextlib
 import gc
 import os
 import posix
@@ -35,6 +36,7 @@ import sys
 import time
 
 from r1kit.sandbox.confinement import SIGKILL, apply_seccomp_filter, end_with_parent, restrict_with_landlock
+from r1kit.sandbox.leetcode import NODE_NAMES, PACKAGE_NAMES, add_prelude, build_arguments, plain_result
 from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES, read_frame, write_all
 from r1kit.sandbox.remote import ANSWER_FD, run_test_code, serve_program
 from r1kit.sandbox.values import encode_value
@@ -45,56 +47,125 @@ _POLL_SECONDS = 0.001  # between two looks at whether a process has ended
 _FIRST_FREE_FD = 10  # above all descriptors that a test's process gets
 _HIGHEST_FD = 4096  # descriptors up to here are closed in a test's process
 _READ_BYTES = 65536  # of one read or write of a pipe, which is what Linux keeps in one
-# What LeetCode gives a `class Solution` for free.
-LEETCODE_PRELUDE = """
-import bisect, collections, copy, functools, heapq, itertools, math, operator, random, re, string, sys
-from bisect import *; from collections import *; from functools import *; from heapq import *
-from itertools import *; from math import *; from operator import *; from typing import *; from builtins import *
-"""
+EXIT_MISSING_MODULE = 87  # of a program that ends because a module, or a name of LeetCode's, is not in the box
+# Names that annotations of a function that a prompt begins may use, without an import in the program itself.
+_TYPING_NAMES = frozenset(
+    (
+        *(
+            "Any",
+            "Callable",
+            "DefaultDict",
+            "Deque",
+            "Dict",
+            "FrozenSet",
+            "Generator",
+            "Generic",
+            "Hashable",
+            "Iterable",
+        ),
+        *("Iterator", "List", "Literal", "Mapping", "NamedTuple", "NoReturn", "Optional", "Sequence", "Set", "Tuple"),
+        *("Type", "TypeVar", "Union"),
+    )
+)
 
 
 def main(setup):
     """Serve programs until the judge closes the pipe.
 
     `setup`: the judge's {"folder": the directory to write to, "seccomp": filter or None, "landlock": {"read": paths,
-    "write": paths} or None, "limits": {resource: value}} (start.py).
+    "write": paths} or None, "limits": {resource: value}, "packages":
+    {name of a module: its file}} (start.py).
     """
     if setup["landlock"]:
         restrict_with_landlock(setup["landlock"])
     write_all(1, _reply_head(b"R"))
+    sys.set_int_max_str_digits(0)  # numbers may be as long as they take time
+    if setup["packages"]:
+        sys.meta_path.append(_PackageFinder(setup["packages"]))
     gc.freeze()  # else the garbage collector of each child would copy the memory that they share
-    while (program_text := read_frame(0)) is not None:
+    while (program_frame := read_frame(0)) is not None:
         pid = os.fork()
         if not pid:
             end_with_parent()
-            _serve_tests(setup, program_text)
+            _serve_tests(setup, *program_frame)
             os._exit(0)
         if os.waitpid(pid, 0)[1]:  # Python's compiler has crashed on the program
             os._exit(1)
     os._exit(0)
 
 
-def _serve_tests(setup, program_text):
-    """Compile a program and serve its tests, until an empty frame or the end of the pipe."""
+class _PackageFinder:
+    """Finds the packages that a box has, and nothing beside them in the same directory."""
+
+    def __init__(self, files_by_name):
+        self.files_by_name = files_by_name
+
+    def find_spec(self, name, path=None, target=None):
+        """Return the spec of a top-level module of a package."""
+        file = self.files_by_name.get(name)
+        if file is None:
+            return None
+        from importlib.util import spec_from_file_location
+
+        is_package = os.path.basename(file).startswith("__init__.")
+        return spec_from_file_location(
+            name, file, submodule_search_locations=[os.path.dirname(file)] if is_package else None
+        )
+
+
+def _serve_tests(setup, program_text, preamble, modules):
+    """Compile a program and serve its tests, until an empty frame or the end of the pipe.
+
+    `preamble`: statements of the prompt, such as its imports, that run before the program. `modules`: packages that
+    program or tests import: they are imported here, once for all tests.
+    """
     address_space = setup["limits"][resource.RLIMIT_AS]
     resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))  # the compiler can take gigabytes, too
     try:
         program = compile(program_text.removeprefix("\ufeff"), "program", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError):
         program = None
-    write_all(1, _reply_head(b"C", program is not None))
+    for module_name in modules:
+        with contextlib.suppress(Exception):  # the program that imports it finds out itself
+            __import__(module_name)
     builtins.exit = builtins.quit = sys.exit  # the module `site`, which the box goes without, gives these
     sys.argv = ["program"]
-    setup["prelude"] = {}
-    if "class Solution" in program_text:
-        exec(LEETCODE_PRELUDE, setup["prelude"])
     setup["program"] = program
+    setup["prelude"] = _make_prelude(program, program_text)
+    setup["preamble"] = [compile(statement, "prompt", "exec", dont_inherit=True) for statement in preamble]
+    write_all(1, _reply_head(b"C", program is not None))
     gc.freeze()
     test_count = 0
     while job := read_frame(0):
         test_count += 1
         reply, is_unchanged = _run_in_own_directory(setup, job, f"{setup['folder']}/{test_count}")
         write_all(1, _reply_head(b"D", is_unchanged) + reply)
+
+
+def _make_prelude(program, program_text):
+    """Return the names that a program has without an import: those of typing that it uses, and LeetCode's."""
+    prelude = {}
+    if program is None:
+        return prelude
+    names = _used_names(program)
+    if typing_names := names & _TYPING_NAMES:
+        import typing
+
+        prelude.update((name, getattr(typing, name)) for name in typing_names)
+    if "class Solution" in program_text or names & NODE_NAMES:
+        add_prelude(prelude, names)
+    return prelude
+
+
+def _used_names(code):
+    """Return the global names and attributes that compiled code uses, in all its functions."""
+    names = set()
+    codes = [code]
+    while codes:
+        code = codes.pop()
+        names.update(code.co_names)
+        codes += [constant for constant in code.co_consts if isinstance(constant, type(code))]
+    return names
 
 
 def _run_in_own_directory(setup, job, directory):
@@ -122,7 +193,7 @@ def _run_program(setup, job):
         _run_and_exit(_run_script if job["kind"] == "stdio" else _answer_call, setup, job)
     for fd in (input_pipe[0], output_pipe[1], answer_pipe[1]):
         os.close(fd)
-    watch = _Watch(output_pipe[0], answer_pipe[0], job["seconds"], input_pipe[1], job.get("stdin", b""))
+    watch = _Watch(output_pipe[0], answer_pipe[0], job, input_pipe[1])
     return watch.run([pid])
 
 
@@ -143,19 +214,20 @@ def _run_assert_test(setup, job):
         _run_and_exit(run_test_code, test_frame)
     for fd in (*request_pipe, *response_pipe, output_pipe[1], answer_pipe[1]):
         os.close(fd)
-    watch = _Watch(output_pipe[0], answer_pipe[0], job["seconds"])
+    watch = _Watch(output_pipe[0], answer_pipe[0], job)
     return watch.run([tester_pid, program_pid])
 
 
 class _Watch:
     """The pipes of a test's processes: what is fed to them and what is read from them, up to a deadline."""
 
-    def __init__(self, output_fd, answer_fd, seconds, input_fd=None, stdin=b""):
+    def __init__(self, output_fd, answer_fd, job, input_fd=None):
         self.output_fd = output_fd
         self.answer_fd = answer_fd
         self.input_fd = input_fd
-        self.stdin = stdin
-        self.deadline = time.monotonic() + seconds
+        self.stdin = job.get("stdin", b"")
+        self.max_bytes = job.get("max_bytes", MAX_OUTPUT_BYTES)
+        self.deadline = time.monotonic() + job["seconds"]
         self.texts = {output_fd: b"", answer_fd: b""}
         self.open_fds = {output_fd, answer_fd}
         self.state = ENDED
@@ -201,7 +273,7 @@ class _Watch:
         if not data:
             self.poll.unregister(fd)
             self.open_fds.discard(fd)
-        elif len(self.texts[fd]) > MAX_OUTPUT_BYTES:
+        elif len(self.texts[fd]) > self.max_bytes:
             self.state = FLOOD
 
     def _end_processes(self, pids):
@@ -255,6 +327,11 @@ def _run_and_exit(function, *args):
         exit_code = 0
     except SystemExit as error:
         exit_code = _code_of_exit(error)
+    except ModuleNotFoundError:
+        exit_code = EXIT_MISSING_MODULE
+    except NameError as error:
+        if error.name in PACKAGE_NAMES:
+            exit_code = EXIT_MISSING_MODULE
     except BaseException:
         pass  # the exit code 1 reports it; the message of an untrusted program is not shown
     finally:
@@ -282,6 +359,9 @@ def _run_module(setup, module_name):
     module = type(sys)(module_name)
     sys.modules[module_name] = module
     module.__dict__.update(setup["prelude"], __name__=module_name)
+    for statement in setup["preamble"]:
+        with contextlib.suppress(Exception):  # what the prompt shows may be incomplete
+            exec(statement, module.__dict__)
     exec(setup["program"], module.__dict__)
     return module.__dict__
 
@@ -297,7 +377,9 @@ def _answer_call(setup, job):
     _discard_prints()
     names = _run_module(setup, "program")
     function = _find_function(setup, names, job["function"])
-    write_all(ANSWER_FD, encode_value(function(*job["args"])))
+    args, result_type = build_arguments(function, job["args"], job.get("types"), names)
+    result = function(*args)
+    write_all(ANSWER_FD, encode_value(plain_result(result, result_type)))
 
 
 def _find_function(setup, names, function_name):
@@ -312,7 +394,7 @@ def _answer_tester(setup, _job):
     _discard_prints()
     request_pipe = os.dup(0)
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)  # `input()` must not take the tester's requests
-    serve_program(_run_module(setup, "program"), request_pipe)
+    serve_program(lambda: _run_module(setup, "program"), request_pipe)
 
 
 def _discard_prints():

@@ -15,7 +15,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from marshal import dumps
 from typing import Any
@@ -101,13 +101,24 @@ class Box:
         except (OSError, EOFError, TimeoutError) as error:
             raise BoxFault(f"the box did not start: {error}") from None
 
-    def load_program(self, program: str, seconds: float = COMPILE_SECONDS) -> None:
-        """Give the box a program, which it compiles. Raises BoxFault if the box has ended."""
+    def load_program(
+        self,
+        program: str,
+        preamble: Sequence[str] = (),
+        modules: Sequence[str] = (),
+        seconds: float = COMPILE_SECONDS,
+    ) -> None:
+        """Give the box a program, which it compiles. Raises BoxFault if the box has ended.
+
+        `preamble`: statements that run before the program, in its process. `modules`: packages of the box that are
+        imported beforehand.
+        """
         self.is_python = False
         self._is_usual = False
         self.program_count += 1
         try:
-            self._send(program.encode(errors="replace").decode(), time.monotonic() + START_SECONDS)
+            text = program.encode(errors="replace").decode()
+            self._send((text, tuple(preamble), tuple(modules)), time.monotonic() + START_SECONDS)
         except (OSError, TimeoutError) as error:
             raise BoxFault(f"the box has ended: {error}") from None
         # A program on which Python's compiler crashes or takes too long leaves the box unusual, and fails its tests.
@@ -170,7 +181,7 @@ class Box:
     def _send(self, value: Any, deadline: float) -> None:
         """Send one frame (pipes.py)."""
         body = dumps(value)
-        data = memoryview(b"%8d" % len(body) + body)
+        data = memoryview(b"%12d" % len(body) + body)
         while data:
             self._wait_for(self._input_fd, select.POLLOUT, deadline)
             with contextlib.suppress(BlockingIOError):

@@ -4,37 +4,48 @@ What it defends against: a program that looks at expected values, forges an answ
 early with exit code 0, which alone is never a pass. There are three kinds of tests, and each runs in a fresh process
 of the program:
 
-- `stdio`, {"input": ..., "output": ...}: what the program prints for an input, compared line by line; its exit code
-  must be 0 as well.
+- `stdio`, {"input": ..., "output": ...}: what the program prints for an input, compared token by token and numbers by
+  value (outputs.py); its exit code must be 0 as well. Both may be a list of lines.
 - `call`, {"function": ..., "args": [...], "expected": ...}: what a function (or a method of LeetCode's `class
-  Solution`) returns, which leaves the box as data (values.py) and is compared by type, length and value. Expected
-  values and outputs of these two kinds never enter the box.
+  Solution`) returns, which leaves the box as data (values.py) and is compared by type, length and value. Linked lists
+  and trees are written as LeetCode writes them (leetcode.py). Expected values and outputs of these two kinds never
+  enter the box.
+- `checker`, {"code": ..., and "input" or "function" and "args"}: for problems with more than one right answer. The
+  program runs first; then its output or result goes, in another process, to the row's own code (checkers.py).
 - `assert`, {"code": ..., "function": ... or nothing}: test code (HumanEval, MBPP), which necessarily contains
-  expected values. It runs in the box, but in a process of its own, which calls the program's functions in another
-  process and gets plain data back (remote.py).
+  expected values. It runs in the box, but in a process of its own, which uses the program's functions and objects in
+  another process (remote.py, objects.py).
+
+`stdio` and `call` take an `order`: with "any", lines, or the members of the outer list, may come in any order; with
+"any_nested", the members of inner lists as well.
 
 What it does NOT defend against: a program that recognises the arguments of a test's calls and answers by them. It
 sees the arguments of all calls of an `assert` test, but no expected value, and cannot touch the comparison.
 
-Limits of `assert`: objects of the program's own classes stay in its process; the test calls their methods there, and
-cannot compare them with `==`. Arguments must be data: a test that passes functions or objects of its own fails.
+Where there is no verdict (no box starts, a package is missing, test code asks for what two processes cannot have), the
+verdict is a fault with a reason, and never a failed program.
 """
 
 import hashlib
 import json
-import math
 import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from r1kit.ranks import cores_of_rank
-from r1kit.sandbox.assert_code import prepare_test_code
-from r1kit.sandbox.box import Box, BoxDied, BoxFault
+from r1kit.sandbox.assert_code import PROGRAM_MODULES, UnjudgeableTest, imported_modules, prepare_test_code
+from r1kit.sandbox.boot import EXIT_MISSING_MODULE
+from r1kit.sandbox.box import Box, BoxDied, BoxFault, Reply
+from r1kit.sandbox.checkers import CHECKER_PROGRAM, CheckerFault, checker_input, read_checker_output
+from r1kit.sandbox.outputs import is_same_output, is_same_value, join_lines
+from r1kit.sandbox.packages import DEFAULT_PACKAGES, find_package_files, missing_package_reason
+from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES
 from r1kit.sandbox.pool import open_box
-from r1kit.sandbox.values import JSON_LETTERS, decode_value
+from r1kit.sandbox.remote import FAULT, MISSING_MODULE, PASSED
+from r1kit.sandbox.values import JSON_LETTERS, decode_value, encode_value
 
 SECONDS_PER_TEST = 3.0
 MAX_TIMEOUTS = 3  # after so many tests that took too long, a program fails its other tests unrun
@@ -43,20 +54,22 @@ TRIES = 2  # for a program whose box does not start, or dies
 MIN_TESTS_PER_THREAD = 4  # fewer are not worth a box of their own
 # `call` tests: a right answer is encoded in about as many bytes as the expected value has in JSON.
 _ANSWER_BYTES_PER_JSON_BYTE, _ANSWER_BYTES_AT_LEAST = 16, 256
-_RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-6, 1e-12  # of an expected float
+_CHECKER_SECONDS = 10.0
+MAX_INPUT_BYTES = 64 * 2**20  # of a program's standard input, and of what a program may be expected to print
 
 
 @dataclass(frozen=True)
 class ProgramVerdict:
     """How many tests a program passed.
 
-    `timed_out`: whether a test took too long. `fault`: there is no verdict, because no box could be had.
+    `timed_out`: whether a test took too long. `fault`: there is no verdict, for the `reason` given.
     """
 
     passed: int
     total: int
     timed_out: bool = False
     fault: bool = False
+    reason: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -70,11 +83,25 @@ class ProgramVerdict:
             self.total + other.total,
             self.timed_out or other.timed_out,
             self.fault or other.fault,
+            self.reason or other.reason,
         )
 
 
+@dataclass(frozen=True)
+class Program:
+    """A program with what its prompt gives it.
+
+    `preamble`: statements that run before it, such as the prompt's imports. `types`: the annotations of the prompt's
+    signature, {"args": [...], "returns": ...}, for linked lists and trees (leetcode.py).
+    """
+
+    text: str
+    preamble: tuple[str, ...] = ()
+    types: dict[str, Any] | None = None
+
+
 def judge_program(
-    program: str, tests: Sequence[dict[str, Any]], seconds: float = SECONDS_PER_TEST, **settings: Any
+    program: str | Program, tests: Sequence[dict[str, Any]], seconds: float = SECONDS_PER_TEST, **settings: Any
 ) -> ProgramVerdict:
     """Judge one program by `tests`, with up to `seconds` for each; see judge_programs for the settings.
 
@@ -84,31 +111,35 @@ def judge_program(
 
 
 def judge_programs(
-    programs: Sequence[tuple[str, Sequence[dict[str, Any]]]],
+    programs: Sequence[tuple[str | Program, Sequence[dict[str, Any]]]],
     seconds: float = SECONDS_PER_TEST,
     *,
     count_all: bool = False,
     isolation: str = "auto",
+    packages: Sequence[str] = DEFAULT_PACKAGES,
 ) -> list[ProgramVerdict]:
     """Judge several (program, tests) pairs at once, on all cores; return a verdict for each.
 
-    A program's tests end at the first that fails, unless `count_all`. If there are fewer programs than cores, the
-    tests of one program are divided among several boxes. Raises ValueError for a test of an unknown kind, UserError
-    where no isolation works.
+    A program's tests end at the first that fails, unless `count_all`. `packages`: what programs and tests may import
+    beside the standard library, if it is installed. If there are fewer programs than cores, the tests of one program
+    are divided among several boxes. Raises ValueError for a test of an unknown kind, UserError where no isolation
+    works.
     """
-    keys = [_verdict_key(program, tests, seconds, count_all, isolation) for program, tests in programs]
+    settings = _Settings(seconds, count_all, isolation, tuple(packages))
+    keys = [_verdict_key(program, tests, settings) for program, tests in programs]
     verdicts: dict[str, ProgramVerdict] = {}
-    new_programs: dict[str, tuple[str, list[dict[str, Any]]]] = {}
+    new_programs: dict[str, tuple[Program, list[dict[str, Any]]]] = {}
     for key, (program, tests) in zip(keys, programs, strict=True):
         kept_verdict = _kept_verdicts.get(key)
         if kept_verdict is not None:
             verdicts[key] = kept_verdict
         else:
-            new_programs[key] = (program, json.loads(json.dumps(list(tests))))  # as they are compared: plain JSON
+            whole_program = program if isinstance(program, Program) else Program(program)
+            new_programs[key] = (whole_program, _as_plain_json(list(tests)))
     jobs: list[tuple[str, _Job]] = []
-    for key, (program, tests) in new_programs.items():
-        _check_test_kinds(tests)
-        jobs += [(key, job) for job in _divide_tests(program, tests, len(new_programs), seconds, count_all, isolation)]
+    for key, (whole_program, plain_tests) in new_programs.items():
+        _check_test_kinds(plain_tests)
+        jobs += [(key, job) for job in _divide_tests(whole_program, plain_tests, len(new_programs), settings)]
     if len(jobs) > 1:
         job_verdicts = list(_judge_threads().map(_judge_job, [job for _, job in jobs]))
     else:
@@ -117,9 +148,19 @@ def judge_programs(
         verdicts[key] = verdicts[key] + verdict if key in verdicts else verdict
         if job.has_failed.is_set() and not count_all and not verdicts[key].ok:
             # One test was answered wrongly, and so the program is wrong, whatever became of the other tests.
-            verdicts[key] = replace(verdicts[key], fault=False)
+            verdicts[key] = replace(verdicts[key], fault=False, reason=None)
     _keep_verdicts({key: verdicts[key] for key in new_programs})
     return [verdicts[key] for key in keys]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The settings of judge_programs."""
+
+    seconds: float
+    count_all: bool
+    isolation: str
+    packages: tuple[str, ...]
 
 
 _kept_verdicts: dict[str, ProgramVerdict] = {}  # the newest, oldest first
@@ -127,8 +168,21 @@ _threads_by_pid: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()  # guards both
 
 
-def _verdict_key(program: str, tests: Sequence[dict[str, Any]], *settings: Any) -> str:
-    return hashlib.sha256(json.dumps([program, list(tests), *settings], sort_keys=True).encode()).hexdigest()
+def _verdict_key(program: str | Program, tests: Sequence[dict[str, Any]], settings: _Settings) -> str:
+    parts = [astuple(program) if isinstance(program, Program) else program, list(tests), astuple(settings)]
+    try:
+        text = json.dumps(parts, sort_keys=True).encode()
+    except ValueError:  # a whole number of more digits than Python writes
+        text = encode_value(parts)
+    return hashlib.sha256(text).hexdigest()
+
+
+def _as_plain_json(tests: Any) -> Any:
+    """Return tests as JSON has them, which is how they are compared: lists for tuples, text for keys."""
+    try:
+        return json.loads(json.dumps(tests))
+    except ValueError:  # a whole number of more digits than Python writes
+        return decode_value(encode_value(tests), letters=JSON_LETTERS)
 
 
 def _keep_verdicts(verdicts: dict[str, ProgramVerdict]) -> None:
@@ -159,11 +213,9 @@ def _judge_threads() -> ThreadPoolExecutor:
 class _Job:
     """A program and some of its tests. `has_failed` is set once the program's other tests need not be run."""
 
-    program: str
+    program: Program
     tests: list[dict[str, Any]]
-    seconds: float
-    count_all: bool
-    isolation: str
+    settings: _Settings
     has_failed: threading.Event
 
 
@@ -173,17 +225,12 @@ def _check_test_kinds(tests: list[dict[str, Any]]) -> None:
             raise ValueError(f"a test of kind {test['kind']!r}: use {', '.join(TEST_KINDS)}")
 
 
-def _divide_tests(
-    program: str, tests: list[dict[str, Any]], program_count: int, seconds: float, count_all: bool, isolation: str
-) -> list[_Job]:
+def _divide_tests(program: Program, tests: list[dict[str, Any]], program_count: int, settings: _Settings) -> list[_Job]:
     """Return one job with all tests, or several if cores would be idle otherwise."""
     has_failed = threading.Event()
     threads_per_program = max(1, parallel_programs() // program_count)
     job_count = max(1, min(threads_per_program, len(tests) // MIN_TESTS_PER_THREAD))
-    jobs = []
-    for first in range(job_count):
-        jobs.append(_Job(program, tests[first::job_count], seconds, count_all, isolation, has_failed))
-    return jobs
+    return [_Job(program, tests[first::job_count], settings, has_failed) for first in range(job_count)]
 
 
 def _judge_job(job: _Job) -> ProgramVerdict:
@@ -192,32 +239,45 @@ def _judge_job(job: _Job) -> ProgramVerdict:
     After that, a box that does not start is a fault. A box that dies under the program each time fails the program, or
     policies would learn to break their boxes.
     """
+    reason = None
     for _ in range(TRIES):
         try:
             return _run_tests(job)
-        except BoxFault:
-            is_fault = True
+        except BoxFault as error:
+            reason = str(error)
         except BoxDied:
-            is_fault = False
-    if not is_fault:
+            reason = None
+        except NoVerdict as fault:
+            return ProgramVerdict(0, len(job.tests), fault=True, reason=str(fault))
+    if reason is None:
         job.has_failed.set()
-    return ProgramVerdict(0, len(job.tests), fault=is_fault)
+    return ProgramVerdict(0, len(job.tests), fault=reason is not None, reason=reason)
+
+
+class NoVerdict(Exception):
+    """A test that cannot be judged; the text says why."""
 
 
 def _run_tests(job: _Job) -> ProgramVerdict:
+    """Run a job's tests, each in a fresh process. Raises NoVerdict for the first that cannot be judged."""
+    settings = job.settings
     passed = 0
     timeouts = 0
     waiting_tests = list(job.tests)
+    package_modules = find_package_files(settings.packages).modules
+    texts = [job.program.text, *job.program.preamble, *(test["code"] for test in job.tests if "code" in test)]
+    modules = [name for name in package_modules if any(name in text for text in texts)]
     while waiting_tests and timeouts < MAX_TIMEOUTS and not job.has_failed.is_set():
-        with open_box(job.program, job.isolation) as box:
+        program = job.program
+        with open_box(program.text, settings.isolation, settings.packages, program.preamble, modules) as box:
             if not box.is_python:
                 break
             while waiting_tests and not job.has_failed.is_set():
                 test = waiting_tests.pop(0)
-                is_passed, state = TEST_KINDS[test["kind"]](box, test, job.seconds)
+                is_passed, state = TEST_KINDS[test["kind"]](box, test, job)
                 passed += is_passed
                 timeouts += state == "timeout"
-                if not is_passed and not job.count_all:
+                if not is_passed and not settings.count_all:
                     job.has_failed.set()
                 # The box may have been ended, or hold files of this test: the next test gets another box.
                 if state == "timeout" or not box.is_unchanged:
@@ -225,58 +285,117 @@ def _run_tests(job: _Job) -> ProgramVerdict:
     return ProgramVerdict(passed, len(job.tests), timeouts > 0)
 
 
-def _run_stdio_test(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
+def _run_stdio_test(box: Box, test: dict[str, Any], job: _Job) -> tuple[bool, str]:
     """Return whether the program passed, and how its run ended (Reply.state)."""
-    reply = box.run_test({"kind": "stdio", "stdin": str(test["input"]).encode(errors="replace")}, seconds)
-    is_right = _output_lines(reply.printed.decode(errors="replace")) == _output_lines(str(test["output"]))
-    return is_right and reply.state == "ended" and reply.exit_code == 0, reply.state
+    expected = join_lines(test["output"])
+    reply = _run_with_input(box, test, job, expected_bytes=len(expected.encode(errors="replace")))
+    has_ended_well = reply.state == "ended" and reply.exit_code == 0
+    order = test.get("order")
+    return has_ended_well and is_same_output(reply.printed.decode(errors="replace"), expected, order), reply.state
 
 
-def _output_lines(text: str) -> list[str]:
-    """Return the lines of an output, without spaces at their ends and empty lines at the end."""
-    return [line.rstrip() for line in text.rstrip().split("\n")]
+def _run_with_input(box: Box, test: dict[str, Any], job: _Job, expected_bytes: int) -> Reply:
+    """Run the program with a test's standard input. Raises NoVerdict for what is too long, and for missing packages."""
+    stdin = join_lines(test["input"]).encode(errors="replace")
+    if max(len(stdin), expected_bytes) > MAX_INPUT_BYTES:
+        raise NoVerdict(f"a test has more than {MAX_INPUT_BYTES >> 20} MiB of input or output")
+    max_bytes = max(MAX_OUTPUT_BYTES, 2 * expected_bytes)
+    reply = box.run_test({"kind": "stdio", "stdin": stdin, "max_bytes": max_bytes}, job.settings.seconds)
+    _require_packages(reply, job)
+    return reply
 
 
-def _run_call_test(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
+def _require_packages(reply: Reply, job: _Job) -> None:
+    """Raise NoVerdict if a program has ended because a package is missing that it may expect."""
+    if reply.exit_code != EXIT_MISSING_MODULE:
+        return
+    names = imported_modules("\n".join((job.program.text, *job.program.preamble)))
+    if "Sorted" in job.program.text:
+        names.append("sortedcontainers")
+    for name in names:
+        _refuse_missing_module(name, job)
+
+
+def _refuse_missing_module(name: str, job: _Job) -> None:
+    """Raise NoVerdict if a package is not in the box, but would be if it were installed or allowed."""
+    if name in find_package_files(job.settings.packages).modules:
+        return
+    reason = missing_package_reason(name, job.settings.packages)
+    if reason is not None:
+        raise NoVerdict(reason)
+
+
+def _run_call(box: Box, test: dict[str, Any], job: _Job, max_bytes: int) -> Reply:
+    frame = {"kind": "call", "function": test["function"], "args": test["args"], "types": job.program.types}
+    reply = box.run_test({**frame, "max_bytes": max(MAX_OUTPUT_BYTES, max_bytes)}, job.settings.seconds)
+    _require_packages(reply, job)
+    return reply
+
+
+def _run_call_test(box: Box, test: dict[str, Any], job: _Job) -> tuple[bool, str]:
     """Return whether the program passed, and how its run ended (Reply.state)."""
-    reply = box.run_test({"kind": "call", "function": test["function"], "args": test["args"]}, seconds)
     expected = test["expected"]
-    max_bytes = _ANSWER_BYTES_AT_LEAST + _ANSWER_BYTES_PER_JSON_BYTE * len(json.dumps(expected))
+    max_bytes = _ANSWER_BYTES_AT_LEAST + _ANSWER_BYTES_PER_JSON_BYTE * len(encode_value(expected))
+    reply = _run_call(box, test, job, max_bytes)
     try:
         # An answer that is far too long is wrong, and decoding it would cost the judge time.
         has_likely_size = len(reply.answer) <= max_bytes
-        is_right = has_likely_size and _is_same_value(decode_value(reply.answer, letters=JSON_LETTERS), expected)
+        answer = decode_value(reply.answer, letters=JSON_LETTERS) if has_likely_size else None
+        is_right = has_likely_size and is_same_value(answer, expected, test.get("order"))
     except Exception:  # the answer may be made to break the comparison
         is_right = False
     return is_right and reply.state == "ended" and reply.exit_code == 0, reply.state
 
 
-def _run_assert_test(box: Box, test: dict[str, Any], seconds: float) -> tuple[bool, str]:
+def _run_checker_test(box: Box, test: dict[str, Any], job: _Job) -> tuple[bool, str]:
+    """Return whether the row's checker accepts what the program printed or returned, and how its run ended."""
+    if "function" in test:
+        reply = _run_call(box, test, job, MAX_OUTPUT_BYTES)
+    else:
+        reply = _run_with_input(box, test, job, expected_bytes=len(str(test.get("output", ""))))
+    if reply.state != "ended" or reply.exit_code != 0:
+        return False, reply.state
+    output: Any = reply.printed.decode(errors="replace")
+    if "function" in test:
+        try:
+            output = decode_value(reply.answer, letters=JSON_LETTERS)
+        except ValueError:
+            return False, reply.state
+    try:
+        stdin = checker_input(test, output)
+        with open_box(CHECKER_PROGRAM, job.settings.isolation, job.settings.packages) as checker_box:
+            checker_reply = checker_box.run_test({"kind": "stdio", "stdin": stdin}, _CHECKER_SECONDS)
+        return read_checker_output(checker_reply.state, checker_reply.printed), reply.state
+    except CheckerFault as fault:
+        raise NoVerdict(str(fault)) from None
+    except BoxDied:
+        raise NoVerdict("the box of a row's checker died") from None
+
+
+def _run_assert_test(box: Box, test: dict[str, Any], job: _Job) -> tuple[bool, str]:
     """Return whether the program passed, and how its run ended (Reply.state)."""
-    test_code = prepare_test_code(test["code"], test.get("function"))
+    try:
+        test_code = prepare_test_code(test["code"], test.get("function"))
+    except UnjudgeableTest as error:
+        raise NoVerdict(str(error)) from None
     if test_code is None:
-        return False, "broken test"
-    reply = box.run_test({"kind": "assert"}, seconds, test_code)
-    return reply.state == "ended" and reply.exit_code == 0 and reply.answer == b"passed", reply.state
+        raise NoVerdict("the code of an assert test is not Python")
+    reply = box.run_test({"kind": "assert"}, job.settings.seconds, test_code)
+    if reply.answer.startswith(FAULT):
+        raise NoVerdict(reply.answer.removeprefix(FAULT).decode(errors="replace"))
+    if reply.answer.startswith(MISSING_MODULE):
+        name = reply.answer.removeprefix(MISSING_MODULE).decode(errors="replace")
+        if name in imported_modules(test["code"]) and name not in PROGRAM_MODULES:
+            raise NoVerdict(
+                missing_package_reason(name, job.settings.packages) or f"a test imports {name}, which is missing"
+            )
+        _refuse_missing_module(name.partition(".")[0], job)
+    return reply.state == "ended" and reply.exit_code == 0 and reply.answer == PASSED, reply.state
 
 
-TEST_KINDS = {"stdio": _run_stdio_test, "call": _run_call_test, "assert": _run_assert_test}
-
-
-def _is_same_value(answer: Any, expected: Any) -> bool:
-    """Return whether a decoded answer is the JSON value `expected`, in type, length and value.
-
-    JSON has no tuples and no keys but strings: a tuple counts as a list, and other keys as json.dumps writes them
-    (values.py). Where a float is expected an int is right too, and both may differ by a millionth.
-    """
-    if isinstance(expected, float) and type(answer) in (int, float):
-        if answer == expected:
-            return True
-        return math.isclose(answer, expected, rel_tol=_RELATIVE_TOLERANCE, abs_tol=_ABSOLUTE_TOLERANCE)
-    if isinstance(expected, list):
-        is_as_long = type(answer) in (list, tuple) and len(answer) == len(expected)
-        return is_as_long and all(map(_is_same_value, answer, expected))
-    if isinstance(expected, dict):
-        has_same_keys = type(answer) is dict and answer.keys() == expected.keys()
-        return has_same_keys and all(_is_same_value(answer[key], expected[key]) for key in expected)
-    return type(answer) is type(expected) and answer == expected
+TEST_KINDS = {
+    "stdio": _run_stdio_test,
+    "call": _run_call_test,
+    "checker": _run_checker_test,
+    "assert": _run_assert_test,
+}

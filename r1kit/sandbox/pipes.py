@@ -1,6 +1,6 @@
 """Read and write whole messages on the pipes of a box: between judge and box, and between a test's two processes.
 
-A frame comes from the judge: 8 digits of length, then marshal data, which is trusted. A packet comes from another
+A frame comes from the judge: 12 digits of length, then marshal data, which is trusted. A packet comes from another
 process in the box: 10 digits of length, then an encoded value (values.py), which is not. What it defends against:
 packets that are too long to hold in memory. What it does NOT defend against: a peer that sends nothing; the judge's
 time limit does.
@@ -11,7 +11,9 @@ This file runs inside the box (boot.py), and imports nothing of r1kit.
 import marshal
 import os
 
-MAX_OUTPUT_BYTES = 4 * 2**20  # of what a program prints, of an answer and of a packet; more ends the test
+MAX_OUTPUT_BYTES = 4 * 2**20  # of what a program prints and of an answer, unless more is expected; more ends the test
+MAX_PACKET_BYTES = 64 * 2**20  # of one value that goes between a test's two processes
+FRAME_DIGITS = 12
 _CHUNK_BYTES = 1 << 20  # of one read
 
 
@@ -35,7 +37,7 @@ def read_exactly(fd, size):
 
 def read_frame(fd):
     """Return the judge's next frame, or None at the end of the pipe."""
-    length = read_exactly(fd, 8)
+    length = read_exactly(fd, FRAME_DIGITS)
     return None if length is None else marshal.loads(read_exactly(fd, int(length)))
 
 
@@ -47,6 +49,6 @@ def write_packet(fd, data):
 def read_packet(fd):
     """Return the other process's next packet, or None at the end of the pipe or where its length is not acceptable."""
     length = read_exactly(fd, 10)
-    if length is None or not length.strip().isdigit() or int(length) > MAX_OUTPUT_BYTES:
+    if length is None or not length.strip().isdigit() or int(length) > MAX_PACKET_BYTES:
         return None
     return read_exactly(fd, int(length))

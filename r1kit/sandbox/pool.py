@@ -10,30 +10,40 @@ import atexit
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from r1kit.sandbox.box import Box, BoxFault
 from r1kit.sandbox.isolation import require_isolation
 from r1kit.sandbox.start import start_box
 
-_waiting: dict[tuple[int, str], list[Box]] = {}  # by process id and isolation: a forked child must not use its parent's
+_Kind = tuple[int, str, tuple[str, ...]]  # process id (a forked child must not use its parent's), isolation, packages
+_waiting: dict[_Kind, list[Box]] = {}
 _waiting_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def open_box(program: str, isolation: str = "auto") -> Iterator[Box]:
-    """Give a box with `program` loaded in it, and afterwards keep the box or end it.
+def open_box(
+    program: str,
+    isolation: str = "auto",
+    packages: tuple[str, ...] = (),
+    preamble: Sequence[str] = (),
+    modules: Sequence[str] = (),
+) -> Iterator[Box]:
+    """Give a box with `program` loaded in it (Box.load_program), and afterwards keep the box or end it.
+
+    `packages`: what the box holds beside the standard library (packages.py).
 
     Raises BoxFault if no box starts, UserError if no isolation works.
     """
     isolation = require_isolation(isolation)
-    box = _load_into_box(program, isolation)
+    kind = (os.getpid(), isolation, packages)
+    box = _load_into_box(kind, program, preamble, modules)
     is_reusable = False
     try:
         yield box
         is_reusable = box.unload_program()
     finally:
-        if not (is_reusable and _keep_box(box, isolation)):
+        if not (is_reusable and _keep_box(box, kind)):
             box.end()
 
 
@@ -42,7 +52,7 @@ def close_boxes() -> None:
     """End the waiting boxes of this process."""
     boxes = []
     with _waiting_lock:
-        for (pid, _), waiting in _waiting.items():
+        for (pid, *_), waiting in _waiting.items():
             if pid == os.getpid():
                 boxes += waiting
         _waiting.clear()
@@ -50,39 +60,39 @@ def close_boxes() -> None:
         box.end()
 
 
-def _load_into_box(program: str, isolation: str) -> Box:
+def _load_into_box(kind: _Kind, program: str, preamble: Sequence[str], modules: Sequence[str]) -> Box:
     """Return a box with `program` in it: a waiting box, or a new one if there is none or it fails."""
-    box = _take_box(isolation)
+    box = _take_box(kind)
     if box is not None:
         with contextlib.suppress(BoxFault):
-            box.load_program(program)
+            box.load_program(program, preamble, modules)
         if box.has_loaded:
             return box
         box.end()
-    box = start_box(isolation)
+    box = start_box(*kind[1:])
     try:
-        box.load_program(program)
+        box.load_program(program, preamble, modules)
     except BaseException:
         box.end()
         raise
     return box
 
 
-def _take_box(isolation: str) -> Box | None:
+def _take_box(kind: _Kind) -> Box | None:
     """Return a waiting box that is alive, or None."""
     while True:
         with _waiting_lock:
-            waiting = _waiting.get((os.getpid(), isolation))
+            waiting = _waiting.get(kind)
             box = waiting.pop() if waiting else None
         if box is None or box.is_alive:
             return box
         box.end()
 
 
-def _keep_box(box: Box, isolation: str) -> bool:
+def _keep_box(box: Box, kind: _Kind) -> bool:
     """Let a box wait for the next program; return False if as many wait as there are cores."""
     with _waiting_lock:
-        waiting = _waiting.setdefault((os.getpid(), isolation), [])
+        waiting = _waiting.setdefault(kind, [])
         if len(waiting) >= (os.cpu_count() or 1):
             return False
         waiting.append(box)

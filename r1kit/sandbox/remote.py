@@ -1,154 +1,164 @@
 """Run test code (kind `assert`) in one process, and the program that it tests in another.
 
 HumanEval's and MBPP's tests contain the expected values. What this defends against: a program that reads them, or
-that replaces the comparison. The test code runs in the tester's process (`run_test_code`), which calls the program's
-functions in the program's process (`serve_program`) over a pipe and gets encoded data back (values.py). An object
-that is no data stays in the program's process, and the tester holds a `RemoteObject` for it.
+that replaces the comparison. The test code runs in the tester's process (`run_test_code`), which uses the program's
+functions and objects in the program's process (`serve_program`) over pipes (objects.py, stand_ins.py).
 
 What it does NOT defend against: a program that recognises the arguments of the test's calls and answers by them. It
 sees those of every call of a test.
 
-This file runs inside the box (boot.py). A request is (action, target, args, kwargs), with one of three actions:
-
-    ("names", ["f", "Stack"], ...)   which of these names the program has: {"f": ("call",), ...}
-    ("get", (object, "size"), ...)   an attribute: ("call",) or ("value", VALUE)
-    ("call", "f" or (object, "push"), args, kwargs)   ("value", RESULT, changed arguments or None)
-
-A reply to any of them may be ("raise", names of the exception's classes, its text) instead.
+The tester sends the judge one word at the end: PASSED, or what kept it from a verdict (FAULT, MISSING_MODULE). A
+program cannot send any of them. This file runs inside the box (boot.py).
 """
 
 import builtins
+import io
 import marshal
+import os
 import sys
 
-from r1kit.sandbox.pipes import read_packet, write_all, write_packet
-from r1kit.sandbox.values import decode_value, encode_value
+from r1kit.sandbox.objects import INPUT, MAX_PRINTED, READ, Peer
+from r1kit.sandbox.pipes import write_all
+from r1kit.sandbox.pytest_stand_in import run_tests
+from r1kit.sandbox.stand_ins import Reference, build_stand_in, guard_class
 
 # File descriptors of both processes (see boot.py). What arrives on 0 is the other process's.
 INPUT_FD, ANSWER_FD, REQUEST_FD = 0, 3, 4
 PASSED = b"passed"  # what the tester sends the judge at the end of the test code
+FAULT = b"fault:"  # and a reason: there is no verdict
+MISSING_MODULE = b"missing:"  # and a name: a module that test or program imports is not in the box
 
 
-def serve_program(names, request_pipe):
-    """Answer the tester's requests about a program, whose global `names` these are, until the tester ends."""
-    objects = []
-    numbers = {}  # by id, of the objects above: each stays alive there, so that its id stays its own
-
-    def number_of(item):
-        if id(item) not in numbers:
-            numbers[id(item)] = len(objects)
-            objects.append(item)
-        return numbers[id(item)]
-
-    while (request := read_packet(request_pipe)) is not None:
-        action, target, args, kwargs = decode_value(request, objects.__getitem__)
-        try:
-            if action == "names":
-                reply = _describe_names(names, target)
-            elif action == "get":
-                reply = _describe(getattr(*target))
-            else:
-                reply = _call_function(names, target, args, kwargs, number_of)
-            data = encode_value(reply, number_of)
-        except Exception as error:
-            class_names = [error_class.__name__ for error_class in type(error).__mro__]
-            data = encode_value(("raise", class_names, str(error)))
-        write_packet(ANSWER_FD, data)
+# --- the program's process --------------------------------------------------------------------------------------------
 
 
-def _describe_names(names, requested):
-    """Return what the program's global names are, but for modules, which are never the program's answer."""
-    described = {}
-    for name in requested:
-        if name in names and (callable(names[name]) or not isinstance(names[name], type(sys))):
-            described[name] = _describe(names[name])
-    return described
+def serve_program(load_program, request_fd):
+    """Run a program, and answer the tester's requests about it until the tester ends.
+
+    `load_program()` runs it and returns its global names. Its standard input is the tester's while it is asked
+    something, and empty before.
+    """
+    peer = Peer(request_fd, ANSWER_FD, build_stand_in, "program", is_tester=False)
+    try:
+        names = load_program()
+    except ModuleNotFoundError as error:
+        peer.write(("raise", ModuleNotFoundError, error.args, str(error), {"name": error.name}, ""))
+        return
+    peer.collect_printed = _collect_printed()
+    sys.stdin = _TesterInput(peer)
+    builtins.input = lambda prompt="": peer.request(INPUT, None, (str(prompt),))
+    peer.number_of(_ProgramNames(names))  # object 0, the first that the tester asks
+    peer.answer_until_reply()
 
 
-def _describe(value):
-    return ("call",) if callable(value) else ("value", value)
+class _ProgramNames:
+    """The program's global names, as the tester asks for them."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def __call__(self, requested):
+        """Return the values of those names that the program has, but for modules, which are never its answer."""
+        values = {}
+        for name in requested:
+            if name in self.names and not isinstance(self.names[name], type(sys)):
+                values[name] = self.names[name]
+        return values
 
 
-def _call_function(names, target, args, kwargs, number_of):
-    """Call a function of the program, or a method; return its result, and its arguments where it changed them."""
-    function = names[target] if isinstance(target, str) else getattr(*target)
-    args_before = encode_value(args, number_of)
-    result = function(*args, **kwargs)
-    is_changed = encode_value(args, number_of) != args_before
-    return ("value", result, args if is_changed else None)
+def _collect_printed():
+    """Let prints go into memory; return a function that returns what was printed since its last call."""
+    buffer = io.BytesIO()
+    sys.stdout = stream = io.TextIOWrapper(buffer, encoding="utf-8", errors="replace", newline="\n")
+
+    def take_printed():
+        stream.flush()
+        printed = buffer.getvalue()
+        if not printed:
+            return ""
+        buffer.seek(0)
+        buffer.truncate()
+        return printed.decode("utf-8", "replace")[:MAX_PRINTED]
+
+    return take_printed
+
+
+class _TesterInput:
+    """Standard input of a program under test: what the tester's sys.stdin is, which a test may have replaced."""
+
+    encoding = "utf-8"
+
+    def __init__(self, peer):
+        self._peer = peer
+
+    def read(self, *size):
+        """Return the rest, or so many characters."""
+        return self._peer.request(READ, "read", size)
+
+    def readline(self, *size):
+        """Return the next line."""
+        return self._peer.request(READ, "readline", size)
+
+    def readlines(self):
+        """Return the lines that are left."""
+        return self._peer.request(READ, "readlines")
+
+    def __iter__(self):
+        return iter(self.readline, "")
+
+
+# --- the tester's process ---------------------------------------------------------------------------------------------
 
 
 def run_test_code(test_frame):
     """Run test code in the tester's process; send PASSED when it has come to its end.
 
     `test_frame`: the judge's {"code": marshalled code, "names": which names are the program's, "imports": {name:
-    module of the standard library}} (assert_code.py).
+    module of the standard library}, "classes": names that test code writes as a class's, "calls_check": whether to
+    call `check` for it, "runs_tests": whether to run its functions and classes of tests} (assert_code.py).
     """
-    names = {"__name__": "__main__", "__builtins__": builtins}
-    described = _request("names", test_frame["names"])
-    for name, module_name in test_frame["imports"].items():
-        module = __import__(module_name)
-        names[name] = module if module_name == name else getattr(module, name)
-    for name in test_frame["names"]:
-        if name in described:
-            is_function = described[name][0] == "call"
-            names[name] = _remote_function(name) if is_function else described[name][1]
-    exec(marshal.loads(test_frame["code"]), names)
+    response_fd = os.dup(INPUT_FD)
+    os.dup2(os.open("/dev/null", os.O_RDONLY), INPUT_FD)  # test code that reads finds the end of its input
+    peer = Peer(response_fd, REQUEST_FD, build_stand_in, "__main__", is_tester=True, report_fault=_end_without_verdict)
+    peer.trusted_classes = frozenset(test_frame["classes"])
+    try:
+        names = _prepare_names(peer, test_frame)
+        exec(marshal.loads(test_frame["code"]), names)
+        if test_frame["calls_check"]:
+            names["check"](names[test_frame["calls_check"]])
+        if test_frame["runs_tests"]:
+            run_tests(names, _end_without_verdict)
+    except ModuleNotFoundError as error:
+        write_all(ANSWER_FD, MISSING_MODULE + str(error.name).encode())
+        raise
+    if peer.failed_callback is not None:
+        raise peer.failed_callback
     write_all(ANSWER_FD, PASSED)
 
 
-class RemoteObject:
-    """The tester's stand-in for an object in the program's process: its attributes and calls go over the pipe."""
-
-    def __init__(self, number):
-        self.__dict__["_number"] = number
-
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        reply = _request("get", (self, name))
-        return _remote_function((self, name)) if reply[0] == "call" else reply[1]
+def _end_without_verdict(reason):
+    """End the tester's process: what the test asks for cannot be judged."""
+    write_all(ANSWER_FD, FAULT + reason.encode("utf-8", "replace"))
+    os._exit(0)
 
 
-def _remote_function(target):
-    """Return a function that calls one of the program's, and repeats here what that changed in its arguments."""
+def _prepare_names(peer, test_frame):
+    """Return the global names of test code: Python's, and those of the program."""
+    names = {"__name__": "__main__", "__builtins__": builtins}
+    described = peer.request("call", Reference(0), (test_frame["names"],))
+    sys.modules.setdefault("pytest", sys.modules["r1kit.sandbox.pytest_stand_in"])
+    for name, module_name in test_frame["imports"].items():
+        module = __import__(module_name)
+        names[name] = module if module_name == name else getattr(module, name)
+    for name, value in described.items():
+        names[name] = guard_class(peer, value)
+    if test_frame["modules"]:
+        for module_name in test_frame["modules"]:
+            module = sys.modules[module_name] = type(sys)(module_name)
+            module.__dict__.update({name: value for name, value in names.items() if name in described})
+            module.__all__ = list(described)
+    if test_frame["uses_unittest"]:
+        import unittest
 
-    def call(*args, **kwargs):
-        _, result, changed_args = _request("call", target, args, kwargs)
-        if changed_args:
-            for argument, changed in zip(args, changed_args, strict=True):
-                _copy_content(argument, changed)
-        return result
-
-    return call
-
-
-def _copy_content(argument, changed):
-    if isinstance(argument, list):
-        argument[:] = changed
-    elif isinstance(argument, dict | set):
-        argument.clear()
-        argument.update(changed)
-
-
-def _request(action, target, args=(), kwargs=None):
-    """Send a request to the program's process; return its reply, or raise what the program raised."""
-    request = (action, target, args, kwargs or {})
-    write_packet(REQUEST_FD, encode_value(request, lambda remote: remote.__dict__["_number"]))
-    packet = read_packet(INPUT_FD)
-    if packet is None:
-        raise RuntimeError("the program ended")
-    reply = decode_value(packet, RemoteObject)
-    if type(reply) is tuple and reply and reply[0] == "raise":
-        raise _exception_class(reply[1])(reply[2])
-    return reply
-
-
-def _exception_class(class_names):
-    """Return the first of the named classes that is an exception of Python's own, else Exception."""
-    for name in class_names:
-        candidate = getattr(builtins, name, None)
-        if isinstance(candidate, type) and issubclass(candidate, Exception):
-            # Either of these would end a loop of the test as if it had passed.
-            return RuntimeError if issubclass(candidate, StopIteration | StopAsyncIteration) else candidate
-    return Exception
+        unittest.main = lambda *args, **options: None  # run_tests does it, and does not end the process
+    return names

@@ -25,12 +25,15 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.sandbox.box import DISK_BYTES, Box, BoxFault
+from r1kit.sandbox.packages import find_package_files
 from r1kit.sandbox.seccomp import build_seccomp_filter
 
 MEMORY_BYTES = 1024 * 2**20  # of address space, of each process
 MAX_OPEN_FILES = 256  # of each process
 # The code that runs inside a box, in the order of their imports.
-MODULES_IN_BOX = ("values", "pipes", "confinement", "remote", "boot")
+MODULES_IN_BOX = (
+    *("values", "pipes", "confinement", "objects", "stand_ins", "pytest_stand_in", "remote", "leetcode", "boot"),
+)
 
 _RESOURCE_LIMITS = {
     resource.RLIMIT_AS: MEMORY_BYTES,
@@ -42,7 +45,11 @@ _READABLE_CANDIDATES = ("/usr", "/lib", "/lib64", "/bin", sys.base_prefix)
 _READABLE_PATHS = tuple(path for path in dict.fromkeys(_READABLE_CANDIDATES) if Path(path).exists())
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # A fixed hash seed gives a program the same verdict each time. Each malloc arena would reserve 64 MiB of MEMORY_BYTES.
-_ENVIRONMENT = {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2"}
+_ENVIRONMENT = {
+    **{"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2"},
+    # Threads of numpy's libraries would each reserve memory, and do not survive the fork of a test.
+    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+}
 _PYTHON = os.path.realpath(sys.executable)
 # No user's or site's packages, no path of the working directory, UTF-8 whatever the locale.
 _PYTHON_OPTIONS = ("-s", "-P", "-S", "-X", "utf8")
@@ -54,7 +61,7 @@ def read_exactly(size):
     while len(data) < size:
         data += os.read(0, size - len(data)) or sys.exit(1)
     return data
-modules, setup = marshal.loads(read_exactly(int(read_exactly(8))))
+modules, setup = marshal.loads(read_exactly(int(read_exactly(12))))
 for name, code in modules:
     module = sys.modules[name] = type(sys)(name)
     exec(code, module.__dict__)
@@ -65,26 +72,31 @@ _starters: dict[int, ThreadPoolExecutor] = {}  # by process id
 _starters_lock = threading.Lock()
 
 
-def start_box(isolation: str) -> Box:
-    """Start a box without a program. Raises BoxFault if it does not start."""
+def start_box(isolation: str, packages: tuple[str, ...] = ()) -> Box:
+    """Start a box without a program, which holds `packages` (packages.py). Raises BoxFault if it does not start."""
+    package_files = find_package_files(packages)
+    places_in_box, modules_in_box = package_files.in_box()
     is_bubblewrap = isolation == "bubblewrap"
     with contextlib.ExitStack() as resources:
         # bubblewrap gives the box a /tmp of its own; otherwise it gets a directory of the machine's.
         directory = "/tmp" if is_bubblewrap else resources.enter_context(_temporary_directory())
         command = [_PYTHON, *_PYTHON_OPTIONS, "-c", _START_CODE]
         if is_bubblewrap:
-            command = [*_bubblewrap_command(), *command]
+            command = [*_bubblewrap_command(places_in_box), *command]
         try:
             process = _start_process(command, None if is_bubblewrap else directory)
         except OSError as error:
             raise BoxFault(f"the box did not start: {error}") from None
         box = Box(process, directory if isolation == "landlock" else None, resources.pop_all())
-    setup = {
+    setup: dict[str, Any] = {
         "folder": directory,
         "limits": _RESOURCE_LIMITS,
         "seccomp": None if isolation == "none" else build_seccomp_filter(),
-        "landlock": {"read": _READABLE_PATHS, "write": (directory, *_DEVICES)} if isolation == "landlock" else None,
+        "landlock": None,
+        "packages": modules_in_box if is_bubblewrap else package_files.modules,
     }
+    if isolation == "landlock":
+        setup["landlock"] = {"read": (*_READABLE_PATHS, *package_files.paths), "write": (directory, *_DEVICES)}
     try:
         box.wait_until_started(_compile_modules(), setup)
     except BaseException:
@@ -117,13 +129,15 @@ def _starter_thread() -> ThreadPoolExecutor:
         return _starters[os.getpid()]
 
 
-def _bubblewrap_command() -> list[str]:
+def _bubblewrap_command(package_places: dict[str, str]) -> list[str]:
     command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     command += ["--clearenv", "--hostname", "box"]
     for name, value in _ENVIRONMENT.items():
         command += ["--setenv", name, value]
     for path in _READABLE_PATHS:
         command += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]
+    for path, place in package_places.items():
+        command += ["--ro-bind", path, place]
     command += ["--tmpfs", "/dev"]
     for device in _DEVICES:
         command += ["--dev-bind", device, device]

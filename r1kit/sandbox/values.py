@@ -9,38 +9,28 @@ An encoded value is one letter, then its content; lengths are decimal and end in
 
     encode_value([1, "a"]) == b"l2:i1:1s1:a"
 
-An object that is no data (an instance of a class, say) can be sent as a number (letter `o`) where the caller keeps the
-objects; then iterators and ranges are sent as lists. This file imports nothing, because the box runs it too.
+What is no data (an instance of a class, say) can be sent in a form that the caller chooses (letter `o`, see
+objects.py). This file imports nothing, because the box runs it too.
 """
 
 MAX_DEPTH = 200  # levels of nesting: deeper values could exhaust the stack of whoever decodes them
 ALL_LETTERS = "nyzifcsbltdego"
 JSON_LETTERS = "nyzifsltd"  # None, True, False, int, float, str, list, tuple, dict
 
-_ITERATOR_TYPES: tuple = (
-    range,
-    map,
-    filter,
-    zip,
-    enumerate,
-    reversed,
-    type(_ for _ in ()),  # a generator
-    type(iter([])),
-    type(iter(())),
-    type({}.keys()),
-    type({}.values()),
-    type({}.items()),
+PLAIN_TYPES = frozenset(
+    (type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 )
 _SEQUENCE_LETTERS = ((list, b"l"), (tuple, b"t"), (set, b"e"), (frozenset, b"g"))
 _SEQUENCE_TYPES = {"l": list, "t": tuple, "e": set, "g": frozenset}
 _CONSTANTS = {"n": None, "y": True, "z": False}
 
 
-def encode_value(value, number_of=None, depth=0):
+def encode_value(value, pack=None, depth=0):
     """Return `value` as bytes.
 
-    `number_of` returns the number by which an object that is no data is sent. Raises TypeError for such an object where
-    `number_of` is None, and ValueError for a value of more than MAX_DEPTH levels.
+    `pack(value, depth)` returns the bytes by which a value of a type that is not in PLAIN_TYPES is sent, or None where
+    it is sent as its plain base. Raises TypeError for a value that is no data where `pack` is None, and ValueError for
+    a value of more than MAX_DEPTH levels.
     """
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
@@ -49,6 +39,10 @@ def encode_value(value, number_of=None, depth=0):
         return b"n"
     if value_type is bool:
         return b"y" if value else b"z"
+    if pack is not None and value_type not in PLAIN_TYPES:
+        packed = pack(value, depth)
+        if packed is not None:
+            return _with_length(b"o", packed)
     # The methods of the plain base are called, not those that a subclass may have put in their place.
     if issubclass(value_type, int):
         return _with_length(b"i", b"%x" % int.__index__(value))
@@ -64,33 +58,29 @@ def encode_value(value, number_of=None, depth=0):
     if issubclass(value_type, dict):
         encoded = []
         for key, item in dict.items(value):
-            encoded.append(encode_value(key, number_of, depth + 1))
-            encoded.append(encode_value(item, number_of, depth + 1))
+            encoded.append(encode_value(key, pack, depth + 1))
+            encoded.append(encode_value(item, pack, depth + 1))
         return b"d%d:" % len(encoded) + b"".join(encoded)
     for base, letter in _SEQUENCE_LETTERS:
         if issubclass(value_type, base):
-            encoded = [encode_value(item, number_of, depth + 1) for item in base.__iter__(value)]
+            encoded = [encode_value(item, pack, depth + 1) for item in base.__iter__(value)]
             return letter + b"%d:" % len(encoded) + b"".join(encoded)
-    if number_of is None:
-        raise TypeError(f"{value_type.__name__} is not data")
-    if value_type in _ITERATOR_TYPES:
-        return encode_value(list(value), number_of, depth)
-    return _with_length(b"o", b"%d" % number_of(value))
+    raise TypeError(f"{value_type.__name__} is not data")
 
 
 def _with_length(letter, content):
     return letter + b"%d:" % len(content) + content
 
 
-def decode_value(data, object_of=None, letters=ALL_LETTERS):
+def decode_value(data, unpack=None, letters=ALL_LETTERS):
     """Return the value that `data` encodes, whoever wrote it. Raises ValueError unless it is exactly one value.
 
-    `object_of` returns the object of a number (see `encode_value`). With `letters=JSON_LETTERS` only what JSON has is
-    taken, and keys become text as json.dumps writes them: then no value whose hash a program can choose is put into a
-    hash table, where many equal hashes would cost the judge minutes.
+    `unpack(content)` returns the value that `pack` sent (see `encode_value`). With `letters=JSON_LETTERS` only what
+    JSON has is taken, and keys become text as json.dumps writes them: then no value whose hash a program can choose is
+    put into a hash table, where many equal hashes would cost the judge minutes.
     """
     try:
-        value, end = _decode_at(data, 0, object_of, 0, letters)
+        value, end = _decode_at(data, 0, unpack, 0, letters)
     except (IndexError, TypeError, OverflowError, UnicodeError, RecursionError) as error:
         raise ValueError(f"no value: {error}") from None
     if end != len(data):
@@ -98,7 +88,7 @@ def decode_value(data, object_of=None, letters=ALL_LETTERS):
     return value
 
 
-def _decode_at(data, position, object_of, depth, letters):
+def _decode_at(data, position, unpack, depth, letters):
     """Return the value that begins at `position`, and the position after it."""
     letter = chr(data[position])
     position += 1
@@ -109,8 +99,8 @@ def _decode_at(data, position, object_of, depth, letters):
     if depth > MAX_DEPTH + 2:
         raise ValueError("no value")
     if letter == "c":
-        real, position = _decode_at(data, position, object_of, depth + 1, letters)
-        imaginary, position = _decode_at(data, position, object_of, depth + 1, letters)
+        real, position = _decode_at(data, position, unpack, depth + 1, letters)
+        imaginary, position = _decode_at(data, position, unpack, depth + 1, letters)
         return complex(real, imaginary), position
     colon = data.index(b":", position, position + 12)
     size = int(data[position:colon])
@@ -120,13 +110,13 @@ def _decode_at(data, position, object_of, depth, letters):
     if letter in "ltegd":
         items = []
         for _ in range(size):
-            item, position = _decode_at(data, position, object_of, depth + 1, letters)
+            item, position = _decode_at(data, position, unpack, depth + 1, letters)
             items.append(item)
         if letter == "d":
             return _build_dict(items, letters == JSON_LETTERS), position
         return _SEQUENCE_TYPES[letter](items), position
     end = position + size
-    return _decode_content(letter, bytes(data[position:end]), object_of), end
+    return _decode_content(letter, bytes(data[position:end]), unpack), end
 
 
 def _build_dict(keys_and_values, has_json_keys):
@@ -150,7 +140,7 @@ def _json_key(key):
     raise ValueError("no key")
 
 
-def _decode_content(letter, content, object_of):
+def _decode_content(letter, content, unpack):
     """Return the value of a letter whose content is plain bytes."""
     if letter == "b":
         return content
@@ -160,6 +150,6 @@ def _decode_content(letter, content, object_of):
         return int(content, 16)
     if letter == "f":
         return float.fromhex(content.decode())
-    if object_of is None:
+    if unpack is None:
         raise ValueError("not data")
-    return object_of(int(content))
+    return unpack(content)

@@ -1,0 +1,76 @@
+"""The column `tests` of a programming problem: read it, and say why a program could not be judged."""
+
+import json
+import keyword
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from r1kit.messages import logger
+from r1kit.rewards.settings import SettingError
+
+# The fields that each kind of test of a program must have.
+TEST_FIELDS = {
+    "stdio": ({"input", "output"},),
+    "call": ({"function", "args", "expected"},),
+    "assert": ({"code"},),
+    "checker": ({"code", "input"}, {"code", "function", "args"}),  # one of the two
+}
+ORDERS = (None, "any", "any_nested")
+_LONGEST_NUMBER = 4300  # digits that Python's int reads; Decimal reads any number
+
+_reasons_said: set[str] = set()
+
+
+def parse_tests(value: Any) -> list[dict[str, Any]] | None:
+    """Return a row's tests, which are a list or its JSON; [] where it has none, None where they are broken."""
+    try:
+        if isinstance(value, str) and value:
+            value = json.loads(value, parse_int=_read_whole_number)
+        tests = list(value) if value is not None and len(value) else []
+        for test in tests:
+            if not _has_fields(test):
+                return None
+            if "code" in test:
+                _require_syntax(test["code"])
+        return tests
+    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError):
+        return None
+
+
+def _has_fields(test: dict[str, Any]) -> bool:
+    """Return whether a test has what its kind needs."""
+    fields = {name for name, value in test.items() if value is not None or name == "expected"}
+    has_fields = any(needed <= fields for needed in TEST_FIELDS[test["kind"]])
+    return has_fields and isinstance(test.get("args") or [], list) and test.get("order") in ORDERS
+
+
+def _read_whole_number(text: str) -> int:
+    return int(text) if len(text) <= _LONGEST_NUMBER else int(Decimal(text))
+
+
+@lru_cache(maxsize=4096)
+def _require_syntax(code: str) -> None:
+    """Raise SyntaxError or ValueError unless `code` is Python."""
+    compile(code, "test", "exec", dont_inherit=True)
+
+
+def require_packages(packages: Any) -> None:
+    """Raise SettingError unless `packages` is a list of names that can be imported."""
+    is_list = isinstance(packages, Sequence) and not isinstance(packages, str)
+    if not (is_list and all(map(_is_module_name, packages))):
+        requirement = "must be a list of names as they are imported, such as [numpy]"
+        raise SettingError("accuracy", "packages", packages, requirement)
+
+
+def _is_module_name(name: Any) -> bool:
+    return isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
+
+
+def warn_of_fault(reason: str | None) -> None:
+    """Say once why programs get no verdict."""
+    if reason is None or reason in _reasons_said:
+        return
+    _reasons_said.add(reason)
+    logger.warning("Programs could not be judged (FAULT): %s.", reason)
