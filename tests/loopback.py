@@ -20,6 +20,8 @@ Settings:
     busy_text            prompts with this text are answered with 429
     refused_text         prompts with this text are answered with 400
     refuses_all          every request is answered with 400
+    unknown_fields       requests with one of these fields are answered with 400
+    strict_like          `transformers`: unknown fields are refused as by `transformers serve`, with 422
     max_prompt_chars     longer prompts are refused as beyond the context
     max_tokens_limit     requests for more tokens are refused as beyond the context
     paid_requests        after so many requests, all are answered with `unpaid_status`
@@ -72,11 +74,13 @@ class Server:
         self.counts: Counter = Counter()
         self.answered_requests: Counter = Counter()
         self.open_requests = 0
+        self.last_body: dict = {}
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=2**24)
         app.router.add_get("/v1/models", self.list_models)
         app.router.add_get("/counts", self.show_counts)
+        app.router.add_get("/body", self.show_body)
         app.router.add_post("/v1/completions", self.complete)
         app.router.add_post("/v1/chat/completions", self.complete)
         return app
@@ -87,6 +91,10 @@ class Server:
     async def show_counts(self, request: web.Request) -> web.Response:
         repeated = sum(count > 1 for count in self.answered_requests.values())
         return web.json_response({**self.counts, "different": len(self.answered_requests), "repeated": repeated})
+
+    async def show_body(self, request: web.Request) -> web.Response:
+        """Return the last request that was answered."""
+        return web.json_response(self.last_body)
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -103,6 +111,7 @@ class Server:
             await asyncio.sleep(self.settings.get("answer_seconds", 0.0))
             if self.settings.get("counts_answers", True):
                 self.answered_requests[json.dumps(body, sort_keys=True)] += 1
+            self.last_body = body
             return web.json_response(self._answer(body))
         finally:
             self.open_requests -= 1
@@ -153,6 +162,11 @@ class Server:
             return error_response("no credit left", settings["unpaid_status"])
         if settings.get("refuses_all"):
             return error_response("unknown field: top_k", 400)
+        unknown = [name for name in settings.get("unknown_fields", ()) if name in body]
+        if unknown and settings.get("strict_like") == "transformers":
+            return web.json_response({"detail": f"Unexpected fields in the request: {set(unknown)}"}, status=422)
+        if unknown:
+            return error_response(f"Unrecognized request argument supplied: {unknown[0]}", 400)
         if len(text) > settings.get("max_prompt_chars", UNLIMITED):
             return error_response("This model's maximum context length is 64 tokens", 400)
         if body["max_tokens"] > settings.get("max_tokens_limit", UNLIMITED):

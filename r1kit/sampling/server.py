@@ -24,12 +24,15 @@ import threading
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from r1kit.errors import UserError
 from r1kit.messages import logger
+from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
 from r1kit.sampling.engine import CompletionGroups, Prompt, PromptBatch, SampledCompletion
+from r1kit.sampling.server_defaults import REFUSAL_STATUSES, Fields, NeutralParameters, describe_lacking
 from r1kit.sampling.server_endpoints import LONGEST_PAUSE, Endpoint, EndpointPool, HealthCheck, join_urls
 from r1kit.sampling.server_requests import (
     BUSY_STATUSES,
@@ -47,7 +50,11 @@ MAX_UNANSWERED_PROMPTS = 16
 # Open requests for each slot of a server: twice as many keep it busy while this process scores.
 REQUESTS_PER_SLOT = 2
 SECONDS_BETWEEN_CHECKS = 0.05
+OK_STATUS = 200
 MESSAGE_KIND_CHARS = 32  # messages that begin alike are of one kind, of which only the first is shown
+
+Response = tuple[int, bytes, float | None]
+"""Status, content, and the seconds of a Retry-After header."""
 
 
 class ServerSampler:
@@ -67,6 +74,7 @@ class ServerSampler:
         self.request_format = RequestFormat(self.model_name, prompt_config, sampling_config, field)
         key = self._read_key()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.neutral = NeutralParameters(sampling_config, _further_stop_ids(model_config, prompt_config))
         self.pool = EndpointPool(self.server_config, self.request_format.url_path, headers, field)
         self.health = HealthCheck(self.pool)
         self.events: Counter[str] = Counter()
@@ -238,7 +246,7 @@ class ServerSampler:
         endpoint = self.pool.least_busy()
         # 1. Did a response arrive at all?
         try:
-            status, content, retry_after = await self.pool.post(endpoint, body)
+            body, (status, content, retry_after) = await self._post(endpoint, body)
         except TimeoutError:
             self._count_retry("timeout", endpoint)
             raise RetryableError("server", f"no answer within {self.server_config.timeout:g} s") from None
@@ -264,6 +272,33 @@ class ServerSampler:
         self.events["answered"] += 1
         self.health.remember(body)
         return completions
+
+    async def _post(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[dict[str, Any], Response]:
+        """Send one request with the parameters that are off; return the body as it was sent, and the response.
+
+        Until a request was answered, one that is refused is sent again with fewer of those.
+        """
+        fields = self.neutral.fields
+        first_body = {**fields, **body}
+        first_response = await self.pool.post(endpoint, first_body)
+        sent_body, response = first_body, first_response
+        while response[0] in REFUSAL_STATUSES:
+            message = read_error_message(response[1])
+            if is_context_error(response[0], message):
+                break
+            alternative: Fields | None = self.neutral.fields
+            if not self.neutral.is_settled:
+                alternative = self.neutral.alternative(fields, message)
+            if alternative is None or alternative == fields:
+                return first_body, first_response
+            fields = alternative
+            sent_body = {**fields, **body}
+            response = await self.pool.post(endpoint, sent_body)
+        if response[0] == OK_STATUS and not self.neutral.is_settled:
+            lacking = self.neutral.settle(fields)
+            if lacking:
+                logger.info(describe_lacking(lacking))
+        return sent_body, response
 
     def _fatal_error(self, endpoint: Endpoint, status: int, content: bytes) -> UserError:
         meaning = FATAL_STATUSES[status] or read_error_message(content)
@@ -325,3 +360,19 @@ class ServerSampler:
         if kind not in self.shown_message_kinds:
             self.shown_message_kinds.add(kind)
             logger.info(message)
+
+
+def _further_stop_ids(model_config: ModelConfig, prompt_config: PromptConfig) -> list[int]:
+    """Return the ids that end a turn of the model's chat template and that the model does not stop at by itself.
+
+    They are known of a model that a server serves from a local folder, by whose path it is asked for.
+    """
+    path = model_config.path or ""
+    if prompt_config.template != CHAT_TEMPLATE or not Path(path).is_dir():
+        return []
+    from r1kit.models.load import load_tokenizer
+    from r1kit.models.stop_tokens import end_token_ids, read_end_token_ids
+
+    tokenizer = load_tokenizer(model_config)
+    known_ids = read_end_token_ids(model_config, tokenizer)
+    return [token_id for token_id in end_token_ids(tokenizer, None, CHAT_TEMPLATE) if token_id not in known_ids]

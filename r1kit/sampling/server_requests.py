@@ -115,7 +115,10 @@ class RequestFormat:
         return "chat/completions" if self.is_chat else "completions"
 
     def build_body(self, prompt: Prompt, seed: int, samples: int) -> dict[str, Any]:
-        """Return the JSON body of a request for `samples` completions of a prompt."""
+        """Return the JSON body of a request for `samples` completions of a prompt.
+
+        What the recipe leaves off is added by r1kit/sampling/server_defaults.py.
+        """
         config = self.sampling_config
         body: dict[str, Any] = {
             "model": self.model_name,
@@ -126,11 +129,9 @@ class RequestFormat:
         }
         if config.server.seeds:
             body["seed"] = seed
-        # Fields that not every server knows are sent only if they are needed.
+        # Not every server knows it, so that it is sent only if it is needed.
         if samples > 1:
             body["n"] = samples
-        if config.top_k:
-            body["top_k"] = config.top_k
         if self.is_chat:
             body |= self._build_messages(prompt)
         else:
@@ -142,6 +143,8 @@ class RequestFormat:
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
         if self.prompt_config.prefill and not isinstance(prompt, str):
             messages.append({"role": "assistant", "content": self.prompt_config.prefill})
+            fields |= {"continue_final_message": True, "add_generation_prompt": False}
+        elif messages[-1].get("role") == "assistant":  # a message that the completion goes on with
             fields |= {"continue_final_message": True, "add_generation_prompt": False}
         if self.prompt_config.template_settings:
             fields["chat_template_kwargs"] = self.prompt_config.template_settings
