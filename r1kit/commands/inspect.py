@@ -181,6 +181,7 @@ def _column_texts(rows: Sequence[Row], name: str) -> list[str]:
 
 def _as_text(value: Any) -> Any:
     """Return chat messages as one text with their roles, any other value as it is."""
-    if isinstance(value, list) and value and isinstance(value[0], dict) and "content" in value[0]:
-        return "\n".join(f"{message['role']}: {message['content']}" for message in value)
+    is_chat = isinstance(value, list) and value and all(isinstance(m, dict) and "content" in m for m in value)
+    if is_chat:
+        return "\n".join(f"{message.get('role')}: {message['content']}" for message in value)
     return value

@@ -7,6 +7,7 @@ have one more column for each reward; a table of the rewards and what would wast
 """
 
 import json
+import re
 import statistics
 import sys
 from collections import defaultdict
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from r1kit.answers.extract import completion_text, parse_completion
+from r1kit.data.sources.exact_json import dump_json, parse_json
 from r1kit.errors import UserError
 from r1kit.messages import logger, print_progress
 from r1kit.recipe import RewardConfig
@@ -24,6 +26,7 @@ from r1kit.rows import Row
 from r1kit.runs.files import write_file
 from r1kit.tables import Cell, format_table
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # What a scored row has in the column of a reward that could not judge it.
 FAULT_TEXT = "fault"
 
@@ -79,10 +82,13 @@ def _read_rows(file: str) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except json.JSONDecodeError as error:
             requirement = f"must be JSON: {error.msg} at column {error.colno}"
             raise UserError("FILE", f"{file}:{number}", requirement, "correct the line") from None
+        except RecursionError:
+            requirement = "must be JSON whose lists and objects are nested less deeply"
+            raise UserError("FILE", f"{file}:{number}", requirement, "correct or remove the line") from None
         if not isinstance(row, dict) or not isinstance(row.get("completion"), str | list):
             raise UserError("FILE", f"{file}:{number}", "needs a key completion", "add it")
         rows.append(row)
@@ -101,7 +107,7 @@ def _column_names(rows: Sequence[Row]) -> list[str]:
 
 def _write_rows(rows: Sequence[Row], output: str | None) -> None:
     """Write rows as JSONL to the file `output`, whose path is printed, or to stdout."""
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    text = "".join(f"{_row_to_json(row)}\n" for row in rows)
     if output is None:
         sys.stdout.write(text)
         return
@@ -111,6 +117,11 @@ def _write_rows(rows: Sequence[Row], output: str | None) -> None:
         requirement = f"must be a file that can be written: {(error.strerror or str(error)).lower()}"
         raise UserError("--output", output, requirement, "use another path") from None
     print(output)
+
+
+def _row_to_json(row: Row) -> str:
+    """Return a row as one line of JSON, with escapes only for what cannot be UTF-8: half of a surrogate pair."""
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match.group()):04x}", dump_json(row))
 
 
 def reward_warnings(rows: Sequence[Row], names: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ bits, and reads the text "7" back as the number 7. `ExactJson` is that type with
 """
 
 import json
+import math
 import warnings
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -31,10 +32,11 @@ def parse_json(text: str) -> Any:
 def _parse_float(text: str) -> float | Decimal:
     # Counted with sign and point, as a first and quick test.
     if len(text) <= MAX_FLOAT_DIGITS:
-        return float(text)
+        value = float(text)
+        return Decimal(text) if math.isinf(value) else value  # such as 1e999
     mantissa = text.lower().partition("e")[0]
     digits = mantissa.lstrip("-0.").replace(".", "")
-    return Decimal(text) if len(digits) > MAX_FLOAT_DIGITS else float(text)
+    return Decimal(text) if len(digits) > MAX_FLOAT_DIGITS or math.isinf(float(text)) else float(text)
 
 
 def _parse_int(text: str) -> int | Decimal:
