@@ -172,7 +172,7 @@ def test_the_interval_has_the_width_of_a_mean():
 def test_what_is_voted_on():
     boxed = {"completion": "<think>a</think><answer>The sum is 40.\n\n\\boxed{40}</answer>", "checker": "math"}
     assert voted_answer(boxed) == "40"
-    assert voted_answer({**boxed, "checker": "exact"}) == "The sum is 40.\n\n\\boxed{40}"
+    assert voted_answer({**boxed, "checker": "exact"}) == "40"
     code = {"completion": "<answer>So:\n```python\ndef f(): pass\n```</answer>", "tests": "[1]"}
     assert voted_answer(code) == "def f(): pass"
     assert voted_answer({"completion": "<think>so far"}) is None

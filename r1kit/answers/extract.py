@@ -16,12 +16,13 @@ ReadAnswer(text='4', form='phrase')
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
 from r1kit.answers.boxes import boxed_answer
-from r1kit.answers.phrases import clean_reply, find_stated_answer, read_block
+from r1kit.answers.choices import chosen_letters
+from r1kit.answers.phrases import clean_reply, last_paragraph, read_block, read_statement
 from r1kit.answers.programs import find_fenced_program, find_program
 from r1kit.answers.thinking import completion_text, split_thinking
 from r1kit.prompts import ALL_TAGS, ANSWER_TAGS
@@ -113,6 +114,9 @@ class ReadAnswer:
     form: str
     """One of FORMS."""
 
+    whole: str = field(default="", repr=False)
+    """All of the text that the answer was taken from, for golds that look like a sentence or like markup themselves."""
+
 
 @lru_cache(maxsize=4096)
 def read_answer(completion: str, checker: str = "math", answers: AnswerForms = "any") -> ReadAnswer:
@@ -140,17 +144,39 @@ def read_answer(completion: str, checker: str = "math", answers: AnswerForms = "
     block = blocks[-1] if blocks else None
     if checker == "code":
         return _read_program(reply, block, answers)
-    if answers == "boxed":
-        return _read_box(block if block is not None else reply)
-    if block is not None:
-        text = read_block(block, checker)
-        return ReadAnswer(text, "tags") if text else ReadAnswer(None, NO_ANSWER)
-    reply = clean_reply(reply)
-    box = _read_box(reply)
-    if answers == "tags":
-        return box
-    stated = find_stated_answer(reply, checker, box.text)
-    return ReadAnswer(*stated) if stated else ReadAnswer(None, NO_ANSWER)
+    region = clean_reply(reply) if block is None else block.strip()
+    if answers == "boxed" or (answers == "tags" and block is None):
+        text, form = boxed_answer(region), "box"
+    elif block is not None:
+        text, form = _read_answer_block(region, checker, lenient=answers == "any"), "tags"
+    else:
+        text, form = _read_reply(region, checker)
+    if not text or not text.strip():
+        return ReadAnswer(None, NO_ANSWER)
+    return ReadAnswer(text.strip(), form, region)
+
+
+def _read_answer_block(block: str, checker: str, lenient: bool) -> str:
+    """Return the answer in an answer block; `lenient`: the number in a sentence counts as well."""
+    if checker == "reasoning_gym":
+        return block  # the library's scorers take answers of many lines, and texts of all kinds
+    if checker == "choice":
+        letters = chosen_letters(block)
+        if letters is not None:
+            return ", ".join(letters)
+    return read_block(block, checker, lenient)
+
+
+def _read_reply(reply: str, checker: str) -> tuple[str, str]:
+    """Return the answer that a reply without an answer block states, and by which form; empty where it states none."""
+    text, form = read_statement(reply, checker) or ("", NO_ANSWER)
+    if checker == "choice" and form != "box":
+        letters = chosen_letters(reply)
+        if letters is not None:
+            return ", ".join(letters), "phrase" if form == NO_ANSWER else form
+    if checker == "reasoning_gym" and form in ("last line", NO_ANSWER):
+        return last_paragraph(reply), "last line"
+    return text, form
 
 
 def _read_program(reply: str, block: str | None, answers: AnswerForms) -> ReadAnswer:
@@ -176,14 +202,6 @@ def _read_program(reply: str, block: str | None, answers: AnswerForms) -> ReadAn
         return ReadAnswer(program, "box")
     program = find_program(reply)
     return ReadAnswer(program, "last line") if program else ReadAnswer(None, NO_ANSWER)
-
-
-def _read_box(text: str) -> ReadAnswer:
-    """Return the answer in the boxes of a text."""
-    answer = boxed_answer(text)
-    if answer is None or not answer.strip():
-        return ReadAnswer(None, NO_ANSWER)
-    return ReadAnswer(answer.strip(), "box")
 
 
 def _find_blocks(pattern: re.Pattern[str], end_tag: str, text: str) -> list[str]:

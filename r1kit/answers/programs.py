@@ -25,10 +25,37 @@ _OTHER_BLOCK_END = re.compile(r"\[/PYTHON\]|</code>|\\end\{")
 # The first line of a program that stands in prose without a fence.
 _FIRST_LINE = re.compile(r"async def |def |class |import |from |@\w|for |while |if |try:|with |print\(|#!|\w{1,40} ?=")
 _DEFINITION = re.compile(r"^(?:async def|def|class|import|from)\b", re.MULTILINE)
+# No program is longer, in characters; of a longer text the end is read.
+_MAX_CHARS = 300_000
 # A bare program is sought only in a text of at most this many characters, and tried from at most this many of its
 # lines, since each try parses the text.
 _MAX_BARE_CHARS = 100_000
 _MAX_BARE_TRIES = 8
+
+
+# The languages of blocks that hold no program: what a shell is told, what is read and what is printed.
+_NO_PROGRAMS = frozenset(
+    (
+        *("bash", "sh", "shell", "zsh", "fish", "console", "terminal", "cmd", "powershell", "ps1", "shell-session"),
+        *(
+            "text",
+            "txt",
+            "plaintext",
+            "plain",
+            "output",
+            "out",
+            "stdout",
+            "stderr",
+            "input",
+            "stdin",
+            "result",
+            "results",
+        ),
+        *("json", "jsonl", "yaml", "yml", "toml", "ini", "csv", "tsv", "xml", "html", "markdown", "md", "diff", "log"),
+        *("latex", "tex", "math", "mermaid", "pycon", "python-repl", "python-console", "pytb", "traceback", "none"),
+        *("example", "sample"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -47,13 +74,13 @@ def find_program(text: str) -> str | None:
     part of it which is Python. A block that is cut off counts up to its end. Where a later block only uses what an
     earlier one defines, both belong to the program, unless the earlier one reads its input itself.
     """
-    text = text.replace("\r\n", "\n")
+    text = _normalise(text)
     return find_fenced_program(text) or _find_bare_program(text)
 
 
 def find_fenced_program(text: str) -> str | None:
     """Return the program in the fenced blocks of a reply, or None where it has none."""
-    blocks = _find_blocks(text)
+    blocks = _find_blocks(_normalise(text))
     python_blocks = [block.text for block in blocks if block.language in _PYTHON_NAMES and block.text.strip()]
     if python_blocks:
         return _join_blocks(python_blocks)
@@ -68,60 +95,9 @@ def find_fenced_program(text: str) -> str | None:
     return _find_other_block(text)
 
 
-# The languages of blocks that hold no program: what a shell is told, what is read and what is printed.
-_NO_PROGRAMS = frozenset(
-    [
-        "bash",
-        "sh",
-        "shell",
-        "zsh",
-        "fish",
-        "console",
-        "terminal",
-        "cmd",
-        "powershell",
-        "ps1",
-        "shell-session",
-        "text",
-        "txt",
-        "plaintext",
-        "plain",
-        "output",
-        "out",
-        "stdout",
-        "stderr",
-        "input",
-        "stdin",
-        "result",
-        "results",
-        "json",
-        "jsonl",
-        "yaml",
-        "yml",
-        "toml",
-        "ini",
-        "csv",
-        "tsv",
-        "xml",
-        "html",
-        "markdown",
-        "md",
-        "diff",
-        "log",
-        "latex",
-        "tex",
-        "math",
-        "mermaid",
-        "pycon",
-        "python-repl",
-        "python-console",
-        "pytb",
-        "traceback",
-        "none",
-        "example",
-        "sample",
-    ]
-)
+def _normalise(text: str) -> str:
+    """Return a text with plain line ends; of a very long one the end."""
+    return text[-_MAX_CHARS:].replace("\r\n", "\n")
 
 
 def _find_blocks(text: str) -> list[_Block]:

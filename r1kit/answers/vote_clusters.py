@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from r1kit.answers.boxes import boxed_answer
-from r1kit.answers.extract import extract_program, parse_completion, strip_box
+from r1kit.answers.extract import AnswerForms, read_answer
 from r1kit.answers.text_match import same_choice, same_text
 from r1kit.answers.verdict import AnswerVerdict
 from r1kit.rows import Row
@@ -17,17 +16,9 @@ def row_checker(row: Row) -> str:
     return row.get("checker") or ("code" if row.get("tests") else "math")
 
 
-def voted_answer(row: Row) -> str | None:
-    """Return the answer of a sampled row as votes count it: in mathematics the last box, in code the program."""
-    answer = parse_completion(row["completion"]).answer
-    if answer is None:
-        return None
-    checker = row_checker(row)
-    if checker == "code":
-        return extract_program(answer)
-    if checker == "math":
-        return boxed_answer(answer) or answer
-    return strip_box(answer)
+def voted_answer(row: Row, answers: AnswerForms = "any") -> str | None:
+    """Return the answer of a sampled row as votes count it; `answers` says which forms are read."""
+    return read_answer(row["completion"], row_checker(row), answers).text
 
 
 def cluster_answers(answers: Sequence[Sequence[str | None]], checkers: Sequence[str]) -> list[list[int]]:

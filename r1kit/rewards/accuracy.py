@@ -85,8 +85,8 @@ def accuracy(
     rows = _collect_rows(completions, answer, checker, tests, metadata, answers, columns)
     rewards: list[float | None] = [None] * len(rows)
     judges: dict[str, Callable[[list[_Row]], list[float]]] = {
-        "exact": lambda checker_rows: _judge_texts(checker_rows, same_text),
-        "choice": lambda checker_rows: _judge_texts(checker_rows, same_choice),
+        "exact": _judge_texts,
+        "choice": _judge_choices,
         "math": lambda checker_rows: _judge_math(checker_rows, seconds),
         "code": lambda checker_rows: _judge_code(checker_rows, partial, seconds, isolation, packages),
         "reasoning_gym": lambda checker_rows: _judge_gym(checker_rows, partial, seconds),
@@ -107,6 +107,7 @@ class _Row:
     checker: str
     gold: Any
     answer: str | None
+    whole: str  # the text that the answer was taken from
     question: str
     tests: list[dict[str, Any]] | None  # None where they are broken
     gym_entry: dict[str, Any] | None
@@ -142,8 +143,8 @@ def _collect_rows(
             raise ValueError(f"unknown checker {checker!r}: use {', '.join(CHECKERS)}")
         question = _question_text(prompt)
         gym_entry = _gym_entry(row_metadata, question, gold) if checker == "reasoning_gym" else None
-        answer = read_answer(completion_text(completion), checker, answers).text
-        rows.append(_Row(checker, gold, answer, question, parsed_tests, gym_entry))
+        read = read_answer(completion_text(completion), checker, answers)
+        rows.append(_Row(checker, gold, read.text, read.whole, question, parsed_tests, gym_entry))
     return rows
 
 
@@ -174,15 +175,31 @@ def _gym_entry(metadata: Any, question: str, answer: Any) -> dict[str, Any] | No
     return {"question": question, "answer": answer, "metadata": parsed_metadata}
 
 
-def _judge_texts(rows: list[_Row], is_same: Callable[[str, str], bool]) -> list[float]:
+def _judge_texts(rows: list[_Row]) -> list[float]:
     """Compare answers with gold answers as texts; FAULT for an empty gold answer."""
     rewards = []
     for row in rows:
         gold = str(row.gold)
         if not gold.strip():
             rewards.append(FAULT)
+        elif row.answer is None:
+            rewards.append(0.0)
         else:
-            rewards.append(float(row.answer is not None and is_same(gold, strip_box(row.answer))))
+            # A gold answer may look like a sentence, or like markup, that was taken off the answer.
+            is_right = same_text(gold, strip_box(row.answer)) or same_text(gold, strip_box(row.whole))
+            rewards.append(float(is_right))
+    return rewards
+
+
+def _judge_choices(rows: list[_Row]) -> list[float]:
+    """Compare answers with gold answers as choices of the question; FAULT for an empty gold answer."""
+    rewards = []
+    for row in rows:
+        gold = str(row.gold)
+        if not gold.strip():
+            rewards.append(FAULT)
+        else:
+            rewards.append(float(row.answer is not None and same_choice(gold, row.answer, row.question)))
     return rewards
 
 
