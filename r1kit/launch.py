@@ -53,6 +53,8 @@ PrintLine = Callable[[str], object]
 _SPIN_COUNT = "10000"
 # Libraries whose announcements of future changes are for developers, and are not shown.
 _WARNING_LIBRARIES = r"(transformers|trl|peft|accelerate|datasets|torch\.distributed)(\.|$)"
+# What peft warns of where embeddings get an adapter: r1kit.models.adapters merges them right, tied or not.
+_EMBEDDING_WARNINGS = r"Model has `tie_word_embeddings=True`|Setting `save_embedding_layers`"
 # How libraries report a full disk in the text of an exception: Python and safetensors, arrow, torch.
 _DISK_FULL_TEXTS = ("No space left", "StorageFull", "inline_container.cc")
 # Distributed types of an Accelerate config for which `accelerate launch` would start a single process, without a word.
@@ -177,6 +179,7 @@ def prepare_process(stage: str) -> None:
         os.environ.setdefault(name, value)
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", category=FutureWarning, module=_WARNING_LIBRARIES)
+        warnings.filterwarnings("ignore", message=_EMBEDDING_WARNINGS)
 
 
 def is_disk_full(error: Exception) -> bool:

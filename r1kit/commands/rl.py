@@ -15,7 +15,7 @@ from r1kit.answers import workers
 from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
-from r1kit.models.load import build_lora_config, check_context, load_model, load_tokenizer
+from r1kit.models.load import check_context, is_adapter, load_model_to_train, load_tokenizer
 from r1kit.models.stop_tokens import end_token_ids
 from r1kit.models.templates import apply_template, check_chat_template, check_prompts_render, encode_prompts
 from r1kit.ranks import is_main_rank
@@ -82,10 +82,13 @@ def _judges_mathematics(recipe: RLRecipe, problems: "Dataset") -> bool:
 def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "Dataset | None") -> "RLTrainer":
     from r1kit.training.callbacks import LengthScheduleCallback
     from r1kit.training.grpo import RLTrainer
+    from r1kit.training.reference import save_start_model
 
     tokenizer = load_tokenizer(recipe.model)
     arguments = build_grpo_config(recipe, run)
-    model = load_model(recipe.model)
+    model, lora_config = load_model_to_train(recipe.model)
+    if recipe.training.kl > 0 and recipe.model.lora is None and is_adapter(recipe.model):
+        save_start_model(model, run.path / "start")
     _check_prompts(recipe, model, tokenizer, problems, held_out)
     _stop_at_end_of_turn(model, tokenizer, arguments, recipe.prompt.template)
     preload_reward_models(recipe.rewards)
@@ -105,7 +108,7 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
         train_dataset=problems,
         eval_dataset=held_out,
         processing_class=tokenizer,
-        peft_config=build_lora_config(recipe.model),
+        peft_config=lora_config,
         run=run,
         savings=recipe.training.savings,
         resample=recipe.sampling.resample,

@@ -17,7 +17,7 @@ from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.messages import logger, print_progress
 from r1kit.models.chat_templates import check_template_settings
-from r1kit.models.load import build_lora_config, create_model, load_model, load_tokenizer
+from r1kit.models.load import create_model, load_model_to_train, load_tokenizer
 from r1kit.models.stop_tokens import add_stop_tokens, configured_stops
 from r1kit.models.templates import check_chat_template
 from r1kit.ranks import is_main_rank
@@ -28,6 +28,7 @@ from r1kit.training.arguments import build_sft_config
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from peft import LoraConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from r1kit.training.tokenized_rows import TokenizedRows
@@ -50,7 +51,7 @@ def main(recipe: SFTRecipe, run: Run) -> None:
 
     def build_trainer() -> FineTuningTrainer:
         arguments = build_sft_config(recipe, run)
-        model = _load_or_create(recipe, tokenizer)
+        model, lora_config = _load_or_create(recipe, tokenizer)
         if not tokenized:
             tokenized.extend(_tokenize(recipe, tokenizer, model, train_rows, eval_rows, run))
         train, *held_out = [rows.dataset for rows in tokenized]
@@ -62,7 +63,7 @@ def main(recipe: SFTRecipe, run: Run) -> None:
             train_dataset=train,
             eval_dataset=held_out[0] if held_out else None,
             processing_class=tokenizer,
-            peft_config=build_lora_config(recipe.model),
+            peft_config=lora_config,
             recipe=recipe,
         )
 
@@ -110,14 +111,16 @@ def _train_tokenizer(recipe: SFTRecipe, rows: "Dataset") -> "PreTrainedTokenizer
     return tokenizer
 
 
-def _load_or_create(recipe: SFTRecipe, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
-    """Return the recipe's model, loaded, or a new one for the vocabulary of `tokenizer`."""
+def _load_or_create(
+    recipe: SFTRecipe, tokenizer: "PreTrainedTokenizerBase"
+) -> tuple["PreTrainedModel", "LoraConfig | None"]:
+    """Return the recipe's model, loaded, or a new one for the vocabulary of `tokenizer`; and the adapter to add to it."""
     if recipe.model.new is None:
-        return load_model(recipe.model)
+        return load_model_to_train(recipe.model)
     from transformers import set_seed
 
     set_seed(recipe.seed)
-    return create_model(recipe.model.new, tokenizer)
+    return create_model(recipe.model.new, tokenizer), None
 
 
 def _tokenize(

@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
+from r1kit.messages import logger
+from r1kit.models.adapters import (
+    Adapter,
+    build_lora_config,
+    check_lora_targets,
+    continue_adapter,
+    find_adapter,
+    merge_adapter,
+)
 from r1kit.models.chat_templates import set_chat_template
-from r1kit.ranks import local_rank
+from r1kit.ranks import is_main_rank, local_rank
 from r1kit.recipe import ModelConfig, NewModelConfig
 from r1kit.runs.paths import resolve_model_path
 
@@ -25,15 +34,18 @@ def load_tokenizer(block: ModelConfig) -> "PreTrainedTokenizerBase":
 
     It has the chat template that the recipe names, if it names one. Raises UserError where it cannot be loaded.
     """
-    from transformers import AutoTokenizer
-
     path = resolve_model_path(block.path or "")
+    tokenizer: Any
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            path, revision=block.revision, trust_remote_code=block.trust_remote_code, padding_side="left"
-        )
+        tokenizer = _read_tokenizer(path, block.revision, block)
     except (OSError, ValueError) as error:
-        raise _loading_error(block, error) from None
+        adapter = find_adapter(path, block.revision)
+        if adapter is None:
+            raise _loading_error(block, error) from None
+        try:  # an adapter may come without the tokenizer of its base
+            tokenizer = _read_tokenizer(adapter.base_path, adapter.config.revision, block)
+        except (OSError, ValueError) as base_error:
+            raise _loading_error(block, base_error, adapter) from None
     if block.chat_template:
         set_chat_template(tokenizer, block.chat_template)
     # Padding is masked, so that any token will do; without one, transformers refuses to pad.
@@ -42,8 +54,16 @@ def load_tokenizer(block: ModelConfig) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
+def _read_tokenizer(path: str, revision: str | None, block: ModelConfig) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(
+        path, revision=revision, trust_remote_code=block.trust_remote_code, padding_side="left"
+    )
+
+
 def load_model(block: ModelConfig, training: bool = True, device: str | None = None) -> "PreTrainedModel":
-    """Return a model in the recipe's dtype; for sampling, the adapter of a LoRA run is merged into its base.
+    """Return a model in the recipe's dtype; an adapter is merged into its base.
 
     For training it is on the CPU, from where the trainer moves it. For sampling it is on `device`, by default this
     process's GPU where there is one.
@@ -51,24 +71,18 @@ def load_model(block: ModelConfig, training: bool = True, device: str | None = N
     The dtype `auto` means, for training, float32 weights (a GPU computes in bfloat16), or bfloat16 under an adapter;
     for sampling, bfloat16 on a GPU that has it and float32 otherwise.
 
-    Raises UserError where the model cannot be loaded, and where an adapter is to be trained further.
+    Raises UserError where the model cannot be loaded.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     path = resolve_model_path(block.path or "")
-    if training and (Path(path) / "adapter_config.json").exists():
-        # TRL and peft know the model by the name of its base: they would train a second adapter on that, and compare
-        # with that.
-        requirement = "this run is an adapter, which no further training can start from"
-        raise UserError("model.path", block.path, requirement, "run it again with model.lora.merge=true")
-    settings = _loading_settings(block, training)
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(path, **settings)
-    except (OSError, ValueError) as error:
-        raise _loading_error(block, error) from None
-    if getattr(model, "_hf_peft_config_loaded", False):
-        model = _merge_adapter(model, path, settings)
+    adapter = find_adapter(path, block.revision)
+    if adapter is None:
+        model = _read_model(path, block.revision, block, training)
+    else:
+        model = merge_adapter(
+            _read_model(adapter.base_path, adapter.config.revision, block, training, adapter), adapter
+        )
     if not training and device is None and torch.cuda.is_available():
         device = f"cuda:{local_rank()}"
     if device is not None:
@@ -76,10 +90,51 @@ def load_model(block: ModelConfig, training: bool = True, device: str | None = N
     return model
 
 
+def load_model_to_train(block: ModelConfig) -> tuple["PreTrainedModel", "LoraConfig | None"]:
+    """Return the model that a stage trains, and the config of the adapter that the trainer is to add to it, if any.
+
+    Where `model.path` is an adapter, it is trained further if the recipe has `model.lora`; else it is merged into its
+    base, and all weights are trained. Raises UserError where the model cannot be loaded or does not fit `model.lora`.
+    """
+    path = resolve_model_path(block.path or "")
+    adapter = find_adapter(path, block.revision)
+    if adapter is None:
+        model = _read_model(path, block.revision, block, training=True)
+        check_lora_targets(model, block)
+        return model, build_lora_config(block)
+    if block.lora is None:
+        if is_main_rank():
+            action = "set model.lora={} to train the adapter further"
+            logger.info(f"model.path is an adapter: it is merged into its base, and all weights are trained; {action}")
+        return load_model(block), None
+    base = _read_model(adapter.base_path, adapter.config.revision, block, training=True, adapter=adapter)
+    model = continue_adapter(base, adapter, block)
+    if is_main_rank():
+        logger.info(f"model.path is an adapter of rank {model.peft_config['default'].r}, which is trained further")
+    return model, None
+
+
+def is_adapter(block: ModelConfig) -> bool:
+    """Return whether `model.path` is an adapter rather than a model."""
+    return find_adapter(resolve_model_path(block.path or ""), block.revision) is not None
+
+
+def _read_model(
+    path: str, revision: str | None, block: ModelConfig, training: bool, adapter: Adapter | None = None
+) -> Any:
+    """Return the model in a folder or on the hub; `adapter` is the one of `model.path`, whose base this is."""
+    from transformers import AutoModelForCausalLM
+
+    settings = {**_loading_settings(block, training), "revision": revision}
+    try:
+        return AutoModelForCausalLM.from_pretrained(path, **settings)
+    except (OSError, ValueError) as error:
+        raise _loading_error(block, error, adapter) from None
+
+
 def _loading_settings(block: ModelConfig, training: bool) -> dict[str, Any]:
     """Return the keyword arguments of `from_pretrained`."""
     settings: dict[str, Any] = {
-        "revision": block.revision,
         "trust_remote_code": block.trust_remote_code,
         "dtype": _choose_dtype(block, training),
     }
@@ -88,19 +143,6 @@ def _loading_settings(block: ModelConfig, training: bool) -> dict[str, Any]:
     if block.quantize:
         settings["quantization_config"] = _build_quantization_config(block)
     return settings
-
-
-def _merge_adapter(model_with_adapter: Any, adapter_path: str, settings: dict[str, Any]) -> Any:
-    """Return the base of an adapter, loaded anew, with the adapter merged into its weights."""
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    # transformers has loaded base and adapter into one model, which cannot be merged; peft's own can.
-    adapter_config = model_with_adapter.peft_config["default"]
-    base_settings = {**settings, "revision": adapter_config.revision}
-    base = AutoModelForCausalLM.from_pretrained(adapter_config.base_model_name_or_path, **base_settings)
-    merged: Any = PeftModel.from_pretrained(base, adapter_path)
-    return merged.merge_and_unload()
 
 
 def _choose_dtype(block: ModelConfig, training: bool) -> "torch.dtype":
@@ -163,22 +205,6 @@ def create_model(block: NewModelConfig, tokenizer: "PreTrainedTokenizerBase") ->
         raise UserError("model.new.settings", block.settings, requirement, "correct them") from None
 
 
-def build_lora_config(block: ModelConfig) -> "LoraConfig | None":
-    """Return peft's LoraConfig for the recipe's adapter, None where all weights are trained."""
-    if block.lora is None:
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=block.lora.r,
-        lora_alpha=block.lora.alpha,
-        lora_dropout=block.lora.dropout,
-        target_modules=block.lora.targets,
-        task_type="CAUSAL_LM",
-        revision=block.revision,
-    )
-
-
 def check_context(model: "PreTrainedModel", tokens: int, field: str, value: int) -> None:
     """Raise UserError where `tokens`, those of prompt and completion, do not fit into the model's context.
 
@@ -190,18 +216,22 @@ def check_context(model: "PreTrainedModel", tokens: int, field: str, value: int)
         raise UserError(field, value, requirement, f"use at most {max(1, value - (tokens - context))}")
 
 
-def _loading_error(block: ModelConfig, error: Exception) -> UserError:
-    """Return what to tell the user of an exception that `from_pretrained` raised."""
+def _loading_error(block: ModelConfig, error: Exception, adapter: Adapter | None = None) -> UserError:
+    """Return what to tell the user of an exception that `from_pretrained` raised, for the base of `adapter` or else."""
     if "trust_remote_code" in str(error):
         requirement = "brings code of its own, which r1kit runs only if you allow it"
         action = "read that code, then set model.trust_remote_code=true (chat, merge: --trust-remote-code)"
         return UserError("model.path", block.path, requirement, action)
     folder = Path(block.path or "")
     model_files = ("run.json", "config.json", "adapter_config.json")
-    if folder.is_dir() and not any((folder / name).exists() for name in model_files):
+    if adapter is None and folder.is_dir() and not any((folder / name).exists() for name in model_files):
         return UserError("model.path", block.path, "holds no model: it has no config.json", "check the path")
     if "attn_implementation" in str(error):
         requirement = "transformers has no such implementation of attention for this model"
         return UserError("model.attention", block.attention, requirement, "use eager or sdpa, or remove it")
     reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    if adapter is not None:
+        requirement = f"is an adapter, whose base {adapter.base_path} cannot be loaded: {reason}"
+        action = "correct base_model_name_or_path in its adapter_config.json, or bring the base to that path"
+        return UserError("model.path", block.path, requirement, action)
     return UserError("model.path", block.path, f"cannot be loaded: {reason}", "check the path, the id and the network")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
-from r1kit.models.load import build_lora_config
+from r1kit.models.adapters import build_lora_config
 from r1kit.recipe import ModelConfig
 from r1kit.runs.paths import PACKAGE_DIR, resolve_model_path
 

@@ -93,6 +93,9 @@ def _check_model(recipe: Recipe) -> None:
             raise UserError("model.path", UNSET, "a model is needed", "set model.path or model.new, or pass --model M")
         if path is not None and new is not None:
             raise UserError("model.path", path, "a model has either a path or is new", "remove model.path or model.new")
+        if new is not None and recipe.model.lora is not None:
+            requirement = "an adapter needs a model that it changes, and a new one is not saved by itself"
+            raise UserError("model.lora", UNSET, requirement, "remove it, or set model.path in place of model.new")
     elif isinstance(recipe, EvalRecipe) and recipe.models:
         if path is not None:
             raise UserError("model.path", path, "models is set too", "remove model.path or models")

@@ -203,6 +203,9 @@ class CheckpointMixin(_TrainerBase):
         if state_dict:
             state_dict = {key: weight for key, weight in state_dict.items() if tied_keys.get(key) not in state_dict}
         super()._save(output_dir, state_dict)
+        if output_dir and self.args.should_save and hasattr(self.model, "peft_config"):
+            # peft saves the adapter alone, and the tokens at which the model stops may have changed with it.
+            self.model.generation_config.save_pretrained(output_dir)  # type: ignore[union-attr, operator]
 
     def _determine_best_metric(self, metrics: dict[str, Any], trial: Any) -> bool:
         name = self.args.metric_for_best_model

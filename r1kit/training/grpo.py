@@ -485,6 +485,9 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
                 "a replaced reference model is lost on resume with ZeRO-3",
                 "use FSDP 2, DDP or ZeRO-2",
             )
+        if reference.has_reference_adapter(self.model):
+            # TRL has copied the policy's weights by names that those of an embedding do not have.
+            reference.replace_reference_adapter(self.model)
         self.has_reference_adapter = bool(reset_steps) and hasattr(self.model, "peft_config")
         if reset_steps and self.has_reference_adapter:
             reference.add_reference_adapter(self.model)

@@ -5,11 +5,15 @@ Here the reference is saved in each checkpoint, and for an adapter it is a secon
 for the reference wherever there is one.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
+
+from r1kit.ranks import barrier, is_main_rank
+from r1kit.runs.files import replace_folder
 
 REFERENCE_FILE = "reference.pt"
 """In a checkpoint: the reference model's weights, or those of its adapter."""
@@ -28,9 +32,18 @@ class ReplaceReferenceCallback(TrainerCallback):
             replace_reference_adapter(self.model)
 
 
+def has_reference_adapter(model: Any) -> bool:
+    """Return whether TRL has given the model a second adapter, since it trains the first one further."""
+    return _REFERENCE_ADAPTER in getattr(model, "peft_config", {})
+
+
 def add_reference_adapter(model: Any) -> None:
-    """Give a model with an adapter a second, frozen one: the reference, equal to the policy."""
-    model.add_adapter(_REFERENCE_ADAPTER, model.peft_config[_POLICY_ADAPTER])
+    """Give a model with an adapter a second, frozen one: the reference, equal to the policy.
+
+    TRL has done so where an adapter is trained further.
+    """
+    if not has_reference_adapter(model):
+        model.add_adapter(_REFERENCE_ADAPTER, model.peft_config[_POLICY_ADAPTER])
     replace_reference_adapter(model)
 
 
@@ -40,7 +53,8 @@ def replace_reference_adapter(model: Any) -> None:
     policy = dict(model.named_parameters())
     for name, weight in _reference_weights(model).items():
         weight.requires_grad = False
-        weight.copy_(policy[name.replace(f".{_REFERENCE_ADAPTER}.", f".{_POLICY_ADAPTER}.")])
+        parts = [_POLICY_ADAPTER if part == _REFERENCE_ADAPTER else part for part in name.split(".")]
+        weight.copy_(policy[".".join(parts)])
 
 
 def save_reference_adapter(model: Any, checkpoint: Path, is_writer: bool) -> None:
@@ -59,6 +73,21 @@ def load_reference_adapter(model: Any, checkpoint: Path) -> None:
     state = torch.load(checkpoint / REFERENCE_FILE, weights_only=True)
     for name, weight in _reference_weights(model).items():
         weight.copy_(state[name])
+
+
+def save_start_model(model: Any, folder: Path) -> None:
+    """Save the model from which a training starts, and have TRL load the reference model from there; all ranks call it.
+
+    TRL loads the reference by the name of the policy's folder. The folder of an adapter that was merged would be that
+    of its base, without the adapter.
+    """
+    if is_main_rank() and not folder.exists():
+        unfinished = folder.with_name(f".{folder.name}.tmp")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        model.save_pretrained(unfinished)
+        replace_folder(unfinished, folder)
+    barrier()
+    model.config._name_or_path = str(folder)
 
 
 def save_reference_model(reference: Any, checkpoint: Path, is_writer: bool) -> None:
@@ -80,4 +109,4 @@ def load_reference_model(reference: Any, checkpoint: Path) -> None:
 
 
 def _reference_weights(model: Any) -> dict[str, torch.nn.Parameter]:
-    return {name: weight for name, weight in model.named_parameters() if f".{_REFERENCE_ADAPTER}." in name}
+    return {name: weight for name, weight in model.named_parameters() if _REFERENCE_ADAPTER in name.split(".")}
