@@ -114,7 +114,7 @@ def _train_tokenizer(recipe: SFTRecipe, rows: "Dataset") -> "PreTrainedTokenizer
 def _load_or_create(
     recipe: SFTRecipe, tokenizer: "PreTrainedTokenizerBase"
 ) -> tuple["PreTrainedModel", "LoraConfig | None"]:
-    """Return the recipe's model, loaded, or a new one for the vocabulary of `tokenizer`; and the adapter to add to it."""
+    """Return the recipe's model, loaded or new for the vocabulary of `tokenizer`, and the adapter to add to it."""
     if recipe.model.new is None:
         return load_model_to_train(recipe.model)
     from transformers import set_seed
