@@ -88,6 +88,9 @@ def read_conversation(row: Row, prompt: PromptConfig) -> tuple[list[Message], in
         raise ValueError("a conversation must have a message of the assistant, which is what is trained")
     if not all(_says_something(message) for message in scored):
         raise ValueError("a message of the assistant must not be empty")
+    for message in messages:
+        if "tool_calls" in message:
+            message["tool_calls"] = _without_nulls(message["tool_calls"])
     return messages, first_scored, _read_tools(row.get(TOOLS))
 
 

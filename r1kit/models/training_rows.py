@@ -191,7 +191,7 @@ class ChatRenderer:
         seen: list[list[Message]] = []
         for make in makers:
             form = [make(message) if message["role"] == "assistant" else message for message in messages]
-            for variant in (form, _with_text_arguments(form)):
+            for variant in (_with_arguments(form, as_text=False), _with_arguments(form, as_text=True)):
                 if variant not in seen:
                     seen.append(variant)
                     yield variant
@@ -369,32 +369,36 @@ def _with_answer(message: Message, answer: str) -> Message:
     return {**message, "content": f"{before}{end_tag}{space}{answer}"}
 
 
-def _with_text_arguments(messages: list[Message]) -> list[Message]:
-    """Return messages whose calls of tools have their arguments as JSON text, which some templates ask for."""
+def _with_arguments(messages: list[Message], as_text: bool) -> list[Message]:
+    """Return messages whose calls of tools have their arguments as a mapping, or as JSON, as some templates want it."""
     changed = []
     for message in messages:
         calls = []
         for call in message.get("tool_calls") or []:
-            function = call.get("function", call)
-            arguments = function.get("arguments")
-            if isinstance(arguments, dict):
-                function = {**function, "arguments": json.dumps(arguments, ensure_ascii=False)}
+            function = dict(call.get("function", call))
+            arguments = _parse_arguments(function.get("arguments"))
+            function["arguments"] = json.dumps(arguments, ensure_ascii=False) if as_text else arguments
             calls.append({**call, "function": function} if "function" in call else function)
         changed.append({**message, "tool_calls": calls} if calls else message)
     return changed
 
 
+def _parse_arguments(arguments: Any) -> Any:
+    """Return the arguments of a call, which may be JSON text."""
+    if isinstance(arguments, str):
+        try:
+            return json.loads(arguments)
+        except ValueError:
+            return arguments
+    return {} if arguments is None else arguments
+
+
 def _call_values(call: Message) -> list[str]:
     """Return the name of a called tool and the texts and numbers among its arguments."""
     function = call.get("function", call)
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except ValueError:
-            arguments = {}
+    arguments = _parse_arguments(function.get("arguments"))
     values = [str(function.get("name"))]
-    for value in (arguments or {}).values() if isinstance(arguments, dict) else []:
+    for value in arguments.values() if isinstance(arguments, dict) else []:
         if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
             values.append(str(value))
     return values
