@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from r1kit.data.exact_json import dump_json, parse_json
+from r1kit.data.row_tables import merge_shapes, shape_of_values
 from r1kit.data.sources import read_source
-from r1kit.data.sources.exact_json import dump_json, parse_json
-from r1kit.data.sources.row_tables import merge_shapes, shape_of_values
 from r1kit.errors import UserError
 from r1kit.recipe import SourceConfig
 

@@ -341,7 +341,7 @@ def test_a_folder_s_configuration_is_the_one_that_is_named(here):
 
 
 def test_a_stream_stores_what_it_draws_alone(here):
-    from r1kit.data.sources.local_files import scratch_dir
+    from r1kit.data.row_tables import scratch_dir
 
     write("rows.jsonl", [{"prompt": "x" * 1000 + str(n)} for n in range(3000)])
     read_source(SourceConfig(path="rows.jsonl", stream=True, rows=10))

@@ -5,21 +5,28 @@ itself (`columns:`), or the data has r1kit's columns already. Rows that an adapt
 problems whose answer no checker can judge, such as proofs.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.adapters import code, finished, mathematics
-from r1kit.data.batches import batch_rows
+from r1kit.data.adapters import code, finished, mathematics, verl
+from r1kit.data.adapters.chat import ConversationError
+from r1kit.data.adapters.forms import Reading, find_form, has_choices
+from r1kit.data.exact_json import dump_json
+from r1kit.data.row_tables import compute_columns
 from r1kit.errors import UserError, suggest
 from r1kit.messages import logger
 from r1kit.recipe import SourceConfig
-from r1kit.rows import ADAPTED_COLUMNS, COLUMNS_KEPT_BY_ADAPTERS, Row
+from r1kit.rows import ADAPTED_COLUMNS, COLUMNS, COLUMNS_KEPT_BY_ADAPTERS, Row
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+# Columns of an adapted row that may hold chat messages; all others are text.
+CHAT_COLUMNS = ("prompt", "completion", "messages", "tools")
+TEXT_COLUMNS = tuple(
+    name for name in dict.fromkeys([*ADAPTED_COLUMNS, *COLUMNS_KEPT_BY_ADAPTERS]) if name not in CHAT_COLUMNS
+)
 ADAPT_BATCH_ROWS = 100
 """Rows that are adapted at once; few, since a problem of CodeContests has megabytes of tests."""
 # What an adapter may raise on a row whose nested values are not as they should be.
@@ -61,6 +68,12 @@ def _is_aime_2025(row: Row) -> bool:
     return set(row) == {"question", "answer"} and str(row["answer"]).strip().isdigit()
 
 
+def _has_raw_tests(row: Row) -> bool:
+    return (
+        isinstance(row["tests"], str | list) and '"kind"' not in str(row["tests"]) and "'kind'" not in str(row["tests"])
+    )
+
+
 # Of the adapters that fit a data set, the one with the most columns is chosen.
 ADAPTERS: dict[str, Adapter] = {
     "gsm8k": _adapter("question answer", mathematics.adapt_gsm8k, _is_gsm8k, general=True),
@@ -74,7 +87,7 @@ ADAPTERS: dict[str, Adapter] = {
     "numina-math": _adapter("problem solution source messages", mathematics.adapt_boxed_solution),
     "numina-math-1.5": _adapter("problem solution answer problem_type question_type", mathematics.adapt_numina),
     "openr1-math": _adapter("problem solution answer problem_type question_type generations", mathematics.adapt_numina),
-    "dapo-math": _adapter("prompt reward_model data_source", mathematics.adapt_dapo),
+    "dapo-math": _adapter("prompt reward_model data_source", verl.adapt_verl),
     "dapo-math-processed": _adapter("prompt solution source_prompt reward_model", mathematics.adapt_processed_dapo),
     "deepscaler": _adapter("problem answer solution", mathematics.adapt_problem_and_answer),
     "big-math": _adapter("problem answer source domain", mathematics.adapt_problem_and_answer),
@@ -86,6 +99,9 @@ ADAPTERS: dict[str, Adapter] = {
     "code-contests": _adapter("description public_tests private_tests generated_tests", code.adapt_code_contests),
     "codeforces": _adapter("description input_format output_format examples official_tests", code.adapt_codeforces),
     "leetcode": _adapter("task_id problem_description entry_point test", code.adapt_leetcode),
+    "livecodebench": _adapter("question_content public_test_cases private_test_cases", code.adapt_livecodebench),
+    "deepcoder": _adapter("problem tests", code.adapt_problem_with_tests, _has_raw_tests),
+    "kodcode": _adapter("question test test_info", code.adapt_kodcode),
     "verifiable-coding": _adapter("verification_info in_source_id", code.adapt_verifiable_coding),
     "sky-t1": _adapter("system conversations", finished.adapt_conversation),
     "openthoughts": _adapter("problem deepseek_reasoning deepseek_solution", finished.adapt_openthoughts),
@@ -98,14 +114,18 @@ ADAPTERS: dict[str, Adapter] = {
 
 
 def adapt_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Dataset":
-    """Return `dataset` in r1kit's columns if it is a known one, else as it is.
+    """Return `dataset` in r1kit's columns if it is a known one or of a usual form, else as it is.
 
-    Raises UserError for an adapter that does not exist or does not fit, and if no row can be used.
+    Columns that are not read stay as they are. Raises UserError for an adapter that does not exist or does not fit, for
+    a conversation that cannot be read, and if no row can be used.
     """
     # "none" is the recipe's way to say that the columns stay as they are.
-    name = source.adapter or _find_adapter(dataset, source)
-    if name is None or name == "none":
+    if source.adapter == "none" or len(dataset) == 0:
         return dataset
+    if source.adapter is None:
+        reading = _find_reading(dataset, source)
+        return dataset if reading is None else _adapt_rows(dataset, reading, source, field)
+    name = source.adapter
     if name not in ADAPTERS:
         raise UserError(f"{field}.adapter", name, "no such adapter", suggest(name, ADAPTERS))
     adapter = ADAPTERS[name]
@@ -114,75 +134,114 @@ def adapt_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Data
         requirement = f"reads {', '.join(missing)}, which the data does not have"
         action = f"use one that fits its columns: {', '.join(dataset.column_names)}"
         raise UserError(f"{field}.adapter", name, requirement, action)
-    return _adapt_rows(dataset, name, adapter, field)
+    return _adapt_rows(dataset, _reading_of(name), source, field)
 
 
-def _find_adapter(dataset: "Dataset", source: SourceConfig) -> str | None:
-    """Return the name of the adapter with the most columns among those that fit, None if none is needed or fits."""
+def _find_reading(dataset: "Dataset", source: SourceConfig) -> Reading | None:
+    """Return how the data set is read: as a known one, else as one of a usual form; None if neither fits or is needed.
+
+    Of the adapters that fit, the one with the most columns is chosen.
+    """
     names = set(dataset.column_names)
-    if source.columns or len(dataset) == 0:
+    if source.columns:
         return None
     first_row = dataset[0]
     fitting = [name for name, adapter in ADAPTERS.items() if adapter.columns <= names and adapter.fits(first_row)]
-    if "prompt" in names and names & {"answer", "tests", "completion"}:
+    is_own = "prompt" in names and not names.isdisjoint({"answer", "tests", "completion"})
+    if is_own:
         # The data may be in r1kit's columns already: `problem` and `question` do not show that it is not.
         fitting = [name for name in fitting if not ADAPTERS[name].columns & {"problem", "question"}]
     elif "messages" in names:
         # SFT reads messages as they are: two columns do not show that they need adapting.
         fitting = [name for name in fitting if len(ADAPTERS[name].columns) > 2]
-    return max(fitting, key=lambda name: len(ADAPTERS[name].columns), default=None)
+    best = max(fitting, key=lambda name: len(ADAPTERS[name].columns), default=None)
+    if best is not None and (not ADAPTERS[best].general or not has_choices(names)):
+        return _reading_of(best)
+    if is_own and (not has_choices(names) or "checker" in names):
+        return None
+    form = None if "messages" in names else find_form(dataset.column_names, first_row, source.seed)
+    if form is not None:
+        return form
+    return _reading_of(best) if best is not None else None
 
 
-def _adapt_rows(dataset: "Dataset", name: str, adapter: Adapter, field: str) -> "Dataset":
-    """Return the rows that the adapter can use, without columns that are empty in all of them."""
-    import datasets
+def _reading_of(name: str) -> Reading:
+    adapter = ADAPTERS[name]
+    return Reading(name, adapter.columns, adapter.adapt_row)
 
-    columns = list(ADAPTED_COLUMNS)
-    if adapter.general:
-        columns += [column for column in COLUMNS_KEPT_BY_ADAPTERS if column not in columns]
 
-    def adapt_batch(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        adapted_rows = []
-        for row in batch_rows(batch):
-            if adapted_row := _adapt_row(adapter, row):
-                adapted_rows.append(adapted_row)
-        return {column: [_as_text(row.get(column)) for row in adapted_rows] for column in columns}
+def _adapt_rows(dataset: "Dataset", reading: Reading, source: SourceConfig, field: str) -> "Dataset":
+    """Return the rows that can be used, with r1kit's columns first, and the set's own columns that are not read."""
+    from datasets import Value
 
-    adapted = dataset.map(
+    general = reading.name not in ADAPTERS or ADAPTERS[reading.name].general
+    carried = _carried_columns(dataset, reading, general)
+
+    def adapt_batch(rows: list[Row], start: int) -> list[Row | None]:
+        return [
+            _adapt_row(reading, general, row, f"{field}.path", f"row {start + offset} of {source.path}")
+            for offset, row in enumerate(rows)
+        ]
+
+    adapted = compute_columns(
+        dataset,
         adapt_batch,
-        batched=True,
-        batch_size=ADAPT_BATCH_ROWS,
-        remove_columns=dataset.column_names,
-        features=datasets.Features(dict.fromkeys(columns, datasets.Value("string"))),
-        load_from_cache_file=False,
+        ADAPT_BATCH_ROWS,
+        types={name: Value("string") for name in TEXT_COLUMNS},
+        remove=[name for name in dataset.column_names if name not in carried],
     )
     dropped = len(dataset) - len(adapted)
     suffix = f"; {dropped} of {len(dataset)} rows cannot be used and are dropped" if dropped else ""
-    logger.info(f"{field} is read as {name}{suffix}")
+    logger.info(f"{field} is read as {reading.name}{suffix}")
     if len(adapted) == 0:
         action = f"set {field}.adapter=none and name its columns"
-        raise UserError(f"{field}.path", "the data", f"no row of it can be used as {name}", action)
+        raise UserError(f"{field}.path", "the data", f"no row of it can be used as {reading.name}", action)
     # Later steps take a column that is there for one that has values.
     table = adapted.data.table
-    return adapted.remove_columns([name for name in columns if table.column(name).null_count == len(adapted)])
+    empty = [n for n in adapted.column_names if n in ADAPTED_COLUMNS and table.column(n).null_count == len(table)]
+    names = [name for name in COLUMNS if name in adapted.column_names and name not in empty]
+    names += [name for name in adapted.column_names if name not in names and name not in empty]
+    return adapted.select_columns(names)
 
 
-def _adapt_row(adapter: Adapter, row: Row) -> Row | None:
-    """Return a row as the adapter reads it; None if the row is of no use, or malformed."""
+def _carried_columns(dataset: "Dataset", reading: Reading, general: bool) -> list[str]:
+    """Return the columns of a set that its rows keep: the user's own.
+
+    Not those that are read, nor those that r1kit uses for something else. Of a known set, only columns of single
+    values: its lists and structures are its solutions and the like, which may be larger than all the rest.
+    """
+    from datasets import Value
+
+    names = [name for name in dataset.column_names if name not in reading.columns and name not in COLUMNS]
+    if not general:
+        names = [name for name in names if isinstance(dataset.features[name], Value)]
+    return names
+
+
+def _adapt_row(reading: Reading, general: bool, row: Row, field: str, row_name: str) -> Row | None:
+    """Return a row as the reading has it; None if the row is of no use, or malformed.
+
+    Raises UserError for a conversation with an unknown role or without text: it is not left out in silence, since that
+    is often the whole set.
+    """
     try:
-        adapted = adapter.adapt_row(row)
+        adapted = reading.read_row(row)
+    except ConversationError as error:
+        raise UserError(field, row_name, str(error), "correct or drop the row") from None
     except MALFORMED_ROW_ERRORS:
         return None
-    if adapted and adapter.general:
+    if adapted and general:
         kept = {column: row[column] for column in COLUMNS_KEPT_BY_ADAPTERS if row.get(column) not in (None, "", [])}
         if "tests" in kept:
             adapted |= {"checker": "code", "domain": "code"}
         adapted |= kept
-    return adapted if adapted and adapted.get("prompt") else None
+    if not adapted or not (adapted.get("prompt") or adapted.get("messages")):
+        return None
+    return {name: _as_text(value) if name in TEXT_COLUMNS else value for name, value in adapted.items()}
 
 
 def _as_text(value: Any) -> str | None:
     """Return a list or a dictionary as JSON, any other value as text, and None as None."""
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False)
+        return dump_json(value)
     return None if value is None else str(value)

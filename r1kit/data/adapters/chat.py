@@ -14,6 +14,11 @@ from typing import Any
 Message = dict[str, Any]
 """`role`, `content` (text), and what the message has besides: `reasoning_content`, `tool_calls`, `name`, ..."""
 
+
+class ConversationError(ValueError):
+    """A conversation that cannot be read; its text says what is wrong and what to do."""
+
+
 ROLES = {
     "system": "system",
     # Harmony's and OpenAI's newer name of the instructions that come before the user's message.
@@ -50,24 +55,26 @@ THINKING_PARTS = {"thinking": "thinking", "reasoning": "reasoning"}
 
 
 def normalise_role(role: Any) -> str:
-    """Return a role by its usual name: `user` for `human`. Raises ValueError for a role that is not known."""
+    """Return a role by its usual name: `user` for `human`. Raises ConversationError for a role that is not known."""
     name = role.strip().lower() if isinstance(role, str) else role
     if name in CALL_ROLES:
         return "assistant"
     if not isinstance(name, str) or name not in ROLES:
         usual = "system, user, assistant or tool"
-        raise ValueError(f"the role {json.dumps(role, ensure_ascii=False, default=str)} is not known; use {usual}")
+        raise ConversationError(
+            f"the role {json.dumps(role, ensure_ascii=False, default=str)} is not known; use {usual}"
+        )
     return ROLES[name]
 
 
 def normalise_messages(messages: Any) -> list[Message]:
     """Return chat messages with the usual roles and with text as content; keys without a value are left out.
 
-    Raises ValueError, with what is wrong and what to do, for what is no conversation: no list, an unknown role, a
-    message without content, a part that is no text.
+    Raises ConversationError, with what is wrong, for what is no conversation: no list, an unknown role, a message
+    without content, a part that is no text.
     """
     if not isinstance(messages, list) or not messages:
-        raise ValueError("messages must be a list of at least one message")
+        raise ConversationError("messages must be a list of at least one message")
     return [_normalise_message(message) for message in messages]
 
 
@@ -80,10 +87,10 @@ def is_conversation(value: Any) -> bool:
 
 def _normalise_message(message: Any) -> Message:
     if not isinstance(message, Mapping):
-        raise ValueError("each message must have a role and a content")
+        raise ConversationError("each message must have a role and a content")
     role_key = _first_key(message, ROLE_KEYS)
     if role_key is None:
-        raise ValueError("a message has no role")
+        raise ConversationError("a message has no role")
     role = normalise_role(message[role_key])
     content_key = _first_key(message, CONTENT_KEYS)
     content = None if content_key is None else message[content_key]
@@ -110,9 +117,9 @@ def _content_text(content: Any, has_calls: bool) -> tuple[str, str]:
     if content is None:
         if has_calls:
             return "", ""
-        raise ValueError("a message has no content")
+        raise ConversationError("a message has no content")
     if not isinstance(content, list):
-        raise ValueError(f"the content of a message must be text, not {json.dumps(content, default=str)}")
+        raise ConversationError(f"the content of a message must be text, not {json.dumps(content, default=str)}")
     texts: list[str] = []
     thoughts: list[str] = []
     for part in content:
@@ -125,7 +132,7 @@ def _content_text(content: Any, has_calls: bool) -> tuple[str, str]:
         elif part_type in THINKING_PARTS:
             thoughts.append(_thinking_of_part(part, part_type))
         else:
-            raise ValueError(f"a message has a part of the type {part_type}, and r1kit reads text alone")
+            raise ConversationError(f"a message has a part of the type {part_type}, and r1kit reads text alone")
     return "".join(texts), "".join(thoughts)
 
 
@@ -138,12 +145,12 @@ def _thinking_of_part(part: Mapping[str, Any], part_type: str) -> str:
 
 
 def _parse_calls(content: Any) -> list[Message]:
-    """Return the calls of tools that a ShareGPT turn holds as JSON. Raises ValueError if it holds something else."""
+    """Return the calls of tools that a ShareGPT turn holds as JSON. Raises ConversationError for anything else."""
     try:
         calls = json.loads(content) if isinstance(content, str) else content
     except ValueError:
-        raise ValueError("a call of a tool must be JSON, such as {name: add, arguments: {a: 3}}") from None
+        raise ConversationError("a call of a tool must be JSON, such as {name: add, arguments: {a: 3}}") from None
     calls = calls if isinstance(calls, list) else [calls]
     if not all(isinstance(call, Mapping) and call.get("name") for call in calls):
-        raise ValueError("a call of a tool needs a name")
+        raise ConversationError("a call of a tool needs a name")
     return [{"type": "function", "function": dict(call)} for call in calls]

@@ -1,4 +1,4 @@
-"""Sets of programming problems: HumanEval, MBPP, APPS, TACO, CodeContests, Codeforces, LeetCode, verifiable-coding.
+"""Sets of programming problems: HumanEval, MBPP, APPS, TACO, CodeContests, Codeforces, LeetCode and others.
 
 Their tests become r1kit's `stdio`, `call` and `assert` tests, such as
 `{"kind": "call", "function": "add", "args": [1, 2], "expected": 3}`. Problems that comparing outputs cannot judge are
@@ -6,7 +6,12 @@ dropped: those with a checker of their own, with files for input, or with intera
 """
 
 import ast
+import base64
+import io
 import json
+import pickle
+import re
+import zlib
 from typing import Any
 
 from r1kit.rows import Row
@@ -20,6 +25,8 @@ _COMPLETE_FUNCTION = "Complete this Python function. Reply with the whole functi
 _STDIO_INSTRUCTION = "\n\nWrite a Python program that reads from standard input and prints to standard output."
 _STARTER_CODE = "\n\nUse this starter code:\n\n```python\n{}\n```"
 
+_IMPORT_OF_SOLUTION = re.compile(r"^from solution import .*$|^import solution$", re.MULTILINE)
+
 
 def _code_row(prompt: str, tests: list[Test], **columns: Any) -> Row | None:
     """Return a programming problem with the further `columns`; None without tests."""
@@ -27,11 +34,16 @@ def _code_row(prompt: str, tests: list[Test], **columns: Any) -> Row | None:
         return None
     return {
         "prompt": prompt.strip(),
-        "tests": json.dumps(_select_tests(tests), ensure_ascii=False),
+        "tests": tests_as_json(tests),
         "checker": "code",
         "domain": "code",
         **columns,
     }
+
+
+def tests_as_json(tests: list[Test]) -> str:
+    """Return tests as the text that the column `tests` holds."""
+    return json.dumps(_select_tests(tests), ensure_ascii=False)
 
 
 def _select_tests(tests: list[Test]) -> list[Test]:
@@ -120,6 +132,116 @@ def _call_tests(function: str, inputs: list[Any], outputs: list[Any]) -> list[Te
             expected = output[0] if are_wrapped else output
             tests.append({"kind": "call", "function": function, "args": list(arguments), "expected": expected})
     return tests
+
+
+def parse_tests(value: Any) -> list[Test]:
+    """Return the tests that a value holds in any of the usual forms; an empty list for what is no tests.
+
+    {"inputs": ["1"], "outputs": ["2"]}                    APPS, TACO, Eurus-2; with `fn_name`, calls of that function
+    [{"input": "1", "output": "2", "testtype": "stdin"}]   LiveCodeBench, DeepCoder
+    {"functional": "def check(candidate): ..."}            LeetCode in verl's rows
+    ["assert add(1, 2) == 3"]                              MBPP, AceCode
+    """
+    if isinstance(value, dict):
+        if isinstance(value.get("inputs"), list) and isinstance(value.get("outputs"), list):
+            function = value.get("fn_name") or value.get("func_name")
+            if function:
+                return _call_tests(function, _parsed_members(value["inputs"]), _parsed_members(value["outputs"]))
+            return _stdio_tests(value["inputs"], value["outputs"])
+        if isinstance(value.get("functional"), str) and value["functional"].strip():
+            return [{"kind": "assert", "code": value["functional"]}]
+        return []
+    if not isinstance(value, list) or not value:
+        return []
+    if all(isinstance(test, str) and test.lstrip().startswith(("assert ", "assert(")) for test in value):
+        return [{"kind": "assert", "code": test} for test in value]
+    if all(isinstance(test, dict) and "input" in test and "output" in test for test in value):
+        return _tests_of_cases(value, None)
+    return []
+
+
+def _parsed_members(values: list[Any]) -> list[Any]:
+    """Return arguments or results, each of which may be written as JSON or as a Python literal."""
+    members = []
+    for value in values:
+        try:
+            members.append(_parse_nested(value))
+        except (ValueError, SyntaxError):
+            members.append(value)
+    return members
+
+
+def _tests_of_cases(cases: list[Row], function: str | None) -> list[Test]:
+    """Return the tests of LiveCodeBench's form; `function` is the one that functional tests call."""
+    tests: list[Test] = []
+    for case in cases:
+        name = case.get("fn_name") or function
+        if case.get("testtype", case.get("type")) in ("functional", "function_call") and name:
+            # The arguments stand as JSON, one on each line.
+            lines = case["input"].splitlines() if isinstance(case["input"], str) else case["input"]
+            arguments = [_parse_nested(line) for line in lines]
+            expected = _parse_nested(case["output"])
+            tests.append({"kind": "call", "function": name, "args": arguments, "expected": expected})
+        else:
+            tests += _stdio_tests([case["input"]], [case["output"]])
+    return tests
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads pickled text and numbers alone: a pickle of anything else may run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"the tests hold an object of {module}.{name}")
+
+
+def adapt_livecodebench(row: Row) -> Row | None:
+    """Read livecodebench/code_generation_lite, whose private tests are JSON that is pickled, compressed and encoded."""
+    cases = _parse_nested(row["public_test_cases"]) + _private_cases(row["private_test_cases"])
+    metadata = _parse_nested(row.get("metadata") or "{}")
+    starter_code = (row.get("starter_code") or "").strip()
+    instruction = _STARTER_CODE.format(starter_code) if starter_code else _STDIO_INSTRUCTION
+    tests = _tests_of_cases(cases, metadata.get("func_name"))
+    columns = {"id": row.get("question_id"), "level": row.get("difficulty"), "source": row.get("platform")}
+    return _code_row(row["question_content"] + instruction, tests, **columns)
+
+
+def _private_cases(value: Any) -> list[Row]:
+    if not isinstance(value, str):
+        return value or []
+    try:
+        return json.loads(value)
+    except ValueError:
+        data = zlib.decompress(base64.b64decode(value))
+        text = _PlainUnpickler(io.BytesIO(data)).load()
+        return json.loads(text)
+
+
+def adapt_problem_with_tests(row: Row) -> Row | None:
+    """Read agentica-org/DeepCoder-Preview-Dataset and sets of its form: a problem, and tests in any usual form."""
+    tests = parse_tests(_parse_nested(row["tests"]))
+    metadata = row.get("metadata")
+    function = metadata.get("func_name") if isinstance(metadata, dict) else None
+    if not tests or (function and any(test["kind"] == "stdio" for test in tests)):
+        return None
+    starter_code = (row.get("starter_code") or "").strip()
+    uses_stdio = tests[0]["kind"] == "stdio"
+    instruction = _STARTER_CODE.format(starter_code) if starter_code else (_STDIO_INSTRUCTION if uses_stdio else "")
+    return _code_row(row["problem"] + instruction, tests)
+
+
+def adapt_kodcode(row: Row) -> Row | None:
+    """Read KodCode/KodCode-V1: tests as functions of pytest, which import the solution by its module's name."""
+    code = _IMPORT_OF_SOLUTION.sub("", row["test"])
+    functions = [node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)]
+    names = [name for name in functions if name.startswith("test")]
+    if "pytest" in code or "solution" in code:
+        return None  # fixtures and expected exceptions need pytest, which the box does not have
+    tests = [{"kind": "assert", "code": f"{code}\n{name}()"} for name in names]
+    info = row.get("test_info") or []
+    declarations = [entry["function_declaration"] for entry in info if entry.get("function_declaration")]
+    instruction = _STARTER_CODE.format("\n".join(declarations)) if declarations else ""
+    columns = {"answer": row.get("solution"), "id": row.get("question_id")}
+    return _code_row(row["question"] + instruction, tests, **columns)
 
 
 def adapt_code_contests(row: Row) -> Row | None:

@@ -14,13 +14,13 @@ from r1kit.rows import Row
 _DAPO_BEFORE = re.compile(r"^Solve the following math problem step by step\..*?\n\n", re.DOTALL)
 _DAPO_AFTER = re.compile(r'\n\nRemember to put your answer on its own line after "Answer:"\.?\s*$')
 # What stands in place of an answer where a problem asks for a proof, or has none.
-_NO_ANSWERS = ("proof", "notfound", "none", "null", "n/a")
+NO_ANSWERS = ("proof", "notfound", "none", "null", "n/a")
 
 
 def _math_row(prompt: Any, answer: Any, row: Row, **columns: Any) -> Row | None:
     """Return a math problem with the further `columns`; None without an answer that can be checked."""
     gold = str(answer).strip() if answer is not None else ""
-    if not gold or gold.lower() in _NO_ANSWERS or not str(prompt or "").strip():
+    if not gold or gold.lower() in NO_ANSWERS or not str(prompt or "").strip():
         return None
     return {
         "prompt": str(prompt).strip(),
@@ -71,17 +71,11 @@ def adapt_numina(row: Row) -> Row | None:
     return _math_row(row["problem"], row["answer"], row, id=row.get("uuid"))
 
 
-def adapt_dapo(row: Row) -> Row | None:
-    """Read BytedTsinghua-SIA/DAPO-Math-17k: verl's columns, the problem within an instruction, many times each."""
-    message = row["prompt"][-1]["content"] if isinstance(row["prompt"], list) else row["prompt"]
-    index = (row.get("extra_info") or {}).get("index")
-    return _math_row(_without_dapo_instruction(message), row["reward_model"]["ground_truth"], row, id=index)
-
-
 def adapt_processed_dapo(row: Row) -> Row | None:
     """Read open-r1/DAPO-Math-17k-Processed: the problem, with its answer in `solution`."""
-    return _math_row(_without_dapo_instruction(row["prompt"]), row["solution"], row)
+    return _math_row(without_dapo_instruction(row["prompt"]), row["solution"], row)
 
 
-def _without_dapo_instruction(message: str) -> str:
+def without_dapo_instruction(message: str) -> str:
+    """Return a problem without the instruction that DAPO-Math-17k puts around each."""
     return _DAPO_AFTER.sub("", _DAPO_BEFORE.sub("", message))

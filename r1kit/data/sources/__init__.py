@@ -9,10 +9,10 @@ maps them from disk, and every change goes through them in batches.
 from typing import TYPE_CHECKING
 
 from r1kit.data.adapters import adapt_columns
+from r1kit.data.row_tables import compute_columns
 from r1kit.data.sources.column_types import settle_types, to_text
 from r1kit.data.sources.conditions import filter_by_values
 from r1kit.data.sources.generated import generate_rows, is_generated_source
-from r1kit.data.sources.row_tables import compute_columns
 from r1kit.data.sources.stored import read_stored
 from r1kit.errors import UserError, suggest
 from r1kit.recipe import SourceConfig

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.batches import READ_BATCH_ROWS
-from r1kit.data.sources.exact_json import dump_json, is_json_column
-from r1kit.data.sources.row_tables import compute_columns
+from r1kit.data.exact_json import dump_json, is_json_column
+from r1kit.data.row_tables import compute_columns
 from r1kit.data.sources.unify import MAX_EXACT_FLOAT
 from r1kit.errors import UserError
 from r1kit.recipe import SourceConfig

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1kit.data.row_tables import new_row_file
 from r1kit.data.sources.local_files import open_bytes
-from r1kit.data.sources.row_tables import new_row_file
 from r1kit.errors import UserError
 from r1kit.recipe import SourceConfig
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from r1kit.data.sources.exact_json import parse_json
+from r1kit.data.exact_json import parse_json
+from r1kit.data.row_tables import make_dataset
 from r1kit.data.sources.local_files import open_bytes
-from r1kit.data.sources.row_tables import make_dataset
 from r1kit.errors import UserError
 from r1kit.messages import logger
 from r1kit.recipe import SourceConfig

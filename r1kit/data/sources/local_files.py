@@ -1,12 +1,8 @@
 """Find the local files of a source: those of one format, of the named configuration, and of the split."""
 
-import atexit
 import codecs
 import gzip
 import re
-import shutil
-import tempfile
-from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -112,11 +108,3 @@ def error_reason(error: BaseException) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"it must be UTF-8, but byte {error.start + 1} is invalid"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-@cache
-def scratch_dir(purpose: str = "streams") -> str:
-    """Return a temporary folder of this process for one purpose, which is removed when the process ends."""
-    folder = tempfile.mkdtemp(prefix=f"r1kit-{purpose}-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder

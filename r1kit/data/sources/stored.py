@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1kit.data.exact_json import with_exact_json
+from r1kit.data.row_tables import make_dataset, scratch_dir
 from r1kit.data.sources.conditions import matches
 from r1kit.data.sources.csv_files import read_csv_files
-from r1kit.data.sources.exact_json import with_exact_json
 from r1kit.data.sources.json_files import iterate_json_rows, read_json_files
 from r1kit.data.sources.local_files import (
     FORMATS,
@@ -19,9 +20,7 @@ from r1kit.data.sources.local_files import (
     file_suffix,
     find_files,
     no_split_error,
-    scratch_dir,
 )
-from r1kit.data.sources.row_tables import make_dataset
 from r1kit.data.sources.unify import concatenate_sources, usual_features
 from r1kit.errors import UserError
 from r1kit.recipe import SourceConfig

@@ -7,8 +7,8 @@ Numbers of different widths become the wider one, numbers beside text become tex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.sources.exact_json import exact_json_type, is_json_column
-from r1kit.data.sources.row_tables import compute_columns
+from r1kit.data.exact_json import exact_json_type, is_json_column
+from r1kit.data.row_tables import compute_columns
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features

@@ -7,15 +7,17 @@ that a nested value lacks is not added to it. A column whose values are of sever
 lists of both, is kept as JSON (`exact_json`). Rows are written to disk in batches, so that memory never holds all.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.batches import batch_rows
-from r1kit.data.sources.exact_json import dump_json, exact_json_type, is_json_column
-from r1kit.data.sources.local_files import scratch_dir
+from r1kit.data.exact_json import dump_json, exact_json_type, is_json_column
 from r1kit.rows import Row
 
 if TYPE_CHECKING:
@@ -30,6 +32,14 @@ MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
 WRITE_BATCH_ROWS = 1000
 # Rows whose shapes are known before the first row is written; if a later row has another shape, writing starts anew.
 FIRST_BATCH_ROWS = 10_000
+
+
+@cache
+def scratch_dir(purpose: str = "streams") -> str:
+    """Return a temporary folder of this process for one purpose, which is removed when the process ends."""
+    folder = tempfile.mkdtemp(prefix=f"r1kit-{purpose}-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def new_row_file(folder: str | None = None) -> str:
