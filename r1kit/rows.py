@@ -55,7 +55,7 @@ COLUMNS: dict[str, Column] = {
     "completion": Column(
         "string", (EXAMPLE, SAMPLE, ROLLOUT), "The model's text after the prompt, or chat messages.", adapted=True
     ),
-    "messages": Column("messages", (EXAMPLE,), "A conversation that ends with the assistant's turn.", adapted=True),
+    "messages": Column("messages", (EXAMPLE,), "A conversation that ends with the assistant's turn."),
     "text": Column("string", (EXAMPLE,), "A document to train on as it stands."),
     "answer": Column("string", (PROBLEM, SAMPLE, ROLLOUT), "The gold answer.", carried=True, adapted=True),
     "tests": Column(

@@ -1,6 +1,9 @@
 """Each adapter on a small file of its data set's real columns, found by them; expected rows are written by hand."""
 
+import base64
 import json
+import pickle
+import zlib
 
 import pytest
 
@@ -201,6 +204,10 @@ CHAT = {
 ADD = "n = int(input())\nprint(n + 1)"
 SOLVE = "class Solution:\n    def twoSum(self, a, t):\n        return [a.index(t - a[-1]), len(a) - 1]"
 STDIO = {"inputs": ["1\n", "2\n"], "outputs": ["2\n", "3\n"]}
+# LiveCodeBench's form of private tests: JSON that is pickled, compressed and encoded.
+PRIVATE_TESTS = base64.b64encode(
+    zlib.compress(pickle.dumps(json.dumps([{"input": "5\n", "output": "6\n", "testtype": "stdin"}])))
+).decode()
 CODE = {
     "humaneval": (
         {
@@ -346,6 +353,43 @@ CODE = {
         },
         ADD,
         "print(2)",
+    ),
+    "livecodebench": (
+        {
+            "question_title": "Add",
+            "question_content": "Add one to n.",
+            "platform": "atcoder",
+            "question_id": "abc",
+            "difficulty": "easy",
+            "starter_code": "",
+            "public_test_cases": json.dumps([{"input": "1\n", "output": "2\n", "testtype": "stdin"}]),
+            "private_test_cases": PRIVATE_TESTS,
+            "metadata": "{}",
+        },
+        ADD,
+        "print(2)",
+    ),
+    "deepcoder": (
+        {
+            "problem": "Add one to n.",
+            "solutions": [ADD],
+            "tests": json.dumps([{"type": "stdin_stdout", "input": "1\n", "output": "2\n"}]),
+            "starter_code": "",
+        },
+        ADD,
+        "print(3)",
+    ),
+    "kodcode": (
+        {
+            "question_id": "k1",
+            "question": "Add one.",
+            "solution": "def add(x):\n    return x + 1",
+            "test": "from solution import add\n\ndef test_one():\n    assert add(1) == 2\n\n"
+            "def test_two():\n    assert add(2) == 3\n",
+            "test_info": [{"function_declaration": "def add(x):", "function_name": "add"}],
+        },
+        "def add(x):\n    return x + 1",
+        "def add(x):\n    return 2",
     ),
 }
 

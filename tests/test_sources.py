@@ -284,7 +284,7 @@ def test_talks_of_several_turns_are_told_apart_by_all_that_was_said():
     assert rows_read["question"][2:] == ["go on", "go on"]
 
 
-@pytest.mark.parametrize("content", [None, [{"type": "text", "text": "a"}], 5])
+@pytest.mark.parametrize("content", [None, [{"type": "image", "image": "a"}], 5])
 def test_messages_without_text_are_refused_by_row(content):
     rows = [{"prompt": [{"role": "user", "content": "a"}]}] if content is None else []
     rows.append({"prompt": [{"role": "user", "content": content}]})

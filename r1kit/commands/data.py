@@ -12,19 +12,21 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from r1kit.answers.extract import completion_text
-from r1kit.data.batches import READ_BATCH_ROWS, iterate_rows
+from r1kit.data.adapters.chat import ConversationError, Message, normalise_messages
+from r1kit.data.batches import READ_BATCH_ROWS, batch_rows, iterate_rows
 from r1kit.data.filters import EVERY_PASS_RATE, DropReport, RowFilter, format_drop_report
-from r1kit.data.hygiene import HygieneReport, clean_problems
+from r1kit.data.hygiene import HygieneReport, clean_problems, find_clean_rows
 from r1kit.data.hygiene.normalise import ngram_words
 from r1kit.data.mixing import read_sources
 from r1kit.data.problems import first_rows_by_id
 from r1kit.data.questions import Question, check_prompt, question_text, row_language, stable_row_id
+from r1kit.data.row_tables import compute_columns
 from r1kit.data.writing.output import DataOutput
 from r1kit.data.writing.parquet import order_columns
 from r1kit.errors import UserError
 from r1kit.messages import print_progress
 from r1kit.ranks import is_main_rank
-from r1kit.recipe import DataRecipe
+from r1kit.recipe import DataRecipe, HygieneConfig
 from r1kit.rewards.checks import check_reward_data
 from r1kit.rows import Row
 from r1kit.runs.files import write_file
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 # Columns that this stage adds for hygiene, rewards and filters, and removes before it writes.
-HELPER_COLUMNS = ("question", "_completion", "_finish_reason", "_thinking", "_language", "_tokens")
+HELPER_COLUMNS = ("_question", "_completion", "_finish_reason", "_thinking", "_language", "_tokens")
 # Columns that may hold a row's prompt; the first that is there is taken.
 PROMPT_COLUMNS = ("prompt", "messages", "text")
 SCORING_BATCH_ROWS = 256
@@ -51,7 +53,7 @@ def _make_data(recipe: DataRecipe, run: Run) -> None:
     rows = _add_helper_columns(read_sources(recipe.data.train, "data.train", recipe.data.rows), recipe)
     if len(rows) == 0:
         raise UserError("data.train", recipe.data.train[0].path, "has no rows", "give a source with at least one")
-    rows, hygiene_report = clean_problems(rows, recipe.hygiene)
+    rows, hygiene_report = _clean_rows(rows, recipe.hygiene)
     row_filter = RowFilter(recipe.keep)
     if "_completion" in rows.column_names:
         if recipe.rewards:
@@ -88,22 +90,43 @@ def _add_helper_columns(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
         raise UserError("data.train", path, "needs a column prompt, messages or text", action)
     has_completions = prompt_column == "messages" or "completion" in names
 
-    def add_to_row(row: Row, number: int) -> Row:
-        question = check_prompt(row[prompt_column], number, "data.train")
-        completion = ""
-        if prompt_column == "messages":
-            question, completion = _split_conversation(question, number, path)
-        elif has_completions:
-            completion = completion_text(_check_completion(row["completion"], number, path))
-        text = question_text(question)
-        added: Row = {"question": text, "id": row.get("id") or stable_row_id(question, row.get("answer"))}
-        if has_completions:
-            added |= _completion_columns(row, text, completion)
-        return added
+    def add_to_rows(rows: list[Row], start: int) -> list[Row | None]:
+        added_columns: list[Row | None] = []
+        for number, row in enumerate(rows, start):
+            added: Row = {}
+            completion = ""
+            if prompt_column == "messages":
+                conversation = _check_messages(row["messages"], number, path)
+                question, completion = _split_conversation(conversation, number, path)
+                added["messages"] = conversation
+            else:
+                question = check_prompt(row[prompt_column], number, "data.train")
+                added[prompt_column] = question
+            if has_completions and prompt_column != "messages":
+                added["completion"] = _check_completion(row["completion"], number, path)
+                completion = completion_text(added["completion"] or "")
+            text = question_text(question)
+            added |= {"_question": text, "id": row.get("id") or stable_row_id(question, row.get("answer"))}
+            if has_completions:
+                added |= _completion_columns(row, text, completion)
+            added_columns.append(added)
+        return added_columns
 
-    prepared = rows.map(add_to_row, with_indices=True, load_from_cache_file=False)
-    first_rows_by_id(prepared, path, "data.train")  # raises UserError if an id stands for two questions
+    prepared = compute_columns(rows, add_to_rows)
+    # raises UserError if an id stands for two questions
+    first_rows_by_id(prepared, path, "data.train", question_column="_question")
     return prepared
+
+
+def _clean_rows(rows: "Dataset", hygiene: HygieneConfig) -> tuple["Dataset", HygieneReport]:
+    """Return the rows that hygiene leaves, and its report."""
+    names = [name for name in ("_question", "_completion", "answer", "tests") if name in rows.column_names]
+    # Under the name that hygiene reads; a column `question` of the user's own stays as it is.
+    view = rows.select_columns(names).rename_column("_question", "question")
+    if not hygiene.is_enabled:
+        return rows, clean_problems(view, hygiene)[1]
+    kept, report = find_clean_rows(view, hygiene)
+    return (rows if len(kept) == len(rows) else rows.select(kept)), report
 
 
 def _completion_columns(row: Row, question: str, completion: str) -> Row:
@@ -120,24 +143,35 @@ def _completion_columns(row: Row, question: str, completion: str) -> Row:
     }
 
 
-def _split_conversation(messages: Question, number: int, path: str) -> tuple[Question, str]:
-    """Return the messages before the last, and the text of the last, which must be the assistant's."""
-    if isinstance(messages, str) or len(messages) < 2 or messages[-1]["role"] != "assistant":
+def _check_messages(messages: Any, number: int, path: str) -> list[Message]:
+    """Return a row's conversation with the usual roles. Raises UserError if it is none."""
+    if not isinstance(messages, list):
         requirement = f"messages must end with the assistant's; those of row {number} do not"
         raise UserError("data.train", path, requirement, "correct or drop the row")
-    return messages[:-1], messages[-1]["content"]
+    try:
+        return normalise_messages(messages)
+    except ConversationError as error:
+        requirement = f"messages must be a conversation; those of row {number} are not: {error}"
+        raise UserError("data.train", path, requirement, "correct or drop the row") from None
+
+
+def _split_conversation(messages: list[Message], number: int, path: str) -> tuple[Question, str]:
+    """Return the messages before the last, and the text of the last, which must be the assistant's."""
+    if len(messages) < 2 or messages[-1]["role"] != "assistant":
+        requirement = f"messages must end with the assistant's; those of row {number} do not"
+        raise UserError("data.train", path, requirement, "correct or drop the row")
+    return messages[:-1], completion_text(messages[-1:])
 
 
 def _check_completion(completion: Any, number: int, path: str) -> Any:
-    """Return a row's completion, "" for None. Raises UserError if it is neither text nor messages of text."""
-    if isinstance(completion, list):
-        is_valid = all(isinstance(m, dict) and isinstance(m.get("content"), str) for m in completion)
-    else:
-        is_valid = isinstance(completion, str | None)
-    if not is_valid:
-        requirement = f"each completion must be text or messages of text; that of row {number} is not"
-        raise UserError("data.train", path, requirement, "correct or drop the row, or rename the column")
-    return completion or ""
+    """Return a row's completion, messages with the usual roles. Raises UserError if it is neither text nor messages."""
+    if completion is None or isinstance(completion, str):
+        return completion
+    try:
+        return normalise_messages(completion)
+    except ConversationError as error:
+        requirement = f"each completion must be text or messages of text; that of row {number} is not: {error}"
+        raise UserError("data.train", path, requirement, "correct or drop the row, or rename the column") from None
 
 
 def _refuse_rewards_and_filters(recipe: DataRecipe, row_filter: RowFilter) -> None:
@@ -152,26 +186,24 @@ def _refuse_rewards_and_filters(recipe: DataRecipe, row_filter: RowFilter) -> No
 
 def _score_rows(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
     """Return `rows` with a column for each reward, and `correct` and `fault`."""
-    from datasets import Features, Value
+    from datasets import Value
 
     functions = bind_rewards(recipe.rewards)
 
-    def score_batch(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        columns = {name: values for name, values in batch.items() if name not in ("completion", "_completion")}
-        columns |= {"thinking": batch["_thinking"], "language": batch["_language"], "prompt": batch["question"]}
-        completion_ids = [range(count) for count in batch["_tokens"]]  # of which rewards read the number alone
-        scores = compute_rewards(batch["_completion"], completion_ids, columns, functions)
-        verdicts = [row_verdict(scores, i) for i in range(len(completion_ids))]
-        return {name: [verdict[name] for verdict in verdicts] for name in verdicts[0]}
+    def score_batch(batch: list[Row], _: int) -> list[Row | None]:
+        columns = {name: [row[name] for row in batch] for name in batch[0]}
+        completions, questions = columns.pop("_completion"), columns["_question"]
+        columns.pop("completion", None)
+        columns |= {"thinking": columns["_thinking"], "language": columns["_language"]}
+        columns |= {"prompt": questions, "question": questions}
+        completion_ids = [range(count) for count in columns["_tokens"]]  # of which rewards read the number alone
+        scores = compute_rewards(completions, completion_ids, columns, functions)
+        return [row_verdict(scores, i) for i in range(len(batch))]
 
     score_types = {function.__name__: Value("float64") for function in functions}
     score_types |= {"fault": Value("bool"), "correct": Value("bool")}
-    rows = rows.remove_columns([name for name in score_types if name in rows.column_names])
-    # Named here, since a first batch without any verdict would make a column of nulls.
-    features = Features(rows.features | score_types)
-    return rows.map(
-        score_batch, batched=True, batch_size=SCORING_BATCH_ROWS, features=features, load_from_cache_file=False
-    )
+    # The types are named here, since rows without any verdict would make a column of nulls.
+    return compute_columns(rows, score_batch, SCORING_BATCH_ROWS, types=score_types)
 
 
 def _filter_rows(rows: "Dataset", row_filter: RowFilter, recipe: DataRecipe) -> list[int]:
@@ -214,7 +246,7 @@ def _filter_view(row: Row, number: int) -> Row:
     return {
         "number": number,
         "id": row["id"],
-        "prompt": row["question"],
+        "prompt": row["_question"],
         "completion": row["_completion"],
         "finish_reason": row["_finish_reason"],
         "thinking": row["_thinking"],
@@ -247,6 +279,6 @@ def _write_rows(rows: "Dataset", reports: dict[str, DropReport], recipe: DataRec
     rows = rows.remove_columns([name for name in rows.column_names if name in unwanted])
     output = DataOutput(run, recipe, order_columns(rows.features.arrow_schema))
     for start in range(0, len(rows), READ_BATCH_ROWS):
-        output.add(rows.select(range(start, min(len(rows), start + READ_BATCH_ROWS))).to_list())
+        output.add(batch_rows(rows[start : start + READ_BATCH_ROWS]))
     output.finish(reports, {})
     run.update(rows=output.row_count)

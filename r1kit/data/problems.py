@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from r1kit.data.batches import READ_BATCH_ROWS, batch_rows
+from r1kit.data.batches import READ_BATCH_ROWS
 from r1kit.data.mixing import read_sources
 from r1kit.data.questions import check_prompt, question_text, render_prompt, row_language, stable_row_id
+from r1kit.data.row_tables import compute_columns
 from r1kit.errors import UserError
 from r1kit.messages import logger
 from r1kit.recipe import DataConfig, PromptConfig, SourceConfig
@@ -35,22 +36,10 @@ def load_problems(
         action = f"it has {', '.join(dataset.column_names)}; rename one with {field}.0.columns"
         raise UserError(field, sources[0].path, "needs a column prompt", action)
 
-    def fill_batch(batch: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
-        columns: dict[str, list[Any]] = {}
-        for row, number in zip(batch_rows(batch), numbers, strict=True):
-            for name, value in _filled_columns(row, number, prompt, field).items():
-                columns.setdefault(name, []).append(value)
-        return columns
+    def fill_batch(rows: list[Row], start: int) -> list[Row | None]:
+        return [_filled_columns(row, start + offset, prompt, field) for offset, row in enumerate(rows)]
 
-    problems = dataset.map(
-        fill_batch,
-        with_indices=True,
-        batched=True,
-        batch_size=READ_BATCH_ROWS,
-        # A prompt that is rendered may change from text to messages, which needs a new column.
-        remove_columns=None if prompt is None else "prompt",
-        load_from_cache_file=False,
-    )
+    problems = compute_columns(dataset, fill_batch)
     first = first_rows_by_id(problems, sources[0].path, field)
     if len(first) == len(problems):
         return problems
@@ -75,7 +64,7 @@ def _filled_columns(row: Row, number: int, prompt: PromptConfig | None, field: s
     return filled
 
 
-def first_rows_by_id(dataset: "Dataset", path: str, field: str) -> "np.ndarray":
+def first_rows_by_id(dataset: "Dataset", path: str, field: str, question_column: str = "question") -> "np.ndarray":
     """Return the numbers of the rows whose id no earlier row has, in order.
 
     Memory holds two hashes of 8 bytes a row. Raises UserError if an id stands for two questions.
@@ -84,12 +73,12 @@ def first_rows_by_id(dataset: "Dataset", path: str, field: str) -> "np.ndarray":
 
     # Hashes, since a set may have millions of problems.
     ids, questions = np.empty(len(dataset), np.uint64), np.empty(len(dataset), np.uint64)
-    columns = dataset.select_columns(["id", "question"])
+    columns = dataset.select_columns(["id", question_column])
     for start in range(0, len(columns), READ_BATCH_ROWS):
         batch = columns[start : start + READ_BATCH_ROWS]
         end = start + len(batch["id"])
         ids[start:end] = [_hash_text(row_id) for row_id in batch["id"]]
-        questions[start:end] = [_hash_text(question) for question in batch["question"]]
+        questions[start:end] = [_hash_text(question) for question in batch[question_column]]
     _, first, index_of_id = np.unique(ids, return_index=True, return_inverse=True)
     conflicts = np.flatnonzero(questions != questions[first[index_of_id]])
     if len(conflicts):

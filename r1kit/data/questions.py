@@ -8,30 +8,34 @@ import hashlib
 import json
 from typing import Any
 
+from r1kit.data.adapters.chat import ConversationError, Message, normalise_messages
 from r1kit.errors import UserError
 from r1kit.languages.detect import detect_language, language_code
 from r1kit.prompts import CHAT_TEMPLATE, fill_template
 from r1kit.recipe import PromptConfig
 from r1kit.rows import Row
 
-Messages = list[dict[str, str]]
+Messages = list[Message]
 Question = str | Messages
 
 
 def check_prompt(question: Any, row_number: int, field: str) -> Question:
-    """Return the question of row `row_number`. Raises UserError if it is neither text nor messages with text."""
+    """Return the question of row `row_number`: text as it is, messages with the usual roles and text in each.
+
+    Raises UserError if it is neither.
+    """
+    action = "correct or drop the row"
+    name = f"{field}: prompt of row {row_number}"
     if isinstance(question, list):
-        is_valid = bool(question) and all(_is_text_message(message) for message in question)
-    else:
-        is_valid = isinstance(question, str) and bool(question.strip())
-    if not is_valid:
+        try:
+            return normalise_messages(question)
+        except ConversationError as error:
+            requirement = f"each prompt must be text, or messages with text in them, and not empty: {error}"
+            raise UserError(name, question, requirement, action) from None
+    if not isinstance(question, str) or not question.strip():
         requirement = "each prompt must be text, or messages with text in them, and not empty"
-        raise UserError(f"{field}: prompt of row {row_number}", question, requirement, "correct or drop the row")
+        raise UserError(name, question, requirement, action)
     return question
-
-
-def _is_text_message(message: Any) -> bool:
-    return isinstance(message, dict) and bool(message.get("role")) and isinstance(message.get("content"), str)
 
 
 def question_text(question: Question) -> str:

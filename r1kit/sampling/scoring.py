@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from r1kit.answers.extract import parse_completion
+from r1kit.data.exact_json import dump_json
 from r1kit.recipe import ModelConfig, RewardConfig
 from r1kit.rewards import FAULT
 from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.registry import RewardFunction
-from r1kit.rows import CARRIED_COLUMNS, Row
+from r1kit.rows import CARRIED_COLUMNS, COLUMNS, Row
 from r1kit.sampling.engine import CompletionGroups, Prompt, SampledCompletion
 
 # A server gave no completion for these reasons, so the sample says nothing about the model.
@@ -57,6 +58,8 @@ def score_samples(
     ids = [sample.ids or range(sample.tokens) for sample in samples]
     rewards = compute_rewards([sample.text for sample in samples], ids, columns, functions)
 
+    # The user's own columns; a reward or a described column of the same name comes after them.
+    own_columns = [name for name in columns if name not in COLUMNS]
     rows = []
     for i, sample in enumerate(samples):
         row: Row = {"id": columns["id"][i], "prompt": question_of_sample[i], "completion": sample.text}
@@ -65,6 +68,9 @@ def score_samples(
                 value = columns[name][i]
                 # As text, so that a column has one type in all shards.
                 row[name] = None if value is None else str(value)
+        for name in own_columns:
+            value = columns[name][i]
+            row[name] = dump_json(value) if isinstance(value, list | dict) else value
         row |= row_verdict(rewards, i)
         # Rewards judge the empty text as wrong, but the model never answered.
         if sample.finish_reason in SERVER_FAULTS:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.writing.parquet import write_parquet
+from r1kit.data.writing.parquet import decode_json_columns, merge_schemas, write_parquet
 from r1kit.errors import UserError
 from r1kit.rows import USAGE_COLUMNS, Row
 from r1kit.runs.files import write_file
@@ -93,7 +93,8 @@ class Shards:
         import pyarrow.parquet as pq
 
         try:
-            return pq.ParquetFile(self.shard_path(index)).read(columns).to_pylist()
+            table = pq.ParquetFile(self.shard_path(index)).read(columns)
+            return decode_json_columns(table.to_pylist(), table.schema)
         except (pa.ArrowException, OSError) as error:
             requirement = f"this shard cannot be read: {str(error).splitlines()[0]}"
             action = "remove the file, then run the same command again"
@@ -111,15 +112,10 @@ class Shards:
         return prompt_tokens, completion_tokens
 
     def schema(self) -> "pa.Schema":
-        """Return the columns of the shards. All shards agree, except those without rows, which have no columns."""
-        import pyarrow as pa
+        """Return the columns that the rows of all shards can have; shards without rows have no columns."""
         import pyarrow.parquet as pq
 
-        for index in self.finished():
-            schema = pq.read_schema(self.shard_path(index))
-            if schema.names:
-                return schema
-        return pa.schema([])
+        return merge_schemas([pq.read_schema(self.shard_path(index)) for index in self.finished()])
 
     def __iter__(self) -> Iterator[list[Row]]:
         """Yield the rows of each finished shard, in order."""

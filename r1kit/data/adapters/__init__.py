@@ -5,12 +5,14 @@ itself (`columns:`), or the data has r1kit's columns already. Rows that an adapt
 problems whose answer no checker can judge, such as proofs.
 """
 
+import pickle
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.adapters import code, finished, mathematics, verl
-from r1kit.data.adapters.chat import ConversationError
+from r1kit.data.adapters.chat import ConversationError, is_conversation, normalise_messages
 from r1kit.data.adapters.forms import Reading, find_form, has_choices
 from r1kit.data.exact_json import dump_json
 from r1kit.data.row_tables import compute_columns
@@ -30,7 +32,18 @@ TEXT_COLUMNS = tuple(
 ADAPT_BATCH_ROWS = 100
 """Rows that are adapted at once; few, since a problem of CodeContests has megabytes of tests."""
 # What an adapter may raise on a row whose nested values are not as they should be.
-MALFORMED_ROW_ERRORS = (ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError, RecursionError)
+MALFORMED_ROW_ERRORS = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    SyntaxError,
+    RecursionError,
+    EOFError,
+    pickle.UnpicklingError,
+    zlib.error,
+)
 
 
 def _always_fits(row: Row) -> bool:
@@ -68,6 +81,20 @@ def _is_aime_2025(row: Row) -> bool:
     return set(row) == {"question", "answer"} and str(row["answer"]).strip().isdigit()
 
 
+def _has_no_body(row: Row) -> bool:
+    """Return whether a question stands alone, unlike SVAMP's, which ends a story in a column of its own."""
+    return "Body" not in row
+
+
+def _is_marked_conversation(row: Row) -> bool:
+    """Return whether a conversation is one question and an answer whose thinking is marked."""
+    return is_conversation(row["conversations"]) and finished.adapt_conversation(row) is not None
+
+
+def _are_marked_messages(row: Row) -> bool:
+    return is_conversation(row["messages"]) and finished.adapt_messages(row) is not None
+
+
 def _has_raw_tests(row: Row) -> bool:
     return (
         isinstance(row["tests"], str | list) and '"kind"' not in str(row["tests"]) and "'kind'" not in str(row["tests"])
@@ -82,7 +109,7 @@ ADAPTERS: dict[str, Adapter] = {
     "problem-answer": _adapter("problem answer", mathematics.adapt_problem_and_answer, general=True),
     "aime": _adapter("problem answer url year", mathematics.adapt_aime),
     "aime-2024": _adapter("ID Problem Answer", mathematics.adapt_capitalised_aime),
-    "aime-1983-2024": _adapter("ID Question Answer", mathematics.adapt_capitalised_aime),
+    "aime-1983-2024": _adapter("ID Question Answer", mathematics.adapt_capitalised_aime, _has_no_body),
     "aime-2025": _adapter("question answer", mathematics.adapt_problem_and_answer, _is_aime_2025),
     "numina-math": _adapter("problem solution source messages", mathematics.adapt_boxed_solution),
     "numina-math-1.5": _adapter("problem solution answer problem_type question_type", mathematics.adapt_numina),
@@ -103,12 +130,12 @@ ADAPTERS: dict[str, Adapter] = {
     "deepcoder": _adapter("problem tests", code.adapt_problem_with_tests, _has_raw_tests),
     "kodcode": _adapter("question test test_info", code.adapt_kodcode),
     "verifiable-coding": _adapter("verification_info in_source_id", code.adapt_verifiable_coding),
-    "sky-t1": _adapter("system conversations", finished.adapt_conversation),
+    "sky-t1": _adapter("system conversations", finished.adapt_conversation, _is_marked_conversation),
     "openthoughts": _adapter("problem deepseek_reasoning deepseek_solution", finished.adapt_openthoughts),
-    "openthoughts3": _adapter("conversations", finished.adapt_conversation),
+    "openthoughts3": _adapter("conversations", finished.adapt_conversation, _is_marked_conversation),
     "s1k": _adapter("question solution thinking_trajectories attempt cot_type", finished.adapt_s1k),
     "s1k-1.1": _adapter("question deepseek_thinking_trajectory deepseek_attempt", finished.adapt_s1k_1_1),
-    "mixture-of-thoughts": _adapter("messages num_tokens source", finished.adapt_messages),
+    "mixture-of-thoughts": _adapter("messages num_tokens source", finished.adapt_messages, _are_marked_messages),
     "o1-journey": _adapter("question answer longCOT", finished.adapt_o1_journey),
 }
 
@@ -198,7 +225,11 @@ def _adapt_rows(dataset: "Dataset", reading: Reading, source: SourceConfig, fiel
         raise UserError(f"{field}.path", "the data", f"no row of it can be used as {reading.name}", action)
     # Later steps take a column that is there for one that has values.
     table = adapted.data.table
-    empty = [n for n in adapted.column_names if n in ADAPTED_COLUMNS and table.column(n).null_count == len(table)]
+    empty = [
+        n
+        for n in adapted.column_names
+        if n in (*ADAPTED_COLUMNS, "messages") and table.column(n).null_count == len(table)
+    ]
     names = [name for name in COLUMNS if name in adapted.column_names and name not in empty]
     names += [name for name in adapted.column_names if name not in names and name not in empty]
     return adapted.select_columns(names)
@@ -226,6 +257,8 @@ def _adapt_row(reading: Reading, general: bool, row: Row, field: str, row_name: 
     """
     try:
         adapted = reading.read_row(row)
+        if adapted and not adapted.keys() & {"completion", "messages"}:
+            adapted |= _own_conversation(row)
     except ConversationError as error:
         raise UserError(field, row_name, str(error), "correct or drop the row") from None
     except MALFORMED_ROW_ERRORS:
@@ -238,6 +271,14 @@ def _adapt_row(reading: Reading, general: bool, row: Row, field: str, row_name: 
     if not adapted or not (adapted.get("prompt") or adapted.get("messages")):
         return None
     return {name: _as_text(value) if name in TEXT_COLUMNS else value for name, value in adapted.items()}
+
+
+def _own_conversation(row: Row) -> Row:
+    """Return the finished answer that a set of problems has in `messages`, as OpenR1-Math does: SFT trains on it."""
+    if not is_conversation(row.get("messages")):
+        return {}
+    messages = normalise_messages(row["messages"])
+    return {"messages": messages} if len(messages) > 1 and messages[-1]["role"] == "assistant" else {}
 
 
 def _as_text(value: Any) -> str | None:

@@ -37,7 +37,6 @@ ANSWER_COLUMNS = (
     "extracted_answer",
     "answer",
     "Answer",
-    "gold",
     "golden",
     "gt",
     "target",

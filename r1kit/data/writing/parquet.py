@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1kit.data.exact_json import dump_json, parse_json
+from r1kit.data.row_tables import MIXED, NULL, features_of_shapes, shape_of_values
 from r1kit.rows import COLUMNS, STORED_COLUMNS, ColumnType, Row
 from r1kit.runs.files import atomic_file, replace_folder
 
@@ -35,19 +37,39 @@ def rows_schema(rows: Sequence[Row], reward_names: Sequence[str] = ()) -> "pa.Sc
         names.update(dict.fromkeys(row))
     types: dict[str, ColumnType] = {name: COLUMNS[name].type for name in STORED_COLUMNS}
     types |= dict.fromkeys(reward_names, "float64")
-    for name in ("prompt", "completion"):
-        if rows and isinstance(rows[0].get(name), list):
-            types[name] = "messages"
     fields = [pa.field(name, arrow_type(column_type)) for name, column_type in types.items() if name in names]
-    other_names = [name for name in names if name not in types]
-    if other_names:
-        other_rows = [{name: row.get(name) for name in other_names} for row in rows]
-        for field in pa.Table.from_pylist(other_rows).schema:
-            described = COLUMNS.get(field.name)
-            # A column of nulls alone tells no type: it has the described one, or text.
-            fallback = arrow_type(described.type if described else "string")
-            fields.append(field.with_type(fallback) if pa.types.is_null(field.type) else field)
+    for name in ("prompt", "completion"):
+        if name in names and any(isinstance(row.get(name), list) for row in rows):
+            index = next(i for i, field in enumerate(fields) if field.name == name)
+            fields[index] = pa.field(name, _messages_type([row.get(name) for row in rows]))
+    for name in names:
+        if name not in types:
+            fields.append(pa.field(name, _type_of_values(name, [row.get(name) for row in rows])))
     return pa.schema(fields)
+
+
+def _messages_type(values: Sequence[Any]) -> "pa.DataType":
+    """Return the type of chat messages; JSON if any has more than a role and text, such as calls of tools."""
+    import pyarrow as pa
+
+    for messages in values:
+        if messages is None:
+            continue
+        if not isinstance(messages, list) or any(message.keys() != {"role", "content"} for message in messages):
+            return pa.json_()
+    return arrow_type("messages")
+
+
+def _type_of_values(name: str, values: Sequence[Any]) -> "pa.DataType":
+    """Return the type of a column that rows have besides the stored ones: text for values of several types."""
+    import pyarrow as pa
+
+    shape = shape_of_values(values)
+    if shape == NULL:  # a column of nulls alone tells no type: it has the described one, or text
+        return arrow_type(COLUMNS[name].type if name in COLUMNS else "string")
+    if shape == MIXED:
+        return pa.string()
+    return features_of_shapes({name: shape}).arrow_schema.field(name).type
 
 
 def arrow_type(column_type: ColumnType) -> "pa.DataType":
@@ -71,21 +93,58 @@ def order_columns(schema: "pa.Schema") -> "pa.Schema":
     return pa.schema([fields[name] for name in names])
 
 
-def to_arrow_table(rows: list[Row], schema: "pa.Schema") -> "pa.Table":
-    """Return `rows` as a table of `schema`; a number in a column of text becomes text."""
+def merge_schemas(schemas: Sequence["pa.Schema"]) -> "pa.Schema":
+    """Return the columns of all schemas; one that they disagree about is JSON if it is in any of them, else text."""
     import pyarrow as pa
 
-    try:
-        return pa.Table.from_pylist(rows, schema=schema)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError):
-        text_columns = [field.name for field in schema if pa.types.is_string(field.type)]
-        return pa.Table.from_pylist([_with_texts(row, text_columns) for row in rows], schema=schema)
+    types: dict[str, set[pa.DataType]] = {}
+    for schema in schemas:
+        for field in schema:
+            types.setdefault(field.name, set()).add(field.type)
+    fields = []
+    for name, column_types in types.items():
+        if len(column_types) == 1:
+            fields.append(pa.field(name, column_types.pop()))
+        else:
+            fields.append(pa.field(name, pa.json_() if pa.json_() in column_types else pa.string()))
+    return pa.schema(fields)
 
 
-def _with_texts(row: Row, names: list[str]) -> Row:
-    """Return `row` with the values of the columns `names` as text."""
-    texts = {name: str(row[name]) for name in names if row.get(name) is not None}
-    return {**row, **texts}
+def decode_json_columns(rows: list[Row], schema: "pa.Schema") -> list[Row]:
+    """Return rows of a table with the values that its columns of JSON hold, which Arrow reads as text."""
+    import pyarrow as pa
+
+    names = [field.name for field in schema if field.type == pa.json_()]
+    for row in rows:
+        for name in names:
+            if row[name] is not None:
+                row[name] = parse_json(row[name])
+    return rows
+
+
+def to_arrow_table(rows: list[Row], schema: "pa.Schema") -> "pa.Table":
+    """Return `rows` as a table of `schema`; in a column of text or JSON, any value becomes text or JSON."""
+    import pyarrow as pa
+
+    arrays = []
+    for field in schema:
+        values = [row.get(field.name) for row in rows]
+        if field.type == pa.json_():
+            texts = [None if value is None else dump_json(value) for value in values]
+            arrays.append(pa.array(texts, pa.json_()))
+            continue
+        try:
+            arrays.append(pa.array(values, field.type))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError):
+            if not pa.types.is_string(field.type):
+                raise
+            arrays.append(pa.array([None if value is None else _to_text(value) for value in values], pa.string()))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _to_text(value: Any) -> str:
+    """Return a list or a structure as JSON, and any other value as text."""
+    return dump_json(value) if isinstance(value, list | dict) else str(value)
 
 
 def write_parquet(rows: list[Row], path: Path, reward_names: Sequence[str] = ()) -> None:
