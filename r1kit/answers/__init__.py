@@ -6,7 +6,11 @@ r"""Are two answers the same? And which part of a completion is the answer?
     quick_verdict.py   decides pairs that text and numbers settle; the others go to a worker
     workers.py         worker processes with limits of time and memory (`verify_answers`)
     symbolic.py        decides by algebra, in a worker (`judge_answers`)
-    normalise.py, quantities.py, formulas.py   read an answer: plain LaTeX, numbers with units, sympy expressions
+    characters.py, tex.py, normalise.py   write an answer in plain LaTeX
+    quantities.py, clock.py, letters.py   numbers with units, times of day, orders of letters: without algebra
+    conditions.py      takes "k \in \mathbb{Z}" and "where C is a constant" from an answer
+    formulas.py, logic.py   read an answer's structure, and its formulas by sympy
+    names.py, unknowns.py, families.py   what names say: f(2) = 5, (x, y) = (1, 2), any integer k
     text_match.py      the checkers `exact` and `choice`
     vote_clusters.py   which answers count as one vote in a majority vote
     fault.py           FAULT: the value of a reward that could not be computed

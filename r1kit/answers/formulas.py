@@ -12,6 +12,7 @@ It imports sympy, so only worker processes import it.
 [1, 2]
 """
 
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,24 +24,36 @@ from latex2sympy2_extended import NormalizationConfig
 from math_verify import parse
 from math_verify.parser import LatexExtractionConfig
 
-from r1kit.answers.normalise import closing_bracket, has_prose
+from r1kit.answers.logic import is_logic, parse_logic
+from r1kit.answers.names import NAME, SYMBOL_NAMES, is_quantity
+from r1kit.answers.normalise import has_prose
 from r1kit.answers.quantities import Quantity, parse_quantity, parse_unit
+from r1kit.answers.tex import closing_bracket
 
 _LATEX_CONFIG = NormalizationConfig(basic_latex=True, malformed_operators=True, boxed="none")
 _RELATION = re.compile(r"\\(?:le|ge|ne)(?![a-zA-Z])|[<>]")
 _SET_COMMAND = re.compile(r"\\(?:cup|cap|setminus|emptyset|mathbb)(?![a-zA-Z])")
-# What an answer may be called: x, \theta, f(x), x_1, \angle ABC, f^{-1}(x).
-_NAME = (
-    r"(?:m\s*)?(?:\\(?:angle|triangle|overline|vec|bar|hat)\s*\{?)?\\?[a-zA-Z]+\}?'?(?:_\{?\w+\}?)?(?:\^\{-1\})?"
-    r"(?:\([a-zA-Z](?:, ?[a-zA-Z])*\))?"
-)
-SYMBOL_NAMES = re.compile(rf"{_NAME}|\({_NAME}(?:, ?{_NAME})*\)")
 # x \in S, and {x | S}.
-_MEMBERSHIP = re.compile(rf"{_NAME}\s*\\in(?![a-z])(.*)|\\\{{\s*{_NAME}\s*(?:\||:|\\mid\b)(.*)\\\}}")
-_MATRIX = re.compile(r"\\begin\{([bp]?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end\{\1\}")
+_MEMBERSHIP = re.compile(
+    rf"{NAME}\s*\\in(?![a-z])(.*)"
+    rf"|\\\{{\s*{NAME}\s*(?:\\in\s*(?:\\mathbb\s*\{{?R\}}?|R)\s*)?(?:\||:|\\mid\b)(.*)\\\}}"
+)
+# A matrix in any environment, perhaps in brackets of its own, perhaps transposed.
+_MATRIX = re.compile(
+    r"([\[(|]|\\\{)?\s*\\begin\{([bpB]?(?:small)?matrix|array|cases)\}\s*(?:\{[lcr|@: ]*\})?(.*)\\end\{\2\}\s*([\])|])?"
+    r"(?:\^\s*\{?\s*(?:T|\\top|\\mathsf\{T\})\s*\}?)?",
+    re.DOTALL,
+)
+# Environments of matrices within a formula, which the parser knows by another name.
+_MATRIX_ENVIRONMENT = re.compile(r"\\(begin|end)\{(?:array|Bmatrix|smallmatrix|psmallmatrix)\}(?:\{[lcr|@: ]*\})?")
+_ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?|\\cr(?![a-z])|\\hline")
+_TRANSPOSED = re.compile(r"([(\[].*[)\]])\^\s*\{?\s*(?:T|\\top)\s*\}?")
+_CASE_WORD = re.compile(r"^(?:,|if|for|when|where|otherwise|else|\s)+", re.IGNORECASE)
 # 3:4:5 or "3 to 4", with a unit behind it.
 _RATIO = re.compile(r"(\d+(?:\s*(?::|\bto\b)\s*\d+)+)(.*)")
 _THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
+# What separates the members of a list.
+_SEPARATOR = r"[,;](?:\s*(?:and|or)\s)?|\s(?:and|or)\s|\\(?:lor|vee)(?![a-zA-Z])"
 _SET_BY_NAME = {
     r"\emptyset": sympy.EmptySet,
     r"\mathbb{R}": sympy.Reals,
@@ -51,12 +64,17 @@ _SET_BY_NAME = {
 _CONSTANTS = {"i": sympy.I, "e": sympy.E}
 
 
+# Tuples that (\pm 1, \pm 2, ...) may stand for.
+MAX_CHOICES = 64
+
+
 @dataclass(frozen=True)
 class ParsedAnswer:
     """An answer, or a part of one, by its structure."""
 
     kind: str
-    """words, formula, group (a list, set, tuple or matrix), region (a set of numbers), equation, relation or ratio."""
+    """words, formula, group (a list, set, tuple or matrix), region (a set of numbers), equation, relation, ratio or
+    logic (sets or statements in letters)."""
 
     items: tuple["ParsedAnswer", ...] = ()
     """The members of a group, the sides of a relation, the numbers of a ratio, an equation's sides after the first."""
@@ -66,12 +84,15 @@ class ParsedAnswer:
 
     text: str = ""
     unit: str = ""
+    letter: str = ""
+    """The unit of a number as it is written, where it is one letter, which may be a variable."""
+
     number: Quantity | None = None
     expr: Any = None
-    """The sympy expression of a formula, the sympy set of a region."""
+    """The sympy expression of a formula, the sympy set of a region, the sympy Boolean of logic."""
 
 
-def split_outside_brackets(text: str, pattern: str = r"[,;](?:\s*(?:and|or)\s)?|\s(?:and|or)\s") -> list[str]:
+def split_outside_brackets(text: str, pattern: str = _SEPARATOR) -> list[str]:
     """Split a text at a pattern, but neither within brackets nor at the commas of thousands."""
     thousands_indices: set[int] = set()
     for match in _THOUSANDS.finditer(text):
@@ -95,8 +116,13 @@ def split_outside_brackets(text: str, pattern: str = r"[,;](?:\s*(?:and|or)\s)?|
 @lru_cache(maxsize=1024)
 def parse_answer(text: str) -> ParsedAnswer:
     """Return the structure of a cleaned answer. Raises ValueError where it is neither mathematics nor words."""
-    if matrix := _MATRIX.fullmatch(text):
-        return _parse_matrix(matrix[2])
+    matrix = _MATRIX.fullmatch(text)
+    if matrix and matrix[3].count("\\begin") == 0 and matrix[1] != "|":
+        return _parse_rows(matrix[3], is_system=matrix[2] == "cases" or matrix[1] == "\\{")
+    if transposed := _TRANSPOSED.fullmatch(text):
+        return parse_answer(transposed[1])
+    if is_logic(text):
+        return ParsedAnswer("logic", text=text, expr=parse_logic(text))
     if membership := _MEMBERSHIP.fullmatch(text):
         return parse_answer((membership[1] or membership[2]).strip())
     if _RELATION.search(text) or _SET_COMMAND.search(text):
@@ -104,12 +130,15 @@ def parse_answer(text: str) -> ParsedAnswer:
     members = split_outside_brackets(text)
     if len(members) > 1:
         return _parse_group(members, "")
+    if r"\mp" in text:  # belongs to the sign of \pm
+        both = [text.replace(r"\pm", sign).replace(r"\mp", opposite) for sign, opposite in ("+-", "-+")]
+        return _parse_group(both, "")
     group = _parse_bracketed(text)
     if group is not None:
         return group
     approximations = split_outside_brackets(text, r"\\approx(?![a-z])")
     if len(approximations) > 1:  # of "\pi \approx 3.14" the exact value counts, of "x \approx 3.14" the number
-        has_name = SYMBOL_NAMES.fullmatch(approximations[0])
+        has_name = is_quantity(approximations[0])
         return parse_answer(approximations[-1] if has_name else approximations[0])
     sides = split_outside_brackets(text, "=")
     if len(sides) > 1:
@@ -129,16 +158,31 @@ def _parse_all(texts: Iterable[str]) -> tuple[ParsedAnswer, ...]:
     return tuple(parse_answer(text) for text in texts)
 
 
-def _parse_matrix(text: str) -> ParsedAnswer:
-    r"""Return a matrix, written as `a & b \\ c & d`, as a group of its rows; a column as a tuple."""
+def _parse_rows(text: str, is_system: bool) -> ParsedAnswer:
+    r"""Return a matrix, written as `a & b \\ c & d`, as a group of its rows; a column as a tuple.
+
+    A system of equations is a list of them; a function by cases is a group of (value, condition).
+    """
     rows = []
-    for row in text.split(r"\\"):
-        if row.strip():
-            rows.append(_parse_group([cell.strip() for cell in row.split("&")], "[]"))
-    is_column = all(len(row.items) == 1 for row in rows)
+    for row in _ROW_END.split(text):
+        cells = [cell.strip() for cell in row.split("&")]
+        if any(cells):
+            rows.append(cells)
+    is_column = all(len(cells) == 1 for cells in rows)
+    if is_system and (is_column or all("=" in "".join(cells) for cells in rows)):
+        return _parse_group(["".join(cells).strip(" ,;") for cells in rows], "")
+    if is_system:
+        return ParsedAnswer("group", tuple(map(_parse_case, rows)), "cases")
     if is_column:
-        return ParsedAnswer("group", tuple(row.items[0] for row in rows), "()")
-    return ParsedAnswer("group", tuple(rows), "[]")
+        return ParsedAnswer("group", tuple(parse_answer(cells[0]) for cells in rows), "()")
+    return ParsedAnswer("group", tuple(_parse_group(cells, "[]") for cells in rows), "[]")
+
+
+def _parse_case(cells: list[str]) -> ParsedAnswer:
+    """Return a row of a function by cases as a pair of its value and its condition."""
+    condition = _CASE_WORD.sub("", " ".join(cells[1:])).strip(" ,;.")
+    value = parse_answer(cells[0].strip(" ,;"))
+    return ParsedAnswer("group", (value, parse_answer(condition or "otherwise")), "()")
 
 
 def _parse_group(members: list[str], brackets: str) -> ParsedAnswer:
@@ -167,7 +211,19 @@ def _parse_bracketed(text: str) -> ParsedAnswer | None:
     members = split_outside_brackets(content)
     if len(members) == 1 and text[0] == "(":
         return parse_answer(members[0])
+    if text[0] == "(" and r"\pm" in content:
+        return _parse_tuple_of_choices(members)
     return _parse_group(members, text[0] + text[-1])
+
+
+def _parse_tuple_of_choices(members: list[str]) -> ParsedAnswer:
+    r"""Return the tuples that one with several values for a member stands for: (\pm 1, 2) is (1, 2) and (-1, 2)."""
+    choices = []
+    for member in _parse_all(members):
+        is_list = member.kind == "group" and not member.sign
+        choices.append(member.items if is_list else (member,))
+    tuples = [ParsedAnswer("group", values, "()") for values in itertools.product(*choices)]
+    return ParsedAnswer("group", tuple(tuples[:MAX_CHOICES]), "")
 
 
 def _parse_relation(text: str) -> ParsedAnswer:
@@ -267,7 +323,14 @@ def _parse_single(text: str) -> ParsedAnswer:
     quantity = parse_quantity(text)
     if quantity is not None:
         value = quantity.value / (100 if quantity.percent else 1)
-        return ParsedAnswer("formula", text=text, unit=quantity.unit, number=quantity, expr=sympy.Rational(value))
+        return ParsedAnswer(
+            "formula",
+            text=text,
+            unit=quantity.unit,
+            letter=quantity.letter,
+            number=quantity,
+            expr=sympy.Rational(value),
+        )
     formula_and_unit = re.fullmatch(r"(.*?[\d\\].*?)(\s+[a-zA-Z]{2}[a-zA-Z /.-]*(?:\^\{[23]\})?|\s*[°¤¢€£¥₹])", text)
     is_angle = re.search(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z]).*°$", text)  # the degrees belong to the function
     formula = text.removeprefix("¤")
@@ -278,11 +341,26 @@ def _parse_single(text: str) -> ParsedAnswer:
             formula = formula_and_unit[1]
     if has_prose(formula):
         return ParsedAnswer("words", text=text.casefold())
-    return ParsedAnswer("formula", text=formula, unit=unit or "", expr=parse_formula(formula))
+    expression = parse_formula(formula)
+    if isinstance(expression, sympy.MatrixBase):
+        return _matrix_group(expression)
+    return ParsedAnswer("formula", text=formula, unit=unit or "", expr=expression)
+
+
+def _matrix_group(matrix: sympy.MatrixBase) -> ParsedAnswer:
+    """Return a computed matrix as `_parse_rows` returns a written one."""
+    rows = []
+    for i in range(matrix.rows):
+        cells = [ParsedAnswer("formula", expr=matrix[i, k]) for k in range(matrix.cols)]
+        rows.append(cells[0] if matrix.cols == 1 else ParsedAnswer("group", tuple(cells), "[]"))
+    return ParsedAnswer("group", tuple(rows), "()" if matrix.cols == 1 else "[]")
 
 
 def parse_formula(text: str) -> Any:
     """Return a formula as a sympy expression, parsed by math-verify. Raises ValueError where it cannot be parsed."""
+    text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
+    text = _MATRIX_ENVIRONMENT.sub(r"\\\1{pmatrix}", text)
+    text = re.sub(r"\+\s*\.\.\.(?=\s*[)\]}]*\s*$)", "+D_{77}", text)  # a series that goes on
     if re.search(r"(?<![_\d])\d+\s+\d|\.\.\.", text):
         raise ValueError("numbers side by side")
     latex_config = LatexExtractionConfig(boxed_match_priority=-1, normalization_config=_LATEX_CONFIG)

@@ -7,20 +7,13 @@ Uses the standard library only.
 """
 
 import re
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 from r1kit.answers.boxes import boxed_answer
-
-
-def _invert(variants_by_spelling: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """Return a table that leads from each variant to its spelling. The variants of a string are its characters."""
-    spelling_by_variant = {}
-    for spelling, variants in variants_by_spelling.items():
-        for variant in variants:
-            spelling_by_variant[variant] = spelling
-    return spelling_by_variant
+from r1kit.answers.characters import invert_table, replace_characters
+from r1kit.answers.quantities import parse_unit
+from r1kit.answers.tex import brace_arguments, closing_bracket, strip_layout, unescape_commands
 
 
 def _compile(rules: Mapping[str, str]) -> list[tuple[re.Pattern[str], str]]:
@@ -28,55 +21,44 @@ def _compile(rules: Mapping[str, str]) -> list[tuple[re.Pattern[str], str]]:
     return [(re.compile(pattern), replacement) for pattern, replacement in rules.items()]
 
 
-# Characters, by what replaces each of them. A space after a LaTeX command keeps it apart from a letter that follows.
-_CHARACTERS = _invert(
-    {
-        "-": "−–—‒",
-        "'": "’‘′",
-        "/": "÷⁄∕",
-        "%": "٪",
-        ".": "٫",
-        ",": "٬،",
-        "°": "º",
-        "sqrt": "√",
-        r"\times ": "×",
-        r"\cdot ": "·⋅∙",
-        r"\pm ": "±",
-        r"\pi ": "π",
-        r"\theta ": "θ",
-        r"\infty ": "∞",
-        r"\approx ": "≈",
-        r"\le ": "≤",
-        r"\ge ": "≥",
-        r"\ne ": "≠",
-        r"\cup ": "∪",
-        r"\cap ": "∩",
-        r"\in ": "∈",
-        r"\emptyset ": "∅",
-        r"\setminus ": "∖",
-        r"\mathbb{R} ": "ℝ",
-    }
-)
+# Sizes of brackets: \big, \Bigl, \biggr and so on.
+_BRACKET_SIZES = [size + side for size in ("big", "Big", "bigg", "Bigg") for side in ("", "l", "r", "m")]
 # LaTeX commands, by what replaces each of them.
-_COMMANDS = _invert(
+_COMMANDS = invert_table(
     {
         r"\frac": ["dfrac", "tfrac", "cfrac"],
-        "": ["left", "right", "big", "Big", "bigl", "bigr", "Bigl", "Bigr", "bigg", "Bigg", "middle"],
-        " ": ["displaystyle", "textstyle", "limits", "rm", "bf", "it", "quad", "qquad"],
-        r"\le ": ["leq", "leqslant"],
-        r"\ge ": ["geq", "geqslant"],
+        r"\binom": ["dbinom", "tbinom"],
+        "": ["left", "right", "middle", "nolimits", "limits", *_BRACKET_SIZES],
+        " ": ["displaystyle", "textstyle", "scriptstyle", "rm", "bf", "it", "therefore"],
+        ", ": ["quad", "qquad"],  # a wide space separates two answers, if anything
+        r"\le ": ["leq", "leqslant", "leqq"],
+        r"\ge ": ["geq", "geqslant", "geqq"],
         r"\ne ": ["neq"],
         "<": ["lt"],
         ">": ["gt"],
-        r"\approx ": ["simeq"],
+        r"\approx ": ["simeq", "thickapprox", "approxeq"],
         r"\emptyset ": ["varnothing", "empty"],
         r"\setminus ": ["backslash", "smallsetminus"],
         r"\{": ["lbrace"],
         r"\}": ["rbrace"],
         "°": ["degree", "textdegree"],
-        "(": ["langle"],
-        ")": ["rangle"],
-        "...": ["dots", "ldots", "cdots"],
+        "(": ["langle", "lparen"],
+        ")": ["rangle", "rparen"],
+        "[": ["lbrack"],
+        "]": ["rbrack"],
+        "|": ["lvert", "rvert", "vert"],
+        "...": ["dots", "ldots", "cdots", "dotsb", "dotsc"],
+        r"\cdot ": ["ast", "centerdot"],
+        ":": ["colon", "ratio"],
+        r"\phi ": ["varphi"],
+        r"\epsilon ": ["varepsilon"],
+        r"\theta ": ["vartheta"],
+        r"\rho ": ["varrho"],
+        r"\to ": ["rightarrow", "longrightarrow"],
+        r"\tan ": ["tg"],
+        r"\cot ": ["ctg", "cotg"],
+        r"\arctan ": ["arctg"],
+        r"\log_{10} ": ["lg"],
     }
 )
 
@@ -90,14 +72,19 @@ _RULES = _compile(
     {
         r"(?<!\\)\\[()\[\]]": " ",  # \( \) \[ \] around a formula
         r"(?<![\w)])\*\*(.+?)\*\*": r"\1",  # Markdown's bold type
+        r"^\s*(?:\*([^*]+)\*|__(.+)__)\s*$": r"\1\2",  # Markdown's italics
         r"\*\*": "^",  # Python's power
-        r"\\(?:left|right)\.|\\!|\{\}": "",
+        r"<(b|i|em|strong|u|p)>(.*?)</\1>": r"\2",
+        r"\\(?:left|right)\.|\{\}": "",
+        r"\{,\}": ",",
+        r"\\!": "",
+        r"(?i)^\s*(?:#{1,6}\s*)?(?:the\s+)?(?:final\s+|correct\s+)?answer\s*:?\s*\n": "",  # a heading over the answer
+        r"^\s*(?:#{1,6}|>)\s+": "",
     }
 )
 _RULES_AFTER_COMMANDS = _compile(
     {
         r"(?<!\\)\\[,;:> ]|~|\\[hv]space\{[^}]*\}": " ",  # spaces of LaTeX
-        r"\{,\}": ",",  # 1{,}000
         r"<=|&lt;=": r"\\le ",
         r">=|&gt;=": r"\\ge ",
         r"!=|\\not\s*=": r"\\ne ",
@@ -107,51 +94,43 @@ _RULES_AFTER_COMMANDS = _compile(
         r"(?i)\+?(?<![\\a-z])(?:infinity|inf)(?![a-z])|\+\\infty(?![a-z])": r"\\infty ",
         r"(?i)\ball real(?: numbers?|s)\b": r"\\mathbb{R}",
         r"(?<![\\a-zA-Z])pi(?![a-zA-Z])": r"\\pi ",
+        r"(?:\^\{?\s*)?\\prime\s*\}?": "'",  # y^{\prime}
+        r"\\(?:hat|vec|bar|overrightarrow)\s*\{?\s*\\?([ijk])(?:math)?\s*\}?(?![a-zA-Z])": r" \1 ",  # unit vectors
         # functions without their backslash
         r"(?<![\\a-zA-Z])((?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp)(?=[\s\d(^_]|[a-z]\b)": r"\\\1 ",
+        r"\\log\s*_\s*(?:\{\s*e\s*\}|e(?![a-zA-Z]))": r"\\ln ",
         r"(?<=[\]})])\s*U\s*(?=[\[(\\{])": r"\\cup ",  # [0,1] U [2,3]
-        r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}": r"\\binom{\1}{\2}",
-        # arguments without braces: x^12, sqrt 2, \sqrt2, \frac12
+        r"(?<![\\a-zA-Z])(arc)?tg(?=[\s(])": r"\\\1tan ",
+        # "2or3": a word between two answers without its spaces
+        r"(?<=[\d)}\]])\s*(or|and)\s*(?=[\d(\\{\[-]|[a-zA-Z]\s*(?:=|<|>|\\[lgn]e(?![a-z])))": r" \1 ",
+        r"[,;]?\s*\b(and|or)\b\s*[,;]": r" \1 ",
+        r"([,;])(?:\s*,)+": r"\1",
+        # arguments without braces: x^12, sqrt 2
         r"\^\s*([+-]?\d+)": r"^{\1}",
         r"(?<![\\a-zA-Z])sqrt\s*(\d+(?:\.\d+)?|[a-z]\b)": r"\\sqrt{\1}",
-        r"\\sqrt\s*(\w)": r"\\sqrt{\1}",
-        r"\\frac\s*(\w)\s*(\w)": r"\\frac{\1}{\2}",
-        r"\\frac\s*(\w)\s*\{": r"\\frac{\1}{",
-        r"\\frac\s*(\{[^{}]*\})\s*(\w)": r"\\frac\1{\2}",
     }
 )
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 
 # Commands that only change how their argument looks.
 _WRAPPER = re.compile(
-    r"\\(?:boxed|fbox|mbox|hbox|text(?:bf|it|rm|sf|tt|normal)?|math(?:rm|bf|it|sf|tt)|bm|operatorname)\s*\{"
+    r"\\(?:boxed|fbox|mbox|hbox|text(?:bf|it|rm|sf|tt|normal)?|math(?:rm|bf|it|sf|tt|normal)|bm|boldsymbol|"
+    r"operatorname\*?|underline|ensuremath|displaystyle|emph)\s*\{"
 )
 # "so the final answer is:", "the value of x =", "approximately", "=".
 _INTRODUCTION = re.compile(
-    r"(?:(?:so|thus|hence|therefore)\b,?\s*)?(?:(?:the|my)\s+)?(?:(?:final|correct|right)\s+)?(?:answer|result|"
-    r"solution|value)(?:\s+of\s+[^=:.]{1,40}?)?\s*(?:\bis\b|=|:|\bequals\b)\s*:?\s*"
-    r"|(?:approximately|about|roughly|\\approx)\s+|=\s*",
+    r"(?:(?:so|thus|hence|therefore)\b,?\s*)?(?:(?:the|my)\s+)?(?:(?:final|correct|right)\s+)?(?:answer|ans\.?|result|"
+    r"solution|value)s?(?:\s+of\s+[^=:.]{1,40}?)?\s*"
+    r"(?:\b(?:is|are)\b(?:\s+(?:therefore|thus|hence|simply|just)\b)?|=|:|\bequals\b)\s*:?\s*"
+    r"|(?:approximately|about|roughly|both|\\approx|\\to|\\Rightarrow)\s+|=\s*|a:\s+(?=[-\d\\¤])",
     re.IGNORECASE,
 )
 _NUMERAL = re.compile(r"[+-]?\d(?:[\d.,/]*\d)?", re.ASCII)
 # sqrt(2) and x^(2), whose brackets become braces.
-_BRACKETED_ARGUMENT = re.compile(r"(?:\\?(?<![a-zA-Z])(sqrt)|\^)\s*\(")
+_BRACKETED_ARGUMENT = re.compile(r"(?:\\?(?<![a-zA-Z])(sqrt(?:\[[^\]]*\])?)|\^)\s*\(")
 _EMPTY_SET = re.compile(r"(?i)(?:there (?:is|are) )?no (?:real )?solutions?|(?:the )?empty set|\\\{\s*\\\}")
 # Units of one letter, which could otherwise be variables: \text{m}.
 _LETTER_UNITS = {"m": "metre", "g": "gram", "s": "second", "h": "hour", "L": "litre"}
-
-
-def closing_bracket(text: str, start: int) -> int:
-    """Return the index at which the bracket at `start` closes, -1 if it does not.
-
-    Any bracket closes any other, since [1, 2) is an interval.
-    """
-    depth = 0
-    for i in range(start, len(text)):
-        depth += (text[i] in "([{") - (text[i] in ")]}")
-        if depth == 0:
-            return i
-    return -1
 
 
 def is_numeral(text: str) -> bool:
@@ -169,14 +148,18 @@ def clean_answer(text: str) -> str:
         return text
     if "boxed" in text:
         text = boxed_answer(text) or text
-    text = _replace_characters(text)
-    text = _unwrap(text)
+    text = _replace_dollar_signs(replace_characters(text))
+    text = _join_thousands(text)
+    text = _unwrap(strip_layout(unescape_commands(text)))
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     text = _COMMAND.sub(_replace_command, text)
     for pattern, replacement in _RULES_AFTER_COMMANDS:
         text = pattern.sub(replacement, text)
-    text = _replace_argument_brackets(text)
+    if "\\begin" not in text:
+        text = text.replace("&", ",")
+    text = _LABEL.sub(_replace_label, text)
+    text = _replace_argument_brackets(brace_arguments(text))
     text = " ".join(text.split())
     while True:
         shorter = _strip_outer_layer(text)
@@ -186,26 +169,36 @@ def clean_answer(text: str) -> str:
     return r"\emptyset" if _EMPTY_SET.fullmatch(text) else text
 
 
-def _replace_characters(text: str) -> str:
-    """Return a text in ASCII as far as possible, with LaTeX commands for the symbols of mathematics."""
-    text = re.sub("[`\u200b-\u200d\ufeff]", "", text)  # code quotes, and characters without width
-    text = re.sub("[⁰¹²³⁴-⁹⁻]+", lambda match: f"^{{{unicodedata.normalize('NFKC', match[0])}}}", text)
-    text = re.sub(r"[^\x00-\x7f]", lambda match: _replace_character(match[0]), text)
+def _replace_dollar_signs(text: str) -> str:
+    """Return a text without LaTeX's dollar signs, in which those that are money are ¤."""
     text = text.replace("\\$", "¤")
     # A single dollar sign is money; two of them enclose a formula.
     return text.replace("$", "¤" if text.count("$") == 1 else " ")
 
 
-def _replace_character(char: str) -> str:
-    if char in _CHARACTERS:
-        return _CHARACTERS[char]
-    digit = unicodedata.decimal(char, None)  # Persian digits, say
-    if digit is not None:
-        return str(digit)
-    plain = unicodedata.normalize("NFKC", char)
-    if plain[1:2] == "⁄":  # ½ is 1⁄2
-        return f"\\frac{{{plain[0]}}}{{{plain[2:]}}}"
-    return plain
+# "9 (apples)": words in brackets after a number.
+_LABEL = re.compile(r"(?<=\d)\s+\(\s*([a-zA-Z][a-zA-Z .'/-]*)\)")
+
+
+def _replace_label(match: re.Match[str]) -> str:
+    """Return a known unit without its brackets, and nothing for other words: they only say what is counted."""
+    label = re.sub(r"\s+of\s.*", "", match[1].strip())
+    label = _LETTER_UNITS.get(label, label)
+    if parse_unit(f" {label}"):
+        return f" {label}"
+    return "" if len(label) > 2 else match[0]  # 5 (x) is a product
+
+
+# A comma of thousands with what TeX needs around it: 12,\! 345 and 1{,} 234 and 1\text{,}234.
+_TEX_COMMA = re.compile(r"(?<=\d)\s*(?:\{,\}|,\s*\\!|\\(?:text|mathord|mathpunct)\s*\{,\})(?:\s|\\!)*(?=\d{3}(?!\d))")
+# 1'234'567 and 1_234_567.
+_OTHER_THOUSANDS = re.compile(r"(?<![\w.'])\d{1,3}(?:(?:'\d{3})+|(?:_\d{3})+)(?![\w'])")
+
+
+def _join_thousands(text: str) -> str:
+    """Return a text in which plain commas separate the thousands, or nothing does."""
+    text = _TEX_COMMA.sub(",", text)
+    return _OTHER_THOUSANDS.sub(lambda match: re.sub("['_]", "", match[0]), text)
 
 
 def _unwrap(text: str) -> str:
@@ -215,7 +208,7 @@ def _unwrap(text: str) -> str:
         if closing < 0:  # the brace never closes
             closing = len(text)
         argument = text[wrapper.end() : closing]
-        argument = _LETTER_UNITS.get(argument.strip(), argument)
+        argument = _LETTER_UNITS.get(argument.strip(" ~"), argument)
         text = f"{text[: wrapper.start()]} {argument} {text[closing + 1 :]}"
     return text
 
@@ -226,7 +219,7 @@ def _replace_argument_brackets(text: str) -> str:
         closing = closing_bracket(text, match.end() - 1)
         if closing < 0:
             break
-        command = "\\sqrt" if match[1] else "^"
+        command = f"\\{match[1]}" if match[1] else "^"
         text = f"{text[: match.start()]}{command}{{{text[match.end() : closing]}}}{text[closing + 1 :]}"
     return text
 
@@ -258,4 +251,5 @@ def is_word_answer(text: str) -> bool:
 
 def has_prose(text: str) -> bool:
     """Return whether a cleaned answer has words in it, so that it is no formula."""
+    text = re.sub(r"\\(?:begin|end)\s*\{[a-zA-Z]+\}", "", text)
     return bool(re.search(r"(?<![a-zA-Z\\])[A-Za-z][a-z]{3}|[^\x00-\x7f°¤¢€£¥₹]", text))

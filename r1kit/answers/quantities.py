@@ -42,6 +42,8 @@ class Quantity:
     percent: bool = False
     base: int | None = None
     text: str = ""
+    letter: str = ""
+    """A unit of one letter as it is written, which may be a variable: h in "5 h"."""
 
 
 # Units with their other spellings; the first of each is the name that `parse_unit` returns.
@@ -109,10 +111,16 @@ def parse_quantity(text: str) -> Quantity | None:
     denominator = _to_fraction(groups["denominator"] or groups["denominator2"] or "1")
     if suffix is None or denominator == 0:
         return None
+    letter = groups["suffix"].strip()
+    has_letter = len(letter) == 1 and letter.isalpha()
+    if has_letter and groups["numerator"]:
+        return None  # a unit would be \text{h} in LaTeX: this is a product
     sign = -1 if (groups["sign"] == "-") != (groups["sign2"] == "-") else 1
     scale = Fraction(sign * _SCALES.get(groups["scale"] or "", 1)) * Fraction(10) ** int(groups["power"] or 0)
     unit = _UNITS.get(groups["money"], suffix.strip("%"))
     quantity = Quantity(Fraction(0), unit=unit, percent=suffix == "%", text=text)
+    if has_letter:
+        quantity = replace(quantity, letter=letter)
     if cycle := groups["cycle"] or groups["cycle2"]:
         return replace(quantity, value=scale * _repeating_decimal(groups["fixed"], cycle))
     if groups["decimal"] is None:
@@ -166,7 +174,7 @@ def parse_unit(text: str) -> str | None:
     "" for no text, and for words that do not change the number ("people"). None where the text is no unit, so that the
     number is only a part of a formula or a sentence.
     """
-    suffix = text.strip(" .").lower()
+    suffix = re.sub(r"(?<=[a-z]{3})\s+of\s+[a-z -]+$", "", text.strip(" .").lower())  # "inches of snow"
     suffix = re.sub(r"^sq\b\.? ", "square ", suffix)
     suffix = re.sub(r"^cu\b\.? ", "cubic ", suffix)
     if suffix in ("", "%"):

@@ -12,8 +12,11 @@ True
 import math
 import re
 
-from r1kit.answers.normalise import clean_answer, closing_bracket, is_numeral, is_word_answer
+from r1kit.answers.clock import same_time
+from r1kit.answers.letters import same_letters
+from r1kit.answers.normalise import clean_answer, is_numeral, is_word_answer
 from r1kit.answers.quantities import parse_quantity, same_quantity
+from r1kit.answers.tex import closing_bracket
 from r1kit.answers.text_match import comparable_text, same_text
 from r1kit.answers.verdict import AnswerVerdict
 
@@ -41,21 +44,28 @@ def quick_verdict(gold: str, answer: str) -> AnswerVerdict | None:
         return AnswerVerdict.RIGHT
     if len(gold) > MAX_CHARACTERS:
         return AnswerVerdict.BROKEN_GOLD
-    if len(answer) > MAX_CHARACTERS:
-        return AnswerVerdict.WRONG
     gold = clean_answer(gold)
-    answer = clean_answer(answer)
     if not gold:
+        return AnswerVerdict.BROKEN_GOLD
+    is_broken_gold = is_too_large_to_parse(gold)
+    if len(answer) <= MAX_CHARACTERS:
+        answer = clean_answer(answer)
+        if _without_loose_spaces(gold) == _without_loose_spaces(answer):
+            return AnswerVerdict.RIGHT
+    else:
+        answer = ""
+    if is_broken_gold:
         return AnswerVerdict.BROKEN_GOLD
     if not answer:
         return AnswerVerdict.WRONG
-    if _without_loose_spaces(gold) == _without_loose_spaces(answer):
-        return AnswerVerdict.RIGHT
-    if is_too_large_to_parse(gold):
-        return AnswerVerdict.BROKEN_GOLD
     if is_too_large_to_parse(answer):
         return AnswerVerdict.WRONG
-    if _UNEVALUATED.search(answer) and not _UNEVALUATED.search(gold):
+    same = same_time(gold, answer)
+    if same is None:
+        same = same_letters(gold, answer)
+    if same is not None:
+        return AnswerVerdict.RIGHT if same else AnswerVerdict.WRONG
+    if _UNEVALUATED.search(answer.rpartition("=")[2]) and not _UNEVALUATED.search(gold):
         return AnswerVerdict.WRONG
     return _compare_numbers_and_words(gold, answer)
 

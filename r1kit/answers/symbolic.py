@@ -26,9 +26,14 @@ from typing import Any
 import sympy
 from math_verify import verify as math_verify_equal
 
-from r1kit.answers.formulas import SYMBOL_NAMES, ParsedAnswer, parse_answer, parse_formula, to_sympy_set
+from r1kit.answers.conditions import split_conditions
+from r1kit.answers.families import same_family, share_integer_letter
+from r1kit.answers.formulas import ParsedAnswer, parse_answer, parse_formula, to_sympy_set
+from r1kit.answers.logic import same_logic
+from r1kit.answers.names import SYMBOL_NAMES, has_no_letters, is_quantity, plain_name
 from r1kit.answers.normalise import clean_answer
 from r1kit.answers.quantities import Quantity, same_quantity
+from r1kit.answers.unknowns import same_solutions
 from r1kit.answers.verdict import AnswerVerdict
 
 # Digits to which values are computed, so that 30 of them are right after sums in which some cancel.
@@ -44,26 +49,54 @@ _NOT_FINITE = {sympy.oo, -sympy.oo, sympy.zoo, sympy.nan}
 
 def judge_answers(gold: str, answer: str) -> AnswerVerdict:
     """Return the verdict on an answer; BROKEN_GOLD where the gold answer is neither mathematics nor words."""
+    verdict = _judge_clean_answers(clean_answer(gold), clean_answer(answer))
+    if verdict is AnswerVerdict.WRONG and _log_may_be_natural(gold, answer):
+        return _judge_clean_answers(_with_natural_log(clean_answer(gold)), _with_natural_log(clean_answer(answer)))
+    return verdict
+
+
+def _judge_clean_answers(gold: str, answer: str) -> AnswerVerdict:
+    gold_conditions = split_conditions(gold)
+    answer_conditions = split_conditions(answer)
+    if bool(gold_conditions.bounds) == bool(answer_conditions.bounds):
+        gold, answer = share_integer_letter(gold_conditions, answer_conditions)
     try:
-        gold_parsed = parse_answer(clean_answer(gold))
+        gold_parsed = parse_answer(gold)
     except Exception:  # sympy and math-verify raise almost anything
         return AnswerVerdict.BROKEN_GOLD
     try:
-        is_right = same_value(gold_parsed, parse_answer(clean_answer(answer)))
+        is_right = same_value(gold_parsed, parse_answer(answer))
+        if is_right and gold_conditions.bounds and answer_conditions.bounds:
+            is_right = same_value(parse_answer(gold_conditions.bounds), parse_answer(answer_conditions.bounds))
     except Exception:
         return AnswerVerdict.WRONG
     return AnswerVerdict.RIGHT if is_right else AnswerVerdict.WRONG
 
 
+def _log_may_be_natural(gold: str, answer: str) -> bool:
+    r"""Return whether `\log` may stand for the natural logarithm: where e, exp or ln is about as well."""
+    texts = gold + " " + answer
+    has_log = re.search(r"log(?!\s*_)", texts)
+    return bool(has_log and re.search(r"\\ln|\bln\b|exp|(?<![a-zA-Z])e(?![a-zA-Z])", texts))
+
+
+def _with_natural_log(text: str) -> str:
+    return re.sub(r"\\log(?![a-zA-Z]|\s*_)", r"\\ln ", text)
+
+
 def same_value(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
     """Return whether two parsed answers are the same mathematics."""
+    named = same_solutions(gold, answer, same_value)
+    if named is not None:
+        return named
     kinds = {gold.kind, answer.kind}
     if kinds == {"equation"}:
         return _same_equation(gold, answer)
     if answer.kind == "equation":
         return same_value(gold, answer.items[-1]) and _is_consistent(answer)
     if gold.kind == "equation":
-        return bool(SYMBOL_NAMES.fullmatch(gold.sign)) and same_value(gold.items[-1], answer)
+        names_its_value = is_quantity(gold.sign) or (has_no_letters(gold.sign) and _is_consistent(gold))
+        return names_its_value and same_value(gold.items[-1], answer)
     if "region" in kinds:
         return _same_region(gold, answer)
     if "group" in kinds:
@@ -74,6 +107,8 @@ def same_value(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
         return _same_relation(gold, answer)
     if kinds == {"formula"}:
         return _same_formula(gold, answer)
+    if kinds == {"logic"}:
+        return same_logic(gold.expr, answer.expr)
     return kinds == {"words"} and gold.text == answer.text
 
 
@@ -149,8 +184,8 @@ def _same_interval(gold: Any, answer: Any) -> bool:
 
 def _same_equation(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
     """Compare equations: solutions such as x = 5 by their values, others by whether they are proportional."""
-    gold_name = gold.sign.replace(" ", "").casefold()
-    answer_name = answer.sign.replace(" ", "").casefold()
+    gold_name = plain_name(gold.sign)
+    answer_name = plain_name(answer.sign)
     gold_value = gold.items[-1]
     gold_has_variables = gold_value.kind == "formula" and gold_value.expr.free_symbols
     gold_is_named = bool(SYMBOL_NAMES.fullmatch(gold.sign))
@@ -232,11 +267,26 @@ def _same_formula(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
     """Compare two formulas: as numbers, with the rounding that quantities.py allows, or else as expressions."""
     if gold.unit and answer.unit and gold.unit != answer.unit:
         return False
+    if gold.letter or answer.letter:
+        with_letters = _multiply_letters(gold, answer)
+        if with_letters:
+            return equal_expressions(*with_letters)
     if gold.number:
         answer_number = answer.number or _to_quantity(answer.expr, gold.number)
         if answer_number:
             return same_quantity(gold.number, answer_number)
     return equal_expressions(gold.expr, answer.expr)
+
+
+def _multiply_letters(gold: ParsedAnswer, answer: ParsedAnswer) -> tuple[Any, Any] | None:
+    """Return the expressions of "5 h" and "10h/2", with h as a variable; None where no side has it as one."""
+    expressions = []
+    has_variable = False
+    for side, opposite in ((gold, answer), (answer, gold)):
+        letter = sympy.Symbol(side.letter, real=True)
+        expressions.append(side.expr * letter if side.letter else side.expr)
+        has_variable |= bool(side.letter) and letter in opposite.expr.free_symbols
+    return (expressions[0], expressions[1]) if has_variable else None
 
 
 def _to_quantity(expression: Any, gold: Quantity) -> Quantity | None:
@@ -255,6 +305,15 @@ def _to_quantity(expression: Any, gold: Quantity) -> Quantity | None:
 
 def equal_expressions(gold: Any, answer: Any) -> bool:
     """Return whether two sympy expressions are equal, as this module's docstring describes."""
+    if gold == answer:
+        return True
+    if same_family(gold, answer, _equal_at_points):
+        return True
+    return _equal_at_points(gold, answer)
+
+
+def _equal_at_points(gold: Any, answer: Any) -> bool:
+    """Return whether two sympy expressions have the same values."""
     if gold == answer:
         return True
     if _NOT_FINITE & (gold.atoms() | answer.atoms()):

@@ -1,0 +1,68 @@
+"""Compare times of day: "3:30 p.m." is 15:30, and 20:34 is 20:34:00. Uses the standard library only.
+
+>>> same_time("3:30 p.m.", "15:30")
+True
+>>> same_time("2:3", "4:6") is None  # ratios, for all that this module knows
+True
+"""
+
+import re
+from dataclasses import dataclass
+
+_TIME = re.compile(
+    r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2}))?(?::(?P<second>\d{2}))?\s*(?P<half>[ap]\.?\s?m\b\.?|noon|midnight)?",
+    re.IGNORECASE,
+)
+_NAMED_TIMES = {"noon": "12:00 pm", "midday": "12:00 pm", "midnight": "12:00 am"}
+_HALF_DAY = 12 * 3600  # seconds
+
+
+@dataclass(frozen=True)
+class TimeOfDay:
+    """A time as it is written in an answer."""
+
+    seconds: int
+    """Since midnight; since midnight or noon where the text does not say which."""
+
+    half: str
+    """am or pm, "" where the text does not say."""
+
+    numbers: int
+    """How many numbers the text has: hours, minutes and seconds."""
+
+
+def parse_time(text: str) -> TimeOfDay | None:
+    """Return the time of day that a cleaned answer consists of, None where it is anything else."""
+    match = _TIME.fullmatch(_NAMED_TIMES.get(text.casefold(), text))
+    if match is None or not (match["minute"] or match["half"]):
+        return None
+    hour, minute, second = (int(match[name] or 0) for name in ("hour", "minute", "second"))
+    if hour > 24 or minute > 59 or second > 59:
+        return None
+    half = re.sub(r"[\s.]", "", (match["half"] or "").casefold())
+    half = {"noon": "pm", "midnight": "am"}.get(half, half)
+    if half and hour <= 12:
+        hour = hour % 12 + (12 if half == "pm" else 0)
+    numbers = 1 + bool(match["minute"]) + bool(match["second"])
+    return TimeOfDay(hour * 3600 + minute * 60 + second, half, numbers)
+
+
+def same_time(gold: str, answer: str) -> bool | None:
+    """Return whether two cleaned answers are the same time of day.
+
+    None where they are no times, or could be ratios: neither names the half of the day, and both have as many numbers.
+    A time without its half ("3:30") is the same as that time in either half.
+    """
+    gold_time = parse_time(gold)
+    answer_time = parse_time(answer) if gold_time else None
+    if gold_time is None or answer_time is None:
+        return None
+    if gold_time.seconds == answer_time.seconds:
+        return True
+    if not (gold_time.half or answer_time.half):
+        return None if gold_time.numbers == answer_time.numbers else False
+    if gold_time.half and answer_time.half:
+        return False
+    bare, full = (answer_time, gold_time) if gold_time.half else (gold_time, answer_time)
+    # A time without a half that is after 13:00 is one of 24 hours.
+    return bare.seconds < 13 * 3600 and bare.seconds % _HALF_DAY == full.seconds % _HALF_DAY
