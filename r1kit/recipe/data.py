@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from r1kit.recipe.block import Block, PositiveFraction, PositiveInt
+from r1kit.recipe.block import Block, PositiveFraction, PositiveInt, Seed
 
 
 def accept_short_sources(schema: dict[str, Any]) -> None:
@@ -34,7 +34,7 @@ class SourceConfig(Block):
     """Largest number of rows to take, drawn at random with `seed`; default: all."""
     share: PositiveFraction | None = None
     """Fraction of the mixed data set taken from this source. If one source sets it, all must, and they sum to 1."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed for drawing `rows` and for generated rows."""
     stream: bool = False
     """Read the data set row by row, for one larger than memory: `rows` are drawn from a moving window, and the rest of

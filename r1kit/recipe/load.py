@@ -19,9 +19,26 @@ from r1kit.recipe.checks import check_recipe
 from r1kit.recipe.data import normalise_sources
 from r1kit.recipe.stages import Recipe, recipe_class
 
+_UNUSABLE_TEXT = re.compile(r"[\x00\ud800-\udfff]")
+
+# More values than any recipe has; aliases of aliases make billions of them from a few lines.
+MAX_YAML_VALUES = 1_000_000
+
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-5 as text; here it is a number, as in YAML 1.2."""
+    """YAML 1.1 reads 1e-5 as text; here it is a number, as in YAML 1.2. A key that stands twice is an error, too."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys: set[str] = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if isinstance(key, str) and key in keys and key_node.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key} is there twice", key_node.start_mark
+                )
+            if isinstance(key, str):
+                keys.add(key)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -30,8 +47,32 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(text: str) -> Any:
-    """Parse YAML, with numbers such as 1e-5."""
-    return yaml.load(text, Loader=_Loader)
+    """Parse YAML, with numbers such as 1e-5. Raises yaml.YAMLError also for what Python cannot hold."""
+    try:
+        values = yaml.load(text, Loader=_Loader)
+        if _count_values(values, {}) > MAX_YAML_VALUES:
+            raise yaml.YAMLError(f"its aliases stand for more than {MAX_YAML_VALUES:,} values")
+    except RecursionError:
+        raise yaml.YAMLError("its lists and mappings are nested too deeply, or within themselves") from None
+    except ValueError as error:  # a date such as 2024-99-99, or a number with thousands of digits
+        raise yaml.YAMLError(str(error)) from None
+    return values
+
+
+def _count_values(value: Any, counts: dict[int, int]) -> int:
+    """Return how many values a parsed YAML has if each alias is written out; `counts` holds those of its containers.
+
+    Raises RecursionError for a container that holds itself.
+    """
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in counts:
+        counts[id(value)] = 1 + sum(_count_values(item, counts) for item in _contents(value))
+    return counts[id(value)]
+
+
+def _contents(value: dict[Any, Any] | list[Any]) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value
 
 
 def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Recipe:
@@ -45,9 +86,23 @@ def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Reci
         values["data"] = normalise_sources(values["data"])
     for key, value in overrides.items():
         _set_key(values, key, value)
+    _check_texts(values, "")
     recipe = parse_recipe(stage, values)
     check_recipe(recipe)
     return recipe
+
+
+def _check_texts(value: Any, key: str) -> None:
+    """Refuse texts that neither a path nor a file in UTF-8 can hold, which YAML writes as "\\0" and "\\ud800"."""
+    if isinstance(value, dict | list):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, item in entries:
+            _check_texts(item, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, str) and _UNUSABLE_TEXT.search(value):
+        shown = value.encode("unicode_escape").decode()
+        raise UserError(
+            key, shown, "must be text without the character NUL or halves of other characters", "correct it"
+        )
 
 
 def _read_recipe_file(file: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from r1kit.recipe.block import PositiveInt
+from r1kit.recipe.block import NonNegativeInt, PositiveInt
 
 
 class RewardConfig(BaseModel):
@@ -18,7 +18,7 @@ class RewardConfig(BaseModel):
     """Factor by which the reward is multiplied before the rewards of a completion are added up."""
     where: dict[str, list[Any]] = {}
     """Rows that the reward applies to, as column: values, such as {domain: [math, code]}; default: all rows."""
-    from_step: int = 0
+    from_step: NonNegativeInt = 0
     """First optimizer step at which the reward applies; it counts nothing before."""
     last_steps: PositiveInt | None = None
     """Apply the reward only in this many last steps of the training; default: in all."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from r1kit.prompts import AUTO_TEMPLATE
-from r1kit.recipe.block import Block, KeysMayChange, OnResume
+from r1kit.recipe.block import Block, KeysMayChange, OnResume, Seed
 from r1kit.recipe.card import CardConfig
 from r1kit.recipe.data import DataConfig
 from r1kit.recipe.filters import FiltersConfig
@@ -31,7 +31,7 @@ class Recipe(Block):
 
     output: Annotated[str | None, OnResume.IGNORED] = None
     """Run directory that the stage writes, such as runs/dev1."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random in the stage: shuffling, sampling, dropout, new weights."""
     model: ModelConfig = ModelConfig()
     """Model that the stage trains, samples from or evaluates."""
