@@ -71,6 +71,7 @@ FAMILIES = {
         "<|end|>",
         pad="<|endoftext|>",
         special=("<|user|>", "<|end|>", "<|assistant|>", "<|system|>"),
+        stops=("<|endoftext|>", "<|end|>"),
     ),
     "lfm2": Family("lfm2_2_5", "<|im_end|>", "<|im_end|>", pad="<|pad|>", begin="<|startoftext|>", special=CHATML),
     "gpt-oss": Family(
@@ -90,13 +91,43 @@ FAMILIES = {
     ),
 }
 
+FURTHER_FAMILIES = {
+    "gemma3": Family(
+        "gemma3",
+        "<eos>",
+        "<end_of_turn>",
+        pad="<pad>",
+        begin="<bos>",
+        special=("<start_of_turn>", "<end_of_turn>"),
+        stops=("<eos>", "<end_of_turn>"),
+    ),
+    "deepseek-v3": Family(
+        "deepseekv3",
+        "<｜end▁of▁sentence｜>",
+        "<｜end▁of▁sentence｜>",
+        begin="<｜begin▁of▁sentence｜>",
+        special=("<｜User｜>", "<｜Assistant｜>"),
+    ),
+    "cohere": Family(
+        "cohere",
+        "<|END_OF_TURN_TOKEN|>",
+        "<|END_OF_TURN_TOKEN|>",
+        pad="<PAD>",
+        begin="<BOS_TOKEN>",
+        special=("<|START_OF_TURN_TOKEN|>", "<|USER_TOKEN|>", "<|CHATBOT_TOKEN|>", "<|SYSTEM_TOKEN|>"),
+    ),
+}
+"""Families that are asked, and not trained."""
+
+ALL_FAMILIES = FAMILIES | FURTHER_FAMILIES
+
 
 def make_tokenizer(name: str, base=None):
     """Return `tiny:base`'s tokenizer, or `base`, with the template and the special tokens of a family."""
-    from tokenizers import AddedToken
+    from tokenizers import AddedToken, processors
     from transformers import AutoTokenizer
 
-    family = FAMILIES[name]
+    family = ALL_FAMILIES[name]
     tokenizer = base or AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:base"])
     tokens = [token for token in (family.end, family.pad, family.begin, *family.special) if token]
     new_tokens = [AddedToken(t, special=True, normalized=False) for t in dict.fromkeys(tokens)]
@@ -105,6 +136,11 @@ def make_tokenizer(name: str, base=None):
     tokenizer.pad_token = family.pad or family.end
     if family.begin:
         tokenizer.bos_token = family.begin
+        # Like the family's own, it begins every plain text with that token.
+        begin = (family.begin, tokenizer.convert_tokens_to_ids(family.begin))
+        tokenizer._tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{family.begin} $A", pair=f"{family.begin} $A {family.begin} $B", special_tokens=[begin]
+        )
     tokenizer.chat_template = read_chat_template(family.template)
     return tokenizer
 
@@ -122,8 +158,8 @@ def make_model(name: str, folder: Path) -> Path:
     for config in (model.config, model.generation_config):
         config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
         config.bos_token_id = tokenizer.bos_token_id
-    if FAMILIES[name].stops:
-        model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(list(FAMILIES[name].stops))
+    if ALL_FAMILIES[name].stops:
+        model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(list(ALL_FAMILIES[name].stops))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

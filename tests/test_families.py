@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from families import FAMILIES, make_family
+from families import ALL_FAMILIES, make_model
 from helpers import r1kit, read_data, write_recipe
 
 from r1kit.models.load import load_tokenizer
@@ -16,19 +16,8 @@ TURNS = [QUESTION, {"role": "assistant", "content": "7"}, {"role": "user", "cont
 SYSTEM = {"role": "system", "content": "Be brief."}
 REFUSES_SYSTEM = ("gemma",)
 
-END_OF_TURN = {
-    "r1distill": "<｜end▁of▁sentence｜>",
-    "gemma": "<end_of_turn>",
-    "gemma3": "<end_of_turn>",
-    "llama3": "<|eot_id|>",
-    "phi3": "<|end|>",
-    "deepseekv3": "<｜end▁of▁sentence｜>",
-    "glm45": None,  # the next turn's role ends a turn
-    "cohere": "<|END_OF_TURN_TOKEN|>",
-    "gptoss": "<|return|>",
-}
-WITHOUT_SWITCH = ("r1distill", "deepseekv3")  # their templates open the thinking always
-OPENS_THINKING = (*WITHOUT_SWITCH, "qwen35think", "qwen36")
+OPENS_THINKING = ("r1-distill", "deepseek-v3", "qwen3.5-think", "qwen3.6")
+WITH_SWITCH = ("qwen3", "qwen3.5-nothink")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +27,7 @@ def families(tmp_path_factory):
 
     def folder_of(name):
         folder = root / name
-        return folder if folder.exists() else make_family(name, folder)
+        return folder if folder.exists() else make_model(name, folder)
 
     return folder_of
 
@@ -51,31 +40,29 @@ def rows_of(name):
     return [{"prompt": prompt, "answer": "7", "id": str(number)} for number, prompt in enumerate(prompts)]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL_FAMILIES)
 def test_a_completion_ends_where_the_family_ends_a_turn(name, families):
     tokenizer = load_tokenizer(ModelConfig(path=str(families(name))))
-    expected = END_OF_TURN.get(name, "<|im_end|>")
-    assert end_of_turn_token(tokenizer) == expected
-    ids = end_token_ids(tokenizer, None, "chat")
-    assert tokenizer.eos_token_id in ids
-    assert expected is None or tokenizer.convert_tokens_to_ids(expected) in ids
+    # In GLM's template the role of the next turn ends a turn.
+    assert end_of_turn_token(tokenizer) == (None if name == "glm4" else ALL_FAMILIES[name].turn_end)
+    ids = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(ALL_FAMILIES[name].turn_end)}
+    assert end_token_ids(tokenizer, None, "chat") == sorted(ids)
     assert end_token_ids(tokenizer, [3, 5], "r1-zero") == sorted({3, 5, tokenizer.eos_token_id})
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL_FAMILIES)
 def test_thinking_that_a_template_opens_begins_the_completion(name, families):
     tokenizer = load_tokenizer(ModelConfig(path=str(families(name))))
     prefixes = []
     for settings in ({}, {"enable_thinking": False}):
         text = apply_template(tokenizer, [QUESTION], PromptConfig(template="chat", template_settings=settings))
         prefixes.append(template_prefix(text, ""))
-    opens, opens_without_thinking = prefixes
-    assert opens == ("<think>\n" if name in OPENS_THINKING else "")
-    # An empty think block is the prompt's own, and no part of the completion.
-    assert opens_without_thinking == ("<think>\n" if name in WITHOUT_SWITCH else "")
+    # An empty think block, here also of templates without a switch, is the prompt's own and no part of the completion.
+    assert prefixes == ["<think>\n" if name in OPENS_THINKING else "", ""]
+    assert text.endswith("<think>\n\n</think>\n\n") == (name in (*OPENS_THINKING, *WITH_SWITCH))
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL_FAMILIES)
 def test_a_prompt_has_the_ids_of_the_tokenizer_s_own_template(name, families):
     tokenizer = load_tokenizer(ModelConfig(path=str(families(name))))
     for row in rows_of(name)[1:]:
@@ -87,7 +74,7 @@ def test_a_prompt_has_the_ids_of_the_tokenizer_s_own_template(name, families):
 
 
 def test_marks_of_thinking_stay_in_the_text_of_a_completion(families):
-    tokenizer = load_tokenizer(ModelConfig(path=str(families("gptoss"))))
+    tokenizer = load_tokenizer(ModelConfig(path=str(families("gpt-oss"))))
     said = "<|channel|>analysis<|message|>3 and 4.<|end|><|start|>assistant<|channel|>final<|message|>7"
     ids = tokenizer(f"{said}<|return|>", add_special_tokens=False).input_ids
     assert decode_completion(tokenizer, ids) == said
@@ -97,7 +84,7 @@ def test_marks_of_thinking_stay_in_the_text_of_a_completion(families):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL_FAMILIES)
 def test_rl_generate_and_eval_run_to_the_end_and_ask_alike(name, families, tmp_path):
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_of(name)))
     model, data = {"path": str(families(name))}, {"train": [{"path": str(tmp_path / "rows.jsonl")}]}

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import yaml
-from families import FAMILIES, make_family
+from families import ALL_FAMILIES, make_model
 from helpers import r1kit, write_recipe
 
 from r1kit.errors import UserError
@@ -78,10 +78,10 @@ def test_what_is_no_training_says_nothing(tmp_path):
     assert read_trained_prompt(str(tmp_path)) is None
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL_FAMILIES)
 def test_a_model_that_is_no_run_is_asked_by_what_it_was_made_for(name, tmp_path):
-    prompt, note = chosen(make_family(name, tmp_path / name))
-    assert prompt.template == ("r1-zero" if name == "qwen25base" else "chat")
+    prompt, note = chosen(make_model(name, tmp_path / name))
+    assert prompt.template == ("r1-zero" if name == "qwen2.5-base" else "chat")
     assert f"is asked by prompt.template = {prompt.template}: it is a" in note
 
 
@@ -102,7 +102,11 @@ def test_a_server_s_model_is_asked_by_the_server_s_template_unless_it_is_a_run(t
 
 
 def test_nothing_is_loaded_for_a_dry_run(tmp_path):
-    assert chosen("org/model", load_models=False) == (AUTO, "")
+    prompt, note = chosen("org/model", load_models=False)
+    assert prompt == AUTO
+    assert note == "model.path = org/model: prompt.template = auto is chosen when the model is read"
+    with pytest.raises(UserError, match=r"models.a = ./none; must be a folder with a model, a run or a hub id"):
+        choose_prompt(ModelConfig(path="./none"), AUTO, "models.a")
     assert chosen(write_run(tmp_path / "run", {"template": "tiny"}), load_models=False)[0].template == "tiny"
 
 
@@ -174,7 +178,7 @@ def test_system_message_that_the_trained_template_has_no_place_for_is_refused(tm
 
 @pytest.fixture(scope="module")
 def gemma(tmp_path_factory):
-    return make_family("gemma", tmp_path_factory.mktemp("gemma") / "model")
+    return make_model("gemma", tmp_path_factory.mktemp("gemma") / "model")
 
 
 USER = {"role": "user", "content": "Hi"}

@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from families import make_family
+from families import make_model
 from servers import free_port, loopback_server, model_server
 
 from r1kit.errors import UserError
@@ -95,7 +95,7 @@ def test_prompts_that_are_too_long_say_nothing_about_the_fields(tmp_path):
 
 def test_a_model_of_a_local_folder_is_stopped_at_the_end_of_a_turn(tmp_path):
     """A base with a chat template stops at the end of a text only; a server knows no better."""
-    folder = make_family("qwen25base", tmp_path / "model")
+    folder = make_model("qwen2.5-base", tmp_path / "model")
     from r1kit.models.load import load_tokenizer
 
     tokenizer = load_tokenizer(ModelConfig(path=str(folder)))

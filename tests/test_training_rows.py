@@ -338,7 +338,7 @@ def test_plain_prompts_are_encoded_by_themselves():
 def test_plain_text_is_trained_whole():
     tokenizer = family_tokenizer("llama3")
     rows = tokenize_examples(Dataset.from_list([{"text": "a b c"}]), tokenizer, sft_recipe(), "data.train").dataset
-    assert scored_texts(tokenizer, rows[0]) == ["a b c<|eot_id|>"]
+    assert scored_texts(tokenizer, rows[0]) == ["<|begin_of_text|>a b c<|eot_id|>"]
 
 
 def test_the_loss_may_be_on_everything():

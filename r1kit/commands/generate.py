@@ -41,10 +41,11 @@ if TYPE_CHECKING:
 
 def main(recipe: GenerateRecipe, run: Run) -> None:
     """Load, sample, rewrite, filter and write."""
+    prompt_config = recipe.prompt
     if recipe.thinking == "none":
         recipe = _recipe_without_thinking(recipe)
     problems = load_problems(recipe.data.train, None, data=recipe.data)
-    check_problem_prompts(problems, recipe.model, recipe.prompt, recipe.sampling.engine, "data.train")
+    check_problem_prompts(problems, recipe.model, prompt_config, recipe.sampling.engine, "data.train")
     problems = problems.shuffle(seed=recipe.seed).flatten_indices()
     problems, hygiene = _clean_on_main_rank(problems, recipe.hygiene, run)
     if len(problems) == 0:

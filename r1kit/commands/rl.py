@@ -15,6 +15,7 @@ from r1kit.answers import workers
 from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
+from r1kit.models.chat_templates import check_template_settings
 from r1kit.models.load import check_context, is_adapter, load_model_to_train, load_tokenizer
 from r1kit.models.stop_tokens import end_token_ids
 from r1kit.models.templates import apply_template, check_chat_template, check_prompts_render, encode_prompts
@@ -126,6 +127,7 @@ def _check_prompts(
 ) -> None:
     """Raise UserError for a prompt that the chat template refuses, or that leaves no room for a completion."""
     check_chat_template(tokenizer, recipe.prompt.template)
+    check_template_settings(tokenizer, recipe.prompt.template_settings)
     check_prompts_render(tokenizer, problems["prompt"], recipe.prompt, "data.train")
     if held_out is not None:
         check_prompts_render(tokenizer, held_out["prompt"], recipe.prompt, "data.eval")

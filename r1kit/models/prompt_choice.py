@@ -102,9 +102,10 @@ def choose_prompt(
         return settings, ""
     if not has_own_tokenizer:
         template, reason = CHAT_TEMPLATE, "a server's, which has a chat template of its own"
-    elif not load_models or not _can_load(path):
-        return settings, ""
+    elif not load_models:
+        return settings, f"{label} = {path}: prompt.template = {AUTO_TEMPLATE} is chosen when the model is read"
     else:
+        resolve_model_path(path, label)
         template, reason = _choose_by_tokenizer(model)
     note = f"{label} = {path} is asked by prompt.template = {template}: it is {reason}"
     return settings.model_copy(update={"template": template}), note
@@ -158,11 +159,6 @@ def _has_template_for(prompt: PromptConfig, path: str) -> bool:
         return True
     config = folder / "tokenizer_config.json"
     return config.exists() and '"chat_template"' in config.read_text(errors="replace")
-
-
-def _can_load(path: str) -> bool:
-    """Return whether there may be a model at `path`: a hub id, or a folder that is there."""
-    return bool(path) and not (Path(path).is_dir() and not any(Path(path).iterdir()))
 
 
 def _choose_by_tokenizer(model: ModelConfig) -> tuple[str, str]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 THINK_START, THINK_END = "<think>", "</think>"
 
+_EMPTY_THINKING_END = f"\n\n{THINK_END}\n\n"  # after `<think>`, in Qwen3's form
+
 PREFIX_TOKENS = 16
 """Tokens at the end of a prompt among which the template's own opening of the thinking stands, with its white space."""
 
@@ -75,17 +77,23 @@ def apply_template(tokenizer: Any, prompt: Any, settings: PromptConfig) -> str:
     """Return the text of a prompt, which is a string, a tuple of ids or a list of chat messages.
 
     Chat messages are put through the tokenizer's chat template, with the recipe's prefill after it. Messages that end
-    in the assistant's are continued: the completion goes on with that message. Raises UserError where the template
-    refuses the messages, as some do for a system message or for two messages of the user in a row.
+    in the assistant's are continued: the completion goes on with that message. With `enable_thinking: false`, thinking
+    that the template opens all the same is closed at once, as templates with such a switch do.
+
+    Raises UserError where the template refuses the messages, as some do for a system message or for two messages of the
+    user in a row.
     """
     if isinstance(prompt, str):
         return prompt
     if isinstance(prompt, tuple):
         return tokenizer.decode(prompt)
     try:
-        return _render_messages(tokenizer, prompt, settings.template_settings) + settings.prefill
+        text = _render_messages(tokenizer, prompt, settings.template_settings)
     except Exception as error:  # a template is a program of the model's makers, which may raise anything
         raise _refused_messages(tokenizer, prompt, settings, error, "prompt of a row") from None
+    if settings.template_settings.get("enable_thinking") is False and template_prefix(text, prefill=""):
+        text = text.rstrip() + _EMPTY_THINKING_END
+    return text + settings.prefill
 
 
 def _render_messages(tokenizer: Any, messages: Sequence[dict[str, Any]], template_settings: dict[str, Any]) -> str:

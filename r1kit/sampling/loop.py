@@ -117,8 +117,9 @@ def _ids_and_questions(problems: "Dataset") -> Iterator[str]:
 def without_thinking(prompt_config: PromptConfig, engine: str) -> PromptConfig:
     """Return the prompt settings that make a model answer at once, without a chain of thought.
 
-    A chat template has a switch of its own for that (`enable_thinking`); with a plain template the completion starts
-    with `<answer>`. A server renders the chat template itself, and its settings stay as they are.
+    Many chat templates have a switch for that (`enable_thinking`), and thinking that the others open themselves is
+    closed at once; with a plain template the completion starts with `<answer>`. A server renders the chat template
+    itself, and its settings stay as they are.
     """
     if prompt_config.template == CHAT_TEMPLATE:
         if engine == "openai":

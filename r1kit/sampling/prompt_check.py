@@ -31,11 +31,13 @@ def check_problem_prompts(
         return
     if engine == "openai":
         return
+    from r1kit.models.chat_templates import check_template_settings
     from r1kit.models.load import load_tokenizer
     from r1kit.models.templates import check_chat_template, check_prompts_render
 
     tokenizer = load_tokenizer(model_config)
     check_chat_template(tokenizer, prompt_config.template)
+    check_template_settings(tokenizer, prompt_config.template_settings)
     prompts = (render_prompt(question, prompt_config) for question in _questions(problems))
     check_prompts_render(tokenizer, prompts, prompt_config, field)
 
