@@ -181,11 +181,14 @@ def rewards(
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="File for the scored rows, instead of stdout.")
     ] = None,
+    answers: Annotated[
+        str, typer.Option("--answers", help="Which forms of an answer are read: tags, boxed or any.")
+    ] = "any",
 ) -> None:
     """Score saved completions with any rewards, and summarise them."""
     from r1kit.commands.score import score_file
 
-    score_file(file, names.split(","), output)
+    score_file(file, names.split(","), output, answers)
 
 
 Runs = Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories; their parents are added.")]

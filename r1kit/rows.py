@@ -97,6 +97,11 @@ COLUMNS: dict[str, Column] = {
         "bool", (PROBLEM, SAMPLE), "Whether the completion must think before it answers.", kept_by_adapters=True
     ),
     "thinks": Column("bool", (SAMPLE,), "Whether the completion has a chain of thought."),
+    "answer_form": Column(
+        "string",
+        (SAMPLE,),
+        "By what the answer was read: `tags`, `box`, `program`, `phrase`, `last line`, or `none`.",
+    ),
     "target_language": Column(
         "string",
         (SAMPLE,),

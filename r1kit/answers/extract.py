@@ -119,7 +119,9 @@ class ReadAnswer:
 
 
 @lru_cache(maxsize=4096)
-def read_answer(completion: str, checker: str = "math", answers: AnswerForms = "any") -> ReadAnswer:
+def read_answer(
+    completion: str, checker: str = "math", answers: AnswerForms = "any", is_cut: bool = False
+) -> ReadAnswer:
     r"""Return the answer of a completion for a checker, and the form by which it was read.
 
     `answers` says how strictly:
@@ -128,7 +130,9 @@ def read_answer(completion: str, checker: str = "math", answers: AnswerForms = "
         boxed   boxes, and for `code` a fenced program; within an `<answer>` block too, but not the block itself.
         any     also what models state in words, such as "The answer is 7", and a bare last line.
 
-    What stands in the thinking is no answer, and neither is what stands before it.
+    What stands in the thinking is no answer, and neither is what stands before it. `is_cut`: the completion ended at
+    its limit of tokens, so that its last line may be anything; it is no answer then, nor is an answer block that does
+    not end.
 
     >>> read_answer("<think>so</think>The answer is (B).", "choice").text
     'B'
@@ -151,6 +155,9 @@ def read_answer(completion: str, checker: str = "math", answers: AnswerForms = "
         text, form = _read_answer_block(region, checker, lenient=answers == "any"), "tags"
     else:
         text, form = _read_reply(region, checker)
+        is_unfinished = is_cut or "<answer>" in reply[_last_end("</answer>", reply) :]
+        if form == "last line" and is_unfinished:
+            text = ""
     if not text or not text.strip():
         return ReadAnswer(None, NO_ANSWER)
     return ReadAnswer(text.strip(), form, region)

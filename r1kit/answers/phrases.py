@@ -55,7 +55,8 @@ _BEFORE_NO_INTRODUCTION = re.compile(
 _NEGATION = re.compile(r"[\s*_]*(?:not|no\b|n't|nicht|pas|non|нет|не|不|never|incorrect|wrong|false)(?![a-z])", re.I)
 # A whole line that only says that the answer follows: "## Answer", "**Final Answer**", "✅ Final answer:".
 _HEADING = re.compile(
-    rf"(?:[^\W\d_]{{1,15}}[\s'’]{{1,3}}){{0,3}}(?:{_ANSWER_WORDS})(?:t|о|а)?(?:\s[^\W\d_]{{1,15}}){{0,2}}\s*[:：]?",
+    rf"(?:[^\W\d_]{{1,15}}[\s'’]{{1,3}}){{0,3}}(?:{_ANSWER_WORDS})(?:t|о|а)?"
+    r"(?:\s(?:finale?|definitiva|correcta?|correcte|korrekt|końcowa|is))?\s*[:：]?",
     re.IGNORECASE,
 )
 _FINAL = re.compile(r"final|####|endgültig|finale?\b|окончательн|最终|最終|نهائي|نهایی", re.IGNORECASE)

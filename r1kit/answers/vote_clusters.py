@@ -18,7 +18,8 @@ def row_checker(row: Row) -> str:
 
 def voted_answer(row: Row, answers: AnswerForms = "any") -> str | None:
     """Return the answer of a sampled row as votes count it; `answers` says which forms are read."""
-    return read_answer(row["completion"], row_checker(row), answers).text
+    is_cut = row.get("finish_reason") == "length"
+    return read_answer(row["completion"], row_checker(row), answers, is_cut).text
 
 
 def cluster_answers(answers: Sequence[Sequence[str | None]], checkers: Sequence[str]) -> list[list[int]]:

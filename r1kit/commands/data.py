@@ -188,7 +188,7 @@ def _score_rows(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
     """Return `rows` with a column for each reward, and `correct` and `fault`."""
     from datasets import Value
 
-    functions = bind_rewards(recipe.rewards)
+    functions = bind_rewards(recipe.rewards, recipe.answers)
 
     def score_batch(batch: list[Row], _: int) -> list[Row | None]:
         columns = {name: [row[name] for row in batch] for name in batch[0]}

@@ -17,11 +17,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from r1kit.answers.extract import FORMS, NO_ANSWER
+from r1kit.answers.forms import describe_unread
 from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.messages import logger, print_progress
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import EvalRecipe
+from r1kit.recipe.rewards import Answers, answers_of_accuracy
 from r1kit.rewards.checks import check_reward_data
 from r1kit.runs.files import write_file
 from r1kit.runs.paths import resolve_model_path
@@ -47,6 +50,7 @@ def main(recipe: EvalRecipe, run: Run) -> None:
         engine = recipe.sampling.engine
         check_problem_prompts(problems, model_recipe.model, model_recipe.prompt, engine, "data.eval")
 
+    answers = answers_of_accuracy(recipe.rewards, recipe.answers)
     ladder: list[LadderRow] = []
     scaling_by_model: list[dict[str, Any]] = []
     for name, model_recipe in recipes.items():
@@ -54,7 +58,7 @@ def main(recipe: EvalRecipe, run: Run) -> None:
         folder = run.path / "samples" / _file_name(name)
         samples = sample_problems(model_recipe, model_config, problems, run, folder, f"eval {name}")
         rows = [row for shard_rows in samples for row in shard_rows]
-        ladder.append(ladder_row(name, model_config.path or "", summarise_samples(rows)))
+        ladder.append(ladder_row(name, model_config.path or "", summarise_samples(rows, answers)))
         _write_json(run.path / "eval.json", {"models": ladder})
         if recipe.scaling is not None:
             changed = sample_other_methods(model_recipe, model_config, problems, samples, run)
@@ -67,6 +71,7 @@ def main(recipe: EvalRecipe, run: Run) -> None:
     if is_main_rank():
         print_progress(format_ladder(ladder))
         _note_missing_verdicts(ladder)
+        _warn_of_unread_answers(ladder, answers)
 
 
 def recipes_by_model(recipe: EvalRecipe) -> dict[str, EvalRecipe]:
@@ -123,6 +128,17 @@ def _note_missing_verdicts(ladder: Iterable[LadderRow]) -> None:
             )
 
 
+def _warn_of_unread_answers(ladder: Iterable[LadderRow], answers: Answers) -> None:
+    """Tell the user where most answers of a model could not be read."""
+    for row in ladder:
+        statistics = row["statistics"]
+        counts = {form: round(share * statistics["samples"]) for form, share in row["answer_forms"].items()}
+        sentence = describe_unread(counts, answers)
+        if sentence:
+            cut = f"; {100 * statistics['truncated']:.0f}% of all were cut off" if statistics["truncated"] else ""
+            logger.warning(f"{row['model']}: {sentence}{cut}")
+
+
 def ladder_row(name: str, path: str, statistics: dict[str, Any]) -> LadderRow:
     """Return a model's entry in `eval.json`: accuracy by domain, the other figures over all rows, all statistics."""
     return {
@@ -134,16 +150,23 @@ def ladder_row(name: str, path: str, statistics: dict[str, Any]) -> LadderRow:
         "format": statistics["format"],
         "language_consistency": statistics["language_consistency"],
         "tokens": statistics["tokens"],
+        "answer_forms": statistics["answer_forms"],
         "seconds": Run(Path(path)).info.get("seconds") if Path(path).is_dir() else None,
         "statistics": statistics,
     }
 
 
 def format_ladder(ladder: Sequence[LadderRow]) -> str:
-    """Return the ladder as a table with one line for each model; fractions are given in percent."""
+    """Return the ladder as a table with one line for each model; fractions are given in percent.
+
+    The last columns say what share of the answers was read by which form, as far as any was; an accuracy of 0 stands as
+    "unread" where most answers could not be read.
+    """
     domains = list(dict.fromkeys(domain for row in ladder for domain in row["accuracy"]))
     figures = ["+-", "maj@k", "thinking", "format", "language", "tokens", "seconds"]
-    headers = ["model", *(domain or "accuracy" for domain in domains), *figures]
+    forms = [form for form in FORMS if any(row["answer_forms"].get(form) for row in ladder)]
+    form_headers = [f"by {form}" if form != NO_ANSWER else "unread" for form in forms]
+    headers = ["model", *(domain or "accuracy" for domain in domains), *figures, *form_headers]
     rows = []
     for row in ladder:
         statistics = row["statistics"]
@@ -151,8 +174,18 @@ def format_ladder(ladder: Sequence[LadderRow]) -> str:
         fractions += [statistics["interval"], statistics["maj@k"]]
         fractions += [row["thinking"], row["format"], row["language_consistency"]]
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f}"
-        rows.append([row["model"], *map(_format_percent, fractions), f"{row['tokens']:.1f}", seconds])
+        cells = [row["model"], *map(_format_percent, fractions), f"{row['tokens']:.1f}", seconds]
+        for i, domain in enumerate(domains, start=1):
+            if is_unread(statistics["domains"].get(domain)):
+                cells[i] = "unread"
+        cells += [_format_percent(row["answer_forms"].get(form, 0.0)) for form in forms]
+        rows.append(cells)
     return format_table(headers, rows, right=headers[1:])
+
+
+def is_unread(figures: dict[str, Any] | None) -> bool:
+    """Return whether an accuracy of 0 says only that most answers could not be read."""
+    return bool(figures and figures["pass@1"] == 0 and figures["answer_forms"].get(NO_ANSWER, 0) > 0.5)
 
 
 def _format_percent(fraction: float | None) -> str:

@@ -11,6 +11,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from r1kit.answers.forms import describe_unread
 from r1kit.data.filters import DropReport, RowFilter, format_drop_report
 from r1kit.data.hygiene import HygieneReport, clean_problems, find_clean_rows
 from r1kit.data.problems import load_problems
@@ -19,6 +20,7 @@ from r1kit.errors import UNSET, UserError
 from r1kit.messages import logger, print_progress
 from r1kit.ranks import barrier, is_main_rank, world_size
 from r1kit.recipe import GenerateRecipe, HygieneConfig
+from r1kit.recipe.rewards import answers_of_accuracy
 from r1kit.rewards.checks import check_reward_data
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
@@ -121,6 +123,9 @@ def _write_drop_report(recipe: GenerateRecipe, report: DropReport, hygiene: Hygi
     if recipe.hygiene.is_enabled:
         print_progress(format_drop_report(hygiene, "rows"))
     print_progress(format_drop_report(report))
+    unread = describe_unread(report["answer_forms"], answers_of_accuracy(recipe.rewards, recipe.answers))
+    if unread:
+        logger.warning(unread)
 
 
 def _explain_empty_data(recipe: GenerateRecipe, shards: Shards, row_filter: RowFilter, run: Run) -> UserError:

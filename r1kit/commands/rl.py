@@ -96,7 +96,7 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
 
     reward_functions, eager_judges = [], []
     for index, entry in enumerate(recipe.rewards):
-        reward = bind_reward(entry, index)
+        reward = bind_reward(entry, index, recipe.answers)
         if entry.name == "accuracy":
             reward = EagerJudge(reward, entry.settings.get("seconds", 3.0))
             eager_judges.append(reward)

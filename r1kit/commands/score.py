@@ -1,6 +1,7 @@
 """`r1kit rewards FILE.jsonl`: the reward lab, which scores saved completions with any rewards, without training.
 
     r1kit rewards saved.jsonl --rewards accuracy,format,my_module.my_reward -o scored.jsonl
+    r1kit rewards saved.jsonl --rewards accuracy --answers tags
 
 Each row has a `completion` and what its rewards need: an `answer` or `tests`, a `checker`, a `prompt`. The scored rows
 have one more column for each reward; a table of the rewards and what would waste a training run go to stderr.
@@ -14,12 +15,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from r1kit.answers.extract import completion_text, parse_completion
+from r1kit.answers.extract import ANSWER_FORMS, completion_text, parse_completion, read_answer
+from r1kit.answers.forms import count_answer_forms, describe_unread
+from r1kit.answers.vote_clusters import row_checker
 from r1kit.data.sources.exact_json import dump_json, parse_json
 from r1kit.errors import UserError
 from r1kit.messages import logger, print_progress
 from r1kit.recipe import RewardConfig
+from r1kit.recipe.rewards import Answers
 from r1kit.rewards import FAULT
+from r1kit.rewards.accuracy import CHECKERS
 from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.checks import check_reward_columns, check_reward_rows
 from r1kit.rows import Row
@@ -31,28 +36,58 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 FAULT_TEXT = "fault"
 
 
-def score_file(file: str, reward_names: Sequence[str], output: str | None) -> None:
+def score_file(file: str, reward_names: Sequence[str], output: str | None, answers: str = "any") -> None:
     """Score the rows of a JSONL file, write them to `output` or stdout, and print a table to stderr.
+
+    `answers` says which forms of an answer are read.
 
     Raises UserError for a file or a row that cannot be read, an unknown reward, and a missing column.
     """
-    rows = _read_rows(file)
+    if answers not in ANSWER_FORMS:
+        raise UserError("--answers", answers, f"must be one of {', '.join(ANSWER_FORMS)}", "use one of them")
+    forms: Answers = answers  # type: ignore[assignment]  # it is one of them
+    read_rows = _read_rows(file)
+    rows = [_name_checker(row) for row in read_rows]
     entries = [RewardConfig(name=name.strip()) for name in reward_names]
     columns = _column_names(rows)
     check_reward_columns(entries, columns, file, rename_action="rename one in the file")
     check_reward_rows(entries, {name: [row.get(name) for row in rows] for name in columns}, file)
-    scored_rows = score_rows(rows, entries, columns)
+    scored_rows = score_rows(rows, entries, columns, forms)
+    for row, original in zip(scored_rows, read_rows, strict=True):
+        if "checker" not in original:
+            row.pop("checker", None)
     _write_rows(scored_rows, output)
     names = [bind_reward(entry).__name__ for entry in entries]
     print_progress(format_table(*_summarise_rewards(scored_rows, names), stream=sys.stderr))
+    if "accuracy" in names:
+        _note_answer_forms(rows, forms)
     for warning in reward_warnings(scored_rows, names):
         logger.info(warning)
 
 
-def score_rows(rows: Sequence[Row], entries: Sequence[RewardConfig], columns: Sequence[str]) -> list[Row]:
+def _note_answer_forms(rows: Sequence[Row], answers: Answers) -> None:
+    """Say by what the answers were read, and warn where most could not be read."""
+    read_rows = []
+    for row in rows:
+        read = read_answer(
+            completion_text(row["completion"]), row_checker(row), answers, row.get("finish_reason") == "length"
+        )
+        read_rows.append({**row, "answer_form": read.form})
+    counts = count_answer_forms(read_rows)
+    if counts.keys() - {"tags"}:
+        shares = [f"{form} {100 * count / sum(counts.values()):.0f}%" for form, count in counts.items()]
+        logger.info(f"the answers were read by: {', '.join(shares)}")
+    unread = describe_unread(counts, answers)
+    if unread:
+        logger.warning(unread)
+
+
+def score_rows(
+    rows: Sequence[Row], entries: Sequence[RewardConfig], columns: Sequence[str], answers: Answers = "any"
+) -> list[Row]:
     """Return `rows` with one more column for each reward of `entries`; a FAULT is the text "fault".
 
-    `columns` are the columns of the rows that the rewards receive.
+    `columns` are the columns of the rows that the rewards receive; `answers` says which forms of an answer are read.
     """
     values = {name: [row.get(name) for row in rows] for name in columns}
     if "target_language" in values:  # rows that `r1kit generate` wrote, whose column `language` is a reward
@@ -63,7 +98,7 @@ def score_rows(rows: Sequence[Row], entries: Sequence[RewardConfig], columns: Se
     completion_ids = values.pop("completion_ids", None) or [str(text).split() for text in completions]
     scored_rows = [dict(row) for row in rows]
     for index, entry in enumerate(entries):
-        reward = bind_reward(entry, index)
+        reward = bind_reward(entry, index, answers)
         scores = reward(completions=completions, prompts=prompts, completion_ids=completion_ids, **values)
         for row, score in zip(scored_rows, scores, strict=True):
             row[reward.__name__] = FAULT_TEXT if score == FAULT else score
@@ -91,10 +126,20 @@ def _read_rows(file: str) -> list[Row]:
             raise UserError("FILE", f"{file}:{number}", requirement, "correct or remove the line") from None
         if not isinstance(row, dict) or not isinstance(row.get("completion"), str | list):
             raise UserError("FILE", f"{file}:{number}", "needs a key completion", "add it")
+        if isinstance(row["completion"], list) and not all(isinstance(item, dict) for item in row["completion"]):
+            requirement = "has a completion that is a list but holds no chat messages"
+            raise UserError("FILE", f"{file}:{number}", requirement, "make it a text or a list of messages")
         rows.append(row)
     if not rows:
         raise UserError("FILE", file, "has no rows", "use a file with at least one row")
     return rows
+
+
+def _name_checker(row: Row) -> Row:
+    """Return a row whose column `verifier` names its checker with that checker, as some data sets call it."""
+    if row.get("checker") is None and row.get("verifier") in CHECKERS:
+        return {**row, "checker": row["verifier"]}
+    return row
 
 
 def _column_names(rows: Sequence[Row]) -> list[str]:

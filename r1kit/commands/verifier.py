@@ -11,12 +11,14 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from r1kit.answers.forms import count_answer_forms, describe_unread
 from r1kit.data.filters import NO_ANSWER_FILTER
 from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.messages import logger, print_progress
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import VerifierRecipe
+from r1kit.recipe.rewards import answers_of_accuracy
 from r1kit.rewards.checks import check_reward_data
 from r1kit.rows import Row
 from r1kit.runs.files import write_file
@@ -48,9 +50,13 @@ def main(recipe: VerifierRecipe, run: Run) -> None:
     if checked and is_main_rank():
         run.update(**checked)
     judged_rows = {}
+    answers = answers_of_accuracy(recipe.rewards, recipe.answers)
     for split, split_problems in problems.items():
         directory = run.path / "samples" / split
         shards = sample_problems(recipe, recipe.model, split_problems, run, directory, f"verifier {split}")
+        unread = describe_unread(count_answer_forms(row for shard in shards for row in shard), answers)
+        if unread and is_main_rank():
+            logger.warning(f"data.{split}: {unread}")
         judged_rows[split] = [row for shard in shards for row in shard if _has_verdict(row)]
     if is_main_rank():
         _train_verifier(recipe, run, judged_rows)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from r1kit.answers.extract import parse_completion
+from r1kit.answers.forms import count_answer_forms
 from r1kit.languages.detect import UNKNOWN_LANGUAGE, language_fraction
 from r1kit.languages.words import word_scripts
 from r1kit.recipe import PREFERENCES, FiltersConfig
@@ -23,7 +24,8 @@ from r1kit.rows import Row
 from r1kit.tables import format_table
 
 DropReport = dict[str, Any]
-"""`sampled`, `kept`, and by filter, `dropped` (counts) and `examples` (prompts and completions)."""
+"""`sampled`, `kept`, `answer_forms` (how many answers were read by which form), and by filter, `dropped` (counts) and
+`examples` (prompts and completions)."""
 
 Predicate = Callable[[Row], bool]
 Ngram = tuple[str, ...]
@@ -129,11 +131,13 @@ class RowFilter:
         if keep.per_prompt:
             names.append("per_prompt")
         self.report: DropReport = {"sampled": 0, "dropped": dict.fromkeys(names, 0), "examples": {}, "kept": 0}
+        self.report["answer_forms"] = {}
 
     def filter(self, rows: list[Row]) -> list[Row]:
         """Return the rows to keep of `rows`, which are whole groups, and count the others."""
         keep = self.keep
         self.report["sampled"] += len(rows)
+        self._count_answer_forms(rows)
         rows = self._apply("unanswered", rows, lambda row: row.get("finish_reason") not in NO_ANSWER_FILTER)
         # A row without a verdict is neither right nor wrong: it must not count towards a pass rate.
         rows = self._apply("fault", rows, lambda row: not row.get("fault"))
@@ -150,6 +154,12 @@ class RowFilter:
         self.report["kept"] += len(rows)
         return rows
 
+    def _count_answer_forms(self, rows: list[Row]) -> None:
+        """Count by what the answers of rows were read, where that is known of them."""
+        counts: dict[str, int] = self.report["answer_forms"]
+        for form, count in count_answer_forms(rows).items():
+            counts[form] = counts.get(form, 0) + count
+
     def record_drop(self, reason: str, rows: list[Row], after_filters: bool = True) -> None:
         """Count `rows` as dropped by something else than these filters.
 
@@ -160,6 +170,7 @@ class RowFilter:
             self.report["kept"] -= len(rows)
         else:
             self.report["sampled"] += len(rows)
+            self._count_answer_forms(rows)
         if rows:
             self._count_dropped(reason, rows)
 

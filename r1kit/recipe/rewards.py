@@ -1,10 +1,13 @@
 """The entries of `rewards`: which reward functions score a completion, and with what weight."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from r1kit.recipe.block import NonNegativeInt, PositiveInt
+
+Answers = Literal["tags", "boxed", "any"]
+"""Which forms of an answer are read; see `read_answer` in r1kit/answers/extract.py."""
 
 
 class RewardConfig(BaseModel):
@@ -37,3 +40,11 @@ class RewardConfig(BaseModel):
 def has_accuracy_reward(rewards: list[RewardConfig]) -> bool:
     """Return whether one of the rewards decides correctness: `accuracy`, or a function of yours with that name."""
     return any(reward.short_name == "accuracy" for reward in rewards)
+
+
+def answers_of_accuracy(rewards: list[RewardConfig], answers: Answers) -> Answers:
+    """Return which forms of an answer the accuracy reward reads: the recipe's `answers`, unless its entry sets them."""
+    for reward in rewards:
+        if reward.short_name == "accuracy" and "answers" in reward.settings:
+            return reward.settings["answers"]
+    return answers

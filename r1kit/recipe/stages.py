@@ -13,7 +13,7 @@ from r1kit.recipe.head import HeadConfig
 from r1kit.recipe.hygiene import HygieneConfig
 from r1kit.recipe.model import ModelConfig
 from r1kit.recipe.prompt import PromptConfig
-from r1kit.recipe.rewards import RewardConfig
+from r1kit.recipe.rewards import Answers, RewardConfig
 from r1kit.recipe.sampling import RLSamplingConfig, SamplingConfig
 from r1kit.recipe.scaling import ScalingConfig
 from r1kit.recipe.teacher import JourneyConfig, RefineConfig
@@ -69,6 +69,9 @@ class RLRecipe(Recipe):
     """How rollouts are sampled from the policy."""
     rewards: list[RewardConfig] = [ACCURACY, FORMAT, LANGUAGE]
     """Reward functions; the reward of a completion is their weighted sum."""
+    answers: Answers = "tags"
+    """Which forms of an answer are read: `tags`, R1's own, with a box or a fenced program in their place; `boxed`; or
+    `any`, also what is stated in words."""
     training: RLTrainingConfig = RLTrainingConfig()
     """How the weights are changed."""
     trl: TrlFields = {}
@@ -119,6 +122,9 @@ class GenerateRecipe(Recipe):
     """How the completions of each prompt are sampled."""
     rewards: list[RewardConfig] = [ACCURACY, FORMAT, LANGUAGE]
     """Reward functions that score the completions; each becomes a column."""
+    answers: Answers = "any"
+    """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
+    place."""
     hygiene: HygieneConfig = HygieneConfig()
     """Duplicates and benchmark problems that are removed before anything is sampled."""
     keep: Annotated[FiltersConfig, OnResume.MAY_CHANGE] = FiltersConfig()
@@ -136,6 +142,9 @@ class DataRecipe(Recipe):
 
     rewards: list[RewardConfig] = []
     """Reward functions that score rows with completions; each becomes a column."""
+    answers: Answers = "any"
+    """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
+    place."""
     hygiene: HygieneConfig = HygieneConfig()
     """Duplicates and benchmark problems that are removed."""
     keep: Annotated[FiltersConfig, OnResume.MAY_CHANGE] = FiltersConfig(finished=False, correct=False, format=False)
@@ -173,6 +182,9 @@ class EvalRecipe(Recipe):
     """How completions are sampled; the defaults of temperature and top_p are the paper's."""
     rewards: list[RewardConfig] = [ACCURACY, FORMAT, LANGUAGE]
     """Reward functions whose means are reported."""
+    answers: Answers = "any"
+    """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
+    place."""
     scaling: Annotated[ScalingConfig | None, OnResume.MAY_CHANGE] = None
     """Report inference-time scaling too: votes, best of N and early stopping; `scaling: {}` takes the defaults."""
 
@@ -199,6 +211,9 @@ class VerifierRecipe(Recipe):
     """How the completions that the verifier learns from are sampled."""
     rewards: list[RewardConfig] = [ACCURACY]
     """Reward functions that score the completions; accuracy is what the verifier learns."""
+    answers: Answers = "any"
+    """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
+    place."""
     head: Annotated[HeadConfig, OnResume.MAY_CHANGE] = HeadConfig()
     """Settings of Head2Toe among which cross-validation chooses."""
 

@@ -125,6 +125,7 @@ def _collect_rows(
     """Return the columns as rows. Raises ValueError for an unknown checker."""
     missing = [None] * len(completions)
     questions = columns.get("question") or columns.get("prompts") or missing
+    finish_reasons = columns.get("finish_reason") or missing
     values = zip(
         completions,
         golds or missing,
@@ -132,10 +133,11 @@ def _collect_rows(
         tests or missing,
         metadata or missing,
         questions,
+        finish_reasons,
         strict=True,
     )
     rows = []
-    for completion, gold, checker, row_tests, row_metadata, prompt in values:
+    for completion, gold, checker, row_tests, row_metadata, prompt, finish_reason in values:
         parsed_tests = parse_tests(row_tests)
         if not checker:
             checker = "math" if parsed_tests == [] else "code"
@@ -143,7 +145,7 @@ def _collect_rows(
             raise ValueError(f"unknown checker {checker!r}: use {', '.join(CHECKERS)}")
         question = _question_text(prompt)
         gym_entry = _gym_entry(row_metadata, question, gold) if checker == "reasoning_gym" else None
-        read = read_answer(completion_text(completion), checker, answers)
+        read = read_answer(completion_text(completion), checker, answers, is_cut=finish_reason == "length")
         rows.append(_Row(checker, gold, read.text, read.whole, question, parsed_tests, gym_entry))
     return rows
 

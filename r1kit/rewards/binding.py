@@ -23,16 +23,18 @@ from r1kit.answers.fault import FAULT
 from r1kit.errors import UserError
 from r1kit.messages import logger
 from r1kit.recipe import RewardConfig
+from r1kit.recipe.rewards import Answers
 from r1kit.rewards.registry import RewardFunction, resolve_reward, setting_names
 
 
-def bind_reward(entry: RewardConfig, index: int = 0) -> RewardFunction:
+def bind_reward(entry: RewardConfig, index: int = 0, answers: Answers | None = None) -> RewardFunction:
     """Return the entry's reward as a function for TRL: `None` on rows and steps to which it does not apply.
 
-    A setting wins over a column of the same name. `index` is the entry's position in `rewards`, for error messages.
-    Raises UserError as `resolve_reward` does.
+    `answers` is the recipe's, for a reward that has this setting and whose entry does not set it. A setting wins over a
+    column of the same name. `index` is the entry's position in `rewards`, for error messages. Raises UserError as
+    `resolve_reward` does.
     """
-    function = resolve_reward(entry, index)
+    function = resolve_reward(_with_answers(entry, index, answers), index)
     settings = setting_names(function.func if isinstance(function, partial) else function)
     has_returned = False
 
@@ -70,6 +72,16 @@ def bind_reward(entry: RewardConfig, index: int = 0) -> RewardFunction:
 
     reward.__name__ = entry.name.rpartition(".")[2]
     return reward
+
+
+def _with_answers(entry: RewardConfig, index: int, answers: Answers | None) -> RewardConfig:
+    """Return an entry with the recipe's `answers`, where its reward has this setting and the entry does not set it."""
+    if answers is None or "answers" in entry.settings:
+        return entry
+    function = resolve_reward(entry, index)
+    if "answers" not in setting_names(function.func if isinstance(function, partial) else function):
+        return entry
+    return entry.model_copy(update={"answers": answers})
 
 
 def _applies_at_step(entry: RewardConfig, steps_done: int, max_steps: int) -> bool:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from r1kit.answers.extract import completion_text, parse_completion
+from r1kit.answers.extract import AnswerForms, completion_text, parse_completion
 from r1kit.answers.fault import FAULT
 from r1kit.rewards.accuracy import accuracy
 from r1kit.rewards.settings import SettingError, require_count, require_number
@@ -26,6 +26,7 @@ def length(
     *,
     seconds: float = 3.0,
     isolation: str = "auto",
+    answers: AnswerForms = "tags",
     **columns: Any,
 ) -> list[float | None]:
     """Pay right completions 0.5 for the shortest of their prompt down to -0.5 for the longest; wrong ones at most 0.
@@ -37,7 +38,7 @@ def length(
     Columns: those of `accuracy`.
 
     Settings:
-        seconds, isolation: as in `accuracy`.
+        seconds, isolation, answers: as in `accuracy`.
 
     Source: the length reward of Kimi k1.5 (arXiv 2501.12599, section 2.3.3). open-r1's `len_reward` takes min and max
     over the whole batch, where the completions of a hard prompt are long beside those of an easy one.
@@ -46,9 +47,8 @@ def length(
     >>> length(completions, prompts=["2 + 2?"] * 3, completion_ids=[[1] * 10, [1] * 30, [1] * 20], answer=["4"] * 3)
     [0.5, -0.5, 0.0]
     """
-    verdicts = accuracy(
-        completions, prompts=prompts, completion_ids=completion_ids, seconds=seconds, isolation=isolation, **columns
-    )
+    settings: dict[str, Any] = {"seconds": seconds, "isolation": isolation, "answers": answers}
+    verdicts = accuracy(completions, prompts=prompts, completion_ids=completion_ids, **settings, **columns)
     rows_by_prompt: dict[str, list[int]] = {}
     for i, (prompt, verdict) in enumerate(zip(prompts, verdicts, strict=True)):
         if verdict is not None and verdict != FAULT:
@@ -77,6 +77,7 @@ def cosine(
     exceeded: float | None = None,
     seconds: float = 3.0,
     isolation: str = "auto",
+    answers: AnswerForms = "tags",
     **columns: Any,
 ) -> list[float | None]:
     """Pay a right completion more the shorter it is, and charge a wrong one less the longer it is.
@@ -91,7 +92,7 @@ def cosine(
         right_short, right_long: reward of a right completion of 0 tokens, and of `max_tokens` or more.
         wrong_short, wrong_long: reward of a wrong completion of 0 tokens, and of `max_tokens` or more.
         exceeded: reward of any completion of `max_tokens` or more, right or wrong; None for no such rule.
-        seconds, isolation: as in `accuracy`.
+        seconds, isolation, answers: as in `accuracy`.
 
     Source: Demystifying Long CoT (arXiv 2502.03373, section 4.2, and equation 1 in appendix C.1, where `exceeded` is
     r_e). The paper's values are 2, 1, -10, 0 and -10; the defaults are TRL's, without r_e.
@@ -107,7 +108,8 @@ def cosine(
     require_number("cosine", "wrong_long", wrong_long)
     if exceeded is not None:
         require_number("cosine", "exceeded", exceeded)
-    verdicts = accuracy(completions, completion_ids=completion_ids, seconds=seconds, isolation=isolation, **columns)
+    settings: dict[str, Any] = {"seconds": seconds, "isolation": isolation, "answers": answers}
+    verdicts = accuracy(completions, completion_ids=completion_ids, **settings, **columns)
     rewards = list(verdicts)
     for i, (verdict, token_ids) in enumerate(zip(verdicts, completion_ids, strict=True)):
         if verdict is None or verdict == FAULT:

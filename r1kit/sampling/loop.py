@@ -20,6 +20,7 @@ from r1kit.models.templates import THINK_START
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.ranks import barrier, is_main_rank, rank, world_size
 from r1kit.recipe import EvalRecipe, GenerateRecipe, ModelConfig, PromptConfig, SamplingConfig, VerifierRecipe
+from r1kit.recipe.rewards import answers_of_accuracy
 from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.sampling.budget import BudgetMeter
@@ -79,7 +80,8 @@ def sample_problems(
     that identify the work. Each process samples its part, and all return all shards. Raises Interrupted if the
     launcher asks for a stop, and UserError if the engine or the data is at fault.
     """
-    functions = bind_rewards(recipe.rewards)
+    functions = bind_rewards(recipe.rewards, recipe.answers)
+    answers = answers_of_accuracy(recipe.rewards, recipe.answers)
     batch_prompts = prompts_per_batch(recipe.sampling)
     batch_starts = range(0, len(problems), batch_prompts)
     shards = Shards(folder, len(batch_starts), [function.__name__ for function in functions])
@@ -96,7 +98,8 @@ def sample_problems(
 
     def rows_of(index: int, groups: CompletionGroups) -> list[Row]:
         seed = batch_seed(recipe.seed, index)
-        return score_samples(problems_of(index), prompts_of(index), groups, functions, model_config, seed)
+        problem_columns = problems_of(index)
+        return score_samples(problem_columns, prompts_of(index), groups, functions, model_config, seed, answers)
 
     if job is None:
         job = SamplingJob(model_config, recipe.prompt, recipe.sampling, recipe.seed, label)

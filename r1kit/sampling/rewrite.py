@@ -166,7 +166,7 @@ def rewrite_shards(
     says whether a reply passed all checks. Shards that are not sampled yet, because a budget is spent, are left out.
     Raises UserError if the folder holds rows that were rewritten with other filters or by another teacher.
     """
-    functions = bind_rewards(recipe.rewards)
+    functions = bind_rewards(recipe.rewards, recipe.answers)
     rewritten = Shards(run.path / field, shards.count, shards.reward_names)
     model_config = teacher.model or recipe.model
 

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1kit.answers.extract import parse_completion
+from r1kit.answers.extract import parse_completion, read_answer
+from r1kit.answers.vote_clusters import row_checker
 from r1kit.data.exact_json import dump_json
 from r1kit.recipe import ModelConfig, RewardConfig
+from r1kit.recipe.rewards import Answers
 from r1kit.rewards import FAULT
 from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.registry import RewardFunction
@@ -24,9 +26,9 @@ from r1kit.sampling.engine import CompletionGroups, Prompt, SampledCompletion
 SERVER_FAULTS = ("failed", "refused")
 
 
-def bind_rewards(entries: Sequence[RewardConfig]) -> list[RewardFunction]:
-    """Return the reward functions of a recipe's `rewards:` entries, with their settings bound."""
-    return [bind_reward(entry, index) for index, entry in enumerate(entries)]
+def bind_rewards(entries: Sequence[RewardConfig], answers: Answers | None = None) -> list[RewardFunction]:
+    """Return the reward functions of a recipe's `rewards:` entries, with their settings and its `answers` bound."""
+    return [bind_reward(entry, index, answers) for index, entry in enumerate(entries)]
 
 
 def score_samples(
@@ -36,11 +38,12 @@ def score_samples(
     functions: Sequence[RewardFunction],
     model_config: ModelConfig,
     seed: int,
+    answers: Answers = "any",
 ) -> list[Row]:
     """Return a row with rewards for each sample of a batch.
 
     `problems` are the batch's problems as columns, `prompts` the same prompts as the model saw them, `groups` the
-    samples of each. The rows stand in the order of the groups.
+    samples of each. `answers` says which forms of an answer were read. The rows stand in the order of the groups.
     """
     samples: list[SampledCompletion] = []
     problem_of_sample: list[int] = []
@@ -54,6 +57,7 @@ def score_samples(
     columns = {name: [values[index] for index in problem_of_sample] for name, values in problems.items()}
     question_of_sample = columns["prompt"]
     columns["prompt"] = [prompts[index] for index in problem_of_sample]
+    columns["finish_reason"] = [sample.finish_reason for sample in samples]
     # An engine that returns no ids still tells their number, which is all that rewards use.
     ids = [sample.ids or range(sample.tokens) for sample in samples]
     rewards = compute_rewards([sample.text for sample in samples], ids, columns, functions)
@@ -79,6 +83,9 @@ def score_samples(
             "domain": columns["domain"][i],
             "thinking": columns["thinking"][i],
             "thinks": parse_completion(sample.text).thinks,
+            "answer_form": read_answer(
+                sample.text, row_checker(row), answers, is_cut=sample.finish_reason == "length"
+            ).form,
             "target_language": columns["language"][i],
             "tokens": sample.tokens,
             "prompt_tokens": sample.prompt_tokens,
@@ -138,7 +145,10 @@ class NewCompletion:
 
 
 def rescore_rows(
-    changed: Sequence[NewCompletion], problems: Mapping[str, Mapping[str, Any]], functions: Sequence[RewardFunction]
+    changed: Sequence[NewCompletion],
+    problems: Mapping[str, Mapping[str, Any]],
+    functions: Sequence[RewardFunction],
+    answers: Answers = "any",
 ) -> list[Row]:
     """Return rows with their new completions, scored again. `problems` are their problems by id, for the rewards."""
     if not changed:
@@ -147,6 +157,7 @@ def rescore_rows(
     for new in changed:
         for name, values in columns.items():
             values.append(problems[new.row["id"]][name])
+    columns["finish_reason"] = [new.finish_reason for new in changed]
     ids = [range(new.tokens) for new in changed]  # rewards only use their number
     rewards = compute_rewards([new.completion for new in changed], ids, columns, functions)
     rows = []
@@ -156,6 +167,9 @@ def rescore_rows(
             "completion": new.completion,
             **row_verdict(rewards, i),
             "thinks": parse_completion(new.completion).thinks,
+            "answer_form": read_answer(
+                new.completion, row_checker(new.row), answers, is_cut=new.finish_reason == "length"
+            ).form,
             "tokens": new.tokens,
             "finish_reason": new.finish_reason,
             "logprob": None,  # the model did not sample this completion as a whole

@@ -116,7 +116,7 @@ def _select_journeys(
     if recipe.keep.pass_rate != EVERY_PASS_RATE:
         row_filter.record_drop("pass_rate", outside_pass_rate, after_filters=False)
     if journey.method == "stitch":
-        return stitch_rows(rows, journey, problems, bind_rewards(recipe.rewards))
+        return stitch_rows(rows, journey, problems, bind_rewards(recipe.rewards, recipe.answers))
     if teacher_rows is None:
         # The teacher's budget was spent: count the rows that it would have been asked about.
         unasked_rows = [task.row for task in journey_tasks(rows, journey)]

@@ -5,7 +5,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from r1kit.answers.forms import answer_form_fractions
 from r1kit.answers.vote_clusters import NO_CLUSTER, cluster_answers, row_checker, voted_answer
+from r1kit.recipe.rewards import Answers
 from r1kit.rows import Row
 
 NORMAL_QUANTILE = 1.96  # standard errors on either side of a mean that make a 95% interval
@@ -18,7 +20,7 @@ def mean_or_none(values: Sequence[float]) -> float | None:
     return sum(values) / len(values)
 
 
-def summarise_samples(rows: Sequence[Row]) -> dict[str, Any]:
+def summarise_samples(rows: Sequence[Row], answers: Answers = "any") -> dict[str, Any]:
     """Return the statistics of one model's samples: over all rows, and under `domains` for each domain.
 
     pass@1              the mean over questions of the fraction of correct samples, of those with a verdict
@@ -29,10 +31,11 @@ def summarise_samples(rows: Sequence[Row]) -> dict[str, Any]:
     faults              the number of samples without a verdict
     unanswered          the number of samples whose question did not fit into the context
     tokens              the mean number of tokens of a completion
+    answer_forms        the fraction of the samples whose answer was read by each form; `none`: it could not be read
 
-    All fractions lie between 0 and 1.
+    `answers` says which forms of an answer votes read. All fractions lie between 0 and 1.
     """
-    majority_is_correct = majority_verdicts(rows)
+    majority_is_correct = majority_verdicts(rows, answers)
     by_domain: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_domain[row["domain"]].append(row)
@@ -62,6 +65,7 @@ def _summarise(rows: Sequence[Row], majority_is_correct: dict[str, bool]) -> dic
         "language_consistency": _mean_of_column(thinking_rows, "language"),
         "thinks": _mean_of_column(rows, "thinks"),
         "tokens": _mean_of_column(rows, "tokens"),
+        "answer_forms": answer_form_fractions(rows),
         "truncated": finish_reasons["length"] / len(rows) if rows else None,
     }
 
@@ -91,20 +95,20 @@ def _interval_half_width(values: Sequence[float]) -> float | None:
     return NORMAL_QUANTILE * math.sqrt(variance / len(values))
 
 
-def majority_verdicts(rows: Sequence[Row]) -> dict[str, bool]:
+def majority_verdicts(rows: Sequence[Row], answers: Answers = "any") -> dict[str, bool]:
     """Return for each question with a verdict whether its most frequent answer is correct.
 
     Equivalent answers such as 1/2 and 0.5 count as one (r1kit/answers/vote_clusters.py). Of equally frequent answers,
     the one that was sampled first is taken. Samples without an answer do not vote.
     """
     groups = _judged_rows_by_question(rows)
-    answers = []
+    voted = []
     checkers = []
     for group in groups.values():
-        answers.append([voted_answer(row) for row in group])
+        voted.append([voted_answer(row, answers) for row in group])
         checkers.append(row_checker(group[0]))  # all rows of a question have the same checker
     verdicts = {}
-    for (question_id, group), clusters in zip(groups.items(), cluster_answers(answers, checkers), strict=True):
+    for (question_id, group), clusters in zip(groups.items(), cluster_answers(voted, checkers), strict=True):
         verdicts[question_id] = _is_majority_correct(group, clusters)
     return verdicts
 

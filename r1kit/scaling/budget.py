@@ -152,7 +152,7 @@ def force_budget(
     from r1kit.models.load import load_tokenizer
 
     assert recipe.scaling
-    functions = bind_rewards(recipe.rewards)
+    functions = bind_rewards(recipe.rewards, recipe.answers)
     # A cut between two tokens needs their positions in the text, which only fast tokenizers know.
     tokenizer = load_tokenizer(model_config)
     if not tokenizer.is_fast:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from r1kit.messages import logger, print_progress
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import EvalRecipe, ModelConfig
+from r1kit.recipe.rewards import answers_of_accuracy
 from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.sampling.loop import sample_problems, without_thinking
@@ -99,7 +100,8 @@ def measure_scaling(
     `rows` are its plain samples. The list is empty if no sample has a verdict.
     """
     assert recipe.scaling
-    problems = gather_problems(rows, _score_rows(recipe, model_config, rows))
+    answers = answers_of_accuracy(recipe.rewards, recipe.answers)
+    problems = gather_problems(rows, _score_rows(recipe, model_config, rows), answers)
     if not problems:
         return []
     method_samples = []
@@ -107,7 +109,9 @@ def measure_scaling(
         changed_rows = [row for shard_rows in resampled.shards for row in shard_rows]
         # Only the paths of a search are chosen by a score.
         scores = _score_rows(recipe, model_config, changed_rows) if resampled.method in SEARCH_NAMES else None
-        method_samples.append(MethodSamples(resampled.method, resampled.at, gather_problems(changed_rows, scores)))
+        method_samples.append(
+            MethodSamples(resampled.method, resampled.at, gather_problems(changed_rows, scores, answers))
+        )
     points = scaling_points(problems, recipe.scaling, recipe.seed, method_samples)
     draw_curves(model_name, points, picture)
     print_progress(format_points(model_name, points))

@@ -16,6 +16,7 @@ import numpy as np
 from r1kit.answers.vote_clusters import cluster_answers, row_checker, voted_answer
 from r1kit.data.filters import NO_ANSWER_FILTER
 from r1kit.recipe import ScalingConfig
+from r1kit.recipe.rewards import Answers
 from r1kit.rows import Row
 from r1kit.scaling.estimators import (
     MethodEstimate,
@@ -40,7 +41,7 @@ class MethodSamples:
 
 
 def gather_problems(
-    rows: Iterable[Row], row_scores: Mapping[str, Sequence[float]] | None = None
+    rows: Iterable[Row], row_scores: Mapping[str, Sequence[float]] | None = None, answers: Answers = "any"
 ) -> list[SampledProblem]:
     """Return the problems that sampled rows belong to, with the scores by which their samples can be chosen.
 
@@ -60,12 +61,12 @@ def gather_problems(
     # Estimates need the same number of samples of every problem.
     group_size = max(map(len, groups.values()))
     groups = {problem_id: group for problem_id, group in groups.items() if len(group) == group_size}
-    answers = []
+    voted = []
     checkers = []
     for group in groups.values():
-        answers.append([voted_answer(row) for row in group])
+        voted.append([voted_answer(row, answers) for row in group])
         checkers.append(row_checker(group[0]))  # all rows of a problem have the same checker
-    clusters_by_problem = cluster_answers(answers, checkers)
+    clusters_by_problem = cluster_answers(voted, checkers)
     has_logprobs = _has_logprobs(groups.values())
 
     problems = []
