@@ -18,7 +18,7 @@ from pathlib import Path
 from r1kit.answers.extract import ANSWER_FORMS, completion_text, parse_completion, read_answer
 from r1kit.answers.forms import count_answer_forms, describe_unread
 from r1kit.answers.vote_clusters import row_checker
-from r1kit.data.sources.exact_json import dump_json, parse_json
+from r1kit.data.exact_json import dump_json, parse_json
 from r1kit.errors import UserError
 from r1kit.messages import logger, print_progress
 from r1kit.recipe import RewardConfig
