@@ -40,13 +40,15 @@ class UnjudgeableTest(Exception):
 
 
 @lru_cache(maxsize=_KEPT_TESTS)
-def prepare_test_code(text: str, function_name: str | None) -> dict[str, Any] | None:
+def prepare_test_code(text: str, function_name: str | None, preamble: tuple[str, ...] = ()) -> dict[str, Any] | None:
     """Return what a tester needs (remote.py), or None if the text is no Python.
 
     "names" are those that the program gives: `function_name` only, if there is one, else all that the test code uses
     and does not define. Names of Python's builtins are among them only if there is no other name (MBPP asks for a
-    function `sum`): else a program could bring an `all` of its own. Raises UnjudgeableTest.
+    function `sum`): else a program could bring an `all` of its own. `preamble`: statements of the prompt, of which the
+    test code gets those that define what it uses and does not define itself. Raises UnjudgeableTest.
     """
+    text = _with_definitions(text, preamble)
     try:
         tree = ast.parse(text)
         code = compile(text, "test", "exec", dont_inherit=True)
@@ -72,6 +74,25 @@ def prepare_test_code(text: str, function_name: str | None) -> dict[str, Any] | 
         "runs_tests": runs_tests,
         "uses_unittest": runs_tests and "unittest" in text,
     }
+
+
+def _with_definitions(text: str, preamble: tuple[str, ...]) -> str:
+    """Return test code after those statements of the prompt that define names which it uses, such as helpers."""
+    if not preamble:
+        return text
+    try:
+        undefined = set(_undefined_names(symtable.symtable(text, "test", "exec")))
+        names_of = [_bound_names(statement) for statement in preamble]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return text
+    if not undefined & set().union(*names_of):
+        return text
+    return "\n".join((*preamble, text))
+
+
+def _bound_names(statement: str) -> set[str]:
+    table = symtable.symtable(statement, "prompt", "exec")
+    return {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
 
 
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)

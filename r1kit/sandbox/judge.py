@@ -375,7 +375,7 @@ def _run_checker_test(box: Box, test: dict[str, Any], job: _Job) -> tuple[bool, 
 def _run_assert_test(box: Box, test: dict[str, Any], job: _Job) -> tuple[bool, str]:
     """Return whether the program passed, and how its run ended (Reply.state)."""
     try:
-        test_code = prepare_test_code(test["code"], test.get("function"))
+        test_code = prepare_test_code(test["code"], test.get("function"), job.program.preamble)
     except UnjudgeableTest as error:
         raise NoVerdict(str(error)) from None
     if test_code is None:

@@ -22,8 +22,10 @@ from typing import Any
 from r1kit.sandbox.judge import Program
 
 _FENCE = re.compile(r"```[ \t]*(?:python3?|py)?[ \t]*\n(.*?)```", re.DOTALL | re.IGNORECASE)
+_INDENT = 4  # spaces of one level
 _KEPT_PROMPTS = 1024  # a group of completions has one prompt
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_EMPTY_STATEMENTS = (ast.Expr, ast.Pass, ast.Raise, ast.Import, ast.ImportFrom)
 
 
 def complete_program(text: str, prompt: str, tests: Sequence[dict[str, Any]]) -> Program:
@@ -51,21 +53,21 @@ def _read_prompt(
     prompt: str, tested_names: frozenset[str]
 ) -> tuple[tuple[str, ...], dict[str, str], dict[str, Any] | None]:
     """Return a prompt's preamble, the signatures of the functions that are to be written, and their annotations."""
+    statements = [statement for code in _code_blocks(prompt) for statement in _parse_statements(code)]
+    tested = [node for node in statements if isinstance(node, _FUNCTIONS) and node.name in tested_names]
+    signatures = {node.name: _signature_text(node) for node in tested if _is_stub(node)}
     preamble: list[str] = []
-    signatures: dict[str, str] = {}
     types = None
-    for code in _code_blocks(prompt):
-        for node in _parse_statements(code):
-            if isinstance(node, _FUNCTIONS) and node.name in tested_names:
-                if _is_stub(node):
-                    signatures[node.name] = _signature_text(node)
-                types = types or _read_types(node.args, node.returns, is_method=False)
-            elif isinstance(node, ast.ClassDef) and (node.name == "Solution" or node.name in tested_names):
-                for method in node.body:
-                    if isinstance(method, _FUNCTIONS) and method.name in tested_names:
-                        types = types or _read_types(method.args, method.returns, is_method=True)
-            elif isinstance(node, (ast.Import, ast.ImportFrom, ast.ClassDef, ast.Assign, ast.AnnAssign, *_FUNCTIONS)):
-                preamble.append(ast.unparse(node))
+    for node in statements:
+        if isinstance(node, ast.ClassDef) and (node.name == "Solution" or node.name in tested_names):
+            for method in node.body:
+                if isinstance(method, _FUNCTIONS) and method.name in tested_names:
+                    types = types or _read_types(method.args, method.returns, is_method=True)
+        elif isinstance(node, _FUNCTIONS) and (node.name in signatures or (node in tested and not signatures)):
+            # To be written by the program. Beside a signature, other functions that the tests call are helpers.
+            types = types or _read_types(node.args, node.returns, is_method=False)
+        elif isinstance(node, (ast.Import, ast.ImportFrom, ast.ClassDef, ast.Assign, ast.AnnAssign, *_FUNCTIONS)):
+            preamble.append(ast.unparse(node))
     return tuple(preamble), signatures, types
 
 
@@ -89,16 +91,20 @@ def _parse_statements(code: str) -> list[ast.stmt]:
 
 
 def _is_stub(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Return whether a function has no body but a docstring, `pass`, `...` or a `raise`."""
-    return all(isinstance(statement, ast.Expr | ast.Pass | ast.Raise) for statement in node.body)
+    """Return whether a function has no body but a docstring, imports, `pass`, `...` or a `raise`."""
+    return all(isinstance(statement, _EMPTY_STATEMENTS) for statement in node.body)
 
 
 def _signature_text(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-    """Return a function's first line with its decorators, as it stands before a body."""
+    """Return a function's first line with its decorators and imports, as it stands before a body."""
     keyword = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
     decorators = "".join(f"@{ast.unparse(decorator)}\n" for decorator in node.decorator_list)
+    import_lines = [
+        ast.unparse(statement) for statement in node.body if isinstance(statement, ast.Import | ast.ImportFrom)
+    ]
+    imports = "".join(f"    {line}\n" for line in import_lines)
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return f"{decorators}{keyword} {node.name}({ast.unparse(node.args)}){returns}:\n"
+    return f"{decorators}{keyword} {node.name}({ast.unparse(node.args)}){returns}:\n{imports}"
 
 
 def _read_types(arguments: ast.arguments, returns: ast.expr | None, is_method: bool) -> dict[str, Any] | None:
@@ -123,6 +129,11 @@ def _with_even_indent(text: str) -> str:
     if not rest.strip():
         return textwrap.dedent(text)
     indents = [len(line) - len(line.lstrip()) for line in rest.split("\n") if line.strip()]
-    outer = min(indents)
-    has_lost_indent = first == first.lstrip() and outer > 0 and not first.rstrip().endswith((":", "(", "[", "{", "\\"))
-    return textwrap.dedent((" " * outer if has_lost_indent else "") + text)
+    outer_indent = min(indents)
+    if first != first.lstrip():
+        lost_indent = 0
+    elif not first.rstrip().endswith((":", "(", "[", "{", "\\", ",")) or indents[0] > outer_indent:
+        lost_indent = outer_indent
+    else:  # the block of the first line alone: by twice the usual indent
+        lost_indent = outer_indent // 2 if outer_indent >= 2 * _INDENT else 0
+    return textwrap.dedent(" " * lost_indent + text)
