@@ -234,7 +234,10 @@ def test_messages_that_a_template_refuses_are_one_line_that_names_the_row(name, 
 def test_a_system_message_of_the_recipe_that_a_template_refuses_is_named():
     with pytest.raises(UserError) as error:
         tokenize(fresh_tokenizer("gemma"), {"messages": [user("a"), assistant("b")]}, prompt={"system": "Be brief."})
-    assert "System role not supported" in str(error.value)
+    assert str(error.value) == (
+        "prompt.system = Be brief.; the model's chat template refuses it: System role not supported; remove it, or "
+        "write it into the questions"
+    )
 
 
 def test_thinking_that_is_switched_off_while_the_rows_think_is_refused():

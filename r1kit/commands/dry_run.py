@@ -2,7 +2,7 @@
 
     r1kit sft recipes/qwen2.5-0.5b/dev1.yaml --dry-run
 
-After the recipe come a few lines of what the stage would do:
+After the recipe come a few lines of what the stage would do, and for SFT the first row as it would be trained:
 
     launch: in this process
     stage: sft
@@ -11,9 +11,13 @@ After the recipe come a few lines of what the stage would do:
 """
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from r1kit.data.examples import load_examples
+from r1kit.data.sources.generated import is_generated_source
+from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.launch import count_processes, launch_command, needs_missing_deepspeed
 from r1kit.messages import logger
@@ -30,6 +34,8 @@ from r1kit.recipe import (
 from r1kit.rewards.registry import resolve_reward
 
 GIB = 2**30
+LARGEST_DATA_READ = 2**26
+"""The most bytes of a data set that is read whole to show its first row; of a larger one a row is drawn."""
 BYTES_PER_TRAINED_PARAMETER = 16  # four values in float32: weight, gradient and the two moments of AdamW
 BYTES_PER_FROZEN_PARAMETER = 2  # bfloat16, in which the weights under an adapter are loaded
 BYTES_PER_REFERENCE_PARAMETER = 4  # float32, the reference model of RL with a KL term
@@ -57,6 +63,8 @@ def print_dry_run(
         print(f"{name}: {describe_model(path, recipe)}")
     for line in work_lines:
         print(line)
+    if isinstance(recipe, SFTRecipe):
+        print(describe_first_row(recipe))
     for note in notes:
         logger.info(note)
     if not isinstance(recipe, DataRecipe):
@@ -151,6 +159,54 @@ def _describe_training(recipe: SFTRecipe | RLRecipe, processes: int) -> list[str
     if isinstance(recipe, RLRecipe):
         lines.append(f"rollout: {recipe.prompts_per_rollout} prompts x {recipe.sampling.group_size} completions")
     return lines
+
+
+def describe_first_row(recipe: SFTRecipe) -> str:
+    """Return the first row of an SFT recipe as it is trained, or why it is not shown.
+
+    Nothing is fetched for it: both the data and the tokenizer must be on this machine. Raises UserError for rows that
+    cannot be trained, as the stage would.
+    """
+    source = recipe.data.train[0]
+    if recipe.model.new is not None:
+        return "first row: not shown, because the tokenizer of a new model is trained on all rows"
+    size = _local_size(source.path)
+    if size is None:
+        return f"first row: not shown, because {source.path} is not on this machine"
+    if size > LARGEST_DATA_READ:
+        source = source.model_copy(update={"rows": 1})
+    rows = load_examples([source.model_copy(update={"share": None})], recipe.prompt)
+    with heavy_imports():
+        from r1kit.commands.sft import make_tokenizer
+        from r1kit.models.stop_tokens import read_end_token_ids
+        from r1kit.training.tokenized_rows import describe_first_row, tokenize_examples
+    try:
+        tokenizer = make_tokenizer(recipe, rows, local_files_only=True)
+    except UserError as error:
+        if str(error).startswith("model.path"):
+            return f"first row: not shown, because the tokenizer of {recipe.model.path} is not on this machine"
+        raise
+    stops = tokenizer.convert_ids_to_tokens(sorted(read_end_token_ids(recipe.model, tokenizer)))
+    # How many rows are too long can be told from all of them alone.
+    training = recipe.training.model_copy(update={"max_length": sys.maxsize})
+    unlimited = recipe.model_copy(update={"training": training})
+    tokenized = tokenize_examples(rows.select(range(1)), tokenizer, unlimited, "data.train", stops)
+    if tokenized.renderer is not None and tokenized.renderer.note:
+        logger.info(tokenized.renderer.note)
+    return describe_first_row(tokenizer, tokenized.dataset[0])
+
+
+def _local_size(path: str) -> int | None:
+    """Return the bytes of a data set on this machine, 0 for generated rows; None where it is not here."""
+    if is_generated_source(path):
+        return 0
+    local_path = Path(path)
+    if (local_path / "run.json").exists():
+        local_path = local_path / "data"
+    if not local_path.exists():
+        return None
+    files = [local_path] if local_path.is_file() else [file for file in local_path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
 
 
 def _note_missing_gpu(recipe: Recipe) -> None:

@@ -70,13 +70,14 @@ def main(recipe: SFTRecipe, run: Run) -> None:
     run_training(build_trainer, recipe, run)
 
 
-def make_tokenizer(recipe: SFTRecipe, rows: "Dataset") -> "PreTrainedTokenizerBase":
+def make_tokenizer(recipe: SFTRecipe, rows: "Dataset", local_files_only: bool = False) -> "PreTrainedTokenizerBase":
     """Return the tokenizer of a recipe's model, or one that is trained on the text of `rows` for a new model.
 
-    Raises UserError where the recipe asks of it what it does not have: a chat template, a setting of one, a token.
+    With `local_files_only` nothing is fetched from the hub. Raises UserError where the recipe asks of it what it does
+    not have: a chat template, a setting of one, a token.
     """
     if recipe.model.new is None:
-        tokenizer = load_tokenizer(recipe.model)
+        tokenizer = load_tokenizer(recipe.model, local_files_only)
     else:
         tokenizer = _train_tokenizer(recipe, rows)
     if "text" not in rows.column_names:

@@ -29,21 +29,22 @@ if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
-def load_tokenizer(block: ModelConfig) -> "PreTrainedTokenizerBase":
+def load_tokenizer(block: ModelConfig, local_files_only: bool = False) -> "PreTrainedTokenizerBase":
     """Return the tokenizer of a model; it pads on the left, with the end token where it has no padding token.
 
-    It has the chat template that the recipe names, if it names one. Raises UserError where it cannot be loaded.
+    It has the chat template that the recipe names, if it names one. With `local_files_only` nothing is fetched from the
+    hub. Raises UserError where it cannot be loaded.
     """
     path = resolve_model_path(block.path or "")
     tokenizer: Any
     try:
-        tokenizer = _read_tokenizer(path, block.revision, block)
+        tokenizer = _read_tokenizer(path, block.revision, block, local_files_only)
     except (OSError, ValueError) as error:
         adapter = find_adapter(path, block.revision)
         if adapter is None:
             raise _loading_error(block, error) from None
         try:  # an adapter may come without the tokenizer of its base
-            tokenizer = _read_tokenizer(adapter.base_path, adapter.config.revision, block)
+            tokenizer = _read_tokenizer(adapter.base_path, adapter.config.revision, block, local_files_only)
         except (OSError, ValueError) as base_error:
             raise _loading_error(block, base_error, adapter) from None
     if block.chat_template:
@@ -54,11 +55,15 @@ def load_tokenizer(block: ModelConfig) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def _read_tokenizer(path: str, revision: str | None, block: ModelConfig) -> Any:
+def _read_tokenizer(path: str, revision: str | None, block: ModelConfig, local_files_only: bool) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(
-        path, revision=revision, trust_remote_code=block.trust_remote_code, padding_side="left"
+        path,
+        revision=revision,
+        trust_remote_code=block.trust_remote_code,
+        padding_side="left",
+        local_files_only=local_files_only,
     )
 
 

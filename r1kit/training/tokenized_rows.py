@@ -72,6 +72,9 @@ def tokenize_examples(
                 tuple(stop_tokens),
             )
     except RowError as error:
+        if recipe.prompt.system and "system" in error.requirement.lower():
+            action = "remove it, or write it into the questions"
+            raise UserError("prompt.system", recipe.prompt.system, error.requirement, action) from None
         raise UserError(f"{field}: row {error.row}", UNSET, error.requirement, error.action) from None
     dataset, too_long = _handle_long_rows(dataset, recipe, field, is_plain_text="text" in examples.column_names)
     return TokenizedRows(dataset, renderer, too_long)
@@ -107,6 +110,7 @@ def _encode_rows(examples: "Dataset", recipe: SFTRecipe, tokenizer: Any, rendere
         features=datasets.Features({"input_ids": token_ids, "labels": token_ids}),
         load_from_cache_file=False,
         num_proc=recipe.trl.get("dataset_num_proc"),
+        desc="Tokenizing rows",
     )
 
 
