@@ -79,3 +79,5 @@ def test_settings_that_a_template_does_not_read_are_refused():
     check_template_settings(tokenizer, {"enable_thinking": False})
     with pytest.raises(UserError, match="reads no such setting; did you mean enable_thinking"):
         check_template_settings(tokenizer, {"enable_thinkng": False})
+    with pytest.raises(UserError, match="reads no such setting"):
+        check_template_settings(tokenizer, {"think": False})  # it stands in the template as a text alone

@@ -157,6 +157,12 @@ def setting_names(template: str) -> list[str]:
     return sorted(names - _FILLED_VARIABLES)
 
 
+def _code_of(template: str) -> str:
+    """Return what stands between a template's braces, without the texts in quotes."""
+    code = " ".join(re.findall(r"\{[{%].*?[%}]\}", template, re.DOTALL))
+    return re.sub(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", "''", code)
+
+
 def check_template_settings(tokenizer: "PreTrainedTokenizerBase", settings: dict[str, Any]) -> None:
     """Raise UserError where `prompt.template_settings` has a setting that the model's chat template does not read."""
     template = template_text(tokenizer)
@@ -165,7 +171,7 @@ def check_template_settings(tokenizer: "PreTrainedTokenizerBase", settings: dict
     names = setting_names(template)
     for name, value in settings.items():
         # A setting may be read without a test for its value, too.
-        if re.search(rf"\b{re.escape(name)}\b", template):
+        if re.search(rf"\b{re.escape(name)}\b", _code_of(template)):
             continue
         requirement = "the model's chat template reads no such setting"
         action = suggest(name, names) if names else "remove it"
