@@ -177,8 +177,8 @@ def describe_first_row(recipe: SFTRecipe) -> str:
         source = source.model_copy(update={"rows": 1})
     rows = load_examples([source.model_copy(update={"share": None})], recipe.prompt)
     with heavy_imports():
-        from r1kit.commands.sft import make_tokenizer
         from r1kit.models.stop_tokens import read_end_token_ids
+        from r1kit.training.sft_tokenizer import make_tokenizer
         from r1kit.training.tokenized_rows import describe_first_row, tokenize_examples
     try:
         tokenizer = make_tokenizer(recipe, rows, local_files_only=True)

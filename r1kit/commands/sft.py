@@ -16,15 +16,14 @@ from r1kit.data.examples import load_examples
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.messages import logger, print_progress
-from r1kit.models.chat_templates import check_template_settings
-from r1kit.models.load import create_model, load_model_to_train, load_tokenizer
+from r1kit.models.load import create_model, load_model_to_train
 from r1kit.models.stop_tokens import add_stop_tokens, configured_stops
-from r1kit.models.templates import check_chat_template
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import SFTRecipe
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 from r1kit.training.arguments import build_sft_config
+from r1kit.training.sft_tokenizer import make_tokenizer
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -68,48 +67,6 @@ def main(recipe: SFTRecipe, run: Run) -> None:
         )
 
     run_training(build_trainer, recipe, run)
-
-
-def make_tokenizer(recipe: SFTRecipe, rows: "Dataset", local_files_only: bool = False) -> "PreTrainedTokenizerBase":
-    """Return the tokenizer of a recipe's model, or one that is trained on the text of `rows` for a new model.
-
-    With `local_files_only` nothing is fetched from the hub. Raises UserError where the recipe asks of it what it does
-    not have: a chat template, a setting of one, a token.
-    """
-    if recipe.model.new is None:
-        tokenizer = load_tokenizer(recipe.model, local_files_only)
-    else:
-        tokenizer = _train_tokenizer(recipe, rows)
-    if "text" not in rows.column_names:
-        check_chat_template(tokenizer, recipe.prompt.template)
-        check_template_settings(tokenizer, recipe.prompt.template_settings)
-    end_token = recipe.trl.get("eos_token")
-    if end_token is not None:
-        if end_token not in tokenizer.get_vocab():
-            requirement = "must be a token of the model's tokenizer"
-            raise UserError(
-                "trl.eos_token", end_token, requirement, f"remove it; the end token is {tokenizer.eos_token}"
-            )
-        tokenizer.eos_token = end_token
-    return tokenizer
-
-
-def _train_tokenizer(recipe: SFTRecipe, rows: "Dataset") -> "PreTrainedTokenizerBase":
-    from r1kit.models.chat_templates import set_chat_template
-    from r1kit.models.tokenizer import train_tokenizer
-
-    assert recipe.model.new is not None
-    texts: list[str] = []
-    for name in rows.column_names:
-        for value in rows[name]:
-            # Of chat messages the tokenizer is trained on their contents.
-            texts += [value] if isinstance(value, str) else [str(message.get("content")) for message in value or []]
-    if rows.column_names == ["prompt", "completion"] and isinstance(rows[0]["prompt"], str):
-        texts = [prompt + completion for prompt, completion in zip(rows["prompt"], rows["completion"], strict=True)]
-    tokenizer = train_tokenizer(texts, recipe.model.new.vocab_size)
-    if recipe.model.chat_template:
-        set_chat_template(tokenizer, recipe.model.chat_template)
-    return tokenizer
 
 
 def _load_or_create(
