@@ -1,6 +1,7 @@
 """What SFT leaves out and its update keeps: padding and TRL's fused head, held against stock TRL."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -102,6 +103,63 @@ def test_sft_takes_stock_s_step(tmp_path, settings, max_full_logits, uses_bins, 
             assert float(line[key]) == pytest.approx(float(stock_line[key]), rel=1e-4), key
 
 
+VIRTUAL_TOKENS = {
+    "prompt tuning": ("PromptTuningConfig", {}),
+    "prompt tuning from a text": (
+        "PromptTuningConfig",
+        {"prompt_tuning_init": "TEXT", "prompt_tuning_init_text": "Q: 1", "tokenizer_name_or_path": "tiny:student"},
+    ),
+    "p-tuning": ("PromptEncoderConfig", {"encoder_hidden_size": 16}),
+    "prefix tuning": ("PrefixTuningConfig", {}),
+}
+
+
+@pytest.mark.parametrize("name", VIRTUAL_TOKENS)
+def test_prompt_tuning_takes_stock_s_step(tmp_path, name, capsys):
+    """TRL's own tests of its SFT trainer have these, which are not r1kit's to run packed or cut."""
+    import peft
+    from trl import SFTTrainer
+
+    from r1kit.recipe import parse_recipe
+    from r1kit.runs.paths import SHIPPED_MODELS
+    from r1kit.training.sft import FineTuningTrainer
+
+    class FineTuningTrainerInStockOrder(FineTuningTrainer):
+        _get_train_sampler = SFTTrainer._get_train_sampler
+
+    class_name, settings = VIRTUAL_TOKENS[name]
+    if "tokenizer_name_or_path" in settings:
+        settings = {**settings, "tokenizer_name_or_path": str(SHIPPED_MODELS["tiny:student"])}
+    recipe = parse_recipe("sft", {"output": "x", "model": {"path": "tiny:student"}, "data": {"train": "y"}})
+    logs = []
+    for trainer_class, arguments in ((SFTTrainer, {}), (FineTuningTrainerInStockOrder, {"recipe": recipe})):
+        config = getattr(peft, class_name)(num_virtual_tokens=4, task_type="CAUSAL_LM", **settings)
+        gradients, _, log = train_sft(trainer_class, tmp_path / class_name, {}, peft_config=config, **arguments)
+        logs.append((gradients, log))
+    (stock_gradients, stock_log), (gradients, log) = logs
+    assert stock_gradients
+    assert relative_error(stock_gradients, gradients) < 1e-5
+    assert [line["loss"] for line in log[:3]] == pytest.approx([line["loss"] for line in stock_log[:3]], rel=1e-5)
+    assert (
+        "training.savings: trim switched off, because virtual tokens stand before each row" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("sizes differ\nmore"), IndexError("no index"), TypeError("position_ids")]
+)
+def test_a_model_that_fails_on_packed_rows_is_run_without_bins(error, capsys):
+    def model(input_ids, **inputs):
+        if "position_ids" in inputs:
+            raise error
+        return SimpleNamespace(log_probs=torch.zeros(2, 7))
+
+    model.device = "cpu"
+    assert not supports_packed_bins(model, 100)
+    note = f"note: rows are padded, not packed: the model fails on packed ones ({type(error).__name__}: "
+    assert (note in capsys.readouterr().err) == (not isinstance(error, TypeError))
+
+
 def train_sft(trainer_class, output_dir, settings, **arguments):
     """Train for three steps; return the gradients by step and name, the tokens that were run, and what was logged."""
     from datasets import Dataset
@@ -114,11 +172,13 @@ def train_sft(trainer_class, output_dir, settings, **arguments):
     class KeepGradients(TrainerCallback):
         def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
             for name, parameter in model.named_parameters():
-                gradients[f"{state.global_step} {name}"] = parameter.grad.clone()
+                if parameter.requires_grad:
+                    gradients[f"{state.global_step} {name}"] = parameter.grad.clone()
 
     def count_tokens(module, args, kwargs):
         nonlocal token_count
-        token_count += kwargs["input_ids"].numel()
+        if kwargs.get("input_ids") is not None:  # virtual tokens are given as embeddings
+            token_count += kwargs["input_ids"].numel()
 
     config = {
         "output_dir": str(output_dir),

@@ -21,12 +21,14 @@ from typing import Any
 import torch
 from trl import SFTTrainer
 
+from r1kit.messages import logger
 from r1kit.recipe import SFTRecipe
 from r1kit.training.checkpoints import CheckpointMixin
 from r1kit.training.row_order import RowSampler
 from r1kit.training.savings.architecture import (
     has_dropout,
     has_only_full_attention,
+    has_virtual_tokens,
     needs_single_pass,
     positions_depend_on_width,
 )
@@ -51,6 +53,10 @@ class FineTuningTrainer(CheckpointMixin, SFTTrainer):
         self.keep_checkpoints = recipe.training.keep_checkpoints
         self.groups_by_length = recipe.training.group_by_length and not recipe.training.packing
         self.trims = "trim" in recipe.training.savings and self._rows_are_independent()
+        if self.trims and has_virtual_tokens(self.model):
+            self.trims = False
+            if self.accelerator.is_main_process:
+                logger.info("training.savings: trim switched off, because virtual tokens stand before each row")
         self._mean_row_tokens: float | None = None  # computed when it is first needed
         self._pass_cost = pass_cost_in_tokens(self.model)
         # Bins were measured on a CPU alone, where SDPA computes attention over a whole bin.

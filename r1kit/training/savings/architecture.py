@@ -26,6 +26,15 @@ def has_dropout(model: Any) -> bool:
     return any(module.p > 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
 
 
+def has_virtual_tokens(model: Any) -> bool:
+    """Return whether peft puts virtual tokens before each row (prompt, prefix and p-tuning).
+
+    The outputs of such a model are wider than its inputs.
+    """
+    configs = getattr(model, "peft_config", None) or {}
+    return any(config.is_prompt_learning for config in configs.values())
+
+
 def positions_depend_on_width(model: Any) -> bool:
     """Return whether the rotary frequencies depend on how wide a batch is (rope types `longrope` and `dynamic`)."""
     parameters = getattr(model.config.get_text_config(), "rope_parameters", None) or {}

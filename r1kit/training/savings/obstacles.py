@@ -4,7 +4,7 @@ from typing import Any
 
 from r1kit.models.cache import extra_state
 from r1kit.models.decode import why_generate_is_needed
-from r1kit.training.savings.architecture import has_dropout, positions_depend_on_width
+from r1kit.training.savings.architecture import has_dropout, has_virtual_tokens, positions_depend_on_width
 
 
 def find_obstacle(trainer: Any, saving: str) -> str:
@@ -14,6 +14,8 @@ def find_obstacle(trainer: Any, saving: str) -> str:
     """
     if trainer._is_vlm:
         return "inputs are more than text"
+    if has_virtual_tokens(trainer.model):
+        return "virtual tokens stand before each row"
     if has_dropout(trainer.model) or trainer.args.neftune_noise_alpha:
         return "dropout draws random numbers for whole batches"
     if saving == "rollouts":

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from r1kit.messages import logger
+
 
 def pack_into_bins(lengths: Sequence[int], width: int | None) -> tuple[list[int], list[int]]:
     """Return the bin of each row and the column at which the row starts in it.
@@ -104,7 +106,9 @@ def _positions_of_empty_bins(bins: torch.Tensor, columns: torch.Tensor) -> torch
 def supports_packed_bins(model: Any, vocab_size: int) -> bool:
     """Return whether rows that stand in one bin do not see each other: some models make attention masks of their own.
 
-    It is tried out: two rows of eight tokens must have the same log-probabilities apart and in one bin.
+    It is tried out: two rows of eight tokens must have the same log-probabilities apart and in one bin. A model that
+    fails at that, whatever the reason, is run without bins: one may take no positions, or put virtual tokens before
+    each row, as prompt tuning does.
     """
     ids = (torch.arange(16) * 7919 % vocab_size).view(2, 8).to(model.device)
     inputs = {"attention_mask": torch.ones_like(ids), "labels": ids, "use_cache": False, "fused_lm_head": True}
@@ -112,7 +116,15 @@ def supports_packed_bins(model: Any, vocab_size: int) -> bool:
         log_probs_apart = model(input_ids=ids, **inputs).log_probs
         try:
             log_probs_packed = with_packed_rows(model, ids.numel())(input_ids=ids, **inputs).log_probs
-        except TypeError:  # the model takes no positions
+        except Exception as error:
+            if not isinstance(error, TypeError):  # a model that takes no positions is nothing to report
+                logger.info(f"rows are padded, not packed: the model fails on packed ones ({_first_line(error)})")
             return False
+    if log_probs_packed is None or log_probs_apart.shape != log_probs_packed.shape:
+        return False
     tolerance = 1e-4 * float(log_probs_apart.abs().max())
     return torch.allclose(log_probs_apart, log_probs_packed, rtol=0.0, atol=tolerance)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
