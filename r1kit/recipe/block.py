@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+# The largest whole number that every library takes, and that a float holds exactly.
+MAX_INT = 2**53
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # NumPy takes no larger one, and some seeds are counted up from it
@@ -42,7 +44,29 @@ class KeysMayChange:
     keys: frozenset[str]
 
 
-class Block(BaseModel):
+class NumbersAsWritten(BaseModel):
+    """A model whose numbers must be finite: neither infinity nor NaN, nor beyond MAX_INT; and not `yes`, which is 1."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_number(cls, value: Any, info: ValidationInfo) -> Any:
+        types = _all_types(cls.model_fields[info.field_name or ""].annotation)
+        if isinstance(value, bool) and types & {int, float} and not types & {bool, Any}:
+            raise ValueError("must be a number, not true or false")
+        if isinstance(value, int) and abs(value) > MAX_INT and types & {int, float}:
+            raise ValueError(f"must be at most {MAX_INT}")
+        return value
+
+
+def _all_types(annotation: Any) -> set[Any]:
+    """Return the types that a field's type is made of: {int, NoneType} for `PositiveInt | None`."""
+    inner_types = get_args(annotation)
+    return set().union(*map(_all_types, inner_types)) if inner_types else {annotation}
+
+
+class Block(NumbersAsWritten):
     """A block of a recipe. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True)

@@ -2,15 +2,15 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
-from r1kit.recipe.block import NonNegativeInt, PositiveInt
+from r1kit.recipe.block import NonNegativeInt, NumbersAsWritten, PositiveInt
 
 Answers = Literal["tags", "boxed", "any"]
 """Which forms of an answer are read; see `read_answer` in r1kit/answers/extract.py."""
 
 
-class RewardConfig(BaseModel):
+class RewardConfig(NumbersAsWritten):
     """A reward function, its weight, and the rows and steps it applies to. Further keys are the function's settings."""
 
     model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
