@@ -69,6 +69,20 @@ def test_a_copied_model_still_says_how_it_is_asked(tmp_path):
     assert chosen("tiny:base")[0].template == "tiny"
 
 
+def test_a_model_of_the_hub_may_say_how_it_is_asked(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    def download(path, name, revision):
+        assert (path, name, revision) == ("org/model", PROMPT_FILE, "v2")
+        return str(tmp_path / PROMPT_FILE)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    write_trained_prompt(PromptConfig(template="tiny"), tmp_path)
+    prompt, note = choose_prompt(ModelConfig(path="org/model", revision="v2"), AUTO, "model.path")
+    assert prompt.template == "tiny"
+    assert note == "model.path = org/model is asked as it was trained: by template = tiny"
+
+
 def test_what_is_no_training_says_nothing(tmp_path):
     assert read_trained_prompt(str(write_run(tmp_path / "data", {"template": "chat"}, stage="generate"))) is None
     assert read_trained_prompt("org/model") is None

@@ -22,8 +22,8 @@ from r1kit.recipe import (
     VerifierRecipe,
     check_recipe,
 )
-from r1kit.runs.paths import resolve_model_path
-from r1kit.runs.trained_prompt import TRAINED_FIELDS, read_trained_prompt
+from r1kit.runs.paths import SHIPPED_MODELS, resolve_model_path
+from r1kit.runs.trained_prompt import PROMPT_FILE, TRAINED_FIELDS, read_trained_prompt
 
 BASE_TEMPLATE = "r1-zero"
 """The template by which a base model is asked that was not trained by r1kit."""
@@ -93,6 +93,10 @@ def choose_prompt(
     trained = read_trained_prompt(path)
     if trained is not None and not _has_template_for(trained, path):
         trained = None
+    is_on_hub = not Path(path).exists() and path not in SHIPPED_MODELS
+    if trained is None and load_models and has_own_tokenizer and is_on_hub:
+        resolve_model_path(path, label)
+        trained = _fetch_trained_prompt(model)
     if trained is not None:
         chosen = _inherit(settings, trained)
         if chosen != settings.model_copy(update={"template": chosen.template}) or settings.template == AUTO_TEMPLATE:
@@ -159,6 +163,18 @@ def _has_template_for(prompt: PromptConfig, path: str) -> bool:
         return True
     config = folder / "tokenizer_config.json"
     return config.exists() and '"chat_template"' in config.read_text(errors="replace")
+
+
+def _fetch_trained_prompt(model: ModelConfig) -> PromptConfig | None:
+    """Return the prompt block that stands beside a model on the hub, None where there is none or no network."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        file = hf_hub_download(model.path or "", PROMPT_FILE, revision=model.revision)
+    except (OSError, ValueError, HfHubHTTPError):  # no such file for most models
+        return None
+    return read_trained_prompt(str(Path(file).parent))
 
 
 def _choose_by_tokenizer(model: ModelConfig) -> tuple[str, str]:

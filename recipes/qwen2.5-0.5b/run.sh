@@ -31,7 +31,8 @@ r1=$(r1kit rl "$here/r1.yaml" model.path="$dev3" "${train[@]}")
 # Distill: a small model learns from a larger model's data, if the recipe of Qwen2.5-1.5B (or TEACHER=DIRECTORY) has
 # been run.
 teacher=${TEACHER:-runs/qwen2.5-1.5b/sft_data}
-models="Dev1: $dev1, Dev2: $dev2, Dev3: $dev3, R1: $r1"
+models="base: {path: $base, prompt: {template: r1-zero}}, R1-Zero: $zero"
+models+=", Dev1: $dev1, Dev2: $dev2, Dev3: $dev3, R1: $r1"
 if [ -d "$teacher" ]; then
   distill=$(r1kit distill "$here/distill.yaml" data.train="$teacher" "${train[@]}")
   models+=", Distill: $distill"
@@ -39,7 +40,5 @@ else
   echo "note: no model is distilled, because $teacher does not exist" >&2
 fi
 
-# The base and R1-Zero are evaluated with the r1-zero template, the other models with their chat template.
-r1kit eval "$here/eval.yaml" prompt.template=r1-zero "models={base: $base, R1-Zero: $zero}" \
-  output=runs/qwen2.5-0.5b/eval_zero "${sample[@]}"
+# Each model is evaluated with the prompt that it was trained with, the base with R1-Zero's.
 r1kit eval "$here/eval.yaml" "models={$models}" "${sample[@]}"

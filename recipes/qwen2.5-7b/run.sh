@@ -29,9 +29,8 @@ r1=$(r1kit rl "$here/r1.yaml" model.path="$dev3" "${train[@]}")
 
 # Distill: a small model learns from the same data by SFT alone.
 distill=$(r1kit distill "$here/distill.yaml" data.train="$data" "${train[@]}")
-models="Dev1: $dev1, Dev2: $dev2, Dev3: $dev3, R1: $r1, Distill: $distill"
+models="base: {path: $base, prompt: {template: r1-zero}}, R1-Zero: $zero"
+models+=", Dev1: $dev1, Dev2: $dev2, Dev3: $dev3, R1: $r1, Distill: $distill"
 
-# The base and R1-Zero are evaluated with the r1-zero template, the other models with their chat template.
-r1kit eval "$here/eval.yaml" prompt.template=r1-zero "models={base: $base, R1-Zero: $zero}" \
-  output=runs/qwen2.5-7b/eval_zero "${sample[@]}"
+# Each model is evaluated with the prompt that it was trained with, the base with R1-Zero's.
 r1kit eval "$here/eval.yaml" "models={$models}" "${sample[@]}"
