@@ -150,7 +150,7 @@ def read_answer(
         return _read_program(reply, block, answers)
     region = clean_reply(reply) if block is None else block.strip()
     if answers == "boxed" or (answers == "tags" and block is None):
-        text, form = boxed_answer(region), "box"
+        text, form = boxed_answer(region) or boxed_answer(reply) or "", "box"
     elif block is not None:
         text, form = _read_answer_block(region, checker, lenient=answers == "any"), "tags"
     else:
@@ -171,6 +171,9 @@ def _read_answer_block(block: str, checker: str, lenient: bool) -> str:
         letters = chosen_letters(block)
         if letters is not None:
             return ", ".join(letters)
+        value = read_block(block, checker, lenient)
+        # A letter that the block only mentions is not chosen.
+        return block if chosen_letters(value) is not None else value
     return read_block(block, checker, lenient)
 
 
@@ -181,6 +184,8 @@ def _read_reply(reply: str, checker: str) -> tuple[str, str]:
         letters = chosen_letters(reply)
         if letters is not None:
             return ", ".join(letters), "phrase" if form == NO_ANSWER else form
+        if chosen_letters(text) is not None:  # a letter that the reply only mentions is not chosen
+            return "", NO_ANSWER
     if checker == "reasoning_gym" and form in ("last line", NO_ANSWER):
         return last_paragraph(reply), "last line"
     return text, form
@@ -188,27 +193,38 @@ def _read_reply(reply: str, checker: str) -> tuple[str, str]:
 
 def _read_program(reply: str, block: str | None, answers: AnswerForms) -> ReadAnswer:
     """Return the program of a reply, whose last answer block is `block`."""
-    if block is not None:
-        program = find_fenced_program(block)
-        if program:
-            return ReadAnswer(program, "program" if answers == "boxed" else "tags")
+    in_block = find_fenced_program(block) if block is not None else None
+    if in_block:
+        return ReadAnswer(in_block, "program" if answers == "boxed" else "tags")
     fenced = find_fenced_program(reply)
-    bare = find_program(block) if block is not None and answers != "boxed" else None
-    if bare:
-        return ReadAnswer(bare, "tags")
+    if block is not None and answers != "boxed":
+        # The block may hold the bare program, or only speak of the one before it.
+        bare = find_program(block) or _program_in_box(block)
+        if bare or not fenced:
+            text = bare or block.strip()
+            return ReadAnswer(text, "tags") if text else ReadAnswer(None, NO_ANSWER)
     if fenced:
         return ReadAnswer(fenced, "program")
-    if block is not None and answers != "boxed" and block.strip():
-        return ReadAnswer(block.strip(), "tags")
-    if answers != "any":
+    if answers == "tags":
         return ReadAnswer(None, NO_ANSWER)
     reply = clean_reply(reply)
-    box = boxed_answer(reply)
-    program = find_program(box) if box else None
-    if program:
-        return ReadAnswer(program, "box")
+    boxed = _program_in_box(reply)
+    if boxed:
+        return ReadAnswer(boxed, "box")
+    if answers == "boxed":
+        return ReadAnswer(None, NO_ANSWER)
     program = find_program(reply)
-    return ReadAnswer(program, "last line") if program else ReadAnswer(None, NO_ANSWER)
+    if program:
+        return ReadAnswer(program, "last line")
+    stated = read_statement(reply, "code")
+    program = find_program(stated[0]) if stated and stated[1] == "phrase" else None
+    return ReadAnswer(program, "phrase") if program else ReadAnswer(None, NO_ANSWER)
+
+
+def _program_in_box(text: str) -> str | None:
+    """Return the program in the boxes of a text, or None."""
+    box = boxed_answer(text)
+    return find_program(box) if box else None
 
 
 def _find_blocks(pattern: re.Pattern[str], end_tag: str, text: str) -> list[str]:

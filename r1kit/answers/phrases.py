@@ -53,6 +53,7 @@ _BEFORE_NO_INTRODUCTION = re.compile(
     re.IGNORECASE,
 )
 _NEGATION = re.compile(r"[\s*_]*(?:not|no\b|n't|nicht|pas|non|нет|не|不|never|incorrect|wrong|false)(?![a-z])", re.I)
+_NEGATED_LINK = re.compile(r"\bnot\b|n't\b|不|\bне\b|\bnicht\b|\bno\b", re.IGNORECASE)
 # A whole line that only says that the answer follows: "## Answer", "**Final Answer**", "✅ Final answer:".
 _HEADING = re.compile(
     rf"(?:[^\W\d_]{{1,15}}[\s'’]{{1,3}}){{0,3}}(?:{_ANSWER_WORDS})(?:t|о|а)?"
@@ -325,7 +326,9 @@ def _value_start(reply: str, match: re.Match[str]) -> int | None:
     if _BEFORE_NO_INTRODUCTION.search(reply[max(0, match.start() - 30) : match.start()]):
         return None
     link = _LINK.match(reply, word_end)
-    return link.end() if link else None
+    if link is None or _NEGATED_LINK.search(link[0]):
+        return None
+    return link.end()
 
 
 def _is_introducing_heading(line: str) -> bool:
@@ -463,6 +466,10 @@ def _read_last_line(reply: str, checker: str) -> str:
     if changed is not None:
         return changed[0]
     value = clean_value(line, checker)
+    first_link = _WEAK_LINK.match(line)
+    if first_link and checker != "math":  # "It is Paris."
+        named = clean_value(line[first_link.end() :], checker)
+        return named if named and not _NEGATION.match(named) and _is_bare(named, checker) else ""
     if _is_bare(value, checker):
         return value if len(value) <= _LONGEST_LINE else ""
     sentence = re.split(r"(?<=[.!?。])\s+(?=[A-ZÀ-ÞА-Я*\"(])", line.strip())[-1]

@@ -130,7 +130,9 @@ def _find_blocks(text: str) -> list[_Block]:
             blocks.append(_Block(language, _dedent(lines)))
             language, first_line = _split_info(stripped.lstrip(fence[0]))
             lines = [first_line] if first_line else []
-        elif line.rstrip().endswith(fence):  # the fence closes on the last line of the program
+        elif line.rstrip().endswith(fence) and not stripped.startswith(
+            fence
+        ):  # the fence closes on the last line of the program
             blocks.append(_Block(language, _dedent([*lines, line.rstrip().removesuffix(fence)])))
             fence = ""
         else:
@@ -268,6 +270,7 @@ def _find_other_block(text: str) -> str | None:
 
 def _find_bare_program(text: str) -> str | None:
     """Return the program in a text without fences: all of it, or the longest run of its lines that is Python."""
+    text = re.split(r"```|~~~", text, maxsplit=1)[0]  # what stands in fences was read before
     if len(text) > _MAX_BARE_CHARS:
         return None
     lines = text.strip("\n").split("\n")
