@@ -5,6 +5,7 @@ import time
 import pytest
 
 from r1kit.answers.boxes import boxed_answer, find_boxes
+from r1kit.answers.extract import read_answer
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,8 @@ def test_many_boxes_are_read_in_linear_time():
     assert boxed_answer("\\boxed{1}, \\boxed{2} " * 20_000) is not None
     assert len(find_boxes("\\boxed{7}\n" * 20_000)) == 20_000
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("text", ["2**3", "x**2+1", "- 5", "(n-1)!", "n/n!", "5!"])
+def test_powers_signs_and_factorials_are_no_markup(text):
+    assert read_answer(f"<answer>{text}</answer>", "math", "tags").text == text
