@@ -455,7 +455,7 @@ def test_rows_that_no_checker_can_check_are_left_out_and_counted(capsys):
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("codeforces", {"generated_checker": "import sys"}),
+        ("codeforces", {"generated_checker": "#include <testlib.h>"}),
         ("codeforces", {"input_mode": "file"}),
         ("codeforces", {"official_tests_complete": False}),
         ("code-contests", {"input_file": "input.txt"}),
@@ -471,6 +471,31 @@ def test_what_cannot_be_used_is_refused_where_nothing_else_is_there(name, change
     raw_rows = CHAT.get(name) or CODE[name][0]
     with pytest.raises(UserError, match=rf"no row of it can be used as {name}; set .*adapter=none"):
         adapted({**raw_rows, **change}, adapter=name)
+
+
+def test_a_codeforces_checker_in_python_judges_the_outputs():
+    checker = "import sys\nprint(int(abs(int(open(sys.argv[3]).read()) - int(open(sys.argv[2]).read())) < 2))"
+    raw_row, right, _ = CODE["codeforces"]
+    [row] = adapted({**raw_row, "generated_checker": checker})
+    assert {test["kind"] for test in json.loads(row["tests"])} == {"checker"}
+    for program, reward in ((right, 1.0), ("print(int(input()) + 2)", 1.0), ("print(int(input()) + 9)", 0.0)):
+        completion = f"<answer>\n```python\n{program}\n```\n</answer>"
+        assert accuracy([completion], checker=["code"], tests=[row["tests"]]) == [reward]
+
+
+@pytest.mark.parametrize("form", ["{}", "list_node({})"])
+def test_linked_lists_of_leetcode_are_called_with_nodes(form):
+    raw_row, _, _ = CODE["leetcode"]
+    starter = "class Solution:\n    def twoSum(self, head: Optional[ListNode]) -> Optional[ListNode]:\n        "
+    cases = [{"input": f"head = {form.format('[1, 2]')}", "output": form.format("[2]")}]
+    [row] = adapted({**raw_row, "starter_code": starter, "input_output": cases})
+    completion = (
+        "<answer>```python\nclass Solution:\n    def twoSum(self, head):\n        return head.next\n```</answer>"
+    )
+    columns = {"tests": [row["tests"]], "question": [row["prompt"]]}
+    assert accuracy([completion], checker=["code"], **columns) == [1.0]
+    with pytest.raises(UserError, match="no row of it can be used as leetcode"):
+        adapted({**raw_row, "starter_code": starter.replace("ListNode", "Node")}, adapter="leetcode")
 
 
 def test_verification_info_may_be_a_python_literal_with_calls():

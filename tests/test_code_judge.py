@@ -688,6 +688,14 @@ def test_the_code_of_a_prompt_belongs_to_the_program(program):
     assert judge_program(complete_program(program, PROMPT, TOTAL_TESTS), TOTAL_TESTS).ok
 
 
+def test_the_imports_of_test_code_belong_to_the_program():
+    test = [{"kind": "assert", "code": "from math import floor\nimport collections\nassert f(1.5) == 1"}]
+    assert score("def f(x: collections.Counter):\n    return floor(x)", test) == 1.0
+    assert score("def f(x):\n    return ceil(x)", test) == 0.0
+    star = [{"kind": "assert", "code": "from math import *\nassert f(2) == 3"}]
+    assert score("def f(x):\n    return pow(x, 3, 5) + floor(0.5)", star) == 1.0
+
+
 @pytest.mark.parametrize("program", ["x = 1", "def other(): return 3", "    return 0", "print('total')"])
 def test_a_prompt_does_not_solve_its_problem(program):
     solved = "Make this faster:\n```python\ndef total(numbers):\n    return 3\n```"
@@ -811,6 +819,14 @@ def test_a_checker_that_is_broken_is_a_fault():
     )
     assert verdict.fault
     assert "nothing" in verdict.reason
+
+
+def test_a_checker_without_a_verdict_is_a_fault():
+    for code in ("import sys", "raise NameError('x')"):
+        assert judge_program("print(1)", [{"kind": "checker", "input": "", "output": "", "code": code}]).fault
+    by_exit_code = {"kind": "checker", "input": "", "code": "import sys\nsys.exit(int(sys.stdin.read()) - 1)"}
+    assert judge_program("print(1)", [by_exit_code]).ok
+    assert not judge_program("print(2)", [by_exit_code]).ok
 
 
 def test_a_program_cannot_influence_its_checker():

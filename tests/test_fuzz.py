@@ -4,23 +4,12 @@ Each test runs some hundred inputs through one command. A training ends where it
 Inputs are written here or made by hypothesis, the same ones each time.
 """
 
-import gzip
 import json
-import math
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import pytest
-import yaml
 from fuzzing import Ending, run_batch
-from helpers import read_data
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 BATCH_SIZE = 40
 BASE_MODEL, STUDENT_MODEL = "model.path=tiny:base", "model.path=tiny:student"

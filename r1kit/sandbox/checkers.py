@@ -77,6 +77,8 @@ def read_checker_output(state: str, printed: bytes) -> bool:
     if "verdict" in report:
         return report["verdict"]
     words = report["printed"].split()
+    if not words and "exit_code" not in report:
+        raise CheckerFault("a row's checker printed nothing")
     if not words:
-        return not report.get("exit_code")
+        return report["exit_code"] == 0
     return words[-1].lower().strip(".") in _RIGHT_WORDS

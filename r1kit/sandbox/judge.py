@@ -29,6 +29,7 @@ verdict is a fault with a reason, and never a failed program.
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -326,6 +327,9 @@ def _refuse_missing_module(name: str, job: _Job) -> None:
 
 
 def _run_call(box: Box, test: dict[str, Any], job: _Job, max_bytes: int) -> Reply:
+    """Call the program's function. Raises NoVerdict for arguments that have no form here, and for missing packages."""
+    if job.program.types and re.search(r"\bNode\b", str(job.program.types)):
+        raise NoVerdict("a function takes a Node, of which a test cannot write the neighbours")
     frame = {"kind": "call", "function": test["function"], "args": test["args"], "types": job.program.types}
     reply = box.run_test({**frame, "max_bytes": max(MAX_OUTPUT_BYTES, max_bytes)}, job.settings.seconds)
     _require_packages(reply, job)

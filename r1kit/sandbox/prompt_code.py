@@ -4,6 +4,7 @@ HumanEval's prompts are a function without its body, under its imports and somet
 a `class Solution`. A model that answers with the function alone is right: what stands in the prompt belongs to its
 program. `complete_program` returns a program with
 
+- the imports of the test code
 - the prompt's imports, constants, classes and functions, but for those that the tests call, which the program must have
 - the prompt's signature before it, if the program is only the function's body
 - the annotations of the prompt's signature, by which linked lists and trees are known (leetcode.py)
@@ -19,9 +20,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from r1kit.sandbox.assert_code import PROGRAM_MODULES
 from r1kit.sandbox.judge import Program
 
 _FENCE = re.compile(r"```[ \t]*(?:python3?|py)?[ \t]*\n(.*?)```", re.DOTALL | re.IGNORECASE)
+_TEST_MODULES = PROGRAM_MODULES | {"pytest", "unittest"}  # which a program has no use for
 _INDENT = 4  # spaces of one level
 _KEPT_PROMPTS = 1024  # a group of completions has one prompt
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -32,11 +35,28 @@ def complete_program(text: str, prompt: str, tests: Sequence[dict[str, Any]]) ->
     """Return a program with what the code in its prompt gives it."""
     tested_names = frozenset(_tested_names(tests))
     preamble, signatures, types = _read_prompt(prompt, tested_names)
+    for test in tests:
+        if test["kind"] == "assert":
+            preamble += tuple(line for line in _imports_of_test(str(test["code"])) if line not in preamble)
+    if any(line.endswith("import *") for line in preamble):
+        preamble += ("from builtins import *",)  # `pow` is Python's own, whatever a module has of that name
     for name, signature in signatures.items():
         if _is_body(text, name):
             text = signature + textwrap.indent(_with_even_indent(text), "    ")
             break
     return Program(text, preamble, types)
+
+
+@lru_cache(maxsize=_KEPT_PROMPTS)
+def _imports_of_test(code: str) -> tuple[str, ...]:
+    """Return the imports of test code, which data sets run in one namespace with the program (as MBPP's)."""
+    imports = []
+    for node in _parse_statements(code):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            if not _TEST_MODULES.intersection(name.partition(".")[0] for name in modules):
+                imports.append(ast.unparse(node))
+    return tuple(imports)
 
 
 def _tested_names(tests: Sequence[dict[str, Any]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 Their tests become r1kit's `stdio`, `call` and `assert` tests, such as
 `{"kind": "call", "function": "add", "args": [1, 2], "expected": 3}`. Problems that comparing outputs cannot judge are
-dropped: those with a checker of their own, with files for input, or with interaction.
+dropped: those with files for input, with interaction, or with a checker that is no Python.
 """
 
 import ast
@@ -258,8 +258,9 @@ def adapt_code_contests(row: Row) -> Row | None:
 
 
 def adapt_codeforces(row: Row) -> Row | None:
-    """Read open-r1/codeforces: only problems with complete tests on standard input and no checker of their own."""
-    if row.get("generated_checker") or row.get("interaction_format") or row.get("input_mode") == "file":
+    """Read open-r1/codeforces: problems with complete tests on standard input, and with checkers that are Python."""
+    checker = row.get("generated_checker")
+    if row.get("interaction_format") or row.get("input_mode") == "file" or (checker and not _is_python(checker)):
         return None
     if row.get("language") not in (None, "python") or row.get("official_tests_complete") is False:
         return None
@@ -274,11 +275,26 @@ def adapt_codeforces(row: Row) -> Row | None:
     prompt = "\n\n".join(section.replace("\r\n", "\n").strip() for section in sections if section)
     official_tests = row["official_tests"] or []
     tests = _stdio_tests(_column(official_tests, "input"), _column(official_tests, "output"))
+    if checker:
+        tests = [{**test, "kind": "checker", "code": checker} for test in tests]
     return _code_row(prompt + _STDIO_INSTRUCTION, tests, id=row.get("id"), level=row.get("rating"))
 
 
+def _is_python(code: str) -> bool:
+    try:
+        ast.parse(code)
+    except (SyntaxError, ValueError):
+        return False
+    return "print" in code or "def check" in code
+
+
 def adapt_leetcode(row: Row) -> Row | None:
-    """Read newfacade/LeetCodeDataset: calls of a method of `class Solution` with plain values, not with trees."""
+    """Read newfacade/LeetCodeDataset: calls of a method of `class Solution` with plain values, linked lists and trees.
+
+    Problems with a `Node` (graphs, n-ary trees, random pointers) are left out.
+    """
+    if re.search(r"\bNode\b", row.get("starter_code") or ""):
+        return None
     method = row["entry_point"].rpartition(".")[2]
     tests = []
     for case in row.get("input_output") or []:
@@ -286,16 +302,24 @@ def adapt_leetcode(row: Row) -> Row | None:
         assert isinstance(call, ast.Call)
         try:
             # The inputs are written as keyword arguments, in the order of the method's parameters.
-            arguments = [ast.literal_eval(keyword.value) for keyword in call.keywords]
-            arguments += [ast.literal_eval(argument) for argument in call.args]
-            expected = ast.literal_eval(case["output"])
-        except ValueError:
-            continue  # a tree, a linked list, or the error message of a solution that failed
+            arguments = [_literal_value(keyword.value) for keyword in call.keywords]
+            arguments += [_literal_value(argument) for argument in call.args]
+            expected = _literal_value(ast.parse(case["output"], mode="eval").body)
+        except (ValueError, SyntaxError):
+            continue  # an object, or the error message of a solution that failed
         tests.append({"kind": "call", "function": method, "args": arguments, "expected": expected})
     prompt = row["problem_description"]
     if row.get("starter_code"):
         prompt += _STARTER_CODE.format(row["starter_code"].rstrip())
     return _code_row(prompt, tests, answer=row.get("completion"), id=row["task_id"], level=row.get("difficulty"))
+
+
+def _literal_value(node: ast.expr) -> Any:
+    """Return the value of a literal; of `list_node([1, 2])` and `tree_node([1])` the list, as LeetCode writes it."""
+    is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1
+    if is_call and node.func.id in ("list_node", "tree_node"):  # type: ignore[attr-defined]
+        return ast.literal_eval(node.args[0])  # type: ignore[attr-defined]
+    return ast.literal_eval(node)
 
 
 def adapt_verifiable_coding(row: Row) -> Row | None:
