@@ -1,6 +1,7 @@
 """Models of public families: `rl`, `generate` and `eval` ask them alike, and stop where a turn ends."""
 
 import json
+import shutil
 
 import pytest
 from families import ALL_FAMILIES, make_model
@@ -113,3 +114,63 @@ def test_rl_generate_and_eval_run_to_the_end_and_ask_alike(name, families, tmp_p
     saved = json.loads((tmp_path / "rl" / "model" / "generation_config.json").read_text())["eos_token_id"]
     tokenizer = load_tokenizer(ModelConfig(path=str(tmp_path / "rl")))
     assert set(end_token_ids(tokenizer, None, "chat")) <= set(saved if isinstance(saved, list) else [saved])
+
+
+def rl_recipe(model, rows, **changes):
+    """Return a recipe of one step of RL on all rows."""
+    return {
+        "model": {"path": str(model)},
+        "data": {"train": [{"path": str(rows)}]},
+        "sampling": {"max_tokens": 6, "group_size": 2},
+        "training": {"steps": 1, "batch_size": 4},
+        "rewards": [{"name": "accuracy"}, {"name": "format"}],
+        **changes,
+    }
+
+
+@pytest.fixture
+def rows_file(tmp_path):
+    rows = [{"prompt": f"What is {n} + 4?", "answer": str(n + 4)} for n in (1, 2)]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("savings", [True, False])
+def test_thinking_is_seen_where_a_tokenizer_has_a_response_template(families, rows_file, tmp_path, savings):
+    """TRL would hand the rewards messages whose thinking stands apart from the content, or nowhere."""
+    from transformers import AutoTokenizer
+    from trl.chat_template_utils import add_response_schema
+
+    model = tmp_path / "model"
+    shutil.copytree(families("r1-distill"), model)
+    tokenizer = add_response_schema(AutoTokenizer.from_pretrained(model))
+    tokenizer.save_pretrained(model)
+    recipe = rl_recipe(model, rows_file)
+    if not savings:
+        recipe["training"]["savings"] = []
+    r1kit("rl", write_recipe(tmp_path / "rl.yaml", **recipe), f"output={tmp_path}/rl")
+    completions = [row["completion"] for row in read_data(tmp_path / "rl" / "completions")]
+    assert len(completions) == 4
+    assert all(completion.startswith("<think>\n") for completion in completions)
+    assert AutoTokenizer.from_pretrained(tmp_path / "rl/model").response_template == tokenizer.response_template
+
+
+@pytest.mark.slow
+def test_one_setting_of_the_template_holds_in_training_sampling_and_evaluation(families, rows_file, tmp_path):
+    model = families("qwen3.5-nothink")
+    prompt = {"template": "chat", "template_settings": {"enable_thinking": True}}
+    recipe = rl_recipe(model, rows_file, prompt=prompt)
+    r1kit("rl", write_recipe(tmp_path / "rl.yaml", **recipe), f"output={tmp_path}/rl")
+    sampling = {"max_tokens": 6, "samples": 2}
+    models = {"R1": f"{tmp_path}/rl", "before": str(model)}
+    data = {"eval": recipe["data"]["train"]}
+    evaluate = write_recipe(tmp_path / "e.yaml", models=models, data=data, sampling=sampling)
+    _, err = r1kit("eval", evaluate, f"output={tmp_path}/eval")
+    assert "is asked as it was trained: by template = chat, template_settings = {'enable_thinking': True}" in err
+    trained, asked, before = (
+        [row["completion"].startswith("<think>\n") for row in read_data(folder)]
+        for folder in (tmp_path / "rl/completions", tmp_path / "eval/samples/R1", tmp_path / "eval/samples/before")
+    )
+    assert (trained, asked, before) == ([True] * 4, [True] * 4, [False] * 4)
