@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
+def _loading_errors() -> tuple[type[Exception], ...]:
+    """Return what transformers raises for files that are missing or malformed, as for a config with a wrong type."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    return (OSError, ValueError, TypeError, KeyError, AttributeError, StrictDataclassError)
+
+
 def load_tokenizer(block: ModelConfig, local_files_only: bool = False) -> "PreTrainedTokenizerBase":
     """Return the tokenizer of a model; it pads on the left, with the end token where it has no padding token.
 
@@ -39,13 +46,13 @@ def load_tokenizer(block: ModelConfig, local_files_only: bool = False) -> "PreTr
     tokenizer: Any
     try:
         tokenizer = _read_tokenizer(path, block.revision, block, local_files_only)
-    except (OSError, ValueError) as error:
+    except _loading_errors() as error:
         adapter = find_adapter(path, block.revision)
         if adapter is None:
             raise _loading_error(block, error) from None
         try:  # an adapter may come without the tokenizer of its base
             tokenizer = _read_tokenizer(adapter.base_path, adapter.config.revision, block, local_files_only)
-        except (OSError, ValueError) as base_error:
+        except _loading_errors() as base_error:
             raise _loading_error(block, base_error, adapter) from None
     if block.chat_template:
         set_chat_template(tokenizer, block.chat_template)
@@ -133,7 +140,7 @@ def _read_model(
     settings = {**_loading_settings(block, training), "revision": revision}
     try:
         return AutoModelForCausalLM.from_pretrained(path, **settings)
-    except (OSError, ValueError) as error:
+    except _loading_errors() as error:
         raise _loading_error(block, error, adapter) from None
 
 
@@ -234,7 +241,7 @@ def _loading_error(block: ModelConfig, error: Exception, adapter: Adapter | None
     if "attn_implementation" in str(error):
         requirement = "transformers has no such implementation of attention for this model"
         return UserError("model.attention", block.attention, requirement, "use eager or sdpa, or remove it")
-    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    reason = " ".join(str(error).splitlines()[:2]).rstrip(".") if str(error) else type(error).__name__
     if adapter is not None:
         requirement = f"is an adapter, whose base {adapter.base_path} cannot be loaded: {reason}"
         action = "correct base_model_name_or_path in its adapter_config.json, or bring the base to that path"
