@@ -278,3 +278,10 @@ def test_the_verdicts_on_the_notations_of_well_known_data_sets():
             found[id(case)] is AnswerVerdict.RIGHT if id(case) in found else same_choice(case["gold"], case["answer"])
         )
         assert right is case["expected"], case
+
+
+@pytest.mark.parametrize("gold", [r"\left( 3, \frac{\pi}{2} \right)", r"(-\infty, 2) \cup (3, \infty)"])
+def test_brackets_with_tex_commands_are_part_of_an_answer(gold):
+    from r1kit.answers.extract import read_answer
+
+    assert read_answer(f"<answer>{gold}</answer>", "math", "any").text == gold

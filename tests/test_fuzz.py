@@ -153,5 +153,3 @@ def odd_rows(base: dict[str, str], extra: tuple[str, ...] = ()) -> dict[str, str
             files[f"no {column}"] = without
             files[f"{column} missing in one row"] = good + without
     return files
-
-

@@ -107,9 +107,9 @@ _EXPLANATION_LINE = re.compile(
 )
 # A full stop that ends a sentence: not that of a number, nor of "St." or "U.S.".
 _SENTENCE_END = re.compile(r"(?<![A-Z][a-z])(?<!\b[A-Z])[.!](?=\s+[\"“(*]?[A-ZÀ-ÞА-Я])|[。！]\s*|(?<=\w)\.(?=\s*\n)")
-# An explanation in brackets after the answer: a word of three letters, or an equation.
+# An explanation in brackets after the answer: a word of three letters that is no TeX command, or an equation.
 _LAST_BRACKETS = re.compile(
-    r"(?<=[^\s(（])\s{0,3}[(（][^()（）\n]{0,200}(?:[^\W\d_]{3}|=|≈|\bor\b|i\.e)[^()（）\n]{0,200}[)）][.\s]*\Z"
+    r"(?<=[^\s(（])\s{0,3}[(（][^()（）\n]{0,200}(?:(?<![\\A-Za-z])[^\W\d_]{3}|=|≈|\bor\b|i\.e)[^()（）\n]{0,200}[)）][.\s]*\Z"
 )
 _LINE_MARKER = re.compile(r"\s*(?:[>#]{1,6}\s*|[-*•+–—→]\s+|=>\s*|⇒\s*|\d{1,2}[.)]\s+(?=[*$\\]))*")
 _HTML = re.compile(r"</?(?:b|strong|i|em|u|p|br|span|code|mark|center)\s{0,3}/?>", re.IGNORECASE)
