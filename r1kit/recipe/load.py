@@ -18,61 +18,9 @@ from r1kit.recipe.block import fields_along, find_block_class
 from r1kit.recipe.checks import check_recipe
 from r1kit.recipe.data import normalise_sources
 from r1kit.recipe.stages import Recipe, recipe_class
+from r1kit.recipe.yaml_values import read_yaml
 
 _UNUSABLE_TEXT = re.compile(r"[\x00\ud800-\udfff]")
-
-# More values than any recipe has; aliases of aliases make billions of them from a few lines.
-MAX_YAML_VALUES = 1_000_000
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-5 as text; here it is a number, as in YAML 1.2. A key that stands twice is an error, too."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys: set[str] = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if isinstance(key, str) and key in keys and key_node.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key} is there twice", key_node.start_mark
-                )
-            if isinstance(key, str):
-                keys.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def read_yaml(text: str) -> Any:
-    """Parse YAML, with numbers such as 1e-5. Raises yaml.YAMLError also for what Python cannot hold."""
-    try:
-        values = yaml.load(text, Loader=_Loader)
-        if _count_values(values, {}) > MAX_YAML_VALUES:
-            raise yaml.YAMLError(f"its aliases stand for more than {MAX_YAML_VALUES:,} values")
-    except RecursionError:
-        raise yaml.YAMLError("its lists and mappings are nested too deeply, or within themselves") from None
-    except ValueError as error:  # a date such as 2024-99-99, or a number with thousands of digits
-        raise yaml.YAMLError(str(error)) from None
-    return values
-
-
-def _count_values(value: Any, counts: dict[int, int]) -> int:
-    """Return how many values a parsed YAML has if each alias is written out; `counts` holds those of its containers.
-
-    Raises RecursionError for a container that holds itself.
-    """
-    if not isinstance(value, dict | list):
-        return 1
-    if id(value) not in counts:
-        counts[id(value)] = 1 + sum(_count_values(item, counts) for item in _contents(value))
-    return counts[id(value)]
-
-
-def _contents(value: dict[Any, Any] | list[Any]) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else value
 
 
 def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Recipe:
@@ -144,7 +92,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals_sign or not key:
         raise UserError("argument", text, "must be key.path=value", "write for example training.steps=50")
     try:
-        return key, read_yaml(value)
+        return key, read_yaml(value, key)
     except yaml.YAMLError:
         return key, value
 
