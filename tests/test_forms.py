@@ -432,3 +432,15 @@ def test_generated_solutions_are_trained_on(row):
     [example] = load_examples([source(row)], CHAT).to_list()
     assert [message["content"] for message in example["messages"]] == ["3 + 4?", "<think>a</think>7"]
     assert load_problems([source(row)], ASK)["answer"][:] == ["7"]
+
+
+def test_conversations_and_generated_rows_are_trained_on_together(here):
+    pair = {"prompt": "5 + 6?", "completion": "11", "id": "g1", "correct": True}
+    (here / "pairs.jsonl").write_text(json.dumps(pair) + "\n")
+    sources = [source({"messages": TALK}), SourceConfig(path="pairs.jsonl")]
+    expected = [{"role": "user", "content": "5 + 6?"}, {"role": "assistant", "content": "11"}]
+    assert load_examples(sources, CHAT)["messages"][:] == [TALK, expected]
+    pairs = [{"prompt": "Q 3 + 4? A", "completion": "7"}, {"prompt": "Q 5 + 6? A", "completion": "11"}]
+    assert load_examples(sources, ASK).to_list() == pairs
+    both = [source(OPENR1), SourceConfig(path="pairs.jsonl")]
+    assert load_examples(both, CHAT)["messages"][:] == [OPENR1["messages"], expected]

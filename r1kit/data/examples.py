@@ -12,6 +12,7 @@ from r1kit.answers.extract import completion_text
 from r1kit.data.adapters.chat import THINKING_KEYS, Message, normalise_messages
 from r1kit.data.mixing import read_sources
 from r1kit.data.questions import render_prompt
+from r1kit.data.row_tables import compute_columns
 from r1kit.errors import UserError
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import DataConfig, PromptConfig, SourceConfig
@@ -34,7 +35,7 @@ def load_examples(
 
     Raises UserError if the rows are of several formats, or of none, and for a row without text to train on.
     """
-    dataset = read_sources(sources, field, data.rows if data else None)
+    dataset = _with_pairs_as_messages(read_sources(sources, field, data.rows if data else None))
     names = dataset.column_names
     example_format = _find_format(dataset, sources, field)
     columns = [example_format] if example_format != "completion" else ["prompt", "completion"]
@@ -51,6 +52,37 @@ def load_examples(
         _for_each_row(dataset, field, example_format, lambda row: read_conversation(row, prompt))
         return dataset.select_columns(columns)
     return _map_rows(dataset, field, example_format, lambda row: _as_text(row, prompt), ["prompt", "completion"])
+
+
+def _with_pairs_as_messages(dataset: "Dataset") -> "Dataset":
+    """Return a mixture of conversations and of prompts with completions, such as generated rows, as conversations.
+
+    A data set in which all rows are of one format stays as it is.
+    """
+    names = set(dataset.column_names)
+    if not {"messages", "prompt", "completion"} <= names or None not in dataset["completion"]:
+        return dataset
+
+    def compute(rows: list[Row], _: int) -> list[Row | None]:
+        return [{"messages": row["messages"] or _pair_as_messages(row)} for row in rows]
+
+    return compute_columns(dataset, compute, remove=["prompt", "completion"])
+
+
+def _pair_as_messages(row: Row) -> list[Message] | None:
+    """Return a prompt with its completion as a conversation; None for a row without a completion.
+
+    A prompt with messages of the assistant gives None too: in a conversation they would be trained.
+    """
+    question, completion = row["prompt"], row["completion"]
+    if not question or not completion:
+        return None
+    turns = [{"role": "user", "content": question}] if isinstance(question, str) else normalise_messages(question)
+    if any(turn["role"] == "assistant" for turn in turns):
+        return None
+    if isinstance(completion, str):
+        return [*turns, {"role": "assistant", "content": completion}]
+    return [*turns, *normalise_messages(completion)]
 
 
 def _find_format(dataset: "Dataset", sources: Sequence[SourceConfig], field: str) -> str:
@@ -195,12 +227,14 @@ def _map_rows(
 ) -> "Dataset":
     """Return the rows that `change` makes, with `columns` alone."""
 
-    def change_row(row: Row, number: int) -> Row:
-        changed = _call_on_row(change, row, number, field, column)
-        return {name: changed[name] for name in columns}
+    def change_rows(rows: list[Row], start: int) -> list[Row | None]:
+        changed_rows: list[Row | None] = []
+        for number, row in enumerate(rows, start):
+            changed = _call_on_row(change, row, number, field, column)
+            changed_rows.append({name: changed[name] for name in columns})
+        return changed_rows
 
-    names = dataset.column_names
-    return dataset.map(change_row, with_indices=True, remove_columns=names, load_from_cache_file=False)
+    return compute_columns(dataset, change_rows, remove=dataset.column_names).select_columns(columns)
 
 
 def _call_on_row(function: Callable[[Row], Any], row: Row, number: int, field: str, column: str) -> Any:
