@@ -6,11 +6,13 @@ import shutil
 import pytest
 from families import ALL_FAMILIES, make_model
 from helpers import r1kit, read_data, write_recipe
+from test_sft_families import REAL_TOKENIZERS, real_tokenizer  # noqa: F401  # a fixture
 
 from r1kit.models.load import load_tokenizer
 from r1kit.models.stop_tokens import end_of_turn_token, end_token_ids
 from r1kit.models.templates import apply_template, decode_completion, encode_prompts, template_prefix
 from r1kit.recipe import ModelConfig, PromptConfig
+from r1kit.runs.paths import SHIPPED_MODELS
 
 QUESTION = {"role": "user", "content": "What is 3 + 4?"}
 TURNS = [QUESTION, {"role": "assistant", "content": "7"}, {"role": "user", "content": "And 2 more?"}]
@@ -87,32 +89,46 @@ def test_marks_of_thinking_stay_in_the_text_of_a_completion(families):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL_FAMILIES)
 def test_rl_generate_and_eval_run_to_the_end_and_ask_alike(name, families, tmp_path):
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_of(name)))
-    model, data = {"path": str(families(name))}, {"train": [{"path": str(tmp_path / "rows.jsonl")}]}
-    sampling = {"max_tokens": 6, "samples": 2}
-    rewards = [{"name": "accuracy"}, {"name": "format"}]
-    rl = {
-        "model": model,
-        "data": data,
-        "sampling": {"max_tokens": 6, "group_size": 2},
-        "training": {"steps": 1, "batch_size": 2 * (len(rows_of(name)) - 1)},
-        "rewards": rewards,
-    }
-    r1kit("rl", write_recipe(tmp_path / "rl.yaml", **rl), f"output={tmp_path}/rl")
-    keep = {"finished": False, "correct": False, "format": False}
-    generate = {"model": {"path": str(tmp_path / "rl")}, "data": data, "sampling": sampling, "keep": keep}
-    _, err = r1kit("generate", write_recipe(tmp_path / "g.yaml", **generate), f"output={tmp_path}/generate")
-    assert "is asked as it was trained: by template = chat" in err
-    evaluate = {"model": {"path": str(tmp_path / "rl")}, "data": {"eval": data["train"]}, "sampling": sampling}
-    r1kit("eval", write_recipe(tmp_path / "e.yaml", **evaluate), f"output={tmp_path}/eval")
+    ask_in_every_stage(families(name), rows_of(name), tmp_path, "<think>\n" if name in OPENS_THINKING else "")
 
-    begins = "<think>\n" if name in OPENS_THINKING else ""
-    completions = [row["completion"] for row in read_data(tmp_path / "generate" / "data")]
-    completions += [row["completion"] for row in read_data(tmp_path / "rl" / "completions")]
-    assert len(completions) == 2 * len(rows_of(name)) + rl["training"]["batch_size"]
+
+@pytest.mark.npm
+@pytest.mark.parametrize("name", REAL_TOKENIZERS)
+def test_models_with_real_tokenizers_are_asked_alike_too(name, real_tokenizer, tmp_path):  # noqa: F811
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = real_tokenizer(name)
+    model = AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:student"])
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.config.max_position_embeddings = 2048
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path / "model")
+    ask_in_every_stage(tmp_path / "model", rows_of(name), tmp_path, "")
+
+
+def ask_in_every_stage(model, rows, folder, begins):
+    """Train a model by RL on rows, and sample from it; every completion begins with what its template has written."""
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {"train": [{"path": str(folder / "rows.jsonl")}]}
+    # One row repeats another, as text and as a message.
+    training = {"steps": 1, "batch_size": 2 * (len(rows) - 1)}
+    recipe = rl_recipe(model, folder / "rows.jsonl", training=training)
+    r1kit("rl", write_recipe(folder / "rl.yaml", **recipe), f"output={folder}/rl")
+    sampling = {"max_tokens": 6, "samples": 2}
+    keep = {"finished": False, "correct": False, "format": False}
+    generate = {"model": {"path": str(folder / "rl")}, "data": data, "sampling": sampling, "keep": keep}
+    _, err = r1kit("generate", write_recipe(folder / "g.yaml", **generate), f"output={folder}/generate")
+    assert "is asked as it was trained: by template = chat" in err
+    evaluate = {"model": {"path": str(folder / "rl")}, "data": {"eval": data["train"]}, "sampling": sampling}
+    r1kit("eval", write_recipe(folder / "e.yaml", **evaluate), f"output={folder}/eval")
+
+    completions = [row["completion"] for row in read_data(folder / "generate" / "data")]
+    completions += [row["completion"] for row in read_data(folder / "rl" / "completions")]
+    assert len(completions) == 2 * len(rows) + training["batch_size"]
     assert all(completion.startswith(begins) for completion in completions)
-    saved = json.loads((tmp_path / "rl" / "model" / "generation_config.json").read_text())["eos_token_id"]
-    tokenizer = load_tokenizer(ModelConfig(path=str(tmp_path / "rl")))
+    saved = json.loads((folder / "rl" / "model" / "generation_config.json").read_text())["eos_token_id"]
+    tokenizer = load_tokenizer(ModelConfig(path=str(folder / "rl")))
     assert set(end_token_ids(tokenizer, None, "chat")) <= set(saved if isinstance(saved, list) else [saved])
 
 
