@@ -153,6 +153,18 @@ def test_one_eval_asks_several_models_each_by_its_own_prompt(tmp_path):
     assert recipe.models["zero"].prompt == PromptConfig(template="tiny")
 
 
+def test_a_teacher_that_is_a_run_is_asked_as_it_was_trained(tmp_path):
+    run = str(write_run(tmp_path / "run", QWEN_PROMPT))
+    values = {"output": "out", "model": {"path": run}, "data": {"train": "rows.jsonl"}, "prompt": QWEN_PROMPT}
+    recipe, notes = choose_prompts(parse_recipe("generate", {**values, "refine": {}}))
+    assert recipe.refine.prompt == PromptConfig(**QWEN_PROMPT)
+    assert [note.partition(" is asked")[0] for note in notes] == [f"refine: model.path = {run}"]
+    journey = {"model": {"path": "server-model"}, "sampling": {"engine": "openai"}, "prompt": {"template": "auto"}}
+    recipe, notes = choose_prompts(parse_recipe("generate", {**values, "journey": journey}))
+    assert recipe.journey.prompt.template == "chat"
+    assert notes[0].startswith("journey: journey.model.path = server-model is asked by prompt.template = chat")
+
+
 def test_rl_says_where_a_model_was_trained_with_another_prompt(tmp_path):
     run = write_run(tmp_path / "run", {"template": "r1-zero"})
     values = {"output": "out", "model": {"path": str(run)}, "data": {"train": "rows.jsonl"}}

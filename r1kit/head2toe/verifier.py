@@ -133,6 +133,9 @@ def verifier_scores(
     trained_on = metadata["model"]["path"]
     if trained_on != model.path:
         logger.info(f"{field} = {run} was trained on {trained_on}, and is used on {model.path}")
+    trained_prompt = PromptConfig(**metadata["prompt"])
+    if (trained_prompt.template, trained_prompt.system) != (prompt.template, prompt.system):
+        logger.info(f"{field} = {run} was trained on completions of another prompt than that of this recipe")
     reader = FeatureReader(model, prompt)
     scores: list[float] = []
     for start in range(0, len(rows), ROWS_AT_ONCE):

@@ -19,6 +19,7 @@ from r1kit.recipe import (
     PromptConfig,
     Recipe,
     RLRecipe,
+    TeacherConfig,
     VerifierRecipe,
     check_recipe,
 )
@@ -58,9 +59,27 @@ def choose_prompts(recipe: AnyRecipe, load_models: bool = True) -> tuple[AnyReci
         prompt, note = choose_prompt(recipe.model, recipe.prompt, "model.path", load_models, has_own_tokenizer)
         notes.append(note)
         changes["prompt"] = prompt
+    if isinstance(recipe, GenerateRecipe):
+        changes |= _choose_teacher_prompts(recipe, load_models, notes)
     chosen = recipe.model_copy(update=changes)
     check_recipe(chosen)
     return chosen, list(filter(None, notes))
+
+
+def _choose_teacher_prompts(recipe: GenerateRecipe, load_models: bool, notes: list[str]) -> dict[str, Any]:
+    """Return the blocks `refine` and `journey` of a recipe with their prompts chosen; notes are added to `notes`."""
+    changes: dict[str, Any] = {}
+    for name in ("refine", "journey"):
+        teacher: TeacherConfig | None = getattr(recipe, name)
+        if teacher is None:
+            continue
+        model, label = (teacher.model, f"{name}.model.path") if teacher.model else (recipe.model, "model.path")
+        has_own_tokenizer = teacher.sampling.engine != "openai"
+        prompt, note = choose_prompt(model, teacher.prompt, label, load_models, has_own_tokenizer)
+        if note:
+            notes.append(f"{name}: {note}")
+        changes[name] = teacher.model_copy(update={"prompt": prompt})
+    return changes
 
 
 def _choose_rl_prompt(recipe: AnyRecipe, load_models: bool) -> tuple[AnyRecipe, list[str]]:
