@@ -38,7 +38,7 @@ _LINK = re.compile(
     r"[^\n.:：=。!?]{0,60}?"
     r"(?:[:：=→]|(?<![^\W\d_])(?:is|are|was|be|becomes|equals|ist|lautet|sind|est|sont|es|son|è|sono|é|são|är|er|on|to|"
     r"adalah|ialah|là|jest|je|este|is|zijn|είναι|هي|هو|است|برابر است با|है|হল|היא|הוא|ni)(?![^\W\d_])"
-    r"|是|为|為|は|が|은|는|คือ|—|–| - )"
+    r"|是|为|為|は|が|은|는|คือ|—|–| - | of(?= [\d$\\*]))"
     r"[ \t]*(?:that|given by|equal to|simply|just|therefore|thus|as follows|exactly|indeed|:|\*\*|：)?[ \t]*[:：]?",
     re.IGNORECASE,
 )
@@ -107,10 +107,9 @@ _EXPLANATION_LINE = re.compile(
 )
 # A full stop that ends a sentence: not that of a number, nor of "St." or "U.S.".
 _SENTENCE_END = re.compile(r"(?<![A-Z][a-z])(?<!\b[A-Z])[.!](?=\s+[\"“(*]?[A-ZÀ-ÞА-Я])|[。！]\s*|(?<=\w)\.(?=\s*\n)")
-# An explanation in brackets after the answer: a word of three letters that is no TeX command, or an equation.
-_LAST_BRACKETS = re.compile(
-    r"(?<=[^\s(（])\s{0,3}[(（][^()（）\n]{0,200}(?:(?<![\\A-Za-z])[^\W\d_]{3}|=|≈|\bor\b|i\.e)[^()（）\n]{0,200}[)）][.\s]*\Z"
-)
+# Brackets after the answer, which may hold an explanation.
+_LAST_BRACKETS = re.compile(r"(?<=[^\s(（])\s{0,3}[(（]([^()（）\n]{1,400})[)）][.\s]*\Z")
+_EXPLAINS = re.compile(r"[^\W\d_]{3}|=|≈|\bor\b|i\.e")
 _LINE_MARKER = re.compile(r"\s*(?:[>#]{1,6}\s*|[-*•+–—→]\s+|=>\s*|⇒\s*|\d{1,2}[.)]\s+(?=[*$\\]))*")
 _HTML = re.compile(r"</?(?:b|strong|i|em|u|p|br|span|code|mark|center)\s{0,3}/?>", re.IGNORECASE)
 _QUOTES = ('""', "''", "“”", "‘’", "„“", "„”", "«»", "「」", "『』", "``", "《》", "〈〉", "【】")
@@ -138,6 +137,10 @@ _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__")
 _NUMBER = re.compile(
     r"(?<![\w.,])[-−+]?[$€£]?\d[\d,]*+(?:\.\d++)?(?:/\d++)?(?:\s?(?:%|\\%))?(?![\w])|\$[^$\n]{1,100}\$"
 )
+# A computation with its result: "1500 - 1423 = 77", "5 eggs * 3 = ".
+_COMPUTATION = re.compile(r"[-−+*/×÷·x%]\s?[$€£(]?\d[\d.,]*+[^=\n]{0,40}=\s*[$€£\\-]{0,3}\d")
+# The result behind an equals sign: "= $64 for the glasses".
+_NUMBER_FIRST = re.compile(r"\s*(?:\$\s*)?([-−]?[$€£]?\d[\d,]*+(?:\.\d++)?(?:/\d++)?(?:\s?(?:%|\\%))?)(?![\w^*/+])")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _LATEX_WORD = re.compile(r"\\[A-Za-z]+|\\(?:text|mathrm|mbox|textbf|operatorname)\s?\{[^{}\n]{0,80}\}")
 # An answer is stated at the end of a reply: this many of its last characters are searched.
@@ -195,7 +198,7 @@ def read_statement(reply: str, checker: str, in_block: bool = False) -> tuple[st
             return changed
         box = boxed_answer(reply)
         if box is not None and box.strip():
-            return clean_value(box, checker) or box.strip(), "box"
+            return (box.strip() if checker == "math" else clean_value(box, checker) or box.strip()), "box"
     phrase = _read_phrases(reply, checker)
     if phrase is not None:
         return phrase
@@ -243,9 +246,10 @@ def _read_phrases(reply: str, checker: str) -> tuple[str, str] | None:
         return changed
     # Two answers one after the other, without a word between them, are two answers.
     if len(statements) > 1:
-        _, previous_end, previous = statements[-2]
+        previous_start, previous_end, previous = statements[-2]
         between = reply[previous_end:start]
-        if previous != value and len(between) < 30 and not re.search(r"[^\W\d_]{5}|\d", between):
+        is_same_phrase = reply[start : start + 4].lower() == reply[previous_start : previous_start + 4].lower()
+        if is_same_phrase and previous != value and len(between) < 30 and not re.search(r"[^\W\d_]{5}|\d", between):
             value = f"{previous}, {value}"
     return value, "phrase"
 
@@ -390,13 +394,20 @@ def clean_value(text: str, checker: str) -> str:
             break
         text = text.rstrip(".。!！,，;；:：\\ \n").strip() if not text.endswith(("\\,", "\\!")) else text[:-2]
         text = _strip_quotes(text)
-        brackets = _LAST_BRACKETS.search(text)
-        if brackets and brackets.start() > 0:
-            text = text[: brackets.start()]
+        text = _drop_last_brackets(text)
         text = _strip_math(text)
         if text == before:
             break
     return text
+
+
+def _drop_last_brackets(text: str) -> str:
+    """Return a text without an explanation in brackets at its end; brackets of a formula stay."""
+    brackets = _LAST_BRACKETS.search(text)
+    if not brackets or brackets.start() == 0 or text[: brackets.start()].endswith(("\\left", "\\big", "\\Big")):
+        return text
+    explains = _EXPLAINS.search(_LATEX_WORD.sub(" ", brackets[1]))
+    return text[: brackets.start()] if explains else text
 
 
 def _strip_symbols(text: str) -> str:
@@ -471,7 +482,7 @@ def _read_last_line(reply: str, checker: str) -> str:
         return ""
     if len(lines) > 1 and lines[-1].lstrip().startswith(("(", "（")) and _EXPLANATION_LINE.match(lines[-1]):
         before = clean_value(lines[-2], checker)
-        if _LAST_BRACKETS.search("x " + lines[-1]) and _is_bare(before, checker):
+        if lines[-1].rstrip(". ").endswith((")", "）")) and _is_bare(before, checker):
             return before
     line = lines[-1]
     if len(line) > 4 * _LONGEST_LINE:
@@ -485,10 +496,14 @@ def _read_last_line(reply: str, checker: str) -> str:
     if first_link and checker != "math":  # "It is Paris."
         named = clean_value(line[first_link.end() :], checker)
         return named if named and not _NEGATION.match(named) and _is_bare(named, checker) else ""
-    if _is_bare(value, checker):
+    # "The rest, which is 17": two words that a clause was cut from are no answer.
+    is_fragment = checker == "math" and not re.search(r"[\d$\\]", value) and len(line.split()) > 4
+    if _is_bare(value, checker) and not is_fragment:
         return value if len(value) <= _LONGEST_LINE else ""
     sentence = re.split(r"(?<=[.!?。])\s+(?=[A-ZÀ-ÞА-Я*\"(])", line.strip())[-1]
-    if _PLAN.match(sentence) or not re.search(r"[.!。*$)]\s*\Z", sentence):
+    is_computed = checker == "math" and bool(_COMPUTATION.search(sentence))
+    is_finished = re.search(r"[.!。*$)]\s*\Z", sentence) or "=" in sentence
+    if not is_computed and (_PLAN.match(sentence) or not is_finished):
         return ""
     weak = list(_WEAK_LINK.finditer(sentence))
     if weak:
@@ -508,25 +523,21 @@ def last_paragraph(reply: str) -> str:
 
 def _read_sentence(sentence: str) -> str:
     """Return the number that a sentence tells, if it tells one only: "She makes $18 a day"; else an empty text."""
-    if len(sentence) > 2 * _LONGEST_LINE or "\n" in sentence.strip() or _DOUBT.search(sentence):
+    if len(sentence) > 2 * _LONGEST_LINE or "\n" in sentence.strip():
+        return ""
+    before, equals, after = sentence.rpartition("=")
+    result = _NUMBER_FIRST.match(after) if equals else None
+    if result and _COMPUTATION.search(sentence) and not _DOUBT.search(before):
+        return result[1]
+    if _DOUBT.search(sentence):
         return ""
     bold = [match[1] or match[2] for match in _BOLD.finditer(sentence)]
     if len(bold) == 1 and _is_bare(clean_value(bold[0], "math"), "math") and re.search(r"[\d$\\]", bold[0]):
         return clean_value(bold[0], "math")
-    _, equals, after = sentence.rpartition("=")
-    if (
-        equals
-        and re.match(r"\s*[$\\(]*\s*[-−]?[$€£]?\d", after)
-        and not _NUMBER.search(after, _first_number_end(after))
-    ):
-        return clean_value(after.strip().strip("$ "), "math")
+    if result:
+        return result[1]
     numbers = [match[0] for match in _NUMBER.finditer(sentence)]
     return numbers[0] if len(numbers) == 1 else ""
-
-
-def _first_number_end(text: str) -> int:
-    match = re.search(r"\d[\d,.]*", text)
-    return match.end() if match else len(text)
 
 
 def _is_bare(value: str, checker: str) -> bool:
@@ -541,4 +552,4 @@ def _is_bare(value: str, checker: str) -> bool:
     if len(_NUMBER.findall(value)) > 1:
         return False
     starts_with_number = re.match(r"[-−+$€£\\(]{0,3}[\dA-Za-z]{0,3}\d", value)
-    return len(words) <= 3 if starts_with_number else len(value.split()) <= 2
+    return len(words) <= 2 if starts_with_number else len(value.split()) <= 2
