@@ -106,7 +106,7 @@ def _join_boxes(text: str, boxes: list[Box]) -> str:
     pieces = []
     previous_end = 0
     for i, box in enumerate(boxes):
-        before = text[previous_end : box.start].rstrip("$ \n")
+        before = text[max(previous_end, box.start - 4 * LINK_CHARACTERS) : box.start].rstrip("$ \n")
         previous_end = box.end
         name = _NAME_BEFORE_BOX.search(before)
         content = box.content.strip()

@@ -38,10 +38,13 @@ _PHRASE = re.compile(
     re.DOTALL,
 )
 _NOT_EQUAL = re.compile(rf"\s*[,;(]\s*{_LETTER}\s*\\ne(?![a-z])[^,;=<>]+$")
-_BOUNDS = re.compile(r"\s*(?:[,;]\s*\(?|(?<![a-zA-Z])\()((?:[^,;=()]*(?:<|>|\\[lg]e(?![a-z])))+[^,;=()]*)\)?$")
+_BOUND_TEXT = r"(?:[^,;=()<>\\]|\\(?![lg]e(?![a-z])))*"
+_BOUNDS = re.compile(rf"\s*(?:[,;]\s*\(?|(?<![a-zA-Z])\()((?:{_BOUND_TEXT}(?:<|>|\\[lg]e(?![a-z])))+{_BOUND_TEXT})\)?$")
 # Letters that count something, so that a bound of theirs says little.
 _INDEX_BOUND = re.compile(r"(?:\d+\s*(?:<|\\le)\s*)?[nkmij]\s*(?:<|>|\\[lg]e)\s*-?\d+")
 _RELATION = re.compile(r"\\(?:le|ge|ne|in)(?![a-zA-Z])|[<>]")
+# An answer without any of these has no condition.
+_ANY_CONDITION = re.compile(r"since|because|where|\bfor\b|\bwith\b|nteger|\\(?:in|ne|le|ge)(?![a-z])|[<>]|\.\.\.")
 # A condition must not be all of the answer.
 _SOME_ANSWER = re.compile(r"[\w\\]")
 
@@ -64,6 +67,8 @@ def split_conditions(text: str) -> Conditions:
     Conditions that restrict nothing that a question asks for are dropped: memberships in a set of numbers, phrases
     with "where" and "for all", `x \\ne 0`, reasons. Inequalities are kept apart.
     """
+    if not _ANY_CONDITION.search(text):
+        return Conditions(text)
     integers: list[str] = []
     bounds = ""
     changed = True

@@ -18,9 +18,13 @@ INTEGER_LETTER = "Z_{77}"
 INTEGER_SYMBOL = "z_{77}"
 # Letters that may count something where a side does not say so.
 _COUNTING_LETTERS = "knmlj"
-# Names of arbitrary constants.
-_CONSTANT = re.compile(r"[cC](?:_\{?\w\}?)?")
-_CONSTANT_OR_ALIAS = re.compile(r"[cCABDKk](?:_\{?\w\}?)?")
+# Names of arbitrary constants, in small letters, as the parser returns them; the second also has A, B, D and k.
+_CONSTANT = re.compile(r"c(?:_\{?\w\}?)?")
+_CONSTANT_OR_ALIAS = re.compile(r"[a-dk](?:_\{?\w\}?)?")
+# A single constant is called c or k.
+_ONLY_CONSTANT = re.compile(r"[ck](?:_\{?\w\}?)?")
+# Variables of a general solution: without one of them, b and c are but letters.
+_VARIABLES = frozenset("xyztuvrs")
 # More constants than these take too many comparisons.
 MAX_CONSTANTS = 3
 
@@ -59,8 +63,14 @@ def same_family(gold: Any, answer: Any, is_equal: Callable[[Any, Any], bool]) ->
     integer = sympy.Symbol(INTEGER_SYMBOL, real=True)
     if integer in gold.free_symbols and integer in answer.free_symbols:
         return _same_sequence(gold, answer, integer)
+    shared = gold.free_symbols & answer.free_symbols
+    if not any(symbol.name in _VARIABLES for symbol in shared):
+        return False
     gold_constants = _free_constants(gold, answer)
     answer_constants = _free_constants(answer, gold)
+    if not gold_constants and not answer_constants:  # c_1 and c_2 on both sides may have changed places
+        gold_constants = sorted((symbol for symbol in shared if _CONSTANT.fullmatch(symbol.name)), key=str)
+        answer_constants = gold_constants if len(gold_constants) > 1 else []
     if not 0 < len(gold_constants) == len(answer_constants) <= MAX_CONSTANTS:
         return False
     if not any(_CONSTANT.fullmatch(symbol.name) for symbol in (*gold_constants, *answer_constants)):
@@ -75,7 +85,8 @@ def same_family(gold: Any, answer: Any, is_equal: Callable[[Any, Any], bool]) ->
 def _free_constants(formula: Any, other: Any) -> list[Any]:
     """Return the letters that only this formula has, if all of them may be constants."""
     letters = sorted(formula.free_symbols - other.free_symbols, key=str)
-    return letters if all(_CONSTANT_OR_ALIAS.fullmatch(letter.name) for letter in letters) else []
+    pattern = _ONLY_CONSTANT if len(letters) == 1 else _CONSTANT_OR_ALIAS
+    return letters if all(pattern.fullmatch(letter.name) for letter in letters) else []
 
 
 def _same_sequence(gold: Any, answer: Any, integer: Any) -> bool:

@@ -122,7 +122,8 @@ _INTRODUCTION = re.compile(
     r"(?:(?:so|thus|hence|therefore)\b,?\s*)?(?:(?:the|my)\s+)?(?:(?:final|correct|right)\s+)?(?:answer|ans\.?|result|"
     r"solution|value)s?(?:\s+of\s+[^=:.]{1,40}?)?\s*"
     r"(?:\b(?:is|are)\b(?:\s+(?:therefore|thus|hence|simply|just)\b)?|=|:|\bequals\b)\s*:?\s*"
-    r"|(?:approximately|about|roughly|both|\\approx|\\to|\\Rightarrow)\s+|=\s*|a:\s+(?=[-\d\\¤])",
+    r"|(?:approximately|about|roughly|both|\\approx|\\to|\\Rightarrow)\s+|=\s*|a:\s+(?=[-\d\\¤])"
+    r"|[a-z]{3,20}(?: [a-z]{1,20}){0,4}:\s+(?=[-\d\\¤(])(?![^:]*:\s)",
     re.IGNORECASE,
 )
 _NUMERAL = re.compile(r"[+-]?\d(?:[\d.,/]*\d)?", re.ASCII)

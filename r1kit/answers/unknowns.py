@@ -135,7 +135,7 @@ def _match_solutions(
 def _order_names(solutions: list[Solution], is_tuple: bool, nameless: ParsedAnswer) -> tuple[list[str], bool]:
     """Return the names in the order in which values without names stand, and whether that order matters."""
     names = list(solutions[0])
-    is_bare_list = nameless.kind == "group" and not nameless.sign
+    is_bare_list = nameless.kind == "group" and nameless.sign in ("", "{}")
     have_index = all(re.fullmatch(r"\\?[a-z]+_?\d", name) for name in names) and len({name[0] for name in names}) == 1
     if not is_tuple and all(len(name) == 1 for name in names):
         names.sort()
