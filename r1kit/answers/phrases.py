@@ -360,7 +360,7 @@ def _value_at(reply: str, start: int) -> str:
 # "- 5" is a number, and no item of a list.
 _NEGATIVE = re.compile(r"[-−] ?\d[\d.,]*\s*\Z")
 # Bold type; between two operands ** is a power.
-_BOLD = re.compile(r"(?<![\w)\]}])\*\*(.+?)\*\*", re.DOTALL)
+_BOLD_START = re.compile(r"(?<![\w)\]}])\*\*(.+?)\*\*", re.DOTALL)
 # "5!", "n/n!", "(n-1)!": no exclamation.
 _FACTORIAL = re.compile(r"(?:(?<![A-Za-z])[A-Za-z]|\d|[)}])!+\s*\Z")
 
@@ -386,7 +386,7 @@ def clean_value(text: str, checker: str) -> str:
         if not (checker == "math" and _NEGATIVE.match(text)):
             text = _LINE_MARKER.sub("", text, count=1)
         text = _strip_symbols(text)
-        text = _BOLD.sub(r"\1", text)
+        text = _BOLD_START.sub(r"\1", text)
         text = re.sub(r"^\*{1,3}(?=\S)|(?<=\S)\*{1,3}$|^_{1,2}(?=[^_\s{])|(?<=[^_\s}])_{1,2}$", "", text).strip()
         if checker == "math" and _FACTORIAL.search(text):
             text = _strip_quotes(text)
