@@ -1,7 +1,12 @@
 r"""Are two answers the same? And which part of a completion is the answer?
 
-    extract.py         the thinking, the answer and the program in a completion (`parse_completion`)
+    extract.py         the answer in a completion, and by which form it is read (`read_answer`)
+    thinking.py        where the thinking ends, of each family of models (`split_thinking`); chat messages as text
     boxes.py           the answer in one or several `\boxed{}`es (`boxed_answer`)
+    programs.py        the program in a reply (`find_program`)
+    phrases.py         the answer that a reply states in words, or in its last line (`read_statement`)
+    choices.py         the letters that a text chooses (`chosen_letters`), and the choices of a question
+    forms.py           how many answers were read by which form
     verdict.py         AnswerVerdict: right, wrong, timeout, broken gold, fault
     quick_verdict.py   decides pairs that text and numbers settle; the others go to a worker
     workers.py         worker processes with limits of time and memory (`verify_answers`)
