@@ -1,0 +1,104 @@
+"""A user's own columns stay in the rows that `r1kit data` writes and in the samples that `r1kit generate` makes."""
+
+import json
+
+import pyarrow.parquet as pq
+from helpers import r1kit
+
+from r1kit.data.exact_json import parse_json
+from r1kit.data.sources import read_source
+from r1kit.data.writing.parquet import decode_json_columns, merge_schemas, rows_schema, write_parquet
+from r1kit.recipe import SourceConfig
+
+OWN = {"my_tag": "x", "year": 2024, "extra": [1, "s"], "nested": {"a": 0.1}}
+
+
+def write_jsonl(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def read_data(run):
+    dataset = read_source(SourceConfig(path=str(run)))
+    return [dataset[i] for i in range(len(dataset))]
+
+
+def test_data_keeps_them_and_a_column_question(here):
+    row = {"prompt": "What is 3 + 4?", "answer": "7", "question": {"of": "my own"}, **OWN}
+    r1kit("data", "--dataset", write_jsonl(here / "rows.jsonl", [row]), "output=run")
+    [written] = read_data(here / "run")
+    assert {**row, **OWN}.items() <= written.items()
+
+
+def test_data_keeps_them_beside_what_an_adapter_reads(here):
+    row = {"question": "What is 3 + 4?", "answer": "It is 7.\n#### 7", **OWN}
+    r1kit("data", "--dataset", write_jsonl(here / "rows.jsonl", [row]), "output=run")
+    [written] = read_data(here / "run")
+    assert OWN.items() <= written.items()
+    assert written["answer"] == "7"
+
+
+def test_data_keeps_messages_of_every_form(here):
+    call = {"type": "function", "function": {"name": "add", "arguments": {"a": 3}}}
+    conversations = [
+        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "reasoning_content": "c"}],
+        [{"role": "human", "content": "d"}, {"role": "gpt", "content": [{"type": "text", "text": "e"}]}],
+        [
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": "3 + 4?"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "content": "7"},
+            {"role": "assistant", "content": "7"},
+        ],
+    ]
+    rows = [{"messages": messages, "tools": '[{"type": "function"}]'} for messages in conversations]
+    r1kit("data", "--dataset", write_jsonl(here / "rows.jsonl", rows), "output=run", "shuffle=false")
+    written = read_data(here / "run")
+    assert written[0]["messages"] == conversations[0]
+    assert written[1]["messages"] == [{"role": "user", "content": "d"}, {"role": "assistant", "content": "e"}]
+    assert written[2]["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert written[2]["messages"][2] == {"role": "assistant", "content": "", "tool_calls": [call]}
+    assert written[0]["tools"] == '[{"type": "function"}]'
+
+
+def test_a_conversation_that_cannot_be_read_is_refused_by_its_row(here):
+    rows = [{"messages": [{"role": "user", "content": "a"}, {"role": "narrator", "content": "b"}]}]
+    path = write_jsonl(here / "rows.jsonl", rows)
+    _, err = r1kit("data", "--dataset", path, "output=run", code=2)
+    assert 'those of row 0 are not: the role "narrator" is not known' in err
+
+
+def test_samples_keep_them(here):
+    rows = [{"question": f"What is {n} + 4?", "answer": f"#### {n + 4}", **OWN, "n": n} for n in range(2)]
+    recipe = {
+        "model": {"path": "tiny:base"},
+        "data": {"train": write_jsonl(here / "rows.jsonl", rows)},
+        "prompt": {"template": "tiny"},
+        "sampling": {"max_tokens": 4, "samples": 2},
+        "rewards": [{"name": "accuracy"}],
+        "output": "run",
+    }
+    (here / "generate.yaml").write_text(json.dumps(recipe))
+    r1kit("generate", "generate.yaml", code=2)  # no sample is right
+    [file] = (here / "run" / "samples").rglob("*.parquet")
+    samples = pq.read_table(file).to_pylist()
+    assert sorted(sample["n"] for sample in samples) == [0, 0, 1, 1]
+    assert {(sample["my_tag"], sample["year"]) for sample in samples} == {("x", 2024)}
+    assert parse_json(samples[0]["extra"]) == [1, "s"]
+
+
+def test_columns_of_several_shapes_have_one_type_in_all_files(here):
+    plain = [{"role": "user", "content": "a"}]
+    tools = [{"role": "tool", "content": "7", "tool_call_id": "c"}]
+    shards = [
+        [{"id": "1", "prompt": plain, "mine": 1}, {"id": "2", "prompt": plain, "mine": None}],
+        [{"id": "3", "prompt": tools, "mine": "x"}, {"id": "4", "prompt": plain, "mine": [1, "s"]}],
+    ]
+    schemas = [rows_schema(rows) for rows in shards]
+    schema = merge_schemas(schemas)
+    assert [field.name for field in schema] == ["id", "prompt", "mine"]
+    for number, rows in enumerate(shards):
+        write_parquet(rows, here / f"{number}.parquet")
+        table = pq.read_table(here / f"{number}.parquet")
+        read = decode_json_columns(table.to_pylist(), table.schema)
+        assert [row["prompt"] for row in read] == [row["prompt"] for row in rows]
