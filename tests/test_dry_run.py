@@ -379,6 +379,20 @@ def test_memory_of_the_weights_by_hand():
     assert memory_of_weights(10, 2, parse_recipe("rl-zero", with_adapter)) == 2 * 16 + 8 * 2
 
 
+def test_memory_of_qlora_by_hand(here):
+    """7.6B of Qwen2.5: 28 layers' linear weights in 4 bits, embeddings, head, norms and biases in 16, LoRA in 128."""
+    lora = {"r": 16, "targets": ["q_proj"]}
+    layer = 2 * 3584 * 3584 + 2 * 3584 * 512 + 3 * 3584 * 18944
+    linear, adapter = 28 * layer, 28 * 16 * (3584 + 3584)
+    others = 7_615_616_512 - linear
+    line = model_line(here, model={"path": "Qwen/Qwen2.5-7B", "lora": lora, "quantize": "4bit"})
+    expected = (linear * (0.5 + 0.127 / 8) + others * 2 + adapter * 16) / 2**30
+    assert f"{expected:,.2f} GiB for weights, gradients and optimizer" in line
+    assert 5.0 < expected < 5.6
+    line = model_line(here, model={"path": "Qwen/Qwen2.5-7B", "lora": lora})
+    assert f"{(7_615_616_512 * 2 + adapter * 16) / 2**30:,.2f} GiB" in line
+
+
 def test_the_work_is_said_in_numbers(here):
     values = {"model": {"path": "tiny:student"}, "data": {"train": "world:arithmetic"}, "training": {"batch_size": 64}}
     values["training"] |= {"steps": 5, "micro_batch_size": 8}

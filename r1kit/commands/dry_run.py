@@ -10,6 +10,7 @@ After the recipe come a few lines of what the stage would do, and for SFT the fi
     work: 2.0 epochs, each step of 128 rows = 1 process x 8 rows at once x 16 accumulated
 """
 
+import importlib.util
 import shlex
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ LARGEST_DATA_READ = 2**26
 """The most bytes of a data set that is read whole to show its first row; of a larger one a row is drawn."""
 BYTES_PER_TRAINED_PARAMETER = 16  # four values in float32: weight, gradient and the two moments of AdamW
 BYTES_PER_FROZEN_PARAMETER = 2  # bfloat16, in which the weights under an adapter are loaded
+# NF4 with double quantization: 4 bits, and 8 bits for each block of 64 (QLoRA, section 3: 0.127 bits for each weight).
+BYTES_PER_QUANTIZED_PARAMETER = 4.127 / 8
 BYTES_PER_REFERENCE_PARAMETER = 4  # float32, the reference model of RL with a KL term
 
 # Devices that Linux shows where a GPU of NVIDIA, of AMD (two names) or of Intel is installed.
@@ -69,6 +72,8 @@ def print_dry_run(
         logger.info(note)
     if not isinstance(recipe, DataRecipe):
         _note_missing_gpu(recipe)
+        if _needs_missing_vllm(recipe):
+            logger.info("vLLM is not installed, and this recipe samples with it: pip install 'r1kit[vllm]'")
         if accelerate_config and needs_missing_deepspeed(accelerate_config):
             logger.info("DeepSpeed is not installed, and this launch needs it: pip install 'r1kit[deepspeed]'")
 
@@ -114,14 +119,19 @@ def describe_model(path: str | None, recipe: Recipe) -> str:
     if context is not None:
         facts.append(f"context {context:,}")
     if is_trained:
-        memory = memory_of_weights(size.total, size.trained, recipe)
+        memory = memory_of_weights(size.total, size.trained, recipe, size.quantized)
         facts.append(f"{memory / GIB:,.2f} GiB for weights, gradients and optimizer")
     return ", ".join(facts)
 
 
-def memory_of_weights(total: int, trained: int, recipe: Recipe) -> int:
-    """Return the bytes of weights, gradients, AdamW's moments and RL's reference model; activations come on top."""
-    memory = trained * BYTES_PER_TRAINED_PARAMETER + (total - trained) * BYTES_PER_FROZEN_PARAMETER
+def memory_of_weights(total: int, trained: int, recipe: Recipe, quantized: int = 0) -> int:
+    """Return the bytes of weights, gradients, AdamW's moments and RL's reference model; activations come on top.
+
+    `quantized` of the `total` parameters are in 4 bits.
+    """
+    bytes_per_frozen = 4 if recipe.model.dtype == "float32" else BYTES_PER_FROZEN_PARAMETER
+    memory = trained * BYTES_PER_TRAINED_PARAMETER + (total - trained - quantized) * bytes_per_frozen
+    memory += round(quantized * BYTES_PER_QUANTIZED_PARAMETER)
     # With an adapter the reference is the same model without it, and takes no memory.
     if isinstance(recipe, RLRecipe) and recipe.training.kl > 0 and not recipe.model.lora:
         memory += total * BYTES_PER_REFERENCE_PARAMETER
@@ -207,6 +217,13 @@ def _local_size(path: str) -> int | None:
         return None
     files = [local_path] if local_path.is_file() else [file for file in local_path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files)
+
+
+def _needs_missing_vllm(recipe: Recipe) -> bool:
+    """Return whether a recipe samples with vLLM in its own process, and vLLM is not installed."""
+    is_engine = getattr(getattr(recipe, "sampling", None), "engine", None) == "vllm"
+    samples_with_vllm = is_engine or bool(getattr(recipe, "trl", {}).get("use_vllm"))
+    return samples_with_vllm and importlib.util.find_spec("vllm") is None
 
 
 def _note_missing_gpu(recipe: Recipe) -> None:

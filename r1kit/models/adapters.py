@@ -273,6 +273,7 @@ def _type_name(adapter: Adapter) -> str:
 
 
 def _first_line(error: BaseException) -> str:
+    """Return what an exception of a library says, as a clause of one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # torch lists the weights that do not fit after a line that names the class alone.
     text = " ".join(lines[:2]) if lines and lines[0].endswith(":") else (lines or [type(error).__name__])[0]

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelSize:
-    """The number of a model's parameters, and of those that the optimizer changes."""
+    """The number of a model's parameters, of those that the optimizer changes, and of those that are in 4 bits."""
 
     total: int
     trained: int
+    quantized: int = 0
 
 
 class UnknownSizeError(Exception):
@@ -87,7 +88,10 @@ def count_parameters(config: "PretrainedConfig", block: ModelConfig | None = Non
     """Return the number of parameters of the causal language model that `config` describes.
 
     With a recipe's model `block` that has an adapter, the adapter's parameters are counted too, and they alone are
-    trained. Raises UnknownSizeError where transformers or peft cannot build the model.
+    trained. With `model.quantize`, bitsandbytes keeps linear layers in 4 bits, all but the output head; embeddings,
+    norms and the experts that transformers joins in one tensor stay as they are.
+
+    Raises UnknownSizeError where transformers or peft cannot build the model.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -96,6 +100,7 @@ def count_parameters(config: "PretrainedConfig", block: ModelConfig | None = Non
     try:
         with _quiet_libraries(), torch.device("meta"):
             model: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            quantized = _count_quantized(model) if block and block.quantize else 0
             if block and block.lora:
                 from peft import get_peft_model
 
@@ -108,7 +113,15 @@ def count_parameters(config: "PretrainedConfig", block: ModelConfig | None = Non
     # `parameters()` gives a parameter that several modules share once.
     total = sum(parameter.numel() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return ModelSize(total, trained)
+    return ModelSize(total, trained, quantized)
+
+
+def _count_quantized(model: Any) -> int:
+    from torch import nn
+
+    head = model.get_output_embeddings()
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear) and module is not head]
+    return sum(layer.weight.numel() for layer in layers)
 
 
 def context_length(config: "PretrainedConfig") -> int | None:

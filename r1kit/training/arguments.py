@@ -9,7 +9,7 @@ arguments made here. The block `trl` of a recipe adds any other field of TRL.
 import math
 from typing import TYPE_CHECKING, Any
 
-from r1kit.errors import UNSET, UserError, suggest
+from r1kit.errors import UserError, suggest
 from r1kit.ranks import world_size
 from r1kit.recipe import RLRecipe, SFTRecipe, TrainingConfig
 from r1kit.runs.run import Run
@@ -168,11 +168,10 @@ def build_grpo_config(recipe: RLRecipe, run: Run) -> "GRPOConfig":
 
 
 def _build_config(config_class: Any, arguments: dict[str, Any], trl_block: dict[str, Any]) -> Any:
-    try:
-        config = config_class(**{**arguments, **trl_block})
-    except (TypeError, ValueError) as error:
-        requirement = f"TRL refuses these values: {str(error).rstrip('.')}"
-        raise UserError("trl", trl_block or UNSET, requirement, "correct them") from None
+    from r1kit.training.refusals import check_types, library_refusals
+
+    with library_refusals(trl_block):
+        config = config_class(**{**arguments, **check_types(config_class, trl_block)})
     _check_trackers(config.report_to)
     return config
 

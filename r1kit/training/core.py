@@ -25,6 +25,7 @@ from r1kit.training.alerts import AlertCallback
 from r1kit.training.arguments import FITTING_ROWS_KEY, split_batch
 from r1kit.training.callbacks import MetricsCallback, StopCallback
 from r1kit.training.display import TrainingDisplay, can_display
+from r1kit.training.refusals import library_refusals
 
 
 def run_training(
@@ -46,7 +47,9 @@ def run_training(
     fitting_rows = run.info.get(FITTING_ROWS_KEY)
     while not _is_finished(last_checkpoint, recipe):
         try:
-            last_checkpoint = _train(build_trainer(), recipe, run, last_checkpoint, resume_interval)
+            with library_refusals(recipe.trl):
+                trainer = build_trainer()
+            last_checkpoint = _train(trainer, recipe, run, last_checkpoint, resume_interval)
             break
         except RuntimeError as error:
             if not _is_out_of_memory(error):
@@ -133,8 +136,10 @@ def _train(
     # RL has a state of its own beside that of transformers, such as the reference model.
     if last_checkpoint is not None and hasattr(trainer, "restore"):
         trainer.restore(last_checkpoint)
+    first_step = checkpoints.checkpoint_step(last_checkpoint) if last_checkpoint else 0
     try:
-        trainer.train(resume_from_checkpoint=str(last_checkpoint) if last_checkpoint else None)
+        with library_refusals(recipe.trl, lambda: trainer.state.global_step <= first_step):
+            trainer.train(resume_from_checkpoint=str(last_checkpoint) if last_checkpoint else None)
     except FloatingPointError as error:
         raise _divergence_error(error, trainer.state.global_step, recipe, run) from None
     finally:
