@@ -316,3 +316,21 @@ def test_shapes():
     assert shape_of_values([[1], [None, 2], []]) == ("list", "int64")
     assert merge_shapes(("struct", {"a": "null"}), ("struct", {"a": "string"})) == ("struct", {"a": "string"})
     assert merge_shapes(("struct", {"a": "string"}), ("struct", {})) == "mixed"
+
+
+def test_files_of_the_hub_are_read_as_local_ones_are(here):
+    from r1kit.data.sources.stored import _read_hub
+
+    (here / "org" / "rows").mkdir(parents=True)
+    (here / "org" / "table").mkdir()
+    write_jsonl([{"prompt": "a?", "answer": "2024-01-05"}], "org/rows/train.jsonl")
+    write_jsonl([{"prompt": "b?", "answer": "2024-01-06"}], "org/rows/test.jsonl")
+    (here / "org" / "table" / "train.csv").write_text("prompt,answer\na?,NA\n")
+    for stream in (False, True):  # `datasets` finds a folder under the name of a data set, too
+        settings = {"stream": stream, "rows": 1}
+        assert _read_hub(SourceConfig(path="org/rows", **settings), "data.train.0")["answer"][:] == ["2024-01-05"]
+        test = SourceConfig(path="org/rows", split="test", **settings)
+        assert _read_hub(test, "data.train.0")["answer"][:] == ["2024-01-06"]
+        assert _read_hub(SourceConfig(path="org/table", **settings), "data.train.0")["answer"][:] == ["NA"]
+    with pytest.raises(UserError, match="split = dev; org/rows has only test, train"):
+        _read_hub(SourceConfig(path="org/rows", split="dev"), "data.train.0")

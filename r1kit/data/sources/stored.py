@@ -141,26 +141,31 @@ def _with_usual_types(dataset: "Dataset") -> "Dataset":
 def _read_hub(source: SourceConfig, field: str) -> "Dataset":
     """Return the rows of a data set on the hub.
 
-    JSON and CSV files are read by r1kit itself, unless the data set declares the types of its columns: the readers of
+    JSON and CSV files are read by r1kit itself, unless the data set declares how they are to be read: the readers of
     `datasets` guess types, and make times of texts that look like one.
     """
     import datasets
+    from datasets.packaged_modules.csv.csv import Csv
+    from datasets.packaged_modules.json.json import Json
 
     builder = datasets.load_dataset_builder(source.path, source.name, revision=source.revision)
-    file_format = builder.builder_name or builder.name
-    is_declared = builder.info.features is not None
-    if file_format not in ("json", "csv") or is_declared or not builder.config.data_files:
+    is_plain = builder.info.features is None and bool(builder.config.data_files)
+    if isinstance(builder, Csv):
+        is_plain = is_plain and builder.config.sep == ","
+    elif isinstance(builder, Json):
+        is_plain = is_plain and builder.config.field is None
+    if not isinstance(builder, Json | Csv) or not is_plain:
         loaded = datasets.load_dataset(
             source.path, source.name, split=source.split, streaming=source.stream, revision=source.revision
         )
         return _draw_from_stream(loaded, source) if source.stream else loaded
     data_files = builder.config.data_files
     if source.split not in data_files:
-        raise no_split_error(source, field, sorted(data_files))
+        raise no_split_error(source, field, sorted(map(str, data_files)))
     manager = datasets.DownloadManager(dataset_name=source.path)
     downloaded = manager.download_and_extract(list(data_files[source.split]))
     files = [Path(file) for file in downloaded]
-    if file_format == "csv":
+    if isinstance(builder, Csv):
         dataset = read_csv_files(files, source, field)
         return _draw_from_stream(dataset.to_iterable_dataset(), source) if source.stream else dataset
     if source.stream:
