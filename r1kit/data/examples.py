@@ -120,9 +120,10 @@ def read_conversation(row: Row, prompt: PromptConfig) -> tuple[list[Message], in
         raise ValueError("a conversation must have a message of the assistant, which is what is trained")
     if not all(_says_something(message) for message in scored):
         raise ValueError("a message of the assistant must not be empty")
+    if messages[0]["role"] == "assistant" and first_scored == 0:
+        raise ValueError("a conversation must have a message before the assistant's")
     for message in messages:
-        if "tool_calls" in message:
-            message["tool_calls"] = _without_nulls(message["tool_calls"])
+        _check_parts(message)
     return messages, first_scored, _read_tools(row.get(TOOLS))
 
 
@@ -130,6 +131,26 @@ def _with_system(messages: list[Message], prompt: PromptConfig) -> list[Message]
     if not prompt.system or messages[0]["role"] == "system":
         return messages
     return [{"role": "system", "content": prompt.system}, *messages]
+
+
+def _check_parts(message: Message) -> None:
+    """Check what a message has besides its content: thinking and calls of tools, whose nulls are left out."""
+    for key in THINKING_KEYS:
+        if not isinstance(message.get(key, ""), str):
+            raise ValueError(f"{key} of a message must be text")
+    if "tool_calls" not in message:
+        return
+    calls = _without_nulls(_parse_json(message["tool_calls"], "tool_calls"))
+    are_calls = isinstance(calls, list) and all(isinstance(call, dict) for call in calls)
+    if not are_calls or not all(tool_name(call) for call in calls):
+        raise ValueError("each call of a tool must be a mapping with the name of its function")
+    message["tool_calls"] = calls
+
+
+def tool_name(tool: Row) -> str:
+    """Return the name of the function that a tool, or the call of one, has; "" without one."""
+    function = tool.get("function", tool)
+    return str(function.get("name") or "") if isinstance(function, dict) else ""
 
 
 def _says_something(message: Message) -> bool:
@@ -183,7 +204,9 @@ def _as_chat(row: Row, prompt: PromptConfig) -> Row:
 def _as_text(row: Row, prompt: PromptConfig) -> Row:
     """Return an example as a prompt in a plain template, and a completion."""
     if "messages" in row:
-        messages, _, _ = read_conversation(row, prompt)
+        messages, _, tools = read_conversation(row, prompt)
+        if tools or any(message.get("tool_calls") for message in messages):
+            raise ValueError("tools need a chat template, such as prompt.template=chat")
         last = max(i for i, message in enumerate(messages) if message["role"] == "assistant")
         question, completion = messages[:last], [messages[last]]
         if not question:
@@ -194,7 +217,9 @@ def _as_text(row: Row, prompt: PromptConfig) -> Row:
             question = normalise_messages(question)
         if not isinstance(completion, str):
             completion = normalise_messages(completion)
-    return {"prompt": render_prompt(question, prompt), "completion": completion_text(completion)}
+            if completion[0]["role"] != "assistant" or len(completion) > 1:
+                raise ValueError("without a chat template, a completion must be one message of the assistant")
+    return {"prompt": render_prompt(question, prompt), "completion": _check_completion(completion_text(completion))}
 
 
 class _PromptError(ValueError):

@@ -24,6 +24,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from r1kit.data.adapters.chat import THINKING_KEYS
+from r1kit.data.examples import tool_name
 from r1kit.models.chat_templates import template_text
 from r1kit.models.pieces import Piece
 from r1kit.models.templates import THINK_END, THINK_START
@@ -421,14 +422,6 @@ def _check_others_rendered(text: str, conversation: Conversation) -> None:
         if name and name not in text:
             requirement = f"the model's chat template does not show it its tools, such as {name}"
             raise RowError(requirement, "drop the column tools, or set model.chat_template to one that does")
-
-
-def tool_name(tool: Any) -> str:
-    """Return the name of a tool that is described by a JSON schema."""
-    if not isinstance(tool, dict):
-        return ""
-    function = tool.get("function", tool)
-    return str(function.get("name") or "") if isinstance(function, dict) else ""
 
 
 # Choosing
