@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 
 _TIME = re.compile(
-    r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2}))?(?::(?P<second>\d{2}))?\s*(?P<half>[ap]\.?\s?m\b\.?|noon|midnight)?",
+    r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2}))?(?::(?P<second>\d{2}))?\s*(?P<clock>o'?clock\b)?\s*"
+    r"(?P<half>[ap]\.?\s?m\b\.?|noon|midnight)?",
     re.IGNORECASE,
 )
 _NAMED_TIMES = {"noon": "12:00 pm", "midday": "12:00 pm", "midnight": "12:00 am"}
@@ -34,7 +35,7 @@ class TimeOfDay:
 def parse_time(text: str) -> TimeOfDay | None:
     """Return the time of day that a cleaned answer consists of, None where it is anything else."""
     match = _TIME.fullmatch(_NAMED_TIMES.get(text.casefold(), text))
-    if match is None or not (match["minute"] or match["half"]):
+    if match is None or not (match["minute"] or match["half"] or match["clock"]):
         return None
     hour, minute, second = (int(match[name] or 0) for name in ("hour", "minute", "second"))
     if hour > 24 or minute > 59 or second > 59:
@@ -43,7 +44,7 @@ def parse_time(text: str) -> TimeOfDay | None:
     half = {"noon": "pm", "midnight": "am"}.get(half, half)
     if half and hour <= 12:
         hour = hour % 12 + (12 if half == "pm" else 0)
-    numbers = 1 + bool(match["minute"]) + bool(match["second"])
+    numbers = 1 + bool(match["minute"] or match["clock"]) + bool(match["second"])
     return TimeOfDay(hour * 3600 + minute * 60 + second, half, numbers)
 
 
@@ -64,5 +65,5 @@ def same_time(gold: str, answer: str) -> bool | None:
     if gold_time.half and answer_time.half:
         return False
     bare, full = (answer_time, gold_time) if gold_time.half else (gold_time, answer_time)
-    # A time without a half that is after 13:00 is one of 24 hours.
-    return bare.seconds < 13 * 3600 and bare.seconds % _HALF_DAY == full.seconds % _HALF_DAY
+    # A time without a half that is before 1:00 or after 13:00 is one of 24 hours.
+    return 3600 <= bare.seconds < 13 * 3600 and bare.seconds % _HALF_DAY == full.seconds % _HALF_DAY

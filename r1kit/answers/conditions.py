@@ -43,6 +43,8 @@ _BOUNDS = re.compile(rf"\s*(?:[,;]\s*\(?|(?<![a-zA-Z])\()((?:{_BOUND_TEXT}(?:<|>
 # Letters that count something, so that a bound of theirs says little.
 _INDEX_BOUND = re.compile(r"(?:\d+\s*(?:<|\\le)\s*)?[nkmij]\s*(?:<|>|\\[lg]e)\s*-?\d+")
 _RELATION = re.compile(r"\\(?:le|ge|ne|in)(?![a-zA-Z])|[<>]")
+# \{x | x = k\pi, k \in \mathbb{Z}\}: what stands in it is the answer.
+_BUILDER = re.compile(rf"\\\{{\s*{_LETTER}\s*(?:\||:|\\mid(?![a-z]))\s*({_LETTER}\s*=.*)\\\}}")
 # An answer without any of these has no condition.
 _ANY_CONDITION = re.compile(r"since|because|where|\bfor\b|\bwith\b|nteger|\\(?:in|ne|le|ge)(?![a-z])|[<>]|\.\.\.")
 # A condition must not be all of the answer.
@@ -69,6 +71,8 @@ def split_conditions(text: str) -> Conditions:
     """
     if not _ANY_CONDITION.search(text):
         return Conditions(text)
+    if builder := _BUILDER.fullmatch(text):
+        text = builder[1].strip()
     integers: list[str] = []
     bounds = ""
     changed = True

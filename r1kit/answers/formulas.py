@@ -121,6 +121,10 @@ def parse_answer(text: str) -> ParsedAnswer:
         return _parse_rows(matrix[3], is_system=matrix[2] == "cases" or matrix[1] == "\\{")
     if transposed := _TRANSPOSED.fullmatch(text):
         return parse_answer(transposed[1])
+    left, equals, right = text.partition("=")
+    has_set = _SET_COMMAND.search(left) or _RELATION.search(left)
+    if has_set and equals and is_quantity(left.strip()) and split_outside_brackets(text, "=")[0] == left.strip():
+        return ParsedAnswer("equation", (parse_answer(right.strip()),), left.strip())  # P(A \cap B) = 1/6
     if is_logic(text):
         return ParsedAnswer("logic", text=text, expr=parse_logic(text))
     if membership := _MEMBERSHIP.fullmatch(text):

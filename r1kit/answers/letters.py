@@ -46,6 +46,8 @@ def _read_letters(text: str) -> str | None:
         return segment[1]
     if _LETTERS.fullmatch(text):
         return text
+    if text[:1] == "(" and text[-1:] == ")":
+        text = text[1:-1]
     separator = _CAPITAL_SEPARATOR if text.isupper() and re.search("[>-]", text) else _SEPARATOR
     letters = separator.split(text)
     if len(letters) > 1 and all(len(letter) == 1 and letter.isalpha() and letter.isascii() for letter in letters):

@@ -20,7 +20,8 @@ SYMBOL_NAMES = re.compile(rf"{NAME}|\({NAME}(?:, ?{NAME})*\)")
 # Left sides of "quantity = value" that are no equation to be solved, besides names.
 _SIMPLE = r"(?:\\?[a-zA-Z]+(?:_\{[^{}]*\}|_\w)?'{0,3}|\\(?:vec|overline|overrightarrow|hat|bar|mathbf)\s*\{?\w{1,3}\}?)"
 _QUANTITY_PATTERNS = (
-    rf"\|\s*(?:{_SIMPLE}|\\vec.*)\s*\|",  # |AB|, |\vec{a} + \vec{b}|
+    rf"\|\s*(?:{_SIMPLE}|\\vec.*|[^|=<>xyz]*)\s*\||\\\|.*\\\|",  # |AB|, |\vec{a} + \vec{b}|, |a + bi|, \|v\|
+    r"\\frac\s*\{\s*(?:d|\\partial)\s*\}.*",  # \frac{d}{dx} x^2
     r"(?![xyz]\s*\()\\?[a-zA-Z]+(?:_\{?\w+\}?)?'{0,3}(?:\^\{?\(?[-\w]+\)?\}?)?\s*[(\[].*[)\]]",  # f(80), P(A|B), f''(2)
     r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|det|dim|arg|deg|Re|Im|max|min|gcd|lim|angle|operatorname)(?![a-zA-Z]).*",
     r"\\(?:i*int|sum|prod|nabla|Delta|partial)(?![a-zA-Z]).*",

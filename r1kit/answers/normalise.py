@@ -76,7 +76,7 @@ _RULES = _compile(
         r"\*\*": "^",  # Python's power
         r"<(b|i|em|strong|u|p)>(.*?)</\1>": r"\2",
         r"\\(?:left|right)\.|\{\}": "",
-        r"\{,\}": ",",
+        r"\{([,:=])\}": r"\1",
         r"\\!": "",
         r"(?i)^\s*(?:#{1,6}\s*)?(?:the\s+)?(?:final\s+|correct\s+)?answer\s*:?\s*\n": "",  # a heading over the answer
         r"^\s*(?:#{1,6}|>)\s+": "",
@@ -93,6 +93,11 @@ _RULES_AFTER_COMMANDS = _compile(
         r"\\%|\b[Pp]er\s?cent\b|\b[Pp]ercentage\b": "%",
         r"(?i)\+?(?<![\\a-z])(?:infinity|inf)(?![a-z])|\+\\infty(?![a-z])": r"\\infty ",
         r"(?i)\ball real(?: numbers?|s)\b": r"\\mathbb{R}",
+        r"(?i)^\W*all integers\W*$": r"\\mathbb{Z}",
+        r"(\\mathbb\{R\}),?\s*(?:except|other than|but)\s+(?:for\s+)?(?:[a-z]\s*=\s*)?(-?[\d./]+)": (
+            r"\1\\setminus\\{\2\\}"
+        ),
+        r"\\(?:mathbb\s*\{([EP])\}|mathcal\s*\{([A-Z])\})": r"\1\2",  # an expectation, a probability
         r"(?<![\\a-zA-Z])pi(?![a-zA-Z])": r"\\pi ",
         r"(?:\^\{?\s*)?\\prime\s*\}?": "'",  # y^{\prime}
         r"\\(?:hat|vec|bar|overrightarrow)\s*\{?\s*\\?([ijk])(?:math)?\s*\}?(?![a-zA-Z])": r" \1 ",  # unit vectors
@@ -105,6 +110,9 @@ _RULES_AFTER_COMMANDS = _compile(
         r"(?<=[\d)}\]])\s*(or|and)\s*(?=[\d(\\{\[-]|[a-zA-Z]\s*(?:=|<|>|\\[lgn]e(?![a-z])))": r" \1 ",
         r"[,;]?\s*\b(and|or)\b\s*[,;]": r" \1 ",
         r"([,;])(?:\s*,)+": r"\1",
+        # unknowns whose values stand in words: "x: 1", "x is 1", "x = 1 y = 2"
+        r"(?<![\w:{\\])([a-zA-Z])(?:\s*:\s+|\s+is\s+)(?=-?[\d\\(])": r"\1 = ",
+        r"(=\s*[-+]?[\d./]+)\s+(?=[a-zA-Z](?:_\w)?\s*=)": r"\1, ",
         # arguments without braces: x^12, sqrt 2
         r"\^\s*([+-]?\d+)": r"^{\1}",
         r"(?<![\\a-zA-Z])sqrt\s*(\d+(?:\.\d+)?|[a-z]\b)": r"\\sqrt{\1}",

@@ -28,6 +28,10 @@ _DOUBLED_BACKSLASH = re.compile(
     r"\\\\(?=(?:[dtc]?frac|sqrt|pi|text|cdot|times|infty|left|right|boxed|le|ge|leq|geq|pm|cup|cap|in|circ|mathbb|"
     r"begin|end|alpha|beta|theta|sin|cos|tan|ln|log)(?![a-zA-Z]))"
 )
+# Braces within one another; a text that has more is refused later (quick_verdict.py), so it may stay as it is.
+MAX_BRACES = 40
+_COMMANDS_IN_A_ROW = re.compile(rf"(?:\\(?:frac|binom|sqrt)\s*|\^\s*-?\s*){{{MAX_BRACES}}}")
+_ROOT_INDEX = re.compile(r"\s*\[([^\]]*)\]")
 _INFIX = re.compile(r"\{([^{}]*)\\(over|choose)(?![a-zA-Z])([^{}]*)\}")
 
 
@@ -73,10 +77,23 @@ def brace_arguments(text: str) -> str:
 
     Arguments that are missing stay so, which the parser refuses later.
     """
-    if "\\" not in text and "^" not in text:
+    if ("\\" not in text and "^" not in text) or _is_nested_deeply(text):
         return text
     text = _INFIX.sub(_write_prefix, text)
     return _brace(text)
+
+
+def _is_nested_deeply(text: str) -> bool:
+    """Return whether braces, or commands without them, are within one another beyond MAX_BRACES."""
+    if _COMMANDS_IN_A_ROW.search(text):
+        return True
+    if text.count("{") <= MAX_BRACES:
+        return False
+    depth = deepest = 0
+    for char in text:
+        depth += (char == "{") - (char == "}")
+        deepest = max(depth, deepest)
+    return deepest > MAX_BRACES
 
 
 def _write_prefix(match: re.Match[str]) -> str:
@@ -102,7 +119,7 @@ def _read_command(text: str, match: re.Match[str]) -> tuple[str, int]:
     count = 1
     if match[1]:
         count = _ARGUMENT_COUNTS[match[1]]
-        root_index = re.compile(r"\s*\[([^\]]*)\]").match(text, position) if match[1] == "sqrt" else None
+        root_index = _ROOT_INDEX.match(text, position) if match[1] == "sqrt" else None
         if root_index:
             pieces.append(f"[{root_index[1]}]")
             position = root_index.end()
