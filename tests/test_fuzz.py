@@ -4,11 +4,15 @@ Each test runs some hundred inputs through one command. A training ends where it
 Inputs are written here or made by hypothesis, the same ones each time.
 """
 
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
 from fuzzing import Ending, run_batch
 
 BATCH_SIZE = 40
@@ -153,3 +157,307 @@ def odd_rows(base: dict[str, str], extra: tuple[str, ...] = ()) -> dict[str, str
             files[f"no {column}"] = without
             files[f"{column} missing in one row"] = good + without
     return files
+
+
+def rows_cases(command: str, arguments: list[str], bases: dict[str, dict[str, str]], step: int = 1) -> list[Case]:
+    """Return a case for each odd row of each base, or each `step`-th; `arguments` read it as odd.jsonl."""
+    cases = []
+    for name, base in bases.items():
+        cases += [
+            Case(f"{command} {name}: {what}", arguments, {"odd.jsonl": text}) for what, text in odd_rows(base).items()
+        ]
+    return cases[::step]
+
+
+PROBLEMS = "".join(to_line({**PROBLEM, "prompt": f'"What is {n} + 2?"', "answer": f'"{n + 2}"'}) for n in range(4))
+EXAMPLES = to_line(EXAMPLE) * 4
+TRAIN = ["prompt.template=tiny", "output=o", "training.steps=1", "training.learning_rate=1e-4"]
+SFT = ["sft", BASE_MODEL, *TRAIN, "training.batch_size=2"]
+RL = ["rl", STUDENT_MODEL, *TRAIN, "training.batch_size=4", "sampling.group_size=2", "sampling.max_tokens=4"]
+ASK = [STUDENT_MODEL, "prompt.template=tiny", "output=o", "sampling.max_tokens=4", "sampling.samples=1"]
+KEEP_ALL = ["keep.correct=false", "keep.format=false", "keep.finished=false"]
+TO_REWARDS = ["rewards", "odd.jsonl", "--rewards", "accuracy,format,tags,language,repetition", "-o", "out.jsonl"]
+
+
+def test_rows_of_rewards(tmp_path):
+    bases = {"problem": {**PROBLEM, **EXAMPLE}, "code": {**CODE_PROBLEM, **EXAMPLE}, "sample": SAMPLE}
+    assert find_failures(rows_cases("rewards", TO_REWARDS, bases), tmp_path) == []
+
+
+def test_rows_of_data(tmp_path):
+    bases = {"problem": PROBLEM, "code": CODE_PROBLEM, "example": EXAMPLE, "chat": CHAT, "choice": CHOICE}
+    cases = rows_cases("data", ["data", "output=o", "data.train=odd.jsonl"], bases, step=3)
+    cases += rows_cases("inspect", ["data", "inspect", "odd.jsonl"], {"chat": CHAT, "sample": SAMPLE}, step=4)
+    assert find_failures(cases, tmp_path) == []
+
+
+def test_rows_of_sft(tmp_path):
+    cases = rows_cases("sft", [*SFT, "data.train=odd.jsonl"], {"example": EXAMPLE, "chat": CHAT}, step=2)
+    chat = [argument for argument in SFT if not argument.startswith("prompt.")]
+    cases += rows_cases("sft by chat", [*chat, "data.train=odd.jsonl"], {"chat": CHAT}, step=3)
+    assert find_failures(cases, tmp_path) == []
+
+
+def test_rows_of_rl(tmp_path):
+    cases = rows_cases("rl", [*RL, "data.train=odd.jsonl"], {"problem": PROBLEM, "code": CODE_PROBLEM}, step=3)
+    for case in cases:  # one rollout needs two problems, and the same one counts once
+        case.files["odd.jsonl"] = str(case.files["odd.jsonl"]) + PROBLEMS
+    assert find_failures(cases, tmp_path) == []
+
+
+def test_rows_of_eval_and_generate(tmp_path):
+    cases = rows_cases("eval", ["eval", *ASK, "data.eval=odd.jsonl"], {"problem": PROBLEM, "choice": CHOICE}, step=6)
+    generate = ["generate", *ASK, *KEEP_ALL, "data.train=odd.jsonl"]
+    cases += rows_cases("generate", generate, {"problem": PROBLEM, "code": CODE_PROBLEM}, step=8)
+    cases += rows_cases("verifier", ["verifier", *ASK, "data.train=odd.jsonl"], {"sample": SAMPLE}, step=12)
+    assert find_failures(cases, tmp_path) == []
+
+
+# Files of rows
+
+
+def to_parquet(columns: dict) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue().to_pybytes()
+
+
+GZIPPED = gzip.compress(PROBLEMS.encode())
+PARQUET = to_parquet({"prompt": ["a", "b"], "answer": ["1", "2"]})
+ODD_FILES: dict[str, bytes] = {
+    "empty.jsonl": b"",
+    "blank.jsonl": b"\n\n \n",
+    "bom.jsonl": b"\xef\xbb\xbf" + PROBLEMS.encode(),
+    "latin.jsonl": '{"prompt": "café", "answer": "1"}\n'.encode("latin-1"),
+    "utf16.jsonl": PROBLEMS.encode("utf-16"),
+    "nul.jsonl": b"\0" * 100,
+    "binary.jsonl": bytes(range(256)) * 4,
+    "truncated.jsonl": PROBLEMS.encode()[:-20],
+    "crlf.jsonl": PROBLEMS.replace("\n", "\r\n").encode(),
+    "single_quotes.jsonl": b"{'prompt': 'a', 'answer': '1'}\n",
+    "trailing_comma.jsonl": b'{"prompt": "a", "answer": "1",}\n',
+    "numbers.jsonl": b"1\n2\n",
+    "nulls.jsonl": b"null\nnull\n",
+    "lists.jsonl": b"[1, 2]\n[3]\n",
+    "texts.jsonl": b'"a"\n"b"\n',
+    "two_on_a_line.jsonl": b'{"prompt": "a"} {"prompt": "b"}\n',
+    "duplicate_keys.jsonl": b'{"prompt": "a", "prompt": "b", "answer": "1"}\n',
+    "empty_objects.jsonl": b"{}\n{}\n",
+    "empty_key.jsonl": b'{"": "a", "prompt": "b", "answer": "1"}\n',
+    "odd_keys.jsonl": b'{"a.b": 1, "prompt": "b", "answer": "1", "\\u0000": 2, "\\ud83d\\ude00": 3}\n',
+    "object.json": b'{"prompt": "a", "answer": "1"}',
+    "object_of_lists.json": b'{"prompt": ["a", "b"], "answer": ["1", "2"]}',
+    "uneven_lists.json": b'{"prompt": ["a", "b"], "answer": ["1"]}',
+    "scalar.json": b"3",
+    "empty_list.json": b"[]",
+    "truncated.json": b'[{"prompt": "a"',
+    "nested.json": b'{"data": {"train": [{"prompt": "a", "answer": "1"}]}}',
+    "bad.gz": b"no gzip at all",
+    "truncated.jsonl.gz": GZIPPED[: len(GZIPPED) // 2],
+    "trailing.jsonl.gz": GZIPPED + b"rubbish",
+    "empty.jsonl.gz": b"",
+    "binary.jsonl.gz": gzip.compress(bytes(range(256))),
+    "truncated.parquet": PARQUET[: len(PARQUET) // 2],
+    "no_footer.parquet": PARQUET[:-8] + b"PAR0PAR0",
+    "empty.parquet": b"",
+    "no_rows.parquet": to_parquet({"prompt": pa.array([], pa.string()), "answer": pa.array([], pa.string())}),
+    "no_columns.parquet": to_parquet({}),
+    "dates.parquet": to_parquet(
+        {"prompt": pa.array([0, 1], pa.timestamp("us")), "answer": pa.array([1, 2], pa.date32())}
+    ),
+    "bytes.parquet": to_parquet({"prompt": [b"\xff\xfe", b"a"], "answer": [b"1", b"2"]}),
+    "decimals.parquet": to_parquet({"prompt": ["a", "b"], "answer": pa.array([1, 2], pa.decimal128(38, 9))}),
+    "structs.parquet": to_parquet({"prompt": [{"a": 1}, {"a": None}], "answer": [[1], []]}),
+    "maps.parquet": to_parquet({"prompt": ["a"], "answer": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))}),
+    "jsonl_as.parquet": PROBLEMS.encode(),
+    "parquet_as.jsonl": PARQUET,
+    "empty.csv": b"",
+    "header.csv": b"prompt,answer\n",
+    "ragged.csv": b"prompt,answer\na,1,2,3\nb\n",
+    "open_quote.csv": b'prompt,answer\n"a,1\nb,2\n',
+    "same_names.csv": b"prompt,prompt,answer\na,b,1\n",
+    "no_names.csv": b",,\na,b,1\n",
+    "nul.csv": b"prompt,answer\na\0b,1\n",
+    "latin.csv": "prompt,answer\ncafé,1\n".encode("latin-1"),
+    "tabs.tsv": b"prompt\tanswer\na\t1\n",
+    "bad.arrow": b"ARROW1 rubbish",
+    "bad.zip": b"PK\x03\x04rubbish",
+    "no_suffix": PROBLEMS.encode(),
+    "rows.txt": PROBLEMS.encode(),
+}
+
+
+def test_files_of_rows(tmp_path):
+    cases = []
+    for name, content in ODD_FILES.items():
+        for arguments in (
+            ["data", "output=o", f"data.train=./{name}"],
+            ["data", "inspect", f"./{name}"],
+            ["rewards", f"./{name}"],
+            [*SFT, f"data.train=./{name}"],
+            [*RL, f"data.train=./{name}"],
+        ):
+            cases.append(Case(f"{arguments[0]} {arguments[1]} {name}", arguments, {name: content}))
+    assert find_failures(cases, tmp_path) == []
+
+
+# Recipes
+
+RECIPES = {
+    "sft": {
+        "model": {"path": "tiny:base"},
+        "data": {"train": "examples.jsonl"},
+        "training": {"steps": 1, "batch_size": 2},
+    },
+    "distill": {"model": {"path": "tiny:base"}, "data": {"train": "examples.jsonl"}, "training": {"steps": 1}},
+    "rl": {
+        "model": {"path": "tiny:student"},
+        "data": {"train": "problems.jsonl"},
+        "training": {"steps": 1, "batch_size": 4, "learning_rate": 1e-4},
+        "sampling": {"group_size": 2, "max_tokens": 4},
+    },
+    "eval": {
+        "model": {"path": "tiny:student"},
+        "data": {"eval": "problems.jsonl"},
+        "sampling": {"samples": 1, "max_tokens": 4},
+    },
+    "generate": {
+        "model": {"path": "tiny:student"},
+        "data": {"train": "problems.jsonl"},
+        "sampling": {"samples": 1, "max_tokens": 4},
+        "keep": {"correct": False, "format": False, "finished": False},
+    },
+    "verifier": {
+        "model": {"path": "tiny:student"},
+        "data": {"train": "problems.jsonl"},
+        "sampling": {"samples": 2, "max_tokens": 4},
+    },
+    "data": {"data": {"train": "examples.jsonl"}},
+}
+RECIPES["rl-zero"] = RECIPES["rl"]
+FILES = {"problems.jsonl": PROBLEMS, "examples.jsonl": EXAMPLES}
+
+
+def recipe_text(stage: str) -> str:
+    prompt = {} if stage == "data" else {"prompt": {"template": "tiny"}}
+    return yaml.safe_dump({"output": "o", **RECIPES[stage], **prompt})
+
+
+_ALIASES = "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(9))
+ODD_RECIPES: dict[str, str | bytes] = {
+    "empty": "",
+    "a comment": "# nothing\n",
+    "a list": "- a\n- b\n",
+    "a text": "hello\n",
+    "a number": "3\n",
+    "null": "~\n",
+    "tabs": "data:\n\ttrain: x\n",
+    "open brackets": "data: {train: [\n",
+    "NUL": "output: a\0b\n",
+    "escaped NUL": 'output: "a\\0b"\n',
+    "half of a surrogate pair": 'output: "\\ud800"\n',
+    "no UTF-8": b"output: \xff\xfe\n",
+    "UTF-16": "output: o\n".encode("utf-16"),
+    "byte order mark": "\ufeffoutput: o\n",
+    "two documents": "output: o\n---\noutput: p\n",
+    "a key twice": "output: o\noutput: p\n",
+    "a key twice within": "training: {steps: 1, steps: 2}\noutput: o\n",
+    "an alias within itself": "data: &a\n  train: *a\n",
+    "a list within itself": "data: &a [*a]\n",
+    "an unknown alias": "data: *nope\n",
+    "aliases of aliases": "a: &a [x,x,x,x,x,x,x,x,x]\n" + _ALIASES,
+    "a Python object": 'output: !!python/object/apply:os.system ["true"]\n',
+    "binary": "output: !!binary aGk=\n",
+    "a set": "data: !!set {a, b}\n",
+    "a date": "output: 2024-01-05\n",
+    "no date": "output: 2024-99-99\n",
+    "keys of numbers": "1: 2\n3: 4\n",
+    "a null key": "? \n: 1\n",
+    "a list as a key": "? [a]\n: 1\n",
+    "a mapping as a key": "? {a: b}\n: 1\n",
+    "nested deeply": "a: " + "[" * 3000 + "]" * 3000 + "\n",
+    "mappings nested deeply": "a: " + "{a: " * 500 + "}" * 500 + "\n",
+    "a bad merge": "training: {<<: 3}\n",
+    "another version of YAML": "%YAML 9.9\n---\noutput: o\n",
+    "5000 digits": f"seed: {'9' * 5000}\n",
+    "a long text": f"output: {'x' * 100_000}\n",
+    "a misspelled key": "outptu: o\n",
+    "a misspelled key within": "training: {stepps: 3}\n",
+    "data as a list": "data: [a, b]\n",
+    "data as a text": "data: rows.jsonl\n",
+    "model as a text": "model: tiny:base\n",
+    "training as a list": "training: [1]\n",
+    "rewards as a text": "rewards: accuracy\n",
+    "rewards as a mapping": "rewards: {name: accuracy}\n",
+    "rewards of null": "rewards: [null]\n",
+    "an unknown reward": "rewards: [{name: acuracy}]\n",
+    "a reward of no module": "rewards: [{name: no.such.module}]\n",
+    "a reward of no name": "rewards: [{weight: 1}]\n",
+    "a reward without a weight": "rewards: [{name: accuracy, weight: null}]\n",
+    "a reward of weight NaN": "rewards: [{name: accuracy, weight: .nan}]\n",
+    "an unknown setting of a reward": "rewards: [{name: accuracy, no_such: 1}]\n",
+    "a reward from a negative step": "rewards: [{name: accuracy, from_step: -1}]\n",
+    "all null": "data: ~\nmodel: ~\noutput: ~\n",
+    "an output of a list": "output: [o]\n",
+    "a seed of yes": "seed: yes\n",
+    "a negative seed": "seed: -1\n",
+    "a large seed": "seed: 99999999999999999999\n",
+    "a learning rate of NaN": "training: {learning_rate: .nan}\n",
+    "an infinite learning rate": "training: {learning_rate: .inf}\n",
+    "negative steps": "training: {steps: -3}\n",
+    "an empty path": 'data: {train: ""}\n',
+    "language: no": "data: {train: {path: problems.jsonl, values: {language: no}}}\n",
+    "an unknown language": "data: {train: {path: problems.jsonl, values: {language: tlh}}}\n",
+    "where of no list": "data: {train: {path: problems.jsonl, where: {a: 1}}}\n",
+    "columns of no text": "data: {train: {path: problems.jsonl, columns: {prompt: 3}}}\n",
+    "columns that are missing": "data: {train: {path: problems.jsonl, columns: {prompt: no_such}}}\n",
+    "shares of more than one": "data: {train: [{path: problems.jsonl, share: 0.9}, {path: examples.jsonl, share: 0.9}]}\n",
+    "trl of a list": "trl: [1]\n",
+    "an unknown field of TRL": "trl: {no_such: 1}\n",
+}
+
+
+def test_the_recipes_that_are_changed_here_work(tmp_path):
+    for stage in RECIPES:
+        folder = tmp_path / stage
+        folder.mkdir()
+        for name, text in {"recipe.yaml": recipe_text(stage), **FILES}.items():
+            (folder / name).write_text(text)
+    endings = run_batch([[stage, "recipe.yaml"] for stage in RECIPES], [tmp_path / stage for stage in RECIPES])
+    codes = {stage: ending.code for stage, ending in zip(RECIPES, endings, strict=True)}
+    assert codes.pop("verifier") == 2  # it needs right and wrong answers
+    assert set(codes.values()) == {0}, endings
+
+
+def test_texts_of_recipes(tmp_path):
+    cases = []
+    for number, (name, text) in enumerate(ODD_RECIPES.items()):
+        stages = list(RECIPES) if name.startswith(("a reward", "data", "where")) else list(RECIPES)[number % 8 :: 4]
+        for stage in stages:
+            files = {**FILES, "recipe.yaml": text}
+            cases.append(Case(f"{stage} {name}", [stage, "recipe.yaml"], files))
+            if isinstance(text, str):  # the rest of the recipe is right
+                whole = {**FILES, "recipe.yaml": recipe_text(stage) + text}
+                cases.append(Case(f"{stage} with {name}", [stage, "recipe.yaml"], whole))
+    assert find_failures(cases, tmp_path) == []
+
+
+ODD_SETTINGS = (
+    *("null", "true", "-1", "0", "0.5", ".nan", "-.inf", "99999999999999999999", '""', '" "', "foo", '"\\0"'),
+    *("[]", "{}", "[null]", "[1, a]", "{a: {b: [1]}}", "2024-01-05", "../..", "[{}]", '"{x}"'),
+)
+
+
+def test_fields_of_recipes(tmp_path):
+    from r1kit.recipe.reference import list_fields
+
+    cases = []
+    for stage in RECIPES:
+        for number, entry in enumerate(list_fields(stage)):
+            for odd in range(3):  # over all stages and fields, each value many times
+                value = ODD_SETTINGS[(7 * number + 5 * odd + len(stage)) % len(ODD_SETTINGS)]
+                files = {**FILES, "recipe.yaml": recipe_text(stage)}
+                cases.append(
+                    Case(f"{stage} {entry.key}={value}", [stage, "recipe.yaml", f"{entry.key}={value}"], files)
+                )
+    assert find_failures(cases, tmp_path) == []
