@@ -1,11 +1,12 @@
 """Malformed rows, recipes, folders and files: every command ends with exit code 0, or with 2 and one line of error.
 
 Each test runs some hundred inputs through one command. A training ends where its first step would begin (fuzzing.py).
-Inputs are written here or made by hypothesis, the same ones each time.
+Inputs are made of odd values in turn, the same ones each time.
 """
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from fuzzing import Ending, run_batch
+
+import r1kit
 
 BATCH_SIZE = 40
 BASE_MODEL, STUDENT_MODEL = "model.path=tiny:base", "model.path=tiny:student"
@@ -163,9 +166,8 @@ def rows_cases(command: str, arguments: list[str], bases: dict[str, dict[str, st
     """Return a case for each odd row of each base, or each `step`-th; `arguments` read it as odd.jsonl."""
     cases = []
     for name, base in bases.items():
-        cases += [
-            Case(f"{command} {name}: {what}", arguments, {"odd.jsonl": text}) for what, text in odd_rows(base).items()
-        ]
+        for what, text in odd_rows(base).items():
+            cases.append(Case(f"{command} {name}: {what}", arguments, {"odd.jsonl": text}))
     return cases[::step]
 
 
@@ -411,7 +413,7 @@ ODD_RECIPES: dict[str, str | bytes] = {
     "where of no list": "data: {train: {path: problems.jsonl, where: {a: 1}}}\n",
     "columns of no text": "data: {train: {path: problems.jsonl, columns: {prompt: 3}}}\n",
     "columns that are missing": "data: {train: {path: problems.jsonl, columns: {prompt: no_such}}}\n",
-    "shares of more than one": "data: {train: [{path: problems.jsonl, share: 0.9}, {path: examples.jsonl, share: 0.9}]}\n",
+    "shares of more than one": "data: {train: [{path: problems.jsonl, share: 0.9}, {path: examples.jsonl, share: 1}]}\n",
     "trl of a list": "trl: [1]\n",
     "an unknown field of TRL": "trl: {no_such: 1}\n",
 }
@@ -460,4 +462,149 @@ def test_fields_of_recipes(tmp_path):
                 cases.append(
                     Case(f"{stage} {entry.key}={value}", [stage, "recipe.yaml", f"{entry.key}={value}"], files)
                 )
+    assert find_failures(cases, tmp_path) == []
+
+
+# Folders
+
+TINY_MODEL = Path(r1kit.__file__).parent / "tiny/student"
+MODEL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors", "generation_config.json")
+ODD_CONTENTS: dict[str, bytes | None] = {
+    "missing": None,
+    "empty": b"",
+    "rubbish": b"\x00\xff rubbish",
+    "a list": b"[]",
+    "an object": b"{}",
+    "null": b"null",
+    "a text": b'"x"',
+    "truncated": b'{"model_type": ',
+    "nested deeply": b"[" * 3000 + b"]" * 3000,
+    "another type": b'{"model_type": "no_such_model", "architectures": ["NoSuchModel"]}',
+    "odd values": b'{"model_type": "llama", "vocab_size": -1, "hidden_size": "x", "architectures": 3}',
+}
+
+
+def write_odd_file(folder: Path, name: str, content: bytes | None) -> None:
+    """Put `content` in place of a file, or remove it."""
+    path = folder / name
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_bytes(content)
+
+
+def copy_model(folder: Path) -> Path:
+    shutil.copytree(TINY_MODEL, folder / "model")
+    return folder / "model"
+
+
+def test_folders_of_models(tmp_path):
+    cases = []
+    model = "model.path=./model"
+    commands = [
+        ["sft", model, *TRAIN, "training.batch_size=2", "data.train=examples.jsonl"],
+        ["eval", model, *ASK[1:], "data.eval=problems.jsonl"],
+        ["chat", "./model"],
+        ["merge", "./model", "-o", "merged"],
+    ]
+    for file in (*MODEL_FILES, "adapter_config.json", "chat_template.jinja"):
+        for name, content in ODD_CONTENTS.items():
+            arguments = commands[len(cases) % 3 if file != "adapter_config.json" else len(cases) % 4]
+
+            def prepare(folder: Path, file: str = file, content: bytes | None = content) -> None:
+                write_odd_file(copy_model(folder), file, content)
+
+            cases.append(Case(f"{arguments[0]}: {file} is {name}", arguments, dict(FILES), prepare))
+    weights = (TINY_MODEL / "model.safetensors").read_bytes()
+    odd_weights = {"truncated": weights[: len(weights) // 2], "header alone": weights[:8], "long": weights + b"x"}
+    odd_weights["a huge header"] = b"\xff" * 8 + weights[8:]
+    for arguments in commands:
+        for name, content in odd_weights.items():
+
+            def prepare_weights(folder: Path, content: bytes = content) -> None:
+                write_odd_file(copy_model(folder), "model.safetensors", content)
+
+            cases.append(Case(f"{arguments[0]}: weights are {name}", arguments, dict(FILES), prepare_weights))
+        cases.append(Case(f"{arguments[0]}: a file for a model", arguments, {**FILES, "model": "x"}))
+        empty = Case(
+            f"{arguments[0]}: an empty folder", arguments, dict(FILES), lambda folder: (folder / "model").mkdir()
+        )
+        cases.append(empty)
+    assert find_failures(cases, tmp_path, stdin="hello\n") == []
+
+
+RUN_FILES = ("run.json", "recipe.yaml", "metrics.jsonl", "eval.json", "drops.json", "verifier.json", "exit.json")
+ODD_RUN_CONTENTS: dict[str, bytes | None] = {
+    **ODD_CONTENTS,
+    "no UTF-8": b"\xff\xfe\xfd",
+    "of odd types": b'{"status": 3, "stage": [], "seconds": "x", "step": null, "parents": "no", "models": 1}',
+    "of null": b'{"status": null, "stage": null, "seconds": null, "versions": null, "format": null, "models": [null]}',
+    "of a later version": b'{"format": 99, "status": "finished", "stage": "no_such_stage", "started": "yesterday"}',
+    "of numbers": b"1\n2\n3\n",
+    "with NaN": b'{"step": NaN, "reward": NaN, "loss": Infinity, "seconds": NaN}\n{"step": -1}\n',
+}
+
+
+def write_run(folder: Path) -> Path:
+    """Write a finished run as `rl` and `eval` leave it, as far as the commands read it."""
+    run = folder / "runs/first"
+    (run / "data").mkdir(parents=True)
+    info = {"stage": "rl", "status": "finished", "seconds": 1.5, "started": "2026-01-01T00:00:00+00:00", "parents": []}
+    (run / "run.json").write_text(json.dumps(info))
+    (run / "recipe.yaml").write_text(recipe_text("rl"))
+    (run / "metrics.jsonl").write_text('{"step": 1, "reward": 0.5, "loss": 0.1}\n')
+    (run / "eval.json").write_text(json.dumps({"models": [{"model": "m", "statistics": {"pass@1": 0.5}}]}))
+    (run / "drops.json").write_text(json.dumps({"train": {"sampled": 2, "kept": 1, "dropped": {"incorrect": 1}}}))
+    pq.write_table(pa.table({"prompt": ["a"], "completion": ["b"]}), run / "data/train-00000.parquet")
+    return run
+
+
+def test_folders_of_runs(tmp_path):
+    commands = [
+        ["report", "runs/first", "-o", "report.html"],
+        ["runs"],
+        [*RL, "data.train=problems.jsonl", "output=runs/first"],
+        [*SFT, "data.train=runs/first"],
+        ["eval", "model.path=runs/first", *ASK[1:], "data.eval=problems.jsonl"],
+        ["data", "inspect", "runs/first"],
+    ]
+    cases = []
+    for file in (*RUN_FILES, "data/train-00000.parquet"):
+        for name, content in ODD_RUN_CONTENTS.items():
+            for arguments in commands if file in ("run.json", "recipe.yaml") else commands[:2]:
+
+                def prepare(folder: Path, file: str = file, content: bytes | None = content) -> None:
+                    write_odd_file(write_run(folder), file, content)
+
+                cases.append(Case(f"{arguments[0]}: {file} is {name}", arguments, dict(FILES), prepare))
+    for arguments in commands:
+        for file in RUN_FILES:
+
+            def prepare_folder(folder: Path, file: str = file) -> None:
+                run = write_run(folder)
+                (run / file).unlink(missing_ok=True)
+                (run / file).mkdir()
+
+            cases.append(Case(f"{arguments[0]}: {file} is a folder", arguments, dict(FILES), prepare_folder))
+        cases.append(Case(f"{arguments[0]}: a file for a run", arguments, {**FILES, "runs/first": "x"}))
+    assert find_failures(cases, tmp_path) == []
+
+
+# Arguments
+
+ODD_ARGUMENTS = (
+    *("", " ", "-", "--", "--no-such", "-x", "=", "=3", "a=", "a.b.c=1", "..=1", "data.train.9.rows=1", "no/such", "/"),
+    *(".", "..", "~", "x" * 5000, "é" * 3000, "\u202e", "{}", "[]", "--help=3", "training=1", "tiny:"),
+    *("tiny:no", "runs/no", "self-cognition:", "reasoning_gym:", "reasoning_gym:no", "world:no", "https://x.invalid/y"),
+)
+COMMANDS = (*RECIPES, "rewards", "report", "runs", "chat", "init", "merge", "fields", "schema", "watch")
+
+
+def test_arguments(tmp_path):
+    cases = []
+    for command in COMMANDS:
+        for argument in ODD_ARGUMENTS:
+            if command != "watch" or argument.startswith("-"):  # it would wait for a browser
+                cases.append(Case(f"{command} {argument[:20]!r}", [command, argument]))
+        cases.append(Case(f"{command} without arguments", [command]))
+    cases.append(Case("no such command", ["no-such"]))
     assert find_failures(cases, tmp_path) == []
