@@ -36,7 +36,8 @@ def run_batch(commands: list[list[str]], folders: list[Path], stdin: str = "") -
     with tempfile.TemporaryDirectory() as folder:
         request = {"commands": commands, "folders": [str(path) for path in folders], "results": folder, "stdin": stdin}
         server = _start_server()
-        assert server.stdin and server.stdout
+        assert server.stdin is not None
+        assert server.stdout is not None
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         server.stdout.readline()
@@ -84,7 +85,7 @@ def _run_commands(commands: list[list[str]], folders: list[str], results: str, s
     transformers.Trainer.train = _begin_training
     for index, (arguments, folder) in enumerate(zip(commands, folders, strict=True)):
         os.chdir(folder)
-        sys.stdin = open(stdin_file)
+        sys.stdin = open(stdin_file)  # noqa: SIM115  # it is open while the command runs
         for number, name in ((1, "stdout"), (2, "stderr")):
             descriptor = os.open(f"{results}/{index}.{name}", os.O_RDWR | os.O_CREAT)
             os.dup2(descriptor, number)

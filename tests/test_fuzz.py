@@ -413,7 +413,7 @@ ODD_RECIPES: dict[str, str | bytes] = {
     "where of no list": "data: {train: {path: problems.jsonl, where: {a: 1}}}\n",
     "columns of no text": "data: {train: {path: problems.jsonl, columns: {prompt: 3}}}\n",
     "columns that are missing": "data: {train: {path: problems.jsonl, columns: {prompt: no_such}}}\n",
-    "shares of more than one": "data: {train: [{path: problems.jsonl, share: 0.9}, {path: examples.jsonl, share: 1}]}\n",
+    "shares of two": "data: {train: [{path: problems.jsonl, share: 1}, {path: problems.jsonl, share: 1}]}\n",
     "trl of a list": "trl: [1]\n",
     "an unknown field of TRL": "trl: {no_such: 1}\n",
 }
@@ -495,6 +495,10 @@ def write_odd_file(folder: Path, name: str, content: bytes | None) -> None:
 def copy_model(folder: Path) -> Path:
     shutil.copytree(TINY_MODEL, folder / "model")
     return folder / "model"
+
+
+def make_empty_model(folder: Path) -> None:
+    (folder / "model").mkdir()
 
 
 def test_folders_of_models(tmp_path):

@@ -56,7 +56,7 @@ def find_adapter(path: str, revision: str | None = None) -> Adapter | None:
 
     try:
         config = PeftConfig.from_pretrained(path, revision=revision)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         requirement = f"its adapter_config.json cannot be read: {_first_line(error)}"
         raise UserError(
             "model.path", path, requirement, "install the peft that wrote it, or correct the file"

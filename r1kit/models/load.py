@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 def _loading_errors() -> tuple[type[Exception], ...]:
     """Return what transformers raises for files that are missing or malformed, as for a config with a wrong type."""
     from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
 
-    return (OSError, ValueError, TypeError, KeyError, AttributeError, StrictDataclassError)
+    python_errors = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RecursionError)
+    return (*python_errors, StrictDataclassError, SafetensorError)
 
 
 def load_tokenizer(block: ModelConfig, local_files_only: bool = False) -> "PreTrainedTokenizerBase":
@@ -238,7 +240,7 @@ def _loading_error(block: ModelConfig, error: Exception, adapter: Adapter | None
     model_files = ("run.json", "config.json", "adapter_config.json")
     if adapter is None and folder.is_dir() and not any((folder / name).exists() for name in model_files):
         return UserError("model.path", block.path, "holds no model: it has no config.json", "check the path")
-    if "attn_implementation" in str(error):
+    if "attn_implementation" in str(error) or (block.attention and "kernels" in str(error)):
         requirement = "transformers has no such implementation of attention for this model"
         return UserError("model.attention", block.attention, requirement, "use eager or sdpa, or remove it")
     reason = " ".join(str(error).splitlines()[:2]).rstrip(".") if str(error) else type(error).__name__

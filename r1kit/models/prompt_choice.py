@@ -8,6 +8,7 @@ recipe of the run, and is said in notes.
     recipe, notes = choose_prompts(recipe)     # each `prompt` in it now has a template other than `auto`
 """
 
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -112,7 +113,7 @@ def choose_prompt(
     trained = read_trained_prompt(path)
     if trained is not None and not _has_template_for(trained, path):
         trained = None
-    is_on_hub = not Path(path).exists() and path not in SHIPPED_MODELS
+    is_on_hub = not os.path.exists(path) and path not in SHIPPED_MODELS
     if trained is None and load_models and has_own_tokenizer and is_on_hub:
         resolve_model_path(path, label)
         trained = _fetch_trained_prompt(model)

@@ -8,6 +8,7 @@ Its rollouts are read by `r1kit.report.rollouts`.
 
 import json
 import math
+import os
 import struct
 import time
 from collections import Counter
@@ -61,17 +62,25 @@ def find_run_dirs(paths: Sequence[str]) -> list[Path]:
         if resolved in visited or not (run_dir / "run.json").exists():
             return
         visited.add(resolved)
-        for parent in read_run_info(run_dir).get("parents", []):
+        for parent in read_parents(read_run_info(run_dir)):
             parent_dir = find_parent_dir(parent, run_dir)
             if parent_dir is not None:
                 visit(parent_dir)
         run_dirs[resolved] = run_dir  # after its parents: the page tells the story from its beginning
 
     for path in paths:
-        if not (Path(path) / "run.json").exists():
+        if not os.path.exists(f"{path}/run.json"):  # false, too, for a path that is too long
             raise UserError("RUN", path, "must be a run directory, with a run.json", "check the path")
         visit(Path(path))
     return list(run_dirs.values())
+
+
+def read_parents(info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the parents in a run.json, without those that lack a role or a path."""
+    parents = info.get("parents")
+    if not isinstance(parents, list):
+        return []
+    return [parent for parent in parents if isinstance(parent, dict) and {"role", "path"} <= parent.keys()]
 
 
 def find_parent_dir(parent: dict[str, Any], run_dir: Path) -> Path | None:
@@ -122,9 +131,9 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
     }
 
 
-def training_method(stage: str | None) -> str | None:
+def training_method(stage: Any) -> str | None:
     """Return by which method a stage trains: rl or sft; None where it trains no model."""
-    if stage not in STAGES or not STAGES[stage].trains_model:
+    if not isinstance(stage, str) or stage not in STAGES or not STAGES[stage].trains_model:
         return None
     return "rl" if STAGES[stage].command_module == RL_COMMAND else "sft"
 
@@ -132,7 +141,7 @@ def training_method(stage: str | None) -> str | None:
 def describe_parents(info: Mapping[str, Any], run_dir: Path, names: Mapping[Path, str]) -> list[dict[str, Any]]:
     """Return a run's parents: role, path, the name of the run where it is one, and the size of a base model."""
     parents = []
-    for parent in info.get("parents", []):
+    for parent in read_parents(info):
         parent_dir = find_parent_dir(parent, run_dir)
         run_name = None
         if parent_dir is not None:
@@ -150,8 +159,10 @@ def describe_ladder(
     """Return the evaluated models of eval.json, each with the name of the run that trained it; None without any."""
     run_names = {parent["path"]: parent["run"] for parent in parents}
     rows = []
-    for row in (evaluation or {}).get("models") or []:
-        rows.append({**row, "run": run_names.get(row.get("path"))})
+    models = evaluation.get("models") if isinstance(evaluation, dict) else None
+    for row in models if isinstance(models, list) else []:
+        if isinstance(row, dict) and {"model", "path", "statistics"} <= row.keys():  # else the file is damaged
+            rows.append({**row, "run": run_names.get(row["path"])})
     return rows or None
 
 
@@ -284,7 +295,7 @@ def drop_defaults(stage: str | None, recipe_text: str | None) -> str | None:
         return None
     try:
         recipe = parse_recipe(stage, yaml.safe_load(recipe_text))
-    except (UserError, yaml.YAMLError):  # written by another version of r1kit
+    except (UserError, ValueError, RecursionError, yaml.YAMLError):  # written by another version of r1kit
         return None
     values = recipe.model_dump(mode="json", exclude_defaults=True)
     # Some fields of an empty recipe are filled in from others, such as one epoch where no number of steps is set.
@@ -305,7 +316,7 @@ def drop_equal_values(values: dict[str, Any], others: Mapping[str, Any]) -> None
 def read_text(file: Path) -> str | None:
     """Return a file's text; None where it is not there."""
     try:
-        return file.read_text()
+        return file.read_text(errors="replace")
     except OSError:
         return None
 
@@ -314,7 +325,7 @@ def read_json(file: Path) -> Any:
     """Return what a JSON file holds; None where it is not there or not complete."""
     try:
         return json.loads(file.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -324,7 +335,7 @@ def read_json_lines(file: Path) -> list[dict[str, Any]]:
     for text in (read_text(file) or "").splitlines():
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(line, dict):
             lines.append(line)

@@ -1,5 +1,7 @@
 """Find what a recipe names as a model or as data: a hub id, a local path, a run directory, or a shipped model."""
 
+import errno
+import os
 from pathlib import Path
 
 from r1kit.errors import UserError, suggest
@@ -49,6 +51,8 @@ def _resolve_local_path(path: str, field: str, product: str, requirement: str) -
     Raises UserError for a path that looks local and does not exist.
     """
     folder = Path(path)
+    if not _is_possible_path(path):
+        raise UserError(field, path, requirement, "check the path")
     if (folder / "run.json").exists():
         status = Run(folder).info.get("status") or "damaged (its run.json has no status)"
         action = "finish that run, or use another one"
@@ -60,6 +64,17 @@ def _resolve_local_path(path: str, field: str, product: str, requirement: str) -
     if _looks_local(path) and not folder.exists():
         raise UserError(field, path, requirement, "check the path")
     return path
+
+
+def _is_possible_path(path: str) -> bool:
+    """Return whether the system can look up a path at all: it is not too long, for one."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        return error.errno not in (errno.ENAMETOOLONG, errno.EINVAL)
+    return True
 
 
 def _looks_local(path: str) -> bool:

@@ -83,8 +83,10 @@ def _last_metrics(file: Path) -> dict[str, Any]:
 
 def _describe_evaluation(file: Path) -> str:
     """Return the pass@1 of the model of an eval.json, or of the best of its models."""
-    models = _read_json(file).get("models") or []
-    scored = [(row["statistics"]["pass@1"], row["model"]) for row in models if _has_pass_rate(row)]
+    models = _read_json(file).get("models")
+    if not isinstance(models, list):
+        return ""
+    scored = [(row["statistics"]["pass@1"], str(row.get("model"))) for row in models if _has_pass_rate(row)]
     if not scored:
         return ""
     best_rate, best_model = max(scored)
@@ -93,8 +95,9 @@ def _describe_evaluation(file: Path) -> str:
     return f"{len(models)} models, best {best_model}: pass@1 {best_rate:.3f}"
 
 
-def _has_pass_rate(row: dict[str, Any]) -> bool:
-    return row.get("statistics", {}).get("pass@1") is not None
+def _has_pass_rate(row: Any) -> bool:
+    statistics = row.get("statistics") if isinstance(row, dict) else None
+    return isinstance(statistics, dict) and isinstance(statistics.get("pass@1"), int | float)
 
 
 def _describe_verifier(file: Path) -> str:
@@ -109,6 +112,6 @@ def _describe_verifier(file: Path) -> str:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}

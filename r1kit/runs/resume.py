@@ -126,6 +126,13 @@ def describe_difference(run: Run, recipe: Recipe, stage: str, resuming: bool = T
         values = yaml.safe_load((run.path / "recipe.yaml").read_text())
     except FileNotFoundError:
         return ""
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        requirement = f"its recipe.yaml cannot be read: {str(error).splitlines()[0]}"
+        raise UserError(
+            "output", run.path, requirement, "set output to another directory, or pass --overwrite"
+        ) from None
+    if not isinstance(values, dict):
+        return "another recipe.yaml, which is damaged"
     with contextlib.suppress(UserError):  # a run of an earlier version: fields that it lacks get their defaults
         values = yaml.safe_load(dump_recipe(parse_recipe(stage, values)))
     old = flatten_keys(values)

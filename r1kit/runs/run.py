@@ -60,7 +60,7 @@ class Run:
         """Return the content of run.json; empty if it is missing or is no run's."""
         try:
             info = json.loads((self.path / "run.json").read_text())
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
             return {}
         return info if isinstance(info, dict) else {}
 

@@ -7,6 +7,7 @@ to the hub still says how it is to be asked.
     read_trained_prompt("runs/r1")   PromptConfig(template="chat", system=None, template_settings={})
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def _find_run(folder: Path) -> Path | None:
     elif folder.parent.name == "checkpoints":
         candidates.append(folder.parent.parent)
     for candidate in candidates:
-        if (candidate / "run.json").exists() and (candidate / "recipe.yaml").exists():
+        # os.path.exists is false for a path that is too long; Path.exists would raise.
+        if all(os.path.exists(candidate / name) for name in ("run.json", "recipe.yaml")):
             return candidate
     return None
 
@@ -69,7 +71,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; empty if there is no such file, or something else in it."""
     try:
         values = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     return values if isinstance(values, dict) else {}
 
