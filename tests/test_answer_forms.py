@@ -9,8 +9,17 @@ from r1kit.answers.extract import ANSWER_FORMS, FORMS, completion_text, parse_co
 from r1kit.answers.forms import answer_form_fractions, count_answer_forms, describe_unread
 from r1kit.answers.programs import find_program
 from r1kit.answers.thinking import split_thinking
+from r1kit.answers.vote_clusters import voted_answer
+from r1kit.commands.evaluate import format_ladder, ladder_row
+from r1kit.data.filters import RowFilter
+from r1kit.data.journey import find_journey_pairs, stitch_journey
+from r1kit.errors import UserError
+from r1kit.recipe import FiltersConfig, RewardConfig, recipe_class
+from r1kit.recipe.rewards import answers_of_accuracy
 from r1kit.rewards import FAULT
 from r1kit.rewards.accuracy import accuracy
+from r1kit.rewards.binding import bind_reward
+from r1kit.sampling.statistics import summarise_samples
 
 QUESTIONS = {
     "math": "What is 80 + 6?",
@@ -434,3 +443,61 @@ def test_a_text_of_a_million_characters_is_read_in_a_moment(unit):
 
 def test_rows_with_tests_that_are_broken_stay_faults():
     assert judge(f"<think>so</think>{SEVEN}", "code", tests=json.dumps([{"kind": "no"}])) == FAULT
+
+
+def test_the_table_of_eval_says_by_what_answers_were_read():
+    rows = []
+    for number in range(10):
+        form = "box" if number < 2 else "none"
+        row = {"id": str(number), "answer": "4", "answer_form": form, "domain": "math", "correct": False}
+        row |= {"completion": "", "thinking": True, "thinks": False, "finish_reason": "stop", "tokens": 1}
+        rows.append(row)
+    entry = ladder_row("base", "org/base", summarise_samples(rows))
+    assert entry["answer_forms"] == {"box": 0.2, "none": 0.8}
+    header, line = (text.split() for text in format_ladder([entry]).splitlines()[:2])
+    assert header[-3:] == ["by", "box", "unread"]
+    assert line[-2:] == ["20.0", "80.0"]
+    assert "unread" in line  # in the place of an accuracy of 0
+    right = [{**row, "correct": number == 0} for number, row in enumerate(rows)]
+    assert "10.0" in format_ladder([ladder_row("base", "org/base", summarise_samples(right))])
+
+
+def test_the_drop_report_says_by_what_answers_were_read():
+    row = {"id": "1", "prompt": "?", "answer": "4", "completion": "4", "finish_reason": "stop", "fault": False}
+    row |= {"correct": True, "thinking": False, "answer_form": "last line"}
+    row_filter = RowFilter(FiltersConfig(format=False, language=0.0))
+    row_filter.filter([row, {**row, "answer_form": "none", "correct": False}])
+    assert row_filter.report["answer_forms"] == {"last line": 1, "none": 1}
+
+
+def test_votes_read_the_forms_that_the_recipe_reads():
+    row = {"completion": "The answer is 4.", "checker": "math"}
+    assert voted_answer(row) == "4"
+    assert voted_answer(row, "tags") is None
+
+
+def test_a_reward_takes_the_forms_of_the_recipe_or_its_own():
+    completions = ["The answer is 4."]
+    entry = RewardConfig(name="accuracy")
+    assert bind_reward(entry)(completions=completions, answer=["4"]) == [0.0]
+    assert bind_reward(entry, 0, "any")(completions=completions, answer=["4"]) == [1.0]
+    strict = RewardConfig(name="accuracy", answers="tags")
+    assert bind_reward(strict, 0, "any")(completions=completions, answer=["4"]) == [0.0]
+    assert answers_of_accuracy([strict], "any") == "tags"
+    assert bind_reward(RewardConfig(name="format"), 0, "any")(completions=completions) == [0.0]
+    with pytest.raises(UserError, match=r"rewards.0.answers = all; must be one of tags, boxed, any"):
+        bind_reward(RewardConfig(name="accuracy", answers="all"))
+
+
+def test_the_stages_that_judge_have_the_setting():
+    defaults = {
+        stage: recipe_class(stage).model_fields["answers"].default for stage in ("rl", "rl-zero", "eval", "data")
+    }
+    assert defaults == {"rl": "tags", "rl-zero": "tags", "eval": "any", "data": "any"}
+
+
+def test_a_journey_ends_with_the_reply_of_another_family():
+    right = {"completion": "[THINK]a. b. c.[/THINK]The answer is 4.", "correct": True, "finish_reason": "stop"}
+    wrong = {"completion": "[THINK]a. x. y.[/THINK]The answer is 5.", "correct": False, "finish_reason": "stop"}
+    [pair] = find_journey_pairs([right, wrong], 1)
+    assert stitch_journey(pair).endswith("</think>The answer is 4.")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from r1kit.answers.extract import ANSWER_FORMS, completion_text, parse_completion, read_answer
 from r1kit.answers.forms import count_answer_forms, describe_unread
+from r1kit.answers.thinking import split_thinking
 from r1kit.answers.vote_clusters import row_checker
 from r1kit.data.exact_json import dump_json, parse_json
 from r1kit.errors import UserError
@@ -232,7 +233,11 @@ def _is_truncated(row: Row) -> bool:
     """Return whether a completion ended at its token limit, or in the middle of its thinking or its answer."""
     if row.get("finish_reason") is not None:
         return row["finish_reason"] == "length"
-    tags = parse_completion(completion_text(row["completion"])).tags
+    text = completion_text(row["completion"])
+    split = split_thinking(text)
+    if text.strip() and split.thinking is None and not split.reply.strip():
+        return True
+    tags = parse_completion(text).tags
     return any(tags.count(f"<{name}>") > tags.count(f"</{name}>") for name in ("think", "answer"))
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from r1kit.answers.extract import completion_text, parse_completion
+from r1kit.answers.thinking import split_thinking
 from r1kit.rows import Row
 
 
@@ -115,5 +116,5 @@ def stitch_journey(pair: JourneyPair, max_wrong_steps: int | None = None) -> str
     # The journey is laid out as the right completion is: in lines or in one paragraph, its tags on lines of their own.
     thinking = ("\n" if "\n" in right_thinking.strip() else " ").join(steps)
     opening, closing = ("\n", "\n") if right_thinking.startswith("\n") else (" ", "")
-    _, _, after_thinking = completion_text(pair.right["completion"]).partition("</think>")
-    return f"<think>{opening}{thinking}{closing}</think>{after_thinking}"
+    reply = split_thinking(completion_text(pair.right["completion"])).reply
+    return f"<think>{opening}{thinking}{closing}</think>{reply}"

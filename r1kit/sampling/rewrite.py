@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from r1kit.answers.extract import parse_completion
+from r1kit.answers.extract import final_reply, parse_completion
 from r1kit.data.filters import EVERY_PASS_RATE, RowFilter, build_filters
 from r1kit.data.hygiene.normalise import ngram_words
 from r1kit.data.journey import JourneyPair, find_journey_pairs, stitch_journey
@@ -71,7 +71,8 @@ def refine_tasks(rows: Sequence[Row], refine: RefineConfig) -> list[RewriteTask]
             row,
             prompt=question_text(row["prompt"]),
             thinking=(parsed.thinking or "").strip(),
-            answer=(parsed.answer or "").strip(),
+            # A model that writes no tags and no box has its answer in its reply.
+            answer=(parsed.answer or final_reply(row["completion"])).strip(),
         )
         tasks.append(RewriteTask(row, question, partial(format_reply, row=row, summary=refine.summary)))
     return tasks
