@@ -74,13 +74,14 @@ def test_all_are_evaluated_as_they_are(here):
         "model": {"path": "tiny:base"},
         "data": {"eval": sources},
         "prompt": {"template": "tiny"},
-        "sampling": {"max_tokens": 4, "engine": "local"},
+        "sampling": {"max_tokens": 4, "samples": 1},
         "output": "run",
     }
     (here / "eval.yaml").write_text(json.dumps(recipe))
     r1kit("eval", "eval.yaml")
-    [file] = (here / "run").rglob("*.parquet")
-    rows = pq.read_table(file).to_pylist()
+    rows = []
+    for file in (here / "run").rglob("*.parquet"):
+        rows += pq.read_table(file).to_pylist()
     assert len(rows) == EVAL_ROWS * len(SETS)
     assert not any(row["fault"] for row in rows)
     assert all(row["correct"] is not None for row in rows)

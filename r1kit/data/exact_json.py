@@ -26,7 +26,7 @@ def parse_json(text: str) -> Any:
 
     Raises ValueError for text that is not JSON, and RecursionError for JSON that is nested thousands of levels deep.
     """
-    return json.loads(text, parse_float=_parse_float, parse_int=_parse_int)
+    return _DECODER.decode(text)
 
 
 def _parse_float(text: str) -> float | Decimal:
@@ -41,6 +41,9 @@ def _parse_float(text: str) -> float | Decimal:
 
 def _parse_int(text: str) -> int | Decimal:
     return int(text) if len(text) < MAX_INT_DIGITS else Decimal(text)
+
+
+_DECODER = json.JSONDecoder(parse_float=_parse_float, parse_int=_parse_int)
 
 
 def dump_json(value: Any) -> str:

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.batches import batch_rows
@@ -118,15 +118,29 @@ def _widen_shapes(shapes: dict[str, Shape], rows: Sequence[Row], types: Mapping[
 def shape_of_values(values: Iterable[Any]) -> Shape:
     """Return the narrowest shape that holds all values."""
     values = list(values)
-    value_types = set(map(type, values))
-    if value_types <= {str, type(None)}:  # the most frequent case, without a look at each value
-        return TEXT if str in value_types else NULL
+    value_types = set(map(type, values)) - {type(None)}
+    if value_types <= {str}:  # the most frequent case, without a look at each value
+        return TEXT if value_types else NULL
+    # Lists and objects are looked at as columns of their members, which takes a third of the time of each by each.
+    if value_types <= {list, tuple}:
+        inner = shape_of_values(chain.from_iterable(value for value in values if value is not None))
+        return MIXED if inner == MIXED else ("list", inner)
+    if value_types == {dict}:
+        return _shape_of_objects([value for value in values if value is not None])
     shape: Shape = NULL
     for value in values:
         shape = merge_shapes(shape, _shape_of(value))
         if shape == MIXED:
             break
     return shape
+
+
+def _shape_of_objects(objects: Sequence[dict[Any, Any]]) -> Shape:
+    keys = objects[0].keys()
+    if not keys or any(value.keys() != keys for value in objects) or not all(isinstance(key, str) for key in keys):
+        return MIXED
+    members = {key: shape_of_values([value[key] for value in objects]) for key in keys}
+    return MIXED if MIXED in members.values() else ("struct", members)
 
 
 def _shape_of(value: Any) -> Shape:
@@ -140,13 +154,7 @@ def _shape_of(value: Any) -> Shape:
         return FLOAT
     if isinstance(value, str):
         return TEXT
-    if isinstance(value, list | tuple):
-        inner = shape_of_values(value)
-        return MIXED if inner == MIXED else ("list", inner)
-    if isinstance(value, dict) and value and all(isinstance(key, str) for key in value):
-        members = {key: _shape_of(member) for key, member in value.items()}
-        return MIXED if MIXED in members.values() else ("struct", members)
-    return MIXED
+    return shape_of_values([value]) if isinstance(value, list | tuple | dict) else MIXED
 
 
 def merge_shapes(first: Shape, second: Shape) -> Shape:
