@@ -7,14 +7,19 @@ Inputs are made of odd values in turn, the same ones each time.
 import gzip
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from fuzzing import Ending, run_batch
+from helpers import read_data
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 import r1kit
 
@@ -183,12 +188,12 @@ TO_REWARDS = ["rewards", "odd.jsonl", "--rewards", "accuracy,format,tags,languag
 
 def test_rows_of_rewards(tmp_path):
     bases = {"problem": {**PROBLEM, **EXAMPLE}, "code": {**CODE_PROBLEM, **EXAMPLE}, "sample": SAMPLE}
-    assert find_failures(rows_cases("rewards", TO_REWARDS, bases), tmp_path) == []
+    assert find_failures(rows_cases("rewards", TO_REWARDS, bases, step=2), tmp_path) == []
 
 
 def test_rows_of_data(tmp_path):
     bases = {"problem": PROBLEM, "code": CODE_PROBLEM, "example": EXAMPLE, "chat": CHAT, "choice": CHOICE}
-    cases = rows_cases("data", ["data", "output=o", "data.train=odd.jsonl"], bases, step=3)
+    cases = rows_cases("data", ["data", "output=o", "data.train=odd.jsonl"], bases, step=4)
     cases += rows_cases("inspect", ["data", "inspect", "odd.jsonl"], {"chat": CHAT, "sample": SAMPLE}, step=4)
     assert find_failures(cases, tmp_path) == []
 
@@ -208,9 +213,9 @@ def test_rows_of_rl(tmp_path):
 
 
 def test_rows_of_eval_and_generate(tmp_path):
-    cases = rows_cases("eval", ["eval", *ASK, "data.eval=odd.jsonl"], {"problem": PROBLEM, "choice": CHOICE}, step=6)
+    cases = rows_cases("eval", ["eval", *ASK, "data.eval=odd.jsonl"], {"problem": PROBLEM, "choice": CHOICE}, step=9)
     generate = ["generate", *ASK, *KEEP_ALL, "data.train=odd.jsonl"]
-    cases += rows_cases("generate", generate, {"problem": PROBLEM, "code": CODE_PROBLEM}, step=8)
+    cases += rows_cases("generate", generate, {"problem": PROBLEM, "code": CODE_PROBLEM}, step=12)
     cases += rows_cases("verifier", ["verifier", *ASK, "data.train=odd.jsonl"], {"sample": SAMPLE}, step=12)
     assert find_failures(cases, tmp_path) == []
 
@@ -456,7 +461,7 @@ def test_fields_of_recipes(tmp_path):
     cases = []
     for stage in RECIPES:
         for number, entry in enumerate(list_fields(stage)):
-            for odd in range(3):  # over all stages and fields, each value many times
+            for odd in range(2):  # over all stages and fields, each value many times
                 value = ODD_SETTINGS[(7 * number + 5 * odd + len(stage)) % len(ODD_SETTINGS)]
                 files = {**FILES, "recipe.yaml": recipe_text(stage)}
                 cases.append(
@@ -612,3 +617,64 @@ def test_arguments(tmp_path):
         cases.append(Case(f"{command} without arguments", [command]))
     cases.append(Case("no such command", ["no-such"]))
     assert find_failures(cases, tmp_path) == []
+
+
+# Nothing is changed without a word
+
+
+def to_object(members: dict[str, str]) -> str:
+    return "{" + ", ".join(f"{name}: {value}" for name, value in members.items()) + "}"
+
+
+NUMBERS = ("0", "-0.0", "1", "9007199254740993", "18446744073709551617", "0.1", "0.30000000000000000001", "1e999")
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+NUMBER = st.sampled_from(NUMBERS)
+JSON_VALUE = st.recursive(
+    st.none().map(json.dumps) | st.booleans().map(json.dumps) | NUMBER | TEXT.map(json.dumps),
+    lambda values: (
+        st.lists(values, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.dictionaries(TEXT.map(json.dumps), values, max_size=3).map(to_object)
+    ),
+    max_leaves=6,
+)
+# The same inputs each time; what shrinking and a database are for, a list of odd values does here.
+REPEATED = settings(derandomize=True, max_examples=25, database=None, deadline=None, phases=[Phase.generate])
+
+
+def read_exactly(text: str) -> object:
+    """Parse JSON with numbers as they are written, whether 1 or 1.0."""
+    return json.loads(text, parse_int=Decimal, parse_float=Decimal, parse_constant=str)
+
+
+def run_once(arguments: list[str], files: dict[str, str]) -> tuple[Ending, Path]:
+    folder = Path(tempfile.mkdtemp())
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return run_batch([arguments], [folder])[0], folder
+
+
+@REPEATED
+@given(st.lists(st.dictionaries(st.sampled_from("abcdef"), JSON_VALUE), min_size=8, max_size=8))
+def test_rewards_returns_the_rows_that_it_was_given(extra_columns):
+    base = {name: EXAMPLE[name] for name in ("prompt", "completion")} | {"answer": '"4"', "checker": '"exact"'}
+    lines = [to_line({**base, **extra}) for extra in extra_columns]
+    arguments = ["rewards", "rows.jsonl", "--rewards", "accuracy", "-o", "o.jsonl"]
+    ending, folder = run_once(arguments, {"rows.jsonl": "".join(lines)})
+    assert (ending.code, ending.raised) == (0, ""), ending.stderr
+    scored = (folder / "o.jsonl").read_text().split("\n")[:-1]
+    assert len(scored) == len(lines)
+    for line, scored_line in zip(lines, scored, strict=True):
+        row = read_exactly(scored_line)
+        assert row.pop("accuracy") == 1
+        assert row == read_exactly(line)
+
+
+@REPEATED
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=6, max_size=6, unique_by=lambda pair: pair[0]))
+def test_data_returns_the_texts_that_it_was_given(pairs):
+    rows = [{"prompt": f"{number} {prompt}", "completion": f"a {text}"} for number, (prompt, text) in enumerate(pairs)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    ending, folder = run_once(["data", "output=o", "data.train=rows.jsonl", "shuffle=false"], {"rows.jsonl": text})
+    assert (ending.code, ending.raised) == (0, ""), ending.stderr
+    stored = [{name: row[name] for name in ("prompt", "completion")} for row in read_data(folder / "o/data")]
+    assert stored == rows

@@ -131,9 +131,9 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
     }
 
 
-def training_method(stage: Any) -> str | None:
+def training_method(stage: str | None) -> str | None:
     """Return by which method a stage trains: rl or sft; None where it trains no model."""
-    if not isinstance(stage, str) or stage not in STAGES or not STAGES[stage].trains_model:
+    if stage not in STAGES or not STAGES[stage].trains_model:
         return None
     return "rl" if STAGES[stage].command_module == RL_COMMAND else "sft"
 
@@ -197,9 +197,12 @@ def name_runs(run_dirs: Sequence[Path]) -> dict[Path, str]:
 def read_run_info(run_dir: Path) -> dict[str, Any]:
     """Return what run.json says; empty where it cannot be read."""
     try:
-        return Run(run_dir).info
+        info = Run(run_dir).info
     except OSError:
         return {}
+    if not isinstance(info.get("stage"), str):  # a damaged file
+        info.pop("stage", None)
+    return info
 
 
 def elapsed_seconds(info: Mapping[str, Any], status: str) -> float | None:
