@@ -116,6 +116,8 @@ def test_a_server_s_model_is_asked_by_the_server_s_template_unless_it_is_a_run(t
 
 
 def test_nothing_is_loaded_for_a_dry_run(tmp_path):
+    unfinished = write_run(tmp_path / "unfinished", {"template": "chat"}, model=False)
+    assert chosen(unfinished, load_models=False)[0].template == "chat"
     prompt, note = chosen("org/model", load_models=False)
     assert prompt == AUTO
     assert note == "model.path = org/model: prompt.template = auto is chosen when the model is read"

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, TypeVar
 
+from r1kit.errors import UserError
 from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE
 from r1kit.recipe import (
     EvalRecipe,
@@ -178,7 +179,10 @@ def _has_template_for(prompt: PromptConfig, path: str) -> bool:
     """
     if prompt.template != CHAT_TEMPLATE:
         return True
-    folder = Path(resolve_model_path(path))
+    try:
+        folder = Path(resolve_model_path(path))
+    except UserError:  # a run that is not finished: whoever loads the model reports it
+        return True
     if (folder / "chat_template.jinja").exists() or (folder / "chat_template.json").exists():
         return True
     config = folder / "tokenizer_config.json"
