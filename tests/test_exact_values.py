@@ -71,6 +71,18 @@ def test_answers_are_exact(values, expected):
     assert answers(values) == expected
 
 
+def test_answers_of_several_values_are_said(capsys):
+    assert answers([["7"], ["7", "8"], {"a": 1}]) == ["7", '["7", "8"]', '{"a": 1}']
+    assert "2 of 3 answers are lists or objects, and are compared as their JSON" in capsys.readouterr().err
+
+
+def test_a_list_of_conversations_is_open_reasoner_zeros_form():
+    turns = [{"from": "human", "value": "3 + 4?"}, {"from": "assistant", "ground_truth": {"value": "7"}}]
+    with open("orz.json", "w") as file:
+        json.dump([turns, turns], file)
+    assert [(row["prompt"], row["answer"]) for row in read("orz.json")] == [("3 + 4?", "7")] * 2
+
+
 def test_a_number_with_more_digits_than_a_float_has_keeps_them():
     with open("rows.jsonl", "w") as file:
         file.write('{"prompt": "pi?", "answer": 3.14159265358979323846}\n{"prompt": "b?", "answer": 0.1}\n')

@@ -89,6 +89,8 @@ def _describe_use(names: Sequence[str]) -> str:
     """Return in words what rows with these columns can be used for in r1kit."""
     columns = set(names)
     if "messages" in columns:
+        if "prompt" in columns and columns & {"answer", "tests"}:
+            return "problems with answers or tests, for r1kit rl, generate and eval, and conversations for r1kit sft"
         return "conversations, which r1kit sft trains on"
     if {"prompt", "completion"} <= columns:
         if columns & {"correct", "sample"}:

@@ -11,6 +11,7 @@ from r1kit.data.exact_json import dump_json, is_json_column
 from r1kit.data.row_tables import compute_columns
 from r1kit.data.sources.unify import MAX_EXACT_FLOAT
 from r1kit.errors import UserError
+from r1kit.messages import logger
 from r1kit.recipe import SourceConfig
 from r1kit.rows import COLUMNS, Row
 
@@ -160,8 +161,20 @@ def _cast_column(dataset: "Dataset", name: str) -> "Dataset":
         return convert_column(dataset, name, lambda value: _class_name(feature, value), described_type)
     if isinstance(feature, Value) and _casts_as_written(feature.dtype, described_type):
         return dataset.cast_column(name, Value(described_type))
+    if name == "answer":
+        _note_unusual_answers(dataset)
     convert = parse_flag if described_type == "bool" else _to_optional_text
     return convert_column(dataset, name, convert, described_type)
+
+
+def _note_unusual_answers(dataset: "Dataset") -> None:
+    """Print a note if answers are objects, or lists of several: no checker knows whether any or all of them count."""
+    unusual = 0
+    for start in range(0, len(dataset), READ_BATCH_ROWS):
+        for value in dataset[start : start + READ_BATCH_ROWS]["answer"]:
+            unusual += isinstance(value, dict) or (isinstance(value, list) and len(value) > 1)
+    if unusual:
+        logger.warning(f"{unusual} of {len(dataset)} answers are lists or objects, and are compared as their JSON")
 
 
 def _casts_as_written(dtype: str, described_type: str) -> bool:
