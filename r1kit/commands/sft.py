@@ -55,6 +55,8 @@ def main(recipe: SFTRecipe, run: Run) -> None:
             tokenized.extend(_tokenize(recipe, tokenizer, model, train_rows, eval_rows, run))
         train, *held_out = [rows.dataset for rows in tokenized]
         _check_vocabulary(recipe, model, tokenizer)
+        if not recipe.training.packing:
+            arguments.max_length = None  # long rows are dealt with already, and TRL would read all rows twice again
         arguments.eos_token = _stop_at_turn_ends(model, tokenizer, train, arguments.eos_token)
         return FineTuningTrainer(
             model=model,
