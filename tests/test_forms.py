@@ -264,6 +264,12 @@ def test_a_ground_truth_is_what_it_holds(truth):
     assert (row["prompt"], row["answer"], row["checker"], row["id"]) == ("What is 3+4?", "7", "math", "x/train/0")
 
 
+@pytest.mark.parametrize("reward", ["reward_model", "reward_spec"])
+def test_rows_without_the_name_of_a_source(reward):
+    [row] = read({"prompt": [{"role": "user", "content": "3+4?"}], reward: {"ground_truth": "7", "style": "rule"}})
+    assert (row["prompt"], row["answer"], row["checker"]) == ("3+4?", "7", "math")
+
+
 def test_a_list_of_numbers_is_an_answer():
     [row] = read(verl("[1, 2]"))
     assert row["answer"] == "[1, 2]"

@@ -19,6 +19,7 @@ from r1kit.answers.extract import last_boxed
 from r1kit.data.adapters.chat import is_conversation, normalise_messages
 from r1kit.data.adapters.choices import CHOICE_COLUMNS, find_choices
 from r1kit.data.adapters.mathematics import NO_ANSWERS
+from r1kit.data.adapters.verl import adapt_verl
 from r1kit.rows import Row
 
 PROMPT_COLUMNS = ("problem", "question", "Problem", "Question", "query", "input", "prompt")
@@ -70,7 +71,7 @@ def find_form(names: Sequence[str], first_row: Row, seed: int) -> Reading | None
     choices = find_choices(names, first_row, seed)
     if choices:
         return Reading("choices", frozenset(choices.columns), choices.read_row)
-    for find in (_find_conversation, _find_orz, _find_preference, _find_problem, _find_instruction):
+    for find in (_find_verl, _find_conversation, _find_orz, _find_preference, _find_problem, _find_instruction):
         reading = find(names, first_row)
         if reading:
             return reading
@@ -135,6 +136,14 @@ def _find_solution(names: Sequence[str], prompt: str, first_row: Row) -> Reading
         frozenset((prompt, solution)),
         lambda row: _problem_row([row[prompt]], read_answer(row)),
     )
+
+
+def _find_verl(names: Sequence[str], first_row: Row) -> Reading | None:
+    """Find verl's form without the name of a source, or with the name that SkyRL has for the ground truth."""
+    reward = _first(names, ("reward_model", "reward_spec"))
+    if reward is None or "prompt" not in names or not isinstance(first_row[reward], Mapping):
+        return None
+    return Reading("verl", frozenset(("prompt", reward)), adapt_verl) if "ground_truth" in first_row[reward] else None
 
 
 def _find_orz(names: Sequence[str], first_row: Row) -> Reading | None:
