@@ -200,8 +200,9 @@ def read_run_info(run_dir: Path) -> dict[str, Any]:
         info = Run(run_dir).info
     except OSError:
         return {}
-    if not isinstance(info.get("stage"), str):  # a damaged file
-        info.pop("stage", None)
+    for name, types in (("stage", str), ("seconds", int | float), ("session_started", int | float)):
+        if not isinstance(info.get(name), types):  # missing, or a damaged file
+            info.pop(name, None)
     return info
 
 
