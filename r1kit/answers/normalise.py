@@ -16,9 +16,24 @@ from r1kit.answers.quantities import parse_unit
 from r1kit.answers.tex import brace_arguments, closing_bracket, strip_layout, unescape_commands
 
 
-def _compile(rules: Mapping[str, str]) -> list[tuple[re.Pattern[str], str]]:
-    """Return rules, a pattern and what replaces it, with compiled patterns."""
-    return [(re.compile(pattern), replacement) for pattern, replacement in rules.items()]
+def _compile(rules: Mapping[str, str | tuple[str, str]]) -> list[tuple[str, re.Pattern[str], str]]:
+    """Return rules with compiled patterns, each with what a text must contain for the rule to apply.
+
+    A rule is a pattern and what replaces it, or the pair of what the text must contain and what replaces it: to look
+    for one character is faster than to search for a pattern.
+    """
+    compiled = []
+    for pattern, rule in rules.items():
+        needed, replacement = ("", rule) if isinstance(rule, str) else rule
+        compiled.append((needed, re.compile(pattern), replacement))
+    return compiled
+
+
+def _apply(rules: list[tuple[str, re.Pattern[str], str]], text: str) -> str:
+    for needed, pattern, replacement in rules:
+        if needed in text:
+            text = pattern.sub(replacement, text)
+    return text
 
 
 # Sizes of brackets: \big, \Bigl, \biggr and so on.
@@ -70,52 +85,59 @@ def _replace_command(match: re.Match[str]) -> str:
 # Applied in this order.
 _RULES = _compile(
     {
-        r"(?<!\\)\\[()\[\]]": " ",  # \( \) \[ \] around a formula
-        r"(?<![\w)])\*\*(.+?)\*\*": r"\1",  # Markdown's bold type
+        r"(?<!\\)\\[()\[\]]": ("\\", " "),  # \( \) \[ \] around a formula
+        r"(?<![\w)])\*\*(.+?)\*\*": ("**", r"\1"),  # Markdown's bold type
         r"^\s*(?:\*([^*]+)\*|__(.+)__)\s*$": r"\1\2",  # Markdown's italics
-        r"\*\*": "^",  # Python's power
-        r"<(b|i|em|strong|u|p)>(.*?)</\1>": r"\2",
+        r"\*\*": ("**", "^"),  # Python's power
+        r"<(b|i|em|strong|u|p)>(.*?)</\1>": ("</", r"\2"),
         r"\\(?:left|right)\.|\{\}": "",
-        r"\{([,:=])\}": r"\1",
-        r"\\!": "",
-        r"(?i)^\s*(?:#{1,6}\s*)?(?:the\s+)?(?:final\s+|correct\s+)?answer\s*:?\s*\n": "",  # a heading over the answer
+        r"\{([,:=])\}": ("{", r"\1"),
+        r"\\!": ("\\", ""),
+        r"(?i)^\s*(?:#{1,6}\s*)?(?:the\s+)?(?:final\s+|correct\s+)?answer\s*:?\s*\n": (
+            "\n",
+            "",
+        ),  # a heading over the answer
         r"^\s*(?:#{1,6}|>)\s+": "",
     }
 )
 _RULES_AFTER_COMMANDS = _compile(
     {
         r"(?<!\\)\\[,;:> ]|~|\\[hv]space\{[^}]*\}": " ",  # spaces of LaTeX
-        r"<=|&lt;=": r"\\le ",
-        r">=|&gt;=": r"\\ge ",
-        r"!=|\\not\s*=": r"\\ne ",
-        r"\s*\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})": "°",
-        r"° (?=[CF]\b)": "°",
+        r"<=|&lt;=": ("=", r"\\le "),
+        r">=|&gt;=": ("=", r"\\ge "),
+        r"!=|\\not\s*=": ("=", r"\\ne "),
+        r"\s*\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})": ("\\", "°"),
+        r"° (?=[CF]\b)": ("°", "°"),
         r"\\%|\b[Pp]er\s?cent\b|\b[Pp]ercentage\b": "%",
         r"(?i)\+?(?<![\\a-z])(?:infinity|inf)(?![a-z])|\+\\infty(?![a-z])": r"\\infty ",
         r"(?i)\ball real(?: numbers?|s)\b": r"\\mathbb{R}",
         r"(?i)^\W*all integers\W*$": r"\\mathbb{Z}",
         r"(\\mathbb\{R\}),?\s*(?:except|other than|but)\s+(?:for\s+)?(?:[a-z]\s*=\s*)?(-?[\d./]+)": (
-            r"\1\\setminus\\{\2\\}"
+            "mathbb",
+            r"\1\\setminus\\{\2\\}",
         ),
-        r"\\(?:mathbb\s*\{([EP])\}|mathcal\s*\{([A-Z])\})": r"\1\2",  # an expectation, a probability
-        r"(?<![\\a-zA-Z])pi(?![a-zA-Z])": r"\\pi ",
-        r"(?:\^\{?\s*)?\\prime\s*\}?": "'",  # y^{\prime}
-        r"\\(?:hat|vec|bar|overrightarrow)\s*\{?\s*\\?([ijk])(?:math)?\s*\}?(?![a-zA-Z])": r" \1 ",  # unit vectors
+        r"\\(?:mathbb\s*\{([EP])\}|mathcal\s*\{([A-Z])\})": ("\\", r"\1\2"),  # an expectation, a probability
+        r"(?<![\\a-zA-Z])pi(?![a-zA-Z])": ("pi", r"\\pi "),
+        r"(?:\^\{?\s*)?\\prime\s*\}?": ("\\", "'"),  # y^{\prime}
+        r"\\(?:hat|vec|bar|overrightarrow)\s*\{?\s*\\?([ijk])(?:math)?\s*\}?(?![a-zA-Z])": (
+            "\\",
+            r" \1 ",
+        ),  # unit vectors
         # functions without their backslash
         r"(?<![\\a-zA-Z])((?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp)(?=[\s\d(^_]|[a-z]\b)": r"\\\1 ",
-        r"\\log\s*_\s*(?:\{\s*e\s*\}|e(?![a-zA-Z]))": r"\\ln ",
-        r"(?<=[\]})])\s*U\s*(?=[\[(\\{])": r"\\cup ",  # [0,1] U [2,3]
-        r"(?<![\\a-zA-Z])(arc)?tg(?=[\s(])": r"\\\1tan ",
+        r"\\log\s*_\s*(?:\{\s*e\s*\}|e(?![a-zA-Z]))": ("\\", r"\\ln "),
+        r"(?<=[\]})])\s*U\s*(?=[\[(\\{])": ("U", r"\\cup "),  # [0,1] U [2,3]
+        r"(?<![\\a-zA-Z])(arc)?tg(?=[\s(])": ("tg", r"\\\1tan "),
         # "2or3": a word between two answers without its spaces
         r"(?<=[\d)}\]])\s*(or|and)\s*(?=[\d(\\{\[-]|[a-zA-Z]\s*(?:=|<|>|\\[lgn]e(?![a-z])))": r" \1 ",
         r"[,;]?\s*\b(and|or)\b\s*[,;]": r" \1 ",
-        r"([,;])(?:\s*,)+": r"\1",
+        r"([,;])(?:\s*,)+": (",", r"\1"),
         # unknowns whose values stand in words: "x: 1", "x is 1", "x = 1 y = 2"
         r"(?<![\w:{\\])([a-zA-Z])(?:\s*:\s+|\s+is\s+)(?=-?[\d\\(])": r"\1 = ",
-        r"(=\s*[-+]?[\d./]+)\s+(?=[a-zA-Z](?:_\w)?\s*=)": r"\1, ",
+        r"(=\s*[-+]?[\d./]+)\s+(?=[a-zA-Z](?:_\w)?\s*=)": ("=", r"\1, "),
         # arguments without braces: x^12, sqrt 2
-        r"\^\s*([+-]?\d+)": r"^{\1}",
-        r"(?<![\\a-zA-Z])sqrt\s*(\d+(?:\.\d+)?|[a-z]\b)": r"\\sqrt{\1}",
+        r"\^\s*([+-]?\d+)": ("^", r"^{\1}"),
+        r"(?<![\\a-zA-Z])sqrt\s*(\d+(?:\.\d+)?|[a-z]\b)": ("sqrt", r"\\sqrt{\1}"),
     }
 )
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
@@ -160,11 +182,9 @@ def clean_answer(text: str) -> str:
     text = _replace_dollar_signs(replace_characters(text))
     text = _join_thousands(text)
     text = _unwrap(strip_layout(unescape_commands(text)))
-    for pattern, replacement in _RULES:
-        text = pattern.sub(replacement, text)
+    text = _apply(_RULES, text)
     text = _COMMAND.sub(_replace_command, text)
-    for pattern, replacement in _RULES_AFTER_COMMANDS:
-        text = pattern.sub(replacement, text)
+    text = _apply(_RULES_AFTER_COMMANDS, text)
     if "\\begin" not in text:
         text = text.replace("&", ",")
     text = _LABEL.sub(_replace_label, text)

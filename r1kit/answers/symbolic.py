@@ -11,7 +11,10 @@ Where mathematics alone does not say what counts as the same:
 
 - `x = 5` and `5` are the same. `x = 5` and `2x = 10` are not, since that might repeat the question; for the same reason
   an interval is not the same as an inequality that is still to be solved.
-- A bare list may be in any order, a tuple only in its own.
+- A bare list may be in any order, a tuple only in its own; for named unknowns see unknowns.py.
+- "Quantity = value" and the value are the same (names.py); conditions at the end of an answer say nothing
+  (conditions.py), and letters for any integer or any constant may be any letters (families.py).
+- `\log` is natural where e, exp or ln is about and the answers differ otherwise.
 - Odd roots of negative numbers are real.
 - `a:b` is a ratio where a and b have no common divisor, else a time (`10:30`).
 - Letters are the same in upper and lower case; e and i are constants.
