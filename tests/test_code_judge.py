@@ -751,6 +751,19 @@ class Solution:
     assert not judge_program(invert, [{**tree, "expected": [1, None, 2, None, 3]}]).ok
 
 
+def test_a_node_of_a_tree_is_named_by_its_value():
+    program = """
+class Solution:
+    def ancestor(self, root: TreeNode, p: TreeNode, q: TreeNode) -> TreeNode:
+        while (root.val - p.val) * (root.val - q.val) > 0:
+            root = root.left if p.val < root.val else root.right
+        return root
+"""
+    test = {"kind": "call", "function": "ancestor", "args": [[6, 2, 8, 0, 4], 0, 4], "expected": 2}
+    assert judge_program(program, [test]).ok
+    assert not judge_program(program, [{**test, "expected": 6}]).ok
+
+
 def test_the_prompts_signature_says_what_is_a_list_where_the_program_does_not():
     bare = REVERSE.format(annotation="", result="")
     starter = REVERSE.format(annotation=": Optional[ListNode]", result=" -> Optional[ListNode]").split(
@@ -832,6 +845,24 @@ def test_a_checker_without_a_verdict_is_a_fault():
 def test_a_program_cannot_influence_its_checker():
     program = "import os\nopen('checker.py', 'w').write('print(1)')\nopen('expected.txt', 'w').write('5')\nprint(5)"
     assert not judge_program(program, [{"kind": "checker", "input": "", "output": "6", "code": FILES_CHECKER}]).ok
+
+
+def test_fields_that_a_table_of_mixed_tests_leaves_empty_do_not_count():
+    empty = {
+        "code": None,
+        "function": None,
+        "args": None,
+        "expected": None,
+        "order": None,
+        "input": None,
+        "output": None,
+    }
+    assert score("print(1)", [{**empty, "kind": "stdio", "input": "", "output": "1"}]) == 1.0
+    assert score("def f(): pass", [{**empty, "kind": "call", "function": "f", "args": []}]) == 1.0
+    assert score("def f(): return 1", [{**empty, "kind": "assert", "code": "assert f() == 1"}]) == 1.0
+    assert (
+        score("print(1)", [{**empty, "kind": "checker", "code": "def check(i, o):\n    return o", "input": ""}]) == 1.0
+    )
 
 
 @pytest.mark.parametrize(

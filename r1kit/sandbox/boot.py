@@ -379,7 +379,7 @@ def _answer_call(setup, job):
     function = _find_function(setup, names, job["function"])
     args, result_type = build_arguments(function, job["args"], job.get("types"), names)
     result = function(*args)
-    write_all(ANSWER_FD, encode_value(plain_result(result, result_type)))
+    write_all(ANSWER_FD, encode_value(plain_result(result, result_type, job.get("is_one_value", False))))
 
 
 def _find_function(setup, names, function_name):

@@ -331,6 +331,7 @@ def _run_call(box: Box, test: dict[str, Any], job: _Job, max_bytes: int) -> Repl
     if job.program.types and re.search(r"\bNode\b", str(job.program.types)):
         raise NoVerdict("a function takes a Node, of which a test cannot write the neighbours")
     frame = {"kind": "call", "function": test["function"], "args": test["args"], "types": job.program.types}
+    frame["is_one_value"] = isinstance(test.get("expected"), int | str)
     reply = box.run_test({**frame, "max_bytes": max(MAX_OUTPUT_BYTES, max_bytes)}, job.settings.seconds)
     _require_packages(reply, job)
     return reply

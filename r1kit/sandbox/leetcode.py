@@ -5,6 +5,7 @@ signatures do, its argument becomes such a list or tree, and a result of that ki
 
     [1, 2, 3]            the linked list 1 -> 2 -> 3
     [1, None, 2, 3]      the tree 1 with the right child 2, whose left child is 3: level by level, None for no child
+    3                    beside a tree: its node of that value
 
 What it does NOT cover: `Node` (graphs, n-ary trees, random pointers), which has several meanings on LeetCode.
 
@@ -63,11 +64,14 @@ def build_arguments(function, args, types, names):
         result_type = result_type or types["returns"]
     if not any(node_name in text for text in (*arg_types, result_type) for node_name in NODE_NAMES):
         return args, None
-    built = []
+    built: list = []
     for argument, text in zip(args, arg_types, strict=True):
         node_name = _node_name(text)
         build = {None: lambda value, node: value, "ListNode": _build_list, "TreeNode": _build_tree}[node_name]
         node_class = names.get(node_name) or getattr(sys.modules[__name__], node_name or "ListNode")
+        if node_name == "TreeNode" and isinstance(argument, int | str):
+            built.append(_find_node(argument, built))
+            continue
         is_many = node_name is not None and _is_list_of_nodes(text)
         built.append([build(item, node_class) for item in argument] if is_many else build(argument, node_class))
     return built, _node_name(result_type)
@@ -110,6 +114,16 @@ def _build_list(values, node_class):
     return head
 
 
+def _find_node(value, trees):
+    """Return the node of a tree among the arguments that has this value: so LeetCode names a node (`p`, `q`)."""
+    level = [tree for tree in trees if type(tree).__name__ == "TreeNode"]
+    for node in level:
+        if node.val == value:
+            return node
+        level += [child for child in (node.left, node.right) if child is not None]
+    return value
+
+
 def _build_tree(values, node_class):
     if not isinstance(values, list) or not values or values[0] is None:
         return None
@@ -125,8 +139,13 @@ def _build_tree(values, node_class):
     return root
 
 
-def plain_result(result, node_name):
-    """Return a result as plain data: nodes as lists, and the numbers and arrays of numpy as Python's own."""
+def plain_result(result, node_name, is_one_value=False):
+    """Return a result as plain data: nodes as lists, and the numbers and arrays of numpy as Python's own.
+
+    `is_one_value`: whether the value of a node is expected, not the list or tree that begins there.
+    """
+    if is_one_value and type(result).__name__ in NODE_NAMES:
+        return result.val
     if node_name is not None and result is None:
         return []
     if type(result).__name__ in NODE_NAMES:

@@ -167,6 +167,10 @@ class Peer:
 
     def operate(self, operation, target, args, kwargs):
         """Carry out one operation on an object of this process; return the result."""
+        if self.is_tester and operation in (INPUT, READ):
+            return _read_input(operation, target, args)
+        if self.is_tester:
+            self.require_own_object(target[0] if type(target) is tuple else target)
         if operation == CALL:
             if type(target) is tuple:  # an object and the name of a method
                 self.check_name(*target)
@@ -196,15 +200,22 @@ class Peer:
             return _describe_class(target)
         if operation == PLAIN:
             return _plain_content(target)
-        if self.is_tester and operation == INPUT:
-            return builtins.input(*args)
-        if self.is_tester and operation == READ and target in ("read", "readline", "readlines"):
-            return getattr(sys.stdin, target)(*args)
         raise TypeError(f"no such operation: {operation}")
+
+    def require_own_object(self, target):
+        """Raise TypeError unless `target` is an object that this process has handed over.
+
+        Otherwise a program could ask for Python's own functions, such as `getattr` or `eval`, with the test's objects.
+        """
+        number = self.numbers.get(id(target))
+        if number is None or self.objects[number] is not target:
+            raise TypeError("no object of the test")
 
     def operate_on_attribute(self, operation, target, name, *values):
         """Get, set or delete an attribute. The program gets no private one of a test's objects."""
         self.check_name(target, name)
+        if self.is_tester and operation != GET and isinstance(target, type):
+            raise TypeError("a class of the test cannot be changed")
         if operation == SET:
             return setattr(target, name, *values)
         if operation == DELETE:
@@ -221,7 +232,7 @@ class Peer:
         """Start a coroutine, or run it on for a moment; return (whether it has ended, its result)."""
         import asyncio
 
-        if self.is_tester:
+        if self.is_tester and type(target).__name__ == "coroutine":
             self.report_fault("the program awaits a coroutine of the test")
         if self.loop is None:
             self.loop = asyncio.new_event_loop()
@@ -248,7 +259,7 @@ class Peer:
             return "error", value_type, *describe_exception(self, value)
         if value_type is _MODULE:
             return "module", value.__name__
-        if value_type is _BUILTIN_FUNCTION and getattr(builtins, value.__name__, None) is value:
+        if value_type is _BUILTIN_FUNCTION and _is_plain_function(value):
             return "builtin", value.__name__
         if value_type is _FUNCTION or value_type is _BUILTIN_FUNCTION:
             return "function", self.number_of(value)
@@ -301,11 +312,11 @@ class Peer:
         if form in ("object", "class", "function", "data", "generator", "coroutine"):
             return self.stand_in_of(form, detail, *rest)
         if form == "builtin":
-            return getattr(builtins, detail)
+            return _plain_builtin(detail)
         if form == "known":
             return _known_class(detail)
         if form == "module":
-            if detail.partition(".")[0] not in sys.stdlib_module_names:
+            if self.is_tester or detail.partition(".")[0] not in sys.stdlib_module_names:
                 raise ValueError("no module of the standard library")
             __import__(detail)
             return sys.modules[detail]
@@ -441,7 +452,33 @@ _KNOWN_CLASS_NAMES = """
     zlib.error binascii.Error re.error dataclasses.FrozenInstanceError subprocess.CalledProcessError copy.Error
 """
 _KNOWN_CLASSES = frozenset(_KNOWN_CLASS_NAMES.split())
+# Functions of Python's builtins that go over by their names: they only compute, and reach nothing else of a process.
+_PLAIN_FUNCTION_NAMES = """
+    abs all any ascii bin callable chr divmod hash hex len max min oct ord pow repr round sorted sum
+"""
+_PLAIN_FUNCTIONS = frozenset(_PLAIN_FUNCTION_NAMES.split())
 _ARRAY_KINDS = "biufcSUmM"  # of numpy: numbers, text and times, but no objects
+
+
+def _is_plain_function(value):
+    return value.__name__ in _PLAIN_FUNCTIONS and getattr(builtins, value.__name__, None) is value
+
+
+def _plain_builtin(name):
+    """Return a class of Python's builtins, or a function that only computes."""
+    value = getattr(builtins, name)
+    if not (isinstance(value, type) or name in _PLAIN_FUNCTIONS or value is Ellipsis or value is NotImplemented):
+        raise ValueError("no plain function")
+    return value
+
+
+def _read_input(operation, method_name, args):
+    """Read from the tester's standard input, which the test may have replaced, for a program that reads its own."""
+    if operation == INPUT:
+        return builtins.input(*args)
+    if method_name not in ("read", "readline", "readlines"):
+        raise TypeError("no such operation")
+    return getattr(sys.stdin, method_name)(*args)
 
 
 def _known_class(name):

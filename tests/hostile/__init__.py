@@ -24,6 +24,7 @@ from .escape_privilege import PRIVILEGE
 from .escape_process import PROCESS
 from .forge_exit import EXIT
 from .forge_marks import MARKS
+from .forge_objects import OBJECTS
 from .forge_patch import PATCH
 from .forge_peek import PEEK
 from .hang import CRASHES, HANGS
@@ -36,7 +37,7 @@ from .persist import PERSIST
 from .resources import RESOURCES
 from .values import VALUES
 
-FORGERIES: list[Case] = [*EXIT, *MARKS, *PATCH, *PEEK, *VALUES]
+FORGERIES: list[Case] = [*EXIT, *MARKS, *OBJECTS, *PATCH, *PEEK, *VALUES]
 ESCAPES: list[Case] = [*FILES, *HUNT, *NET, *PRIVILEGE, *PROCESS, *PERSIST]
 HOSTILE: list[Case] = [*FORGERIES, *ESCAPES, *RESOURCES, *CRASHES, *HANGS]
 HONEST: list[Case] = [*STDIO, *USE, *CALL, *ASSERT]
