@@ -36,7 +36,14 @@ import sys
 import time
 
 from r1kit.sandbox.confinement import SIGKILL, apply_seccomp_filter, end_with_parent, restrict_with_landlock
-from r1kit.sandbox.leetcode import NODE_NAMES, PACKAGE_NAMES, add_prelude, build_arguments, plain_result
+from r1kit.sandbox.leetcode import (
+    LEETCODE_MARK,
+    NODE_NAMES,
+    PACKAGE_NAMES,
+    add_prelude,
+    build_arguments,
+    plain_result,
+)
 from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES, read_frame, write_all
 from r1kit.sandbox.remote import ANSWER_FD, run_test_code, serve_program
 from r1kit.sandbox.values import encode_value
@@ -49,7 +56,7 @@ _HIGHEST_FD = 4096  # descriptors up to here are closed in a test's process
 _READ_BYTES = 65536  # of one read or write of a pipe, which is what Linux keeps in one
 EXIT_MISSING_MODULE = 87  # of a program that ends because a module, or a name of LeetCode's, is not in the box
 # Names that annotations of a function that a prompt begins may use, without an import in the program itself.
-_TYPING_NAMES = frozenset(
+TYPING_NAMES = frozenset(
     (
         *(
             "Any",
@@ -113,11 +120,12 @@ class _PackageFinder:
         )
 
 
-def _serve_tests(setup, program_text, preamble, modules):
+def _serve_tests(setup, program_text, preamble, modules, special_names):
     """Compile a program and serve its tests, until an empty frame or the end of the pipe.
 
     `preamble`: statements of the prompt, such as its imports, that run before the program. `modules`: packages that
-    program or tests import: they are imported here, once for all tests.
+    program or tests import: they are imported here, once for all tests. `special_names`: those of TYPING_NAMES and of
+    leetcode.py that the program uses. The judge has looked for them, because whatever runs here costs page faults.
     """
     address_space = setup["limits"][resource.RLIMIT_AS]
     resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))  # the compiler can take gigabytes, too
@@ -131,7 +139,7 @@ def _serve_tests(setup, program_text, preamble, modules):
     builtins.exit = builtins.quit = sys.exit  # the module `site`, which the box goes without, gives these
     sys.argv = ["program"]
     setup["program"] = program
-    setup["prelude"] = _make_prelude(program, program_text)
+    setup["prelude"] = _make_prelude(special_names) if special_names else {}
     setup["preamble"] = [compile(statement, "prompt", "exec", dont_inherit=True) for statement in preamble]
     write_all(1, _reply_head(b"C", program is not None))
     gc.freeze()
@@ -142,30 +150,17 @@ def _serve_tests(setup, program_text, preamble, modules):
         write_all(1, _reply_head(b"D", is_unchanged) + reply)
 
 
-def _make_prelude(program, program_text):
+def _make_prelude(names):
     """Return the names that a program has without an import: those of typing that it uses, and LeetCode's."""
     prelude = {}
-    if program is None:
-        return prelude
-    names = _used_names(program)
-    if typing_names := names & _TYPING_NAMES:
+    typing_names = TYPING_NAMES.intersection(names)
+    if typing_names:
         import typing
 
         prelude.update((name, getattr(typing, name)) for name in typing_names)
-    if "class Solution" in program_text or names & NODE_NAMES:
-        add_prelude(prelude, names)
+    if LEETCODE_MARK in names or NODE_NAMES.intersection(names):
+        add_prelude(prelude, PACKAGE_NAMES.intersection(names))
     return prelude
-
-
-def _used_names(code):
-    """Return the global names and attributes that compiled code uses, in all its functions."""
-    names = set()
-    codes = [code]
-    while codes:
-        code = codes.pop()
-        names.update(code.co_names)
-        codes += [constant for constant in code.co_consts if isinstance(constant, type(code))]
-    return names
 
 
 def _run_in_own_directory(setup, job, directory):
@@ -377,9 +372,11 @@ def _answer_call(setup, job):
     _discard_prints()
     names = _run_module(setup, "program")
     function = _find_function(setup, names, job["function"])
-    args, result_type = build_arguments(function, job["args"], job.get("types"), names)
-    result = function(*args)
-    write_all(ANSWER_FD, encode_value(plain_result(result, result_type, job.get("is_one_value", False))))
+    if job["is_plain"]:
+        write_all(ANSWER_FD, encode_value(function(*job["args"])))
+        return
+    args, result_type = build_arguments(function, job["args"], job["types"], names)
+    write_all(ANSWER_FD, encode_value(plain_result(function(*args), result_type, job["is_one_value"])))
 
 
 def _find_function(setup, names, function_name):

@@ -106,19 +106,21 @@ class Box:
         program: str,
         preamble: Sequence[str] = (),
         modules: Sequence[str] = (),
+        special_names: Sequence[str] = (),
+        *,
         seconds: float = COMPILE_SECONDS,
     ) -> None:
         """Give the box a program, which it compiles. Raises BoxFault if the box has ended.
 
         `preamble`: statements that run before the program, in its process. `modules`: packages of the box that are
-        imported beforehand.
+        imported beforehand. `special_names`: names of typing and LeetCode that the program uses (boot.py).
         """
         self.is_python = False
         self._is_usual = False
         self.program_count += 1
         try:
             text = program.encode(errors="replace").decode()
-            self._send((text, tuple(preamble), tuple(modules)), time.monotonic() + START_SECONDS)
+            self._send((text, tuple(preamble), tuple(modules), tuple(special_names)), time.monotonic() + START_SECONDS)
         except (OSError, TimeoutError) as error:
             raise BoxFault(f"the box has ended: {error}") from None
         # A program on which Python's compiler crashes or takes too long leaves the box unusual, and fails its tests.

@@ -38,9 +38,10 @@ from typing import Any
 
 from r1kit.ranks import cores_of_rank
 from r1kit.sandbox.assert_code import PROGRAM_MODULES, UnjudgeableTest, imported_modules, prepare_test_code
-from r1kit.sandbox.boot import EXIT_MISSING_MODULE
+from r1kit.sandbox.boot import EXIT_MISSING_MODULE, TYPING_NAMES
 from r1kit.sandbox.box import Box, BoxDied, BoxFault, Reply
 from r1kit.sandbox.checkers import CHECKER_PROGRAM, CheckerFault, checker_input, read_checker_output
+from r1kit.sandbox.leetcode import LEETCODE_MARK, NODE_NAMES, PACKAGE_NAMES
 from r1kit.sandbox.outputs import is_same_output, is_same_value, join_lines
 from r1kit.sandbox.packages import DEFAULT_PACKAGES, find_package_files, missing_package_reason
 from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES
@@ -55,6 +56,7 @@ TRIES = 2  # for a program whose box does not start, or dies
 MIN_TESTS_PER_THREAD = 4  # fewer are not worth a box of their own
 # `call` tests: a right answer is encoded in about as many bytes as the expected value has in JSON.
 _ANSWER_BYTES_PER_JSON_BYTE, _ANSWER_BYTES_AT_LEAST = 16, 256
+_NAMES_WITHOUT_IMPORT = TYPING_NAMES | NODE_NAMES | PACKAGE_NAMES
 _CHECKER_SECONDS = 10.0
 MAX_INPUT_BYTES = 64 * 2**20  # of a program's standard input, and of what a program may be expected to print
 
@@ -255,6 +257,11 @@ def _judge_job(job: _Job) -> ProgramVerdict:
     return ProgramVerdict(0, len(job.tests), fault=reason is not None, reason=reason)
 
 
+_SPECIAL_NAME = re.compile("|".join((LEETCODE_MARK, *(rf"\b{name}\b" for name in sorted(_NAMES_WITHOUT_IMPORT)))))
+# Programs whose arguments or results may be no plain data.
+_NODE_OR_ARRAY = re.compile("|".join((*sorted(NODE_NAMES), "numpy")))
+
+
 class NoVerdict(Exception):
     """A test that cannot be judged; the text says why."""
 
@@ -268,9 +275,10 @@ def _run_tests(job: _Job) -> ProgramVerdict:
     package_modules = find_package_files(settings.packages).modules
     texts = [job.program.text, *job.program.preamble, *(test["code"] for test in job.tests if "code" in test)]
     modules = [name for name in package_modules if any(name in text for text in texts)]
+    names = sorted(set(_SPECIAL_NAME.findall(job.program.text)))
     while waiting_tests and timeouts < MAX_TIMEOUTS and not job.has_failed.is_set():
         program = job.program
-        with open_box(program.text, settings.isolation, settings.packages, program.preamble, modules) as box:
+        with open_box(program.text, settings.isolation, settings.packages, program.preamble, modules, names) as box:
             if not box.is_python:
                 break
             while waiting_tests and not job.has_failed.is_set():
@@ -332,6 +340,7 @@ def _run_call(box: Box, test: dict[str, Any], job: _Job, max_bytes: int) -> Repl
         raise NoVerdict("a function takes a Node, of which a test cannot write the neighbours")
     frame = {"kind": "call", "function": test["function"], "args": test["args"], "types": job.program.types}
     frame["is_one_value"] = isinstance(test.get("expected"), int | str)
+    frame["is_plain"] = not job.program.types and not _NODE_OR_ARRAY.search(job.program.text)
     reply = box.run_test({**frame, "max_bytes": max(MAX_OUTPUT_BYTES, max_bytes)}, job.settings.seconds)
     _require_packages(reply, job)
     return reply

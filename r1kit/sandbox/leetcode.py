@@ -21,6 +21,7 @@ from itertools import *; from math import *; from operator import *; from typing
 """
 NODE_NAMES = frozenset(("ListNode", "TreeNode"))
 PACKAGE_NAMES = frozenset(("SortedList", "SortedDict", "SortedSet"))  # of sortedcontainers
+LEETCODE_MARK = "class Solution"  # a program with this text has LeetCode's names
 MAX_NODES = 10**6  # of a result: a list that leads back to itself has no end
 
 
@@ -41,16 +42,16 @@ class TreeNode:
         self.right = right
 
 
-def add_prelude(prelude, names):
-    """Give a program LeetCode's names; those of sortedcontainers only if it uses them and the box has them."""
+def add_prelude(prelude, package_names):
+    """Give a program LeetCode's names, and `package_names` of sortedcontainers, if the box has it."""
     exec(PRELUDE, prelude)
     prelude.update(ListNode=ListNode, TreeNode=TreeNode, inf=float("inf"))
-    if names & PACKAGE_NAMES:
+    if package_names:
         try:
             import sortedcontainers
         except ImportError:
             return
-        prelude.update((name, getattr(sortedcontainers, name)) for name in PACKAGE_NAMES)
+        prelude.update((name, getattr(sortedcontainers, name)) for name in package_names)
 
 
 def build_arguments(function, args, types, names):

@@ -26,18 +26,18 @@ def open_box(
     program: str,
     isolation: str = "auto",
     packages: tuple[str, ...] = (),
-    preamble: Sequence[str] = (),
-    modules: Sequence[str] = (),
+    *loading: Sequence[str],
 ) -> Iterator[Box]:
     """Give a box with `program` loaded in it (Box.load_program), and afterwards keep the box or end it.
 
-    `packages`: what the box holds beside the standard library (packages.py).
+    `packages`: what the box holds beside the standard library (packages.py). `loading`: the other arguments of
+    Box.load_program.
 
     Raises BoxFault if no box starts, UserError if no isolation works.
     """
     isolation = require_isolation(isolation)
     kind = (os.getpid(), isolation, packages)
-    box = _load_into_box(kind, program, preamble, modules)
+    box = _load_into_box(kind, program, *loading)
     is_reusable = False
     try:
         yield box
@@ -60,18 +60,18 @@ def close_boxes() -> None:
         box.end()
 
 
-def _load_into_box(kind: _Kind, program: str, preamble: Sequence[str], modules: Sequence[str]) -> Box:
+def _load_into_box(kind: _Kind, program: str, *loading: Sequence[str]) -> Box:
     """Return a box with `program` in it: a waiting box, or a new one if there is none or it fails."""
     box = _take_box(kind)
     if box is not None:
         with contextlib.suppress(BoxFault):
-            box.load_program(program, preamble, modules)
+            box.load_program(program, *loading)
         if box.has_loaded:
             return box
         box.end()
     box = start_box(*kind[1:])
     try:
-        box.load_program(program, preamble, modules)
+        box.load_program(program, *loading)
     except BaseException:
         box.end()
         raise
