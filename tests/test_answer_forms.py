@@ -256,6 +256,10 @@ def test_what_a_tool_returned_is_no_answer():
         "The answer is 86.<|im_end|>",
         "<answer>She has 86 apples.</answer>",
         "<answer>86\n\nExplanation: 80 and 6.</answer>",
+        "The value is \\framebox{86}.",
+        "<|begin_of_box|>86<|end_of_box|>",
+        "\\boxed 86",
+        "Then add them: 80 + 6 = 86 apples that are not sold",
     ],
 )
 def test_a_number_that_is_said(reply):
@@ -279,6 +283,8 @@ def test_a_number_that_is_said(reply):
         "\\boxed{86} Wait, \\boxed{85}",
         "\\boxed{85} and \\boxed{86}",
         "First, compute 86.",
+        "The solutions are x = 85 and x = 86.",
+        "We get x = 80 + 5 = 85 and y = 80 + 6 = 86.",
         "<answer>86",
         "<answer>The answer is 86. Wait, that is wrong.</answer>",
     ],
@@ -333,6 +339,9 @@ def test_a_gold_text_that_looks_like_a_phrase_or_markup(gold):
         ("2", "گزینه ۲"),
         ("乙", "答案是乙"),
         ("B", "The answer is A. Wait, actually it is B."),
+        ("B", "A. Rome is in Italy. B. Paris is in France. So it must be B."),
+        ("B", "Portanto, a alternativa correta é a letra B."),
+        ("A,C,D", "The correct options are A, C and D."),
         ("B", "A is wrong. C is wrong. So the answer is B, since it is the capital."),
     ],
 )
@@ -354,6 +363,7 @@ def test_a_choice_that_is_said(gold, reply):
         ("A,C", "A"),
         ("A", "A, C"),
         ("AC", "A, B, C"),
+        ("A", "A: no. B: yes."),
         ("В", "Б"),
         ("2", "3"),
     ],
@@ -501,3 +511,18 @@ def test_a_journey_ends_with_the_reply_of_another_family():
     wrong = {"completion": "[THINK]a. x. y.[/THINK]The answer is 5.", "correct": False, "finish_reason": "stop"}
     [pair] = find_journey_pairs([right, wrong], 1)
     assert stitch_journey(pair).endswith("</think>The answer is 4.")
+
+
+@pytest.mark.parametrize(
+    ("gold", "reply"),
+    [
+        ("no solution", "There is no solution."),
+        ("no solution", "Answer: no solution"),
+        ("x = 1, y = 2", "Answer:\n\n- x = 1\n- y = 2"),
+        ("5!", "The answer is 5!"),
+        ("(3, \\frac{\\pi}{2})", "The answer is $(3, \\frac{\\pi}{2})$."),
+        ("\\frac{1}{2}", "The final answer is:\n\\[\n\\frac{1}{2}\n\\]"),
+    ],
+)
+def test_a_formula_that_is_said(gold, reply):
+    assert judge(reply, "math", gold=gold) == 1.0

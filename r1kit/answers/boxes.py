@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass
 
 # The quantifier is bounded, so that the search stays linear on a text of a million backslashes or spaces.
-_BOX_OR_BRACE = re.compile(r"\\f?boxed\s{0,9}\{|[{}]")
+_BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox|framebox(?:\[[^\]\n]{0,20}\]){0,2})\s{0,9}\{|\x08oxed\s{0,9}\{|[{}]")
 # Longest phrase, in characters, that may link two boxes: "for the smaller triangle in part (a), and".
 LINK_CHARACTERS = 80
 # Words that correct the box before them or draw a conclusion from it.

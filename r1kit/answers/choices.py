@@ -64,7 +64,7 @@ _END_OF_LIST = re.compile(
 )
 
 _ANSWER_WORD = (
-    r"answers?|ans|choices?|option|solution|antwort|lösung|réponse|reponse|choix|respuesta|opción|solución|risposta|"
+    r"answers?|ans\.?|choices?|options?|solution|antwort|lösung|réponse|reponse|choix|respuesta|opción|solución|risposta|"
     r"opzione|soluzione|resposta|opção|alternativa|alternative|ответ|вариант|відповідь|варіант|odpowiedź|odpověď|"
     r"antwoord|optie|svaret|svar|vastaus|cevap|cevabı|seçenek|yanıt|jawaban|pilihan|válasz|răspuns|răspunsul|απάντηση|"
     r"επιλογή|odgovor|jibu|đáp án|câu trả lời|คำตอบ|ข้อ|"
@@ -83,7 +83,7 @@ _TO_LETTER = re.compile(
     r")"
     rf"[\s:：]{{0,5}}(?:(?:{_LINK_WORD}|that|given by|therefore|thus|simply|clearly|definitely|most likely|likely|"
     rf"probably|surely|certainly|actually|the|"
-    rf"la|le|die|der|el|letter|number|буква|буквой|под|[ao](?=\s[A-Z]\b)|{_ANSWER_WORD})[\s:：]{{1,3}}"
+    rf"la|le|die|der|el|letter|letra|lettre|lettera|buchstabe|number|буква|буквой|под|[ao](?=\s(?:letra\s)?[A-Z]\b)|{_ANSWER_WORD})[\s:：]{{1,3}}"
     r"|选项|[选選项項是为][:：]?){0,5}\s{0,3}",
     re.I,
 )
@@ -91,7 +91,8 @@ _TO_LETTER = re.compile(
 _DIRECTLY = re.compile(r"[项項]?\s{0,3}")
 # "I choose B", "Choose option (B)".
 _CHOOSING = re.compile(
-    r"(?<![^\W\d_])(?:choose|chose|pick|select|go with|wähle|choisis|elijo|scelgo|escolho|выбираю)"
+    r"(?<![^\W\d_])(?:choose|chose|pick|select|go with|wähle|choisis|elijo|scelgo|escolho|выбираю|"
+    r"(?:it|this|that)(?:['’]s| is| must be| should be| has to be| would be))"
     r"\s{1,3}(?:(?:the|correct|right|best|answer|option|choice|letter)\s{1,3}){0,4}",
     re.I,
 )
@@ -131,6 +132,7 @@ _NO_STATEMENT_BEFORE = re.compile(
     r"\b(?:if|whether|why|that|neither|nor|or|unless|suppose|assume|when|is|say|says)\s{0,2}(?:option\s|choice\s)?$",
     re.I,
 )
+_MARKED = re.compile(r"(?<![A-Za-z])([A-Z])[.):]\s")
 # A longer text is no answer to a question with choices; its end is read.
 _MAX_CHARS = 6_000
 
@@ -161,6 +163,7 @@ def _read_choice(text: str, digits: bool) -> tuple[str, ...] | None:
         return tuple(text)
     if not text:
         return None
+    text = re.sub(r"^(?:both|only)\s|\sonly\.?$", "", text, flags=re.I)
     whole = _read_list(text, 0, digits)
     if whole is not None and not text[whole[1] :].strip(" .)]:"):
         return whole[0] or None
@@ -182,7 +185,7 @@ def _read_line(line: str, digits: bool) -> tuple[str, ...] | None:
     """Return the letters of a line that begins with its choice, as in "B) Berlin"; None where it does not."""
     line = re.sub(r"^(?:so|thus|therefore|hence|it is|it's|c'est|es ist|es|è|это)[,:]?\s{1,3}", "", line, flags=re.I)
     found = _read_list(line, 0, digits)
-    if found is None:
+    if found is None or len(set(_MARKED.findall(line))) > 1:  # "A: no. B: yes."
         return None
     letters, end, label, mark, is_bracketed = found
     following = line[end:]

@@ -50,6 +50,7 @@ FORMS = ("tags", "box", "program", "phrase", "last line", NO_ANSWER)
 
 _THINK_BLOCK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _ANSWER_BLOCK = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_BARE_BOX = re.compile(r"\\boxed\s{0,3}([-+]?\d[\w.]{0,30})")
 _TAG = re.compile(r"</?(?:think|answer)>")
 # The quantifier is bounded, so that the search stays linear on a text of a million backslashes or spaces.
 _BOX_OR_BRACE = re.compile(r"\\boxed\s{0,9}\{|[{}]")
@@ -141,7 +142,7 @@ def read_answer(
     """
     if answers not in ANSWER_FORMS:
         raise ValueError(f"answers must be {', '.join(ANSWER_FORMS)}, not {answers!r}")
-    reply = split_thinking(completion).reply
+    reply = _write_boxes_plainly(split_thinking(completion).reply)
     if not reply.strip():
         return ReadAnswer(None, NO_ANSWER)
     blocks = _find_blocks(_ANSWER_BLOCK, "</answer>", reply)
@@ -161,6 +162,15 @@ def read_answer(
     if not text or not text.strip():
         return ReadAnswer(None, NO_ANSWER)
     return ReadAnswer(text.strip(), form, region)
+
+
+def _write_boxes_plainly(reply: str) -> str:
+    r"""Return a reply whose boxes all have braces: GLM's have tokens of their own, and `\boxed 5` has none."""
+    if "_of_box|>" in reply:
+        reply = reply.replace("<|begin_of_box|>", "\\boxed{").replace("<|end_of_box|>", "}")
+    if "\\boxed" in reply:
+        reply = _BARE_BOX.sub(r"\\boxed{\1}", reply)
+    return reply
 
 
 def _read_answer_block(block: str, checker: str, lenient: bool) -> str:

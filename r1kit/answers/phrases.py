@@ -28,7 +28,7 @@ _ANSWER_WORDS = (
     "คำตอบ|答案|答え|正解|解答|回答|答复|答|정답|답변|답|الجواب|الإجابة|الاجابة|إجابة|جواب|پاسخ|उत्तर|উত্তর|תשובה"
 )
 _ANSWER_WORD = re.compile(
-    rf"(?<![^\W\d_])(?:{_ANSWER_WORDS})(?:wort|es|en|et|t|о|а)?(?![a-zà-ÿ])"
+    rf"(?<![^\W\d_])(?:{_ANSWER_WORDS})(?:wort|es|en|et|t|s|о|а)?(?![a-zà-ÿ])"
     r"|(?<![^\W\d_])(?:therefore|thus|hence|so),? (?:we (?:get|have|find|obtain)|it (?:is|equals))(?= )"
     r"|答案|答え|正解|답은",
     re.IGNORECASE,
@@ -52,7 +52,11 @@ _BEFORE_NO_INTRODUCTION = re.compile(
     r"\bverify the|\bprevious|\bearlier|\bfirst)\s{0,3}[*_]{0,3}$",
     re.IGNORECASE,
 )
-_NEGATION = re.compile(r"[\s*_]*(?:not|no\b|n't|nicht|pas|non|нет|не|不|never|incorrect|wrong|false)(?![a-z])", re.I)
+_NEGATION = re.compile(
+    r"[\s*_]*(?:not|no\b(?! (?:real |integer |such )?(?:solutions?|answer|roots?|value))|n't|nicht|pas|non|нет|не|不|never|"
+    r"incorrect|wrong|false)(?![a-z])",
+    re.IGNORECASE,
+)
 _NEGATED_LINK = re.compile(r"\bnot\b|n't\b|不|\bне\b|\bnicht\b|\bno\b", re.IGNORECASE)
 # A whole line that only says that the answer follows: "## Answer", "**Final Answer**", "✅ Final answer:".
 _HEADING = re.compile(
@@ -87,6 +91,7 @@ _CONCLUSION = re.compile(
     r"daher|donc|por lo tanto|quindi|portanto|итак|следовательно)(?:,\s*|\s+)|A: |因此[,，]?|所以[,，]?|故[,，]?)",
     re.IGNORECASE,
 )
+_IS = re.compile(r"(?<=\s)(?:is|are|was|were|ist|est|es|è)\s(?:the\s(?=[A-Z]))?")
 _DOUBT = re.compile(
     r"\b(?:not|n't|cannot|can't|never|maybe|perhaps|possibly|either|or|unsure|unclear|between|at least|at most|unless|"
     r"wrong|incorrect)\b|n't\b|\?",
@@ -139,6 +144,7 @@ _NUMBER = re.compile(
 )
 # A computation with its result: "1500 - 1423 = 77", "5 eggs * 3 = ".
 _COMPUTATION = re.compile(r"[-−+*/×÷·x%]\s?[$€£(]?\d[\d.,]*+[^=\n]{0,40}=\s*[$€£\\-]{0,3}\d")
+_SEVERAL_EQUATIONS = re.compile(r"=[^=\n]{0,60}(?:\b(?:and|or)\b|[,;])\s[^=\n]{0,60}=")
 # The result behind an equals sign: "= $64 for the glasses".
 _NUMBER_FIRST = re.compile(r"\s*(?:\$\s*)?([-−]?[$€£]?\d[\d,]*+(?:\.\d++)?(?:/\d++)?(?:\s?(?:%|\\%))?)(?![\w^*/+])")
 _WORD = re.compile(r"[^\W\d_]{3,}")
@@ -351,7 +357,11 @@ def _value_at(reply: str, start: int) -> str:
     first = reply[start : line_end if line_end >= 0 else len(reply)]
     if _strip_symbols(first.strip(" *_:：#$[\\`")).strip() or line_end < 0:
         return first
-    for line in reply[line_end + 1 : line_end + 1 + 2000].split("\n"):
+    following = reply[line_end + 1 : line_end + 1 + 2000]
+    joined = _join_assignments(following)
+    if joined != following:
+        return joined
+    for line in following.split("\n"):
         if line.strip() and not _RULE_LINE.fullmatch(line) and not _FENCE_LINE.fullmatch(line):
             return line
     return ""
@@ -498,6 +508,8 @@ def _read_last_line(reply: str, checker: str) -> str:
         return named if named and not _NEGATION.match(named) and _is_bare(named, checker) else ""
     # "The rest, which is 17": two words that a clause was cut from are no answer.
     is_fragment = checker == "math" and not re.search(r"[\d$\\]", value) and len(line.split()) > 4
+    if checker == "exact" and line.rstrip().endswith(".") and _IS.search(line):
+        is_fragment = True
     if _is_bare(value, checker) and not is_fragment:
         return value if len(value) <= _LONGEST_LINE else ""
     sentence = re.split(r"(?<=[.!?。])\s+(?=[A-ZÀ-ÞА-Я*\"(])", line.strip())[-1]
@@ -506,6 +518,8 @@ def _read_last_line(reply: str, checker: str) -> str:
     if not is_computed and (_PLAN.match(sentence) or not is_finished):
         return ""
     weak = list(_WEAK_LINK.finditer(sentence))
+    if checker == "exact" and not weak:  # "The capital of France is Paris."
+        weak = [] if _DOUBT.search(sentence) else list(_IS.finditer(sentence))
     if weak:
         value = clean_value(sentence[weak[-1].end() :], checker)
         if value and not _NEGATION.match(value) and _is_bare(value, checker):
@@ -527,6 +541,8 @@ def _read_sentence(sentence: str) -> str:
         return ""
     before, equals, after = sentence.rpartition("=")
     result = _NUMBER_FIRST.match(after) if equals else None
+    if _SEVERAL_EQUATIONS.search(sentence):
+        return ""
     if result and _COMPUTATION.search(sentence) and not _DOUBT.search(before):
         return result[1]
     if _DOUBT.search(sentence):
