@@ -53,8 +53,8 @@ _BEFORE_NO_INTRODUCTION = re.compile(
     re.IGNORECASE,
 )
 _NEGATION = re.compile(
-    r"[\s*_]*(?:not|no\b(?! (?:real |integer |such )?(?:solutions?|answer|roots?|value))|n't|nicht|pas|non|нет|не|不|never|"
-    r"incorrect|wrong|false)(?![a-z])",
+    r"[\s*_]*(?:not|no\b(?! (?:real |integer |such )?(?:solutions?|answer|roots?|value))|n't|nicht|pas|non|нет|не|不|"
+    r"never|incorrect|wrong|false)(?![a-z])",
     re.IGNORECASE,
 )
 _NEGATED_LINK = re.compile(r"\bnot\b|n't\b|不|\bне\b|\bnicht\b|\bno\b", re.IGNORECASE)
