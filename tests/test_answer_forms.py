@@ -526,3 +526,9 @@ def test_a_journey_ends_with_the_reply_of_another_family():
 )
 def test_a_formula_that_is_said(gold, reply):
     assert judge(reply, "math", gold=gold) == 1.0
+
+
+def test_white_space_in_a_programs_strings_stays():
+    program = 'print("""a\n   \nb""")'
+    assert find_program(f"```python\n{program}\n```") == program
+    assert find_program(program) == program

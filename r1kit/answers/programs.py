@@ -190,7 +190,9 @@ def _dedent(lines: Sequence[str]) -> str:
     """Return the lines of a block as a text, without the indentation or quotation marks that all of them have."""
     if lines and all(line.startswith(">") for line in lines):
         lines = [line[1:].removeprefix(" ") for line in lines]
-    return textwrap.dedent("\n".join(lines)).strip("\n")
+    text = "\n".join(lines).strip("\n")
+    # `dedent` also empties lines of white space, which may stand in a string of a program that is not indented.
+    return textwrap.dedent(text) if text[:1].isspace() else text
 
 
 def _join_blocks(blocks: Sequence[str]) -> str:
@@ -276,7 +278,7 @@ def _find_bare_program(text: str) -> str | None:
     lines = text.strip("\n").split("\n")
     if lines and lines[0].strip().lower() in _PYTHON_NAMES:
         lines = lines[1:]
-    whole = textwrap.dedent("\n".join(lines)).strip("\n")
+    whole = _dedent(lines)
     if _is_program(whole):
         return whole
     starts = [i for i, line in enumerate(lines) if _FIRST_LINE.match(line)]
