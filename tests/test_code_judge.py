@@ -1,6 +1,7 @@
 """The judge of programs on what data sets and models bring: outputs, objects, packages, prompts, LeetCode, checkers."""
 
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -126,6 +127,9 @@ def test_numbers_have_as_many_digits_as_it_takes():
     assert not judge_program("def f(n): return n * 10 + 1", [call]).ok
     text = '[{"kind": "call", "function": "f", "args": [], "expected": 1%s}]' % ("0" * 5000)
     assert score("def f(): return 10**5000", text) == 1.0
+    assert (
+        score("def f(n): return n * 10", [{**call, "args": [Decimal(10**5000)], "expected": Decimal(10**5001)}]) == 1.0
+    )
 
 
 def test_a_program_may_print_as_much_as_is_expected():

@@ -28,6 +28,8 @@ def parse_tests(value: Any) -> list[dict[str, Any]] | None:
     try:
         if isinstance(value, str) and value:
             value = json.loads(value, parse_int=_read_whole_number)
+        elif value is not None:
+            value = _with_plain_numbers(value)
         tests = [_without_empty_fields(test) for test in value] if value is not None else []
         for test in tests:
             if not _has_fields(test):
@@ -37,6 +39,17 @@ def parse_tests(value: Any) -> list[dict[str, Any]] | None:
         return tests
     except (ValueError, KeyError, TypeError, AttributeError, SyntaxError):
         return None
+
+
+def _with_plain_numbers(value: Any) -> Any:
+    """Return tests with the Decimals by which tables hold long numbers as Python's whole numbers, or as floats."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {name: _with_plain_numbers(item) for name, item in value.items()}
+    if isinstance(value, list | tuple) or type(value).__name__ == "ndarray":
+        return [_with_plain_numbers(item) for item in value]
+    return value
 
 
 def _without_empty_fields(test: dict[str, Any]) -> dict[str, Any]:
