@@ -238,3 +238,14 @@ def test_rows_of_other_filters_do_not_stay_where_none_is_left(here):
     Run(here / "made").update(status="interrupted")
     with pytest.raises(UserError, match="this run is interrupted, and its data are from before"):
         resolve_data_path("made")
+
+
+def test_form_of_teachers_that_write_no_answer_tags():
+    reply = {"completion": "<think>\n3 plus 4.\n</think>\n\nThe answer is 7.", "thinking": True}
+    unfinished = {"completion": "<think>\n3 plus 4.", "thinking": True}
+    tag_left_open = {"completion": "<think>\n3 plus 4.\n</think>\n<answer>7", "thinking": True}
+    without_thinking = {"completion": "The answer is 7.", "thinking": True}
+    in_form = build_filters(FiltersConfig(**OFF | {"format": True}), "any")["format"]
+    assert [in_form(row) for row in (reply, unfinished, tag_left_open, without_thinking)] == [True, False, False, False]
+    assert in_form({**without_thinking, "thinking": False})
+    assert not build_filters(FiltersConfig(**OFF | {"format": True}), "tags")["format"](reply)

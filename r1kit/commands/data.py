@@ -54,7 +54,7 @@ def _make_data(recipe: DataRecipe, run: Run) -> None:
     if len(rows) == 0:
         raise UserError("data.train", recipe.data.train[0].path, "has no rows", "give a source with at least one")
     rows, hygiene_report = _clean_rows(rows, recipe.hygiene)
-    row_filter = RowFilter(recipe.keep)
+    row_filter = RowFilter(recipe.keep, recipe.answers)
     if "_completion" in rows.column_names:
         if recipe.rewards:
             run.update(**check_reward_data(recipe.rewards, rows, recipe.data.train[0].path))

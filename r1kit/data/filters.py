@@ -1,6 +1,6 @@
 """Rejection sampling: decide which sampled rows are kept, and count what each filter drops.
 
-    row_filter = RowFilter(recipe.keep)
+    row_filter = RowFilter(recipe.keep, recipe.answers)
     for rows in shards:
         kept = row_filter.filter(rows)
     row_filter.report["dropped"]         # {"truncated": 12, "incorrect": 340, ...}
@@ -17,9 +17,12 @@ from typing import Any
 
 from r1kit.answers.extract import parse_completion
 from r1kit.answers.forms import count_answer_forms
+from r1kit.answers.thinking import split_thinking
 from r1kit.languages.detect import UNKNOWN_LANGUAGE, language_fraction
 from r1kit.languages.words import word_scripts
+from r1kit.prompts import ANSWER_TAGS
 from r1kit.recipe import PREFERENCES, FiltersConfig
+from r1kit.recipe.rewards import Answers
 from r1kit.rows import Row
 from r1kit.tables import format_table
 
@@ -39,15 +42,19 @@ REPETITION_NGRAM_WORDS = 4
 DIVERSITY_NGRAM_WORDS = 3
 
 
-def build_filters(keep: FiltersConfig) -> dict[str, Predicate]:
-    """Return the filters of a recipe by name, in the order in which they are applied; true keeps a row."""
+def build_filters(keep: FiltersConfig, answers: Answers = "tags") -> dict[str, Predicate]:
+    """Return the filters of a recipe by name, in the order in which they are applied; true keeps a row.
+
+    `answers` are the forms of an answer that the recipe reads: with others than `tags`, the filter `format` also keeps
+    completions in the form of other reasoning models.
+    """
     filters: dict[str, Predicate] = {}
     if keep.finished:
         filters["truncated"] = lambda row: row["finish_reason"] == "stop"
     if keep.correct:
         filters["incorrect"] = lambda row: bool(row["correct"])
     if keep.format:
-        filters["format"] = lambda row: parse_completion(row["completion"]).well_formed(row["thinking"])
+        filters["format"] = lambda row: _has_form(row, answers)
     if keep.language > 0:
         filters["unknown_language"] = lambda row: row["target_language"] != UNKNOWN_LANGUAGE
         filters["mixed_language"] = lambda row: (
@@ -66,6 +73,21 @@ def build_filters(keep: FiltersConfig) -> dict[str, Predicate]:
     if max_thinking := keep.max_thinking:
         filters["long_thinking"] = lambda row: len(word_scripts(_thinking_text(row))) <= max_thinking
     return filters
+
+
+def _has_form(row: Row, answers: Answers) -> bool:
+    """Return whether a completion has R1's form, or, with other `answers` than `tags`, is a thinking and a reply.
+
+    Reasoning models such as R1, QwQ and Qwen3 write no answer tags: their reply follows the thinking as it is.
+    """
+    parsed = parse_completion(row["completion"])
+    if parsed.well_formed(row["thinking"]):
+        return True
+    if answers == "tags" or not set(ANSWER_TAGS).isdisjoint(parsed.tags):
+        return False
+    split = split_thinking(row["completion"])
+    has_thinking = bool(split.thinking and split.thinking.strip())
+    return has_thinking == row["thinking"] and bool(split.reply.strip())
 
 
 def _thinking_text(row: Row) -> str:
@@ -122,9 +144,9 @@ class RowFilter:
     `build_filters`, and `per_prompt` last.
     """
 
-    def __init__(self, keep: FiltersConfig):
+    def __init__(self, keep: FiltersConfig, answers: Answers = "tags"):
         self.keep = keep
-        self.filters = build_filters(keep)
+        self.filters = build_filters(keep, answers)
         names = list(self.filters)
         if keep.pass_rate != EVERY_PASS_RATE:
             names.insert(0, "pass_rate")

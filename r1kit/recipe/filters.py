@@ -13,7 +13,8 @@ class FiltersConfig(Block):
     correct: bool = True
     """Keep only completions whose answer is correct; needs the reward accuracy."""
     format: bool = True
-    """Keep only completions in exactly the form <think>...</think> <answer>...</answer>."""
+    """Keep only completions in exactly the form <think>...</think> <answer>...</answer>; unless `answers` is `tags`,
+    also those of a thinking and a reply without tags, as R1, QwQ and Qwen3 write them."""
     language: Fraction = 0.0
     """Smallest fraction of the thinking's words that are in the language of the question."""
     max_repetition: Fraction = 1.0

@@ -31,6 +31,7 @@ from r1kit.recipe import (
     RefineConfig,
     TeacherConfig,
 )
+from r1kit.recipe.rewards import Answers
 from r1kit.rewards.registry import RewardFunction
 from r1kit.rows import Row
 from r1kit.runs.run import Run
@@ -278,6 +279,6 @@ def stitch_rows(
     return journeys
 
 
-def ungrouped_filter(keep: FiltersConfig) -> RowFilter:
+def ungrouped_filter(keep: FiltersConfig, answers: Answers) -> RowFilter:
     """Return a filter for rows that are no longer all samples of a prompt: without the filters on whole groups."""
-    return RowFilter(keep.model_copy(update={"pass_rate": EVERY_PASS_RATE, "per_prompt": None}))
+    return RowFilter(keep.model_copy(update={"pass_rate": EVERY_PASS_RATE, "per_prompt": None}), answers)

@@ -53,7 +53,7 @@ def rewrite_with_teacher(
         refine = recipe.refine
 
         def refine_tasks_of(rows: list[Row]) -> list[RewriteTask]:
-            return refine_tasks(RowFilter(recipe.keep).filter(rows), refine)
+            return refine_tasks(RowFilter(recipe.keep, recipe.answers).filter(rows), refine)
 
         return rewrite_shards(recipe, refine, "refine", refine_tasks_of, shards, problems_of, run)
     if recipe.journey and recipe.journey.method == "teacher":
@@ -79,7 +79,7 @@ def _split_by_pass_rate(recipe: GenerateRecipe, rows: list[Row]) -> tuple[list[R
 
 def make_row_filter(recipe: GenerateRecipe) -> RowFilter:
     """Return the filter of the rows that are written. Journeys were chosen by pass rate and number already."""
-    return ungrouped_filter(recipe.keep) if recipe.journey else RowFilter(recipe.keep)
+    return ungrouped_filter(recipe.keep, recipe.answers) if recipe.journey else RowFilter(recipe.keep, recipe.answers)
 
 
 def select_rows(
