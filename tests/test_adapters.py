@@ -58,10 +58,6 @@ MATH = {
         {"ID": "1983-1", "Year": 1983, "Problem Number": 1, "Question": "Let $x$", "Answer": "060", "Part": None},
         {"prompt": "Let $x$", "answer": "060", "id": "1983-1"},
     ),
-    "aime-2025": (
-        {"question": "Find the sum of all bases", "answer": "70"},
-        {"prompt": "Find the sum of all bases", "answer": "70"},
-    ),
     "problem-answer": (
         {"problem": "Find the sum of all bases", "answer": "70", "id": "0"},
         {"prompt": "Find the sum of all bases", "answer": "70"},

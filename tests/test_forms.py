@@ -78,6 +78,38 @@ PROBLEMS = {
         "2",
         "math",
     ),
+    "BoolQ": (
+        {"question": "is it so", "passage": "It is so.", "answer": True},
+        "It is so.\n\nis it so",
+        "True",
+        "exact",
+    ),
+    "a context that most rows lack": (
+        {"question": "Find x.", "context": None, "final_answer": "2"},
+        "Find x.",
+        "2",
+        "math",
+    ),
+    "a context in parts": (
+        {"question": "Find x.", "context": {"title": ["a"]}, "answer": "2"},
+        "Find x.",
+        "2",
+        "math",
+    ),
+    "MGSM": ({"question": "Find x.", "answer": None, "answer_number": 18}, "Find x.", "18", "math"),
+    "Tulu's RL set": (
+        {"messages": [{"role": "user", "content": "Find x."}], "ground_truth": "2", "dataset": "gsm8k"},
+        [{"role": "user", "content": "Find x."}],
+        "2",
+        "math",
+    ),
+    "ms-swift's RL set": (
+        {"messages": [{"role": "user", "content": "Find x."}], "solution": "\\boxed{2}"},
+        [{"role": "user", "content": "Find x."}],
+        "2",
+        "math",
+    ),
+    "AIME 2025": ({"question": "Find x.", "answer": "70"}, "Find x.", "70", "math"),
     "Open-Reasoner-Zero": (
         {
             "0": {"from": "human", "value": "Find x."},
@@ -102,6 +134,21 @@ def test_answers_that_cannot_be_checked_are_left_out_and_counted(capsys):
     rows = [{"question": "Find x.", "final_answer": answer} for answer in (["2"], ["2", "3"], None, "proof", "4", [])]
     assert [row["answer"] for row in read(*rows)] == ["2", "4"]
     assert "4 of 6 rows cannot be used and are dropped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("question", ["question", "problem"])
+def test_rows_after_a_first_one_with_a_number_have_other_answers(question):
+    answers = ["4", "Paris", ["1", "2"], ["7"]]
+    rows = read(*[{question: f"Question {i}?", "answer": answer} for i, answer in enumerate(answers)])
+    assert [row["answer"] for row in rows] == ["4", "Paris", "7"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"), [("Yes", 1.0), ("\\boxed{true}", 1.0), ("No", 0.0), ("False", 0.0), ("unknown", 0.0)]
+)
+@pytest.mark.parametrize("checker", ["exact", "math"])
+def test_a_truth_value_is_yes_or_no(answer, verdict, checker):
+    assert accuracy([answer], answer=["True"], checker=[checker], answers="any") == [verdict]
 
 
 def test_what_is_no_form_stays_as_it_is():
@@ -275,7 +322,7 @@ def test_a_list_of_numbers_is_an_answer():
     assert row["answer"] == "[1, 2]"
 
 
-@pytest.mark.parametrize("truth", [["7", "8"], '["7", "8"]', {"target": 7, "numbers": [3, 4]}, None, "", True, []])
+@pytest.mark.parametrize("truth", [["7", "8"], '["7", "8"]', {"target": 7, "numbers": [3, 4]}, None, "", []])
 def test_a_ground_truth_that_is_no_answer_is_left_out(truth, capsys):
     assert len(read(verl("7"), verl(truth))) == 1
     assert "1 of 2 rows cannot be used and are dropped" in capsys.readouterr().err
@@ -438,6 +485,20 @@ def test_generated_solutions_are_trained_on(row):
     [example] = load_examples([source(row)], CHAT).to_list()
     assert [message["content"] for message in example["messages"]] == ["3 + 4?", "<think>a</think>7"]
     assert load_problems([source(row)], ASK)["answer"][:] == ["7"]
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        {"prompt": "3 + 4?", "completion": "7"},
+        {"messages": [{"role": "user", "content": "3 + 4?"}, {"role": "assistant", "content": "7"}]},
+    ],
+)
+def test_examples_that_a_label_calls_bad_are_left_out(good, capsys):
+    bad = json.loads(json.dumps(good).replace("7", "8"))
+    [row] = read({**good, "label": True}, {**bad, "label": False})
+    assert row == good
+    assert "1 of 2 rows cannot be used and are dropped" in capsys.readouterr().err
 
 
 def test_conversations_and_generated_rows_are_trained_on_together(here):

@@ -166,6 +166,19 @@ def test_every_turn_of_a_conversation_is_trained_with_its_thinking(name):
         assert text.endswith(FAMILIES[name].turn_end)
 
 
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"loss": False}, {"train": False}])
+@pytest.mark.parametrize("name", ["qwen2.5-instruct", "qwen3", "r1-distill"])
+def test_a_turn_that_is_marked_as_none_to_be_trained_is_not_in_the_loss(name, mark):
+    tokenizer = fresh_tokenizer(name)
+    messages = [user(QUESTION), assistant("A bad answer.", **mark), user("And 5?"), assistant("12")]
+    texts = []
+    for tokenized in tokenize(tokenizer, {"messages": messages}).dataset:
+        texts += scored_texts(tokenizer, tokenized)
+    assert len(texts) == 1
+    assert "12" in texts[0]
+    assert "bad" not in texts[0]
+
+
 TEMPLATES_WITH_TOOLS = ("qwen3", "qwen2.5-instruct", "qwen3.5-think", "qwen3.6", "lfm2", "gpt-oss", "glm4")
 
 

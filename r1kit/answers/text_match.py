@@ -10,10 +10,14 @@ import unicodedata
 
 from r1kit.answers.choices import chosen_letters, parse_options, same_letters
 
+# Answers to a question that is either so or not: data sets have them as truth values (BoolQ), models answer in words.
+_TRUTH_VALUES = {"yes": "true", "no": "false"}
+
 
 def same_text(gold: str, answer: str) -> bool:
-    """Return whether two texts are equal, except for white space, case and a full stop at the end."""
-    return comparable_text(gold) == comparable_text(answer)
+    """Return whether two texts are equal, except for white space, case and a full stop at the end; yes is true."""
+    gold, answer = comparable_text(gold), comparable_text(answer)
+    return gold == answer or _TRUTH_VALUES.get(gold, gold) == _TRUTH_VALUES.get(answer, answer)
 
 
 def comparable_text(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from r1kit.answers.extract import completion_text
-from r1kit.data.adapters.chat import THINKING_KEYS, Message, normalise_messages
+from r1kit.data.adapters.chat import THINKING_KEYS, Message, is_trained, normalise_messages
 from r1kit.data.mixing import read_sources
 from r1kit.data.questions import render_prompt
 from r1kit.data.row_tables import compute_columns
@@ -115,7 +115,7 @@ def read_conversation(row: Row, prompt: PromptConfig) -> tuple[list[Message], in
         messages, first_scored = [*question, *normalise_messages(row["completion"])], len(question)
         if messages[first_scored]["role"] != "assistant":
             raise ValueError("a completion must begin with a message of the assistant")
-    scored = [message for message in messages[first_scored:] if message["role"] == "assistant"]
+    scored = [message for message in messages[first_scored:] if is_trained(message)]
     if not scored:
         raise ValueError("a conversation must have a message of the assistant, which is what is trained")
     if not all(_says_something(message) for message in scored):

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from r1kit.data.adapters.chat import THINKING_KEYS
+from r1kit.data.adapters.chat import THINKING_KEYS, is_trained
 from r1kit.data.examples import tool_name
 from r1kit.models.chat_templates import template_text
 from r1kit.models.pieces import Piece
@@ -62,7 +62,7 @@ class Conversation:
     def scored_turns(self) -> list[int]:
         """Return the positions of the messages that are trained."""
         positions = range(self.first_scored, len(self.messages))
-        return [i for i in positions if self.messages[i]["role"] == "assistant"]
+        return [i for i in positions if is_trained(self.messages[i])]
 
 
 def split_thinking(message: Message) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.data.adapters import code, finished, mathematics, verl
 from r1kit.data.adapters.chat import ConversationError, is_conversation, normalise_messages
-from r1kit.data.adapters.forms import Reading, find_form, has_choices
+from r1kit.data.adapters.forms import Reading, asks, find_form, find_judged_examples, has_choices
 from r1kit.data.exact_json import dump_json
 from r1kit.data.row_tables import compute_columns
 from r1kit.errors import UserError, suggest
@@ -77,10 +77,6 @@ def _is_gsm8k(row: Row) -> bool:
     return "####" in str(row["answer"])
 
 
-def _is_aime_2025(row: Row) -> bool:
-    return set(row) == {"question", "answer"} and str(row["answer"]).strip().isdigit()
-
-
 def _has_no_body(row: Row) -> bool:
     """Return whether a question stands alone, unlike SVAMP's, which ends a story in a column of its own."""
     return "Body" not in row
@@ -110,7 +106,6 @@ ADAPTERS: dict[str, Adapter] = {
     "aime": _adapter("problem answer url year", mathematics.adapt_aime),
     "aime-2024": _adapter("ID Problem Answer", mathematics.adapt_capitalised_aime),
     "aime-1983-2024": _adapter("ID Question Answer", mathematics.adapt_capitalised_aime, _has_no_body),
-    "aime-2025": _adapter("question answer", mathematics.adapt_problem_and_answer, _is_aime_2025),
     "numina-math": _adapter("problem solution source messages", mathematics.adapt_boxed_solution),
     "numina-math-1.5": _adapter("problem solution answer problem_type question_type", mathematics.adapt_numina),
     "openr1-math": _adapter("problem solution answer problem_type question_type generations", mathematics.adapt_numina),
@@ -173,6 +168,9 @@ def _find_reading(dataset: "Dataset", source: SourceConfig) -> Reading | None:
     if source.columns:
         return None
     first_row = dataset[0]
+    judged = find_judged_examples(names, first_row)
+    if judged is not None:
+        return judged
     fitting = [name for name, adapter in ADAPTERS.items() if adapter.columns <= names and adapter.fits(first_row)]
     is_own = "prompt" in names and not names.isdisjoint({"answer", "tests", "completion"})
     if is_own:
@@ -186,7 +184,8 @@ def _find_reading(dataset: "Dataset", source: SourceConfig) -> Reading | None:
         return _reading_of(best)
     if is_own and (not has_choices(names) or "checker" in names):
         return None
-    form = None if "messages" in names else find_form(dataset.column_names, first_row, source.seed)
+    is_example = "messages" in names and not asks(first_row["messages"])
+    form = None if is_example else find_form(dataset.column_names, first_row, source.seed)
     if form is not None:
         return form
     return _reading_of(best) if best is not None else None

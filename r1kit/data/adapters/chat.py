@@ -85,6 +85,15 @@ def is_conversation(value: Any) -> bool:
     return all(isinstance(message, Mapping) and _first_key(message, ROLE_KEYS) is not None for message in value)
 
 
+def is_trained(message: Message) -> bool:
+    """Return whether a message is the assistant's, and is not marked as one that is not to be trained.
+
+    The marks are `"weight": 0` (OpenAI, axolotl), `"loss": false` (ms-swift) and `"train": false` (axolotl).
+    """
+    marks = (message.get("weight"), message.get("loss"), message.get("train"))
+    return message["role"] == "assistant" and not any(mark is not None and not mark for mark in marks)
+
+
 def _normalise_message(message: Any) -> Message:
     if not isinstance(message, Mapping):
         raise ConversationError("each message must have a role and a content")

@@ -18,13 +18,15 @@ from typing import Any
 from r1kit.answers.extract import last_boxed
 from r1kit.data.adapters.chat import is_conversation, normalise_messages
 from r1kit.data.adapters.choices import CHOICE_COLUMNS, find_choices
-from r1kit.data.adapters.mathematics import NO_ANSWERS
+from r1kit.data.adapters.mathematics import gold_text
 from r1kit.data.adapters.verl import adapt_verl
 from r1kit.rows import Row
 
-PROMPT_COLUMNS = ("problem", "question", "Problem", "Question", "query", "input", "prompt")
+PROMPT_COLUMNS = ("problem", "question", "Problem", "Question", "query", "input", "prompt", "messages")
 BODY_COLUMNS = ("body", "Body")
 """What stands before the question: ASDiv and SVAMP tell the story and ask in columns of their own."""
+PASSAGE_COLUMNS = ("passage", "context")
+"""A text that the question is about, as in BoolQ."""
 ANSWER_COLUMNS = (
     "final_answer",
     "expected_answer",
@@ -38,6 +40,7 @@ ANSWER_COLUMNS = (
     "extracted_answer",
     "answer",
     "Answer",
+    "answer_number",
     "golden",
     "gt",
     "target",
@@ -50,8 +53,6 @@ CONVERSATION_COLUMNS = ("conversations", "conversation", "dialogue", "chat")
 INSTRUCTION_COLUMNS = ("instruction", "query", "question", "problem", "prompt", "input")
 MAX_ANSWER_CHARACTERS = 100
 """Longest answer of a first row that is taken for an answer to be checked, and not for a whole solution."""
-# "9 (apples)": a number with its unit in brackets.
-_NUMBER_WITH_UNIT = re.compile(r"\s*([-+]?[\d.,:/]*\d)\s*\([^()]*\)\s*")
 
 ReadRow = Callable[[Row], Row | None]
 
@@ -98,7 +99,12 @@ def _find_problem(names: Sequence[str], first_row: Row) -> Reading | None:
     prompt = _first(names, PROMPT_COLUMNS)
     if prompt is None:
         return None
+    if prompt == "messages" and not asks(first_row[prompt]):
+        return None
     body = _first(names, BODY_COLUMNS) if prompt.lower() == "question" else None
+    passage = next(
+        (name for name in PASSAGE_COLUMNS if name in names and isinstance(first_row[name], str | None)), None
+    )
     answer = next((name for name in ANSWER_COLUMNS if name in names and _is_answer(first_row[name])), None)
     if answer is None:
         return _find_solution(names, prompt, first_row)
@@ -107,10 +113,10 @@ def _find_problem(names: Sequence[str], first_row: Row) -> Reading | None:
     completion = _completion_column(names, first_row)
 
     def read_row(row: Row) -> Row | None:
-        problem = _problem_row([row.get(body) if body else None, row[prompt]], row[answer])
+        problem = _problem_row([row.get(body) if body else None, row[prompt]], row[answer], row[passage] if passage else None)
         return _with_conversation(problem, row, completion)
 
-    used = [name for name in (body, prompt, answer, completion) if name]
+    used = [name for name in (passage, body, prompt, answer, completion) if name]
     return Reading("question-answer", frozenset(used), read_row)
 
 
@@ -163,44 +169,29 @@ def _is_answer(value: Any) -> bool:
     """Return whether a value may be an answer that is checked: a number, a short text, or a list of one."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, int | float):
+    if isinstance(value, int | float):  # bool among them, as in BoolQ
         return True
     return isinstance(value, str) and 0 < len(value) <= MAX_ANSWER_CHARACTERS and "\n" not in value.strip()
 
 
-def gold_text(value: Any) -> str | None:
-    """Return an answer as text: the only member of a list, a number without its unit; None where there is none.
-
-    `gold_text("9 (apples)")` is `"9"`. A list of several answers gives None: it does not say whether any or all count.
-    """
-    if isinstance(value, list):
-        members = list(dict.fromkeys(str(member).strip() for member in value if member is not None))
-        value = members[0] if len(members) == 1 else None
-    if value is None or isinstance(value, bool | dict):
-        return None
-    text = str(value).strip()
-    with_unit = _NUMBER_WITH_UNIT.fullmatch(text)
-    text = with_unit.group(1) if with_unit else text
-    return text if text and text.lower() not in NO_ANSWERS else None
-
-
-def _problem_row(questions: Sequence[Any], answer: Any) -> Row | None:
-    """Return a problem; None without a question or an answer.
+def _problem_row(questions: Sequence[Any], answer: Any, passage: Any = None) -> Row | None:
+    """Return a problem; None without a question or an answer. A passage that it is about stands before it.
 
     An answer without any digit or mathematical sign is compared as text.
     """
     gold = gold_text(answer)
     if gold is None:
         return None
-    if len(questions) == 1 and is_conversation(questions[0]):
-        return {"prompt": normalise_messages(questions[0]), "answer": gold, "checker": _checker_of(gold)}
+    if is_conversation(questions[-1]):
+        return {"prompt": normalise_messages(questions[-1]), "answer": gold, "checker": _checker_of(gold)}
     parts = [str(part).strip() for part in questions if part not in (None, "")]
     if not parts or not parts[-1]:
         return None
     parts[:-1] = [part if part.endswith((".", "!", "?", ",")) else f"{part}." for part in parts[:-1]]
-    return {"prompt": " ".join(parts), "answer": gold, "checker": _checker_of(gold)}
+    prompt = " ".join(parts)
+    if passage:
+        prompt = f"{str(passage).strip()}\n\n{prompt}"
+    return {"prompt": prompt, "answer": gold, "checker": _checker_of(gold)}
 
 
 def _checker_of(gold: str) -> str:
@@ -224,6 +215,23 @@ def _with_conversation(problem: Row | None, row: Row, completion: str | None) ->
 
 
 # Finished answers
+
+
+def asks(messages: Any) -> bool:
+    """Return whether a conversation ends with a question, as those of Tulu's and ms-swift's problems for RL do."""
+    return is_conversation(messages) and normalise_messages(messages)[-1]["role"] in ("user", "tool")
+
+
+def find_judged_examples(names: Collection[str], first_row: Row) -> Reading | None:
+    """Find examples that a boolean `label` calls good or bad (KTO), of which SFT must not train on the bad ones."""
+    columns = [name for name in ("prompt", "completion", "messages") if name in names]
+    if not isinstance(first_row.get("label"), bool) or not {"completion", "messages"} & set(columns):
+        return None
+    return Reading(
+        "examples with a label",
+        frozenset([*columns, "label"]),
+        lambda row: {name: row[name] for name in columns} if row["label"] else None,
+    )
 
 
 def _find_conversation(names: Sequence[str], first_row: Row) -> Reading | None:

@@ -17,10 +17,30 @@ _DAPO_AFTER = re.compile(r'\n\nRemember to put your answer on its own line after
 NO_ANSWERS = ("proof", "notfound", "none", "null", "n/a")
 
 
+# "9 (apples)": a number with its unit in brackets.
+_NUMBER_WITH_UNIT = re.compile(r"\s*([-+]?[\d.,:/]*\d)\s*\([^()]*\)\s*")
+
+
+def gold_text(value: Any) -> str | None:
+    """Return an answer as text: the only member of a list, a number without its unit; None where there is none.
+
+    `gold_text("9 (apples)")` is `"9"`. A list of several answers gives None: it does not say whether any or all count.
+    """
+    if isinstance(value, list):
+        members = list(dict.fromkeys(str(member).strip() for member in value if member is not None))
+        value = members[0] if len(members) == 1 else None
+    if value is None or isinstance(value, dict):
+        return None
+    text = str(value).strip()
+    with_unit = _NUMBER_WITH_UNIT.fullmatch(text)
+    text = with_unit.group(1) if with_unit else text
+    return text if text and text.lower() not in NO_ANSWERS else None
+
+
 def _math_row(prompt: Any, answer: Any, row: Row, **columns: Any) -> Row | None:
     """Return a math problem with the further `columns`; None without an answer that can be checked."""
-    gold = str(answer).strip() if answer is not None else ""
-    if not gold or gold.lower() in NO_ANSWERS or not str(prompt or "").strip():
+    gold = gold_text(answer)
+    if gold is None or not str(prompt or "").strip():
         return None
     return {
         "prompt": str(prompt).strip(),

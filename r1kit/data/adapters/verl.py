@@ -78,7 +78,7 @@ def _answer(truth: Any) -> str | None:
     if isinstance(truth, list):
         members = list(dict.fromkeys(map(str, truth)))
         return _answer(members[0]) if len(members) == 1 else None
-    if isinstance(truth, bool) or truth is None:
+    if truth is None:
         return None
     text = str(truth).strip()
     return text if text and text.lower() not in NO_ANSWERS else None

@@ -43,7 +43,8 @@ def read_stored(source: SourceConfig, field: str) -> "Dataset":
         raise
     except Exception as error:  # datasets raises whatever its readers and the network do
         requirement = f"cannot be read: {error_reason(error)}"
-        action = "check the path, the name and the network"
+        is_local = path.exists()
+        action = "correct the file, and save it as UTF-8" if is_local else "check the path, the name and the network"
         raise UserError(f"{field}.path", source.path, requirement, action) from None
     return _with_usual_types(dataset)
 
