@@ -113,7 +113,8 @@ def _find_problem(names: Sequence[str], first_row: Row) -> Reading | None:
     completion = _completion_column(names, first_row)
 
     def read_row(row: Row) -> Row | None:
-        problem = _problem_row([row.get(body) if body else None, row[prompt]], row[answer], row[passage] if passage else None)
+        questions = [row.get(body) if body else None, row[prompt]]
+        problem = _problem_row(questions, row[answer], row[passage] if passage else None)
         return _with_conversation(problem, row, completion)
 
     used = [name for name in (passage, body, prompt, answer, completion) if name]
