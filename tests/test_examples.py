@@ -97,3 +97,30 @@ def test_nulls_that_other_rows_bring_are_no_arguments_of_a_call(load):
     rows = [calling(function={"name": "add", "arguments": {name: 3}}) for name in ("a", "b")]
     first, second = (read_conversation(row, CHAT)[0][1]["tool_calls"][0]["function"] for row in load(*rows))
     assert (first["arguments"], second["arguments"]) == ({"a": 3}, {"b": 3})
+
+
+@pytest.mark.parametrize("column", ["reasoning_content", "reasoning"])
+def test_thinking_in_a_column_of_its_own_is_trained(load, column):
+    rows = load({"prompt": "a", "completion": "b", column: "why"}, {"prompt": "a", "completion": "b", column: None})
+    [thinks, answers] = [read_conversation(row, CHAT)[0][-1] for row in rows]
+    assert thinks == {"role": "assistant", "content": "b", "reasoning_content": "why"}
+    assert not answers.get("reasoning_content")
+    [row] = load({"prompt": "a", "completion": "b", column: "why"}, prompt=PLAIN)
+    assert row == {"prompt": "Q a A", "completion": "<think>\nwhy\n</think>\n\nb"}
+
+
+def test_the_system_message_in_a_column_of_its_own_is_trained_with(load):
+    rows = load({"prompt": "a", "completion": "b", "system": "Be brief."}, {"prompt": "a", "completion": "b"})
+    of_recipe = PromptConfig(template="chat", system="Be kind.")
+    first, second = [read_conversation(row, of_recipe)[0][0]["content"] for row in rows]
+    assert (first, second) == ("Be brief.", "Be kind.")
+
+
+def test_conversations_with_think_tags_are_trained_as_they_are(load):
+    """Also where the first is one question and its answer, as all of OpenThoughts3's are."""
+    answer = "<think>\nwhy\n</think>\n\n7"
+    turns = [{"from": "human", "value": "3 + 4?"}, {"from": "gpt", "value": answer}]
+    rows = load({"conversations": turns, "system": "Be brief."}, {"conversations": turns * 2, "system": ""})
+    conversations = [read_conversation(row, CHAT)[0] for row in rows]
+    assert [len(messages) for messages in conversations] == [3, 4]
+    assert all(messages[-1] == {"role": "assistant", "content": answer} for messages in conversations)

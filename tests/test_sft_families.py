@@ -64,6 +64,14 @@ def test_a_dry_run_shows_the_first_row_and_refuses_what_the_training_would(tmp_p
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_renders_the_first_row_as_the_others_need_it(tmp_path):
+    """The first row does not think, so that the template without thinking would be right for it alone."""
+    model = make_model("qwen3.5-nothink", tmp_path / "model")
+    data = write_rows(tmp_path / "rows.jsonl", [{"prompt": "What is 1 + 1?", "completion": "2"}, ROW])
+    _, err = r1kit("sft", "--model", model, "--dataset", data, "--output", tmp_path / "run", "--dry-run")
+    assert "sets enable_thinking to true" in err
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [

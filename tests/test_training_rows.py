@@ -291,6 +291,104 @@ CUTS_THINKING = (
 )
 
 
+V31_LIKE = (  # DeepSeek-V3.1's: the setting is `thinking`, and what comes before `</think>` is cut out
+    "{%- if not thinking is defined -%}{%- set thinking = false -%}{%- endif -%}"
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'user' -%}{{- '<|im_start|>user\n' + message['content'] -}}"
+    "{%- else -%}{{- '<|im_start|>assistant\n</think>' + message['content'].split('</think>')[-1] + '<|im_end|>' -}}"
+    "{%- endif -%}{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}"
+    "{{- '<think>' if thinking else '</think>' -}}{%- endif -%}"
+)
+K2_LIKE = (  # Kimi-K2-Thinking's: a think block in every turn, filled from a key
+    "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\n' -}}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "{{- '<think>' + message.get('reasoning_content', '') + '</think>' -}}{%- endif -%}"
+    "{{- message['content'] + '<|im_end|>' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+)
+NO_THINK_LIKE = (  # SmolLM3's, with thinking switched off: a closed block before whatever the row says
+    "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\n' -}}"
+    "{%- if message['role'] == 'assistant' and enable_thinking is defined and not enable_thinking -%}"
+    "{{- '<think>\n\n</think>\n' -}}{%- endif -%}{{- message['content'] + '<|im_end|>' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}"
+    "{%- if enable_thinking is defined and not enable_thinking -%}{{- '<think>\n\n</think>\n' -}}{%- endif -%}"
+    "{%- endif -%}"
+)
+
+
+def test_thinking_is_switched_on_by_the_setting_that_the_template_has():
+    tokenizer = fresh_tokenizer("qwen2.5-instruct", V31_LIKE)
+    rows = tokenize(tokenizer, ROW, {"prompt": QUESTION, "completion": "7"})
+    assert "sets thinking to true" in rows.renderer.note
+    thinks, answers = [scored_texts(tokenizer, row) for row in rows.dataset]
+    assert thinks == [COMPLETION.removeprefix("<think>") + "<|im_end|>"]
+    assert answers == ["\n\n</think>\n\n7<|im_end|>"]
+    asked = apply_template(tokenizer, [user(QUESTION)], PromptConfig(template="chat"))
+    assert asked.endswith("<|im_start|>assistant\n<think>")
+
+
+def test_an_empty_think_block_is_not_put_before_the_thinking():
+    tokenizer = fresh_tokenizer("qwen2.5-instruct", K2_LIKE)
+    [row] = tokenize(tokenizer, ROW).dataset
+    assert scored_texts(tokenizer, row) == [f"<think>{THOUGHT}</think><answer>\n7\n</answer><|im_end|>"]
+
+
+def test_thinking_after_a_closed_think_block_is_refused():
+    settings = {"template": "chat", "template_settings": {"enable_thinking": False}}
+    with pytest.raises(UserError, match=r"row 0: it thinks, .* closes the thinking already; remove enable_thinking"):
+        tokenize(fresh_tokenizer("qwen2.5-instruct", NO_THINK_LIKE), ROW, prompt=settings)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "qwen3.5-think", "r1-distill", "gpt-oss"])
+def test_an_answer_that_speaks_of_think_tags_is_trained_as_it_is(name):
+    tokenizer = fresh_tokenizer(name)
+    answer = "They write <think> and </think> around it."
+    [row] = tokenize(tokenizer, {"prompt": QUESTION, "completion": answer}).dataset
+    assert answer in "".join(scored_texts(tokenizer, row))
+
+
+def test_a_call_that_is_only_in_the_list_of_tools_is_not_taken_for_written():
+    template = (
+        "{{- tools -}}{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\n' -}}"
+        "{{- message['content'] + '<|im_end|>' -}}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+    )
+    messages = [user("3 plus what?"), assistant("", tool_calls=[TOOL_CALL]), {"role": "tool", "content": "7"}]
+    with pytest.raises(UserError, match="does not write its calls of tools"):
+        tokenize(
+            fresh_tokenizer("qwen2.5-instruct", template), {"messages": [*messages, assistant("7")], "tools": [TOOL]}
+        )
+
+
+@pytest.mark.parametrize("left_out", [{"weight": 0}, {"train": False}])
+def test_messages_that_the_row_leaves_out_of_the_loss_are_not_trained(left_out):
+    tokenizer = family_tokenizer("qwen2.5-instruct")
+    messages = [user("a"), assistant("wrong", **left_out), user("b"), assistant("right")]
+    [row] = tokenize(tokenizer, {"messages": messages}).dataset
+    assert scored_texts(tokenizer, row) == ["right<|im_end|>"]
+
+
+@pytest.mark.parametrize("name", ["llama3", "gemma"])
+def test_a_text_that_has_its_beginning_token_gets_no_second_one(name):
+    tokenizer = family_tokenizer(name)
+    start, number = tokenizer.bos_token, tokenizer.bos_token_id
+    ids, _ = encode_pieces(tokenizer, [Piece(f"{start}a", False), Piece("b", True)], add_special_tokens=True)
+    [asked] = encode_prompts(tokenizer, ["a"], [f"{start}a"])
+    [plain] = encode_prompts(tokenizer, ["a"], ["a"])
+    assert ids.count(number) == asked.count(number) == plain.count(number) == 1
+
+
+def test_special_tokens_in_the_text_of_rows_are_counted_and_said(capsys):
+    tokenizer = family_tokenizer("qwen2.5-instruct")
+    rendered = "<|im_start|>user\n3 + 4?<|im_end|>\n<|im_start|>assistant\n"
+    tokenize(tokenizer, ROW, {"prompt": rendered, "completion": "7"})
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "special tokens" in line]
+    assert "the text of 1 of 2 rows" in line
+    assert "<|im_end|>, <|im_start|>; the first is row 1" in line
+    tokenize(tokenizer, ROW)
+    assert "special tokens" not in capsys.readouterr().err
+
+
 def test_an_unknown_template_that_cuts_the_thinking_out_gets_the_rows_own_text():
     tokenizer = fresh_tokenizer("qwen3", CUTS_THINKING)
     rows = tokenize(tokenizer, ROW)
@@ -366,7 +464,7 @@ def test_the_loss_may_be_on_everything():
 class PrefixingTokenizer:
     """Begins every text with a space, as SentencePiece does, and joins letters that stand beside each other."""
 
-    eos_token, eos_token_id = "#", 99
+    eos_token, eos_token_id, bos_token_id = "#", 99, None
 
     def __call__(self, text, add_special_tokens=False):
         pieces = f" {text}".replace("ab", "\0")

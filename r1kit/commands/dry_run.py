@@ -36,7 +36,9 @@ from r1kit.rewards.registry import resolve_reward
 
 GIB = 2**30
 LARGEST_DATA_READ = 2**26
-"""The most bytes of a data set that is read whole to show its first row; of a larger one a row is drawn."""
+"""The most bytes of a data set that is read whole to show its first row; of a larger one ROWS_TRIED are drawn."""
+ROWS_TRIED = 100
+"""The number of rows that a dry run renders, to find the way that is right for them."""
 BYTES_PER_TRAINED_PARAMETER = 16  # four values in float32: weight, gradient and the two moments of AdamW
 BYTES_PER_FROZEN_PARAMETER = 2  # bfloat16, in which the weights under an adapter are loaded
 # NF4 with double quantization: 4 bits, and 8 bits for each block of 64 (QLoRA, section 3: 0.127 bits for each weight).
@@ -184,7 +186,7 @@ def describe_first_row(recipe: SFTRecipe) -> str:
     if size is None:
         return f"first row: not shown, because {source.path} is not on this machine"
     if size > LARGEST_DATA_READ:
-        source = source.model_copy(update={"rows": 1})
+        source = source.model_copy(update={"rows": ROWS_TRIED})
     rows = load_examples([source.model_copy(update={"share": None})], recipe.prompt)
     with heavy_imports():
         from r1kit.models.stop_tokens import read_end_token_ids
@@ -200,7 +202,9 @@ def describe_first_row(recipe: SFTRecipe) -> str:
     # How many rows are too long can be told from all of them alone.
     training = recipe.training.model_copy(update={"max_length": sys.maxsize})
     unlimited = recipe.model_copy(update={"training": training})
-    tokenized = tokenize_examples(rows.select(range(1)), tokenizer, unlimited, "data.train", stops)
+    # How rows are rendered depends on all of them: whether any of them thinks, for one.
+    first_rows = rows.select(range(min(len(rows), ROWS_TRIED)))
+    tokenized = tokenize_examples(first_rows, tokenizer, unlimited, "data.train", stops)
     if tokenized.renderer is not None and tokenized.renderer.note:
         logger.info(tokenized.renderer.note)
     return describe_first_row(tokenizer, tokenized.dataset[0])

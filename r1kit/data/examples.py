@@ -14,7 +14,7 @@ from r1kit.data.mixing import read_sources
 from r1kit.data.questions import render_prompt
 from r1kit.data.row_tables import compute_columns
 from r1kit.errors import UserError
-from r1kit.prompts import CHAT_TEMPLATE
+from r1kit.prompts import CHAT_TEMPLATE, THINKING_TAGS
 from r1kit.recipe import DataConfig, PromptConfig, SourceConfig
 from r1kit.rows import Row
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 TOOLS = "tools"
 """Column of the tools that a conversation may call, as JSON schemas: a list, or its JSON text."""
+SYSTEM = "system"
+"""Column of the system's message of a prompt that is text."""
+THINKING_COLUMNS = ("reasoning_content", "reasoning")
+"""Columns of the thinking of a completion that is text. `thinking` is none of them: it says whether a row thinks."""
 
 
 def load_examples(
@@ -193,12 +197,25 @@ def _check_text(row: Row) -> None:
 
 def _as_chat(row: Row, prompt: PromptConfig) -> Row:
     """Return a prompt and its completion as chat messages; those that are messages already stay as they are."""
-    question, completion = _check_question(row["prompt"]), _check_completion(row["completion"])
+    question, completion = _read_pair(row)
     if isinstance(question, str):
         question = render_prompt(question, prompt)
     if isinstance(completion, str):
         completion = [{"role": "assistant", "content": completion}]
     return {**row, "prompt": question, "completion": completion}
+
+
+def _read_pair(row: Row) -> tuple[Any, Any]:
+    """Return a row's prompt and completion, with the system's message and the thinking of columns of their own."""
+    question, completion = _check_question(row["prompt"]), _check_completion(row["completion"])
+    system = row.get(SYSTEM)
+    if isinstance(question, str) and isinstance(system, str) and system.strip():
+        question = [{"role": "system", "content": system}, {"role": "user", "content": question}]
+    name = next((name for name in THINKING_COLUMNS if name in row), None)
+    if name is not None and isinstance(completion, str) and THINKING_TAGS[1] not in completion:
+        # Rows without thinking have the key too, since Arrow wants all rows in one shape.
+        completion = [{"role": "assistant", "content": completion, "reasoning_content": row[name] or ""}]
+    return question, completion
 
 
 def _as_text(row: Row, prompt: PromptConfig) -> Row:
@@ -212,7 +229,7 @@ def _as_text(row: Row, prompt: PromptConfig) -> Row:
         if not question:
             raise ValueError("a conversation must have a message before the assistant's")
     else:
-        question, completion = _check_question(row["prompt"]), _check_completion(row["completion"])
+        question, completion = _read_pair(row)
         if not isinstance(question, str):
             question = normalise_messages(question)
         if not isinstance(completion, str):

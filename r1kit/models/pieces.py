@@ -41,10 +41,16 @@ def encode_pieces(
         is_first = not ids
         piece_ids = tokenizer(text, add_special_tokens=add_special_tokens and is_first).input_ids if text else []
         if add_special_tokens and is_first:
-            piece_ids = _without_added_end(tokenizer, piece_ids, text)
+            piece_ids = _without_added_end(tokenizer, without_doubled_start(tokenizer, piece_ids), text)
         ids += piece_ids
         is_scored += [flag] * len(piece_ids)
     return ids, is_scored
+
+
+def without_doubled_start(tokenizer: Any, ids: list[int]) -> list[int]:
+    """Return the ids of a text that begins with the token of the beginning, without the one that was added to it."""
+    start = tokenizer.bos_token_id
+    return ids[1:] if start is not None and ids[:2] == [start, start] else ids
 
 
 def to_labels(ids: Sequence[int], is_scored: Sequence[bool]) -> list[int]:
@@ -56,12 +62,13 @@ def _encode_at_once(
     tokenizer: Any, texts: Sequence[str], flags: Sequence[bool], add_special_tokens: bool
 ) -> tuple[list[int], list[bool]]:
     """Encode the whole text, and find each piece's end in it by the ids of the text up to there."""
-    ids = tokenizer("".join(texts), add_special_tokens=add_special_tokens).input_ids
+    ids = without_doubled_start(tokenizer, tokenizer("".join(texts), add_special_tokens=add_special_tokens).input_ids)
     is_scored: list[bool] = []
     text = ""
     for piece_text, flag in zip(texts, flags, strict=True):
         text += piece_text
         prefix_ids = tokenizer(text, add_special_tokens=add_special_tokens).input_ids
+        prefix_ids = without_doubled_start(tokenizer, prefix_ids)
         end = _common_length(ids, prefix_ids)
         is_scored += [flag] * (end - len(is_scored))
     return ids, is_scored + [flags[-1]] * (len(ids) - len(is_scored))

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
+from r1kit.models.pieces import without_doubled_start
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import PromptConfig
 
@@ -64,13 +65,14 @@ def encode_prompts(tokenizer: Any, prompts: Sequence[Any], texts: Sequence[str])
     """Return the ids of `prompts`, which are all of one type.
 
     Prompts that are ids already are returned as they are. Of the others, `texts` are encoded: those of plain prompts
-    with the tokenizer's special tokens (such as a token for the beginning), those of chat messages without, since a
-    chat template writes its own.
+    with the tokenizer's special tokens (such as a token for the beginning, unless the text has it), those of chat
+    messages without, since a chat template writes its own.
     """
     if isinstance(prompts[0], tuple):
         return [list(ids) for ids in prompts]
     is_plain_text = isinstance(prompts[0], str)
-    return tokenizer(list(texts), add_special_tokens=is_plain_text).input_ids
+    encoded = tokenizer(list(texts), add_special_tokens=is_plain_text).input_ids
+    return [without_doubled_start(tokenizer, ids) for ids in encoded] if is_plain_text else encoded
 
 
 def apply_template(tokenizer: Any, prompt: Any, settings: PromptConfig) -> str:
@@ -188,6 +190,12 @@ def decode_completion(tokenizer: Any, ids: Sequence[int]) -> str:
         return str(tokenizer.decode(list(ids), skip_special_tokens=True))
     dropped_ids = set(tokenizer.all_special_ids) - kept_ids
     return str(tokenizer.decode([token for token in ids if token not in dropped_ids], skip_special_tokens=False))
+
+
+def structural_tokens(tokenizer: Any) -> list[str]:
+    """Return the special tokens of a tokenizer, such as `<|im_end|>`, but for those that mark the thinking."""
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return sorted((special | set(tokenizer.all_special_tokens)) - _THINKING_TOKENS)
 
 
 @lru_cache(maxsize=4)

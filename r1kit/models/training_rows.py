@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 from r1kit.data.adapters.chat import THINKING_KEYS, is_trained
 from r1kit.data.examples import tool_name
-from r1kit.models.chat_templates import template_text
+from r1kit.models.chat_templates import setting_names, template_text
 from r1kit.models.pieces import Piece
 from r1kit.models.templates import THINK_END, THINK_START
 
@@ -36,7 +36,9 @@ Result = TypeVar("Result")
 _ANSWER_MARK = "R1kit+answer+mark"
 _THINKING_MARK = "R1kit+thinking+mark"
 # Put before a template, it switches thinking on for everyone who does not say otherwise.
-THINKING_ON = "{%- if enable_thinking is not defined -%}{%- set enable_thinking = true -%}{%- endif -%}"
+THINKING_ON = "{{%- if {switch} is not defined -%}}{{%- set {switch} = true -%}}{{%- endif -%}}"
+THINKING_SWITCHES = ("enable_thinking", "thinking")
+"""Names of the setting with which templates switch thinking on: Qwen3's, and DeepSeek-V3.1's and Granite's."""
 OTHER_TEMPLATE = "set model.chat_template to another, such as r1-distill"
 
 
@@ -68,16 +70,17 @@ class Conversation:
 def split_thinking(message: Message) -> tuple[str, str]:
     """Return the thinking and the answer of an assistant's message, without white space around them.
 
-    The thinking stands in a key of its own or before `</think>` in the content.
+    The thinking stands in a key of its own, or before `</think>` at the beginning of the content.
     """
     content = message["content"]
     for key in THINKING_KEYS:
         if isinstance(message.get(key), str) and message[key].strip():
             return message[key].strip(), content.strip()
     before, end_tag, after = content.partition(THINK_END)
-    if not end_tag:
+    thinking = before.strip().removeprefix(THINK_START)
+    if not end_tag or THINK_START in thinking:  # the text speaks of the tags
         return "", content.strip()
-    return before.strip().removeprefix(THINK_START).strip(), after.strip()
+    return thinking.strip(), after.strip()
 
 
 def _inline_message(message: Message, keep_text: bool) -> Message:
@@ -89,8 +92,6 @@ def _inline_message(message: Message, keep_text: bool) -> Message:
     thinking, answer = split_thinking(message)
     if keep_text and (THINK_END in message["content"] or not thinking):
         return others
-    if not thinking and THINK_END not in message["content"]:
-        return {**others, "content": f"{THINK_START}\n\n{THINK_END}\n\n{answer}"}
     return {**others, "content": f"{THINK_START}\n{thinking}\n{THINK_END}\n\n{answer}"}
 
 
@@ -209,7 +210,8 @@ class ChatRenderer:
             if turn == turns[0]:
                 self._check_prompt(prompt, messages[:turn], tools)
             start = len(prompt)
-            if not whole.startswith(prompt):
+            closes_thinking = prompt.rstrip().endswith(THINK_END) and split_thinking(messages[turn])[0]
+            if closes_thinking or not whole.startswith(prompt):
                 raise self._prompt_error(prompt, messages[turn])
             end = self._find_content_end(whole, conversation, turn)
             if end < start:
@@ -309,10 +311,11 @@ class ChatRenderer:
         ending = prompt.rstrip()
         if thinking and ending.endswith(THINK_END):
             requirement = "it thinks, and the prompt of the model's chat template closes the thinking already"
-            if "enable_thinking" in self.settings:
-                return RowError(requirement, "remove enable_thinking from prompt.template_settings")
-            if re.search(r"\benable_thinking\b", self.template):
-                return RowError(requirement, "set prompt.template_settings={enable_thinking: true}")
+            switch = thinking_switch(self.template)
+            if switch in self.settings:
+                return RowError(requirement, f"remove {switch} from prompt.template_settings")
+            if switch:
+                return RowError(requirement, f"set prompt.template_settings={{{switch}: true}}")
             return RowError(requirement, OTHER_TEMPLATE)
         if thinking and ending.endswith(THINK_START):
             requirement = "the prompt of the model's chat template opens the thinking, which the template then cuts out"
@@ -321,7 +324,7 @@ class ChatRenderer:
         return RowError(requirement, OTHER_TEMPLATE)
 
     def _check_turn(self, text: str, message: Message) -> None:
-        """Raise RowError where the scored text of a turn lacks its thinking or its answer."""
+        """Raise RowError where the scored text of a turn lacks its thinking, its answer, or a call of a tool."""
         thinking, answer = split_thinking(message)
         position = 0
         for name, part in (("thinking", thinking), ("answer", answer)):
@@ -329,7 +332,11 @@ class ChatRenderer:
             if start < 0:
                 requirement = f"its {name} is not in what the model's chat template makes of it"
                 raise RowError(requirement, f"{OTHER_TEMPLATE}, which keeps it")
+            if name == "thinking" and THINK_END in text[:start]:
+                requirement = "the model's chat template puts an empty think block before its thinking"
+                raise RowError(requirement, OTHER_TEMPLATE)
             position = start + len(part)
+        _check_calls_rendered(text, message)
 
 
 class PromptRenderer(ChatRenderer):
@@ -350,7 +357,8 @@ class PromptRenderer(ChatRenderer):
                 raise self._prompt_error(prompt, message)
         elif ending.endswith(THINK_START):
             opened = prompt[len(ending) - len(THINK_START) :]
-            text = _inline_message(message, keep_text=False)["content"]
+            if not text.startswith(opened):
+                text = _inline_message(message, keep_text=False)["content"]
             if not text.startswith(opened):
                 raise self._prompt_error(prompt, message)
             text = text[len(opened) :]
@@ -405,13 +413,18 @@ def _call_values(call: Message) -> list[str]:
     return values
 
 
+def _check_calls_rendered(text: str, message: Message) -> None:
+    """Raise RowError where a text lacks a call of a tool that a message makes."""
+    for call in message.get("tool_calls") or []:
+        if any(value not in text and json.dumps(value)[1:-1] not in text for value in _call_values(call)):
+            requirement = "the model's chat template does not write its calls of tools"
+            raise RowError(requirement, "set model.chat_template to one that does, or drop the row")
+
+
 def _check_others_rendered(text: str, conversation: Conversation) -> None:
     """Raise RowError where the text lacks a message that is not trained, a call of a tool, or a tool."""
     for message in conversation.messages:
-        for call in message.get("tool_calls") or []:
-            if any(value not in text and json.dumps(value)[1:-1] not in text for value in _call_values(call)):
-                requirement = "the model's chat template does not write its calls of tools"
-                raise RowError(requirement, "set model.chat_template to one that does, or drop the row")
+        _check_calls_rendered(text, message)
         content = message["content"].strip()
         if message["role"] == "assistant" or content in text or json.dumps(content, ensure_ascii=False)[1:-1] in text:
             continue
@@ -437,18 +450,20 @@ def renderers(tokenizer: Any, settings: dict[str, Any], stop_tokens: Sequence[st
     training_note = "rows are rendered with TRL's training template of this family, which keeps what they say"
     if training:
         yield ChatRenderer(tokenizer, training, settings, stops, asking=own, note=training_note)
-    can_switch = "enable_thinking" not in settings and re.search(r"\benable_thinking\b", template)
+    switch = thinking_switch(template)
+    can_switch = switch is not None and switch not in settings
+    thinking_on = THINKING_ON.format(switch=switch)
+    switched = thinking_on + template
+    switched_note = (
+        "the rows think, and the model's chat template does not unless it is told to: the template that is saved "
+        f"with the model sets {switch} to true"
+    )
     if can_switch:
-        switched = THINKING_ON + template
-        note = (
-            "the rows think, and the model's chat template does not unless it is told to: the template that is saved "
-            "with the model sets enable_thinking to true"
-        )
-        yield ChatRenderer(tokenizer, switched, settings, stops, note=note)
+        yield ChatRenderer(tokenizer, switched, settings, stops, note=switched_note)
         if training:
             asking = ChatRenderer(tokenizer, switched, settings, stops)
-            both = f"{note}; {training_note}"
-            yield ChatRenderer(tokenizer, THINKING_ON + training, settings, stops, asking=asking, note=both)
+            both = f"{switched_note}; {training_note}"
+            yield ChatRenderer(tokenizer, thinking_on + training, settings, stops, asking=asking, note=both)
     note = (
         "each turn of a conversation is trained as a sequence of its own, because the model's chat template writes "
         "earlier turns in another way"
@@ -456,6 +471,15 @@ def renderers(tokenizer: Any, settings: dict[str, Any], stop_tokens: Sequence[st
     yield ChatRenderer(tokenizer, template, settings, stops, splits_turns=True, note=note)
     note = "the rows' own text is put behind the prompt of the model's chat template, because the template changes it"
     yield PromptRenderer(tokenizer, template, settings, stops, splits_turns=True, note=note)
+    if can_switch:
+        both = f"{switched_note}; {note}"
+        yield PromptRenderer(tokenizer, switched, settings, stops, splits_turns=True, note=both)
+
+
+def thinking_switch(template: str) -> str | None:
+    """Return the setting with which a chat template switches thinking on, None where it tests for no such setting."""
+    names = setting_names(template)
+    return next((name for name in THINKING_SWITCHES if name in names), None)
 
 
 def _training_template(tokenizer: Any) -> str | None:

@@ -9,6 +9,7 @@ text everything. Rows that are longer than `training.max_length` are dropped, cu
 says, and counted.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from r1kit.data.examples import read_conversation
 from r1kit.errors import UNSET, UserError
 from r1kit.messages import logger
 from r1kit.models.pieces import IGNORED_LABEL, Piece, encode_pieces, to_labels
+from r1kit.models.templates import structural_tokens
 from r1kit.models.training_rows import ChatRenderer, Conversation, RowError, choose_renderer
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.ranks import is_main_rank
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 # Strategies of packing that put the end of a long row into another sequence, so that no text is lost.
 LOSSLESS_PACKING = ("bfd_split", "wrapped")
+SHOWN_TOKENS = 5
+"""The most special tokens that a warning names."""
 SHOWN_CHARACTERS = 600
 """The most characters of a part of a row that is shown; of a longer one, its beginning and its end."""
 LOSS_START, LOSS_END = "⟦", "⟧"
@@ -76,6 +80,8 @@ def tokenize_examples(
             action = "remove it, or write it into the questions"
             raise UserError("prompt.system", recipe.prompt.system, error.requirement, action) from None
         raise UserError(f"{field}: row {error.row}", UNSET, error.requirement, error.action) from None
+    if rows_think_as_chat:
+        _warn_of_special_tokens(examples, tokenizer, recipe, field)
     dataset, too_long = _handle_long_rows(dataset, recipe, field, is_plain_text="text" in examples.column_names)
     return TokenizedRows(dataset, renderer, too_long)
 
@@ -131,6 +137,33 @@ def _row_pieces(row: Row, recipe: SFTRecipe, tokenizer: Any, renderer: ChatRende
 
 def _with_end(text: str, end_token: str) -> str:
     return text if text.endswith(end_token) else text + end_token
+
+
+# Special tokens in a row's own text
+
+
+def _warn_of_special_tokens(examples: "Dataset", tokenizer: Any, recipe: SFTRecipe, field: str) -> None:
+    """Warn where messages have special tokens in their text, which the model reads as the marks of a chat template.
+
+    Often such a row has been through a chat template already.
+    """
+    if not is_main_rank():
+        return
+    pattern = re.compile("|".join(re.escape(token) for token in structural_tokens(tokenizer)) or r"(?!)")
+    numbers: list[int] = []
+    tokens: set[str] = set()
+    for number, row in enumerate(examples):
+        messages, _, _ = read_conversation(row, recipe.prompt)
+        matches = {match for message in messages for match in pattern.findall(message["content"])}
+        if matches:
+            numbers.append(number)
+            tokens |= matches
+    if numbers:
+        logger.warning(
+            f"{field}: the text of {len(numbers):,} of {len(examples):,} rows has special tokens of the model in it "
+            f"({', '.join(sorted(tokens)[:SHOWN_TOKENS])}; the first is row {numbers[0]}), which are trained as such: "
+            "remove them, or set prompt.template={prompt} if the rows have been through a chat template already"
+        )
 
 
 # Long rows

@@ -83,8 +83,13 @@ def _has_no_body(row: Row) -> bool:
 
 
 def _is_marked_conversation(row: Row) -> bool:
-    """Return whether a conversation is one question and an answer whose thinking is marked."""
-    return is_conversation(row["conversations"]) and finished.adapt_conversation(row) is not None
+    """Return whether a conversation is one question and an answer with Sky-T1's marks, or OpenThoughts3's.
+
+    Of other sets, an answer with think tags is one like any other: it stays as it is, and the next may have more turns.
+    """
+    if not is_conversation(row["conversations"]) or finished.adapt_conversation(row) is None:
+        return False
+    return "<|begin_of_thought|>" in str(row["conversations"]) or {"difficulty", "domain", "source"} <= row.keys()
 
 
 def _are_marked_messages(row: Row) -> bool:

@@ -56,7 +56,7 @@ def _single_turn(turns: list[Row]) -> tuple[str, str] | None:
 
 
 def adapt_conversation(row: Row) -> Row | None:
-    """Read Sky-T1, Bespoke-Stratos and OpenThoughts (marks of their own), OpenThoughts2 and 3 (think tags)."""
+    """Read Sky-T1, Bespoke-Stratos and OpenThoughts (marks of their own), OpenThoughts3 (think tags)."""
     turn = _single_turn(row["conversations"])
     if turn is None:
         return None
