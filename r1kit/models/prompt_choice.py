@@ -38,8 +38,8 @@ def choose_prompts(recipe: AnyRecipe, load_models: bool = True) -> tuple[AnyReci
     """Return a recipe in which each model that is asked has its whole prompt block, and notes on what was chosen.
 
     Without `load_models` nothing is loaded or fetched, and a template that depends on a model's tokenizer stays `auto`,
-    as it does for a run that is not there yet. Raises UserError for a model that cannot be loaded, and for settings
-    that its template does not have.
+    as it does for a run that is not there yet and for a model that cannot be loaded. Raises UserError for settings that
+    the template does not have.
     """
     if isinstance(recipe, RLRecipe):
         return _choose_rl_prompt(recipe, load_models)
@@ -107,8 +107,8 @@ def choose_prompt(
     """Return the prompt block by which a model is asked, and a note on it, empty where the recipe says it all.
 
     `settings` holds what the recipe sets; `label` is the recipe's key of the model, for the note. A model behind a
-    server (without `has_own_tokenizer`) that is no run of r1kit is asked by the server's chat template. Raises
-    UserError for a model that cannot be loaded.
+    server (without `has_own_tokenizer`) that is no run of r1kit is asked by the server's chat template. The
+    template of a model that cannot be loaded stays `auto`.
     """
     path = model.path or ""
     trained = read_trained_prompt(path)
@@ -130,8 +130,11 @@ def choose_prompt(
     elif not load_models:
         return settings, f"{label} = {path}: prompt.template = {AUTO_TEMPLATE} is chosen when the model is read"
     else:
-        resolve_model_path(path, label)
-        template, reason = _choose_by_tokenizer(model)
+        try:
+            template, reason = _choose_by_tokenizer(model)
+        except UserError:
+            # The stage loads the model too, and reports the same error after those that are found without the model.
+            return settings, ""
     note = f"{label} = {path} is asked by prompt.template = {template}: it is {reason}"
     return settings.model_copy(update={"template": template}), note
 

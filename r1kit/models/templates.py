@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
 from r1kit.models.pieces import without_doubled_start
-from r1kit.prompts import CHAT_TEMPLATE
+from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE
 from r1kit.recipe import PromptConfig
 
 if TYPE_CHECKING:
@@ -213,7 +213,11 @@ def _thinking_token_ids(tokenizer: Any) -> frozenset[int]:
 
 
 def check_chat_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> None:
-    """Raise UserError where the recipe's template is `chat` and the model has no chat template."""
+    """Raise UserError where the recipe's template is `chat` and the model has no chat template, or is still `auto`."""
+    if template == AUTO_TEMPLATE:
+        # The model could not be loaded when the template was to be chosen by it, and now it can.
+        requirement = "was not chosen, since the model could not be loaded when the command started"
+        raise UserError("prompt.template", AUTO_TEMPLATE, requirement, "run the same command again")
     if template == CHAT_TEMPLATE and tokenizer.chat_template is None:
         requirement = "this model has no chat template"
         raise UserError("prompt.template", CHAT_TEMPLATE, requirement, "use r1-zero, tiny or a text with {prompt}")
