@@ -85,6 +85,7 @@ def test_mbpps_programs_pass():
     rows = [adapt_mbpp(json.loads(line)) for line in file.read_text().splitlines()]
     completions = [f"<answer>\n```python\n{row['answer']}\n```\n</answer>" for row in rows]
     columns = {"tests": [row["tests"] for row in rows], "question": [row["prompt"] for row in rows]}
-    scores = accuracy(completions, checker=["code"] * len(rows), **columns)
+    # Problem 123 counts amicable numbers for several seconds.
+    scores = accuracy(completions, checker=["code"] * len(rows), seconds=10, **columns)
     assert len(rows) == 974
     assert scores.count(1.0) >= 973
