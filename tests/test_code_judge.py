@@ -477,6 +477,42 @@ def last(items):
             ),
         ),
         (
+            (
+                "import functools\n"
+                "def twice(f):\n"
+                "    @functools.wraps(f)\n"
+                "    def call(x): return f(f(x))\n"
+                "    return call"
+            ),
+            (
+                "@twice\n"
+                "def half(x):\n"
+                "    'Doc.'\n"
+                "    return x / 2\n"
+                "assert (half(8), half.__name__, half.__doc__) == (2, 'half', 'Doc.')"
+            ),
+        ),
+        (
+            ("def f(x: int) -> str:\n    'Doc.'\nclass C:\n    'A class.'"),
+            (
+                "import typing\n"
+                "assert (f.__doc__, C.__doc__, C().__doc__) == ('Doc.', 'A class.', 'A class.')\n"
+                "assert typing.get_type_hints(f) == f.__annotations__ == {'x': int, 'return': str}"
+            ),
+        ),
+        (
+            ("from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\n    y: int = 0"),
+            (
+                "from dataclasses import asdict, astuple, fields, replace\n"
+                "assert asdict(P(3, 4)) == {'x': 3, 'y': 4} and astuple(P(1)) == (1, 0)\n"
+                "assert [field.name for field in fields(P)] == ['x', 'y'] and replace(P(3, 4), x=5) == P(5, 4)"
+            ),
+        ),
+        (
+            ("import pathlib, uuid\ndef f(): return uuid.UUID(int=1)\ndef g(): return pathlib.Path('a') / 'b'"),
+            ("import pathlib, uuid\nassert f() == uuid.UUID(int=1) and g() == pathlib.Path('a/b')"),
+        ),
+        (
             ("import sys\ndef f(): sys.exit(3)"),
             ("try:\n    f()\nexcept SystemExit as error:\n    assert error.code == 3\nelse:\n    assert False"),
         ),
@@ -548,6 +584,10 @@ def test_no_object_of_a_program_decides_a_comparison_with_data(program, code):
         ),
         ("def test_it(tmp_path):\n    assert len(Stack()) == 0", "fixtures of pytest"),
         ("def check(candidate):\n    assert candidate() == 1", "never calls it"),
+        ("import pytest\n@pytest.fixture\ndef one():\n    return 1\ndef test_it(one):\n    pass", "pytest.fixture"),
+        ("import inspect\nassert inspect.signature(Stack.push)", "inspect.signature"),
+        ("from inspect import getsource\nassert getsource(Stack)", "inspect.getsource"),
+        ("import doctest\nassert doctest.testmod().failed == 0", "doctest.testmod"),
         ("import pandas\nassert len(Stack()) == 0", "pandas"),
         ("import no_such_package\nassert len(Stack()) == 0", "a test imports no_such_package"),
     ],
@@ -588,6 +628,21 @@ def test_what_two_processes_cannot_have_is_a_fault(code, reason):
             "    unittest.main()"
         ),
         (
+            "from unittest import TestCase, main\n"
+            "class Adding(TestCase):\n"
+            "    def test_it(self):\n"
+            "        self.assertEqual(add(1, 2), 3)\n"
+            "main()"
+        ),
+        (
+            "import unittest\n"
+            "class TestAdd(unittest.TestCase):\n"
+            "    def test_it(self):\n"
+            "        self.assertEqual(add(1, 2), 3)\n"
+            "suite = unittest.TestLoader().loadTestsFromTestCase(TestAdd)\n"
+            "unittest.TextTestRunner().run(suite)"
+        ),
+        (
             "class TestAdd:\n"
             "    def setup_method(self):\n"
             "        self.one = 1\n"
@@ -598,6 +653,7 @@ def test_what_two_processes_cannot_have_is_a_fault(code, reason):
 )
 def test_tests_that_nobody_calls_are_run(code):
     assert judge_asserts("def add(a, b): return a + b", code) is True
+    assert judge_asserts("def add(a, b): return a - b", code) is False
     assert judge_asserts("def add(a, b): return a - b", code) is False
 
 
@@ -884,3 +940,30 @@ def test_fields_that_a_table_of_mixed_tests_leaves_empty_do_not_count():
 )
 def test_broken_tests_are_a_fault(tests):
     assert score("print(1)", tests) == FAULT
+
+
+@pytest.mark.parametrize(
+    ("tests", "program"),
+    [
+        (["assert add(1, 2) == 3", "assert add(0, 0) == 0"], "def add(a, b): return a + b"),
+        ({"inputs": ["1 2"], "outputs": ["3"]}, "print(sum(map(int, input().split())))"),
+        ({"input": ["1 2"], "output": ["3"]}, "print(sum(map(int, input().split())))"),
+        (
+            {"fn_name": "add", "inputs": [[1, 2]], "outputs": [3]},
+            "class Solution:\n    def add(self, a, b): return a + b",
+        ),
+        ([{"input": "1 2", "output": "3", "testtype": "stdin"}], "print(sum(map(int, input().split())))"),
+        ({"functional": "assert add(1, 2) == 3"}, "def add(a, b): return a + b"),
+    ],
+)
+def test_tests_may_be_as_data_sets_have_them(tests, program):
+    for form in (tests, json.dumps(tests)):
+        assert score(program, form) == 1.0
+        assert score("def add(a, b): return 7\nprint(7)", form) == 0.0
+
+
+def test_not_a_number_may_be_expected():
+    [test] = json.loads('[{"kind": "call", "function": "f", "args": [], "expected": [NaN, 1.0]}]')
+    assert judge_program("def f(): return [float('nan'), 1]", [test]).ok
+    assert not judge_program("def f(): return [float('nan'), 2]", [test]).ok
+    assert not judge_program("def f(): return [0.5, 1]", [test]).ok

@@ -24,10 +24,20 @@ _reasons_said: set[str] = set()
 
 
 def parse_tests(value: Any) -> list[dict[str, Any]] | None:
-    """Return a row's tests, which are a list or its JSON; [] where it has none, None where they are broken."""
+    """Return a row's tests, which are a list or its JSON; [] where it has none, None where they are broken.
+
+    Tests as data sets have them, such as `["assert add(1, 2) == 3"]` or `{"inputs": ["1"], "outputs": ["2"]}`, are read
+    as the adapters read them.
+    """
     try:
         if isinstance(value, str) and value:
             value = json.loads(value, parse_int=_read_whole_number)
+        if value and not _have_kinds(value):
+            from r1kit.data.adapters.code import parse_tests as parse_usual_form
+
+            value = parse_usual_form(value) or None
+            if value is None:
+                return None
         elif value is not None:
             value = _with_plain_numbers(value)
         tests = [_without_empty_fields(test) for test in value] if value is not None else []
@@ -50,6 +60,10 @@ def _with_plain_numbers(value: Any) -> Any:
     if isinstance(value, list | tuple) or type(value).__name__ == "ndarray":
         return [_with_plain_numbers(item) for item in value]
     return value
+
+
+def _have_kinds(tests: Any) -> bool:
+    return isinstance(tests, list) and any(isinstance(test, dict) and "kind" in test for test in tests)
 
 
 def _without_empty_fields(test: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,12 @@ PROGRAM_MODULES = frozenset(
 )
 # What a test may replace by unittest.mock in its own process with the same effect on the program.
 _PATCHABLE = ("builtins.input", "sys.stdin", "sys.stdout")
+# What a test may use of these modules: the rest is not in the box, or looks into functions, which are elsewhere.
+_USABLE = {
+    "pytest": frozenset(("approx", "fail", "main", "mark", "raises", "skip")),
+    "doctest": frozenset(),  # finds no docstrings here, and so no failures
+    "inspect": frozenset(("isasyncgen", "isawaitable", "isclass", "iscoroutine", "isgenerator")),
+}
 _KEPT_TESTS = 1024  # compiled test codes: a group of completions is judged by the same tests
 
 
@@ -56,6 +62,7 @@ def prepare_test_code(text: str, function_name: str | None, preamble: tuple[str,
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     _refuse_patches(tree)
+    _refuse_missing_tools(tree)
     modules, module_names = _names_of_program_modules(tree)
     imports = {name: _MODULE_OF_NAME[name] or name for name in undefined if name in _MODULE_OF_NAME}
     if function_name:
@@ -149,9 +156,18 @@ def _uncalled_tests(tree: ast.Module, function_name: str | None) -> tuple[str | 
             is_check = isinstance(statement, ast.FunctionDef) and statement.name == "check"
             has_check = has_check or (is_check and statement.name not in used)
             has_tests = has_tests or (statement.name.lower().startswith("test") and statement.name not in used)
+            # Its own calls, of unittest.main or of a runner, raise nothing where a test fails.
+            has_tests = has_tests or _is_test_case(statement)
     if has_check and not function_name:
         raise UnjudgeableTest("the test code defines `check` and never calls it, and the test names no function")
     return function_name if has_check else None, has_tests
+
+
+def _is_test_case(statement: ast.stmt) -> bool:
+    """Return whether a statement is a class of unittest."""
+    return isinstance(statement, ast.ClassDef) and any(
+        ast.unparse(base).endswith("TestCase") for base in statement.bases
+    )
 
 
 def _refuse_patches(tree: ast.Module) -> None:
@@ -164,6 +180,19 @@ def _refuse_patches(tree: ast.Module) -> None:
         patched = str(target.value) if isinstance(target, ast.Constant) else "sys.stdout"
         if not patched.startswith(_PATCHABLE):
             raise UnjudgeableTest(f"the test patches {patched}, which is in the program's process")
+
+
+def _refuse_missing_tools(tree: ast.Module) -> None:
+    """Raise UnjudgeableTest for what is not to be had of pytest, doctest and inspect: fixtures, signatures."""
+    for node in ast.walk(tree):
+        uses: list[tuple[str, str]] = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            uses = [(node.module, alias.name) for alias in node.names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            uses = [(node.value.id, node.attr)]
+        for module, name in uses:
+            if module in _USABLE and name not in _USABLE[module]:
+                raise UnjudgeableTest(f"the test uses {module}.{name}, which it cannot do from another process")
 
 
 def _undefined_names(module_table: symtable.SymbolTable) -> list[str]:

@@ -40,6 +40,7 @@ _SPECIAL_NAMES = """
 SPECIAL_METHODS = frozenset(f"__{name}__" for name in _SPECIAL_NAMES.split())  # that a stand-in passes on
 # Names of a frame, a code object, a traceback, a generator or a coroutine, through which a test could be read.
 _PRIVATE_PREFIXES = ("_", "f_", "co_", "tb_", "gi_", "cr_", "ag_")
+_NAMES_OF_FUNCTION = ("__name__", "__qualname__", "__doc__")  # which a decorator copies (functools.wraps)
 _REFERENCES_OF_A_COPY = 2  # as sys.getrefcount counts them, of a copy that only Peer.return_borrowed still holds
 MAX_PRINTED = 1 << 20  # characters that a program prints between two answers, and that a test can look at
 STEP_SECONDS = 0.002  # that a coroutine runs before the other process may run another one
@@ -225,7 +226,8 @@ class Peer:
 
     def check_name(self, target, name):
         """Raise AttributeError for what the program may not have of a test's object."""
-        if self.is_tester and (name.startswith(_PRIVATE_PREFIXES) or isinstance(target, _MODULE)):
+        is_private = name.startswith(_PRIVATE_PREFIXES) and name not in _NAMES_OF_FUNCTION
+        if self.is_tester and (is_private or isinstance(target, _MODULE)):
             raise AttributeError(name)
 
     def run_coroutine(self, operation, target):
@@ -417,7 +419,7 @@ async def _as_coroutine(awaitable):
 
 
 def _describe_class(described):
-    """Return a class's name, its bases, and which special methods it or a base has, other than `object`'s."""
+    """Return a class's name, docstring and bases, and which special methods it or a base has, other than `object`'s."""
     names = set()
     is_hashable = True
     for base in reversed(described.__mro__[:-1]):
@@ -427,7 +429,8 @@ def _describe_class(described):
     if not is_hashable:
         names.discard("__hash__")
     own_names = [name for name in names if name in vars(described)]
-    return described.__name__, tuple(described.__bases__), tuple(names), tuple(own_names), is_hashable
+    docstring = described.__doc__ if isinstance(described.__doc__, str) else None
+    return described.__name__, docstring, tuple(described.__bases__), tuple(names), tuple(own_names), is_hashable
 
 
 def _plain_content(value):
@@ -449,7 +452,8 @@ _KNOWN_CLASS_NAMES = """
     collections.OrderedDict collections.defaultdict collections.deque datetime.date datetime.datetime datetime.time
     datetime.timedelta enum.Enum enum.IntEnum abc.ABC json.decoder.JSONDecodeError asyncio.exceptions.TimeoutError
     asyncio.exceptions.CancelledError asyncio.exceptions.InvalidStateError queue.Full _queue.Empty struct.error
-    zlib.error binascii.Error re.error dataclasses.FrozenInstanceError subprocess.CalledProcessError copy.Error
+    zlib.error binascii.Error re.error uuid.UUID pathlib.PosixPath pathlib.PurePosixPath
+    pathlib.PureWindowsPath dataclasses.FrozenInstanceError subprocess.CalledProcessError copy.Error
 """
 _KNOWN_CLASSES = frozenset(_KNOWN_CLASS_NAMES.split())
 # Functions of Python's builtins that go over by their names: they only compute, and reach nothing else of a process.
@@ -512,6 +516,10 @@ def _form_of_known_type(value, value_type):
         return "new", "datetime.timedelta", (value.days, value.seconds, value.microseconds)
     if module_name == "datetime" and value_type.__name__ in ("date", "datetime", "time"):
         return "time", f"datetime.{value_type.__name__}", value.isoformat()
+    if module_name in ("uuid", "pathlib") and f"{module_name}.{value_type.__name__}" in _KNOWN_CLASSES:
+        return "new", f"{module_name}.{value_type.__name__}", (str(value),)
+    if module_name == "dataclasses" and value_type.__name__ == "Field":
+        return "field", value.name, value.init, value._field_type.name
     if module_name == "numpy" and (numpy := sys.modules.get("numpy")) is not None:
         if isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in _ARRAY_KINDS:
             return "array", value.dtype.str, value.shape, value.tobytes(), isinstance(value, numpy.ndarray)
@@ -534,11 +542,13 @@ def _make_known_value(form, detail, *rest):
         factory = rest[0] if rest[0] in (int, float, str, list, dict, set, tuple, bool) else None
         return _known_class("collections.defaultdict")(factory, detail)
     if form == "new":
-        if not detail.startswith(("collections.", "fractions.", "decimal.", "datetime.")):
+        if not detail.startswith(("collections.", "fractions.", "decimal.", "datetime.", "uuid.", "pathlib.")):
             raise ValueError("no value")
         return _known_class(detail)(*rest[0])
     if form == "time":
         return _known_class(detail).fromisoformat(*rest)
+    if form == "field":
+        return _make_field(detail, *rest)
     if form == "array":
         return _make_array(detail, *rest)
     if form == "objects":
@@ -546,6 +556,17 @@ def _make_known_value(form, detail, *rest):
 
         return numpy.array(detail, dtype=object)
     raise ValueError("no value")
+
+
+def _make_field(name, init, kind):
+    """Return a dataclass's field, as far as `dataclasses.asdict`, `fields` and `replace` read it."""
+    import dataclasses
+
+    field = dataclasses.field(init=init is True)
+    field.name = str(name)
+    kinds = (dataclasses._FIELD_INITVAR, dataclasses._FIELD_CLASSVAR)
+    field._field_type = next((value for value in kinds if value.name == kind), dataclasses._FIELD)
+    return field
 
 
 def _make_array(type_text, shape, content, is_array):

@@ -88,7 +88,8 @@ def is_same_value(answer: Any, expected: Any, order: str | None = None) -> bool:
     (values.py). Where a float is expected an int is right too, and both may differ by a millionth.
     """
     if isinstance(expected, float) and type(answer) in (int, float):
-        return answer == expected or _is_close(answer, expected)
+        are_nan = answer != answer and expected != expected
+        return answer == expected or are_nan or _is_close(answer, expected)
     if isinstance(expected, list):
         if type(answer) not in (list, tuple) or len(answer) != len(expected):
             return False

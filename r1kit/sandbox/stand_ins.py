@@ -41,6 +41,7 @@ _GUARDED_METHODS = frozenset(
 _IMMUTABLE_DATA = (int, float, complex, str, bytes, tuple, frozenset)
 _MUTABLE_DATA = (list, dict, set, bytearray)
 _TEXT_METHODS = ("__str__", "__repr__", "__format__")
+_FUNCTION_ATTRIBUTES = ("__name__", "__qualname__", "__wrapped__", "__defaults__", "__kwdefaults__", "__annotations__")
 _TOO_WIDE = (BaseException, Exception, AssertionError)  # an `except` of these catches the test's own failures
 _LOOP_ENDS = (StopIteration, StopAsyncIteration, GeneratorExit)  # would end a loop of the test as if it had passed
 
@@ -165,12 +166,16 @@ class RemoteFunction:
         return self._r1kit_peer.request(CALL, self._r1kit_target or self, args, kwargs)
 
     def __getattr__(self, name):
-        if name.startswith("__") and name not in ("__name__", "__qualname__", "__wrapped__", "__defaults__"):
+        if name.startswith("__") and name not in _FUNCTION_ATTRIBUTES:
             raise AttributeError(name)
         return _get_attribute(self._r1kit_peer, self, name)
 
     def __setattr__(self, name, value):
         self._r1kit_peer.request(SET, self, (name, value))
+
+
+# Otherwise a function's docstring would be that of its stand-in.
+RemoteFunction.__doc__ = property(lambda function: _get_attribute(function._r1kit_peer, function, "__doc__"))  # type: ignore
 
 
 class Reference:
@@ -243,9 +248,9 @@ async def _remote_coroutine(peer, reference):
 
 def _build_class(peer, number):
     """Return a class that stands for one of the other process."""
-    name, bases, method_names, own_names, is_hashable = peer.request(DESCRIBE, Reference(number))
+    name, docstring, bases, method_names, own_names, is_hashable = peer.request(DESCRIBE, Reference(number))
     is_trusted = not peer.is_tester or name in peer.trusted_classes
-    namespace = {"_r1kit_class": number, "_r1kit_peer": peer, "_r1kit_is_trusted": is_trusted}
+    namespace = {"_r1kit_class": number, "_r1kit_peer": peer, "_r1kit_is_trusted": is_trusted, "__doc__": docstring}
     if any(issubclass(base, BaseException) for base in bases):
         return _build_error_class(name, bases, namespace)
     data_base = next((base for base in bases if issubclass(base, _IMMUTABLE_DATA)), None)

@@ -143,11 +143,12 @@ def parse_tests(value: Any) -> list[Test]:
     ["assert add(1, 2) == 3"]                              MBPP, AceCode
     """
     if isinstance(value, dict):
-        if isinstance(value.get("inputs"), list) and isinstance(value.get("outputs"), list):
+        inputs, outputs = value.get("inputs", value.get("input")), value.get("outputs", value.get("output"))
+        if isinstance(inputs, list) and isinstance(outputs, list):
             function = value.get("fn_name") or value.get("func_name")
             if function:
-                return _call_tests(function, _parsed_members(value["inputs"]), _parsed_members(value["outputs"]))
-            return _stdio_tests(value["inputs"], value["outputs"])
+                return _call_tests(function, _parsed_members(inputs), _parsed_members(outputs))
+            return _stdio_tests(inputs, outputs)
         if isinstance(value.get("functional"), str) and value["functional"].strip():
             return [{"kind": "assert", "code": value["functional"]}]
         return []
