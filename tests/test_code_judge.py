@@ -967,3 +967,17 @@ def test_not_a_number_may_be_expected():
     assert judge_program("def f(): return [float('nan'), 1]", [test]).ok
     assert not judge_program("def f(): return [float('nan'), 2]", [test]).ok
     assert not judge_program("def f(): return [0.5, 1]", [test]).ok
+
+
+def test_a_class_is_tested_by_a_list_of_its_methods():
+    program = (
+        "class Counter:\n"
+        "    def __init__(self, start): self.count = start\n"
+        "    def add(self, n): self.count += n\n"
+        "    def total(self): return self.count"
+    )
+    calls = [["Counter", "add", "total"], [[1], [3], []]]
+    test = {"kind": "call", "function": "Counter", "args": calls, "expected": [None, None, 4]}
+    assert judge_program(program, [test]).ok
+    assert not judge_program(program, [{**test, "expected": [None, None, 5]}]).ok
+    assert not judge_program("def Counter(*args): return [None, None, 5]", [test]).ok

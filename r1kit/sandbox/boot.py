@@ -41,7 +41,9 @@ from r1kit.sandbox.leetcode import (
     NODE_NAMES,
     PACKAGE_NAMES,
     add_prelude,
+    are_method_calls,
     build_arguments,
+    call_methods,
     plain_result,
 )
 from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES, read_frame, write_all
@@ -372,6 +374,9 @@ def _answer_call(setup, job):
     _discard_prints()
     names = _run_module(setup, "program")
     function = _find_function(setup, names, job["function"])
+    if isinstance(function, type) and are_method_calls(job["function"], job["args"]):
+        write_all(ANSWER_FD, encode_value(call_methods(function, *job["args"])))
+        return
     if job["is_plain"]:
         write_all(ANSWER_FD, encode_value(function(*job["args"])))
         return

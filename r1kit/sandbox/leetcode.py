@@ -7,6 +7,10 @@ signatures do, its argument becomes such a list or tree, and a result of that ki
     [1, None, 2, 3]      the tree 1 with the right child 2, whose left child is 3: level by level, None for no child
     3                    beside a tree: its node of that value
 
+A class of its own is tested by a list of its methods and one of their arguments, of which the first make the object:
+
+    ["Counter", "add", "total"], [[], [3], []]      gives [None, None, 3]
+
 What it does NOT cover: `Node` (graphs, n-ary trees, random pointers), which has several meanings on LeetCode.
 
 This file runs inside the box (boot.py).
@@ -76,6 +80,22 @@ def build_arguments(function, args, types, names):
         is_many = node_name is not None and _is_list_of_nodes(text)
         built.append([build(item, node_class) for item in argument] if is_many else build(argument, node_class))
     return built, _node_name(result_type)
+
+
+def are_method_calls(class_name, args):
+    """Return whether the arguments of a call are names of methods, the class's own first, and their arguments."""
+    if len(args) != 2 or not all(isinstance(argument, list) for argument in args):
+        return False
+    return len(args[0]) == len(args[1]) and args[0][:1] == [class_name]
+
+
+def call_methods(tested_class, method_names, args_of_methods):
+    """Make an object and call its methods in turn; return their results, after None for the object itself."""
+    instance = tested_class(*args_of_methods[0])
+    results = [None]
+    for name, args in zip(method_names[1:], args_of_methods[1:], strict=True):
+        results.append(plain_result(getattr(instance, name)(*args), None))
+    return results
 
 
 def _annotations(function, count):

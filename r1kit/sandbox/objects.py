@@ -14,8 +14,8 @@ A message is an encoded tuple. Requests are answered in the order in which they 
 
 What it defends against: see stand_ins.py, which decides what the program's objects may do in the tester's process. The
 tester in turn lets the program use only what the test has handed over: it answers for no name that begins with an
-underscore, and for no frame, code object or traceback. What it does NOT defend against: a program that recognises the
-arguments of a test's calls and answers by them.
+underscore (but for a function's name and docstring), and for no frame, code object or traceback. What it does NOT
+defend against: a program that recognises the arguments of a test's calls and answers by them.
 
 This file runs inside the box (boot.py).
 """
