@@ -330,6 +330,11 @@ LORA = {"r": 8}
             changed(SFT, trl={"loss_tipe": "nll"}),
             "trl.loss_tipe = nll; TRL's SFTConfig has no such field; did you mean loss_",
         ),
+        (
+            "sft",
+            changed(SFT, trl={"group_by_length": True}),
+            "trl.group_by_length = true; it is a field of r1kit's; set training.group_by_length instead",
+        ),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused(stage, values, start):
@@ -517,3 +522,8 @@ def test_a_language_that_r1kit_can_detect_is_taken(language):
     source = {"path": "rows.jsonl", "values": {"language": language}}
     recipe = load_recipe("data", None, {"output": "out", "data.train": [source]})
     assert recipe.data.train[0].values == {"language": language}
+
+
+def test_the_template_of_the_bare_prompt_needs_no_quotes():
+    """YAML reads `prompt.template={prompt}` as a mapping."""
+    assert parse_recipe("sft", changed(SFT, prompt={"template": {"prompt": None}})).prompt.template == "{prompt}"

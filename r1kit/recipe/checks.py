@@ -176,6 +176,8 @@ def _check_trl_fields(recipe: SFTRecipe | RLRecipe) -> None:
             raise UserError(f"trl.{key}", value, f"r1kit sets it from {owner}", f"set {owner} instead")
         known_fields = trl_fields(config)
         if known_fields and key not in known_fields:
+            if key in type(recipe.training).model_fields:
+                raise UserError(f"trl.{key}", value, "it is a field of r1kit's", f"set training.{key} instead")
             raise UserError(f"trl.{key}", value, f"TRL's {config} has no such field", suggest(key, known_fields))
 
 

@@ -41,6 +41,12 @@ class PromptConfig(Block):
     """Arguments of the model's chat template, such as {enable_thinking: false}: the same in training, sampling and
     evaluation."""
 
+    @field_validator("template", mode="before")
+    @classmethod
+    def _read_bare_braces(cls, template: Any) -> Any:
+        """Return the text `{prompt}` for what YAML reads of it without quotes: a mapping with one key and no value."""
+        return "{prompt}" if template == {"prompt": None} else template
+
     @field_validator("template")
     @classmethod
     def _check_template(cls, template: str) -> str:
