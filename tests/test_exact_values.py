@@ -181,6 +181,7 @@ def test_csv_by_windows_with_a_mark_and_compressed():
         ("prompt,answer\na?,1,2\n", "cannot be read: CSV parse error: .*Expected 2 columns, got 3"),
         ("prompt,answer\na?\n", "cannot be read: CSV parse error: .*Expected 2 columns, got 1"),
         ("prompt,prompt\na?,1\n", "has several columns of the name 'prompt'"),
+        ("prompt, answer\na?, 1\n", "has a column ' answer', with white space in its name"),
         ("prompt,answer\n", "has no rows"),
     ],
 )

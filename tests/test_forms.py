@@ -214,6 +214,18 @@ CHOICES = {
         "meta_info": "s",
     },
     "SuperGPQA": {"question": "1 + 2?", "options": FOUR, "answer": "three", "answer_letter": "C"},
+    "a column for each": {"question": "1 + 2?", **dict(zip("ABCD", FOUR, strict=True)), "answer": "C"},
+    "options in columns": {
+        "question": "1 + 2?",
+        **{f"option_{letter}": text for letter, text in zip("abcd", FOUR, strict=True)},
+        "answer": "c",
+    },
+    "a list as text": {"question": "1 + 2?", "options": str(FOUR), "answer": 2},
+    "lines": {
+        "question": "1 + 2?",
+        "options": "\n".join(f"{letter}. {text}" for letter, text in zip("ABCD", FOUR, strict=True)),
+        "answer": "C",
+    },
     "by its text": {"question": "1 + 2?", "options": FOUR, "answer": "three"},
     "RACE": {"article": "1 + 2", "question": "is?", "options": FOUR, "answer": "C"},
     "HellaSwag": {"ctx": "1 + 2 is", "endings": FOUR, "label": "2", "activity_label": "x"},
@@ -249,6 +261,12 @@ def test_multiple_choice(name):
         1.0,
         0.0,
     ]
+
+
+def test_there_may_be_more_than_four_columns_of_choices():
+    [row] = read({"Question": "1 + 2?", **dict(zip("ABCDE", [*FOUR, "five"], strict=True)), "Answer": "E"})
+    assert row["answer"] == "E"
+    assert "E. five" in row["prompt"]
 
 
 def test_choices_with_the_first_of_two_right():

@@ -8,6 +8,7 @@ choice is right by its number, its label or its text. GPQA and SciQ have the rig
 the choices are shuffled, by the source's seed and the question, since the right one would always come first.
 """
 
+import ast
 import random
 import re
 import string
@@ -75,8 +76,6 @@ class CorrectAndIncorrect:
 
 # The sets with a column for each choice. Whether numbers begin at 0 or 1, only the set's own documents say.
 COLUMN_SETS: dict[str, ColumnChoices] = {
-    "C-Eval": ColumnChoices(("question",), ("A", "B", "C", "D"), "answer"),
-    "CMMLU": ColumnChoices(("Question",), ("A", "B", "C", "D"), "Answer"),
     "MedMCQA": ColumnChoices(("question",), ("opa", "opb", "opc", "opd"), "cop"),
     "MedQA": ColumnChoices(("sent1", "sent2"), ("ending0", "ending1", "ending2", "ending3"), "label"),
     "PIQA": ColumnChoices(("goal",), ("sol1", "sol2"), "label"),
@@ -92,6 +91,7 @@ CORRECT_SETS: dict[str, CorrectAndIncorrect] = {
 }
 # "(A) 21", "A) 21", "a. 21": a choice that begins with its own letter.
 _LETTERED = re.compile(r"\s*\(?([A-Za-z])\s*[).:]\s*(.*)", re.DOTALL)
+_OPTION_COLUMN = re.compile(r"(?:option|choice|opt)[ _]?a", re.IGNORECASE)
 # "a ) 38 , b ) 27.675 , c ) 30": MathQA's choices in one text.
 _CHOICE_IN_TEXT = re.compile(r"(?:^|[,\s])\(?([a-jA-J])\s?\)\s*")
 
@@ -116,8 +116,10 @@ def find_choices(names: Sequence[str], first_row: Row, seed: int) -> ChoiceReadi
             return _reading_if_it_fits(used, partial(_read_correct_and_incorrect, correct, seed), first_row)
     question = next((name for name in QUESTION_COLUMNS if name in names), None)
     choices = next((name for name in CHOICE_COLUMNS if name in names), None)
-    if question is None or choices is None:
+    if question is None:
         return None
+    if choices is None:
+        return _find_lettered_columns(names, question, first_row)
     passage = next((name for name in PASSAGE_COLUMNS if name in names), None)
     if choices == "mc1_targets":
         return _reading_if_it_fits((question, choices), lambda row: _read_truthful(row, question, seed), first_row)
@@ -131,6 +133,22 @@ def find_choices(names: Sequence[str], first_row: Row, seed: int) -> ChoiceReadi
     return None
 
 
+def _find_lettered_columns(names: Sequence[str], question: str, first_row: Row) -> ChoiceReading | None:
+    """Find a column for each choice, by the names A, B, ... (C-Eval, CMMLU) or option_a, option_b, ..."""
+    gold = next((name for name in GOLD_COLUMNS if name in names), None)
+    for first in names:
+        last_letter = first[-1:]
+        if gold is None or last_letter not in ("A", "a") or (len(first) > 1 and not _OPTION_COLUMN.fullmatch(first)):
+            continue
+        columns: list[str] = []
+        while (name := first[:-1] + chr(ord(last_letter) + len(columns))) in names and len(columns) < len(LETTERS):
+            columns.append(name)
+        if len(columns) > 1:
+            lettered = ColumnChoices((question,), tuple(columns), gold)
+            return _reading_if_it_fits(_used(names, lettered), partial(_read_columns, lettered), first_row)
+    return None
+
+
 def _used(names: Sequence[str], columns: ColumnChoices) -> tuple[str, ...]:
     return tuple(name for name in (*columns.question, *columns.choices, columns.gold) if name in names)
 
@@ -140,7 +158,7 @@ def _reading_if_it_fits(
 ) -> ChoiceReading | None:
     try:
         fits = read_row(first_row) is not None
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, SyntaxError):
         fits = False
     return ChoiceReading(columns, read_row) if fits else None
 
@@ -229,7 +247,12 @@ def _without_letters(texts: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _split_choices(text: str) -> tuple[list[str], list[str]]:
-    """Return the choices of a text such as `a ) 38 , b ) 27.675`, or of a list that stands as text."""
+    """Return the choices of a text: `a ) 38 , b ) 27.675`, a list that stands as text, or a line for each."""
+    if text.lstrip().startswith("["):
+        return _without_letters([_plain_text(choice) for choice in ast.literal_eval(text.strip())])
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and all(map(_LETTERED.match, lines)):
+        return _without_letters(lines)
     matches = list(_CHOICE_IN_TEXT.finditer(text))
     letters = "".join(match.group(1).upper() for match in matches)
     if len(letters) < 2 or not LETTERS.startswith(letters):

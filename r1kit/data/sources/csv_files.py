@@ -60,6 +60,10 @@ def _open_csv(file: Path, source: SourceConfig, field: str) -> Any:
     if repeated:
         requirement = f"has several columns of the name {repeated[0]!r}"
         raise UserError(f"{field}.path", str(file), requirement, "give each a name of its own")
+    padded = next((name for name in names if name != name.strip()), None)
+    if padded is not None:
+        requirement = f"has a column {padded!r}, with white space in its name"
+        raise UserError(f"{field}.path", str(file), requirement, "remove the spaces after the commas")
     convert = pa_csv.ConvertOptions(
         column_types={name: pa.string() for name in names},
         null_values=[""],
