@@ -628,6 +628,13 @@ def test_what_two_processes_cannot_have_is_a_fault(code, reason):
             "    unittest.main()"
         ),
         (
+            "import pytest, sys\n"
+            "def test_it():\n"
+            "    assert add(1, 2) == 3\n"
+            "if __name__ == '__main__':\n"
+            "    sys.exit(pytest.main([__file__]))"
+        ),
+        (
             "from unittest import TestCase, main\n"
             "class Adding(TestCase):\n"
             "    def test_it(self):\n"
@@ -981,3 +988,9 @@ def test_a_class_is_tested_by_a_list_of_its_methods():
     assert judge_program(program, [test]).ok
     assert not judge_program(program, [{**test, "expected": [None, None, 5]}]).ok
     assert not judge_program("def Counter(*args): return [None, None, 5]", [test]).ok
+
+
+def test_a_program_that_exits_ends_no_test():
+    code = "assert f(1) == 2\ndef test_it():\n    assert f(1) == 2"
+    assert judge_asserts("import sys\ndef f(x): sys.exit(0)", code) is False
+    assert judge_asserts("def f(x): return x + 1", code) is True
