@@ -40,6 +40,9 @@ class Column:
     """Whether a row that an adapter reads keeps its own value of it, where the adapter is one for many data sets."""
 
 
+CHECKERS = ("math", "exact", "choice", "code", "reasoning_gym")
+"""The values of the column `checker`: how the answer of a row is judged (r1kit/rewards/accuracy.py)."""
+
 # In the order in which `data/` and `samples/` have them on disk.
 COLUMNS: dict[str, Column] = {
     "id": Column(

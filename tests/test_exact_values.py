@@ -347,3 +347,18 @@ def test_files_of_the_hub_are_read_as_local_ones_are(here):
         assert _read_hub(SourceConfig(path="org/table", **settings), "data.train.0")["answer"][:] == ["NA"]
     with pytest.raises(UserError, match="split = dev; org/rows has only test, train"):
         _read_hub(SourceConfig(path="org/rows", split="dev"), "data.train.0")
+
+
+# A row's checker
+
+
+def test_a_column_verifier_that_names_checkers_is_read_as_checker(capsys):
+    write_jsonl([{"prompt": "Which day?", "answer": "2024-01-05", "verifier": "exact"}])
+    assert [row["checker"] for row in read("rows.jsonl")] == ["exact"]
+    assert "the column verifier names how answers are judged, and is read as checker" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("values", [["anna", "exact"], [{"a": 1}, "exact"], [None, None], [1, 2]])
+def test_another_column_verifier_stays_the_users_own(values):
+    write_jsonl([{"prompt": "1 + 1?", "answer": "2", "verifier": value} for value in values])
+    assert [row["verifier"] for row in read("rows.jsonl")] == values

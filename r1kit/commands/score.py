@@ -25,10 +25,9 @@ from r1kit.messages import logger, print_progress
 from r1kit.recipe import RewardConfig
 from r1kit.recipe.rewards import Answers
 from r1kit.rewards import FAULT
-from r1kit.rewards.accuracy import CHECKERS
 from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.checks import check_reward_columns, check_reward_rows
-from r1kit.rows import Row
+from r1kit.rows import CHECKERS, Row
 from r1kit.runs.files import write_file
 from r1kit.tables import Cell, format_table
 

@@ -27,8 +27,7 @@ from r1kit.answers.text_match import same_choice, same_text
 from r1kit.answers.verdict import AnswerVerdict
 from r1kit.rewards.program_tests import parse_tests, require_packages, warn_of_fault
 from r1kit.rewards.settings import SettingError
-
-CHECKERS = ("math", "exact", "choice", "code", "reasoning_gym")
+from r1kit.rows import CHECKERS
 
 _timeouts: Counter[str] = Counter()
 

@@ -15,9 +15,9 @@ from r1kit.errors import UserError, suggest
 from r1kit.languages.detect import UNKNOWN_LANGUAGE, is_known_language
 from r1kit.messages import logger
 from r1kit.recipe import RewardConfig
-from r1kit.rewards.accuracy import CHECKERS
 from r1kit.rewards.preference import load_reward_model
 from r1kit.rewards.registry import RewardFunction, resolve_reward
+from r1kit.rows import CHECKERS
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -15,8 +15,9 @@ from r1kit.data.sources.conditions import filter_by_values
 from r1kit.data.sources.generated import generate_rows, is_generated_source
 from r1kit.data.sources.stored import read_stored
 from r1kit.errors import UserError, suggest
+from r1kit.messages import logger
 from r1kit.recipe import SourceConfig
-from r1kit.rows import Row
+from r1kit.rows import CHECKERS, Row
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -61,13 +62,26 @@ def _read_stored_and_adapted(source: SourceConfig, field: str) -> "Dataset":
         raise UserError(
             f"{field}.settings", source.settings, "only generated sources have settings", "remove the settings"
         )
-    stored = read_stored(source, field)
+    stored = _name_checker(read_stored(source, field), field)
     # A condition on a column of the source is checked before an adapter removes that column; one on a column that only
     # the adapter makes, after it.
     conditions_before = {name: values for name, values in source.where.items() if name in stored.column_names}
     conditions_after = {name: values for name, values in source.where.items() if name not in conditions_before}
     adapted = adapt_columns(filter_by_values(stored, conditions_before, field), source, field)
     return filter_by_values(adapted, conditions_after, field)
+
+
+def _name_checker(dataset: "Dataset", field: str) -> "Dataset":
+    """Rename a column `verifier` that names checkers to `checker`, as some data sets call it."""
+    if "verifier" not in dataset.column_names or "checker" in dataset.column_names:
+        return dataset
+    if getattr(dataset.features["verifier"], "dtype", None) not in ("string", "large_string"):
+        return dataset
+    names = set(dataset.unique("verifier"))
+    if not names - {None} or not names <= {None, *CHECKERS}:
+        return dataset
+    logger.info(f"{field}: the column verifier names how answers are judged, and is read as checker")
+    return dataset.rename_column("verifier", "checker")
 
 
 def _rename_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Dataset":
