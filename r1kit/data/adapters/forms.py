@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from r1kit.answers.extract import last_boxed
-from r1kit.data.adapters.chat import is_conversation, normalise_messages
+from r1kit.data.adapters.chat import ConversationError, is_conversation, normalise_messages
 from r1kit.data.adapters.choices import CHOICE_COLUMNS, find_choices
 from r1kit.data.adapters.mathematics import gold_text
 from r1kit.data.adapters.verl import adapt_verl
@@ -220,7 +220,12 @@ def _with_conversation(problem: Row | None, row: Row, completion: str | None) ->
 
 def asks(messages: Any) -> bool:
     """Return whether a conversation ends with a question, as those of Tulu's and ms-swift's problems for RL do."""
-    return is_conversation(messages) and normalise_messages(messages)[-1]["role"] in ("user", "tool")
+    if not is_conversation(messages):
+        return False
+    try:
+        return normalise_messages(messages)[-1]["role"] in ("user", "tool")
+    except ConversationError:
+        return False  # the error is raised where the messages are read, with the number of the row
 
 
 def find_judged_examples(names: Collection[str], first_row: Row) -> Reading | None:
