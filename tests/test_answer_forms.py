@@ -532,3 +532,23 @@ def test_white_space_in_a_programs_strings_stays():
     program = 'print("""a\n   \nb""")'
     assert find_program(f"```python\n{program}\n```") == program
     assert find_program(program) == program
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Das Ergebnis ist nicht 42.",
+        "La réponse n'est pas 42.",
+        "Ответ не 42.",
+        "答案不是42。",
+        "The answer is less than 42.",
+        "It isn't 42.",
+        "So it is $\\boxed{42",
+    ],
+)
+def test_a_denied_or_unfinished_number_is_not_read(reply):
+    assert read_answer(reply, "math").text is None
+
+
+def test_a_conclusion_within_a_sentence_stays_in_it():
+    assert read_answer("Il y a donc 42 élèves au total.", "math").text != "Il y a42 élèves au total"

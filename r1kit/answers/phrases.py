@@ -58,6 +58,13 @@ _NEGATION = re.compile(
     re.IGNORECASE,
 )
 _NEGATED_LINK = re.compile(r"\bnot\b|n't\b|不|\bне\b|\bnicht\b|\bno\b", re.IGNORECASE)
+# A number at the end that is denied, or only compared with: "nicht 42.", "n'est pas 42", "less than 42".
+_DENIED_NUMBER = re.compile(
+    r"(?:\b(?:not|nicht|pas|no|non|não|не|нет|nie|niet|değil|never|(?:less|more|fewer|greater|smaller|larger) than|"
+    r"weniger als|mehr als|moins de|plus de|at least|at most)\s{1,3}|n['’]t\s{1,3}|不是|至少|至多|超过|不到)"
+    r"[$*\\({]{0,6}[-−]?\d[\d.,]{0,30}[\s.。!*$)}\\]{0,9}\Z",
+    re.IGNORECASE,
+)
 # A whole line that only says that the answer follows: "## Answer", "**Final Answer**", "✅ Final answer:".
 _HEADING = re.compile(
     rf"(?:[^\W\d_]{{1,15}}[\s'’]{{1,3}}){{0,3}}(?:{_ANSWER_WORDS})(?:t|о|а)?"
@@ -294,7 +301,7 @@ def _statement_of(reply: str, match: re.Match[str], checker: str) -> tuple[int, 
     if start is None:
         return None
     text = _value_at(reply, start)
-    if _NEGATION.match(text):
+    if _NEGATION.match(text) or (checker == "math" and _is_no_value(text)):
         return None
     value = clean_value(text, checker)
     if checker == "math" and value and not _is_bare(value, checker):
@@ -305,6 +312,11 @@ def _statement_of(reply: str, match: re.Match[str], checker: str) -> tuple[int, 
     index = reply.find(value, start, start + 3000)
     end = index + len(value) if index >= 0 else start + len(text)
     return match.start(), end, value
+
+
+def _is_no_value(text: str) -> bool:
+    """Return whether a text ends in a number that is denied or only compared with, or in a formula that was cut."""
+    return text.count("{") > text.count("}") or bool(_DENIED_NUMBER.search(text))
 
 
 def _json_value(text: str) -> str:
@@ -495,9 +507,10 @@ def _read_last_line(reply: str, checker: str) -> str:
         if lines[-1].rstrip(". ").endswith((")", "）")) and _is_bare(before, checker):
             return before
     line = lines[-1]
-    if len(line) > 4 * _LONGEST_LINE:
+    if len(line) > 4 * _LONGEST_LINE or (checker == "math" and _is_no_value(line)):
         return ""
-    line = _CONCLUSION.sub("", line, count=1)
+    conclusion = _CONCLUSION.match(line)
+    line = line[conclusion.end() :] if conclusion else line
     changed = _read_change(line, checker)
     if changed is not None:
         return changed[0]

@@ -12,7 +12,7 @@ True
 import math
 import re
 
-from r1kit.answers.clock import same_time
+from r1kit.answers.clock import same_date, same_time
 from r1kit.answers.letters import same_letters
 from r1kit.answers.normalise import clean_answer, is_numeral, is_word_answer
 from r1kit.answers.quantities import parse_quantity, same_quantity
@@ -60,11 +60,10 @@ def quick_verdict(gold: str, answer: str) -> AnswerVerdict | None:
         return AnswerVerdict.WRONG
     if is_too_large_to_parse(answer):
         return AnswerVerdict.WRONG
-    same = same_time(gold, answer)
-    if same is None:
-        same = same_letters(gold, answer)
-    if same is not None:
-        return AnswerVerdict.RIGHT if same else AnswerVerdict.WRONG
+    for compare in (same_time, same_date, same_letters):
+        same = compare(gold, answer)
+        if same is not None:
+            return AnswerVerdict.RIGHT if same else AnswerVerdict.WRONG
     if _UNEVALUATED.search(answer.rpartition("=")[2]) and not _UNEVALUATED.search(gold):
         return AnswerVerdict.WRONG
     return _compare_numbers_and_words(gold, answer)
