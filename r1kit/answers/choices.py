@@ -184,10 +184,10 @@ def _read_choice(text: str, digits: bool) -> tuple[str, ...] | None:
 def _read_line(line: str, digits: bool) -> tuple[str, ...] | None:
     """Return the letters of a line that begins with its choice, as in "B) Berlin"; None where it does not."""
     line = re.sub(r"^(?:so|thus|therefore|hence|it is|it's|c'est|es ist|es|è|это)[,:]?\s{1,3}", "", line, flags=re.I)
-    found = _read_list(line, 0, digits)
-    if found is None or len(set(_MARKED.findall(line))) > 1:  # "A: no. B: yes."
+    label_list = _read_list(line, 0, digits)
+    if label_list is None or len(set(_MARKED.findall(line))) > 1:  # "A: no. B: yes."
         return None
-    letters, end, label, mark, is_bracketed = found
+    letters, end, label, mark, is_bracketed = label_list
     following = line[end:]
     if len(letters) != 1:
         return letters if not following.strip(" .)]:") or _END_OR_REASON.match(following) else None
@@ -225,10 +225,10 @@ def _find_statements(text: str, digits: bool) -> Iterator[tuple[int, tuple[str, 
     for match in _LABEL.finditer(text):
         if match.start() < end:
             continue
-        found = _read_list(text, match.start(), digits)
-        if found is None:
+        label_list = _read_list(text, match.start(), digits)
+        if label_list is None:
             continue
-        letters, end, label, _mark, is_bracketed = found
+        letters, end, label, _mark, is_bracketed = label_list
         following = _IS_RIGHT.match(text, end)
         before = text[max(0, match.start() - 20) : match.start()]
         if following is None or _NOT.search(following[0]) or _NO_STATEMENT_BEFORE.search(before):
@@ -250,10 +250,10 @@ def _statement_at(text: str, start: int, digits: bool) -> Iterator[tuple[int, tu
     if word and list(word[0]) == sorted(set(word[0])):
         yield start, tuple(word[0])
         return
-    found = _read_list(text, start, digits)
-    if found is None:
+    label_list = _read_list(text, start, digits)
+    if label_list is None:
         return
-    letters, end, label, mark, is_bracketed = found
+    letters, end, label, mark, is_bracketed = label_list
     following = text[end:]
     if len(letters) == 1:
         if _STATEMENT.match(following) and not _IS_RIGHT.match(following):

@@ -47,9 +47,9 @@ def _check_texts(value: Any, key: str) -> None:
         for name, item in entries:
             _check_texts(item, f"{key}.{name}" if key else str(name))
     elif isinstance(value, str) and _UNUSABLE_TEXT.search(value):
-        shown = value.encode("unicode_escape").decode()
+        escaped = value.encode("unicode_escape").decode()
         raise UserError(
-            key, shown, "must be text without the character NUL or halves of other characters", "correct it"
+            key, escaped, "must be text without the character NUL or halves of other characters", "correct it"
         )
 
 

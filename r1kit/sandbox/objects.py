@@ -269,9 +269,9 @@ class Peer:
             return "generator", self.number_of(value)
         if value_type.__name__ == "coroutine":
             return "coroutine", self.number_of(value)
-        made = _form_of_known_type(value, value_type)
-        if made is not None:
-            return made
+        known_form = _form_of_known_type(value, value_type)
+        if known_form is not None:
+            return known_form
         if issubclass(value_type, (*_IMMUTABLE_BASES, *_MUTABLE_BASES)):
             is_named_tuple = issubclass(value_type, tuple) and hasattr(value_type, "_fields")
             if value_type.__module__ != self.own_module and not is_named_tuple:
