@@ -54,12 +54,17 @@ _RATIO = re.compile(r"(\d+(?:\s*(?::|\bto\b)\s*\d+)+)(.*)")
 _THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 # What separates the members of a list.
 _SEPARATOR = r"[,;](?:\s*(?:and|or)\s)?|\s(?:and|or)\s|\\(?:lor|vee)(?![a-zA-Z])"
-_SET_BY_NAME = {
-    r"\emptyset": sympy.EmptySet,
-    r"\mathbb{R}": sympy.Reals,
-    r"\mathbb{Z}": sympy.Integers,
-    r"\mathbb{N}": sympy.Naturals,
-    r"\mathbb{Q}": sympy.Rationals,
+_SET_BY_LETTER = {"R": sympy.Reals, "Z": sympy.Integers, "N": sympy.Naturals, "Q": sympy.Rationals}
+# \mathbb{R}^{+}, \mathbb{Z}_{\ge 0}: a set of numbers, and which of them.
+_NUMBER_SET = re.compile(r"\\mathbb\s*\{?([RZNQ])\}?\s*(?:[\^_]\s*\{?\s*([-+*]|\\cdot|(?:[<>]|\\[lgn]e)\s*0)\s*\}?)?")
+_NUMBERS_BY_SIGN = {
+    "": sympy.Reals,
+    "+": sympy.Interval.open(0, sympy.oo),
+    ">0": sympy.Interval.open(0, sympy.oo),
+    "-": sympy.Interval.open(-sympy.oo, 0),
+    "<0": sympy.Interval.open(-sympy.oo, 0),
+    r"\ge0": sympy.Interval(0, sympy.oo),
+    r"\le0": sympy.Interval(-sympy.oo, 0),
 }
 _CONSTANTS = {"i": sympy.I, "e": sympy.E}
 
@@ -273,8 +278,14 @@ def _parse_region(text: str) -> tuple[str, Any]:
             if len(set(variables) - {""}) > 1:
                 raise ValueError("several variables")
             return max(variables), join(*regions)
-    if text in _SET_BY_NAME:
-        return "", _SET_BY_NAME[text]
+    if text.strip() == r"\emptyset":
+        return "", sympy.EmptySet
+    if number_set := _NUMBER_SET.fullmatch(text):
+        sign = (number_set[2] or "").replace(" ", "")
+        without_zero = sympy.Complement(sympy.Reals, sympy.FiniteSet(0))
+        return "", sympy.Intersection(_SET_BY_LETTER[number_set[1]], _NUMBERS_BY_SIGN.get(sign, without_zero))
+    if _RELATION.match(text):  # "\le 5" names no variable
+        return "", _parse_inequality(f"x {text}")[1]
     if not _RELATION.search(text):
         return "", to_sympy_set(_parse_bracketed(text))
     return _parse_inequality(text)

@@ -1,4 +1,4 @@
-"""Compare answers that are letters in an order: "BAC" is no product, and not the same as "CAB".
+r"""Compare answers that are letters in an order: "BAC" is no product, and not the same as "CAB" or B \cdot C \cdot A.
 
 Letters that stand side by side are a product in algebra (ab is ba), a word (cat is not act), or an order of things
 (BAC). This module says which. Uses the standard library only.
@@ -13,7 +13,7 @@ import re
 
 _LETTERS = re.compile(r"[A-Za-z]{2,}")
 # What may stand between the letters of an order.
-_SEPARATOR = re.compile(r"\s*(?:[,;]|->|\\to(?![a-z])|\\Rightarrow|\s)\s*")
+_SEPARATOR = re.compile(r"\s*(?:[,;*]|->|\\(?:to|cdot|times)(?![a-z])|\\Rightarrow|\s)\s*")
 _CAPITAL_SEPARATOR = re.compile(r"\s*[>-]\s*")  # between small letters these are algebra
 _SEGMENT = re.compile(r"\\(?:overline|overrightarrow|vec|triangle|angle|widehat)\s*\{?\s*([A-Z]{2,})\s*\}?")
 # Letters that are variables of one formula, such as abc and xyz.

@@ -126,6 +126,7 @@ _RULES_AFTER_COMMANDS = _compile(
         # functions without their backslash
         r"(?<![\\a-zA-Z])((?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp)(?=[\s\d(^_]|[a-z]\b)": r"\\\1 ",
         r"\\log\s*_\s*(?:\{\s*e\s*\}|e(?![a-zA-Z]))": ("\\", r"\\ln "),
+        r"(?<=\d),?\s*(?:with\s+(?:a\s+)?)?remainder\s+(?:of\s+)?(?=\d)": ("remainder", " R "),
         r"(?<=[\]})])\s*U\s*(?=[\[(\\{])": ("U", r"\\cup "),  # [0,1] U [2,3]
         r"(?<![\\a-zA-Z])(arc)?tg(?=[\s(])": ("tg", r"\\\1tan "),
         # "2or3": a word between two answers without its spaces
@@ -176,7 +177,7 @@ def clean_answer(text: str) -> str:
     A dollar sign becomes ¤ where it is money, so that it differs from LaTeX's.
     """
     if is_numeral(text):
-        return text
+        return text if text.isdigit() else _join_thousands(text)
     if "boxed" in text:
         text = boxed_answer(text) or text
     text = _replace_dollar_signs(replace_characters(text))
@@ -220,14 +221,19 @@ def _replace_label(match: re.Match[str]) -> str:
 
 # A comma of thousands with what TeX needs around it: 12,\! 345 and 1{,} 234 and 1\text{,}234.
 _TEX_COMMA = re.compile(r"(?<=\d)\s*(?:\{,\}|,\s*\\!|\\(?:text|mathord|mathpunct)\s*\{,\})(?:\s|\\!)*(?=\d{3}(?!\d))")
-# 1'234'567 and 1_234_567.
-_OTHER_THOUSANDS = re.compile(r"(?<![\w.'])\d{1,3}(?:(?:'\d{3})+|(?:_\d{3})+)(?![\w'])")
+# 1'234'567 and 1_234_567 and 1.234.567.
+_OTHER_THOUSANDS = re.compile(r"(?<![\w.'])\d{1,3}(?:(?:'\d{3})+|(?:_\d{3})+|(?:\.\d{3}){2,9})(?![\w'.]|,\d)")
+# A comma that can only be a decimal one: TeX's 3{,}5, and 1.234,50 with points between its thousands.
+_TEX_DECIMAL_COMMA = re.compile(r"(?<=\d)\{,\}(?=\d)(?!\d{3}(?!\d))")
+_DECIMAL_COMMA_AFTER_POINT = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\w,])")
 
 
 def _join_thousands(text: str) -> str:
-    """Return a text in which plain commas separate the thousands, or nothing does."""
+    """Return a text in which plain commas separate the thousands, or nothing does, and points the decimals."""
     text = _TEX_COMMA.sub(",", text)
-    return _OTHER_THOUSANDS.sub(lambda match: re.sub("['_]", "", match[0]), text)
+    text = _TEX_DECIMAL_COMMA.sub(".", text)
+    text = _DECIMAL_COMMA_AFTER_POINT.sub(lambda match: match[1].replace(".", "") + "." + match[2], text)
+    return _OTHER_THOUSANDS.sub(lambda match: re.sub("['_.]", "", match[0]), text)
 
 
 def _unwrap(text: str) -> str:

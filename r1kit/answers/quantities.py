@@ -19,6 +19,7 @@ Where mathematics alone does not say what counts as the same number:
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -71,6 +72,30 @@ _MATHEMATICAL_WORD = re.compile(
     r"(?:and|or|not|no|to|of|plus|minus|times|over|squared|cubed|hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|"
     r"seventh|eighth|ninth|tenth|eleventh|twelfth)s?|less|more|than|least|most|except|choose|mod|remainder|factorial|"
     r"negative|infinity|if|when|where|is|are|hundred|thousand|million|sin|cos|tan|log|exp|sqrt|frac)"
+)
+# Words of other languages that scale the number before them, without accents: whole words, and beginnings of words.
+_SCALE_WORDS = re.compile(
+    r"hundert|cien|cento|centos|cem|sto|tausend|mil|mila|mille|milles|mii|mie|ezer|elfu|bin|yuz|juta|ribu|ratus|puluh|"
+    r"ty|tys|tis|mln|mld|mio|mrd|mia|bn|lakhs?|crores?|nghin|ngan|tram|trieu|chuc|muoi|thousands|hundreds|dozens|"
+    r"tiers|tercios?|terz[oi]|halb|halber?|medi[ao]|mezzo|meio|demi"
+)
+_SCALE_STEMS = re.compile(
+    r"(?:millia?[oe]|milliar|milj|milio|milia?r|millon|milho|milyon|milyar|bili[oa]|billon|bilho|bilj|billiar|trilion|"
+    r"trilj|trilho|tusen|duizend|tisic|tysi[ac]|tuhat|tukst|honderd|hundra|szaz|dutzend|douzain|docen|dozzin|duzia|"
+    r"tucet|dizain|decin|prozent|procent|pourcent|percent|porcent|ciento|poloviz|polovin|viertel|drittel|cuart)"
+)
+_ACCENTED_LETTER = re.compile("[\u00e0-\u024f\u1ea0-\u1eff]")
+_ACCENT = re.compile("[\u0300-\u036f]")
+# Words of other scripts after a number say what is counted, as in "42個" and "42 рубля" ...
+_FOREIGN_LETTER = r"[\u0400-\u04ff\u0590-\u06ff\u0900-\u09ff\u0e00-\u0e7f\u3005-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
+_FOREIGN_UNIT = re.compile(rf"{_FOREIGN_LETTER}{{1,20}}(?: {_FOREIGN_LETTER}{{1,20}})?")
+# ... unless they scale it, as in "42万" and "42 миллиона", or deny or weaken it.
+_FOREIGN_SCALE = re.compile(
+    r"[十百千万萬億亿兆分割倍半成以余多未不非]|パーセント|ダース|ない|[십백천만억조배반할]|퍼센트|아니|"
+    r"тыс|тися|хиляд|хиљад|м[иі]л|млн|млрд|трил|трлн|сот|сто|дес|дюж|пол|трет|четв|проц|відс|\bне|"
+    r"ألف|الف|آلاف|ملي|ميل|میلی|ملین|مئة|مائة|صد|مئ|هزار|ہزار|لاکھ|کروڑ|نصف|نیم|ربع|ثلث|بالم|ليس|"
+    r"אלף|אלפ|מילי|מאה|מאות|חצי|אחוז|רבע|שליש|לא|"
+    r"हज|लाख|करोड|अरब|सौ|आध|प्रति|दर्ज|नह|হাজার|লাখ|লক্ষ|কোটি|শত|অর্ধ|ডজন|না|ร้อย|พัน|หมื่น|แสน|ล้าน|ครึ่ง|ไม่|โหล|เปอร์"
 )
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _TO_TWENTY = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
@@ -134,6 +159,12 @@ def parse_quantity(text: str) -> Quantity | None:
     return replace(quantity, value=scale * _to_fraction(decimal), half=half, digits=digits, places=places)
 
 
+def parse_digits(text: str, gold: Quantity | None) -> Quantity | None:
+    """Return the digits of the gold number's base that a text consists of: beside 2A in base 16, "2B" is a number."""
+    is_number = gold is not None and gold.base is not None and gold.base > 10 and re.fullmatch("[0-9A-F]{1,100}", text)
+    return Quantity(Fraction(-1), text=text) if is_number else None
+
+
 def _mark_repeating_digits(text: str) -> str:
     r"""Return a text with \overline{} over the repeating digits of a decimal, which \dot{} or "0.333..." may show."""
     text = re.sub(r"\\dot\s*\{?(\d)\}?(?:(\d*)\\dot\s*\{?(\d)\}?)?", r"\\overline{\1\2\3}", text)
@@ -186,7 +217,13 @@ def parse_unit(text: str) -> str | None:
         unit_names.append("" if is_variable else _unit_name(factor))
     if all(unit_names):
         return "/".join(unit_names)
+    if _FOREIGN_UNIT.fullmatch(suffix) and not _FOREIGN_SCALE.search(suffix):
+        return ""
+    if _ACCENTED_LETTER.search(suffix):
+        suffix = _ACCENT.sub("", unicodedata.normalize("NFKD", suffix))
     words = re.findall("[a-z]+", suffix)
+    if any(_SCALE_WORDS.fullmatch(word) or _SCALE_STEMS.match(word) for word in words):
+        return None
     are_plain_words = re.fullmatch(r"[a-z][a-z/ '-]{2,}(?:\^\{[23]\})?", suffix)
     if follows_directly or not are_plain_words or any(_MATHEMATICAL_WORD.fullmatch(word) for word in words):
         return None

@@ -13,9 +13,11 @@ import math
 import re
 
 from r1kit.answers.clock import same_date, same_time
+from r1kit.answers.congruences import same_congruence
+from r1kit.answers.labels import split_label
 from r1kit.answers.letters import same_letters
 from r1kit.answers.normalise import clean_answer, is_numeral, is_word_answer
-from r1kit.answers.quantities import parse_quantity, same_quantity
+from r1kit.answers.quantities import parse_digits, parse_quantity, same_quantity
 from r1kit.answers.tex import closing_bracket
 from r1kit.answers.text_match import comparable_text, same_text
 from r1kit.answers.verdict import AnswerVerdict
@@ -60,7 +62,13 @@ def quick_verdict(gold: str, answer: str) -> AnswerVerdict | None:
         return AnswerVerdict.WRONG
     if is_too_large_to_parse(answer):
         return AnswerVerdict.WRONG
-    for compare in (same_time, same_date, same_letters):
+    gold_label, gold = split_label(gold)
+    answer_label, answer = split_label(answer, is_letter_label=bool(gold_label))
+    if gold_label and answer_label and (gold_label != answer_label or not answer):
+        return AnswerVerdict.RIGHT if gold_label == answer_label else AnswerVerdict.WRONG
+    if gold == answer:
+        return AnswerVerdict.RIGHT
+    for compare in (same_time, same_date, same_congruence, same_letters):
         same = compare(gold, answer)
         if same is not None:
             return AnswerVerdict.RIGHT if same else AnswerVerdict.WRONG
@@ -72,7 +80,7 @@ def quick_verdict(gold: str, answer: str) -> AnswerVerdict | None:
 def _compare_numbers_and_words(gold: str, answer: str) -> AnswerVerdict | None:
     """Return the verdict on two numbers, or on a word beside something else; None for formulas."""
     gold_quantity = parse_quantity(gold)
-    answer_quantity = parse_quantity(answer)
+    answer_quantity = parse_digits(answer, gold_quantity) or parse_quantity(answer)
     if gold_quantity and answer_quantity:
         return AnswerVerdict.RIGHT if same_quantity(gold_quantity, answer_quantity) else AnswerVerdict.WRONG
     gold_is_word = is_word_answer(gold)

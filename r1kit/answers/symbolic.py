@@ -32,6 +32,7 @@ from math_verify import verify as math_verify_equal
 from r1kit.answers.conditions import split_conditions
 from r1kit.answers.families import same_family, share_integer_letter
 from r1kit.answers.formulas import ParsedAnswer, parse_answer, parse_formula, to_sympy_set
+from r1kit.answers.labels import split_label
 from r1kit.answers.logic import same_logic
 from r1kit.answers.names import SYMBOL_NAMES, has_no_letters, is_quantity, plain_name
 from r1kit.answers.normalise import clean_answer
@@ -52,9 +53,11 @@ _NOT_FINITE = {sympy.oo, -sympy.oo, sympy.zoo, sympy.nan}
 
 def judge_answers(gold: str, answer: str) -> AnswerVerdict:
     """Return the verdict on an answer; BROKEN_GOLD where the gold answer is neither mathematics nor words."""
-    verdict = _judge_clean_answers(clean_answer(gold), clean_answer(answer))
+    gold = split_label(clean_answer(gold))[1]
+    answer = split_label(clean_answer(answer))[1]
+    verdict = _judge_clean_answers(gold, answer)
     if verdict is AnswerVerdict.WRONG and _log_may_be_natural(gold, answer):
-        return _judge_clean_answers(_with_natural_log(clean_answer(gold)), _with_natural_log(clean_answer(answer)))
+        return _judge_clean_answers(_with_natural_log(gold), _with_natural_log(answer))
     return verdict
 
 
@@ -118,6 +121,10 @@ def same_value(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
 def _same_group(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
     """Compare lists, sets and tuples, or a set of one member with that member."""
     if gold.kind != answer.kind:
+        gold_vector = _as_vector(gold)
+        answer_vector = _as_vector(answer)
+        if gold_vector and answer_vector:
+            return _same_vector(gold_vector, answer_vector)
         gold_member = _only_member(gold)
         answer_member = _only_member(answer)
         if gold_member is None and answer_member is None:
@@ -143,8 +150,37 @@ def _same_group(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
 
 
 def _only_member(group: ParsedAnswer) -> ParsedAnswer | None:
-    """Return the member of a set such as {5}, None for anything else."""
-    return group.items[0] if group.sign == "{}" and len(group.items) == 1 else None
+    """Return the member of a set such as {5}, or the value that a list writes in several ways ("3 1/2 or 7/2")."""
+    if group.kind != "group" or not group.items:
+        return None
+    first = group.items[0]
+    if len(group.items) == 1:
+        return first if group.sign == "{}" else None
+    texts = {item.text for item in group.items}
+    is_one_value = not group.sign and len(texts) == len(group.items) and all(item.number for item in group.items)
+    return first if is_one_value and all(same_value(first, item) for item in group.items) else None
+
+
+def _as_vector(value: ParsedAnswer) -> list[Any] | None:
+    """Return the components of (1, 2, 3) and of i + 2j + 3k; None where the value is no vector."""
+    if value.kind == "group":
+        is_vector = value.sign in ("()", "[]") and all(item.kind == "formula" for item in value.items)
+        return [item.expr for item in value.items] if is_vector else None
+    if value.kind != "formula" or not {"j", "k"} & {symbol.name for symbol in value.expr.free_symbols}:
+        return None
+    units = [sympy.Symbol(name, real=True) for name in "ijk"]
+    expression = sympy.expand(value.expr.xreplace({sympy.I: units[0]}))
+    components = [expression.coeff(unit) for unit in units]
+    is_linear = expression == sum(component * unit for component, unit in zip(components, units, strict=True))
+    has_units_only = not any(component.free_symbols & set(units) for component in components)
+    return components if is_linear and has_units_only else None
+
+
+def _same_vector(gold: list[Any], answer: list[Any]) -> bool:
+    """Compare the components of two vectors; one of the plane has no third component, or 0."""
+    if {len(gold), len(answer)} == {2, 3}:
+        gold, answer = (components + [sympy.S.Zero] * (3 - len(components)) for components in (gold, answer))
+    return len(gold) == len(answer) and all(map(equal_expressions, gold, answer))
 
 
 def _same_region(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
