@@ -11,23 +11,28 @@ the expected values, comes straight from the judge into a process of its own (re
 a process in which the program, or a fork of it, has run or will run. What it does NOT defend against: what the kernel
 allows a confined process (confinement.py), and files and time, which the judge watches from outside (box.py).
 
+A reply begins with a nonce, which the judge sends for each test and which no process of a test can know: it lies on a
+page of memory that the kernel empties in every fork. So even a program that reached the pipe of the replies, which
+confinement.py prevents, could not write a verdict of its own there.
+
 The judge sends this file into the box as compiled code, with the modules that it needs before
 it (start.py): the box sees no file of r1kit, so none of them imports anything of r1kit but those before it. Most of
 the time of a test goes into page faults. Therefore the program is compiled once, before the forks, and imports that
 cost much (ctypes, signal) are avoided.
 
-File descriptor 0 carries frames from the judge (pipes.py): a program; its tests; an empty frame; the next program. To
-1 go replies, each a head like `A0,1,720,0;` and then bytes:
+File descriptor 0 carries frames from the judge (pipes.py): a program; its tests, each followed by a nonce; an empty
+frame; the next program. To 1 go replies, each a head like `A0,1,720,0;` and then bytes:
 
     R            the box has started
     C1 or C0     the program is Python, or its compiler refuses it
-    D1 or D0     after a test: the box's directories are unchanged, or not
+    nonce, D1    after a test: the box's directories are unchanged (or not: D0)
     A            of a test: how it ended, exit code, bytes printed, bytes of the answer; then these bytes
 """
 
 import builtins
 import contextlib
 import gc
+import mmap
 import os
 import posix
 import resource
@@ -35,7 +40,16 @@ import select
 import sys
 import time
 
-from r1kit.sandbox.confinement import SIGKILL, apply_seccomp_filter, end_with_parent, restrict_with_landlock
+from r1kit.sandbox.confinement import (
+    SIGKILL,
+    allow_inspection,
+    apply_seccomp_filter,
+    end_with_parent,
+    enter_domain,
+    forbid_inspection,
+    make_own_domain,
+    restrict_with_landlock,
+)
 from r1kit.sandbox.leetcode import (
     LEETCODE_MARK,
     NODE_NAMES,
@@ -46,7 +60,7 @@ from r1kit.sandbox.leetcode import (
     call_methods,
     plain_result,
 )
-from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES, read_frame, write_all
+from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES, NONCE_BYTES, read_frame, write_all
 from r1kit.sandbox.remote import ANSWER_FD, run_test_code, serve_program
 from r1kit.sandbox.values import encode_value
 
@@ -55,6 +69,7 @@ ENDED, TIMEOUT, FLOOD = 0, 1, 2  # how a test ended; box.py has their names
 _POLL_SECONDS = 0.001  # between two looks at whether a process has ended
 _FIRST_FREE_FD = 10  # above all descriptors that a test's process gets
 _HIGHEST_FD = 4096  # descriptors up to here are closed in a test's process
+_MADV_WIPEONFORK = 18  # of madvise(2): a forked process finds zeros on the page
 _READ_BYTES = 65536  # of one read or write of a pipe, which is what Linux keeps in one
 EXIT_MISSING_MODULE = 87  # of a program that ends because a module, or a name of LeetCode's, is not in the box
 # Names that annotations of a function that a prompt begins may use, without an import in the program itself.
@@ -85,17 +100,24 @@ def main(setup):
     "write": paths} or None, "limits": {resource: value}, "packages":
     {name of a module: its file}} (start.py).
     """
+    forbid_inspection()
+    setup["own_domain"] = None
     if setup["landlock"]:
         restrict_with_landlock(setup["landlock"])
+        setup["own_domain"] = make_own_domain(setup["folder"])
+    nonce_page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    nonce_page.madvise(_MADV_WIPEONFORK)
+    setup["nonce"] = memoryview(nonce_page)[:NONCE_BYTES]
     write_all(1, _reply_head(b"R"))
     sys.set_int_max_str_digits(0)  # numbers may be as long as they take time
     if setup["packages"]:
         sys.meta_path.append(_PackageFinder(setup["packages"]))
     gc.freeze()  # else the garbage collector of each child would copy the memory that they share
     while (program_frame := read_frame(0)) is not None:
+        main_pid = os.getpid()
         pid = os.fork()
         if not pid:
-            end_with_parent()
+            end_with_parent(main_pid)
             _serve_tests(setup, *program_frame)
             os._exit(0)
         if os.waitpid(pid, 0)[1]:  # Python's compiler has crashed on the program
@@ -148,8 +170,16 @@ def _serve_tests(setup, program_text, preamble, modules, special_names):
     test_count = 0
     while job := read_frame(0):
         test_count += 1
+        _read_nonce(setup["nonce"])
         reply, is_unchanged = _run_in_own_directory(setup, job, f"{setup['folder']}/{test_count}")
-        write_all(1, _reply_head(b"D", is_unchanged) + reply)
+        write_all(1, bytes(setup["nonce"]) + _reply_head(b"D", is_unchanged) + reply)
+
+
+def _read_nonce(nonce):
+    """Read a test's nonce from the judge, straight to its page: no copy of it is in memory that is inherited."""
+    received_bytes = 0
+    while received_bytes < len(nonce):
+        received_bytes += os.readv(0, [nonce[received_bytes:]]) or os._exit(1)
 
 
 def _make_prelude(names):
@@ -184,9 +214,11 @@ def _run_in_own_directory(setup, job, directory):
 def _run_program(setup, job):
     """Run the program once: as a script (kind `stdio`) or for one call (kind `call`)."""
     input_pipe, output_pipe, answer_pipe = os.pipe(), os.pipe(), os.pipe()
+    server_pid = os.getpid()
     pid = os.fork()
     if not pid:
-        _confine_test_process(setup, input_pipe[0], output_pipe[1], answer_pipe[1])
+        allow_inspection()
+        _confine_test_process(setup, server_pid, input_pipe[0], output_pipe[1], answer_pipe[1])
         _run_and_exit(_run_script if job["kind"] == "stdio" else _answer_call, setup, job)
     for fd in (input_pipe[0], output_pipe[1], answer_pipe[1]):
         os.close(fd)
@@ -197,17 +229,19 @@ def _run_program(setup, job):
 def _run_assert_test(setup, job):
     """Run test code in one process (the tester) against the program in another."""
     request_pipe, response_pipe, output_pipe, answer_pipe = os.pipe(), os.pipe(), os.pipe(), os.pipe()
+    server_pid = os.getpid()
     program_pid = os.fork()
     if not program_pid:
         nowhere = os.open("/dev/null", os.O_WRONLY)
-        _confine_test_process(setup, request_pipe[0], nowhere, response_pipe[1])
+        allow_inspection()
+        _confine_test_process(setup, server_pid, request_pipe[0], nowhere, response_pipe[1])
         _run_and_exit(_answer_tester, setup, job)
     tester_pid = os.fork()
     if not tester_pid:
         test_frame = read_frame(0)  # read here only: no other process of the box ever holds the expected values
         os.close(request_pipe[0])
         os.close(response_pipe[1])
-        _confine_test_process(setup, response_pipe[0], output_pipe[1], answer_pipe[1], request_pipe[1])
+        _confine_test_process(setup, server_pid, response_pipe[0], output_pipe[1], answer_pipe[1], request_pipe[1])
         _run_and_exit(run_test_code, test_frame)
     for fd in (*request_pipe, *response_pipe, output_pipe[1], answer_pipe[1]):
         os.close(fd)
@@ -294,8 +328,14 @@ class _Watch:
         return -SIGKILL if exit_code is None else exit_code
 
 
-def _confine_test_process(setup, input_fd, output_fd, answer_fd, request_fd=None):
-    """Give this process its pipes on 0, 1, 3 (and 4), no stderr and no other descriptor; then limits and the filter."""
+def _confine_test_process(setup, server_pid, input_fd, output_fd, answer_fd, request_fd=None):
+    """Give this process its pipes on 0, 1, 3 (and 4), no stderr and no other descriptor; then limits and the filter.
+
+    `server_pid`: the process that has forked this one.
+    """
+    end_with_parent(server_pid)
+    if setup["own_domain"] is not None:
+        enter_domain(setup["own_domain"])
     wanted_fds = [input_fd, output_fd, os.open("/dev/null", os.O_WRONLY), answer_fd]
     if request_fd is not None:
         wanted_fds.append(request_fd)
@@ -306,7 +346,6 @@ def _confine_test_process(setup, input_fd, output_fd, answer_fd, request_fd=None
     for target_fd, fd in enumerate(high_fds):
         os.dup2(fd, target_fd)
     os.closerange(len(wanted_fds), _HIGHEST_FD)
-    end_with_parent()
     for name, value in setup["limits"].items():
         resource.setrlimit(name, (value, value))
     hard_limit = resource.getrlimit(resource.RLIMIT_STACK)[1]

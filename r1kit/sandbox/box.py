@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from marshal import dumps
 from typing import Any
 
+from r1kit.sandbox.pipes import NONCE_BYTES
 from r1kit.sandbox.usage import count_threads, directory_bytes, written_bytes
 
 DISK_BYTES = 64 * 2**20  # that a program may write
@@ -135,10 +136,13 @@ class Box:
         "assert"}; the last with `test_code` (assert_code.py), which only the tester's process gets. Raises BoxDied.
         """
         deadline = time.monotonic() + seconds + GRACE_SECONDS
+        nonce = os.urandom(NONCE_BYTES)
         try:
-            self._send({**job, "seconds": seconds}, deadline)
+            self._send({**job, "seconds": seconds}, deadline, nonce)
             if test_code is not None:
                 self._send(test_code, deadline)
+            if self._receive(NONCE_BYTES, deadline) != nonce:
+                raise ValueError("a reply that the box has not written")
             self.is_unchanged = self._receive_until(b";", deadline).startswith(b"D1")
             head = self._receive_until(b";", deadline)
             state, exit_code, printed_bytes, answer_bytes = map(int, head[1:].split(b","))
@@ -150,6 +154,7 @@ class Box:
             return Reply("timeout", -signal.SIGKILL, b"", b"")
         except (OSError, ValueError, EOFError) as error:
             self._is_usual = False
+            self.end()  # a program that has forged a reply may still run
             raise BoxDied(str(error)) from None
         self._is_usual = self._is_usual and _STATES[state] == "ended"
         return Reply(_STATES[state], exit_code, content[:printed_bytes], content[printed_bytes:])
@@ -180,10 +185,10 @@ class Box:
             self._process.wait()
         self._resources.close()
 
-    def _send(self, value: Any, deadline: float) -> None:
-        """Send one frame (pipes.py)."""
+    def _send(self, value: Any, deadline: float, nonce: bytes = b"") -> None:
+        """Send one frame (pipes.py), and a nonce after it if it is a test."""
         body = dumps(value)
-        data = memoryview(b"%12d" % len(body) + body)
+        data = memoryview(b"%12d" % len(body) + body + nonce)
         while data:
             self._wait_for(self._input_fd, select.POLLOUT, deadline)
             with contextlib.suppress(BlockingIOError):

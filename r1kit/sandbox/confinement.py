@@ -3,6 +3,9 @@
 What it defends against: dangerous system calls (`apply_seccomp_filter`, with the filter of seccomp.py), and access to
 any file, network or signal beyond a list of paths (`restrict_with_landlock`). Both are inherited by every child process
 and cannot be undone. A process for which either fails ends at once, with exit code 120 to 123, and runs no program.
+Landlock does not hide the pipes and the memory of a process from others of its domain, which find them in /proc:
+therefore a test's process enters a domain of its own (`enter_domain`), and the processes above it are closed to
+all others (`forbid_inspection`).
 
 What it does NOT defend against: what the process holds already (open files, memory), and faults of the kernel.
 
@@ -16,7 +19,8 @@ import sys
 
 PID_PLACEHOLDER = 0x52314B54  # as in seccomp.py, which is not there inside the box
 SIGKILL = 9
-PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38  # options of prctl(2)
+# Options of prctl(2).
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the same on every machine
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -24,14 +28,30 @@ LINUX_CAPABILITY_VERSION_3 = 0x20080522
 _READ_RIGHTS = 0b1101  # execute, read a file, read a directory
 _RIGHTS_OF_A_FILE = 0b110  # of those that fit a path which is no directory: write and read
 _EXECUTE_RIGHT = 0b1
+_MAKE_BLOCK_DEVICE_RIGHT, _MOVE_RIGHT = 1 << 11, 1 << 13  # to move: from one directory to another
 _OLDEST_LANDLOCK = 3  # before the third version, a program could truncate any file
 # Exit codes of a process that could not be confined.
 EXIT_NO_SECCOMP, EXIT_NO_LANDLOCK, EXIT_NO_RULE, EXIT_NOT_RESTRICTED = 120, 121, 122, 123
 
 
-def end_with_parent():
-    """Have the kernel kill this process when its parent ends."""
+def end_with_parent(parent_pid=None):
+    """Have the kernel kill this process when its parent ends; end it at once if `parent_pid` is its parent no more."""
     _call_libc("prctl", PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+    if parent_pid is not None and os.getppid() != parent_pid:
+        os._exit(1)
+
+
+def forbid_inspection():
+    """Close this process's memory and descriptors, as they stand in /proc, to all processes without capabilities.
+
+    Processes that it forks are closed as well.
+    """
+    _call_libc("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def allow_inspection():
+    """Undo `forbid_inspection` for this process, so that the judge can count what it writes."""
+    _call_libc("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 def apply_seccomp_filter(filter_bytes):
@@ -50,21 +70,44 @@ def restrict_with_landlock(paths):
     _call_libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _call_libc("capset", _to_bytes(LINUX_CAPABILITY_VERSION_3, 4) + bytes(4), bytes(24))  # none of any kind
     version = _call_libc("syscall", LANDLOCK_CREATE_RULESET, None, 0, 1)
+    if version < _OLDEST_LANDLOCK:
+        os._exit(EXIT_NO_LANDLOCK)
     # Every right that this kernel's version of Landlock knows is handled, which means denied unless a rule allows it.
     file_rights = (1 << (13 + (version >= 2) + (version >= 3) + (version >= 5))) - 1
     network_rights = _to_bytes(3, 8) * (version >= 4)
     scopes = _to_bytes(3, 8) * (version >= 6)  # abstract sockets and signals
-    handled = _to_bytes(file_rights, 8) + network_rights + scopes
-    ruleset = _call_libc("syscall", LANDLOCK_CREATE_RULESET, handled, len(handled), 0)
-    if version < _OLDEST_LANDLOCK or ruleset < 0:
-        os._exit(EXIT_NO_LANDLOCK)
+    ruleset = _create_ruleset(_to_bytes(file_rights, 8) + network_rights + scopes)
     for path in paths["read"]:
         _allow_path(ruleset, path, _READ_RIGHTS)
     for path in paths["write"]:
         _allow_path(ruleset, path, file_rights & ~_EXECUTE_RIGHT)
+    enter_domain(ruleset)
+    os.close(ruleset)
+
+
+def make_own_domain(directory):
+    """Return a ruleset for `enter_domain`, which takes no right that a process in `directory` still has.
+
+    Landlock denies every process the memory and the descriptors of processes outside of its domain and the domains
+    made in it. One ruleset makes any number of domains.
+    """
+    ruleset = _create_ruleset(_to_bytes(_MAKE_BLOCK_DEVICE_RIGHT | _MOVE_RIGHT, 8))
+    _allow_path(ruleset, directory, _MOVE_RIGHT)  # moving files is denied unless each domain allows it
+    return ruleset
+
+
+def _create_ruleset(handled):
+    """Return a ruleset of Landlock, which denies the `handled` rights (struct landlock_ruleset_attr)."""
+    ruleset = _call_libc("syscall", LANDLOCK_CREATE_RULESET, handled, len(handled), 0)
+    if ruleset < 0:
+        os._exit(EXIT_NO_LANDLOCK)
+    return ruleset
+
+
+def enter_domain(ruleset):
+    """Put this process into a new domain, from which it reaches no process above it or beside it."""
     if _call_libc("syscall", LANDLOCK_RESTRICT_SELF, ruleset, 0):
         os._exit(EXIT_NOT_RESTRICTED)
-    os.close(ruleset)
 
 
 def _allow_path(ruleset, path, rights):

@@ -14,6 +14,7 @@ import os
 MAX_OUTPUT_BYTES = 4 * 2**20  # of what a program prints and of an answer, unless more is expected; more ends the test
 MAX_PACKET_BYTES = 64 * 2**20  # of one value that goes between a test's two processes
 FRAME_DIGITS = 12
+NONCE_BYTES = 16  # that follow the frame of a test, and with which the reply to it begins
 _CHUNK_BYTES = 1 << 20  # of one read
 
 

@@ -2,7 +2,9 @@
 
 What it defends against: new processes, sockets, signals to other processes, their memory, mounts and namespaces,
 kernel interfaces with a history of vulnerabilities (bpf, io_uring, userfaultfd, keyctl, ...), changes of identity,
-memory that no resource limit counts, and changes to a file's metadata. A denied call fails with EPERM. A call newer
+memory that no resource limit counts (pages held in pipes and sockets, files without a name that are sent away, ...), and
+changes to a file's metadata. Of fcntl, ioctl and prctl the few commands that programs need are allowed. A denied call
+fails with EPERM, a denied ioctl with ENOTTY, as on a file that does not know it. A call newer
 than this list fails with ENOSYS, as it would on an older kernel, so that the kernel's next feature is not allowed by
 accident.
 
@@ -17,12 +19,16 @@ import struct
 from dataclasses import dataclass
 
 # Values of C constants, from the kernel's headers.
-EPERM, ENOSYS = 1, 38
+EPERM, ENOTTY, ENOSYS = 1, 25, 38
 CLONE_THREAD = 0x10000  # the flag of clone(2) that makes a thread, not a process
 AF_UNIX, SOCK_STREAM = 1, 1
-# Commands of fcntl(2) and ioctl(2) that make the kernel send a signal to any process, and leases:
-DENIED_FCNTL_COMMANDS = (8, 10, 15, 1024, 1026)  # F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY
-DENIED_IOCTL_COMMANDS = (0x8901, 0x8902, 0x5412)  # FIOSETOWN, SIOCSPGRP, TIOCSTI
+# Allowed commands of fcntl(2): F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_GETOWN,
+# the three locks F_OFD_*, F_GETLEASE, F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_GET_SEALS. Among the others are leases, signals
+# to any process, and F_SETPIPE_SZ, by which pipes hold memory that no limit counts.
+ALLOWED_FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 9, 36, 37, 38, 1025, 1030, 1032, 1034)
+# Allowed commands of ioctl(2): TCGETS (isatty), TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX. Others list the
+# machine's network interfaces, or change attributes of files that were opened only for reading.
+ALLOWED_IOCTL_COMMANDS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 ALLOWED_PRCTL_OPTIONS = (15, 16)  # PR_SET_NAME, PR_GET_NAME: what naming a thread needs
 
 PID_PLACEHOLDER = 0x52314B54  # confinement.py puts the process's own id here, which is not known before the fork
@@ -55,7 +61,9 @@ X86_64_DENIED_CALLS = _parse_call_table("""
     sched_setaffinity 203  sched_setscheduler 144  sched_setparam 142  sched_setattr 314  ioprio_set 251  syslog 103
     vhangup 153  lookup_dcookie 212  fanotify_init 300  mknod 133  mknodat 259  move_pages 279  inotify_init 253
     inotify_add_watch 254  inotify_init1 294  semctl 66  semtimedop 220  msgsnd 69  msgrcv 70  msgctl 71
-    mq_unlink 241  migrate_pages 256  set_mempolicy 238  statmount 457  listmount 458
+    mq_unlink 241  migrate_pages 256  set_mempolicy 238  statmount 457  listmount 458  vmsplice 278  tee 276
+    splice 275  sendfile 40  sendmsg 46  sendmmsg 307  io_setup 206  io_submit 209  seccomp 317
+    landlock_create_ruleset 444  landlock_add_rule 445  landlock_restrict_self 446
 """)
 AARCH64_DENIED_CALLS = _parse_call_table("""
     execve 221  execveat 281  socket 198  connect 203  bind 200  listen 201  accept 202  accept4 242  tkill 130
@@ -73,6 +81,8 @@ AARCH64_DENIED_CALLS = _parse_call_table("""
     mknodat 33  move_pages 239  setpriority 140  sched_setaffinity 122  sched_setscheduler 119  sched_setparam 118
     sched_setattr 274  ioprio_set 30  inotify_init1 26  inotify_add_watch 27  semctl 191  semtimedop 192  msgctl 187
     msgrcv 188  msgsnd 189  mq_unlink 181  migrate_pages 238  set_mempolicy 237  statmount 457  listmount 458
+    vmsplice 75  tee 77  splice 76  sendfile 71  sendmsg 211  sendmmsg 269  io_setup 0  io_submit 2  seccomp 277
+    landlock_create_ruleset 444  landlock_add_rule 445  landlock_restrict_self 446
 """)
 # Calls that change the owner, mode, times, length or attributes of a file or a device by its path, which neither
 # read-only mounts nor Landlock prevent; and fallocate, which takes disk space without writing.
@@ -143,8 +153,8 @@ def build_seccomp_filter(machine_name: str | None = None) -> bytes | None:
     program += _instruction(_JUMP_EQUAL, conditional["clone3"], 0, 1) + _deny(ENOSYS)
     program += _allow_if_first_argument(conditional["clone"], _instruction(_JUMP_ANY_BIT, CLONE_THREAD, 0, 1))
     program += _allow_stream_socketpair(conditional["socketpair"])
-    program += _deny_commands(conditional["fcntl"], DENIED_FCNTL_COMMANDS)
-    program += _deny_commands(conditional["ioctl"], DENIED_IOCTL_COMMANDS)
+    program += _allow_commands(conditional["fcntl"], ALLOWED_FCNTL_COMMANDS)
+    program += _allow_commands(conditional["ioctl"], ALLOWED_IOCTL_COMMANDS, ENOTTY)
     program += _allow_if_first_argument(conditional["prctl"], *map(_is_equal, ALLOWED_PRCTL_OPTIONS))
     for name in ("kill", "tgkill"):
         program += _allow_if_first_argument(conditional[name], _is_equal(PID_PLACEHOLDER))
@@ -182,12 +192,12 @@ def _allow_if_first_argument(call_number: int, *tests: bytes) -> bytes:
     return _for_call(call_number, body + _deny())
 
 
-def _deny_commands(call_number: int, commands: tuple[int, ...]) -> bytes:
-    """Deny a call where its second argument is one of `commands`, else allow it."""
+def _allow_commands(call_number: int, commands: tuple[int, ...], error: int = EPERM) -> bytes:
+    """Allow a call where its second argument is one of `commands`, else let it fail with `error`."""
     body = _instruction(_LOAD, _SECOND_ARGUMENT)
     for command in commands:
-        body += _is_equal(command) + _deny()
-    return _for_call(call_number, body + _instruction(_RETURN, _ALLOW))
+        body += _is_equal(command) + _instruction(_RETURN, _ALLOW)
+    return _for_call(call_number, body + _deny(error))
 
 
 def _allow_stream_socketpair(call_number: int) -> bytes:

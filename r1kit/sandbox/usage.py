@@ -30,8 +30,8 @@ def directory_bytes(directory: str, limit: int) -> int:
 def count_threads(pid: int) -> int:
     """Return the number of threads of all processes below process `pid`."""
     count = 0
-    with contextlib.suppress(OSError):
-        for child in _child_pids(pid):
+    for child in _child_pids(pid):
+        with contextlib.suppress(OSError):
             # A directory has two links, and one more for each directory in it.
             count += Path(f"/proc/{child}/task").stat().st_nlink - 2 + count_threads(child)
     return count
@@ -40,14 +40,18 @@ def count_threads(pid: int) -> int:
 def written_bytes(pid: int) -> int:
     """Return the most bytes that any single process below `pid` has written, to files deleted since then as well."""
     most = 0
-    with contextlib.suppress(OSError, ValueError):
-        for child in _child_pids(pid):
+    for child in _child_pids(pid):
+        with contextlib.suppress(OSError, ValueError):
             lines = Path(f"/proc/{child}/io").read_text().splitlines()
             counters = dict(line.split(": ") for line in lines)
-            most = max(most, int(counters["wchar"]), int(counters["write_bytes"]), written_bytes(child))
+            most = max(most, int(counters["wchar"]), int(counters["write_bytes"]))
+        most = max(most, written_bytes(child))
     return most
 
 
 def _child_pids(pid: int) -> list[int]:
-    """Return the processes that the first thread of process `pid` has started. Raises OSError where it has ended."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Return the processes that the first thread of process `pid` has started: none where it has ended."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []

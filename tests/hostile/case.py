@@ -86,6 +86,7 @@ NUMBERS = {  # x86_64, aarch64
     "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "pidfd_open": (434, 434),
     "pidfd_getfd": (438, 438), "process_vm_readv": (310, 270), "perf_event_open": (298, 241), "syslog": (103, 116),
     "clone": (56, 220), "clone3": (435, 435), "fsopen": (430, 430), "request_key": (249, 218),
+    "vmsplice": (278, 75), "tee": (276, 77), "landlock_create_ruleset": (444, 444), "io_setup": (206, 0),
 }
 column = {"x86_64": 0, "aarch64": 1}[os.uname().machine]
 def syscall(name, *args):

@@ -257,3 +257,35 @@ for name in ("hostile", "helpers", "r1kit.rewards"):
 """,
     ),
 ]
+
+# --- commands to files and sockets -----------------------------------------------------------------------------------
+
+for _name, _why, _program in (
+    (
+        "attributes",
+        "changes the attributes of a file that it may only read (to what they are)",
+        """
+flags = bytearray(8)
+fcntl.ioctl(os.open(os.__file__, os.O_RDONLY), 0x80086601, flags)
+fcntl.ioctl(os.open(os.__file__, os.O_RDONLY), 0x40086602, flags)
+""",
+    ),
+    (
+        "extended",
+        "reads the extended attributes that another command changes",
+        "fcntl.ioctl(os.open(os.__file__, os.O_RDONLY), 0x801C581F, bytearray(28))",
+    ),
+    (
+        "interfaces",
+        "lists the machine's network interfaces",
+        """
+import array, socket, struct
+room = array.array("B", bytes(4096))
+asked = struct.pack("iL", 4096, room.buffer_info()[0])
+size, _ = struct.unpack("iL", fcntl.ioctl(socket.socketpair()[0].fileno(), 0x8912, asked))
+""",
+    ),
+    ("version", "asks a file system for its number", "fcntl.ioctl(os.open('.', 0), 0x80087601, bytearray(8))"),
+    ("clone", "makes one file share its blocks with another", "fcntl.ioctl(1, 0x40049409, 0)"),
+):
+    FILES.append(harm(f"command_{_name}", _why, f"import fcntl, os\n{_program}\nprint('escaped')\n"))

@@ -1,6 +1,6 @@
 """Programs that make processes, outlive the judge's patience, or turn on other processes."""
 
-from .case import KERNEL, Case, harm
+from .case import KERNEL, Case, cheats, harm
 
 PROCESS: list[Case] = []
 
@@ -222,4 +222,47 @@ os.sched_setaffinity(parent, os.sched_getaffinity(parent))
 print("escaped")
 """,
     ),
+    harm(
+        "parent_descriptors",
+        "opens the pipes of the processes above it, or beside it, by their names in /proc",
+        """
+import os
+escaped = False
+for pid in range(max(1, os.getppid() - 3), os.getpid() + 4):
+    for fd in range(12):
+        for flags in (os.O_RDONLY, os.O_WRONLY):
+            try:
+                os.close(os.open(f"/proc/{pid}/fd/{fd}", flags | os.O_NONBLOCK))
+                escaped |= pid != os.getpid()
+            except OSError:
+                pass
+if escaped:
+    print("escaped")
+""",
+    ),
 ]
+
+# --- verdicts of its own: replies as boot.py writes them, for this test and for the one after it ----------------------
+
+PROCESS += cheats(
+    "parent_reply",
+    "writes the reply of a right answer to its parent's pipe of replies",
+    r"""
+import os
+
+def forge():
+    for reply in (b"D1,0,0,0;A0,0,4,0;720\n", b"D1,0,0,0;A0,0,0,6;i3:2d0", b"D1,0,0,0;A0,0,0,6;passed"):
+        for pid in (os.getppid(), os.getppid() - 1, os.getppid() - 2):
+            try:
+                os.write(os.open(f"/proc/{pid}/fd/1", os.O_WRONLY | os.O_NONBLOCK), reply)
+            except OSError:
+                pass
+
+forge()
+
+def solve(n):
+    forge()
+    return 0
+""",
+    "stdio call assert check",
+)

@@ -4,7 +4,7 @@ All are bounded for the day that the sandbox fails: 1.4 GiB of memory, 300 MiB o
 1 GiB of output.
 """
 
-from .case import FACTORIAL, Case, case, harm, stdio
+from .case import FACTORIAL, KERNEL, Case, case, harm, stdio
 
 RESOURCES: list[Case] = []
 
@@ -82,6 +82,119 @@ x = b'x' * (1400 << 20)
     ),
 ):
     RESOURCES.append(harm(f"memory_{_name}", f"takes too much memory: {_why}", f"{_program}\nprint('escaped')\n"))
+
+# --- memory that the limit on address space does not count: one call that succeeds is enough ---------------------------
+
+for _name, _why, _program in (
+    (
+        "vmsplice",
+        "gives pages to a pipe, which keeps the whole huge page of each when the memory is given back",
+        """
+read_end, write_end = os.pipe()
+page = ctypes.create_string_buffer(4096)
+vector = (ctypes.c_size_t * 2)(ctypes.addressof(page), 4096)
+syscall("vmsplice", write_end, ctypes.byref(vector), 1, 0)
+""",
+    ),
+    (
+        "splice",
+        "moves pages of a file to a pipe",
+        """
+read_end, write_end = os.pipe()
+with open("pages", "wb+") as file:
+    file.write(b"x" * 4096)
+    file.flush()
+    os.unlink("pages")
+    file.seek(0)
+    assert os.splice(file.fileno(), write_end, 4096) > 0
+""",
+    ),
+    (
+        "sendfile",
+        "has a file's pages sent to a pipe",
+        """
+read_end, write_end = os.pipe()
+assert os.sendfile(write_end, os.open(os.__file__, os.O_RDONLY), 0, 4096) > 0
+""",
+    ),
+    (
+        "tee",
+        "doubles what is in a pipe",
+        """
+pipes = [os.pipe(), os.pipe()]
+os.write(pipes[0][1], b"x" * 4096)
+assert syscall("tee", pipes[0][0], pipes[1][1], 4096, 0) > 0
+""",
+    ),
+    ("pipe_size", "makes a pipe hold a megabyte", "import fcntl\nfcntl.fcntl(os.pipe()[1], 1031, 1 << 20)\n"),
+    (
+        "sent_files",
+        "sends files away on a socket, which keeps them open beyond the limit on open files",
+        """
+import array, socket
+one, other = socket.socketpair()
+rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [os.open("/dev/null", os.O_RDONLY)]))]
+one.sendmsg([b"x"], rights)
+""",
+    ),
+    (
+        "rules",
+        "makes a ruleset of Landlock, which may have four thousand million rules",
+        "syscall('landlock_create_ruleset', (ctypes.c_uint64 * 2)(1, 1), 16, 0)\n",
+    ),
+    (
+        "aio",
+        "takes the machine's contexts of asynchronous reading",
+        "syscall('io_setup', 64, (ctypes.c_uint64 * 1)())\n",
+    ),
+):
+    RESOURCES.append(harm(f"pinned_{_name}", _why, f"{KERNEL}\n{_program}\nprint('escaped')\n"))
+
+RESOURCES += [
+    harm(
+        "pinned_unlinked",
+        "writes files without a name through memory maps, which no counter of written bytes sees",
+        """
+import mmap, os
+files = []
+for number in range(12):
+    file = os.open("x", os.O_RDWR | os.O_CREAT)
+    os.unlink("x")
+    os.ftruncate(file, 32 << 20)
+    with mmap.mmap(file, 32 << 20) as pages:
+        for page in range(0, 32 << 20, 4096):
+            pages[page] = 1
+    files.append(file)
+print("escaped")
+""",
+    ),
+    harm(
+        "empty_files",
+        "makes a hundred thousand files that are empty",
+        """
+import os
+for number in range(100_000):
+    os.close(os.open(f"r1kit-escape-{number}", os.O_CREAT))
+print("escaped")
+""",
+    ),
+    harm(
+        "hidden_folder",
+        "fills the disk in a folder that nobody may list",
+        """
+import os
+os.mkdir("hidden", 0o300)
+for number in range(20):
+    with open(f"hidden/{number}", "wb") as file:
+        for _ in range(15):
+            file.write(b"x" * (1 << 20))
+    if number % 3 == 2:
+        os.rename(f"hidden/{number}", "seen")
+        os.unlink("seen")
+print("escaped")
+""",
+    ),
+]
 
 # --- disk: "escaped" after 300 MiB -----------------------------------------------------------------------------------
 
