@@ -2,11 +2,10 @@
 
 What it defends against: new processes, sockets, signals to other processes, their memory, mounts and namespaces,
 kernel interfaces with a history of vulnerabilities (bpf, io_uring, userfaultfd, keyctl, ...), changes of identity,
-memory that no resource limit counts (pages held in pipes and sockets, files without a name that are sent away, ...), and
-changes to a file's metadata. Of fcntl, ioctl and prctl the few commands that programs need are allowed. A denied call
-fails with EPERM, a denied ioctl with ENOTTY, as on a file that does not know it. A call newer
-than this list fails with ENOSYS, as it would on an older kernel, so that the kernel's next feature is not allowed by
-accident.
+memory that no resource limit counts (pages held in pipes, files that are sent away on sockets, ...), and changes to a
+file's metadata. Of fcntl, ioctl and prctl the few commands that programs need are allowed. A denied call fails with
+EPERM, a denied ioctl with ENOTTY, as on a file that does not know it. A call newer than this list fails with ENOSYS,
+as it would on an older kernel, so that the kernel's next feature is not allowed by accident.
 
 What it does NOT defend against: faults in the calls that it allows (files, memory, threads, time), and which files a
 program may open: read-only mounts (bubblewrap) or Landlock decide that (confinement.py).

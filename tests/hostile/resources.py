@@ -83,7 +83,7 @@ x = b'x' * (1400 << 20)
 ):
     RESOURCES.append(harm(f"memory_{_name}", f"takes too much memory: {_why}", f"{_program}\nprint('escaped')\n"))
 
-# --- memory that the limit on address space does not count: one call that succeeds is enough ---------------------------
+# --- memory that the limit on address space does not count: one call that succeeds is enough --------------------------
 
 for _name, _why, _program in (
     (
