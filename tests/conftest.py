@@ -27,7 +27,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-# Coverage makes a command a third slower. These files run dozens of commands, whose code other tests cover.
+# Coverage makes a command slower by half. These files run dozens of commands, whose code other tests cover.
 _FILES_WITHOUT_COVERAGE = ("test_resume", "test_distributed", "test_faults", "test_server", "test_training")
 
 
