@@ -17,13 +17,13 @@ from r1kit.answers.workers import WorkerPool
 
 SLOW = ("5", "(((x+y+z+1)^{999}+1)^{999}+1)^{9}")  # passes the filter, and keeps sympy busy for minutes
 STUB_WORKER = """
-import json, os, struct, sys, time
+import os, sys, time
 sys.path.insert(0, {root!r})
-from r1kit.answers.workers import _read, _send
-_send(1, "ready")
+from r1kit.answers.workers import read_message, write_message
+write_message(1, "ready")
 def receive():
-    head = _read(4)
-    return json.loads(_read(struct.unpack("!I", head)[0])) if head else sys.exit()
+    message = read_message()
+    return sys.exit() if message is None else message
 """
 ROOT = str(Path(workers.__file__).parents[2])
 
@@ -116,7 +116,7 @@ def test_the_start_of_a_worker_is_not_the_pairs_time_and_several_wait_at_once(po
     assert time.monotonic() - start < 8  # two by two; most of it is Python that starts
 
 
-@pytest.mark.parametrize("pool", ["while True: receive(); time.sleep(2); _send(1, 'right')"], indirect=True)
+@pytest.mark.parametrize("pool", ["while True: receive(); time.sleep(2); write_message(1, 'right')"], indirect=True)
 def test_a_worker_killed_in_the_middle_is_replaced_once(pool):
     verdicts = []
     judging = threading.Thread(target=lambda: verdicts.extend(pool.verify_all([("x+1", "1+x")], 20)))
@@ -131,7 +131,7 @@ def test_a_worker_killed_in_the_middle_is_replaced_once(pool):
     assert first.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("pool", ["while True: receive(); _send(1, 'right')"], indirect=True)
+@pytest.mark.parametrize("pool", ["while True: receive(); write_message(1, 'right')"], indirect=True)
 def test_an_idle_worker_that_was_killed_is_replaced(pool):
     assert pool.verify_all([("x+1", "1+x")], 20) == [AnswerVerdict.RIGHT]
     os.kill(pool.workers[0].process.pid, signal.SIGKILL)
@@ -140,7 +140,7 @@ def test_an_idle_worker_that_was_killed_is_replaced(pool):
 
 
 @pytest.mark.parametrize(
-    "pool", ["receive(); time.sleep(0.5); _send(1, 'right'); receive(); os._exit(1)"], indirect=True
+    "pool", ["receive(); time.sleep(0.5); write_message(1, 'right'); receive(); os._exit(1)"], indirect=True
 )
 def test_a_pair_whose_worker_dies_goes_to_a_new_one_not_to_another_that_may_be_dying(pool):
     assert pool.verify_all([("x+1", "1+x"), ("x+2", "2+x")], 20) == [AnswerVerdict.RIGHT] * 2
@@ -152,7 +152,7 @@ def test_a_pair_whose_worker_dies_goes_to_a_new_one_not_to_another_that_may_be_d
 def test_a_pair_on_which_every_worker_dies_is_a_fault_which_is_not_remembered(pool):
     assert pool.verify_all([("x+1", "1+x")], 20) == [AnswerVerdict.FAULT]
     assert pool.counts(False)["fault"] == 1
-    pool.command = stub("receive(); _send(1, 'right')")
+    pool.command = stub("receive(); write_message(1, 'right')")
     assert pool.verify_all([("x+1", "1+x")], 20) == [AnswerVerdict.RIGHT]
 
 
@@ -163,7 +163,7 @@ def test_a_worker_that_does_not_start_is_a_fault(monkeypatch, pool):
     assert pool.workers == []
 
 
-@pytest.mark.parametrize("pool", ["while True: receive(); _send(1, 'right')"], indirect=True)
+@pytest.mark.parametrize("pool", ["while True: receive(); write_message(1, 'right')"], indirect=True)
 def test_a_worker_started_in_advance_judges_the_first_pair(pool):
     pool.start()
     [worker] = pool.workers
@@ -172,7 +172,7 @@ def test_a_worker_started_in_advance_judges_the_first_pair(pool):
     assert pool.workers == [worker]
 
 
-@pytest.mark.parametrize("pool", ["while True: receive(); _send(1, 'right')"], indirect=True)
+@pytest.mark.parametrize("pool", ["while True: receive(); write_message(1, 'right')"], indirect=True)
 def test_a_worker_is_replaced_after_its_last_pair(monkeypatch, pool):
     monkeypatch.setattr(workers, "MAX_PAIRS_PER_WORKER", 2)
     assert pool.verify_all([("x+1", "1+x")], 20) == [AnswerVerdict.RIGHT]

@@ -33,6 +33,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from r1kit.answers.quick_verdict import quick_verdict
 from r1kit.answers.verdict import AnswerVerdict
@@ -52,6 +53,9 @@ MAX_WORKERS = 4
 MAX_STACK_FRAMES = 3000
 # A worker that nobody kills (its parent was killed) ends itself this long after the time limit of its pair.
 ALARM_GRACE_SECONDS = 2
+
+# Environment variables that a worker gets, by their first letters.
+_KEPT_VARIABLES = ("PATH", "PYTHON", "LD_", "LANG", "LC_", "HOME", "TMP", "COVERAGE", "VIRTUAL_ENV")
 
 # Each message starts with its length in bytes, as an unsigned 32-bit integer.
 _HEADER = struct.Struct("!I")
@@ -132,8 +136,11 @@ class WorkerPool:
             threads.shutdown(cancel_futures=True)
 
     def _judge(self, pair: tuple[str, str], seconds: float) -> AnswerVerdict:
-        verdict = self.ask(*pair, seconds)
-        return verdict if isinstance(verdict, AnswerVerdict) else AnswerVerdict.FAULT
+        reply = self.ask([*pair, seconds], seconds)
+        try:
+            return AnswerVerdict(reply)
+        except ValueError:
+            return AnswerVerdict.FAULT
 
     def _remember(self, pairs: Sequence[tuple[str, str]], verdicts: Sequence[AnswerVerdict], seconds: float) -> None:
         """Cache verdicts, and drop the oldest of too many."""
@@ -149,8 +156,8 @@ class WorkerPool:
         if not self.workers:
             self._idle_workers.append(self._start_worker())
 
-    def ask(self, gold: str, answer: str, seconds: float) -> AnswerVerdict | float:
-        """Return a worker's verdict on one pair, or its score; TIMEOUT and FAULT where it has none.
+    def ask(self, message: Sequence[Any], seconds: float) -> Any:
+        """Return a worker's reply to a message; TIMEOUT and FAULT where it has none.
 
         If the worker dies of something else than its time limit, a second one is asked, which is always a new one: the
         idle workers may be dying of the same cause.
@@ -159,7 +166,7 @@ class WorkerPool:
             for get_worker in (self._take_idle_worker, self._start_worker):
                 worker = get_worker()
                 try:
-                    verdict = worker.ask(gold, answer, seconds)
+                    reply = worker.ask(message, seconds)
                 except TimeoutError:
                     self._end(worker)
                     return AnswerVerdict.TIMEOUT
@@ -167,7 +174,7 @@ class WorkerPool:
                     self._end(worker)
                 else:
                     self._return_worker(worker)
-                    return verdict
+                    return reply
         return AnswerVerdict.FAULT
 
     def _take_idle_worker(self) -> "Worker":
@@ -219,25 +226,19 @@ class Worker:
     """The parent's side of one worker process. It is idle, or used by one thread."""
 
     def __init__(self, command: Sequence[str]):
-        package_root = str(Path(__file__).parents[2])
-        python_path = os.environ.get("PYTHONPATH")
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            env=os.environ
-            | {
-                "PYTHONPATH": f"{package_root}{os.pathsep}{python_path}" if python_path else package_root,
-                "OMP_NUM_THREADS": "1",
-            },
+            env=_worker_environment(),
         )
         self.pair_count = 0
         self.is_ready = False
 
-    def ask(self, gold: str, answer: str, seconds: float) -> AnswerVerdict | float:
-        """Return the worker's verdict, or its score. Raises TimeoutError, and another OSError where it has died."""
+    def ask(self, message: Sequence[Any], seconds: float) -> Any:
+        """Return the worker's reply. Raises TimeoutError, and another OSError where the worker has died."""
         if not self.is_ready:
             try:
                 self._receive(START_SECONDS)
@@ -245,11 +246,10 @@ class Worker:
                 raise OSError("the worker does not start") from error
             self.is_ready = True
         assert self.process.stdin
-        _send(self.process.stdin.fileno(), [gold, answer, seconds])
-        message = self._receive(seconds)
-        return message if isinstance(message, float) else AnswerVerdict(message)
+        write_message(self.process.stdin.fileno(), message)
+        return self._receive(seconds)
 
-    def _receive(self, seconds: float) -> str | float:
+    def _receive(self, seconds: float) -> Any:
         """Return the next message of the worker. Raises TimeoutError, and BrokenPipeError where it has died."""
         assert self.process.stdout
         file = self.process.stdout.fileno()
@@ -299,37 +299,60 @@ def _default_size() -> int:
     return max(1, min(MAX_WORKERS, cores_of_rank()))
 
 
-def serve_worker(judge: Callable[[str, str], str | float], prepare: Callable[[], None]) -> None:
+def _worker_environment() -> dict[str, str]:
+    """Return what Python and its libraries need of the environment, which may also hold keys."""
+    environment = {}
+    for name, value in os.environ.items():
+        if name.startswith(_KEPT_VARIABLES):
+            environment[name] = value
+    paths = [str(Path(__file__).parents[2]), environment.get("PYTHONPATH", "")]
+    return environment | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
+
+
+def serve_worker(judge: Callable[[str, str], str], prepare: Callable[[], None]) -> None:
     """Be a worker process: call `prepare`, then `judge` each pair that comes on stdin, until stdin ends."""
+    verdict_file = take_verdict_pipe()
+    prepare()
+    write_message(verdict_file, "ready")
+    while (message := read_message()) is not None:
+        gold, answer, seconds = message
+        signal.setitimer(signal.ITIMER_REAL, seconds + ALARM_GRACE_SECONDS)
+        verdict = judge(gold, answer)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        write_message(verdict_file, verdict)
+
+
+def take_verdict_pipe() -> int:
+    """Set the limits of a worker process, and return the pipe to which it writes its verdicts.
+
+    The pipe is a copy of stdout, which itself goes nowhere, so that what a library prints is not read as a verdict.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends its workers itself
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(MAX_STACK_FRAMES)
-    # Verdicts go to a copy of stdout, so that what a library prints is not read as one.
     verdict_file = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    prepare()
-    _send(verdict_file, "ready")
-    while True:
-        header = _read(_HEADER.size)
-        if len(header) < _HEADER.size:
-            return
-        gold, answer, seconds = json.loads(_read(_HEADER.unpack(header)[0]))
-        signal.setitimer(signal.ITIMER_REAL, seconds + ALARM_GRACE_SECONDS)
-        verdict = judge(gold, answer)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        _send(verdict_file, verdict)
+    return verdict_file
 
 
-def _send(file: int, message: object) -> None:
+def write_message(file: int, message: object) -> None:
     """Write a message to a pipe."""
     data = json.dumps(message).encode()
     data = _HEADER.pack(len(data)) + data
     while data:
         written = os.write(file, data)
         data = data[written:]
+
+
+def read_message() -> Any:
+    """Return the next message on stdin, None at its end."""
+    header = _read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    return json.loads(_read(_HEADER.unpack(header)[0]))
 
 
 def _read(size: int) -> bytes:

@@ -1,0 +1,168 @@
+"""The worker process that scores answers to reasoning_gym's problems, each in a process of its own.
+
+What it defends against: an answer that outlives its pair. Some scorers evaluate an answer; what they take is limited
+to data and formulas (plain_formulas.py). Should an answer get past that, it is in a process that scores this one pair:
+forked from the worker, which itself evaluates nothing, and confined (r1kit/sandbox/confinement.py). That process sees
+no other pair, no file but Python's own and those of the packages that the scorers use, no environment and no pipe but
+that of its score; it can start no process and reach no other one. It is killed at its time limit.
+
+What it does NOT defend against: an answer that declares itself right in that process, past plain_formulas.py.
+"""
+
+import gc
+import json
+import math
+import os
+import resource
+import select
+import signal
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from r1kit.answers.verdict import AnswerVerdict
+from r1kit.answers.workers import read_message, take_verdict_pipe, write_message
+from r1kit.rewards.plain_formulas import allow_names_of, replace_eval
+from r1kit.sandbox.confinement import EXIT_NO_SECCOMP, EXIT_NOT_RESTRICTED, apply_seccomp_filter, restrict_with_landlock
+from r1kit.sandbox.seccomp import build_seccomp_filter
+
+# The scorers of these tasks compare the answer with a tuple of tuples, which became lists in JSON.
+TUPLE_TASKS = ("rearc", "arc_agi")
+# Exit codes of a process that could not be confined (confinement.py).
+_NOT_CONFINED = range(EXIT_NO_SECCOMP, EXIT_NOT_RESTRICTED + 1)
+_SCORE_FD = 3
+_MAX_REPLY_BYTES = 64  # of a score or the name of a verdict, as JSON
+_TRIES = 2  # for a pair whose process dies: the machine may have run out of memory
+
+
+def serve_gym_worker() -> None:
+    """Be a worker process: score the pairs that come on stdin, with their time limits, until it ends."""
+    verdict_file = take_verdict_pipe()
+    import reasoning_gym  # noqa: F401
+
+    replace_eval("reasoning_gym")
+    _prepare()
+    os.environ.clear()  # it may hold keys, which the processes that evaluate answers have no use for
+    rules = {"read": _readable_paths(), "write": ["/dev/null"]}
+    seccomp_filter = build_seccomp_filter()
+    gc.collect()
+    gc.freeze()  # else the garbage collector of each child would copy the memory that they share
+    write_message(verdict_file, "ready")
+    while (message := read_message()) is not None:
+        entry, answer, seconds = message
+        write_message(verdict_file, _score_in_child(entry, answer, seconds, rules, seccomp_filter))
+
+
+def _prepare() -> None:
+    """Parse and compare formulas of our own, so that the children need not load what sympy loads at its first use."""
+    import sympy
+
+    x = sympy.Symbol("x")
+    formula = sympy.parse_expr("x**2/2 + sqrt(x)*sin(x)", local_dict={"x": x})
+    sympy.simplify(sympy.diff(formula, x) - formula)
+
+
+def _readable_paths() -> list[str]:
+    """Return the standard library, and the packages that are loaded but for r1kit itself."""
+    standard = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    paths = {path for path in standard if path}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if "." not in name and name != "r1kit" and file and "-packages" in file:
+            paths.add(str(Path(file).parent if Path(file).name.startswith("__init__.") else file))
+    return sorted(path for path in paths if Path(path).exists())
+
+
+@lru_cache
+def _find_scorer(task: str) -> Callable[..., float]:
+    """Return a task's scorer. It is found before the forks, since some tasks load data for it."""
+    import reasoning_gym
+
+    return reasoning_gym.get_score_answer_fn(task)
+
+
+def _score_in_child(
+    entry_text: str, answer: str, seconds: float, rules: dict[str, list[str]], seccomp_filter: bytes | None
+) -> str | float:
+    """Return the score of one pair, or the name of a verdict. A pair on which each process dies scores 0."""
+    try:
+        entry = json.loads(entry_text)
+        task = entry["metadata"]["source_dataset"]
+        score = partial(_score, _find_scorer(task), entry, answer)
+        if task in TUPLE_TASKS:
+            entry["metadata"]["output"] = tuple(map(tuple, entry["metadata"]["output"]))
+    except Exception:
+        return AnswerVerdict.BROKEN_GOLD.value
+    deadline = time.monotonic() + seconds
+    for _ in range(_TRIES):
+        read_end, write_end = os.pipe()
+        pid = os.fork()
+        if not pid:
+            _be_child(score, write_end, rules, seccomp_filter)
+        os.close(write_end)
+        reply = _read_reply(read_end, deadline)
+        os.close(read_end)
+        os.kill(pid, signal.SIGKILL)
+        exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if reply is None:
+            return AnswerVerdict.TIMEOUT.value
+        if exit_code in _NOT_CONFINED:
+            return AnswerVerdict.FAULT.value
+        with suppress(ValueError):
+            return _read_score(reply)
+    return 0.0  # a fault would be a way to escape a wrong answer
+
+
+def _read_score(reply: bytes) -> float:
+    """Return the score that a child has sent. Raises ValueError for anything else."""
+    score = json.loads(reply)
+    if not isinstance(score, float) or not math.isfinite(score):
+        raise ValueError("no score")
+    return min(1.0, max(0.0, score))
+
+
+def _read_reply(pipe: int, deadline: float) -> bytes | None:
+    """Return what a child writes, b"" where it dies; None after the deadline."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    reply = b""
+    while len(reply) <= _MAX_REPLY_BYTES:
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            return None
+        chunk = os.read(pipe, _MAX_REPLY_BYTES)
+        if not chunk:
+            break
+        reply += chunk
+    return reply
+
+
+def _be_child(
+    score: Callable[[], float], pipe: int, rules: dict[str, list[str]], seccomp_filter: bytes | None
+) -> NoReturn:
+    """Score one pair, write the score to `pipe`, and end the process."""
+    try:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(nowhere, fd)
+        os.dup2(pipe, _SCORE_FD)
+        os.closerange(_SCORE_FD + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        # A Landlock domain of its own: else the child could open the pipes of the worker by /proc.
+        restrict_with_landlock(rules)
+        if seccomp_filter is not None:
+            apply_seccomp_filter(seccomp_filter)
+        os.write(_SCORE_FD, json.dumps(score()).encode())
+    finally:
+        os._exit(0)
+
+
+def _score(scorer: Callable[..., float], entry: dict[str, Any], answer: str) -> float:
+    allow_names_of(str(entry["answer"]))
+    try:
+        return float(scorer(answer=answer, entry=entry))
+    except Exception:  # not every scorer is ready for any text
+        return 0.0
