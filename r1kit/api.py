@@ -24,6 +24,7 @@ from r1kit.runs.results import print_finished
 from r1kit.runs.resume import already_finished, open_run
 from r1kit.runs.run import Run
 from r1kit.stages import STAGES
+from r1kit.supervisor import describe_sys_exit
 
 # The signals whose handlers a training replaces, so that it can save its state.
 _HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -69,6 +70,8 @@ def _run_and_record(stage: str, recipe: Recipe, run: Run) -> None:
     except (Interrupted, KeyboardInterrupt):
         status = "interrupted"
         raise KeyboardInterrupt(f"{run.path}: the state is saved; the same call resumes it") from None
+    except SystemExit as error:  # of a library or a model's code: it must not end the caller's process in silence
+        raise RuntimeError(describe_sys_exit(error)) from error
     finally:
         if is_main_rank():
             if status == "finished":

@@ -4,6 +4,8 @@
 A user's mistake is one line on stderr and exit code 2; see r1kit.errors for the other exit codes.
 """
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +13,10 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from r1kit.errors import EXIT_INTERRUPTED, EXIT_USER, UNSET, UserError, suggest
+from r1kit.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER, UNSET, UserError, suggest
 from r1kit.messages import set_verbosity
 from r1kit.stages import STAGES, Stage
+from r1kit.supervisor import describe_sys_exit, find_closed_descriptors, report_end, supervise
 
 # Typer carries a copy of click of its own, from which it exports only some exceptions; this is their base class.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -120,6 +123,7 @@ def add_stage_command(stage: Stage) -> None:
         verbose: Verbose = False,
         quiet: Quiet = False,
     ) -> None:
+        supervise()
         from r1kit.recipe import load_recipe, parse_override
 
         _set_verbosity(verbose, quiet)
@@ -186,6 +190,7 @@ def rewards(
     ] = "any",
 ) -> None:
     """Score saved completions with any rewards, and summarise them."""
+    supervise()
     from r1kit.commands.score import score_file
 
     score_file(file, names.split(","), output, answers)
@@ -268,6 +273,7 @@ def merge(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Merge a LoRA adapter into its base, as one plain model."""
+    supervise()
     from r1kit.commands.merge import merge_adapter
 
     print(merge_adapter(run, Path(output), trust_remote_code))
@@ -305,18 +311,37 @@ def _terminal_width() -> int | None:
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    code, error_line = EXIT_FAILED, ""
+    try:
+        code_of_command, error_line = _run_command()
+        if error_line:
+            with contextlib.suppress(OSError):
+                print(f"error: {error_line}", file=sys.stderr, flush=True)
+        code = code_of_command
+    finally:
+        # What code of a reward has closed cannot be written to: the parent process then prints the line.
+        report_end(code, error_line if 2 in find_closed_descriptors() else "")
+    sys.exit(code)
+
+
+def _run_command() -> tuple[int, str]:
+    """Run the command that the arguments name; return its exit code, and the error to print or ""."""
     command = typer.main.get_command(app)
     try:
-        code = command(standalone_mode=False, prog_name="r1kit")
+        code = command(standalone_mode=False, prog_name="r1kit") or EXIT_DONE
+        sys.stdout.flush()
+        return code, ""
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = EXIT_USER
+        return EXIT_USER, str(error)
     except UsageError as error:
-        print(f"error: {_explain_usage_error(error)}", file=sys.stderr)
-        code = EXIT_USER
+        return EXIT_USER, _explain_usage_error(error)
     except (typer.Abort, KeyboardInterrupt):
-        code = EXIT_INTERRUPTED
-    sys.exit(code)
+        return EXIT_INTERRUPTED, ""
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes stdout once more when it ends
+        return EXIT_FAILED, "stdout: was closed before all was written to it; let the command that reads it read it all"
+    except SystemExit as error:  # of a reward, of a library or of a model's code; no command ends so
+        return EXIT_FAILED, f"{describe_sys_exit(error)}; remove it there, or what calls it"
 
 
 def _explain_usage_error(error: Any) -> str:

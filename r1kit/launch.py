@@ -1,24 +1,23 @@
 """Run a stage: in this process, or in several that torchrun or `accelerate launch` starts.
 
-A launcher turns the exit code 2 of a process into 1, so each process leaves its own code and error in the run directory
-(exit.json). Launchers also kill their processes on Ctrl-C before these have saved, so Ctrl-C reaches them as a file in
-the run directory named `stop`, which anybody may create. If a cluster's own launcher has set the ranks, r1kit launches
-nothing itself.
+A launcher turns the exit code 2 of a process into 1, so each rank leaves its own code and error in the run directory
+(exit-RANK.json, see r1kit/runs/exits.py). Launchers also kill their processes on Ctrl-C before these have saved, so
+Ctrl-C reaches them as a file in the run directory named `stop`, which anybody may create. If a cluster's own launcher
+has set the ranks, r1kit launches nothing itself.
 
     python -m r1kit.launch RUN      what a launcher starts for each rank
 """
 
 import contextlib
-import ctypes
 import errno
 import importlib
 import importlib.util
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -37,14 +36,24 @@ from r1kit.errors import (
     UserError,
     suggest,
 )
+from r1kit.interrupts import raise_on_signals
 from r1kit.messages import logger
-from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_world_size, world_size
+from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_world_size, rank, world_size
 from r1kit.recipe import Recipe, parse_recipe
+from r1kit.runs.exits import RankExit, describe_exit, find_first_exit, forget_exits, record_exit
 from r1kit.runs.files import write_file
 from r1kit.runs.results import print_finished
 from r1kit.runs.resume import already_finished, open_run
 from r1kit.runs.run import Run
 from r1kit.stages import STAGES
+from r1kit.supervisor import (
+    describe_exit_code,
+    describe_sys_exit,
+    die_with_parent,
+    report_end,
+    report_run,
+    supervise,
+)
 
 PrintLine = Callable[[str], object]
 
@@ -76,7 +85,6 @@ _DISTRIBUTED_TYPES = (
     "XLA",
     "MEGATRON_LM",
 )
-_PR_SET_PDEATHSIG = 1  # prctl(2): the signal that this process gets when its parent dies
 
 
 def start(
@@ -111,7 +119,10 @@ def start(
             raise UserError("--accelerate-config", config, "needs DeepSpeed, which is not installed", action)
         if command is not None:
             return _start_processes(stage, recipe, command, count_processes(processes, config), overwrite, print_path)
-        run = open_run(stage, recipe, overwrite) if is_main_rank() else Run(Path(recipe.output or ""))
+        run = Run(Path(recipe.output or ""))
+        if is_main_rank():
+            run = open_run(stage, recipe, overwrite)
+            report_run(run.path)
         code = work(stage, recipe, run)
         if code == EXIT_DONE and is_main_rank():
             print_finished(run)
@@ -132,11 +143,11 @@ def print_notes(notes: Sequence[str]) -> None:
 def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     """Run `stage` in this process, record how it ended in the run directory, and return the exit code.
 
-    With `quiet`, the error of a user is not printed here: the parent process prints it once for all ranks.
+    With `quiet`, errors are not printed here: the process that launched the ranks prints the first one's.
     """
     prepare_process(stage)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code, error_line = EXIT_FAILED, ""
+    raise_on_signals()
+    code, error_line, trace = EXIT_FAILED, "", ""
     try:
         importlib.import_module(STAGES[stage].command_module).main(recipe, run)
         code = EXIT_DONE
@@ -148,14 +159,19 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
         code, error_line = EXIT_AGAIN, str(error)
     except (Interrupted, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
+    except SystemExit as error:  # of a library or of a model's code: r1kit itself calls it nowhere
+        error_line = f"{describe_sys_exit(error)}; remove it there, or what calls it"
     except Exception as error:
-        if not is_disk_full(error):
+        if is_disk_full(error):
+            action = "make room, then give the same command again"
+            code, error_line = EXIT_USER, str(UserError("output", run.path, "no space left on the device", action))
+        elif quiet:
+            trace = traceback.format_exc()
+        else:
             raise
-        action = "make room, then give the same command again"
-        code, error_line = EXIT_USER, str(UserError("output", run.path, "no space left on the device", action))
     finally:
         if code != EXIT_DONE:
-            _record_exit(run, code, error_line)
+            _record_exit(run, RankExit(rank(), code, error_line, trace=trace))
     if error_line and is_main_rank() and not quiet:
         logger.error(error_line)
     return code
@@ -189,14 +205,12 @@ def is_disk_full(error: Exception) -> bool:
     return any(text in str(error) for text in _DISK_FULL_TEXTS)
 
 
-def _record_exit(run: Run, code: int, error_line: str) -> None:
-    """Record in the run directory how this process ended, for the parent process and for the next session."""
+def _record_exit(run: Run, rank_exit: RankExit) -> None:
+    """Record in the run directory how this process ended, for the process that launched it and the next session."""
     with contextlib.suppress(OSError):
         if is_main_rank():
-            run.pause("interrupted" if code == EXIT_INTERRUPTED else "failed")
-        # Only the first process to end writes it, since the launcher then stops the others.
-        with open(run.path / "exit.json", "x") as file:
-            json.dump({"code": code, "line": error_line}, file)
+            run.pause("interrupted" if rank_exit.code == EXIT_INTERRUPTED else "failed")
+        record_exit(run.path, rank_exit)
 
 
 # Several processes
@@ -276,11 +290,12 @@ def _start_processes(
 ) -> int:
     """Open the run and run the stage in several processes; again if they ask for it with EXIT_AGAIN."""
     run = open_run(stage, recipe, overwrite)
+    report_run(run.path)
     while True:
         code = _launch_and_wait(command, processes, run, print_path)
         if code != EXIT_AGAIN:
             return code
-        (run.path / "exit.json").unlink(missing_ok=True)
+        forget_exits(run.path)
         run.update(status="running", session_started=time.time())
 
 
@@ -289,26 +304,39 @@ def _launch_and_wait(command: list[str], processes: int, run: Run, print_path: P
     environment = {"GOMP_SPINCOUNT": _SPIN_COUNT, **os.environ}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, cores_of_rank() // processes)))
     launcher = subprocess.Popen(
-        [*command, "-m", "r1kit.launch", str(run.path)],
+        [
+            sys.executable,
+            "-m",
+            "r1kit.torch_launcher",
+            str(run.path),
+            *command[2:],
+            "-m",
+            "r1kit.launch",
+            str(run.path),
+        ],
         env=environment,
         start_new_session=True,
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
     status = _wait_for_launcher(launcher, run.path / "stop")
     if status == 0 and run.info.get("status") == "finished":
         print_finished(run)
         print_path(str(run.path))
         return EXIT_DONE
-    try:
-        ending = json.loads((run.path / "exit.json").read_text())
-    except (FileNotFoundError, ValueError):
-        ending = {"code": EXIT_FAILED, "line": ""}
     if run.info.get("status") == "running":
         run.pause("failed")
-    if ending["line"]:
-        report = logger.info if ending["code"] == EXIT_AGAIN else logger.error
-        report(ending["line"])
-    return ending["code"]
+    first_exit = find_first_exit(run.path)
+    if first_exit is None:
+        ending = describe_exit_code(status) if status < 0 else f"failed with exit code {status}"
+        logger.error(f"the launcher of {run.path} {ending}; the same command goes on from what is saved")
+        return EXIT_FAILED
+    if first_exit.trace:
+        print(first_exit.trace, file=sys.stderr, end="")
+    line = describe_exit(first_exit, processes)
+    if line:
+        report = logger.info if first_exit.code == EXIT_AGAIN else logger.error
+        report(line)
+    return first_exit.code
 
 
 def _wait_for_launcher(launcher: subprocess.Popen, stop_file: Path) -> int:
@@ -332,12 +360,6 @@ def _wait_for_launcher(launcher: subprocess.Popen, stop_file: Path) -> int:
         stop_file.unlink(missing_ok=True)
 
 
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies, so that a killed launcher leaves no processes behind."""
-    with contextlib.suppress(OSError, AttributeError):  # only Linux has prctl
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 @contextlib.contextmanager
 def stdout_to_stderr() -> Iterator[PrintLine]:
     """Redirect stdout to stderr, and yield a function that prints a line to the real stdout.
@@ -357,11 +379,17 @@ def stdout_to_stderr() -> Iterator[PrintLine]:
 
 def main() -> int:
     """Run the stage of a run directory as one rank of several; the launcher starts this."""
-    _die_with_parent()
+    die_with_parent()
     run = Run(Path(sys.argv[1]))
-    stage = run.info["stage"]
-    recipe = parse_recipe(stage, yaml.safe_load((run.path / "recipe.yaml").read_text()))
-    return work(stage, recipe, run, quiet=True)
+    supervise(lambda ending, _: record_exit(run.path, RankExit(rank(), EXIT_FAILED, ending, is_death=True)))
+    code = EXIT_FAILED
+    try:
+        stage = run.info["stage"]
+        recipe = parse_recipe(stage, yaml.safe_load((run.path / "recipe.yaml").read_text()))
+        code = work(stage, recipe, run, quiet=True)
+    finally:
+        report_end(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -538,7 +538,7 @@ def test_folders_of_models(tmp_path):
     assert find_failures(cases, tmp_path, stdin="hello\n") == []
 
 
-RUN_FILES = ("run.json", "recipe.yaml", "metrics.jsonl", "eval.json", "drops.json", "verifier.json", "exit.json")
+RUN_FILES = ("run.json", "recipe.yaml", "metrics.jsonl", "eval.json", "drops.json", "verifier.json", "exit-0.json")
 ODD_RUN_CONTENTS: dict[str, bytes | None] = {
     **ODD_CONTENTS,
     "no UTF-8": b"\xff\xfe\xfd",

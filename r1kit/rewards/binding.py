@@ -1,7 +1,8 @@
 """Turn a recipe's reward entry into the function that TRL calls.
 
 A bound reward returns `None` on rows and steps that its entry excludes, runs asynchronous reward functions, and
-survives a reward that fails: each row of that call is a FAULT, which neither ends the run nor reads as a low reward.
+survives a reward that fails (or calls sys.exit): each row of that call is a FAULT, which neither ends the run nor reads
+as a low reward.
 Only the first call in a run's first step may raise, so that the user learns of a mistake at once.
 
     reward = bind_reward(RewardConfig(name="accuracy", where={"domain": ["math"]}))
@@ -21,10 +22,12 @@ from typing import Any
 
 from r1kit.answers.fault import FAULT
 from r1kit.errors import UserError
+from r1kit.interrupts import is_interrupt
 from r1kit.messages import logger
 from r1kit.recipe import RewardConfig
 from r1kit.recipe.rewards import Answers
 from r1kit.rewards.registry import RewardFunction, resolve_reward, setting_names
+from r1kit.supervisor import find_closed_descriptors
 
 
 def bind_reward(entry: RewardConfig, index: int = 0, answers: Answers | None = None) -> RewardFunction:
@@ -54,17 +57,25 @@ def bind_reward(entry: RewardConfig, index: int = 0, answers: Answers | None = N
             arguments.pop(setting, None)
         if trainer_state is not None:
             arguments["trainer_state"] = trainer_state
+        closed_before = find_closed_descriptors()
         try:
             values = _call_reward(function, [completions[i] for i in applicable_rows], arguments)
         except UserError:
             raise
-        except Exception as error:  # a user's own function may raise anything
+        except BaseException as error:  # a user's own function may raise anything, sys.exit() and Ctrl-C's included
+            if is_interrupt(error):
+                raise
             is_first_step = trainer_state is None or trainer_state.global_step == 0
             if is_first_step and not has_returned:
                 action = "correct the reward, or the data"
                 raise UserError(f"rewards.{index}", entry.name, f"raised {error!r}", action) from error
             logger.warning(f"reward {entry.name} raised {error!r}: its {len(applicable_rows)} rows are left out")
             values = [FAULT] * len(applicable_rows)
+        newly_closed = set(find_closed_descriptors()) - set(closed_before)
+        if newly_closed:  # the next file that is opened would be written to by whatever prints
+            numbers = ", ".join(map(str, sorted(newly_closed)))
+            requirement = f"closed the file descriptors {numbers}, which r1kit needs"
+            raise UserError(f"rewards.{index}", entry.name, requirement, "have it close its own files only")
         has_returned = True
         for i, value in zip(applicable_rows, values, strict=True):
             rewards[i] = value
@@ -125,7 +136,9 @@ def _call_reward(
     """Call a reward, asynchronous or not, and return one value for each completion. Raises what the reward raises."""
     values: Any = function(completions=completions, **arguments)
     if inspect.isawaitable(values):
-        values = asyncio.run_coroutine_threadsafe(_await_values(values), _event_loop(os.getpid())).result()
+        values, error = asyncio.run_coroutine_threadsafe(_await_values(values), _event_loop(os.getpid())).result()
+        if error is not None:
+            raise error
     rewards = [_to_reward_value(value) for value in values]
     if len(rewards) != len(completions):
         raise ValueError(f"returned {len(rewards)} values for {len(completions)} completions")
@@ -139,9 +152,15 @@ def _to_reward_value(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else FAULT
 
 
-async def _await_values(values: Awaitable[Any]) -> Any:
-    """Wait for any awaitable; `run_coroutine_threadsafe` takes coroutines only."""
-    return await values
+async def _await_values(values: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """Return what an awaitable returns, and what it raises: SystemExit would end the event loop, and nobody would hear.
+
+    `run_coroutine_threadsafe` takes coroutines only.
+    """
+    try:
+        return await values, None
+    except BaseException as error:
+        return None, error
 
 
 @cache

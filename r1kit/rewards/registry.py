@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UNSET, UserError, suggest
+from r1kit.interrupts import is_interrupt
 from r1kit.rewards.accuracy import accuracy
 from r1kit.rewards.form import brevity, fenced, format, tags
 from r1kit.rewards.language import language
@@ -82,8 +83,11 @@ def _find_function(name: str, field: str) -> RewardFunction:
         sys.path.insert(0, os.getcwd())
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-    except Exception as error:  # the user's module may raise anything while it is imported
-        raise UserError(field, name, requirement, f"correct this: {error}") from None
+    except BaseException as error:  # the user's module may raise anything while it is imported, SystemExit included
+        if is_interrupt(error):
+            raise
+        reason = str(error) if isinstance(error, Exception) else repr(error)
+        raise UserError(field, name, requirement, f"correct this: {reason}") from None
     if not callable(function):
         raise UserError(field, name, requirement, "use the path of a function")
     return function

@@ -16,6 +16,7 @@ import yaml
 from r1kit.errors import UserError
 from r1kit.recipe import Recipe, dump_recipe, parse_recipe
 from r1kit.recipe.block import OnResume, find_resume_rule
+from r1kit.runs.exits import forget_exits
 from r1kit.runs.files import write_file
 from r1kit.runs.lineage import describe_changed_parent, find_parents
 from r1kit.runs.paths import RUN_PRODUCTS
@@ -73,8 +74,8 @@ def _start_session(run: Run, stage: str, recipe: Recipe) -> None:
         if difference:
             action = "set output to another directory, or pass --overwrite"
             raise UserError("output", run.path, f"holds a run that was started with {difference}", action)
-    for name in ("exit.json", "stop"):
-        (run.path / name).unlink(missing_ok=True)
+    forget_exits(run.path)
+    (run.path / "stop").unlink(missing_ok=True)
     # run.json comes first: another rank that reads between the two must not take the run for a finished one.
     run.update(
         stage=stage,

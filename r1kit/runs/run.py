@@ -6,10 +6,11 @@
     checkpoints/ completions/ samples/          what a stage writes on its way
     model/ or data/ or eval.json or verifier/   its result
 
-Only the main rank writes here, but for exit.json and the micro-batch that fits into memory, which any rank may write.
-Files are replaced in one step (r1kit.runs.files), so a kill leaves no half of one.
+Only the main rank writes here, but for exit-RANK.json and the micro-batch that fits into memory, which any rank may
+write. Files are replaced in one step (r1kit.runs.files), so a kill leaves no half of one.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -120,6 +121,14 @@ class Run:
     def pause(self, status: str) -> None:
         """Mark the run as `interrupted` or `failed`; the time spent so far is kept."""
         self.update(status=status, seconds=self._total_seconds())
+
+    def mark_as_failed(self) -> None:
+        """Mark a run as failed whose process died; nothing is done if another process works on it by now."""
+        with contextlib.suppress(UserError, OSError):
+            self.lock()
+            if self.info.get("status") == "running":
+                self.pause("failed")
+            self.unlock()
 
     def _total_seconds(self) -> float:
         """Return the seconds spent on the run in earlier sessions and in this one."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from r1kit.interrupts import is_new_signal
 from r1kit.messages import logger, print_progress
 from r1kit.recipe import LengthStepConfig
 from r1kit.runs.run import Run
@@ -107,6 +108,8 @@ class StopCallback(TrainerCallback):
             signal.signal(signal_number, self._handle_signal)
 
     def _handle_signal(self, signal_number: int, frame: FrameType | None) -> None:
+        if not is_new_signal():
+            return
         if self.is_requested and not self.is_distributed:
             raise KeyboardInterrupt
         self.is_requested = True

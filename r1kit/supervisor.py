@@ -1,0 +1,189 @@
+"""Run a command in a child process, so that its exit code is true however that child ends.
+
+A stage runs code that is not r1kit's: rewards, the code of models, libraries in C. Such code may end its process at any
+moment (`os._exit(0)`, a segmentation fault), and a process that ends so can tell nobody. So the command forks before it
+does anything: the child works, and reports its exit code at its very end; the parent waits, and ends with that code. A
+child that ended without a report has not done its work: the parent says how it ended, marks its run as failed, and ends
+with exit code 1.
+
+The parent costs a few milliseconds and about 30 MB. It passes signals on to the child, and the child dies with it.
+
+    supervise()          the rest of the command runs in the child
+    report_run(path)     the child works on this run from now on
+    report_end(0)        the last thing that the child does
+"""
+
+import contextlib
+import json
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from r1kit.errors import EXIT_FAILED
+from r1kit.interrupts import raise_on_signals
+from r1kit.messages import logger
+
+_PR_SET_PDEATHSIG = 1  # prctl(2): the signal that this process gets when its parent dies
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_CRASH_SIGNALS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+_PIPE_BYTES = 2**16
+
+# Called in the parent when the child ended without a report: with how it ended, and the run that it worked on.
+ReportDeath = Callable[[str, Path | None], None]
+
+
+class _Report:
+    """The child's end of the pipe to its parent; `descriptor` is None in a process without one."""
+
+    descriptor: int | None = None
+    inode: tuple[int, int] = (0, 0)
+    pid = 0
+
+
+def supervise(report_death: ReportDeath | None = None) -> None:
+    """Go on in a child process. In this process the call never returns: it ends as the child does.
+
+    `report_death` replaces what is done about a child that ended without a report.
+    """
+    if _Report.pid == os.getpid():
+        return
+    reader, writer = os.pipe()
+    # No signal must come between the fork and the handlers of the two processes.
+    old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        die_with_parent()
+        if os.getppid() != parent:
+            os._exit(EXIT_FAILED)
+        os.close(reader)
+        os.set_blocking(writer, False)
+        _Report.descriptor, _Report.inode, _Report.pid = writer, _inode(writer), os.getpid()
+        raise_on_signals()
+        signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
+        return
+    os.close(writer)
+    for number in _PASSED_ON:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: _send(child, number))
+    signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
+    os._exit(_wait_for_child(child, reader, report_death or _report_death))
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies, so that a killed command leaves no processes behind."""
+    import ctypes  # here, since `r1kit --help` imports this module
+
+    with contextlib.suppress(OSError, AttributeError):  # only Linux has prctl
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def report_run(run_dir: Path) -> None:
+    """Tell the parent which run this process works on, so that it can mark the run as failed."""
+    _send_report({"run": str(run_dir)})
+
+
+def report_end(code: int, error_line: str = "") -> None:
+    """Tell the parent that the work has come to its end, with this exit code.
+
+    `error_line` is an error that this process could not print itself, since code has closed its stderr.
+    """
+    _send_report({"code": code, "line": error_line})
+
+
+def find_closed_descriptors() -> list[int]:
+    """Return which of the descriptors that this process needs are closed: 1 and 2, and the pipe to the parent."""
+    needed = [1, 2]
+    if _Report.descriptor is not None and _Report.pid == os.getpid():
+        needed.append(_Report.descriptor)
+    closed = []
+    for descriptor in needed:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            closed.append(descriptor)
+    return closed
+
+
+def describe_sys_exit(error: SystemExit) -> str:
+    """Return where code that r1kit ran has called sys.exit: `sys.exit(0) was called in model.py, line 7 (load)`."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    code = "" if error.code is None else repr(error.code)
+    return f"sys.exit({code}) was called in {frame.filename}, line {frame.lineno} ({frame.name})"
+
+
+def describe_end(status: int) -> str:
+    """Return how a process ended, from the status of os.waitpid: "was killed by SIGKILL", "ended with exit code 0"."""
+    return describe_exit_code(os.waitstatus_to_exitcode(status))
+
+
+def describe_exit_code(code: int) -> str:
+    """Return how a process ended; `code` is minus the number of a signal, as in the module subprocess."""
+    if code >= 0:
+        ended_by = "code that it ran, such as a reward or a library"
+        return f"ended with exit code {code} before its work was done, by {ended_by}"
+    with contextlib.suppress(ValueError):
+        number = signal.Signals(-code)
+        return f"was killed by {number.name}{_explain_signal(number)}"
+    return f"was killed by signal {-code}"
+
+
+def _explain_signal(number: signal.Signals) -> str:
+    """Return what a signal mostly means, for those that are sent by no user."""
+    if number == signal.SIGKILL:
+        return ", by a user or by the kernel where memory has run out"
+    if number in _CRASH_SIGNALS:
+        return ", a crash in a library or a reward: PYTHONFAULTHANDLER=1 in the environment shows where"
+    return ""
+
+
+def _send_report(values: dict[str, Any]) -> None:
+    """Send a line to the parent, unless this is a fork of the child, or code has closed the pipe meanwhile."""
+    descriptor = _Report.descriptor
+    if descriptor is None or _Report.pid != os.getpid():
+        return
+    with contextlib.suppress(OSError):
+        if _inode(descriptor) == _Report.inode:
+            os.write(descriptor, f"{json.dumps(values)}\n".encode())
+
+
+def _inode(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _wait_for_child(child: int, reader: int, report_death: ReportDeath) -> int:
+    """Wait for the end of the child, and return the exit code of the command."""
+    _, status = os.waitpid(child, 0)
+    os.set_blocking(reader, False)
+    text = b""
+    with contextlib.suppress(BlockingIOError):  # forks of the child may still hold the pipe open
+        text = os.read(reader, _PIPE_BYTES)
+    report: dict[str, Any] = {}
+    for line in text.decode().splitlines():
+        report |= json.loads(line)
+    if "code" in report:
+        if report["line"]:
+            logger.error(report["line"])
+        return int(report["code"])
+    report_death(describe_end(status), Path(report["run"]) if "run" in report else None)
+    return EXIT_FAILED
+
+
+def _report_death(ending: str, run_dir: Path | None) -> None:
+    """Print how the child ended, and mark its run as failed."""
+    if run_dir is None:
+        logger.error(f"the command {ending}")
+        return
+    logger.error(f"the process of {run_dir} {ending}; the same command goes on from what is saved")
+    from r1kit.runs.run import Run
+
+    Run(run_dir).mark_as_failed()
