@@ -16,6 +16,7 @@ The parent costs a few milliseconds and about 30 MB. It passes signals on to the
 import contextlib
 import json
 import os
+import select
 import signal
 import traceback
 from collections.abc import Callable
@@ -30,6 +31,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2): the signal that this process gets when its pa
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _CRASH_SIGNALS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 _PIPE_BYTES = 2**16
+_SECONDS_WITHOUT_FILES = 5.0  # that a child which has closed all its files has to end by itself
 
 # Called in the parent when the child ended without a report: with how it ended, and the run that it worked on.
 ReportDeath = Callable[[str, Path | None], None]
@@ -162,11 +164,11 @@ def _send(pid: int, number: int) -> None:
 
 def _wait_for_child(child: int, reader: int, report_death: ReportDeath) -> int:
     """Wait for the end of the child, and return the exit code of the command."""
+    text, has_closed_all = _read_until_end(child, reader)
     _, status = os.waitpid(child, 0)
     os.set_blocking(reader, False)
-    text = b""
     with contextlib.suppress(BlockingIOError):  # forks of the child may still hold the pipe open
-        text = os.read(reader, _PIPE_BYTES)
+        text += os.read(reader, _PIPE_BYTES)
     report: dict[str, Any] = {}
     for line in text.decode().splitlines():
         report |= json.loads(line)
@@ -174,8 +176,35 @@ def _wait_for_child(child: int, reader: int, report_death: ReportDeath) -> int:
         if report["line"]:
             logger.error(report["line"])
         return int(report["code"])
-    report_death(describe_end(status), Path(report["run"]) if "run" in report else None)
+    ending = describe_end(status)
+    if has_closed_all:
+        ending = "has lost its file descriptors, which code that it ran has closed, such as a reward or a library"
+    report_death(ending, Path(report["run"]) if "run" in report else None)
     return EXIT_FAILED
+
+
+def _read_until_end(child: int, reader: int) -> tuple[bytes, bool]:
+    """Return what the child reports until it ends, and whether it had to be killed.
+
+    A child that has closed its end of the pipe, but lives, has closed all its files: it often waits for ever for one of
+    them, and is killed after some seconds.
+    """
+    text = b""
+    try:
+        ending = os.pidfd_open(child)  # can be read when the child has ended
+    except (AttributeError, OSError):  # only Linux has it
+        return text, False
+    while True:
+        ready, _, _ = select.select([reader, ending], [], [])
+        if ending in ready:
+            return text, False
+        received = os.read(reader, _PIPE_BYTES)
+        text += received
+        if not received:
+            if select.select([ending], [], [], _SECONDS_WITHOUT_FILES)[0]:
+                return text, False
+            _send(child, signal.SIGKILL)
+            return text, True
 
 
 def _report_death(ending: str, run_dir: Path | None) -> None:
