@@ -15,6 +15,7 @@ import typer.core
 
 from r1kit.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER, UNSET, UserError, suggest
 from r1kit.messages import set_verbosity
+from r1kit.safe_text import escape_control_characters, mask_text
 from r1kit.stages import STAGES, Stage
 from r1kit.supervisor import describe_sys_exit, find_closed_descriptors, report_end, supervise
 
@@ -334,7 +335,7 @@ def _run_command() -> tuple[int, str]:
     except UserError as error:
         return EXIT_USER, str(error)
     except UsageError as error:
-        return EXIT_USER, _explain_usage_error(error)
+        return EXIT_USER, escape_control_characters(mask_text(_explain_usage_error(error)))
     except (typer.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED, ""
     except BrokenPipeError:

@@ -6,6 +6,8 @@ A UserError is a mistake that the user must correct: one line on stderr and exit
 import difflib
 from collections.abc import Iterable
 
+from r1kit.safe_text import escape_control_characters, mask_secrets, mask_text
+
 LONGEST_VALUE = 200
 """The most characters of a value that an error shows: long enough for a path, and the error stays a line."""
 
@@ -23,15 +25,16 @@ class UserError(Exception):
 
     The line is `field = value; requirement; action`. Where the user set no value (`value=UNSET`) it is
     `field: requirement; action`: an error never shows a value that the user did not write. Values are shown as they
-    are written in a recipe: `true`, `null`, `{a: 1}`.
+    are written in a recipe: `true`, `null`, `{a: 1}`; secrets are masked, and control characters are escaped.
 
         UserError("training.steps", 0, "must be at least 1", "use a positive number")
         UserError("output", UNSET, "a run needs a directory", "set output or pass --output DIR")
     """
 
     def __init__(self, field: str, value: object, requirement: str, action: str):
-        subject = f"{field}:" if value is UNSET else f"{field} = {_shorten(_format_value(value))};"
-        super().__init__(" ".join(f"{subject} {requirement}; {action}".split()))
+        subject = f"{field}:" if value is UNSET else f"{field} = {_shorten(_format_value(mask_secrets(value, field)))};"
+        line = " ".join(mask_text(f"{subject} {requirement}; {action}").split())
+        super().__init__(escape_control_characters(line))
 
 
 def _shorten(text: str) -> str:

@@ -38,9 +38,14 @@ from r1kit.errors import (
 )
 from r1kit.interrupts import raise_on_signals
 from r1kit.messages import logger
+<<<<<<< HEAD
 from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_world_size, rank, world_size
 from r1kit.recipe import Recipe, parse_recipe
 from r1kit.runs.exits import RankExit, describe_exit, find_first_exit, forget_exits, record_exit
+=======
+from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_world_size, world_size
+from r1kit.recipe import Recipe, masked_values, parse_recipe, restore_masked_values
+>>>>>>> 21dd12f (Secrets: masked wherever a recipe is written or shown; watch needs a token; control characters are escaped; code of models runs by the recipe alone)
 from r1kit.runs.files import write_file
 from r1kit.runs.results import print_finished
 from r1kit.runs.resume import already_finished, open_run
@@ -85,6 +90,12 @@ _DISTRIBUTED_TYPES = (
     "XLA",
     "MEGATRON_LM",
 )
+<<<<<<< HEAD
+=======
+# Hands the secrets of a recipe to the processes of a launcher: those in the run directory are masked.
+_SECRETS_VARIABLE = "R1KIT_MASKED_VALUES"
+_PR_SET_PDEATHSIG = 1  # prctl(2): the signal that this process gets when its parent dies
+>>>>>>> 21dd12f (Secrets: masked wherever a recipe is written or shown; watch needs a token; control characters are escaped; code of models runs by the recipe alone)
 
 
 def start(
@@ -292,17 +303,18 @@ def _start_processes(
     run = open_run(stage, recipe, overwrite)
     report_run(run.path)
     while True:
-        code = _launch_and_wait(command, processes, run, print_path)
+        code = _launch_and_wait(recipe, command, processes, run, print_path)
         if code != EXIT_AGAIN:
             return code
         forget_exits(run.path)
         run.update(status="running", session_started=time.time())
 
 
-def _launch_and_wait(command: list[str], processes: int, run: Run, print_path: PrintLine) -> int:
+def _launch_and_wait(recipe: Recipe, command: list[str], processes: int, run: Run, print_path: PrintLine) -> int:
     """Start the launcher, wait for its end, report it, and return the exit code that the processes left."""
     environment = {"GOMP_SPINCOUNT": _SPIN_COUNT, **os.environ}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, cores_of_rank() // processes)))
+    environment[_SECRETS_VARIABLE] = json.dumps(masked_values(recipe))
     launcher = subprocess.Popen(
         [
             sys.executable,
@@ -381,6 +393,7 @@ def main() -> int:
     """Run the stage of a run directory as one rank of several; the launcher starts this."""
     die_with_parent()
     run = Run(Path(sys.argv[1]))
+<<<<<<< HEAD
     supervise(lambda ending, _: record_exit(run.path, RankExit(rank(), EXIT_FAILED, ending, is_death=True)))
     code = EXIT_FAILED
     try:
@@ -390,6 +403,14 @@ def main() -> int:
     finally:
         report_end(code)
     return code
+=======
+    stage = run.info["stage"]
+    values = yaml.safe_load((run.path / "recipe.yaml").read_text())
+    # Removed, so that no process that a rank starts inherits them.
+    restore_masked_values(values, json.loads(os.environ.pop(_SECRETS_VARIABLE, "[]")))
+    recipe = parse_recipe(stage, values)
+    return work(stage, recipe, run, quiet=True)
+>>>>>>> 21dd12f (Secrets: masked wherever a recipe is written or shown; watch needs a token; control characters are escaped; code of models runs by the recipe alone)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,19 @@ import logging
 import os
 import sys
 
+from r1kit.safe_text import escape_control_characters, mask_text
+
 _PREFIXES = {logging.DEBUG: "debug", logging.INFO: "note", logging.WARNING: "warning", logging.ERROR: "error"}
 # Holds the name of a level of `logging`: DEBUG, INFO or WARNING.
 _LEVEL_VARIABLE = "R1KIT_LOG_LEVEL"
 
 logger = logging.getLogger("r1kit")
+
+
+def _make_safe(record: logging.LogRecord) -> bool:
+    """Mask secrets and escape control characters in a message, for every handler that it goes to."""
+    record.msg, record.args = escape_control_characters(mask_text(record.getMessage())), None
+    return True
 
 
 class _StderrHandler(logging.Handler):
@@ -46,13 +54,17 @@ def is_quiet() -> bool:
     return not logger.isEnabledFor(logging.INFO)
 
 
-def print_progress(line: str) -> None:
-    """Print a line about the progress or the result of a stage on stderr, as it is, unless r1kit is quiet."""
+def print_progress(line: str, is_table: bool = False) -> None:
+    """Print a line about the progress or the result of a stage on stderr, without a prefix, unless r1kit is quiet.
+
+    A table (`is_table`) of r1kit.tables is printed as it is: its cells are safe, and its headers may be bold.
+    """
     if not is_quiet():
-        print(line, file=sys.stderr, flush=True)
+        print(line if is_table else escape_control_characters(mask_text(line)), file=sys.stderr, flush=True)
 
 
 if not logger.handlers:
+    logger.addFilter(_make_safe)
     logger.addHandler(_StderrHandler())
     logger.propagate = False
     logger.setLevel(os.environ.get(_LEVEL_VARIABLE, "INFO"))

@@ -14,6 +14,8 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Literal, TextIO
 
+from r1kit.safe_text import escape_control_characters
+
 Cell = str | int | float | None
 
 # Wide enough that rich never has to wrap or to cut a line.
@@ -50,7 +52,10 @@ def format_table(
         is_numeric = bool(texts) and all(_NUMBER.fullmatch(row[index]) for row in texts)
         justify: Literal["left", "right"] = "right" if is_numeric or header in right else "left"
         table.add_column(
-            Text(header, justify=justify), justify=justify, overflow="fold", no_wrap=width is None or header not in wrap
+            Text(escape_control_characters(header), justify=justify),
+            justify=justify,
+            overflow="fold",
+            no_wrap=width is None or header not in wrap,
         )
     for row in texts:
         # Text, since rich would read "[dim]" in a plain string as markup.
@@ -73,7 +78,7 @@ def _format_cell(cell: Cell, decimals: int) -> str:
         return "-"
     if isinstance(cell, float):
         return f"{cell:.{decimals}f}"
-    return str(cell)
+    return escape_control_characters(str(cell))
 
 
 def format_duration(seconds: float) -> str:

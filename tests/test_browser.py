@@ -533,10 +533,10 @@ def test_a_running_stage_is_followed(page, tmp_path, monkeypatch):
                 f"document.getElementById('status').innerText !== {json.dumps(steps)}", timeout=30000
             )
             assert page.evaluate("window.seen === document.querySelector('#view-Curves canvas')")  # zoomed as it was
-            page.route("**/version", lambda route: route.fulfill(body="?"))
+            page.route("**/version?*", lambda route: route.fulfill(body="?"))
             status_has = "document.getElementById('status').innerText.includes('{}')"
             page.wait_for_function(status_has.format("server is gone"), timeout=30000)
-            page.unroute("**/version")
+            page.unroute("**/version?*")
             page.wait_for_function(status_has.format("live"), timeout=30000)
             page.goto("about:blank")
         finally:
@@ -557,7 +557,7 @@ def test_the_chosen_rollouts_stay_when_another_run_writes_its_first(page, tmp_pa
         write_run(tmp_path / name, "rl-zero", 2, 0)
     with make_server([str(tmp_path / "a"), str(tmp_path / "b")], 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        page.goto(f"http://127.0.0.1:{server.server_address[1]}")
+        page.goto(server.address)
         page.get_by_role("tab", name="Rollouts", exact=True).click()
         page.wait_for_selector("text=No rollouts are kept here.")
         write_run(tmp_path / "b", "rl-zero", 2, 16)

@@ -14,6 +14,7 @@ PACKAGE_DIR = Path(r1kit.__file__).parent
 # The packages and files of r1kit, the lowest first: each may import only itself and those before it.
 ORDER = (
     "version",
+    "safe_text",
     "errors",
     "stages",
     "rows",

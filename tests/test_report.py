@@ -108,10 +108,10 @@ def test_a_server_follows_the_run(chain, monkeypatch):
     monkeypatch.setattr("r1kit.report.serve.REFRESH_SECONDS", 0.0)
     with make_server([str(chain / "runs/zero")], 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_address[1]}"
 
         def get(path, **headers):
-            return urllib.request.urlopen(urllib.request.Request(address + path, headers=headers), timeout=30).read()
+            address = server.address.replace("/?", f"{path}?")
+            return urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=30).read()
 
         assert b'"live":true' in get("/")
         first = json.loads(get("/version"))

@@ -22,6 +22,7 @@ from r1kit.models.prompt_choice import choose_prompt
 from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE, THINKING_TAGS
 from r1kit.recipe import ModelConfig, PromptConfig
 from r1kit.runs.run import Run
+from r1kit.safe_text import escape_control_characters
 
 # Escape sequences of a terminal: faint text, and back to normal.
 FAINT, NORMAL = "\x1b[2m", "\x1b[0m"
@@ -103,6 +104,7 @@ class CompletionPrinter:
         is_hidden = self.is_thinking and self.fold
         if not text or is_hidden:
             return
+        text = escape_control_characters(text)
         if self.is_thinking and self.colour:
             text = f"{FAINT}{text}{NORMAL}"
         self.stream.write(text)

@@ -29,6 +29,7 @@ from r1kit.rewards.checks import check_reward_data
 from r1kit.runs.files import write_file
 from r1kit.runs.paths import resolve_model_path
 from r1kit.runs.run import Run
+from r1kit.safe_text import mask_secrets
 from r1kit.sampling.loop import sample_problems
 from r1kit.sampling.prompt_check import check_problem_prompts
 from r1kit.sampling.statistics import summarise_samples
@@ -112,7 +113,7 @@ def _file_name(name: str) -> str:
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:
     if is_main_rank():
-        write_file(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_file(file, json.dumps(mask_secrets(content), indent=2, ensure_ascii=False) + "\n")
 
 
 def _note_missing_verdicts(ladder: Iterable[LadderRow]) -> None:

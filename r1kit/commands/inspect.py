@@ -23,6 +23,7 @@ from r1kit.languages.detect import detect_language
 from r1kit.recipe import SourceConfig, parse_override
 from r1kit.recipe.load import explain_validation
 from r1kit.rows import COLUMNS, COLUMNS_BESIDE_REWARDS, Row
+from r1kit.safe_text import escape_control_characters
 from r1kit.tables import format_table
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def inspect_source(words: list[str]) -> None:
         raise UserError("PATH", " ".join(words), "must begin with the path of a data source", usage)
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     rows = read_source(_parse_source(words), "PATH")
-    print("\n".join(describe_rows(rows)))
+    print(escape_control_characters("\n".join(describe_rows(rows))))
 
 
 def _parse_source(words: list[str]) -> SourceConfig:

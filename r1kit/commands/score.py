@@ -58,7 +58,7 @@ def score_file(file: str, reward_names: Sequence[str], output: str | None, answe
             row.pop("checker", None)
     _write_rows(scored_rows, output)
     names = [bind_reward(entry).__name__ for entry in entries]
-    print_progress(format_table(*_summarise_rewards(scored_rows, names), stream=sys.stderr))
+    print_progress(format_table(*_summarise_rewards(scored_rows, names), stream=sys.stderr), is_table=True)
     if "accuracy" in names:
         _note_answer_forms(rows, forms)
     for warning in reward_warnings(scored_rows, names):

@@ -23,6 +23,7 @@ from r1kit.rewards.checks import check_reward_data
 from r1kit.rows import Row
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
+from r1kit.safe_text import mask_secrets
 from r1kit.sampling.loop import sample_problems
 from r1kit.sampling.prompt_check import check_problem_prompts
 from r1kit.tables import format_table
@@ -83,8 +84,8 @@ def _train_verifier(recipe: VerifierRecipe, run: Run, rows: dict[str, list[Row]]
     fitting_started = time.time()
     linear_head = _fit_on_rows(recipe, features, train_rows)
     metadata = {
-        "model": recipe.model.model_dump(),
-        "prompt": recipe.prompt.model_dump(),
+        "model": mask_secrets(recipe.model.model_dump()),
+        "prompt": mask_secrets(recipe.prompt.model_dump()),
         "features": features.shape[1],
         "samples": len(train_rows),
         "right": right_fraction,

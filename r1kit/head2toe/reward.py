@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from r1kit.answers.extract import completion_text
 from r1kit.errors import UNSET, UserError
 from r1kit.models.templates import apply_template, template_prefix
@@ -23,12 +25,21 @@ if TYPE_CHECKING:
     from r1kit.head2toe.verifier import FeatureReader
 
 
-def verified(completions: Sequence[Any], prompts: Sequence[Any], *, path: str = "", **columns: Any) -> list[float]:
+def verified(
+    completions: Sequence[Any],
+    prompts: Sequence[Any],
+    *,
+    path: str = "",
+    trust_remote_code: bool = False,
+    **columns: Any,
+) -> list[float]:
     """Return the probability that each completion is right, by the verifier in the run directory `path`.
+
+    `trust_remote_code` runs Python code that comes with the model that the verifier was trained on.
 
     Raises UserError if there is no verifier, or the model that it was trained on is gone.
     """
-    linear_head, reader = load_verifier_model(path)
+    linear_head, reader = load_verifier_model(path, trust_remote_code)
     prompt_texts, texts = [], []
     for prompt, completion in zip(prompts, completions, strict=True):
         text = completion_text(completion)
@@ -51,13 +62,26 @@ def drop_repeated_prefix(prompt: str, completion: str, prefill: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def load_verifier_model(path: str) -> tuple["LinearHead", "FeatureReader"]:
-    """Return a verifier's linear head, and a reader with the model that it was trained on. Raises UserError."""
+def load_verifier_model(path: str, trust_remote_code: bool = False) -> tuple["LinearHead", "FeatureReader"]:
+    """Return a verifier's linear head, and a reader with the model that it was trained on. Raises UserError.
+
+    Whether the model's own code runs is decided by the recipe of this run alone, since a verifier.json may come from
+    anybody.
+    """
     from r1kit.head2toe import verifier
 
     field = "rewards.verified.path"
     if not path:
         raise UserError(field, UNSET, "the reward needs a trained verifier", "set path to a run of `r1kit verifier`")
     linear_head, metadata = verifier.load_verifier(Path(path), field)
-    model, prompt = ModelConfig(**metadata["model"]), PromptConfig(**metadata["prompt"])
+    try:
+        model, prompt = ModelConfig(**metadata["model"]), PromptConfig(**metadata["prompt"])
+    except (KeyError, TypeError, ValidationError):
+        requirement = "has a verifier.json without the model and the prompt that it was trained on"
+        raise UserError(field, path, requirement, "train it again") from None
+    if model.trust_remote_code and not trust_remote_code:
+        requirement = f"its verifier.json asks to run Python code that comes with the model {model.path}"
+        action = "read that code, then set trust_remote_code: true beside path"
+        raise UserError(field, path, requirement, action)
+    model = model.model_copy(update={"trust_remote_code": trust_remote_code})
     return linear_head, verifier.FeatureReader(model, prompt)

@@ -11,7 +11,14 @@ from r1kit.recipe.data import DataConfig, SourceConfig
 from r1kit.recipe.filters import PREFERENCES, FiltersConfig
 from r1kit.recipe.head import HeadConfig
 from r1kit.recipe.hygiene import HygieneConfig
-from r1kit.recipe.load import dump_recipe, load_recipe, parse_override, parse_recipe
+from r1kit.recipe.load import (
+    dump_recipe,
+    load_recipe,
+    masked_values,
+    parse_override,
+    parse_recipe,
+    restore_masked_values,
+)
 from r1kit.recipe.model import LoraConfig, ModelConfig, NewModelConfig
 from r1kit.recipe.prompt import PromptConfig
 from r1kit.recipe.rewards import RewardConfig
@@ -75,7 +82,9 @@ __all__ = [
     "check_recipe",
     "dump_recipe",
     "load_recipe",
+    "masked_values",
     "parse_override",
     "parse_recipe",
     "recipe_class",
+    "restore_masked_values",
 ]

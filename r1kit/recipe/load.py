@@ -19,6 +19,7 @@ from r1kit.recipe.checks import check_recipe
 from r1kit.recipe.data import normalise_sources
 from r1kit.recipe.stages import Recipe, recipe_class
 from r1kit.recipe.yaml_values import read_yaml
+from r1kit.safe_text import MASK, mask_secrets
 
 _UNUSABLE_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -32,6 +33,8 @@ def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Reci
     values = {} if file is None else _read_recipe_file(file)
     if "data" in values:  # so that data.train.0.rows is a key also where a source is given by its path alone
         values["data"] = normalise_sources(values["data"])
+    if file is not None:
+        _check_trust(values, Path(file), overrides)
     for key, value in overrides.items():
         _set_key(values, key, value)
     _check_texts(values, "")
@@ -40,12 +43,36 @@ def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Reci
     return recipe
 
 
+def _check_trust(values: dict[str, Any], file: Path, overrides: dict[str, Any]) -> None:
+    """Refuse `trust_remote_code` in the recipe of a run directory unless the command line repeats it.
+
+    Such a recipe comes along with a run, which may be anybody's.
+    """
+    if not (file.parent / "run.json").exists():
+        return
+    blocks = {"model": values.get("model")}
+    for name in ("refine", "journey"):
+        teacher = values.get(name)
+        blocks[f"{name}.model"] = teacher.get("model") if isinstance(teacher, dict) else None
+    for name, block in blocks.items():
+        key = f"{name}.trust_remote_code"
+        if isinstance(block, dict) and block.get("trust_remote_code") and key not in overrides:
+            requirement = "this recipe came with a run, and asks to run Python code that comes with the model"
+            raise UserError(key, block["trust_remote_code"], requirement, f"read that code, then pass {key}=true")
+
+
 def _check_texts(value: Any, key: str) -> None:
-    """Refuse texts that neither a path nor a file in UTF-8 can hold, which YAML writes as "\\0" and "\\ud800"."""
+    """Refuse texts that neither a path nor a file in UTF-8 can hold, which YAML writes as "\\0" and "\\ud800".
+
+    A secret that was masked when r1kit wrote the recipe is refused too.
+    """
     if isinstance(value, dict | list):
         entries = value.items() if isinstance(value, dict) else enumerate(value)
         for name, item in entries:
             _check_texts(item, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, str) and MASK in value:
+        requirement = "is a secret, which r1kit masked when it wrote this recipe"
+        raise UserError(key, value, requirement, f"set it again on the command line ({key}=...), or remove it")
     elif isinstance(value, str) and _UNUSABLE_TEXT.search(value):
         escaped = value.encode("unicode_escape").decode()
         raise UserError(
@@ -98,8 +125,36 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """Return a recipe as YAML, with all defaults filled in."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """Return a recipe as YAML, with all defaults filled in and all secrets masked."""
+    return yaml.safe_dump(mask_secrets(recipe.model_dump(mode="json")), sort_keys=False, allow_unicode=True)
+
+
+def masked_values(recipe: Recipe) -> list[tuple[list[str | int], Any]]:
+    """Return what `dump_recipe` masks: for each value, the keys that lead to it, and the value itself.
+
+    A launcher hands them to its processes, which read the recipe of the run directory.
+    """
+    found: list[tuple[list[str | int], Any]] = []
+
+    def compare(value: Any, masked: Any, keys: list[str | int]) -> None:
+        if isinstance(value, dict | list):
+            for name in value if isinstance(value, dict) else range(len(value)):
+                compare(value[name], masked[name], [*keys, name])
+        elif value != masked:
+            found.append((keys, value))
+
+    values = recipe.model_dump(mode="json")
+    compare(values, mask_secrets(values), [])
+    return found
+
+
+def restore_masked_values(values: dict[str, Any], secrets: list[tuple[list[str | int], Any]]) -> None:
+    """Put the values that `masked_values` has returned back into a recipe that was read from a run directory."""
+    for (*parents, last), secret in secrets:
+        node: Any = values
+        for name in parents:
+            node = node[name]
+        node[last] = secret
 
 
 def _set_key(values: dict[str, Any], key: str, value: Any) -> None:

@@ -72,13 +72,21 @@ OWNED_TRL_FIELDS = {
 }
 """Config of TRL: its fields that r1kit sets, each with the recipe's field that it is set from."""
 
-DEFAULTED_TRL_FIELDS = frozenset({"report_to", "dataloader_pin_memory", "metric_for_best_model", "greater_is_better"})
+DEFAULTED_TRL_FIELDS = frozenset(
+    {"report_to", "dataloader_pin_memory", "metric_for_best_model", "greater_is_better", "hub_private_repo"}
+)
 """Fields that r1kit gives another default than TRL, and that the block `trl` may set."""
 
 # TRL's field that r1kit does not set: the recipe's field that does what it does.
 _REPLACED_COMMON = {
     "resume_from_checkpoint": "output",
     "train_sampling_strategy": "training.group_by_length",
+    # A repository that TRL creates would be public, and hold every checkpoint without r1kit's card.
+    "push_to_hub": "card.push_to_hub",
+    "hub_model_id": "card.push_to_hub",
+    "hub_strategy": "card.push_to_hub",
+    "hub_always_push": "card.push_to_hub",
+    "hub_revision": "card.push_to_hub",
 }
 REPLACED_TRL_FIELDS = {
     "SFTConfig": _REPLACED_COMMON

@@ -27,6 +27,7 @@ from r1kit.runs.listing import run_status
 from r1kit.runs.paths import resolve_model_path
 from r1kit.runs.results import describe_result
 from r1kit.runs.run import Run
+from r1kit.safe_text import mask_secrets, mask_text
 from r1kit.scaling.methods import method_colour
 from r1kit.stages import STAGES
 
@@ -108,9 +109,10 @@ def collect_runs(run_dirs: Sequence[Path]) -> tuple[list[dict[str, Any]], list[R
 def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
     """Return one run as plain data; `names` has the names of all runs on the page."""
     info, status = read_run_info(run_dir), run_status(Run(run_dir))
-    recipe_text = read_text(run_dir / "recipe.yaml")
+    recipe_text = mask_recipe(read_text(run_dir / "recipe.yaml"))
     parents = describe_parents(info, run_dir, names)
-    return {
+    # Masked again, since the run may be of an earlier version of r1kit, which wrote secrets as they were.
+    description = {
         "name": names[run_dir.resolve()],
         "path": str(run_dir),
         **{field: info.get(field) for field in RUN_JSON_FIELDS},
@@ -122,13 +124,28 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
         "parameters": count_parameters(run_dir / "model"),
         "recipe": recipe_text,
         "recipe_without_defaults": drop_defaults(info.get("stage"), recipe_text),
-        "curves": read_curves(run_dir / "metrics.jsonl"),
         "warnings": read_warnings(run_dir / "warnings.jsonl"),
         "drops": read_json(run_dir / "drops.json"),
         "ladder": describe_ladder(read_json(run_dir / "eval.json"), parents),
         "scaling": describe_scaling(read_json(run_dir / "scaling.json")),
         "verifier": read_json(run_dir / "verifier" / "verifier.json"),
     }
+    return {**mask_secrets(description), "curves": read_curves(run_dir / "metrics.jsonl")}
+
+
+@lru_cache(maxsize=1000)
+def mask_recipe(recipe_text: str | None) -> str | None:
+    """Return the text of a recipe.yaml with its secrets masked; as it is where it has none."""
+    if recipe_text is None:
+        return None
+    try:
+        values = yaml.safe_load(recipe_text)
+    except (ValueError, RecursionError, yaml.YAMLError):
+        return mask_text(recipe_text)
+    masked = mask_secrets(values)
+    if masked == values:
+        return recipe_text
+    return yaml.safe_dump(masked, sort_keys=False, allow_unicode=True)
 
 
 def training_method(stage: str | None) -> str | None:

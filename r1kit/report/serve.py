@@ -2,8 +2,17 @@
 
 The server listens on the loopback alone. The page asks for `/version` every two seconds; when it grows, the page loads
 `/head` and the blobs (`/s0`, `/s0c3`) again.
+
+Every user of this machine can reach the loopback, so each request needs a token, which is drawn at random at each start
+and is part of the address that is printed:
+
+    http://127.0.0.1:8000/?token=q3Vt...
+
+The page sends it along with each of its requests. It is in no cookie, which browsers would send to every port of this
+machine, and along with the requests of other sites' pages.
 """
 
+import secrets
 import sys
 import threading
 import time
@@ -12,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from r1kit.errors import UserError
 from r1kit.report.gather import collect_runs, find_run_dirs
@@ -33,6 +43,15 @@ WATCHED_FILES = (
     "completions",
 )
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
+TOKEN_BYTES = 24
+SECONDS_OF_SILENCE = 60  # after which a connection that sends nothing is closed
+# The page stands in no other page, and no address that it leads to learns its token.
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+}
 HTML, JSON = "text/html; charset=utf-8", "application/json"
 
 
@@ -108,17 +127,18 @@ def fingerprint_runs(run_dirs: Sequence[Path]) -> str:
     return str([modified, statuses])
 
 
-def make_handler(follower: RunFollower) -> type[BaseHTTPRequestHandler]:
-    """Return the class that answers each request with what `follower` has."""
+def make_handler(follower: RunFollower, token: str) -> type[BaseHTTPRequestHandler]:
+    """Return the class that answers each request that has the token with what `follower` has."""
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = SECONDS_OF_SILENCE
+
         def do_GET(self) -> None:
-            # A page of another site that resolves to this address must not read the runs (DNS rebinding).
-            host = (self.headers.get("Host") or "").rsplit(":", 1)[0]
-            response = None
+            if not self.is_allowed():
+                self.send_error(403, explain="Open the address that r1kit watch has printed, with its token.")
+                return
             try:
-                if host in LOOPBACK_NAMES:
-                    response = follower.respond(self.path.partition("?")[0])
+                response = follower.respond(urlsplit(self.path).path)
             except UserError as error:  # the run was moved while it is watched
                 self.send_error(503, explain=str(error))
                 return
@@ -130,9 +150,20 @@ def make_handler(follower: RunFollower) -> type[BaseHTTPRequestHandler]:
             self.send_response(200)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
-            self.send_header("Cache-Control", "no-store")
+            for name, value in SECURITY_HEADERS.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+        def is_allowed(self) -> bool:
+            """Return whether a request has the token, and was made to this machine by its name.
+
+            A page of another site whose name resolves to this address must not read the runs (DNS rebinding).
+            """
+            host = (self.headers.get("Host") or "").rsplit(":", 1)[0]
+            tokens = parse_qs(urlsplit(self.path).query).get("token", [""])
+            has_token = secrets.compare_digest(tokens[0].encode(errors="replace"), token.encode())
+            return has_token and host in LOOPBACK_NAMES
 
         def log_message(self, *args: Any) -> None:
             """Print nothing: a line for each request would fill the terminal."""
@@ -143,16 +174,26 @@ def make_handler(follower: RunFollower) -> type[BaseHTTPRequestHandler]:
 class ReportServer(ThreadingHTTPServer):
     """A server that stays silent when a reader closes the page in the middle of a response."""
 
+    token = ""
+
+    @property
+    def address(self) -> str:
+        """The address to open, with the token."""
+        return f"http://127.0.0.1:{self.server_address[1]}/?token={self.token}"
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
-def make_server(paths: Sequence[str], port: int) -> ThreadingHTTPServer:
+def make_server(paths: Sequence[str], port: int) -> ReportServer:
     """Return a server of the page of runs on the loopback; port 0 takes a free one. Raises UserError."""
-    handler = make_handler(RunFollower(paths))
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    handler = make_handler(RunFollower(paths), token)
     try:
-        return ReportServer(("127.0.0.1", port), handler)
+        server = ReportServer(("127.0.0.1", port), handler)
+        server.token = token
+        return server
     except OSError as error:
         raise UserError("--port", port, f"cannot be listened on: {error.strerror}", "give another one") from None
 
@@ -160,7 +201,7 @@ def make_server(paths: Sequence[str], port: int) -> ThreadingHTTPServer:
 def serve_report(paths: Sequence[str], port: int) -> None:
     """Serve the page until interrupted; its address is printed first."""
     with make_server(paths, port) as server:
-        print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
+        print(server.address, flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

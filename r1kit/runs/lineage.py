@@ -10,6 +10,7 @@ from typing import Any
 
 from r1kit.recipe import DataRecipe, GenerateRecipe, Recipe
 from r1kit.runs.run import Run
+from r1kit.safe_text import mask_text
 
 # The folder of a run that a parent in this role is read from; the other roles are named like their folder.
 _FOLDER_OF_ROLE = {"teacher": "model", "benchmark": "data"}
@@ -33,7 +34,7 @@ def find_parents(recipe: Recipe) -> list[dict[str, Any]]:
             parents.append(
                 {
                     "role": role,
-                    "path": path,
+                    "path": mask_text(path),
                     "stage": info.get("stage"),
                     "status": info.get("status"),
                     "started": info.get("started"),

@@ -21,6 +21,7 @@ from r1kit.runs.files import write_file
 from r1kit.runs.lineage import describe_changed_parent, find_parents
 from r1kit.runs.paths import RUN_PRODUCTS
 from r1kit.runs.run import Run, current_time, installed_versions
+from r1kit.safe_text import MASK
 
 # Files that show that a run has made something; before that, it may be started again with another recipe.
 _WORK_FILES = ("metrics.jsonl", "checkpoints", "samples", "model", "data")
@@ -118,6 +119,7 @@ def move_aside(path: Path) -> Path:
 def describe_difference(run: Run, recipe: Recipe, stage: str, resuming: bool = True) -> str:
     """Return the first difference between the recipe of `run` and `recipe`, or an empty string.
 
+    Secrets do not count: they are masked in the recipe of `run`.
     While `resuming`, differences that the fields' rules allow do not count. Otherwise only fields that a run's results
     do not depend on may differ.
     """
@@ -141,7 +143,7 @@ def describe_difference(run: Run, recipe: Recipe, stage: str, resuming: bool = T
     keys = sorted(old.keys() | new.keys())
     for key in keys:
         before, after = old.get(key), new.get(key)
-        if before == after:
+        if before == after or MASK in (before, after):  # another key opens the same door
             continue
         if any(other.startswith(f"{key}.") for other in keys):
             continue  # a block that is empty in one of the two recipes: the fields in the other are compared

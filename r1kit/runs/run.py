@@ -23,6 +23,7 @@ from typing import Any
 
 from r1kit.errors import UserError
 from r1kit.runs.files import write_file
+from r1kit.safe_text import mask_secrets
 from r1kit.version import __version__
 
 # Libraries whose versions can change a run's result.
@@ -66,8 +67,8 @@ class Run:
         return info if isinstance(info, dict) else {}
 
     def update(self, **fields: Any) -> None:
-        """Set fields of run.json and keep the others."""
-        text = json.dumps({**self.info, **fields}, indent=2, ensure_ascii=False)
+        """Set fields of run.json and keep the others; secrets in them are masked."""
+        text = json.dumps({**self.info, **mask_secrets(fields)}, indent=2, ensure_ascii=False)
         write_file(self.path / "run.json", f"{text}\n")
 
     @property
@@ -78,7 +79,7 @@ class Run:
     def log(self, values: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
         with open(self.metrics_file, "a") as file:
-            file.write(f"{json.dumps(values)}\n")
+            file.write(f"{json.dumps(mask_secrets(values))}\n")
 
     def cut_metrics(self, step: int) -> None:
         """Remove the lines of metrics.jsonl after `step`, from which a training is resumed, and a line cut short."""

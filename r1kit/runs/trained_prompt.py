@@ -18,6 +18,7 @@ from r1kit.recipe import PromptConfig
 from r1kit.runs.files import write_file
 from r1kit.runs.paths import SHIPPED_MODELS
 from r1kit.runs.run import Run
+from r1kit.safe_text import mask_secrets
 from r1kit.stages import STAGES
 
 PROMPT_FILE = "r1kit_prompt.yaml"
@@ -32,7 +33,7 @@ _MODEL_FOLDERS = ("model", "adapter")
 
 def write_trained_prompt(prompt: PromptConfig, model_folder: Path) -> None:
     """Write the prompt block that a model was trained with into the model's folder."""
-    values = prompt.model_dump(mode="json", include=set(TRAINED_FIELDS))
+    values = mask_secrets(prompt.model_dump(mode="json", include=set(TRAINED_FIELDS)))
     write_file(model_folder / PROMPT_FILE, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 

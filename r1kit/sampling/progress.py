@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from r1kit.messages import is_quiet, logger, print_progress
 from r1kit.ranks import world_size
 from r1kit.recipe import SamplingConfig
+from r1kit.safe_text import escape_control_characters
 from r1kit.sampling.engine import CompletionGroups
 from r1kit.tables import format_duration
 
@@ -31,7 +32,7 @@ class SamplingProgress:
     """
 
     def __init__(self, label: str, total_batches: int):
-        self.label = label
+        self.label = escape_control_characters(label)
         self.total_batches = total_batches
         self.finished_batches = 0
         self.rows = 0
@@ -87,14 +88,15 @@ class SamplingProgress:
 
     def _draw_bar(self, details: str) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress
+        from rich.progress import BarColumn, Progress, TextColumn
 
         if self._bar is None or self._task is None:
             # rich redirects stderr while the bar is shown, so that notes and warnings appear above it.
+            # Without markup: a model may be called [/bold].
             self._bar = Progress(
-                "{task.description} {task.completed}/{task.total} batches",
+                TextColumn("{task.description} {task.completed}/{task.total} batches", markup=False),
                 BarColumn(bar_width=20),
-                "{task.fields[details]}",
+                TextColumn("{task.fields[details]}", markup=False),
                 console=Console(stderr=True),
                 auto_refresh=False,
                 redirect_stdout=False,

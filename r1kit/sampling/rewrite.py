@@ -35,6 +35,7 @@ from r1kit.recipe.rewards import Answers
 from r1kit.rewards.registry import RewardFunction
 from r1kit.rows import Row
 from r1kit.runs.run import Run
+from r1kit.safe_text import mask_secrets
 from r1kit.sampling.engine import CompletionGroups, Prompt
 from r1kit.sampling.loop import SamplingJob, sample_missing_shards
 from r1kit.sampling.scoring import NewCompletion, bind_rewards, rescore_rows
@@ -197,7 +198,8 @@ def _fingerprint_settings(keep: FiltersConfig, teacher: TeacherConfig) -> str:
         "sampling": {"budget": True, "server": set(SERVER_CONNECTION_FIELDS)},
         "otherwise": True,
     }
-    return text_fingerprint([keep.model_dump_json(), teacher.model_dump_json(exclude=changeable)])
+    teacher_values = mask_secrets(teacher.model_dump(mode="json", exclude=changeable))
+    return text_fingerprint([keep.model_dump_json(), json.dumps(teacher_values)])
 
 
 def choose_rewrites(

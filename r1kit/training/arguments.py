@@ -6,13 +6,17 @@ arguments made here. The block `trl` of a recipe adds any other field of TRL.
     config = build_grpo_config(recipe, run)      # trl.GRPOConfig
 """
 
+import copy
+import copyreg
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError, suggest
 from r1kit.ranks import world_size
 from r1kit.recipe import RLRecipe, SFTRecipe, TrainingConfig
 from r1kit.runs.run import Run
+from r1kit.safe_text import mask_secrets
 
 if TYPE_CHECKING:
     from trl import GRPOConfig, SFTConfig
@@ -84,6 +88,7 @@ def _common_arguments(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
         "disable_tqdm": True,  # r1kit has a display of its own
         "use_cpu": not has_gpu,
         "dataloader_pin_memory": has_gpu,
+        "hub_private_repo": True,  # of what TRL and trackers send, such as trl.log_completions_hub_repo
     }
     if training.eval_steps:
         arguments["eval_strategy"] = "steps"
@@ -170,10 +175,41 @@ def build_grpo_config(recipe: RLRecipe, run: Run) -> "GRPOConfig":
 def _build_config(config_class: Any, arguments: dict[str, Any], trl_block: dict[str, Any]) -> Any:
     from r1kit.training.refusals import check_types, library_refusals
 
+    # The token is for `card.push_to_hub` (r1kit.training.card); TRL has no use for it.
+    trl_fields = {name: value for name, value in trl_block.items() if name != "hub_token"}
     with library_refusals(trl_block):
-        config = config_class(**{**arguments, **check_types(config_class, trl_block)})
+        config = _masked_class(config_class)(**{**arguments, **check_types(config_class, trl_fields)})
     _check_trackers(config.report_to)
     return config
+
+
+@cache
+def _masked_class(config_class: Any) -> Any:
+    """Return a subclass of TRL's config that shows no secret, such as a password in `vllm_server_base_url`.
+
+    Trackers get `to_dict`, and a checkpoint the pickled config (training_args.bin), which is a plain one of TRL's.
+    """
+
+    class MaskedConfig(config_class):
+        def to_dict(self) -> dict[str, Any]:
+            return mask_secrets(super().to_dict())
+
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            # As pickle itself restores a plain object: reading the file needs no r1kit.
+            return copyreg._reconstructor, (config_class, object, None), mask_secrets(self.__dict__)  # type: ignore[attr-defined]
+
+        def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+            copied = copy.copy(self)
+            copied.__dict__ = copy.deepcopy(self.__dict__, memo)
+            return copied
+
+        def __copy__(self) -> Any:
+            copied = object.__new__(type(self))
+            copied.__dict__ = dict(self.__dict__)
+            return copied
+
+    MaskedConfig.__name__ = MaskedConfig.__qualname__ = config_class.__name__
+    return MaskedConfig
 
 
 def _check_trackers(names: list[str]) -> None:

@@ -14,6 +14,7 @@ from r1kit.recipe import CardConfig, PromptConfig, RLRecipe, SFTRecipe, dump_rec
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 from r1kit.runs.trained_prompt import write_trained_prompt
+from r1kit.safe_text import mask_secrets, mask_text
 from r1kit.version import __version__
 
 CARD_METRICS = (
@@ -145,7 +146,7 @@ def describe_prompt(prompt: PromptConfig) -> str:
         if prompt.system:
             parts += ["With the system message", format_code_block(prompt.system)]
         if prompt.template_settings:
-            arguments = json.dumps(prompt.template_settings, ensure_ascii=False)
+            arguments = json.dumps(mask_secrets(prompt.template_settings), ensure_ascii=False)
             parts += ["With these arguments of the template", format_code_block(arguments)]
     else:
         parts = ["By this template (`prompt.template` of r1kit):", format_code_block(prompt.template)]
@@ -175,17 +176,21 @@ def write_card(run: Run, recipe: SFTRecipe | RLRecipe) -> None:
 
     Raises UserError where the hub does not take them.
     """
-    write_file(run.path / "model" / "README.md", model_card(run, recipe))
+    write_file(run.path / "model" / "README.md", mask_text(model_card(run, recipe)))
     write_trained_prompt(recipe.prompt, run.path / "model")
     if recipe.card.push_to_hub:
-        run.update(hub=push_model(run.path / "model", recipe.card))
+        run.update(hub=push_model(run.path / "model", recipe.card, recipe.trl.get("hub_token")))
 
 
-def push_model(model_dir: Path, card: CardConfig) -> str:
-    """Send a model's directory to the hub and return its address. Raises UserError where that fails."""
+def push_model(model_dir: Path, card: CardConfig, token: str | None = None) -> str:
+    """Send a model's directory to the hub and return its address. Raises UserError where that fails.
+
+    Without a `token`, that of the environment (HF_TOKEN) or of `hf auth login` is taken.
+    """
     from huggingface_hub import HfApi
 
-    repository, api = card.push_to_hub or "", HfApi()
+    repository = card.push_to_hub or ""
+    api = HfApi(token=token) if token else HfApi()
     try:
         # The hub returns the id with the user's name, where the recipe has none.
         repository = api.create_repo(repository, private=card.private, exist_ok=True).repo_id

@@ -26,6 +26,7 @@ from transformers import TrainerCallback
 
 from r1kit.messages import is_quiet
 from r1kit.rows import Row
+from r1kit.safe_text import escape_control_characters
 from r1kit.tables import format_duration
 
 # The metrics of metrics.jsonl that are shown, in this order, and their labels.
@@ -124,7 +125,8 @@ class TrainingDisplay(TrainerCallback):
             return []
         panels: list[RenderableType] = []
         for label, row in read_best_and_worst(newest_file):
-            text = Text(f"{row['prompt']}\n{_shorten(str(row['completion']))}", overflow="fold")
+            texts = escape_control_characters(f"{row['prompt']}\n{_shorten(str(row['completion']))}")
+            text = Text(texts, overflow="fold")
             title = f"{label} completion, reward {row['reward']:.3g}"
             panels.append(Panel(text, title=title, title_align="left", border_style="dim"))
         return panels
@@ -156,7 +158,7 @@ def _metric_cells(label: str, value: float, earlier_value: float | None) -> tupl
     elif earlier_value is not None and value < earlier_value:
         arrow = "\u2193"
     number = f"{value:.0f}" if isinstance(value, int) else f"{value:.4g}"
-    return Text(label, style="dim"), Text(f"{number} {arrow}", justify="right")
+    return Text(escape_control_characters(label), style="dim"), Text(f"{number} {arrow}", justify="right")
 
 
 @lru_cache(maxsize=1)

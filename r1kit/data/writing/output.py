@@ -15,6 +15,7 @@ from r1kit.recipe import DataRecipe, GenerateRecipe, SourceConfig
 from r1kit.rows import Row
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
+from r1kit.safe_text import mask_secrets, mask_text
 from r1kit.version import __version__
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class DataOutput:
             drop_reports=drop_reports,
         )
         card = self.recipe.card
-        write_file(self.run.path / "README.md", data_card(card, facts))
+        write_file(self.run.path / "README.md", mask_text(data_card(card, facts)))
         self.writer.finish()
         if card.push_to_hub:
             address = push_data(self.run.path, card)
@@ -70,7 +71,7 @@ class DataOutput:
 
 def _describe_source(source: SourceConfig) -> str:
     """Return a source's path, and in brackets the fields that the recipe sets: `my.jsonl (rows: 100)`."""
-    fields = source.model_dump(exclude_defaults=True)
+    fields = mask_secrets(source.model_dump(exclude_defaults=True))
     path = fields.pop("path")
     if not fields:
         return path

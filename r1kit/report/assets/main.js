@@ -119,8 +119,8 @@ function followServer() {
   const poll = async () => {
     let newHead = null;
     try {
-      const newVersion = await (await fetch("/version")).json();
-      if (newVersion !== version) newHead = await (await fetch("/head")).json();
+      const newVersion = await (await fetch(withToken("/version"))).json();
+      if (newVersion !== version) newHead = await (await fetch(withToken("/head"))).json();
       writeTitle();
     } catch {
       document.getElementById("status").textContent = "the server is gone; the page shows what it knew last";

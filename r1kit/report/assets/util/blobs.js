@@ -1,5 +1,6 @@
 // Load the numbers and texts of rollouts when a reader looks at them, and keep the newest.
 
+const pageToken = new URLSearchParams(location.search).get("token") ?? "";
 const loadedBlobs = new Map();
 const MAX_LOADED_CHUNKS = 64; // of texts: 64 chunks are about 16,000 completions in memory
 
@@ -20,9 +21,14 @@ async function readBlob(name) {
   return blob;
 }
 
+/** Return a path of the server with the token of the page's own address, without which it answers nothing. */
+function withToken(path) {
+  return `${path}?token=${encodeURIComponent(pageToken)}`;
+}
+
 async function unpackBlob(name) {
   if (head.live) {
-    const response = await fetch(`/${name}`);
+    const response = await fetch(withToken(`/${name}`));
     if (!response.ok) throw new Error(`the server no longer has ${name}`);
     return response.json();
   }
