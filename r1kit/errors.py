@@ -32,7 +32,9 @@ class UserError(Exception):
     """
 
     def __init__(self, field: str, value: object, requirement: str, action: str):
-        subject = f"{field}:" if value is UNSET else f"{field} = {_shorten(_format_value(mask_secrets(value, field)))};"
+        # The arguments of commands are in capitals, such as KEY, which is the name of a field.
+        name = "" if field.isalpha() and field.isupper() else field
+        subject = f"{field}:" if value is UNSET else f"{field} = {_shorten(_format_value(mask_secrets(value, name)))};"
         line = " ".join(mask_text(f"{subject} {requirement}; {action}").split())
         super().__init__(escape_control_characters(line))
 

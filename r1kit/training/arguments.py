@@ -7,7 +7,6 @@ arguments made here. The block `trl` of a recipe adds any other field of TRL.
 """
 
 import copy
-import copyreg
 import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -195,8 +194,9 @@ def _masked_class(config_class: Any) -> Any:
             return mask_secrets(super().to_dict())
 
         def __reduce_ex__(self, protocol: Any) -> Any:
-            # As pickle itself restores a plain object: reading the file needs no r1kit.
-            return copyreg._reconstructor, (config_class, object, None), mask_secrets(self.__dict__)  # type: ignore[attr-defined]
+            plain = object.__new__(config_class)
+            plain.__dict__ = mask_secrets(self.__dict__)
+            return plain.__reduce_ex__(0)  # by later protocols an object must be of the class that it is restored as
 
         def __deepcopy__(self, memo: dict[int, Any]) -> Any:
             copied = copy.copy(self)
