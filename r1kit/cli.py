@@ -14,7 +14,7 @@ import typer
 import typer.core
 
 from r1kit.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER, UNSET, UserError, suggest
-from r1kit.messages import set_verbosity
+from r1kit.messages import print_traceback, set_verbosity
 from r1kit.safe_text import escape_control_characters, mask_text
 from r1kit.stages import STAGES, Stage
 from r1kit.supervisor import describe_sys_exit, find_closed_descriptors, report_end, supervise
@@ -312,6 +312,7 @@ def _terminal_width() -> int | None:
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    sys.excepthook = print_traceback
     code, error_line = EXIT_FAILED, ""
     try:
         code_of_command, error_line = _run_command()

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import importlib
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -37,15 +38,10 @@ from r1kit.errors import (
     suggest,
 )
 from r1kit.interrupts import raise_on_signals
-from r1kit.messages import logger
-<<<<<<< HEAD
+from r1kit.messages import logger, print_traceback
 from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_world_size, rank, world_size
-from r1kit.recipe import Recipe, parse_recipe
-from r1kit.runs.exits import RankExit, describe_exit, find_first_exit, forget_exits, record_exit
-=======
-from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_world_size, world_size
 from r1kit.recipe import Recipe, masked_values, parse_recipe, restore_masked_values
->>>>>>> 21dd12f (Secrets: masked wherever a recipe is written or shown; watch needs a token; control characters are escaped; code of models runs by the recipe alone)
+from r1kit.runs.exits import RankExit, describe_exit, find_first_exit, forget_exits, record_exit
 from r1kit.runs.files import write_file
 from r1kit.runs.results import print_finished
 from r1kit.runs.resume import already_finished, open_run
@@ -90,12 +86,8 @@ _DISTRIBUTED_TYPES = (
     "XLA",
     "MEGATRON_LM",
 )
-<<<<<<< HEAD
-=======
 # Hands the secrets of a recipe to the processes of a launcher: those in the run directory are masked.
 _SECRETS_VARIABLE = "R1KIT_MASKED_VALUES"
-_PR_SET_PDEATHSIG = 1  # prctl(2): the signal that this process gets when its parent dies
->>>>>>> 21dd12f (Secrets: masked wherever a recipe is written or shown; watch needs a token; control characters are escaped; code of models runs by the recipe alone)
 
 
 def start(
@@ -393,24 +385,19 @@ def main() -> int:
     """Run the stage of a run directory as one rank of several; the launcher starts this."""
     die_with_parent()
     run = Run(Path(sys.argv[1]))
-<<<<<<< HEAD
+    sys.excepthook = print_traceback
     supervise(lambda ending, _: record_exit(run.path, RankExit(rank(), EXIT_FAILED, ending, is_death=True)))
     code = EXIT_FAILED
     try:
         stage = run.info["stage"]
-        recipe = parse_recipe(stage, yaml.safe_load((run.path / "recipe.yaml").read_text()))
+        values = yaml.safe_load((run.path / "recipe.yaml").read_text())
+        # Removed, so that no process that a rank starts inherits them.
+        restore_masked_values(values, json.loads(os.environ.pop(_SECRETS_VARIABLE, "[]")))
+        recipe = parse_recipe(stage, values)
         code = work(stage, recipe, run, quiet=True)
     finally:
         report_end(code)
     return code
-=======
-    stage = run.info["stage"]
-    values = yaml.safe_load((run.path / "recipe.yaml").read_text())
-    # Removed, so that no process that a rank starts inherits them.
-    restore_masked_values(values, json.loads(os.environ.pop(_SECRETS_VARIABLE, "[]")))
-    recipe = parse_recipe(stage, values)
-    return work(stage, recipe, run, quiet=True)
->>>>>>> 21dd12f (Secrets: masked wherever a recipe is written or shown; watch needs a token; control characters are escaped; code of models runs by the recipe alone)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ environment variable, so that the processes that a launcher starts make the same
 import logging
 import os
 import sys
+import traceback
+from types import TracebackType
 
 from r1kit.safe_text import escape_control_characters, mask_text
 
@@ -61,6 +63,12 @@ def print_progress(line: str, is_table: bool = False) -> None:
     """
     if not is_quiet():
         print(line if is_table else escape_control_characters(mask_text(line)), file=sys.stderr, flush=True)
+
+
+def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback as Python does, with secrets masked: the hook for exceptions that nobody catches."""
+    text = "".join(traceback.format_exception(kind, error, trace))
+    print(escape_control_characters(mask_text(text)), end="", file=sys.stderr, flush=True)
 
 
 if not logger.handlers:

@@ -18,7 +18,7 @@ from r1kit.data.writing.card import DataFacts, data_card
 from r1kit.data.writing.output import _describe_source
 from r1kit.errors import UNSET, UserError
 from r1kit.head2toe.reward import load_verifier_model
-from r1kit.messages import logger, print_progress
+from r1kit.messages import logger, print_progress, print_traceback
 from r1kit.recipe import (
     CardConfig,
     PromptConfig,
@@ -188,6 +188,11 @@ def test_messages_and_errors_show_no_secret(capsys):
         UserError("trl.hub_token", "plain-words", "must be text", "quote it"),
     ):
         assert_masked(str(error))
+    try:
+        raise RuntimeError("no answer from http://me:plain-words@host")
+    except RuntimeError as error:
+        print_traceback(type(error), error, error.__traceback__)
+    assert_masked(capsys.readouterr().err)
     records = []
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())
@@ -216,6 +221,10 @@ def test_a_rank_gets_the_secrets_that_its_run_directory_lacks(here, monkeypatch)
     recipe = parse_recipe("rl", RL)
     run = open_run("rl", recipe)
     seen = []
+    monkeypatch.setattr(launch, "supervise", lambda report_death: None)
+    monkeypatch.setattr(launch, "report_end", lambda code: None)
+    monkeypatch.setattr(launch, "die_with_parent", lambda: None)
+    monkeypatch.setattr("sys.excepthook", sys.excepthook)
     monkeypatch.setattr(launch, "work", lambda stage, recipe, run, quiet: seen.append(recipe) or 0)
     monkeypatch.setenv(launch._SECRETS_VARIABLE, json.dumps(masked_values(recipe)))
     monkeypatch.setattr("sys.argv", ["r1kit.launch", str(run.path)])

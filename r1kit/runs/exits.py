@@ -10,6 +10,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from r1kit.safe_text import mask_secrets
+
 
 @dataclass(frozen=True)
 class RankExit:
@@ -30,7 +32,7 @@ class RankExit:
 def record_exit(run_dir: Path, rank_exit: RankExit) -> None:
     """Write the end of a rank into the run directory, unless it is there already."""
     with contextlib.suppress(FileExistsError), open(_exit_file(run_dir, rank_exit.rank), "x") as file:
-        json.dump(asdict(rank_exit), file)
+        json.dump(mask_secrets(asdict(rank_exit)), file)
 
 
 def forget_exits(run_dir: Path) -> None:
