@@ -17,7 +17,8 @@ What is not covered:
 
 The files outside of a box: judge.py (verdicts), outputs.py (comparisons), checkers.py (a row's own checker),
 prompt_code.py (what a prompt gives a program), assert_code.py (what test code needs), packages.py (what programs may
-import), pool.py (boxes that wait for the next program), isolation.py (which isolation works here), start.py (start a
-box), box.py (talk to a box), usage.py (what a box takes). Inside of it: boot.py, remote.py, objects.py, stand_ins.py,
+import), python_files.py (what Python itself needs), pool.py (boxes that wait for the next program), isolation.py (which
+isolation works here), start.py (start a box), box.py (talk to a box), directories.py (where a box may write), usage.py
+(what a box takes). Inside of it: boot.py, remote.py, objects.py, stand_ins.py,
 pytest_stand_in.py, leetcode.py, confinement.py. On both sides: values.py, pipes.py. The filter: seccomp.py.
 """

@@ -49,6 +49,7 @@ from r1kit.sandbox.confinement import (
     forbid_inspection,
     make_own_domain,
     restrict_with_landlock,
+    seal_file,
 )
 from r1kit.sandbox.leetcode import (
     LEETCODE_MARK,
@@ -69,6 +70,8 @@ ENDED, TIMEOUT, FLOOD = 0, 1, 2  # how a test ended; box.py has their names
 _POLL_SECONDS = 0.001  # between two looks at whether a process has ended
 _FIRST_FREE_FD = 10  # above all descriptors that a test's process gets
 _HIGHEST_FD = 4096  # descriptors up to here are closed in a test's process
+_COUNT_SECONDS = 0.05  # between two looks at how many files there are
+_MFD_NOEXEC_SEAL = 8  # of memfd_create(2): a file that is no program
 _MADV_WIPEONFORK = 18  # of madvise(2): a forked process finds zeros on the page
 _READ_BYTES = 65536  # of one read or write of a pipe, which is what Linux keeps in one
 EXIT_MISSING_MODULE = 87  # of a program that ends because a module, or a name of LeetCode's, is not in the box
@@ -97,8 +100,8 @@ def main(setup):
     """Serve programs until the judge closes the pipe.
 
     `setup`: the judge's {"folder": the directory to write to, "seccomp": filter or None, "landlock": {"read": paths,
-    "write": paths} or None, "limits": {resource: value}, "packages":
-    {name of a module: its file}} (start.py).
+    "write": paths} or None, "limits": {resource: value}, "packages": {name of a module: its file}, "max_files": how
+    many files the directory may hold, or None where the judge counts them} (start.py).
     """
     forbid_inspection()
     setup["own_domain"] = None
@@ -213,17 +216,33 @@ def _run_in_own_directory(setup, job, directory):
 
 def _run_program(setup, job):
     """Run the program once: as a script (kind `stdio`) or for one call (kind `call`)."""
-    input_pipe, output_pipe, answer_pipe = os.pipe(), os.pipe(), os.pipe()
+    input_fd = _open_input(job.get("stdin", b""))
+    output_pipe, answer_pipe = os.pipe(), os.pipe()
     server_pid = os.getpid()
     pid = os.fork()
     if not pid:
         allow_inspection()
-        _confine_test_process(setup, server_pid, input_pipe[0], output_pipe[1], answer_pipe[1])
+        _confine_test_process(setup, server_pid, input_fd, output_pipe[1], answer_pipe[1])
         _run_and_exit(_run_script if job["kind"] == "stdio" else _answer_call, setup, job)
-    for fd in (input_pipe[0], output_pipe[1], answer_pipe[1]):
+    for fd in (input_fd, output_pipe[1], answer_pipe[1]):
         os.close(fd)
-    watch = _Watch(output_pipe[0], answer_pipe[0], job, input_pipe[1])
+    watch = _Watch(setup, output_pipe[0], answer_pipe[0], job)
     return watch.run([pid])
+
+
+def _open_input(data):
+    """Return a file with a program's standard input: programs ask for its size, map it into memory, or read it twice.
+
+    It lies in memory, so that it takes nothing of what the program may write, and cannot be changed.
+    """
+    try:
+        fd = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _MFD_NOEXEC_SEAL)
+    except OSError:  # Linux before 6.3 does not know the last flag
+        fd = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    write_all(fd, data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    seal_file(fd)
+    return fd
 
 
 def _run_assert_test(setup, job):
@@ -245,66 +264,61 @@ def _run_assert_test(setup, job):
         _run_and_exit(run_test_code, test_frame)
     for fd in (*request_pipe, *response_pipe, output_pipe[1], answer_pipe[1]):
         os.close(fd)
-    watch = _Watch(output_pipe[0], answer_pipe[0], job)
+    watch = _Watch(setup, output_pipe[0], answer_pipe[0], job)
     return watch.run([tester_pid, program_pid])
 
 
 class _Watch:
-    """The pipes of a test's processes: what is fed to them and what is read from them, up to a deadline."""
+    """The pipes of a test's processes: what is read from them, up to a deadline."""
 
-    def __init__(self, output_fd, answer_fd, job, input_fd=None):
+    def __init__(self, setup, output_fd, answer_fd, job):
+        self.directory = setup["folder"]
+        self.max_files = setup["max_files"]
         self.output_fd = output_fd
         self.answer_fd = answer_fd
-        self.input_fd = input_fd
-        self.stdin = job.get("stdin", b"")
         self.max_bytes = job.get("max_bytes", MAX_OUTPUT_BYTES)
         self.deadline = time.monotonic() + job["seconds"]
-        self.texts = {output_fd: b"", answer_fd: b""}
+        self.chunks = {output_fd: [], answer_fd: []}
+        self.byte_counts = {output_fd: 0, answer_fd: 0}
         self.open_fds = {output_fd, answer_fd}
         self.state = ENDED
+        self.next_count = time.monotonic() + _COUNT_SECONDS
         self.poll = select.poll()
         self.poll.register(output_fd, select.POLLIN)
         self.poll.register(answer_fd, select.POLLIN)
-        if input_fd is not None:
-            os.set_blocking(input_fd, False)
-            self.poll.register(input_fd, select.POLLOUT)
 
     def run(self, pids):
-        """Feed and read processes until they end or must be ended; return the reply. The first gives the exit code."""
+        """Read from processes until they end or must be ended; return the reply. The first gives the exit code."""
         while self.open_fds and self.state == ENDED:
             seconds_left = self.deadline - time.monotonic()
             if seconds_left <= 0:
                 self.state = TIMEOUT
                 break
-            for fd, _ in self.poll.poll(seconds_left * 1000):
-                if fd == self.input_fd:
-                    self._feed()
-                else:
-                    self._read(fd)
+            for fd, _ in self.poll.poll(1000 * min(seconds_left, _COUNT_SECONDS)):
+                self._read(fd)
+            self._count_files()
         exit_code = self._end_processes(pids)
-        for fd in (self.input_fd, self.output_fd, self.answer_fd):
-            if fd is not None:
-                os.close(fd)
-        printed, answer = self.texts[self.output_fd], self.texts[self.answer_fd]
+        for fd in (self.output_fd, self.answer_fd):
+            os.close(fd)
+        printed, answer = b"".join(self.chunks[self.output_fd]), b"".join(self.chunks[self.answer_fd])
         return _reply_head(b"A", self.state, exit_code, len(printed), len(answer)) + printed + answer
 
-    def _feed(self):
-        try:
-            self.stdin = self.stdin[os.write(self.input_fd, self.stdin[:_READ_BYTES]) :]
-        except OSError:  # the program has closed its standard input, or has ended
-            self.stdin = b""
-        if not self.stdin:
-            self.poll.unregister(self.input_fd)
-            os.close(self.input_fd)
-            self.input_fd = None
+    def _count_files(self):
+        """End a test that makes too many files, which take memory of the kernel even if they are empty."""
+        if self.max_files is not None and time.monotonic() > self.next_count:
+            file_system = os.statvfs(self.directory)
+            if file_system.f_files - file_system.f_ffree > self.max_files:
+                self.state = TIMEOUT
+            self.next_count = time.monotonic() + _COUNT_SECONDS
 
     def _read(self, fd):
         data = os.read(fd, _READ_BYTES)
-        self.texts[fd] += data
+        self.chunks[fd].append(data)
+        self.byte_counts[fd] += len(data)
         if not data:
             self.poll.unregister(fd)
             self.open_fds.discard(fd)
-        elif len(self.texts[fd]) > self.max_bytes:
+        elif self.byte_counts[fd] > self.max_bytes:
             self.state = FLOOD
 
     def _end_processes(self, pids):
@@ -321,6 +335,7 @@ class _Watch:
             if time.monotonic() > self.deadline:
                 self.state = TIMEOUT
                 break
+            self._count_files()
             time.sleep(_POLL_SECONDS)
         for pid in pids if exit_code is None else pids[1:]:
             os.kill(pid, SIGKILL)
@@ -405,6 +420,9 @@ def _run_module(setup, module_name):
 def _run_script(setup, _job):
     """Run the program of a `stdio` test, which prints its answer."""
     os.close(ANSWER_FD)
+    # The stream that Python has made is that of the box, which is a pipe: it cannot be read twice.
+    stream = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.__dict__.update(stdin=stream, __stdin__=stream)
     _run_module(setup, "__main__")
 
 

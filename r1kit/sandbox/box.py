@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from marshal import dumps
 from typing import Any
 
-from r1kit.sandbox.pipes import NONCE_BYTES
-from r1kit.sandbox.usage import count_threads, directory_bytes, written_bytes
+from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES, NONCE_BYTES
+from r1kit.sandbox.usage import count_threads, directory_bytes, nameless_bytes, written_bytes
 
 DISK_BYTES = 64 * 2**20  # that a program may write
 MAX_THREADS = 256  # of a program
@@ -34,6 +34,7 @@ _POLL_SECONDS = 0.05  # between two looks at a box's threads and files
 _EXIT_SECONDS = 0.2  # that a box may take to end by itself
 _WRITE_BYTES = 65536  # of one write to a box, which is what Linux keeps in a pipe
 _READ_BYTES = 1 << 20  # of one read
+_TRANSFER_BYTES_A_SECOND = 50e6  # of input and output, on a machine that is busy
 _STATES = ("ended", "timeout", "flood")  # boot.py sends them as numbers
 
 
@@ -71,6 +72,7 @@ class Box:
         self.is_python = False  # whether the program compiles
         self.is_unchanged = True  # whether the last test left the box's directories as they were
         self.program_count = 0
+        self._printable_bytes = MAX_OUTPUT_BYTES  # that the test that runs may print, and send as its answer
         self._is_usual = False  # whether nothing has happened that another program should not find
         self._is_stuck = False
         self._is_closed = False
@@ -100,7 +102,16 @@ class Box:
             self._send((modules, dict(setup)), time.monotonic() + START_SECONDS)
             self._receive_until(b";", time.monotonic() + START_SECONDS)
         except (OSError, EOFError, TimeoutError) as error:
-            raise BoxFault(f"the box did not start: {error}") from None
+            raise BoxFault(f"the box did not start: {self._last_error_line() or error}") from None
+
+    def _last_error_line(self) -> str:
+        """Return the last line that the box has written to stderr, such as why bubblewrap does not start."""
+        assert self._process.stderr is not None
+        with contextlib.suppress(OSError):
+            os.set_blocking(self._process.stderr.fileno(), False)
+            lines = os.read(self._process.stderr.fileno(), _READ_BYTES).decode(errors="replace").split("\n")
+            return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return ""
 
     def load_program(
         self,
@@ -135,12 +146,15 @@ class Box:
         `job`: {"kind": "stdio", "stdin": bytes}, {"kind": "call", "function": name, "args": list} or {"kind":
         "assert"}; the last with `test_code` (assert_code.py), which only the tester's process gets. Raises BoxDied.
         """
-        deadline = time.monotonic() + seconds + GRACE_SECONDS
         nonce = os.urandom(NONCE_BYTES)
+        self._printable_bytes = job.get("max_bytes", MAX_OUTPUT_BYTES)
         try:
-            self._send({**job, "seconds": seconds}, deadline, nonce)
+            # The time limit is the program's: it does not pay for the length of its input.
+            self._send({**job, "seconds": seconds}, time.monotonic() + START_SECONDS, nonce)
             if test_code is not None:
-                self._send(test_code, deadline)
+                self._send(test_code, time.monotonic() + START_SECONDS)
+            transfer_seconds = (len(job.get("stdin", b"")) + self._printable_bytes) / _TRANSFER_BYTES_A_SECOND
+            deadline = time.monotonic() + seconds + GRACE_SECONDS + transfer_seconds
             if self._receive(NONCE_BYTES, deadline) != nonce:
                 raise ValueError("a reply that the box has not written")
             self.is_unchanged = self._receive_until(b";", deadline).startswith(b"D1")
@@ -174,7 +188,7 @@ class Box:
         if self._is_closed:
             return
         self._is_closed = True
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe:
                 pipe.close()
         try:
@@ -207,11 +221,16 @@ class Box:
             # Without this limit one program could take all thread numbers of the machine.
             if count_threads(self._process.pid) > MAX_THREADS:
                 raise TimeoutError("too many threads")
-            if self._watched_directory and self._disk_bytes(self._watched_directory) > DISK_BYTES:
+            if self._watched_directory and self._has_written_too_much(self._watched_directory):
                 raise TimeoutError("too much was written")
 
-    def _disk_bytes(self, directory: str) -> int:
-        return max(directory_bytes(directory, DISK_BYTES), written_bytes(self._process.pid))
+    def _has_written_too_much(self, directory: str) -> bool:
+        return (
+            directory_bytes(directory, DISK_BYTES) > DISK_BYTES
+            or nameless_bytes(self._process.pid, directory) > DISK_BYTES
+            # Output and answer are written, too.
+            or written_bytes(self._process.pid) > DISK_BYTES + 2 * self._printable_bytes
+        )
 
     def _receive_until(self, mark: bytes, deadline: float) -> bytes:
         """Return the bytes up to `mark`, without it."""

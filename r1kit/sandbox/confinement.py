@@ -22,6 +22,8 @@ SIGKILL = 9
 # Options of prctl(2).
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
+F_ADD_SEALS = 1033  # of fcntl(2)
+_NO_CHANGES = 0b10111  # no seals more, no other length, no writes: F_SEAL_SEAL, _SHRINK, _GROW and _FUTURE_WRITE
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the same on every machine
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 # Rights of Landlock, as bits: execute, write and read a file, read a directory.
@@ -94,6 +96,11 @@ def make_own_domain(directory):
     ruleset = _create_ruleset(_to_bytes(_MAKE_BLOCK_DEVICE_RIGHT | _MOVE_RIGHT, 8))
     _allow_path(ruleset, directory, _MOVE_RIGHT)  # moving files is denied unless each domain allows it
     return ruleset
+
+
+def seal_file(fd):
+    """Forbid for good to change a file in memory (memfd_create), also through this descriptor."""
+    _call_libc("fcntl", fd, F_ADD_SEALS, _NO_CHANGES)
 
 
 def _create_ruleset(handled):

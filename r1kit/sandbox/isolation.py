@@ -7,15 +7,20 @@ succeeds, or nothing runs, is refused. What it does NOT prove: that no other way
     require_isolation("auto")      "bubblewrap", else "landlock", else a UserError
 """
 
+import os
 import shutil
 import socket
-import tempfile
+import sys
 import threading
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from r1kit.errors import UserError, suggest
+from r1kit.messages import logger
 from r1kit.sandbox.box import BoxDied, BoxFault
+from r1kit.sandbox.directories import temporary_directory
+from r1kit.sandbox.python_files import find_python_files
 from r1kit.sandbox.seccomp import build_seccomp_filter
 from r1kit.sandbox.start import start_box
 
@@ -32,6 +37,8 @@ def attempt(name, action):
     except BaseException:
         pass
 attempt("read a secret", lambda: open({canary!r}).read())
+for path in {prefix_files!r}:
+    attempt("read " + path, lambda: open(path, "rb").read())
 attempt("write outside", lambda: open({outside!r}, "w"))
 attempt("start a process", lambda: os.fork() or os._exit(0))
 attempt("connect", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).connect(("127.0.0.1", {port})))
@@ -73,10 +80,15 @@ def _find_working_isolation(isolation: str) -> tuple[str | None, list[str]]:
     """Return an isolation that passes its self-test, or None and the reason for each that does not."""
     if isolation == "none":
         return "none", []
-    reasons = []
+    reasons: list[str] = []
     for candidate in _BEST_FIRST if isolation == "auto" else (isolation,):
         reason = self_test(candidate)
         if reason is None:
+            if reasons and shutil.which("bwrap") is not None:
+                logger.warning(
+                    f"bubblewrap is installed, but its box cannot be used here ({reasons[0]}): "
+                    f"programs run in the box of {candidate}"
+                )
             return candidate, []
         reasons.append(f"{candidate}: {reason}")
     return None, reasons
@@ -88,13 +100,15 @@ def self_test(isolation: str) -> str | None:
         return "no seccomp filter for this processor"
     if isolation == "bubblewrap" and shutil.which("bwrap") is None:
         return "not installed"
-    with tempfile.TemporaryDirectory(prefix="r1kit-canary-") as directory, socket.socket() as listener:
+    with temporary_directory() as directory, socket.socket() as listener:
         canary, outside = Path(directory, "canary"), Path(directory, "outside")
         canary.write_text("secret")
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
-        program = _BREAKOUT_PROGRAM.format(canary=str(canary), outside=str(outside), port=port)
+        program = _BREAKOUT_PROGRAM.format(
+            canary=str(canary), prefix_files=list(_find_prefix_files()), outside=str(outside), port=port
+        )
         try:
             printed = _run_alone(isolation, program)
         except (BoxFault, BoxDied) as error:
@@ -103,6 +117,31 @@ def self_test(isolation: str) -> str | None:
         return "it ran nothing"
     printed.remove("done")
     return "a program in it could " + ", ".join(printed) if printed else None
+
+
+def _find_prefix_files() -> Iterator[str]:
+    """Give files that Python does not need: the first one below its prefix, and one of each package directory.
+
+    Anything may lie there, such as a cache with a token, or a package with the solutions of a benchmark.
+    """
+    allowed_paths = find_python_files().readable_paths
+    directories = [path for path in sys.path if path.endswith("-packages")]
+    directories.append(os.path.join(find_python_files().directory, "site-packages"))
+    for directory in (sys.base_prefix, *directories):
+        for path in _list_files(directory):
+            is_allowed = any(path == allowed or path.startswith(f"{allowed}/") for allowed in allowed_paths)
+            if not is_allowed and os.access(path, os.R_OK):
+                yield path
+                break
+
+
+def _list_files(directory: str) -> Iterator[str]:
+    """Give the ordinary files below a directory, by their real paths."""
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.realpath(os.path.join(parent, name))
+            if os.path.isfile(path):
+                yield path
 
 
 def _run_alone(isolation: str, program: str) -> list[str]:

@@ -27,13 +27,15 @@ def write_all(fd, data):
 
 def read_exactly(fd, size):
     """Return `size` bytes, or None where the pipe ends before."""
-    data = b""
-    while len(data) < size:
-        chunk = os.read(fd, min(size - len(data), _CHUNK_BYTES))
+    chunks = []
+    missing_bytes = size
+    while missing_bytes:
+        chunk = os.read(fd, min(missing_bytes, _CHUNK_BYTES))
         if not chunk:
             return None
-        data += chunk
-    return data
+        chunks.append(chunk)
+        missing_bytes -= len(chunk)
+    return b"".join(chunks)
 
 
 def read_frame(fd):

@@ -1,10 +1,10 @@
 """Start a box, with one of three isolations.
 
-`bubblewrap`, the strongest: own namespaces for users, processes, network and IPC; /usr and Python read-only, a small
-tmpfs to write to, no /proc, nothing of /etc, /home or the environment. `landlock`, for machines where bubblewrap is
-not installed or may not make namespaces: the kernel's Landlock allows the same files only, all capabilities are
-dropped, and the directory to write to is watched (box.py). Both add a seccomp filter (seccomp.py) and limits on time,
-memory, files and output. `none` has these limits only: for tests of trusted code.
+`bubblewrap`, the strongest: own namespaces for users, processes, network and IPC; the files that Python needs
+(python_files.py), a small tmpfs to write to, no /proc, nothing of the environment. `landlock`, for machines where
+bubblewrap is not installed or may not make namespaces: the kernel's Landlock allows the same files only, all
+capabilities are dropped, and the directory to write to is watched (box.py). Both add a seccomp filter (seccomp.py) and
+limits on time, memory, files and output. `none` has these limits only: for tests of trusted code.
 
 What no isolation here covers: faults of the kernel, and timing seen through the processor. With `landlock` the users,
 processes and network are those of the machine, and only the seccomp filter denies the calls that reach them.
@@ -15,21 +15,21 @@ import contextlib
 import os
 import resource
 import subprocess
-import sys
-import tempfile
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from r1kit.sandbox.box import DISK_BYTES, Box, BoxFault
+from r1kit.sandbox.directories import temporary_directory
 from r1kit.sandbox.packages import find_package_files
+from r1kit.sandbox.python_files import PYTHON, PythonFiles, find_python_files
 from r1kit.sandbox.seccomp import build_seccomp_filter
 
 MEMORY_BYTES = 1024 * 2**20  # of address space, of each process
 MAX_OPEN_FILES = 256  # of each process
+MAX_FILES = 16384  # in the directory of a box; each takes memory of the kernel, even if it is empty
 # The code that runs inside a box, in the order of their imports.
 MODULES_IN_BOX = (
     *("values", "pipes", "confinement", "objects", "stand_ins", "pytest_stand_in", "remote", "leetcode", "boot"),
@@ -41,8 +41,7 @@ _RESOURCE_LIMITS = {
     resource.RLIMIT_CORE: 0,
     resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
 }
-_READABLE_CANDIDATES = ("/usr", "/lib", "/lib64", "/bin", sys.base_prefix)
-_READABLE_PATHS = tuple(path for path in dict.fromkeys(_READABLE_CANDIDATES) if Path(path).exists())
+_DIRECTORY_BESIDE_TMP = "/r1kit-box"  # in a box of bubblewrap
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # A fixed hash seed gives a program the same verdict each time. Each malloc arena would reserve 64 MiB of MEMORY_BYTES.
 _ENVIRONMENT = {
@@ -50,7 +49,6 @@ _ENVIRONMENT = {
     # Threads of numpy's libraries would each reserve memory, and do not survive the fork of a test.
     **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
 }
-_PYTHON = os.path.realpath(sys.executable)
 # No user's or site's packages, no path of the working directory, UTF-8 whatever the locale.
 _PYTHON_OPTIONS = ("-s", "-P", "-S", "-X", "utf8")
 # The first frame carries the code of MODULES_IN_BOX: the box cannot read r1kit's files.
@@ -75,14 +73,15 @@ _starters_lock = threading.Lock()
 def start_box(isolation: str, packages: tuple[str, ...] = ()) -> Box:
     """Start a box without a program, which holds `packages` (packages.py). Raises BoxFault if it does not start."""
     package_files = find_package_files(packages)
+    python_files = find_python_files(package_files.paths)
     places_in_box, modules_in_box = package_files.in_box()
     is_bubblewrap = isolation == "bubblewrap"
     with contextlib.ExitStack() as resources:
-        # bubblewrap gives the box a /tmp of its own; otherwise it gets a directory of the machine's.
-        directory = "/tmp" if is_bubblewrap else resources.enter_context(_temporary_directory())
-        command = [_PYTHON, *_PYTHON_OPTIONS, "-c", _START_CODE]
+        # bubblewrap gives the box a directory of its own; otherwise it gets one of the machine's.
+        directory = _own_directory(python_files) if is_bubblewrap else resources.enter_context(temporary_directory())
+        command = [PYTHON, *_PYTHON_OPTIONS, "-c", _START_CODE]
         if is_bubblewrap:
-            command = [*_bubblewrap_command(places_in_box), *command]
+            command = [*_bubblewrap_command(directory, python_files, places_in_box), *command]
         try:
             process = _start_process(command, None if is_bubblewrap else directory)
         except OSError as error:
@@ -93,10 +92,15 @@ def start_box(isolation: str, packages: tuple[str, ...] = ()) -> Box:
         "limits": _RESOURCE_LIMITS,
         "seccomp": None if isolation == "none" else build_seccomp_filter(),
         "landlock": None,
-        "packages": modules_in_box if is_bubblewrap else package_files.modules,
+        # The modules of the standard library by name: with Landlock its directory cannot be listed.
+        "packages": python_files.modules | (modules_in_box if is_bubblewrap else package_files.modules),
+        "max_files": MAX_FILES if is_bubblewrap else None,
     }
     if isolation == "landlock":
-        setup["landlock"] = {"read": (*_READABLE_PATHS, *package_files.paths), "write": (directory, *_DEVICES)}
+        setup["landlock"] = {
+            "read": (*python_files.readable_paths, *package_files.paths),
+            "write": (directory, *_DEVICES),
+        }
     try:
         box.wait_until_started(_compile_modules(), setup)
     except BaseException:
@@ -111,7 +115,7 @@ def _start_process(command: list[str], directory: str | None) -> subprocess.Pope
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         bufsize=0,
         cwd=directory,
         env={**_ENVIRONMENT, "PATH": os.environ.get("PATH", os.defpath)},
@@ -129,20 +133,33 @@ def _starter_thread() -> ThreadPoolExecutor:
         return _starters[os.getpid()]
 
 
-def _bubblewrap_command(package_places: dict[str, str]) -> list[str]:
+def _own_directory(python_files: PythonFiles) -> str:
+    """Return where a box of bubblewrap has its directory: /tmp, unless Python itself lies there."""
+    is_in_tmp = any(path.startswith("/tmp/") for path in python_files.readable_paths)
+    return _DIRECTORY_BESIDE_TMP if is_in_tmp else "/tmp"
+
+
+def _bubblewrap_command(directory: str, python_files: PythonFiles, package_places: dict[str, str]) -> list[str]:
     command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     command += ["--clearenv", "--hostname", "box"]
     for name, value in _ENVIRONMENT.items():
         command += ["--setenv", name, value]
-    for path in _READABLE_PATHS:
-        command += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]
-    for path, place in package_places.items():
+    readable_places = {path: path for path in (PYTHON, *python_files.libraries, *python_files.data)}
+    readable_places[python_files.directory] = python_files.directory
+    for path in python_files.paths:
+        if not path.startswith(python_files.directory + "/"):
+            readable_places[path] = path
+    for path, place in (readable_places | package_places).items():
         command += ["--ro-bind", path, place]
+    for (
+        path
+    ) in python_files.hidden:  # one mount for each: mounts for all that is not hidden would take ten times longer
+        command += ["--tmpfs", path, "--remount-ro", path] if os.path.isdir(path) else ["--ro-bind", "/dev/null", path]
     command += ["--tmpfs", "/dev"]
     for device in _DEVICES:
         command += ["--dev-bind", device, device]
-    command += ["--size", str(DISK_BYTES), "--tmpfs", "/tmp"]
-    return [*command, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
+    command += ["--size", str(DISK_BYTES), "--tmpfs", directory]
+    return [*command, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", directory]
 
 
 @cache
@@ -153,17 +170,3 @@ def _compile_modules() -> tuple[tuple[str, Any], ...]:
         source = Path(__file__).with_name(f"{name}.py").read_text()
         modules.append((f"r1kit.sandbox.{name}", compile(source, f"{name}.py", "exec")))
     return tuple(modules)
-
-
-@contextlib.contextmanager
-def _temporary_directory() -> Iterator[str]:
-    """Make a directory that a program may write to, and remove it, whatever the program has made of it."""
-    directory = tempfile.mkdtemp(prefix="r1kit-box-")
-    try:
-        yield directory
-    finally:
-        try:
-            os.rmdir(directory)
-        except OSError:  # it is not empty: its directories may be unreadable, or nested too deeply for Python
-            subprocess.run(["chmod", "-R", "u+rwx", directory], stderr=subprocess.DEVNULL)
-            subprocess.run(["rm", "-rf", "--", directory], stderr=subprocess.DEVNULL)

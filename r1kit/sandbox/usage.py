@@ -1,4 +1,4 @@
-"""Measure what a box takes of the machine: bytes in a directory, bytes written, threads.
+"""Measure what a box takes of the machine: bytes in a directory, bytes written, deleted files, threads.
 
 What this is for: limits that neither rlimits nor Landlock can set (the whole directory, not one file; the threads of
 one box, not of one user). What it does NOT do: it measures only, many times a second, and a program can go beyond a
@@ -14,17 +14,53 @@ _BYTES_PER_BLOCK = 512  # the unit of st_blocks, whatever the file system
 
 
 def directory_bytes(directory: str, limit: int) -> int:
-    """Return the bytes that the files below `directory` take. Counting ends a little beyond `limit`."""
+    """Return the bytes that the files below `directory` take. Counting ends a little beyond `limit`.
+
+    What cannot be counted, such as a directory that may not be read, counts as more than `limit`.
+    """
     total = 0
     directories = [directory]
     while directories and total <= limit:
-        # Files and directories may disappear while they are counted.
-        with contextlib.suppress(OSError), os.scandir(directories.pop()) as entries:
-            for entry in entries:
-                total += _BYTES_PER_NAME + entry.stat(follow_symlinks=False).st_blocks * _BYTES_PER_BLOCK
-                if entry.is_dir(follow_symlinks=False):
-                    directories.append(entry.path)
+        try:
+            with os.scandir(directories.pop()) as entries:
+                for entry in entries:
+                    total += _BYTES_PER_NAME + _entry_bytes(entry)
+                    if entry.is_dir(follow_symlinks=False):
+                        directories.append(entry.path)
+                    if total > limit:
+                        break
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # it has disappeared meanwhile
+        except OSError:
+            return limit + 1
     return total
+
+
+def _entry_bytes(entry: os.DirEntry) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks * _BYTES_PER_BLOCK
+    except FileNotFoundError:
+        return 0
+
+
+def nameless_bytes(pid: int, directory: str) -> int:
+    """Return the bytes of deleted files of the file system of `directory` that processes below `pid` keep open.
+
+    Pages that are written through memory maps are in no counter of a process where the file system is in memory.
+    """
+    bytes_by_file: dict[int, int] = {}
+    device = os.stat(directory).st_dev
+    waiting_pids = _child_pids(pid)
+    while waiting_pids:
+        child = waiting_pids.pop()
+        waiting_pids += _child_pids(child)
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{child}/fd") as descriptors:
+            for descriptor in descriptors:
+                with contextlib.suppress(OSError):
+                    status = os.stat(descriptor.path)
+                    if status.st_nlink == 0 and status.st_dev == device:
+                        bytes_by_file[status.st_ino] = status.st_blocks * _BYTES_PER_BLOCK
+    return sum(bytes_by_file.values())
 
 
 def count_threads(pid: int) -> int:
@@ -38,14 +74,17 @@ def count_threads(pid: int) -> int:
 
 
 def written_bytes(pid: int) -> int:
-    """Return the most bytes that any single process below `pid` has written, to files deleted since then as well."""
+    """Return the most bytes that any single process that runs a test has written, to files deleted since then as well.
+
+    These are the processes that a child of `pid` has started; the child itself writes inputs and replies (boot.py).
+    """
     most = 0
-    for child in _child_pids(pid):
-        with contextlib.suppress(OSError, ValueError):
-            lines = Path(f"/proc/{child}/io").read_text().splitlines()
-            counters = dict(line.split(": ") for line in lines)
-            most = max(most, int(counters["wchar"]), int(counters["write_bytes"]))
-        most = max(most, written_bytes(child))
+    for server_pid in _child_pids(pid):
+        for child in _child_pids(server_pid):
+            with contextlib.suppress(OSError, ValueError):
+                lines = Path(f"/proc/{child}/io").read_text().splitlines()
+                counters = dict(line.split(": ") for line in lines)
+                most = max(most, int(counters["wchar"]), int(counters["write_bytes"]))
     return most
 
 

@@ -1,0 +1,110 @@
+"""Which files of this machine Python itself needs: all that a box may see beside the packages that are allowed.
+
+Python's prefix may hold anything: other people's packages, solutions of benchmarks, caches with tokens, the whole
+system. A box gets the interpreter, the modules of the standard library by their names, the shared libraries that these
+load, and what the C library reads for time zones and locales.
+
+    find_python_files().modules["heapq"]      "/usr/lib/python3.11/heapq.py"
+    find_python_files().libraries             ("/lib/x86_64-linux-gnu/libc.so.6", ...)
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+# The interpreter of the box: that of the base installation, because a virtual environment is not visible there.
+PYTHON = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+_STANDARD_LIBRARY = os.path.realpath(os.path.dirname(os.__file__))
+_EXTENSIONS_NAME = "lib-dynload"  # of the directory with the compiled modules of the standard library
+_ALLOWED_NAMES = sys.stdlib_module_names | {"__pycache__", _EXTENSIONS_NAME}
+_ALLOWED_PREFIX = "_sysconfigdata"  # what the module sysconfig reads
+# Where the shared libraries stand, and what the C library reads for time zones and for the names of locales.
+_SYSTEM_DATA = ("/etc/ld.so.cache", "/usr/share/zoneinfo", "/usr/lib/locale")
+# Compiled modules that no program can use in a box; they need dozens of libraries.
+_USELESS_EXTENSIONS = ("_tkinter.", "nis.")
+_LOADED_AT_NEED = "libgcc_s.so.1"  # the C library loads it when a thread ends
+_LIBRARY_DIRECTORIES = ("/lib", "/usr/lib", "/usr/local/lib")  # of a loader that does not say what it loads
+_MAX_VARIABLE_BYTES = 100_000  # of one environment variable, of which Linux takes 128 KiB
+
+
+@dataclass(frozen=True)
+class PythonFiles:
+    """`directory`: the standard library's, in which only `paths` may be seen, and not `hidden`.
+
+    `modules`: the file of each top-level module. `libraries`: shared libraries, by the names that the loader uses.
+    `data`: other files and directories that are needed.
+    """
+
+    directory: str
+    paths: tuple[str, ...]
+    hidden: tuple[str, ...]
+    modules: dict[str, str]
+    libraries: tuple[str, ...]
+    data: tuple[str, ...]
+
+    @property
+    def readable_paths(self) -> tuple[str, ...]:
+        """All files and directories that a box may read."""
+        return (PYTHON, *self.paths, *self.libraries, *self.data)
+
+
+@cache
+def find_python_files(package_paths: tuple[str, ...] = ()) -> PythonFiles:
+    """Return what Python needs, with the shared libraries that the packages at `package_paths` need."""
+    paths: list[str] = []
+    hidden: list[str] = []
+    modules: dict[str, str] = {}
+    for entry in sorted(os.scandir(_STANDARD_LIBRARY), key=lambda entry: entry.name):
+        stem = entry.name.partition(".")[0]
+        if stem not in _ALLOWED_NAMES and not stem.startswith(_ALLOWED_PREFIX):
+            if not entry.is_symlink():  # what a link names lies elsewhere
+                hidden.append(entry.path)
+            continue
+        paths.append(entry.path)
+        module_file = os.path.join(entry.path, "__init__.py") if entry.is_dir() else entry.path
+        if module_file.endswith(".py") and os.path.exists(module_file):
+            modules[stem] = module_file
+    extension_directories = [path for path in sys.path if os.path.basename(path) == _EXTENSIONS_NAME]
+    paths += [path for path in map(os.path.realpath, extension_directories) if path not in paths]
+    compiled_files = [*_compiled_files(paths), *_compiled_files(package_paths)]
+    data = tuple(path for path in _SYSTEM_DATA if os.path.exists(path))
+    libraries = tuple(_find_libraries(compiled_files))
+    return PythonFiles(_STANDARD_LIBRARY, tuple(paths), tuple(hidden), modules, libraries, data)
+
+
+def _compiled_files(paths: Iterable[str]) -> Iterator[str]:
+    """Give the shared objects among files and below directories."""
+    for path in paths:
+        candidates = Path(path).rglob("*.so*") if os.path.isdir(path) else [Path(path)]
+        for candidate in candidates:
+            if ".so" in candidate.suffixes and not candidate.name.startswith(_USELESS_EXTENSIONS):
+                yield str(candidate)
+
+
+def _find_libraries(compiled_files: list[str]) -> list[str]:
+    """Return the shared libraries that Python and compiled modules load, as the dynamic loader finds them.
+
+    In this mode, which the command `ldd` uses too, the loader runs no program: it prints what it would load.
+    """
+    libraries: dict[str, None] = {}
+    waiting_files = [_LOADED_AT_NEED, *compiled_files]
+    while waiting_files:
+        preloaded = [waiting_files.pop()]
+        while waiting_files and len(":".join([*preloaded, waiting_files[-1]])) < _MAX_VARIABLE_BYTES:
+            preloaded.append(waiting_files.pop())
+        environment = {"LD_TRACE_LOADED_OBJECTS": "1", "LD_PRELOAD": ":".join(preloaded)}
+        command = [PYTHON, "-I", "-S", "-c", "pass"]
+        printed = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace").stdout
+        for line in printed.splitlines():
+            # "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)", or "/lib64/ld-linux-x86-64.so.2 (0x...)"
+            path = line.split("=>")[-1].partition(" (")[0].strip()
+            if path.startswith("/") and path not in compiled_files:
+                libraries[path] = None
+    if not libraries:
+        for directory in _LIBRARY_DIRECTORIES:
+            libraries.update((str(path), None) for path in Path(directory).glob("*.so*"))
+    return list(libraries)
