@@ -64,7 +64,8 @@ _END_OF_LIST = re.compile(
 )
 
 _ANSWER_WORD = (
-    r"answers?|ans\.?|choices?|options?|solution|antwort|lösung|réponse|reponse|choix|respuesta|opción|solución|risposta|"
+    r"answers?|ans\.?|choices?|options?|solution|antwort|lösung|réponse|reponse|choix|respuesta|opción|solución|"
+    r"risposta|"
     r"opzione|soluzione|resposta|opção|alternativa|alternative|ответ|вариант|відповідь|варіант|odpowiedź|odpověď|"
     r"antwoord|optie|svaret|svar|vastaus|cevap|cevabı|seçenek|yanıt|jawaban|pilihan|válasz|răspuns|răspunsul|απάντηση|"
     r"επιλογή|odgovor|jibu|đáp án|câu trả lời|คำตอบ|ข้อ|"
@@ -83,7 +84,8 @@ _TO_LETTER = re.compile(
     r")"
     rf"[\s:：]{{0,5}}(?:(?:{_LINK_WORD}|that|given by|therefore|thus|simply|clearly|definitely|most likely|likely|"
     rf"probably|surely|certainly|actually|the|"
-    rf"la|le|die|der|el|letter|letra|lettre|lettera|buchstabe|number|буква|буквой|под|[ao](?=\s(?:letra\s)?[A-Z]\b)|{_ANSWER_WORD})[\s:：]{{1,3}}"
+    rf"la|le|die|der|el|letter|letra|lettre|lettera|buchstabe|number|буква|буквой|под|[ao](?=\s(?:letra\s)?[A-Z]\b)|"
+    rf"{_ANSWER_WORD})[\s:：]{{1,3}}"
     r"|选项|[选選项項是为][:：]?){0,5}\s{0,3}",
     re.I,
 )
@@ -98,7 +100,8 @@ _CHOOSING = re.compile(
 )
 # After a letter: "is the answer", "is correct", "ist richtig", "选项正确".
 _IS_RIGHT = re.compile(
-    r"[.):]?\s{0,3}(?:is|are|ist|est|es|è|é|jest|är|—|-)?\s{0,3}(?:(?:clearly|indeed|therefore|thus|both|the|la|le|die|el|a)"
+    r"[.):]?\s{0,3}(?:is|are|ist|est|es|è|é|jest|är|—|-)?\s{0,3}(?:(?:clearly|indeed|therefore|thus|both|the|la|le|"
+    r"die|el|a)"
     r"\s{1,3}){0,3}(?:(?:answers?|option|choice|one|richtige|bonne|correct|right|best|most)\s{1,3}){0,2}"
     r"(?:answers?|correct|right|best|true|richtig|antwort|correcte|bonne|réponse|juste|correcta|respuesta|corretta|"
     r"risposta|correta|верно|верный|правильный|правильно|صحيح|صحیح|درست|正确|正確|正解|が正解|是正确的?)(?![a-zà-ÿ])",
@@ -112,7 +115,8 @@ _END_OR_REASON = re.compile(
     r"\s{0,3}(?:$|\n|[.,;:!\-—–()。，]|because\b|since\b|as\b|weil\b|car\b|porque\b|since\b)", re.I
 )
 _CORRECTION = re.compile(
-    r"\b(?:wait|actually|no,|correction|scratch that|hold on|oops|sorry|mistake|on second thought)\b"
+    r"(?<=[?.!]\s)no[,.:!]|\b(?:wait|actually|no,|correction|scratch that|hold on|oops|sorry|mistake|"
+    r"on second thought)\b"
     r"|\b(?:moment|attends|espera)\b"
     r"|等等|不对|其实|подожди|стоп",
     re.I,
@@ -208,18 +212,18 @@ def _find_statements(text: str, digits: bool) -> Iterator[tuple[int, tuple[str, 
         directly = _DIRECTLY.match(text, match.end())
         for statement in _statement_at(text, directly.end() if directly else match.end(), digits):
             is_before_letter = True
-            if not _NOT.search(text[max(0, match.start() - 12) : match.start()]):
+            if not _is_negated(text, match.start()):
                 yield statement
         if is_before_letter:
             continue
         link = _TO_LETTER.match(text, match.end())
         if link is None or _NOT.search(text, match.start(), link.end()):
             continue
-        if _NOT.search(text[max(0, match.start() - 12) : match.start()]):
+        if _is_negated(text, match.start()):
             continue
         yield from _statement_at(text, link.end(), digits)
     for match in _CHOOSING.finditer(text):
-        if not _NOT.search(text[max(0, match.start() - 12) : match.start()]):
+        if not _is_negated(text, match.start()):
             yield from _statement_at(text, match.end(), digits)
     end = 0
     for match in _LABEL.finditer(text):
@@ -242,6 +246,12 @@ def _find_statements(text: str, digits: bool) -> Iterator[tuple[int, tuple[str, 
         )
         if not is_word:
             yield match.start(), letters
+
+
+def _is_negated(text: str, start: int) -> bool:
+    """Return whether the words before `start`, in the same clause, deny what follows."""
+    clause = re.split(r"[.:;,!?\n]", text[max(0, start - 12) : start])[-1]
+    return bool(_NOT.search(clause))
 
 
 def _statement_at(text: str, start: int, digits: bool) -> Iterator[tuple[int, tuple[str, ...]]]:

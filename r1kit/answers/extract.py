@@ -6,7 +6,7 @@ r"""Find the chain of thought and the answer in a completion.
     thinking.py   where the thinking ends and the reply begins, of each family of models
     boxes.py      an answer in a box, or in several
     programs.py   a program in a block of its language, or bare
-    phrases.py    "The answer is ...", a heading, "####", a bare last line
+    reply.py      "The answer is ...", a heading, "####", a bare last line
 
 >>> parsed = parse_completion("<think>2 + 2 is 4.</think><answer>4</answer>")
 >>> parsed.thinking, parsed.answer, parsed.well_formed()
@@ -22,8 +22,9 @@ from typing import Literal
 
 from r1kit.answers.boxes import boxed_answer
 from r1kit.answers.choices import chosen_letters
-from r1kit.answers.phrases import clean_reply, last_paragraph, read_block, read_statement
+from r1kit.answers.last_line import last_paragraph
 from r1kit.answers.programs import find_fenced_program, find_program
+from r1kit.answers.reply import clean_reply, read_block, read_statement
 from r1kit.answers.thinking import completion_text, split_thinking
 from r1kit.prompts import ALL_TAGS, ANSWER_TAGS
 

@@ -91,11 +91,12 @@ _FOREIGN_LETTER = r"[\u0400-\u04ff\u0590-\u06ff\u0900-\u09ff\u0e00-\u0e7f\u3005-
 _FOREIGN_UNIT = re.compile(rf"{_FOREIGN_LETTER}{{1,20}}(?: {_FOREIGN_LETTER}{{1,20}})?")
 # ... unless they scale it, as in "42万" and "42 миллиона", or deny or weaken it.
 _FOREIGN_SCALE = re.compile(
-    r"[十百千万萬億亿兆分割倍半成以余多未不非]|パーセント|ダース|ない|[십백천만억조배반할]|퍼센트|아니|"
+    r"[十百千万萬億亿兆割倍半成以余多未不非]|分之|パーセント|ダース|ない|[십백천만억조배반할]|퍼센트|아니|"
     r"тыс|тися|хиляд|хиљад|м[иі]л|млн|млрд|трил|трлн|сот|сто|дес|дюж|пол|трет|четв|проц|відс|\bне|"
     r"ألف|الف|آلاف|ملي|ميل|میلی|ملین|مئة|مائة|صد|مئ|هزار|ہزار|لاکھ|کروڑ|نصف|نیم|ربع|ثلث|بالم|ليس|"
     r"אלף|אלפ|מילי|מאה|מאות|חצי|אחוז|רבע|שליש|לא|"
-    r"हज|लाख|करोड|अरब|सौ|आध|प्रति|दर्ज|नह|হাজার|লাখ|লক্ষ|কোটি|শত|অর্ধ|ডজন|না|ร้อย|พัน|หมื่น|แสน|ล้าน|ครึ่ง|ไม่|โหล|เปอร์"
+    r"हज|लाख|करोड|अरब|सौ|आध|प्रति|दर्ज|नह|হাজার|লাখ|লক্ষ|কোটি|শত|অর্ধ|ডজন|না|ร้อย|พัน|หมื่น|แสน|ล้าน|ครึ่ง|ไม่|โหล|"
+    r"เปอร์"
 )
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _TO_TWENTY = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
@@ -229,6 +230,22 @@ def parse_unit(text: str) -> str | None:
         return None
     is_word = len(words[0]) >= 3 and re.search("[aeiouy]", words[0])  # "xyz" is a product of variables
     return "" if is_word else None
+
+
+def scales_number(text: str) -> bool:
+    """Return whether the text behind a number begins with a word of any language that multiplies or weakens it.
+
+    >>> scales_number("million people"), scales_number("万人"), scales_number("people")
+    (True, True, False)
+    """
+    if _FOREIGN_SCALE.match(text):
+        return True
+    word = re.match(r"[^\W\d_]{2,20}", text.lower())
+    if word is None:
+        return False
+    plain_word = _ACCENT.sub("", unicodedata.normalize("NFKD", word[0]))
+    is_english = plain_word.removesuffix("s") in _SCALES
+    return is_english or bool(_SCALE_WORDS.fullmatch(plain_word) or _SCALE_STEMS.match(plain_word))
 
 
 def _unit_name(factor: str) -> str:

@@ -25,6 +25,7 @@ from r1kit.answers.extract import ANSWER_FORMS, AnswerForms, completion_text, re
 from r1kit.answers.fault import FAULT
 from r1kit.answers.text_match import same_choice, same_text
 from r1kit.answers.verdict import AnswerVerdict
+from r1kit.answers.wording import DECIMAL_COMMA_LANGUAGE
 from r1kit.rewards.program_tests import parse_tests, require_packages, warn_of_fault
 from r1kit.rewards.settings import SettingError
 from r1kit.rows import CHECKERS
@@ -216,17 +217,30 @@ def _judge_math(rows: list[_Row], seconds: float) -> list[float]:
             answer = ""
         pairs.append((gold, answer))
     verdicts = verify_answers(pairs, seconds)
-    # A question that asks for a percentage takes a number with or without the sign.
     retries: dict[int, tuple[str, str]] = {}
     for i, (gold, answer) in enumerate(pairs):
-        is_wrong = verdicts[i] is AnswerVerdict.WRONG
-        if is_wrong and "%" not in gold and _PERCENT_SIGN.search(answer) and _ASKS_FOR_PERCENT.search(rows[i].question):
-            retries[i] = (gold, _PERCENT_SIGN.sub("", answer))
+        second_reading = _second_reading(rows[i], gold, answer) if verdicts[i] is AnswerVerdict.WRONG else None
+        if second_reading is not None:
+            retries[i] = (gold, second_reading)
     if retries:
         for i, verdict in zip(retries, verify_answers(list(retries.values()), seconds), strict=True):
             verdicts[i] = verdict
     _count_timeouts(verdicts.count(AnswerVerdict.TIMEOUT))
     return [_math_reward(verdict) for verdict in verdicts]
+
+
+def _second_reading(row: _Row, gold: str, answer: str) -> str | None:
+    """Return what a wrong answer means in its context as well; None where it means one thing.
+
+    A question that asks for a percentage takes a number with or without the sign. In a reply in German, and in other
+    languages that write so, 3,5 is three and a half; elsewhere it is a list.
+    """
+    if "%" not in gold and _PERCENT_SIGN.search(answer) and _ASKS_FOR_PERCENT.search(row.question):
+        return _PERCENT_SIGN.sub("", answer)
+    has_comma = _DECIMAL_COMMA.search(answer) and not _DECIMAL_COMMA.search(gold)
+    if has_comma and DECIMAL_COMMA_LANGUAGE.search(row.whole[-_MAX_CHARS:]):
+        return _DECIMAL_COMMA.sub(r"\1.", answer)
+    return None
 
 
 def _math_reward(verdict: AnswerVerdict) -> float:
@@ -238,6 +252,11 @@ def _math_reward(verdict: AnswerVerdict) -> float:
 
 # Such a question has the gold answer 50 for 50%.
 _ASKS_FOR_PERCENT = re.compile(r"\bwhat (?:\w+ ){0,3}percent|\bpercentage\b", re.IGNORECASE)
+
+# The comma of 3,5: neither that of thousands, nor that of a list of three.
+_DECIMAL_COMMA = re.compile(r"(?<![\d,])(\d{1,9}),(?!\d{3}(?!\d))(?=\d{1,9}(?![\d,]))")
+# The language of an answer is that of the end of its reply, in characters.
+_MAX_CHARS = 2_000
 
 _PERCENT_SIGN = re.compile(r"\\?%[ $]*\Z")
 

@@ -1,0 +1,154 @@
+"""Read the answer in the last line of a reply, which is the answer by itself or a sentence that tells it.
+
+>>> read_last_line("So we have 80 + 6.\\n86", "math")
+'86'
+>>> read_last_line("We add.\\nIn total she sold 86 clips.", "math")
+'86'
+>>> read_last_line("The capital of France is Paris.", "exact")
+'Paris'
+"""
+
+import re
+
+from r1kit.answers.phrases import LIST_ITEM, RULE_LINE, read_change
+from r1kit.answers.plain_value import (
+    FENCE_LINE,
+    LONGEST_LINE,
+    clean_value,
+    is_bare,
+    join_assignments,
+    strip_symbols,
+)
+from r1kit.answers.sentences import COMPUTATION, drop_denied, read_sentence, states_no_value
+from r1kit.answers.wording import (
+    CONCLUSION,
+    DENIAL,
+    DOUBT,
+    EXPLANATION_LINE,
+    IS,
+    NEGATION,
+    NO_SOLUTION,
+    NOTE,
+    PLAN,
+    WEAK_LINK,
+    YES_OR_NO,
+)
+
+# "Sentiment: negative": a label of one or two words before the answer.
+_LABEL = re.compile(r"[*_]{0,3}[A-Z][a-z]{1,20}(?: [a-z]{1,20})?[*_]{0,3}:[*_]{0,3}\s(?=\S)")
+# "Paris is the capital of France": the answer is what the sentence is about.
+_NAME_FIRST = re.compile(
+    r"((?!The\b|It\b|This\b|That\b)[A-ZÀ-ÞА-Я][^\s,.]{0,30}(?: [A-ZÀ-Þ][^\s,.]{0,30}){0,3}) (?:is|was) (?:the|a|"
+    r"an) (?=[a-z])"
+)
+_LAST_SENTENCE = re.compile(r"(?<=[.!?。])\s+(?=[A-ZÀ-ÞА-Я*\"(])")
+
+
+def read_last_line(reply: str, checker: str) -> str:
+    """Return the answer in the last line of a reply, if it is one by itself or ends in one; else an empty text."""
+    lines = [line for line in reply.split("\n") if line.strip()]
+    while lines and (RULE_LINE.fullmatch(lines[-1]) or FENCE_LINE.fullmatch(lines[-1]) or NOTE.match(lines[-1])):
+        lines.pop()
+    if not lines or lines[-1].rstrip().endswith((":", "：", "?", "？")):
+        return ""
+    assignments = _last_assignments(lines)
+    if assignments and checker != "exact":
+        return assignments
+    if len(lines) > 1 and _is_explanation_in_brackets(lines[-1]):
+        before = clean_value(lines[-2], checker)
+        if is_bare(before, checker):
+            return before
+    line = strip_symbols(lines[-1])
+    if len(line) > 4 * LONGEST_LINE:
+        return ""
+    conclusion = CONCLUSION.match(line)
+    line = line[conclusion.end() :] if conclusion else line
+    changed = read_change(line, checker)
+    if changed is not None:
+        return changed
+    line = drop_denied(line)
+    return _read_line_of_math(line) if checker == "math" else _read_line_of_text(line, lines[0], checker)
+
+
+def _last_assignments(lines: list[str]) -> str:
+    """Return the bullet items at the end of a reply as one answer, where each gives a name a value: "- x = 2".
+
+    Numbered items that give one name several values are steps of a computation.
+    """
+    start = len(lines)
+    while start > 0 and LIST_ITEM.match(lines[start - 1]):
+        start -= 1
+    items = "\n".join(lines[start:])
+    joined = join_assignments(items)
+    if joined == items:
+        return ""
+    names = [item.partition("=")[0].strip(" $") for item in joined.split(", ")]
+    is_numbered = lines[start].lstrip()[:1].isdigit()
+    return "" if is_numbered and len(set(names)) < len(names) else joined
+
+
+def _is_explanation_in_brackets(line: str) -> bool:
+    is_bracketed = line.lstrip().startswith(("(", "（")) and line.rstrip(". ").endswith((")", "）"))
+    return is_bracketed and bool(EXPLANATION_LINE.match(line))
+
+
+def _read_line_of_math(line: str) -> str:
+    """Return the number or formula of a last line."""
+    if states_no_value(line):
+        return ""
+    without_solution = NO_SOLUTION.search(line)
+    if without_solution:
+        return without_solution[1]
+    value = clean_value(line, "math")
+    # "The rest, which is 17": two words that a clause was cut from are no answer.
+    is_fragment = not re.search(r"[\d$\\]", value) and len(line.split()) > 4
+    if is_bare(value, "math") and not is_fragment:
+        return value
+    sentence = _LAST_SENTENCE.split(line.strip())[-1]
+    is_finished = re.search(r"[.!。*$)]\s*\Z", sentence) or "=" in sentence
+    if not COMPUTATION.search(sentence) and (PLAN.match(sentence) or not is_finished):
+        return ""
+    return _value_behind(WEAK_LINK, sentence, "math") or read_sentence(sentence)
+
+
+def _read_line_of_text(line: str, first_line: str, checker: str) -> str:
+    """Return the name, word or choice of a last line."""
+    if checker == "exact":
+        direct = YES_OR_NO.match(line) or YES_OR_NO.match(first_line.lstrip(" #>"))
+        if direct:
+            return direct[1]
+        label = _LABEL.match(line)
+        if label and len(line) < 100:
+            return clean_value(line[label.end() :], checker)
+    link = WEAK_LINK.match(line)
+    if link:  # "It is Paris."
+        value = clean_value(line[link.end() :], checker)
+        return value if value and not NEGATION.match(value) and is_bare(value, checker) else ""
+    value = clean_value(line, checker)
+    is_sentence = checker == "exact" and line.rstrip().endswith((".", "。")) and IS.search(line)
+    if is_bare(value, checker) and not is_sentence:
+        return value
+    sentence = _LAST_SENTENCE.split(line.strip())[-1]
+    if PLAN.match(sentence) or not re.search(r"[.!。*$)]\s*\Z", sentence):
+        return ""
+    stated = _value_behind(WEAK_LINK, sentence, checker)
+    if stated or checker != "exact" or DOUBT.search(sentence):
+        return stated
+    name = _NAME_FIRST.match(sentence)
+    return name[1] if name else _value_behind(IS, sentence, checker)
+
+
+def _value_behind(link: re.Pattern[str], sentence: str, checker: str) -> str:
+    """Return the answer behind the last link such as "it is", if it is one by itself; else an empty text."""
+    matches = list(link.finditer(sentence))
+    if not matches or DENIAL.search(sentence, max(0, matches[-1].start() - 8), matches[-1].end()):
+        return ""
+    value = clean_value(sentence[matches[-1].end() :], checker)
+    return value if value and not NEGATION.match(value) and is_bare(value, checker) else ""
+
+
+def last_paragraph(reply: str) -> str:
+    """Return the last lines of a reply, from its last empty line on, without a fence around them."""
+    lines = [line for line in reply.strip().split("\n") if not FENCE_LINE.fullmatch(line)]
+    start = max((i + 1 for i, line in enumerate(lines) if not line.strip()), default=0)
+    return "\n".join(lines[start:]).strip()

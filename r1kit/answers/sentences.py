@@ -1,0 +1,94 @@
+"""Read the number that a sentence tells: "She makes $18 a day." says 18, and "She makes less than $18." says nothing.
+
+>>> read_sentence("Natalia sold 72 clips."), read_sentence("She sold more than 72.")
+('72', '')
+>>> drop_denied("12, not 13"), drop_denied("not 13 but 12")
+('12', '12')
+"""
+
+import re
+
+from r1kit.answers.plain_value import LONGEST_LINE, NUMBER, clean_value, first_sentence, is_bare
+from r1kit.answers.quantities import scales_number
+from r1kit.answers.wording import (
+    COMPARISON_BEHIND,
+    COMPARISON_WORDS,
+    DENIAL_BEHIND,
+    DENIAL_WORDS,
+    DOUBT,
+)
+
+# All quantifiers in this file are bounded or possessive, so that each search is linear on whatever a model writes.
+
+# "not 42", "less than $42", "at least a total of 42"; "42 or more".
+_DENIED_NUMBER = re.compile(
+    rf"(?:{DENIAL_WORDS}|{COMPARISON_WORDS})\s{{0,3}}(?:(?:an?|the|total of|eine?|une?) ){{0,2}}"
+    rf"[$€£*\\({{]{{0,6}}[-−]?\d|\d[\s*$]{{0,4}}{COMPARISON_BEHIND}",
+    re.IGNORECASE,
+)
+# What a text denies beside what it says: "12, not 13" and "not 13 but 12".
+_DENIED_BEHIND = re.compile(
+    rf"(?<=\S)(?:\s{{0,3}}[,;(（，]|\s(?:and|und|et|y|e|и|а)(?=\s)|而)\s{{0,3}}(?:{DENIAL_WORDS})\s{{0,3}}"
+    r"[^,;()（）\n]{1,40}[)）]?(?=[\s.!。*]{0,9}\Z)",
+    re.IGNORECASE,
+)
+_DENIED_BEFORE = re.compile(
+    r"(?:\b(?:not|nicht|pas|no|non|não|не)\s|不是)\s{0,3}[^\s,，]{1,40}\s{0,3}[,，]?\s{0,3}"
+    r"(?:(?:but|rather|sondern|mais|sino|ma|mas|а)(?:\s(?:rather|instead))?\s|而是)\s{0,3}",
+    re.IGNORECASE,
+)
+_BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__")
+# A computation with its result: "1500 - 1423 = 77", "5 eggs * 3 = ".
+COMPUTATION = re.compile(r"[-−+*/×÷·x%]\s?[$€£(]?\d[\d.,]*+[^=\n]{0,40}=\s*[$€£\\-]{0,3}\d")
+_SEVERAL_EQUATIONS = re.compile(r"=[^=\n]{0,60}(?:\b(?:and|or)\b|[,;])\s[^=\n]{0,60}=")
+# The result behind an equals sign: "= $64 for the glasses".
+_NUMBER_FIRST = re.compile(r"\s*(?:\$\s*)?([-−]?[$€£]?\d[\d,]*+(?:\.\d++)?(?:/\d++)?(?:\s?(?:%|\\%))?)(?![\w^*/+])")
+_SCALE = re.compile(r"\s(?:dozen|hundred|thousand|million|billion|trillion)(?=s?\b)|(?P<percent>\sper\s?cent\b)")
+
+
+def drop_denied(text: str) -> str:
+    """Return a text without what it denies beside what it says."""
+    text = text[: 20 * LONGEST_LINE]
+    return _DENIED_BEHIND.sub("", _DENIED_BEFORE.sub("", text, count=1), count=1)
+
+
+def states_no_value(text: str) -> bool:
+    """Return whether a text's first sentence denies its number or compares with it, or has a formula that was cut."""
+    sentence = first_sentence(text[: 20 * LONGEST_LINE])
+    if text.count("{") > text.count("}"):
+        return True
+    return bool(_DENIED_NUMBER.search(sentence) or DENIAL_BEHIND.search(sentence))
+
+
+def read_sentence(sentence: str) -> str:
+    """Return the number that a sentence tells, if it tells one only: "She makes $18 a day"; else an empty text."""
+    if len(sentence) > 2 * LONGEST_LINE or "\n" in sentence.strip() or _SEVERAL_EQUATIONS.search(sentence):
+        return ""
+    before, equals, after = sentence.rpartition("=")
+    result = _number_at_start(after) if equals else ""
+    if result and COMPUTATION.search(sentence) and not DOUBT.search(before):
+        return result
+    if DOUBT.search(sentence) or states_no_value(sentence):
+        return ""
+    bold = [match[1] or match[2] for match in _BOLD.finditer(sentence)]
+    if len(bold) == 1 and re.search(r"[\d$\\]", bold[0]):
+        value = clean_value(bold[0], "math")
+        if is_bare(value, "math"):
+            return value
+    if result:
+        return result
+    numbers = list(NUMBER.finditer(sentence))
+    return _with_scale(numbers[0][0], sentence[numbers[0].end() :]) if len(numbers) == 1 else ""
+
+
+def _number_at_start(text: str) -> str:
+    match = _NUMBER_FIRST.match(text)
+    return _with_scale(match[1], text[match.end() :]) if match else ""
+
+
+def _with_scale(number: str, following: str) -> str:
+    """Return a number with the word behind it that scales it; empty where that word is of a language not known here."""
+    scale = _SCALE.match(following)
+    if scale:
+        return number + ("%" if scale["percent"] else scale[0])
+    return "" if scales_number(following[:40].lstrip(" *$")) else number
