@@ -15,6 +15,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from r1kit.answers.sentences import DENIED_BEFORE
+
 # Letters by which other scripts number choices, in order; each stands for A, B, C, ...
 _ALPHABETS = (
     "АБВГДЕ",
@@ -136,6 +138,7 @@ _NO_STATEMENT_BEFORE = re.compile(
     r"\b(?:if|whether|why|that|neither|nor|or|unless|suppose|assume|when|is|say|says)\s{0,2}(?:option\s|choice\s)?$",
     re.I,
 )
+_TEXT_WITH_LETTER = re.compile(r"[^()?]{2,80}\s(\([A-Z]\))[.\s]{0,3}")
 _MARKED = re.compile(r"(?<![A-Za-z])([A-Z])[.):]\s")
 # A longer text is no answer to a question with choices; its end is read.
 _MAX_CHARS = 6_000
@@ -150,6 +153,7 @@ def chosen_letters(text: str, digits: bool = False) -> tuple[str, ...] | None:
     text = unicodedata.normalize("NFKC", text[-_MAX_CHARS:])
     text = _MARKUP.sub(" ", text.replace("（", "(").replace("）", ")").replace("【", "(").replace("】", ")"))
     text = "".join(str(unicodedata.digit(char)) if char.isdigit() and char > "9" else char for char in text).strip()
+    text = DENIED_BEFORE.sub("", text)
     corrections = list(_CORRECTION.finditer(text))
     if corrections:
         tail = re.sub(r"^[\s,:;.\-—–]*(?:no\b)?[\s,:;.\-—–]*", "", text[corrections[-1].end() :])
@@ -188,7 +192,8 @@ def _read_choice(text: str, digits: bool) -> tuple[str, ...] | None:
 def _read_line(line: str, digits: bool) -> tuple[str, ...] | None:
     """Return the letters of a line that begins with its choice, as in "B) Berlin"; None where it does not."""
     line = re.sub(r"^(?:so|thus|therefore|hence|it is|it's|c'est|es ist|es|è|это)[,:]?\s{1,3}", "", line, flags=re.I)
-    label_list = _read_list(line, 0, digits)
+    text_with_letter = _TEXT_WITH_LETTER.fullmatch(line)  # "Paris (B)"
+    label_list = _read_list(line, text_with_letter.start(1) if text_with_letter else 0, digits)
     if label_list is None or len(set(_MARKED.findall(line))) > 1:  # "A: no. B: yes."
         return None
     letters, end, label, mark, is_bracketed = label_list

@@ -22,7 +22,9 @@ from r1kit.answers.plain_value import (
 from r1kit.answers.sentences import COMPUTATION, drop_denied, read_sentence, states_no_value
 from r1kit.answers.wording import (
     CONCLUSION,
+    CORRECTION,
     DENIAL,
+    DENIAL_BEHIND,
     DOUBT,
     EXPLANATION_LINE,
     IS,
@@ -36,6 +38,8 @@ from r1kit.answers.wording import (
 
 # "Sentiment: negative": a label of one or two words before the answer.
 _LABEL = re.compile(r"[*_]{0,3}[A-Z][a-z]{1,20}(?: [a-z]{1,20})?[*_]{0,3}:[*_]{0,3}\s(?=\S)")
+# "It was written by Shakespeare", "It's called blue".
+_PARTICIPLE = re.compile(r"^(?:called|named|\w{2,15}(?:ed|n) (?:by|in|as|on))\s")
 # "Paris is the capital of France": the answer is what the sentence is about.
 _NAME_FIRST = re.compile(
     r"((?!The\b|It\b|This\b|That\b)[A-ZÀ-ÞА-Я][^\s,.]{0,30}(?: [A-ZÀ-Þ][^\s,.]{0,30}){0,3}) (?:is|was) (?:the|a|"
@@ -63,11 +67,14 @@ def read_last_line(reply: str, checker: str) -> str:
         return ""
     conclusion = CONCLUSION.match(line)
     line = line[conclusion.end() :] if conclusion else line
+    yes_or_no = _read_yes_or_no(line, lines[0]) if checker == "exact" else ""
+    if yes_or_no:
+        return yes_or_no
     changed = read_change(line, checker)
     if changed is not None:
         return changed
     line = drop_denied(line)
-    return _read_line_of_math(line) if checker == "math" else _read_line_of_text(line, lines[0], checker)
+    return _read_line_of_math(line) if checker == "math" else _read_line_of_text(line, checker)
 
 
 def _last_assignments(lines: list[str]) -> str:
@@ -105,34 +112,41 @@ def _read_line_of_math(line: str) -> str:
     if is_bare(value, "math") and not is_fragment:
         return value
     sentence = _LAST_SENTENCE.split(line.strip())[-1]
-    is_finished = re.search(r"[.!。*$)]\s*\Z", sentence) or "=" in sentence
+    is_finished = re.search(r"[.!。।*$)]\s*\Z", sentence) or "=" in sentence
     if not COMPUTATION.search(sentence) and (PLAN.match(sentence) or not is_finished):
         return ""
     return _value_behind(WEAK_LINK, sentence, "math") or read_sentence(sentence)
 
 
-def _read_line_of_text(line: str, first_line: str, checker: str) -> str:
+def _read_yes_or_no(last_line: str, first_line: str) -> str:
+    """Return the yes or no with which a reply starts its last or its first line: "No. It has a factor 3."."""
+    for line in (last_line, first_line.lstrip(" #>")):
+        direct = YES_OR_NO.match(line)
+        if direct and not CORRECTION.search(line, direct.end()):
+            return direct[1]
+    return ""
+
+
+def _read_line_of_text(line: str, checker: str) -> str:
     """Return the name, word or choice of a last line."""
     if checker == "exact":
-        direct = YES_OR_NO.match(line) or YES_OR_NO.match(first_line.lstrip(" #>"))
-        if direct:
-            return direct[1]
         label = _LABEL.match(line)
         if label and len(line) < 100:
             return clean_value(line[label.end() :], checker)
     link = WEAK_LINK.match(line)
     if link:  # "It is Paris."
-        value = clean_value(line[link.end() :], checker)
+        value = _PARTICIPLE.sub("", clean_value(line[link.end() :], checker))
+        value = clean_value(value, checker)
         return value if value and not NEGATION.match(value) and is_bare(value, checker) else ""
     value = clean_value(line, checker)
     is_sentence = checker == "exact" and line.rstrip().endswith((".", "。")) and IS.search(line)
     if is_bare(value, checker) and not is_sentence:
         return value
     sentence = _LAST_SENTENCE.split(line.strip())[-1]
-    if PLAN.match(sentence) or not re.search(r"[.!。*$)]\s*\Z", sentence):
+    if PLAN.match(sentence) or not re.search(r"[.!。।*$)]\s*\Z", sentence):
         return ""
     stated = _value_behind(WEAK_LINK, sentence, checker)
-    if stated or checker != "exact" or DOUBT.search(sentence):
+    if stated or checker != "exact" or DOUBT.search(sentence) or DENIAL_BEHIND.search(sentence):
         return stated
     name = _NAME_FIRST.match(sentence)
     return name[1] if name else _value_behind(IS, sentence, checker)

@@ -135,7 +135,7 @@ def _statement_of(reply: str, match: re.Match[str], checker: str) -> tuple[int, 
     value = clean_value(kept_text, checker)
     if checker == "math" and value and not is_bare(value, checker):
         value = read_sentence(kept_text) or value
-    if not value:
+    if not re.search(r"\w|[^\x00-\x7f]\Z", value):
         return None
     # Where the value was not changed, what follows it in its sentence may still correct it.
     index = reply.find(value, start, start + 3000) if kept_text == text else -1

@@ -16,7 +16,7 @@ LONGEST_LINE = 300
 MOST_WORDS = 12
 
 # A full stop that ends a sentence: not that of a number, nor of "St." or "U.S.".
-_SENTENCE_END = re.compile(r"(?<![A-Z][a-z])(?<!\b[A-Z])[.!](?=\s+[\"“(*]?[A-ZÀ-ÞА-Я])|[。！]\s*|(?<=\w)\.(?=\s*\n)")
+_SENTENCE_END = re.compile(r"(?<![A-Z][a-z])(?<!\b[A-Z])[.!](?=\s+[\"“(*]?[A-ZÀ-ÞА-Я])|[。！।]\s*|(?<=\w)\.(?=\s*\n)")
 # Brackets after the answer, which may hold an explanation.
 _LAST_BRACKETS = re.compile(r"(?<=[^\s(（])\s{0,3}[(（]([^()（）\n]{1,400})[)）][.\s]*\Z")
 _EXPLAINS = re.compile(r"[^\W\d_]{3}|=|≈|\bor\b|i\.e")
@@ -30,10 +30,10 @@ NUMBER = re.compile(
     r"(?<![0-9A-Za-z_\u00c0-\u06ff.,])[-−+]?[$€£]?\d[\d,]*+(?:\.\d++)?(?:/\d++)?(?:\s?(?:%|\\%))?"
     r"(?![0-9A-Za-z_\u00c0-\u06ff])|\$[^$\n]{1,100}\$"
 )
-_WORD = re.compile(r"[^\W\d_]{3,}")
+_WORD = re.compile(r"(?:[^\W\d_]|[\u0900-\u0dff]){3,}")  # with the vowels of Indian scripts, which are no letters
 LATEX_WORD = re.compile(r"\\[A-Za-z]+|\\(?:text|mathrm|mbox|textbf|operatorname)\s?\{[^{}\n]{0,80}\}")
 # A sentence without spaces that has a number in it: no answer by itself.
-_UNSPACED_SENTENCE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}[^\n]*[\d$]")
+_UNSPACED_SENTENCE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af][^\n]*[\d$]")
 
 # "- 5" is a number, and no item of a list.
 _NEGATIVE = re.compile(r"[-−] ?\d[\d.,]*\s*\Z")
@@ -69,7 +69,7 @@ def clean_value(text: str, checker: str) -> str:
             text = _strip_quotes(text)
             text = _strip_math(text)
             break
-        text = text.rstrip(".。!！,，;；:：\\ \n").strip() if not text.endswith(("\\,", "\\!")) else text[:-2]
+        text = text.rstrip(".。।!！,，;；:：\\ \n").strip() if not text.endswith(("\\,", "\\!")) else text[:-2]
         text = COPULA.sub("", text)
         text = _strip_quotes(text)
         text = _drop_last_brackets(text)
@@ -91,7 +91,9 @@ def _drop_last_brackets(text: str) -> str:
     if not brackets or brackets.start() == 0 or text[: brackets.start()].endswith(("\\left", "\\big", "\\Big")):
         return text
     explains = _EXPLAINS.search(LATEX_WORD.sub(" ", brackets[1]))
-    return text[: brackets.start()] if explains else text
+    # "11 apples (5 + 6)": behind a word they hold no factor.
+    follows_word = re.search(r"[^\W\d_\\]{4}\Z", text[max(0, brackets.start() - 9) : brackets.start()])
+    return text[: brackets.start()] if explains or follows_word else text
 
 
 def strip_symbols(text: str) -> str:

@@ -29,12 +29,13 @@ _DENIED_NUMBER = re.compile(
 # What a text denies beside what it says: "12, not 13" and "not 13 but 12".
 _DENIED_BEHIND = re.compile(
     rf"(?<=\S)(?:\s{{0,3}}[,;(（，]|\s(?:and|und|et|y|e|и|а)(?=\s)|而)\s{{0,3}}(?:{DENIAL_WORDS})\s{{0,3}}"
-    r"[^,;()（）\n]{1,40}[)）]?(?=[\s.!。*]{0,9}\Z)",
+    r"[^,;()（）\n]{1,40}?[)）]?(?=[\s.!。*]{0,9}\Z)",
     re.IGNORECASE,
 )
-_DENIED_BEFORE = re.compile(
+DENIED_BEFORE = re.compile(
+    r"[^\s,，]{1,20}[가이] 아니라\s{1,3}|"
     r"(?:\b(?:not|nicht|pas|no|non|não|не)\s|不是)\s{0,3}[^\s,，]{1,40}\s{0,3}[,，]?\s{0,3}"
-    r"(?:(?:but|rather|sondern|mais|sino|ma|mas|а)(?:\s(?:rather|instead))?\s|而是)\s{0,3}",
+    r"(?:(?:but|rather|sondern|mais|sino|ma|mas|а)(?:\s(?:rather|instead))?\s|而?是)\s{0,3}",
     re.IGNORECASE,
 )
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__")
@@ -43,13 +44,14 @@ COMPUTATION = re.compile(r"[-−+*/×÷·x%]\s?[$€£(]?\d[\d.,]*+[^=\n]{0,40}=
 _SEVERAL_EQUATIONS = re.compile(r"=[^=\n]{0,60}(?:\b(?:and|or)\b|[,;])\s[^=\n]{0,60}=")
 # The result behind an equals sign: "= $64 for the glasses".
 _NUMBER_FIRST = re.compile(r"\s*(?:\$\s*)?([-−]?[$€£]?\d[\d,]*+(?:\.\d++)?(?:/\d++)?(?:\s?(?:%|\\%))?)(?![\w^*/+])")
+_HALF = re.compile(r"\s(?:and|und|et|y|e) (?:an?|one|half|demi|media|mezz|meia)\b", re.IGNORECASE)
 _SCALE = re.compile(r"\s(?:dozen|hundred|thousand|million|billion|trillion)(?=s?\b)|(?P<percent>\sper\s?cent\b)")
 
 
 def drop_denied(text: str) -> str:
     """Return a text without what it denies beside what it says."""
     text = text[: 20 * LONGEST_LINE]
-    return _DENIED_BEHIND.sub("", _DENIED_BEFORE.sub("", text, count=1), count=1)
+    return _DENIED_BEHIND.sub("", DENIED_BEFORE.sub("", text, count=1), count=1)
 
 
 def states_no_value(text: str) -> bool:
@@ -87,8 +89,8 @@ def _number_at_start(text: str) -> str:
 
 
 def _with_scale(number: str, following: str) -> str:
-    """Return a number with the word behind it that scales it; empty where that word is of a language not known here."""
+    """Return a number with the word behind it that scales it; empty where another word changes it."""
     scale = _SCALE.match(following)
     if scale:
         return number + ("%" if scale["percent"] else scale[0])
-    return "" if scales_number(following[:40].lstrip(" *$")) else number
+    return "" if _HALF.match(following) or scales_number(following[:40].lstrip(" *$")) else number

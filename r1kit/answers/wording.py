@@ -25,7 +25,7 @@ LINK = re.compile(
     r"adalah|ialah|là|jest|je|este|is|zijn|είναι|هي|هو|است|برابر است با|है|হল|היא|הוא|ni)(?![^\W\d_])"
     r"|是|为|為|は|が|은|는|คือ|—|–| - | of(?= [\d$\\*]))"
     r"[ \t]*(?:that|given by|equal to|simply|just|therefore|thus|donc|also|daher|somit|quindi|portanto|as follows|"
-    r"exactly|indeed|:|\*\*|：)?[ \t]*[:：]?",
+    r"exactly|indeed|probably|(?:most )?likely|:|\*\*|：)?[ \t]*[:：]?",
     re.IGNORECASE,
 )
 # The word introduces no answer here: "the answer choices are", "answer the question:", "is not the answer:".
@@ -108,7 +108,8 @@ CONCLUSION = re.compile(
 IS = re.compile(
     r"(?<=\s)(?:is|are|was|were|ist|war|est|es|è|—)\s(?:the\s(?=[A-Z])|(?:called|named)\s|"
     r"\w{2,15}(?:ed|n) (?:by|in|as|on)\s)?"
-    r"|(?:(?<=\w)['’]s|\bis) (?:called|named)\s|(?<=[\u4e00-\u9fff])是"
+    r"|(?:(?<=\w)['’]s|\bis) (?:called|named)\s|(?<=\w)\sin\s(?=\d{4}\b)"
+    r"|(?<=[\u4e00-\u9fff])是|(?<=[\u3040-\u30ff\u4e00-\u9fff])は|(?<=[\uac00-\ud7a3])[은는]\s"
 )
 PLAN = re.compile(r"\s*(?:let|first|next|now|then|step|we need|we must|we should|i need|to )\b", re.IGNORECASE)
 REASON = re.compile(
@@ -124,7 +125,7 @@ EXPLANATION_LINE = re.compile(
 )
 # A line behind the answer that remarks on it.
 NOTE = re.compile(
-    r"[\s*_(>]{0,9}(?:note|remark|p\.?s|anmerkung|hinweis|remarque|nota|примечание|注意|注|备注|参考)[^\n]{0,9}[:：]",
+    r"[\s*_(>]{0,9}(?:note|remark|p\.?s|anmerkung|hinweis|remarque|nota|verification|check(?:ing)?|probe|vérification|comprobación|проверка|验证|检验|検算|примечание|注意|注|备注|参考)[^\n]{0,9}[:：]",
     re.IGNORECASE,
 )
 # A last paragraph that offers more help.
@@ -139,6 +140,7 @@ OFFER = re.compile(
 )
 # A base model that goes on with the user's next turn, and one that goes on with a next example.
 NEXT_TURN = re.compile(
+    r"\n[ \t#*]{0,8}(?:Question|Problem|Exercise|Example) (?:[2-9]|\d\d)[*]{0,2}[:.]|"
     r"<\|im_start\|>\s{0,3}user|<\|start_header_id\|>\s{0,3}user|<start_of_turn>\s{0,3}user|<\|user\|>|\[INST\]|"
     r"\n[ \t]{0,8}(?:Human|User|Q):\s",
 )
