@@ -1,13 +1,20 @@
 """What a box keeps in and out, beyond the programs of tests/hostile: the barriers one by one, and what it leaves."""
 
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from r1kit.sandbox import isolation as isolations
-from r1kit.sandbox import start
+from r1kit.sandbox import python_files, start, usage
 from r1kit.sandbox.judge import judge_program
 
+ROOT = Path(__file__).parent.parent
 ISOLATIONS = ("bubblewrap", "landlock")
 
 
@@ -106,3 +113,177 @@ print(set(map(bytes, nonces)) == {bytes(16)})
     finally:
         box.end()
     assert reply.printed == b"True\n"
+
+
+# What a box sees
+
+
+def copy_python(prefix):
+    """Make a Python with this prefix: its files are those of this one, by hard links. Return its interpreter."""
+    library = Path(os.__file__).parent
+    target = prefix / library.relative_to(Path(sys.base_prefix).resolve())
+    target.parent.mkdir(parents=True)
+    (prefix / "bin").mkdir()
+    ignored = shutil.ignore_patterns(
+        "site-packages", "test", "__pycache__", "config-*", "idlelib", "ensurepip", "lib2to3"
+    )
+    shutil.copytree(library, target, ignore=ignored, copy_function=link_file)
+    interpreter = prefix / "bin" / Path(python_files.PYTHON).name
+    link_file(python_files.PYTHON, interpreter)
+    return interpreter, target
+
+
+def link_file(source, target):
+    """Link a file, or copy it where the file system is another one."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
+
+
+PREFIX_READER = """
+import os, sys
+files = [sys.prefix + "/.cache/huggingface/token", sys.prefix + "/lib/notes.txt", os.__file__ + "/../notes.txt"]
+files += [os.path.dirname(os.__file__) + "/notes.txt", os.path.dirname(os.__file__) + "/site-packages/solutions.py"]
+for path in files:
+    try:
+        print(open(path).read())
+    except OSError:
+        pass
+sys.path.append(os.path.dirname(os.__file__) + "/site-packages")
+try:
+    import solutions
+    print("solutions")
+except ImportError:
+    pass
+import decimal, email.mime.text, json.decoder, sqlite3, ssl, sysconfig, xml.dom.minidom, zoneinfo
+print("sees nothing", sys.prefix)
+"""
+
+
+def test_a_python_below_tmp_has_both_boxes_and_its_prefix_is_hidden():
+    """Anything may lie below a prefix; and /tmp is where a box of bubblewrap has its own directory."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        prefix = Path(directory).resolve() / "python"
+        interpreter, library = copy_python(prefix)
+        for path in (prefix / ".cache/huggingface/token", prefix / "lib/notes.txt", library / "notes.txt"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("secret")
+        (library / "site-packages").mkdir()
+        (library / "site-packages/solutions.py").write_text("answer = 42\n")
+        code = f"""
+from r1kit.sandbox.isolation import require_isolation, self_test
+from r1kit.sandbox.judge import judge_program
+for isolation in {ISOLATIONS!r}:
+    if self_test(isolation) is None:
+        test = {{"kind": "stdio", "input": "", "output": "sees nothing {prefix}"}}
+        print(isolation, judge_program({PREFIX_READER!r}, [test], isolation=isolation).ok)
+print(require_isolation("auto"))
+"""
+        environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, env=environment, cwd="/")
+    assert done.returncode == 0, done.stderr
+    *verdicts, chosen = done.stdout.splitlines()
+    working = [isolation for isolation in ISOLATIONS if isolations.self_test(isolation) is None]
+    assert verdicts == [f"{isolation} True" for isolation in working]
+    assert chosen == working[0]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("visible", ["prefix", "packages"])
+def test_a_self_test_refuses_a_box_in_which_the_prefix_is_visible(isolation, visible, monkeypatch):
+    files = python_files.find_python_files()
+    if visible == "prefix":
+        seen = dataclasses.replace(files, data=(*files.data, os.path.realpath(sys.base_prefix)))
+    else:
+        seen = dataclasses.replace(files, hidden=(), paths=(*files.paths, *files.hidden))
+    monkeypatch.setattr(start, "find_python_files", lambda *_: seen)
+    assert "could read /" in isolations.self_test(isolation)
+
+
+def test_if_bubblewrap_is_installed_and_does_not_work_a_warning_says_why(monkeypatch, caplog):
+    reasons = {"bubblewrap": "No permissions to create a new namespace", "landlock": None}
+    monkeypatch.setattr(isolations, "self_test", reasons.get)
+    monkeypatch.setattr(isolations.shutil, "which", lambda name: "/usr/bin/bwrap")
+    monkeypatch.setattr(isolations.logger, "propagate", True)
+    isolations._find_working_isolation.cache_clear()
+    try:
+        assert isolations.require_isolation("auto") == "landlock"
+        assert "No permissions to create a new namespace" in caplog.text
+    finally:
+        isolations._find_working_isolation.cache_clear()
+
+
+def test_the_reason_of_a_box_that_does_not_start_is_bubblewraps_own(monkeypatch):
+    if isolations.self_test("bubblewrap"):
+        pytest.skip("bubblewrap does not work here")
+    monkeypatch.setattr(start, "_bubblewrap_command", lambda *_: ["bwrap", "--no-such-option"])
+    assert "bwrap: Unknown option --no-such-option" in isolations.self_test("bubblewrap")
+
+
+# What a box leaves
+
+
+LIVE = """
+import sys, time
+from r1kit.sandbox import start
+box = start.start_box("landlock")
+box.load_program("open('file', 'w').write('x'); open('../file', 'w').write('x')")
+box.run_test({"kind": "stdio", "stdin": b""}, 5.0)
+print(box._watched_directory, flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_directories_of_a_killed_process_are_removed_at_the_next_start_and_no_others(tmp_path):
+    if isolations.self_test("landlock"):
+        pytest.skip("landlock does not work here")
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", LIVE], env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        left, kept = (Path(process.stdout.readline().strip()) for process in processes)
+        (left / "closed").mkdir(mode=0o300)
+        (left / "closed/file").write_text("x")
+        (tmp_path / "r1kit-box-link").symlink_to(ROOT)
+        processes[0].kill()
+        processes[0].wait()
+        assert left.exists()
+        start_one = "from r1kit.sandbox import start; start.start_box('landlock').end()"
+        subprocess.run([sys.executable, "-c", start_one], env=environment, cwd=ROOT, check=True)
+        assert not left.exists()
+        assert (kept / "file").exists()
+        assert ROOT.exists()
+        assert sorted(tmp_path.iterdir()) == sorted([kept, tmp_path / "r1kit-box-link"])
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+# What a box takes
+
+
+def test_a_directory_that_cannot_be_listed_counts_as_too_large(tmp_path, monkeypatch):
+    """Root can list any directory; for other users the system's refusal stands for it."""
+    (tmp_path / "closed").mkdir()
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(path)
+        return real(path)
+
+    assert usage.directory_bytes(str(tmp_path), 10_000) <= 10_000
+    monkeypatch.setattr(usage.os, "scandir", scandir)
+    assert usage.directory_bytes(str(tmp_path), 10_000) > 10_000
+
+
+def test_many_long_inputs_do_not_count_as_written(isolation):
+    """What the box's own processes pass on is not what the program writes."""
+    tests = [{"kind": "stdio", "input": f"{number} " + "x" * (8 << 20), "output": str(number)} for number in range(10)]
+    program = "import sys, time\nprint(sys.stdin.read().split()[0], flush=True)\ntime.sleep(0.12)\n"
+    assert judge_program(program, tests, 10.0, isolation=isolation).passed == 10

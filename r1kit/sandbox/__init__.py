@@ -20,5 +20,5 @@ prompt_code.py (what a prompt gives a program), assert_code.py (what test code n
 import), python_files.py (what Python itself needs), pool.py (boxes that wait for the next program), isolation.py (which
 isolation works here), start.py (start a box), box.py (talk to a box), directories.py (where a box may write), usage.py
 (what a box takes). Inside of it: boot.py, remote.py, objects.py, stand_ins.py,
-pytest_stand_in.py, leetcode.py, confinement.py. On both sides: values.py, pipes.py. The filter: seccomp.py.
+pytest_stand_in.py, leetcode.py, script.py, confinement.py. On both sides: values.py, pipes.py. The filter: seccomp.py.
 """

@@ -63,6 +63,7 @@ from r1kit.sandbox.leetcode import (
 )
 from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES, NONCE_BYTES, read_frame, write_all
 from r1kit.sandbox.remote import ANSWER_FD, run_test_code, serve_program
+from r1kit.sandbox.script import SCRIPT_NAME, SOURCE_MARKS, STREAM_MARKS, name_streams
 from r1kit.sandbox.values import encode_value
 
 STACK_BYTES = 256 * 2**20  # deep recursion is honest, and common in solutions
@@ -151,20 +152,24 @@ def _serve_tests(setup, program_text, preamble, modules, special_names):
     """Compile a program and serve its tests, until an empty frame or the end of the pipe.
 
     `preamble`: statements of the prompt, such as its imports, that run before the program. `modules`: packages that
-    program or tests import: they are imported here, once for all tests. `special_names`: those of TYPING_NAMES and of
-    leetcode.py that the program uses. The judge has looked for them, because whatever runs here costs page faults.
+    program or tests import: they are imported here, once for all tests. `special_names`: those of TYPING_NAMES,
+    leetcode.py and script.py that the program uses. The judge has looked for them, because all that runs here costs
+    page faults.
     """
     address_space = setup["limits"][resource.RLIMIT_AS]
     resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))  # the compiler can take gigabytes, too
     try:
-        program = compile(program_text.removeprefix("\ufeff"), "program", "exec", dont_inherit=True)
+        program = compile(program_text.removeprefix("\ufeff"), SCRIPT_NAME, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError):
         program = None
     for module_name in modules:
         with contextlib.suppress(Exception):  # the program that imports it finds out itself
             __import__(module_name)
     builtins.exit = builtins.quit = sys.exit  # the module `site`, which the box goes without, gives these
-    sys.argv = ["program"]
+    sys.argv = [SCRIPT_NAME]
+    if STREAM_MARKS.intersection(special_names):
+        name_streams()
+    setup["source"] = program_text.encode() if SOURCE_MARKS.intersection(special_names) else None
     setup["program"] = program
     setup["prelude"] = _make_prelude(special_names) if special_names else {}
     setup["preamble"] = [compile(statement, "prompt", "exec", dont_inherit=True) for statement in preamble]
@@ -202,11 +207,16 @@ def _run_in_own_directory(setup, job, directory):
     """Run a test in a new directory; return the reply, and whether the test left the directories as they were."""
     os.mkdir(directory)
     os.chdir(directory)
+    if setup["source"] is not None:
+        with open(SCRIPT_NAME, "wb") as file:
+            file.write(setup["source"])
     before = os.stat(setup["folder"]), os.stat(directory)
     reply = _run_assert_test(setup, job) if job["kind"] == "assert" else _run_program(setup, job)
     try:  # a program may have done anything to the directories
         after = os.stat(setup["folder"]), os.stat(directory)
         is_unchanged = all(old.st_ctime_ns == new.st_ctime_ns for old, new in zip(before, after, strict=True))
+        if setup["source"] is not None:
+            os.unlink(SCRIPT_NAME)
         os.chdir("/")
         os.rmdir(directory)
     except OSError:
@@ -409,7 +419,7 @@ def _run_module(setup, module_name):
     """Run the program as a module of that name; return its global names."""
     module = type(sys)(module_name)
     sys.modules[module_name] = module
-    module.__dict__.update(setup["prelude"], __name__=module_name)
+    module.__dict__.update(setup["prelude"], __name__=module_name, __file__=f"{os.getcwd()}/{SCRIPT_NAME}")
     for statement in setup["preamble"]:
         with contextlib.suppress(Exception):  # what the prompt shows may be incomplete
             exec(statement, module.__dict__)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from r1kit.errors import UserError, suggest
 from r1kit.messages import logger
+from r1kit.ranks import is_main_rank
 from r1kit.sandbox.box import BoxDied, BoxFault
 from r1kit.sandbox.directories import temporary_directory
 from r1kit.sandbox.python_files import find_python_files
@@ -84,7 +85,7 @@ def _find_working_isolation(isolation: str) -> tuple[str | None, list[str]]:
     for candidate in _BEST_FIRST if isolation == "auto" else (isolation,):
         reason = self_test(candidate)
         if reason is None:
-            if reasons and shutil.which("bwrap") is not None:
+            if reasons and is_main_rank() and shutil.which("bwrap") is not None:
                 logger.warning(
                     f"bubblewrap is installed, but its box cannot be used here ({reasons[0]}): "
                     f"programs run in the box of {candidate}"

@@ -47,6 +47,7 @@ from r1kit.sandbox.packages import DEFAULT_PACKAGES, find_package_files, missing
 from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES
 from r1kit.sandbox.pool import open_box
 from r1kit.sandbox.remote import FAULT, MISSING_MODULE, PASSED
+from r1kit.sandbox.script import SCRIPT_MARKS
 from r1kit.sandbox.values import JSON_LETTERS, decode_value, encode_value
 
 SECONDS_PER_TEST = 3.0
@@ -257,7 +258,9 @@ def _judge_job(job: _Job) -> ProgramVerdict:
     return ProgramVerdict(0, len(job.tests), fault=reason is not None, reason=reason)
 
 
-_SPECIAL_NAME = re.compile("|".join((LEETCODE_MARK, *(rf"\b{name}\b" for name in sorted(_NAMES_WITHOUT_IMPORT)))))
+_SPECIAL_NAME = re.compile(
+    "|".join((LEETCODE_MARK, *sorted(SCRIPT_MARKS), *(rf"\b{name}\b" for name in sorted(_NAMES_WITHOUT_IMPORT))))
+)
 # Programs whose arguments or results may be no plain data.
 _NODE_OR_ARRAY = re.compile("|".join((*sorted(NODE_NAMES), "numpy")))
 

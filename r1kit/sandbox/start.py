@@ -32,7 +32,18 @@ MAX_OPEN_FILES = 256  # of each process
 MAX_FILES = 16384  # in the directory of a box; each takes memory of the kernel, even if it is empty
 # The code that runs inside a box, in the order of their imports.
 MODULES_IN_BOX = (
-    *("values", "pipes", "confinement", "objects", "stand_ins", "pytest_stand_in", "remote", "leetcode", "boot"),
+    *(
+        "values",
+        "pipes",
+        "confinement",
+        "objects",
+        "stand_ins",
+        "pytest_stand_in",
+        "remote",
+        "leetcode",
+        "script",
+        "boot",
+    ),
 )
 
 _RESOURCE_LIMITS = {

@@ -34,6 +34,33 @@ print(total)
     "os_read": "import os\nprint(sum(map(int, os.read(0, 1 << 20).split())))",
     "fileinput": "import fileinput\nprint(sum(map(int, fileinput.input())))",
     "fdopen": "import os\nwith os.fdopen(0) as file:\n    print(sum(map(int, file)))",
+    "file_size": "import os\nprint(sum(map(int, os.read(0, os.fstat(0).st_size).split())))",
+    "memory_map": """
+import mmap, os
+data = b""
+if os.fstat(0).st_size:
+    data = mmap.mmap(0, 0, access=mmap.ACCESS_READ)[:]
+print(sum(map(int, data.split())))
+""",
+    "seek": """
+import sys
+count = len(sys.stdin.read())
+sys.stdin.seek(0)
+text = sys.stdin.read()
+assert len(text) == count and sys.stdin.seekable()
+print(sum(map(int, text.split())))
+""",
+    "pread": "import os\nprint(sum(map(int, os.pread(0, 100, 0).split())))",
+    "by_name": "print(sum(map(int, open('/dev/stdin').read().split())))",
+    "by_path": "from pathlib import Path\nprint(sum(map(int, Path('/dev/stdin').read_text().split())))",
+    "by_number": "import os\nprint(sum(map(int, os.read(os.open('/dev/fd/0', os.O_RDONLY), 100).split())))",
+    "by_proc": "with open('/proc/self/fd/0', 'rb') as file:\n    print(sum(map(int, file)))",
+    "by_fileinput": "import fileinput\nprint(sum(map(int, fileinput.input('/dev/stdin'))))",
+    "by_exists": """
+import os, sys
+sys.stdin = open('/dev/stdin') if os.path.exists('/dev/stdin') else None
+print(sum(map(int, sys.stdin.read().split())))
+""",
     "string_io": """
 import io, os, sys
 sys.stdin = io.BytesIO(os.read(0, os.fstat(0).st_size or 4096))
@@ -97,6 +124,10 @@ for _name, _program in {
     "buffer": "import sys\nsys.stdout.buffer.write(b'a-b\\nc\\n')",
     "os_write": "import os\nos.write(1, b'a-b\\n')\nos.write(1, b'c\\n')",
     "open": "with open(1, 'w', closefd=False) as file:\n    file.write('a-b\\nc\\n')",
+    "by_name": "with open('/dev/stdout', 'w') as file:\n    file.write('a-b\\n')\nprint('c')",
+    "by_path": "import pathlib\npathlib.Path('/dev/stdout').write_text('a-b\\nc\\n')",
+    "by_number": "import os\nos.write(os.open('/dev/fd/1', os.O_WRONLY), b'a-b\\nc\\n')",
+    "stderr_by_name": "open('/dev/stderr', 'w').write('debug')\nprint('a-b\\nc')",
     "no_newline": "print('a-b\\nc', end='')",
     "trailing": "print('a-b\\nc')\nprint()\nprint('   ')\nprint(end=' \\n\\n')",
     "mixed": "import os, sys\nsys.stdout.write('a-')\nsys.stdout.flush()\nos.write(1, b'b')\nprint('\\nc')",
@@ -144,6 +175,18 @@ STDIO += [
         "200 KB in one line",
         "print('ab' * 100_000)\n",
         stdio("ab" * 100_000 + "\n"),
+    ),
+    case(
+        "write_beyond_limit",
+        "9 MiB of output, where as much is expected",
+        "for _ in range(9):\n    print('x' * (1 << 20))\n",
+        stdio("\n".join(["x" * (1 << 20)] * 9)),
+    ),
+    case(
+        "write_what_was_read",
+        "6 MiB in, and the same out",
+        "import sys\nsys.stdout.write(sys.stdin.read())\n",
+        stdio("\n".join(["y" * (1 << 20)] * 6), "\n".join(["y" * (1 << 20)] * 6)),
     ),
     case(
         "write_nothing",
@@ -210,6 +253,27 @@ print(result)
         "shadow",
         "hides builtins behind its own names",
         "list = [40, 2]\nsum_ = 0\nfor id in list:\n    sum_ += id\nprint(sum_)\n",
+    ),
+    (
+        "file",
+        "asks where it stands",
+        """
+import os
+folder = os.path.dirname(os.path.abspath(__file__))
+print(42 if folder == os.getcwd() and os.path.exists(__file__) else __file__)
+""",
+    ),
+    (
+        "reads_itself",
+        "reads its own text, by three names",
+        """
+import inspect, sys
+def answer():
+    return 42
+texts = [open(__file__).read(), open(sys.argv[0]).read()]
+texts.append(inspect.getsource(answer))
+print(42 if all('return 42' in text for text in texts) else texts)
+""",
     ),
     ("long", "a long source", "x = 0\n" + "x += 1\n" * 5_000 + "print(x - 4958)\n"),
     (

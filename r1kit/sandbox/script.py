@@ -1,0 +1,58 @@
+"""Give a program what a script has that is run from a shell: its own file, and its streams by their names.
+
+Most programs use neither, and pay nothing for it: the judge looks for SCRIPT_MARKS in their text (judge.py).
+
+- A program that asks for its own path or source finds the file SCRIPT_NAME in its working directory.
+- Linux gives the names /dev/stdin, /dev/stdout, /dev/stderr and /dev/fd/0 in /proc, which a box does not have. So the
+  functions `open`, `os.open` and `os.stat` know them here. Unlike Linux, they give the stream as it stands: what was
+  read from it before is not read again.
+
+This file runs inside the box (boot.py), and imports nothing of r1kit.
+"""
+
+import builtins
+import functools
+import io
+import os
+
+SCRIPT_NAME = "program.py"  # in the working directory; also sys.argv[0]
+SOURCE_MARKS = frozenset(("__file__", "argv", "getsource", "linecache"))
+STREAM_MARKS = frozenset(("/dev/std", "/dev/fd", "/proc/self/fd"))
+SCRIPT_MARKS = SOURCE_MARKS | STREAM_MARKS
+"""Texts of programs that use what this module gives."""
+
+_STREAM_NUMBERS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_DESCRIPTOR_PREFIXES = ("/dev/fd/", "/proc/self/fd/")  # before a number
+
+
+def name_streams():
+    """Let this process open its streams by their names."""
+    open_file = io.open
+    # Copies of a descriptor, so that closing one does not close the stream.
+    builtins.open = io.open = _by_stream_name(open_file, lambda fd, *args, **kw: open_file(os.dup(fd), *args, **kw))
+    os.open = _by_stream_name(os.open, lambda fd, *args, **kw: os.dup(fd))
+    os.stat = _by_stream_name(os.stat, lambda fd, *args, **kw: os.fstat(fd))
+
+
+def _by_stream_name(function, stream_function):
+    """Return `function`, but `stream_function` with the descriptor where its first argument is a stream's name."""
+
+    @functools.wraps(function)
+    def with_stream_names(*args, **kwargs):
+        fd = _find_stream(args[0]) if args else None
+        return function(*args, **kwargs) if fd is None else stream_function(fd, *args[1:], **kwargs)
+
+    return with_stream_names
+
+
+def _find_stream(path):
+    """Return the descriptor of a stream's name, or None for anything else."""
+    if isinstance(path, os.PathLike):
+        path = os.fspath(path)
+    if not isinstance(path, str):
+        return None
+    for prefix in _DESCRIPTOR_PREFIXES:
+        number = path.removeprefix(prefix)
+        if number != path and number.isdecimal():
+            return int(number)
+    return _STREAM_NUMBERS.get(path)
