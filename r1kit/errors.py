@@ -38,6 +38,11 @@ class UserError(Exception):
         line = " ".join(mask_text(f"{subject} {requirement}; {action}").split())
         super().__init__(escape_control_characters(line))
 
+    @classmethod
+    def from_line(cls, line: str) -> "UserError":
+        """Return the error whose line another process has written down."""
+        return cls.__new__(cls, line)
+
 
 def _shorten(text: str) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."

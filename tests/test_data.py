@@ -97,7 +97,7 @@ def test_a_run_gives_its_data(here):
         ("head.csv", "prompt,answer\n", ""),
         ("broken.parquet", "PAR", "cannot be read"),
         ("folder/notes.txt", "no rows", "holds no .json"),
-        ("rows.tsv", "prompt\tanswer\nq\ta\n", "must be a file of one of the formats .json, "),
+        ("rows.xlsx", "PK", "must be a file of one of the formats .json, "),
     ],
 )
 def test_a_source_without_rows_is_refused(here, name, content, must):

@@ -29,6 +29,12 @@ def source(*rows, **settings):
     return SourceConfig(path="rows.jsonl", **settings)
 
 
+def refused(*rows):
+    with pytest.raises(UserError) as error:
+        read(*rows)
+    return str(error.value)
+
+
 def read(*rows, **settings):
     dataset = read_source(source(*rows, **settings))
     return [dataset[i] for i in range(len(dataset))]
@@ -303,9 +309,138 @@ def test_choices_of_which_the_right_one_has_its_place_are_shuffled_by_the_seed()
 
 
 def test_a_right_choice_that_is_none_is_left_out(capsys):
-    rows = [{"question": f"{n}?", "choices": FOUR, "answer": answer} for n, answer in enumerate((2, 4, None, "x", -1))]
+    rows = [{"question": f"{n}?", "choices": FOUR, "answer": answer} for n, answer in enumerate((2, 9, None, "x", -1))]
     assert len(read(*rows)) == 1
     assert "4 of 5 rows cannot be used" in capsys.readouterr().err
+
+
+def numbered(count, first, **columns):
+    return [{"question": f"{n}?", **columns, "answer": n % count + first} for n in range(6)]
+
+
+OPTION_COLUMNS = {"option_a": "x", "option_b": "y", "option_c": "z"}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize(
+    "columns", [{"choices": ["x", "y", "z"]}, OPTION_COLUMNS, {"option1": "x", "option2": "y", "option3": "z"}]
+)
+def test_numbers_of_choices_count_as_those_of_the_whole_set_do(columns, first, as_text):
+    rows = numbered(3, first, **columns)
+    # The first row does not show it.
+    rows = [{**row, "answer": str(row["answer"]) if as_text else row["answer"]} for row in [rows[1], *rows]]
+    assert "".join(row["answer"] for row in read(*rows)) == "BABCABC"
+
+
+def test_numbers_of_choices_that_may_count_in_both_ways_are_refused():
+    rows = numbered(2, 1, **OPTION_COLUMNS)
+    line = refused(*rows)
+    assert "may count from 0 or from 1, and no row shows which; write the letters" in line
+    line = refused(*numbered(4, 0, **OPTION_COLUMNS))
+    assert "some rows have 0 for the right choice, and some the number of their choices" in line
+
+
+def test_numbers_that_are_the_choices_themselves():
+    rows = [{"question": f"{n}?", "choices": ["3", "1", "2"], "answer": n} for n in (1, 2, 3)]
+    assert "".join(row["answer"] for row in read(*rows)) == "BCA"
+    labelled = {"label": ["1", "2", "3"], "text": ["x", "y", "z"]}
+    [row] = read({"question": "?", "choices": labelled, "answerKey": 2})
+    assert row["answer"] == "B"
+
+
+def test_a_choice_that_is_missing_before_another_leaves_the_row_out():
+    rows = [{"question": "?", **OPTION_COLUMNS, "answer": "C"} for _ in range(2)]
+    rows[1]["option_b"] = ""
+    assert len(read(*rows)) == 1
+
+
+# Any of several answers
+
+OBAMA = ["Barack Obama", "Obama"]
+ACCEPTED = {
+    "TriviaQA": {"question": "Who?", "answer": {"value": OBAMA[0], "aliases": OBAMA, "normalized_aliases": OBAMA}},
+    "SQuAD": {"context": "Obama won.", "question": "Who?", "answers": {"text": OBAMA, "answer_start": [0, 0]}},
+    "SQuAD as it was published": {"question": "Who?", "answers": [{"text": text} for text in OBAMA]},
+    "NQ": {"question": "who", "answer": OBAMA},
+    "WebQuestions": {"question": "Who?", "answers": OBAMA},
+    "PopQA": {"question": "Who?", "possible_answers": json.dumps(OBAMA)},
+    "MuSiQue": {"question": "Who?", "answer": OBAMA[0], "answer_aliases": OBAMA[1:]},
+    "FlashRAG": {"id": "1", "question": "Who?", "golden_answers": OBAMA},
+    "a prompt": {"prompt": "Who?", "golden_answers": OBAMA},
+    "Search-R1": {"prompt": "Who?", "reward_model": {"ground_truth": {"target": OBAMA}}, "data_source": "nq"},
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_any_accepted_answer_is_right(name):
+    [row] = read(ACCEPTED[name])
+    assert row["checker"] == "exact"
+    completions = [f"<answer>{text}</answer>" for text in ("obama", "Barack Obama.", "Bush", "Barack")]
+    columns = {"answer": [row["answer"]] * 4, "checker": ["exact"] * 4}
+    assert accuracy(completions, **columns) == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_a_row_may_have_one_accepted_answer_or_none(capsys):
+    rows = [
+        {"question": "Who?", "answers": {"text": OBAMA, "answer_start": [0, 0]}},
+        {"question": "How many?", "answers": {"text": ["7", "7"], "answer_start": [0, 0]}},
+        {"question": "Who?", "answers": {"text": [], "answer_start": []}},
+    ]
+    assert [row["checker"] for row in read(*rows)] == ["exact", "math"]
+    assert "1 of 3 rows cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"answer": ["2", "3"]},  # the solutions of an equation
+        {"answer": ["\\frac12", "x+1"]},
+        {"answers_spans": {"spans": ["Ann", "Bob"], "types": ["span", "span"]}},  # DROP's question for both
+    ],
+)
+def test_a_list_that_may_ask_for_all_of_its_answers_is_left_out(columns, capsys):
+    first_value = {"answer": ["2"]} if "answer" in columns else {"answers_spans": {"spans": ["2"], "types": ["number"]}}
+    assert len(read({"question": "?", **first_value}, {"question": "?", **columns})) == 1
+    assert "1 of 2 rows cannot be used" in capsys.readouterr().err
+
+
+def test_a_list_of_numbers_is_one_exact_answer():
+    completions = ["<answer>1</answer>", "<answer>[1, 2]</answer>"]
+    assert accuracy(completions, answer=["[1, 2]"] * 2, checker=["exact"] * 2) == [0.0, 1.0]
+
+
+# Other trainers
+
+
+@pytest.mark.parametrize("column", ["input", "prompt", "messages"])
+@pytest.mark.parametrize("label", ["7", 7])
+def test_a_label_is_the_answer_of_openrlhf(column, label):
+    question = [{"role": "user", "content": "3 + 4?"}] if column == "messages" else "3 + 4?"
+    [row] = read({column: question, "label": label})
+    assert (row["prompt"], row["answer"], row["checker"]) == (question, "7", "math")
+
+
+def nemo_gym(request="3 + 4?", **columns):
+    return {"responses_create_params": {"input": request}, **columns, "agent_ref": {"name": "x"}}
+
+
+def test_rows_of_nemo_gym(capsys):
+    system, user = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "3 + 4?"}
+    tests = {"unit_tests": {"inputs": ["1"], "outputs": ["2"]}}
+    assert read(nemo_gym(question="3 + 4?", expected_answer="7")) == [
+        {"prompt": "3 + 4?", "answer": "7", "checker": "math"}
+    ]
+    [row] = read(nemo_gym([system, user], expected_answer="7"))
+    assert row["prompt"] == [system, user]
+    [row] = read(nemo_gym([user], options=[{"A": "6"}, {"B": "7"}], expected_answer="B", grading_mode="strict"))
+    assert (row["answer"], row["checker"]) == ("B", "choice")
+    [row] = read(nemo_gym([user], verifier_metadata=tests))
+    assert row["checker"] == "code"
+    assert json.loads(row["tests"]) == [{"kind": "stdio", "input": "1", "output": "2"}]
+    with_tools = {"responses_create_params": {"input": "?", "tools": [{"name": "add"}]}, "expected_answer": "7"}
+    assert len(read(nemo_gym(expected_answer="7"), with_tools)) == 1
+    assert "1 of 2 rows cannot be used" in capsys.readouterr().err
 
 
 # verl

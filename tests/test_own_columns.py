@@ -2,12 +2,21 @@
 
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from helpers import r1kit
 
 from r1kit.data.exact_json import parse_json
 from r1kit.data.sources import read_source
-from r1kit.data.writing.parquet import decode_json_columns, merge_schemas, rows_schema, write_parquet
+from r1kit.data.writing.parquet import (
+    decode_json_columns,
+    merge_schemas,
+    rows_schema,
+    to_arrow_table,
+    write_parquet,
+    written_schema,
+)
 from r1kit.recipe import SourceConfig
 
 OWN = {"my_tag": "x", "year": 2024, "extra": [1, "s"], "nested": {"a": 0.1}}
@@ -102,3 +111,31 @@ def test_columns_of_several_shapes_have_one_type_in_all_files(here):
         table = pq.read_table(here / f"{number}.parquet")
         read = decode_json_columns(table.to_pylist(), table.schema)
         assert [row["prompt"] for row in read] == [row["prompt"] for row in rows]
+
+
+def test_messages_of_text_are_written_so_that_any_reader_sees_them(here):
+    question, answer = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+    rows = [
+        {"messages": [question, {**answer, "reasoning_content": "t"}]},
+        {"messages": [question, answer]},
+    ]
+    (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    dataset = read_source(SourceConfig(path="rows.jsonl"))
+    written = to_arrow_table(list(dataset), written_schema(dataset))
+    assert written.column("messages").type == pa.list_(
+        pa.struct([("role", pa.string()), ("content", pa.string()), ("reasoning_content", pa.string())])
+    )
+    assert written.column("messages")[1].as_py()[1] == {**answer, "reasoning_content": None}
+    assert decode_json_columns(written.to_pylist(), written.schema) == rows
+    assert rows_schema(rows).field("messages").type == written.schema.field("messages").type
+
+
+@pytest.mark.parametrize("content", [[{"type": "text", "text": "b"}], {"a": 1}])
+def test_messages_with_anything_but_text_are_written_as_json(content):
+    rows = [{"messages": [{"role": "user", "content": content}]}, {"messages": [{"role": "user", "content": "b"}]}]
+    assert rows_schema(rows).field("messages").type == pa.json_()
+
+
+def test_messages_in_one_file_and_text_in_another_are_json():
+    shards = [[{"prompt": [{"role": "user", "content": "a"}]}], [{"prompt": "a"}]]
+    assert merge_schemas([rows_schema(rows) for rows in shards]).field("prompt").type == pa.json_()

@@ -527,3 +527,22 @@ def test_a_language_that_r1kit_can_detect_is_taken(language):
 def test_the_template_of_the_bare_prompt_needs_no_quotes():
     """YAML reads `prompt.template={prompt}` as a mapping."""
     assert parse_recipe("sft", changed(SFT, prompt={"template": {"prompt": None}})).prompt.template == "{prompt}"
+
+
+def test_a_key_of_a_list_is_set_on_the_command_line_without_a_recipe():
+    recipe = load_recipe("data", None, {"data.train.0.path": "a.jsonl", "data.train.1": "b.jsonl", "output": "run"})
+    assert [source.path for source in recipe.data.train] == ["a.jsonl", "b.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("data.train.1.path", "data.train.1.path = x; the recipe has no such key"),
+        ("data.train.-1.path", "data.train.0.-1 = {path: x}; no such key"),
+        ("data.train.first.path", "data.train.0.first = {path: x}; no such key"),
+    ],
+)
+def test_a_wrong_key_of_a_list_is_named(key, line):
+    with pytest.raises(UserError) as error:
+        load_recipe("data", None, {key: "x", "output": "run"})
+    assert str(error.value).startswith(line)

@@ -6,21 +6,25 @@ from functools import cache
 import pytest
 from datasets import Dataset
 from families import FAMILIES, make_tokenizer
+from tokenizers import AddedToken
 
 from r1kit.data.examples import read_conversation
 from r1kit.data.questions import render_prompt
 from r1kit.errors import UserError
 from r1kit.models.chat_templates import template_text
+from r1kit.models.conversations import Conversation, RowError
 from r1kit.models.pieces import IGNORED_LABEL, Piece, encode_pieces
+from r1kit.models.renderer_choice import choose_renderer
 from r1kit.models.templates import apply_template, encode_prompts
-from r1kit.models.training_rows import Conversation, RowError, choose_renderer
 from r1kit.recipe import PromptConfig
 from r1kit.recipe.load import parse_recipe
+from r1kit.training import tokenized_rows
 from r1kit.training.tokenized_rows import (
     describe_first_row,
     format_row,
     scored_end_ids,
     tokenize_examples,
+    tokenize_once,
 )
 
 QUESTION = "What is 3 + 4?"
@@ -380,13 +384,97 @@ def test_a_text_that_has_its_beginning_token_gets_no_second_one(name):
 
 def test_special_tokens_in_the_text_of_rows_are_counted_and_said(capsys):
     tokenizer = family_tokenizer("qwen2.5-instruct")
-    rendered = "<|im_start|>user\n3 + 4?<|im_end|>\n<|im_start|>assistant\n"
-    tokenize(tokenizer, ROW, {"prompt": rendered, "completion": "7"})
+    tokenize(tokenizer, ROW, {"prompt": "What is <|im_start|> for?", "completion": "It begins a turn."})
     [line] = [line for line in capsys.readouterr().err.splitlines() if "special tokens" in line]
     assert "the text of 1 of 2 rows" in line
-    assert "<|im_end|>, <|im_start|>; the first is row 1" in line
+    assert "(<|im_start|>; the first is row 1)" in line
     tokenize(tokenizer, ROW)
     assert "special tokens" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        (
+            "qwen2.5-instruct",
+            {"prompt": "<|im_start|>user\n3 + 4?<|im_end|>\n<|im_start|>assistant\n", "completion": "7"},
+        ),
+        ("qwen2.5-instruct", {"prompt": QUESTION, "completion": [assistant("7", reasoning_content="<|im_end|>")]}),
+        ("qwen2.5-base", {"prompt": QUESTION, "completion": "7<|im_end|>"}),  # ends no text, but a turn
+        ("llama3", {"prompt": QUESTION, "completion": "It is <|eot_id|>7"}),
+        ("gpt-oss", {"prompt": QUESTION, "completion": "7<|return|>"}),
+    ],
+)
+def test_a_row_with_the_end_of_a_turn_in_its_text_is_refused(name, row):
+    row = {**row, "prompt": [user(row["prompt"])]}
+    rows = [ROW, {**row, "completion": [assistant(row["completion"])]} if isinstance(row["completion"], str) else row]
+    with pytest.raises(UserError, match=r"data\.train: row 1: its text has .* in it, which ends a turn .*; 1 of the 2"):
+        tokenize(fresh_tokenizer(name), *rows)
+
+
+# Falcon's: an end token after the last turn alone.
+ENDS_LAST_TURN = (
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}{% if loop.last and m.role == 'assistant' %}{{ eos_token }}"
+    "{% else %}\n{% endif %}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+)
+ENDS_NO_TURN = ENDS_LAST_TURN.replace("{{ eos_token }}", "")
+
+
+@pytest.mark.parametrize("template", [ENDS_LAST_TURN, ENDS_NO_TURN])
+def test_the_end_of_every_turn_is_trained(template):
+    tokenizer = fresh_tokenizer("qwen3", template)
+    rows = tokenize(tokenizer, {"messages": [user("a"), assistant("b"), user("c"), assistant("d")]})
+    assert [scored_texts(tokenizer, row) for row in rows.dataset] == [["b<|im_end|>"], ["d<|im_end|>"]]
+    assert "without the token that ends them" in rows.renderer.note
+
+
+# Magistral's: content is written as it is, and the thinking has tokens of its own.
+MAGISTRAL = (
+    "{{ bos_token }}{% if messages[0].role != 'system' %}Think between [THINK] and [/THINK].{% endif %}"
+    "{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]"
+    "{% elif m.role == 'assistant' %}{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
+)
+
+
+def test_thinking_is_trained_between_the_marks_of_the_family():
+    tokenizer = fresh_tokenizer("llama3", MAGISTRAL)
+    tokenizer.add_tokens([AddedToken(mark, special=True) for mark in ("[INST]", "[/INST]", "[THINK]", "[/THINK]")])
+    in_a_key = {"prompt": QUESTION, "completion": [assistant("7", reasoning_content=THOUGHT)]}
+    in_tags = {
+        "prompt": QUESTION,
+        "completion": [assistant(f"<think>\n{THOUGHT}\n</think>\n\n7", reasoning_content="")],
+    }
+    rows = tokenize(tokenizer, in_a_key, in_tags)
+    for row in rows.dataset:
+        assert scored_texts(tokenizer, row) == [f"[THINK]{THOUGHT}[/THINK]7<|eot_id|>"]
+    rows = tokenize(tokenizer, {"prompt": QUESTION, "completion": "7"})
+    assert scored_texts(tokenizer, rows.dataset[0]) == ["7<|eot_id|>"]
+
+
+def test_one_rank_tokenizes_and_the_others_read_its_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(tokenized_rows, "world_size", lambda: 2)
+    monkeypatch.setattr(tokenized_rows, "barrier", lambda: None)
+    tokenizer, other_tokenizer = fresh_tokenizer("qwen3"), fresh_tokenizer("qwen3")
+    tokenizer.chat_template = "chosen"
+    [rows] = tokenize_once(lambda: [tokenize(family_tokenizer("qwen3"), ROW)], tokenizer, tmp_path / "rows")
+    monkeypatch.setattr(tokenized_rows, "is_main_rank", lambda: False)
+    [read] = tokenize_once(pytest.fail, other_tokenizer, tmp_path / "rows")
+    assert read.dataset[:] == rows.dataset[:]
+    assert other_tokenizer.chat_template == "chosen"
+
+
+@pytest.mark.parametrize("error", [UserError("a", 1, "must not", "change it"), RuntimeError("broken")])
+def test_rows_that_rank_0_refuses_end_the_other_ranks_too(error, tmp_path, monkeypatch):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(tokenized_rows, "world_size", lambda: 2)
+    monkeypatch.setattr(tokenized_rows, "barrier", lambda: None)
+    with pytest.raises(type(error)):
+        tokenize_once(fail, None, tmp_path / "rows")
+    monkeypatch.setattr(tokenized_rows, "is_main_rank", lambda: False)
+    with pytest.raises(type(error), match="a = 1; must not; change it" if isinstance(error, UserError) else "rank 0"):
+        tokenize_once(pytest.fail, None, tmp_path / "rows")
 
 
 def test_an_unknown_template_that_cuts_the_thinking_out_gets_the_rows_own_text():
@@ -412,7 +500,7 @@ def test_a_template_that_leaves_the_system_message_out_is_refused():
         tokenize(fresh_tokenizer("qwen3", template), row)
 
 
-@pytest.mark.parametrize("answer", ["im_end", "think", "assistant", "a", "<|im_end|>", "end of the turn\n"])
+@pytest.mark.parametrize("answer", ["im_end", "think", "assistant", "a", "<|im_start|>", "end of the turn\n"])
 def test_an_answer_that_looks_like_the_template_is_found(answer):
     tokenizer = fresh_tokenizer("qwen3")
     row = {"messages": [user("a"), assistant(answer), user("a"), assistant(answer)]}

@@ -6,7 +6,10 @@ True
 True
 """
 
+import contextlib
+import json
 import unicodedata
+from typing import Any
 
 from r1kit.answers.choices import chosen_letters, parse_options, same_letters
 
@@ -18,6 +21,30 @@ def same_text(gold: str, answer: str) -> bool:
     """Return whether two texts are equal, except for white space, case and a full stop at the end; yes is true."""
     gold, answer = comparable_text(gold), comparable_text(answer)
     return gold == answer or _TRUTH_VALUES.get(gold, gold) == _TRUTH_VALUES.get(answer, answer)
+
+
+def same_as_any(gold: Any, answer: str) -> bool:
+    """Return whether an answer is the same text as the gold answer, or as one of several that are accepted.
+
+    Accepted answers are a list of texts, or its JSON: `same_as_any('["Ann Lee", "Ann"]', "ann")` is true.
+    """
+    return any(same_text(text, answer) for text in accepted_texts(gold))
+
+
+def accepted_texts(gold: Any) -> list[str]:
+    """Return the texts that a gold answer accepts: the members of a list of texts, or of its JSON.
+
+    The gold answer as it stands is one of them, and the only one where it is a list with numbers, such as `[1, 2]`.
+    Empty texts are none.
+    """
+    texts = [json.dumps(gold, ensure_ascii=False) if isinstance(gold, list | dict) else str(gold)]
+    members = gold
+    if isinstance(gold, str) and gold.lstrip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            members = json.loads(gold)
+    if isinstance(members, list) and all(isinstance(member, str) for member in members):
+        texts += members
+    return [text for text in texts if comparable_text(text)]
 
 
 def comparable_text(text: str) -> str:

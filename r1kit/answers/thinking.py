@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any
 
 # Opening and closing marks of a thinking. They are found in upper and lower case.
-_PAIRS = (
+MARK_PAIRS = (
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),  # EXAONE Deep, Marco-o1
@@ -37,10 +37,10 @@ _PAIRS = (
     ("<unused94>thought", "<unused95>"),  # MedGemma
     ("<|channel>thought", "<channel|>"),  # Gemma 4
 )
-_MARK_PATTERN = "|".join(re.escape(mark) for pair in _PAIRS for mark in pair)
+_MARK_PATTERN = "|".join(re.escape(mark) for pair in MARK_PAIRS for mark in pair)
 _MARK = re.compile(_MARK_PATTERN, re.IGNORECASE)
 # For each mark: the number of its pair, and whether it closes.
-_MARKS = {mark: (number, mark == pair[1]) for number, pair in enumerate(_PAIRS) for mark in pair}
+_MARKS = {mark: (number, mark == pair[1]) for number, pair in enumerate(MARK_PAIRS) for mark in pair}
 
 # gpt-oss ("harmony"): a message in a channel. The quantifier is bounded, so that the search stays linear.
 _CHANNEL = re.compile(r"<\|channel\|>\s{0,9}(\w{1,20})[^<]{0,200}(?:<\|constrain\|>[^<]{0,50})?<\|message\|>")

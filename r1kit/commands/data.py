@@ -22,7 +22,7 @@ from r1kit.data.problems import first_rows_by_id
 from r1kit.data.questions import Question, check_prompt, question_text, row_language, stable_row_id
 from r1kit.data.row_tables import compute_columns
 from r1kit.data.writing.output import DataOutput
-from r1kit.data.writing.parquet import order_columns
+from r1kit.data.writing.parquet import written_schema
 from r1kit.errors import UserError
 from r1kit.messages import print_progress
 from r1kit.ranks import is_main_rank
@@ -277,7 +277,7 @@ def _write_rows(rows: "Dataset", reports: dict[str, DropReport], recipe: DataRec
     if {"prompt", "completion"} <= set(rows.column_names):
         unwanted.add("messages")  # which says the same in another format
     rows = rows.remove_columns([name for name in rows.column_names if name in unwanted])
-    output = DataOutput(run, recipe, order_columns(rows.features.arrow_schema))
+    output = DataOutput(run, recipe, written_schema(rows))
     for start in range(0, len(rows), READ_BATCH_ROWS):
         output.add(batch_rows(rows[start : start + READ_BATCH_ROWS]))
     output.finish(reports, {})

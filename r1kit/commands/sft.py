@@ -10,6 +10,7 @@ How a row becomes what is trained stands in r1kit/models/training_rows.py. The f
 is kept in the run as `first_row.txt`.
 """
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.examples import load_examples
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from r1kit.training.tokenized_rows import TokenizedRows
 
 FIRST_ROW_FILE = "first_row.txt"
+TOKENIZED_FOLDER = ".tokenized"
+"""Folder of a run in which the ranks share the tokenized rows while they train."""
 
 
 def main(recipe: SFTRecipe, run: Run) -> None:
@@ -69,6 +72,8 @@ def main(recipe: SFTRecipe, run: Run) -> None:
         )
 
     run_training(build_trainer, recipe, run)
+    if is_main_rank():
+        shutil.rmtree(run.path / TOKENIZED_FOLDER, ignore_errors=True)
 
 
 def _load_or_create(
@@ -87,12 +92,16 @@ def _tokenize(
     recipe: SFTRecipe, tokenizer: Any, model: Any, train_rows: "Dataset", eval_rows: "Dataset | None", run: Run
 ) -> list["TokenizedRows"]:
     """Return the rows to train on, and the held-out ones if there are some; show the first row."""
-    from r1kit.training.tokenized_rows import describe_first_row, tokenize_examples
+    from r1kit.training.tokenized_rows import TokenizedRows, describe_first_row, tokenize_examples, tokenize_once
 
-    train = tokenize_examples(train_rows, tokenizer, recipe, "data.train", _stops(tokenizer, model))
-    tokenized = [train]
-    if eval_rows is not None:
-        tokenized.append(tokenize_examples(eval_rows, tokenizer, recipe, "data.eval", renderer=train.renderer))
+    def tokenize() -> list[TokenizedRows]:
+        train = tokenize_examples(train_rows, tokenizer, recipe, "data.train", _stops(tokenizer, model))
+        if eval_rows is None:
+            return [train]
+        return [train, tokenize_examples(eval_rows, tokenizer, recipe, "data.eval", renderer=train.renderer)]
+
+    tokenized = tokenize_once(tokenize, tokenizer, run.path / TOKENIZED_FOLDER)
+    train = tokenized[0]
     if is_main_rank():
         if train.renderer is not None and train.renderer.note:
             logger.info(train.renderer.note)

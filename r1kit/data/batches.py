@@ -24,3 +24,9 @@ def batch_rows(batch: dict[str, list[Any]]) -> list[Row]:
     `batch_rows({"a": [1, 2]})` is `[{"a": 1}, {"a": 2}]`.
     """
     return [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
+
+
+def iterate_column(dataset: "Dataset", name: str) -> Iterator[Any]:
+    """Yield every value of a column in order, reading READ_BATCH_ROWS of them from disk at a time."""
+    for start in range(0, len(dataset), READ_BATCH_ROWS):
+        yield from dataset.select_columns([name])[start : start + READ_BATCH_ROWS][name]

@@ -75,20 +75,20 @@ def _write_rows(rows: Iterable[Row], file: str, shapes: dict[str, Shape], types:
 
     rows = iter(rows)
     is_second_try = bool(shapes)
-    first_rows = [] if is_second_try else list(islice(rows, FIRST_BATCH_ROWS))
-    _widen_shapes(shapes, first_rows, types)
-    if is_second_try:
-        first_rows = list(islice(rows, WRITE_BATCH_ROWS))
-        _widen_shapes(shapes, first_rows, types)
+    first_rows = list(islice(rows, WRITE_BATCH_ROWS if is_second_try else FIRST_BATCH_ROWS))
+    first_columns = _columns_of(first_rows)
+    _widen_shapes(shapes, first_columns, types)
     features = features_of_shapes(shapes, types)
     fits = True
     with pa.OSFile(file, "wb") as sink, pa.ipc.new_stream(sink, features.arrow_schema) as writer:
-        for start in range(0, len(first_rows), WRITE_BATCH_ROWS):
-            writer.write_table(rows_to_table(first_rows[start : start + WRITE_BATCH_ROWS], features))
+        if first_rows:
+            table = _columns_to_table(first_columns, len(first_rows), features)
+            writer.write_table(table, max_chunksize=WRITE_BATCH_ROWS)
         for batch in _batches(rows, WRITE_BATCH_ROWS):
-            fits = not _widen_shapes(shapes, batch, types) and fits
+            columns = _columns_of(batch)
+            fits = not _widen_shapes(shapes, columns, types) and fits
             if fits:
-                writer.write_table(rows_to_table(batch, features))
+                writer.write_table(_columns_to_table(columns, len(batch), features))
     return fits
 
 
@@ -97,17 +97,20 @@ def _batches(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
         yield batch
 
 
-def _widen_shapes(shapes: dict[str, Shape], rows: Sequence[Row], types: Mapping[str, Any]) -> bool:
-    """Make `shapes` hold the values of `rows` too, and return whether any has changed."""
-    names: dict[str, None] = {}  # without repetition, in the order in which they are met
-    for row in rows:
-        names.update(dict.fromkeys(row))
+def _columns_of(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """Return the values of each column; None where a row lacks it."""
+    # Most rows have the same keys: each sequence of keys is looked at once, in the order in which they are met.
+    names: dict[str, None] = {}
+    for keys in dict.fromkeys(map(tuple, rows)):
+        names.update(dict.fromkeys(keys))
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _widen_shapes(shapes: dict[str, Shape], columns: Mapping[str, list[Any]], types: Mapping[str, Any]) -> bool:
+    """Make `shapes` hold the values of `columns` too, and return whether any has changed."""
     has_changed = False
-    for name in names:
-        if name in types:
-            shape = NULL
-        else:
-            shape = shape_of_values([row.get(name) for row in rows])
+    for name, values in columns.items():
+        shape = NULL if name in types else shape_of_values(values)
         widened = merge_shapes(shapes[name], shape) if name in shapes else shape
         if name not in shapes or widened != shapes[name]:
             shapes[name] = widened
@@ -127,6 +130,11 @@ def shape_of_values(values: Iterable[Any]) -> Shape:
         return MIXED if inner == MIXED else ("list", inner)
     if value_types == {dict}:
         return _shape_of_objects([value for value in values if value is not None])
+    if value_types == {float}:
+        return FLOAT
+    if value_types == {int}:
+        numbers = [value for value in values if value is not None]
+        return INT if min(numbers) >= MIN_INT64 and max(numbers) <= MAX_INT64 else MIXED
     shape: Shape = NULL
     for value in values:
         shape = merge_shapes(shape, _shape_of(value))
@@ -137,7 +145,9 @@ def shape_of_values(values: Iterable[Any]) -> Shape:
 
 def _shape_of_objects(objects: Sequence[dict[Any, Any]]) -> Shape:
     keys = objects[0].keys()
-    if not keys or any(value.keys() != keys for value in objects) or not all(isinstance(key, str) for key in keys):
+    # Objects with the same keys in the same order are looked at once.
+    has_same_keys = all(set(other) == keys for other in set(map(tuple, objects)))
+    if not keys or not has_same_keys or not all(isinstance(key, str) for key in keys):
         return MIXED
     members = {key: shape_of_values([value[key] for value in objects]) for key in keys}
     return MIXED if MIXED in members.values() else ("struct", members)
@@ -204,12 +214,17 @@ def _feature_of_shape(shape: Shape) -> Any:
 
 def rows_to_table(rows: Sequence[Row], features: "Features") -> "pa.Table":
     """Return rows as a table of these features; a column that a row lacks is null in it."""
+    return _columns_to_table(_columns_of(rows), len(rows), features)
+
+
+def _columns_to_table(columns: Mapping[str, list[Any]], row_count: int, features: "Features") -> "pa.Table":
+    """Return a table of these features; a column that `columns` lacks is null in it."""
     import pyarrow as pa
 
     schema = features.arrow_schema
     arrays = []
     for name, feature in features.items():
-        values = [row.get(name) for row in rows]
+        values = columns.get(name, [None] * row_count)
         if is_json_column(feature):
             texts = [None if value is None else dump_json(value) for value in values]
             arrays.append(pa.array(texts, pa.json_()))

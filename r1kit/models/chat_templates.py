@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 R1_DISTILL = "r1-distill"
+THINKING_SWITCHES = ("enable_thinking", "thinking")
+"""Names of the setting with which templates switch thinking on: Qwen3's, and DeepSeek-V3.1's and Granite's."""
 # `bos_token` is empty for a tokenizer without one. The markers of `generation` are those that TRL reads.
 R1_DISTILL_TEMPLATE = """\
 {{- bos_token -}}
@@ -176,3 +178,9 @@ def check_template_settings(tokenizer: "PreTrainedTokenizerBase", settings: dict
         requirement = "the model's chat template reads no such setting"
         action = suggest(name, names) if names else "remove it"
         raise UserError(f"prompt.template_settings.{name}", value, requirement, action)
+
+
+def thinking_switch(template: str) -> str | None:
+    """Return the setting with which a chat template switches thinking on, None where it tests for no such setting."""
+    names = setting_names(template)
+    return next((name for name in THINKING_SWITCHES if name in names), None)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from r1kit.answers.thinking import MARK_PAIRS
 from r1kit.errors import UserError
 from r1kit.models.pieces import without_doubled_start
 from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE
@@ -196,6 +197,20 @@ def structural_tokens(tokenizer: Any) -> list[str]:
     """Return the special tokens of a tokenizer, such as `<|im_end|>`, but for those that mark the thinking."""
     special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     return sorted((special | set(tokenizer.all_special_tokens)) - _THINKING_TOKENS)
+
+
+def own_thinking_marks(tokenizer: Any, template: str) -> tuple[str, str] | None:
+    """Return the tokens that mark the thinking in place of think tags, such as Magistral's `[THINK]` and `[/THINK]`.
+
+    They are those of a chat template that writes no think tags. None for any other template.
+    """
+    if THINK_START in template:
+        return None
+    tokens = {token.content.lower(): token.content for token in tokenizer.added_tokens_decoder.values()}
+    for start, end in MARK_PAIRS:
+        if start in tokens and end in tokens and tokens[start] in template:
+            return tokens[start], tokens[end]
+    return None
 
 
 @lru_cache(maxsize=4)

@@ -158,20 +158,39 @@ def restore_masked_values(values: dict[str, Any], secrets: list[tuple[list[str |
 
 
 def _set_key(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key within nested mappings and lists; mappings that are missing are created."""
+    """Set a dotted key within nested mappings and lists; those that are missing are created.
+
+    `data.train.0.path` makes `train` a list. An entry is added to a list by the number after its last one.
+    """
     node: Any = values
     *parents, last = key.split(".")
     try:
-        for name in parents:
-            node = node[int(name)] if isinstance(node, list) else node.setdefault(name, {})
-            if node is None:
-                raise TypeError
+        for name, following in zip(parents, key.split(".")[1:], strict=True):
+            node = _find_or_create(node, name, [] if following.isdecimal() else {})
         if isinstance(node, list):
+            _find_or_create(node, last, value)
             node[int(last)] = value
         else:
             node[last] = value
     except (ValueError, IndexError, TypeError, AttributeError):
         raise UserError(key, value, "the recipe has no such key", "check the names and numbers in the key") from None
+
+
+def _find_or_create(node: Any, name: str, created: Any) -> Any:
+    """Return the member of a mapping or a list by its name or its number, `created` in place of one that is missing.
+
+    Raises what a container raises that has no such member and takes none.
+    """
+    if not isinstance(node, list):
+        member = node.setdefault(name, created)
+    elif name == str(len(node)):
+        node.append(created)
+        member = created
+    else:
+        member = node[int(name)]
+    if member is None:
+        raise TypeError
+    return member
 
 
 # What pydantic's types of errors mean to somebody who writes a recipe; the names in braces are pydantic's.
@@ -200,8 +219,12 @@ _REQUIREMENTS = {
 
 
 def explain_validation(schema: type[BaseModel], error: ValidationError) -> UserError:
-    """Turn pydantic's first error into one that names the field by its dotted key."""
-    first = error.errors(include_url=False)[0]
+    """Turn pydantic's first error into one that names the field by its dotted key.
+
+    A field that is missing comes last: often it is there by a wrong name, which is an error of its own.
+    """
+    errors = error.errors(include_url=False)
+    first = next((entry for entry in errors if entry["type"] != "missing"), errors[0])
     location = [str(name) for name in first["loc"] if not str(name).startswith("function-")]
     key = ".".join(location) or "recipe"
     action = "change it in the recipe or on the command line"

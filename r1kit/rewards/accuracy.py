@@ -3,7 +3,7 @@ r"""Accuracy: does the answer of a completion match the row's gold answer, or pa
 R1's accuracy reward (arXiv 2501.12948, section 2.2). The column `checker` says how a row is judged:
 
     math            the same mathematics, by algebra in worker processes (r1kit/answers/symbolic.py)
-    exact           the same text, except for case, white space and a full stop at the end
+    exact           the same text, except for case, white space and a full stop at the end; of a list, any member
     choice          the same letter of a multiple-choice question
     code            the row's tests, run in a sandbox (r1kit/sandbox/judge.py)
     reasoning_gym   the scorer of that library, for rows that it generated (gym.py)
@@ -23,7 +23,7 @@ from typing import Any
 
 from r1kit.answers.extract import ANSWER_FORMS, AnswerForms, completion_text, read_answer, strip_box
 from r1kit.answers.fault import FAULT
-from r1kit.answers.text_match import same_choice, same_text
+from r1kit.answers.text_match import accepted_texts, same_as_any, same_choice, same_text
 from r1kit.answers.verdict import AnswerVerdict
 from r1kit.answers.wording import DECIMAL_COMMA_LANGUAGE
 from r1kit.rewards.program_tests import parse_tests, require_packages, warn_of_fault
@@ -181,14 +181,13 @@ def _judge_texts(rows: list[_Row]) -> list[float]:
     """Compare answers with gold answers as texts; FAULT for an empty gold answer."""
     rewards = []
     for row in rows:
-        gold = str(row.gold)
-        if not gold.strip():
+        if not accepted_texts(row.gold):
             rewards.append(FAULT)
         elif row.answer is None:
             rewards.append(0.0)
         else:
             # A gold answer may look like a sentence, or like markup, that was taken off the answer.
-            is_right = same_text(gold, strip_box(row.answer)) or same_text(gold, strip_box(row.whole))
+            is_right = same_as_any(row.gold, strip_box(row.answer)) or same_as_any(row.gold, strip_box(row.whole))
             rewards.append(float(is_right))
     return rewards
 

@@ -9,27 +9,38 @@ text everything. Rows that are longer than `training.max_length` are dropped, cu
 says, and counted.
 """
 
+import json
 import re
-from collections.abc import Iterable
+import shutil
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1kit.data.adapters.chat import THINKING_KEYS
 from r1kit.data.examples import read_conversation
 from r1kit.errors import UNSET, UserError
 from r1kit.messages import logger
+from r1kit.models.conversations import Conversation, RowError
 from r1kit.models.pieces import IGNORED_LABEL, Piece, encode_pieces, to_labels
+from r1kit.models.renderer_choice import choose_renderer
 from r1kit.models.templates import structural_tokens
-from r1kit.models.training_rows import ChatRenderer, Conversation, RowError, choose_renderer
+from r1kit.models.training_rows import ChatRenderer
 from r1kit.prompts import CHAT_TEMPLATE
-from r1kit.ranks import is_main_rank
+from r1kit.ranks import barrier, is_main_rank, world_size
 from r1kit.recipe import SFTRecipe
 from r1kit.rows import Row
+from r1kit.runs.files import write_file
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 # Strategies of packing that put the end of a long row into another sequence, so that no text is lost.
 LOSSLESS_PACKING = ("bfd_split", "wrapped")
+STATE_FILE = "state.json"
+"""File of a folder of shared rows that says that they are complete."""
+POLL_SECONDS = 0.5
 SHOWN_TOKENS = 5
 """The most special tokens that a warning names."""
 SHOWN_CHARACTERS = 600
@@ -62,9 +73,9 @@ def tokenize_examples(
     Conversations are rendered by `renderer`, or in the first way that is right for all rows. `stop_tokens` end a
     generation today. Raises UserError for a row that cannot be rendered as it is, and where no row is left.
     """
-    rows_think_as_chat = recipe.prompt.template == CHAT_TEMPLATE and "text" not in examples.column_names
+    are_conversations = recipe.prompt.template == CHAT_TEMPLATE and "text" not in examples.column_names
     try:
-        if not rows_think_as_chat:
+        if not are_conversations:
             dataset = _encode_rows(examples, recipe, tokenizer, None)
         elif renderer is not None:
             dataset = _encode_rows(examples, recipe, tokenizer, renderer)
@@ -80,8 +91,8 @@ def tokenize_examples(
             action = "remove it, or write it into the questions"
             raise UserError("prompt.system", recipe.prompt.system, error.requirement, action) from None
         raise UserError(f"{field}: row {error.row}", UNSET, error.requirement, error.action) from None
-    if rows_think_as_chat:
-        _warn_of_special_tokens(examples, tokenizer, recipe, field)
+    if renderer is not None:
+        _check_special_tokens(examples, tokenizer, recipe, field, renderer)
     dataset, too_long = _handle_long_rows(dataset, recipe, field, is_plain_text="text" in examples.column_names)
     return TokenizedRows(dataset, renderer, too_long)
 
@@ -139,31 +150,107 @@ def _with_end(text: str, end_token: str) -> str:
     return text if text.endswith(end_token) else text + end_token
 
 
+# Several ranks
+
+
+def tokenize_once(tokenize: Callable[[], list[TokenizedRows]], tokenizer: Any, folder: Path) -> list[TokenizedRows]:
+    """Return what `tokenize` returns, which rank 0 alone calls: the other ranks read its rows from `folder`.
+
+    They get the chat template that rank 0 has chosen too, but no renderer. `folder`, which all ranks must see, is
+    written anew; without other ranks nothing is written. Raises on all ranks what `tokenize` raises.
+    """
+    if world_size() == 1:
+        return tokenize()
+    if is_main_rank():
+        shutil.rmtree(folder, ignore_errors=True)
+    barrier()  # from here on the folder holds nothing of an earlier launch
+    if not is_main_rank():
+        return _wait_for_rows(tokenizer, folder)
+    folder.mkdir(parents=True)
+    state: dict[str, Any] = {"error": "rank 0 could not tokenize the rows"}
+    try:
+        tokenized = tokenize()
+        for number, rows in enumerate(tokenized):
+            rows.dataset.save_to_disk(folder / str(number))
+        state = {"chat_template": tokenizer.chat_template, "too_long": [rows.too_long for rows in tokenized]}
+    except UserError as error:
+        state = {"user_error": str(error)}
+        raise
+    finally:
+        write_file(folder / STATE_FILE, json.dumps(state))
+    return tokenized
+
+
+def _wait_for_rows(tokenizer: Any, folder: Path) -> list[TokenizedRows]:
+    """Return the rows that rank 0 writes into a folder.
+
+    They are waited for without a barrier, which would time out where tokenizing takes longer than half an hour.
+    """
+    from datasets import load_from_disk
+
+    while not (folder / STATE_FILE).exists():
+        time.sleep(POLL_SECONDS)
+    state = json.loads((folder / STATE_FILE).read_text())
+    if "user_error" in state:
+        raise UserError.from_line(state["user_error"])
+    if "error" in state:
+        raise RuntimeError(state["error"])
+    tokenizer.chat_template = state["chat_template"]
+    shared_rows = []
+    for number, too_long in enumerate(state["too_long"]):
+        shared_rows.append(TokenizedRows(load_from_disk(folder / str(number)), None, too_long))
+    return shared_rows
+
+
 # Special tokens in a row's own text
 
 
-def _warn_of_special_tokens(examples: "Dataset", tokenizer: Any, recipe: SFTRecipe, field: str) -> None:
-    """Warn where messages have special tokens in their text, which the model reads as the marks of a chat template.
+def _check_special_tokens(
+    examples: "Dataset", tokenizer: Any, recipe: SFTRecipe, field: str, renderer: ChatRenderer
+) -> None:
+    """Refuse rows whose text has a token that ends a turn, and warn of other special tokens in it.
 
+    The model reads them as the marks of a chat template, and would be trained to end its turn in the middle of one.
     Often such a row has been through a chat template already.
     """
     if not is_main_rank():
         return
-    pattern = re.compile("|".join(re.escape(token) for token in structural_tokens(tokenizer)) or r"(?!)")
-    numbers: list[int] = []
-    tokens: set[str] = set()
+    ends = {*renderer.stop_tokens, renderer.last_turn_end, tokenizer.eos_token} - {None, ""}
+    pattern = re.compile("|".join(map(re.escape, {*structural_tokens(tokenizer), *ends})) or r"(?!)")
+    rows_with_end: dict[int, str] = {}
+    other_rows: list[int] = []
+    other_tokens: set[str] = set()
     for number, row in enumerate(examples):
-        messages, _, _ = read_conversation(row, recipe.prompt)
-        matches = {match for message in messages for match in pattern.findall(message["content"])}
-        if matches:
-            numbers.append(number)
-            tokens |= matches
-    if numbers:
-        logger.warning(
-            f"{field}: the text of {len(numbers):,} of {len(examples):,} rows has special tokens of the model in it "
-            f"({', '.join(sorted(tokens)[:SHOWN_TOKENS])}; the first is row {numbers[0]}), which are trained as such: "
-            "remove them, or set prompt.template={prompt} if the rows have been through a chat template already"
+        tokens = _tokens_in_text(row, recipe, pattern)
+        if not ends.isdisjoint(tokens):
+            rows_with_end[number] = min(ends & tokens)
+        elif tokens:
+            other_rows.append(number)
+            other_tokens |= tokens
+    as_text = "set prompt.template={prompt} if the rows have been through a chat template already"
+    if rows_with_end:
+        number, token = next(iter(rows_with_end.items()))
+        requirement = (
+            f"its text has {token} in it, which ends a turn of the model; {len(rows_with_end):,} of the "
+            f"{len(examples):,} rows have such a token in their text"
         )
+        raise UserError(f"{field}: row {number}", UNSET, requirement, f"remove them, or {as_text}")
+    if other_rows:
+        logger.warning(
+            f"{field}: the text of {len(other_rows):,} of {len(examples):,} rows has special tokens of the model in it "
+            f"({', '.join(sorted(other_tokens)[:SHOWN_TOKENS])}; the first is row {other_rows[0]}), which are trained "
+            f"as such: remove them, or {as_text}"
+        )
+
+
+def _tokens_in_text(row: Row, recipe: SFTRecipe, pattern: re.Pattern[str]) -> set[str]:
+    """Return what a pattern finds in the contents and the thinking of a row's messages."""
+    messages, _, _ = read_conversation(row, recipe.prompt)
+    tokens: set[str] = set()
+    for message in messages:
+        for key in ("content", *THINKING_KEYS):
+            tokens.update(pattern.findall(str(message.get(key) or "")))
+    return tokens
 
 
 # Long rows

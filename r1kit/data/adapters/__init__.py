@@ -8,11 +8,12 @@ problems whose answer no checker can judge, such as proofs.
 import pickle
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.adapters import code, finished, mathematics, verl
 from r1kit.data.adapters.chat import ConversationError, is_conversation, normalise_messages
+from r1kit.data.adapters.choices import ChoiceNumberError
 from r1kit.data.adapters.forms import Reading, asks, find_form, find_judged_examples, has_choices
 from r1kit.data.exact_json import dump_json
 from r1kit.data.row_tables import compute_columns
@@ -151,7 +152,7 @@ def adapt_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Data
         return dataset
     if source.adapter is None:
         reading = _find_reading(dataset, source)
-        return dataset if reading is None else _adapt_rows(dataset, reading, source, field)
+        return dataset if reading is None else _adapt_rows(dataset, _settle(reading, dataset, field), source, field)
     name = source.adapter
     if name not in ADAPTERS:
         raise UserError(f"{field}.adapter", name, "no such adapter", suggest(name, ADAPTERS))
@@ -194,6 +195,18 @@ def _find_reading(dataset: "Dataset", source: SourceConfig) -> Reading | None:
     if form is not None:
         return form
     return _reading_of(best) if best is not None else None
+
+
+def _settle(reading: Reading, dataset: "Dataset", field: str) -> Reading:
+    """Return a reading that has looked at all rows where one does not show how they are read."""
+    if reading.settle is None:
+        return reading
+    columns = dataset.select_columns([name for name in dataset.column_names if name in reading.columns])
+    try:
+        return replace(reading, read_row=reading.settle(columns))
+    except ChoiceNumberError as error:
+        action = "write the letters of the choices in place of their numbers"
+        raise UserError(f"{field}.path", "the data", str(error), action) from None
 
 
 def _reading_of(name: str) -> Reading:

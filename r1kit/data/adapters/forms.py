@@ -2,7 +2,9 @@
 
     {"question": "3 + 4?", "final_answer": "7"}                          a problem
     {"body": "Ann has 3 apples.", "question": "How many?", "answer": "3 (apples)"}     a problem in two columns
+    {"question": "Who?", "answers": ["Ann", "Ann Lee"]}                  a problem with accepted answers
     {"question": "3 + 4?", "choices": ["6", "7"], "answer": 1}           multiple choice
+    {"input": "3 + 4?", "label": "7"}                                    a problem as OpenRLHF has it
     {"conversations": [{"from": "human", "value": "hi"}, ...]}           a conversation
     {"instruction": "Add.", "input": "3, 4", "output": "7"}              an instruction (Alpaca)
     {"prompt": "3 + 4?", "chosen": "7", "rejected": "8"}                 a preference, of which the better is taken
@@ -11,14 +13,17 @@ Columns that a form does not read stay as they are.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from r1kit.answers.extract import last_boxed
+from r1kit.data.adapters import nemo_gym
+from r1kit.data.adapters.accepted import accepted_answers, accepted_row, find_accepted_columns
 from r1kit.data.adapters.chat import ConversationError, is_conversation, normalise_messages
 from r1kit.data.adapters.choices import CHOICE_COLUMNS, find_choices
 from r1kit.data.adapters.mathematics import gold_text
+from r1kit.data.adapters.nemo_gym import REQUEST_COLUMN, adapt_nemo_gym
 from r1kit.data.adapters.verl import adapt_verl
 from r1kit.rows import Row
 
@@ -45,6 +50,9 @@ ANSWER_COLUMNS = (
     "gt",
     "target",
 )
+LABEL_COLUMN = "label"
+LABELLED_COLUMNS = ("input", "prompt", "messages")
+"""Columns of questions whose `label` is their answer, as OpenRLHF and slime have it."""
 SOLUTION_COLUMNS = ("solution", "Solution")
 """Columns with a whole solution, whose last box is the answer; or with the answer alone."""
 COMPLETION_COLUMNS = ("generated_solution", "r1_solution_1", "response", "output", "generation", "r1_generation")
@@ -65,14 +73,26 @@ class Reading:
     columns: frozenset[str]
     """The columns that are read, which are not carried into the rows besides."""
     read_row: ReadRow
+    settle: Callable[[Iterable[Row]], ReadRow] | None = None
+    """Looks at all rows of the set before any is read, and returns how; None where one row is enough."""
 
 
 def find_form(names: Sequence[str], first_row: Row, seed: int) -> Reading | None:
     """Return how a set with these columns and this first row is read; None if it is of no known form."""
-    choices = find_choices(names, first_row, seed)
+    choices = None if REQUEST_COLUMN in names else find_choices(names, first_row, seed)
     if choices:
-        return Reading("choices", frozenset(choices.columns), choices.read_row)
-    for find in (_find_verl, _find_conversation, _find_orz, _find_preference, _find_problem, _find_instruction):
+        return Reading("choices", frozenset(choices.columns), choices.read_row, choices.count_from)
+    finders = (
+        _find_verl,
+        _find_nemo_gym,
+        _find_conversation,
+        _find_orz,
+        _find_preference,
+        _find_accepted,
+        _find_problem,
+        _find_instruction,
+    )
+    for find in finders:
         reading = find(names, first_row)
         if reading:
             return reading
@@ -102,10 +122,9 @@ def _find_problem(names: Sequence[str], first_row: Row) -> Reading | None:
     if prompt == "messages" and not asks(first_row[prompt]):
         return None
     body = _first(names, BODY_COLUMNS) if prompt.lower() == "question" else None
-    passage = next(
-        (name for name in PASSAGE_COLUMNS if name in names and isinstance(first_row[name], str | None)), None
-    )
-    answer = next((name for name in ANSWER_COLUMNS if name in names and _is_answer(first_row[name])), None)
+    passage = _passage_column(names, first_row)
+    answers = (*ANSWER_COLUMNS, LABEL_COLUMN) if prompt in LABELLED_COLUMNS else ANSWER_COLUMNS
+    answer = next((name for name in answers if name in names and _is_answer(first_row[name])), None)
     if answer is None:
         return _find_solution(names, prompt, first_row)
     if prompt == "prompt" and answer == "answer":
@@ -119,6 +138,30 @@ def _find_problem(names: Sequence[str], first_row: Row) -> Reading | None:
 
     used = [name for name in (passage, body, prompt, answer, completion) if name]
     return Reading("question-answer", frozenset(used), read_row)
+
+
+def _find_accepted(names: Sequence[str], first_row: Row) -> Reading | None:
+    """Find a question with a list of answers, any of which is right."""
+    prompt = _first(names, PROMPT_COLUMNS)
+    answers = find_accepted_columns(names, first_row)
+    if prompt is None or not answers or has_choices(names):
+        return None
+    passage = _passage_column(names, first_row)
+
+    def read_row(row: Row) -> Row | None:
+        accepted = accepted_answers([row[name] for name in answers])
+        if not accepted:
+            return None
+        problem = _problem_row([row[prompt]], accepted[0], row[passage] if passage else None)
+        return {**problem, **accepted_row(accepted)} if problem and len(accepted) > 1 else problem
+
+    used = [name for name in (passage, prompt, *answers) if name]
+    return Reading("questions with accepted answers", frozenset(used), read_row)
+
+
+def _passage_column(names: Sequence[str], first_row: Row) -> str | None:
+    """Return the column with a text that the question is about, None without one."""
+    return next((name for name in PASSAGE_COLUMNS if name in names and isinstance(first_row[name], str | None)), None)
 
 
 def _find_solution(names: Sequence[str], prompt: str, first_row: Row) -> Reading | None:
@@ -151,6 +194,12 @@ def _find_verl(names: Sequence[str], first_row: Row) -> Reading | None:
     if reward is None or "prompt" not in names or not isinstance(first_row[reward], Mapping):
         return None
     return Reading("verl", frozenset(("prompt", reward)), adapt_verl) if "ground_truth" in first_row[reward] else None
+
+
+def _find_nemo_gym(names: Sequence[str], first_row: Row) -> Reading | None:
+    if REQUEST_COLUMN not in names or not isinstance(first_row[REQUEST_COLUMN], Mapping):
+        return None
+    return Reading("nemo-gym", frozenset(name for name in nemo_gym.COLUMNS if name in names), adapt_nemo_gym)
 
 
 def _find_orz(names: Sequence[str], first_row: Row) -> Reading | None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from r1kit.data.adapters.accepted import accepted_answers, accepted_row
 from r1kit.data.adapters.chat import normalise_messages
 from r1kit.data.adapters.code import parse_tests, tests_as_json
 from r1kit.data.adapters.mathematics import NO_ANSWERS, without_dapo_instruction
@@ -19,6 +20,8 @@ from r1kit.rows import Row
 
 ANSWER_KEYS = ("answer", "ground_truth", "final_answer", "value", "target_answer", "solution", "expected_answer")
 """Keys of an object under which its answer stands."""
+ACCEPTED_KEY = "target"
+"""Key of an object with the answers any of which is right, in Search-R1's rows."""
 # "(A) ..." or "A. ..." at the beginning of a line of a prompt: one of the choices of a question.
 _CHOICE_LINE = re.compile(r"^\s*[(*]*([A-J])[).:]", re.MULTILINE)
 MIN_CHOICES = 3
@@ -36,6 +39,11 @@ def adapt_verl(row: Row) -> Row | None:
     tests = parse_tests(truth)
     if tests:
         return {"prompt": prompt, "tests": tests_as_json(tests), "checker": "code", "domain": "code", **columns}
+    if isinstance(truth, Mapping) and truth.keys() == {ACCEPTED_KEY}:
+        accepted = accepted_answers([truth[ACCEPTED_KEY]])
+        if len(accepted) > 1:
+            return {"prompt": prompt, "domain": _domain(row, "exact"), **columns, **accepted_row(accepted)}
+        truth = accepted
     answer = _answer(truth)
     if is_code or answer is None:
         return None

@@ -168,13 +168,22 @@ def _cast_column(dataset: "Dataset", name: str) -> "Dataset":
 
 
 def _note_unusual_answers(dataset: "Dataset") -> None:
-    """Print a note if answers are objects, or lists of several: no checker knows whether any or all of them count."""
+    """Print a warning if answers are objects, or lists of which no checker knows whether any or all members count.
+
+    With the checker `exact`, any member of a list counts.
+    """
     unusual = 0
     for start in range(0, len(dataset), READ_BATCH_ROWS):
-        for value in dataset[start : start + READ_BATCH_ROWS]["answer"]:
-            unusual += isinstance(value, dict) or (isinstance(value, list) and len(value) > 1)
+        batch = dataset[start : start + READ_BATCH_ROWS]
+        checkers = batch.get("checker") or [None] * len(batch["answer"])
+        for value, checker in zip(batch["answer"], checkers, strict=True):
+            is_unclear_list = isinstance(value, list) and len(value) > 1 and checker != "exact"
+            unusual += isinstance(value, dict) or is_unclear_list
     if unusual:
-        logger.warning(f"{unusual} of {len(dataset)} answers are lists or objects, and are compared as their JSON")
+        logger.warning(
+            f"{unusual} of {len(dataset)} answers are lists or objects, and are compared as their JSON; "
+            "where any member of a list is right, give the rows checker: exact"
+        )
 
 
 def _casts_as_written(dtype: str, described_type: str) -> bool:

@@ -1,5 +1,7 @@
 """Read CSV files: every value as the text that it is, an empty field as missing.
 
+Between columns stands a comma; where the header has none, a tab, a semicolon or a bar, as in `Question;Answer`.
+
 A column whose values are all whole numbers or all decimal numbers, each in the form in which Python writes it, becomes
 a column of numbers: its text is the same again. `NA`, `None`, `nan`, `007`, `1e5` and `TRUE` stay text.
 """
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.data.row_tables import new_row_file
 from r1kit.data.sources.local_files import open_bytes
 from r1kit.errors import UserError
+from r1kit.messages import logger
 from r1kit.recipe import SourceConfig
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 _PLAIN_INT = re.compile(r"0|-?[1-9]\d{0,17}")
 # Columns that are text even where all of their values are numbers.
 TEXT_COLUMNS = ("id", "prompt", "completion", "text", "answer")
+DELIMITERS = (",", "\t", ";", "|")
+"""What may stand between columns; of several that are in the header, the first."""
+_DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 BLOCK_BYTES = 2**26
 """Bytes that are parsed at once; a row must fit into them."""
 
@@ -55,7 +61,9 @@ def _open_csv(file: Path, source: SourceConfig, field: str) -> Any:
     import pyarrow as pa
     import pyarrow.csv as pa_csv
 
-    names = _header(file)
+    delimiter, names = _read_header(file)
+    if delimiter != DELIMITERS[0]:
+        logger.info(f"{field}: the columns of {file.name} are separated by {_DELIMITER_NAMES[delimiter]}")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         requirement = f"has several columns of the name {repeated[0]!r}"
@@ -63,7 +71,9 @@ def _open_csv(file: Path, source: SourceConfig, field: str) -> Any:
     padded = next((name for name in names if name != name.strip()), None)
     if padded is not None:
         requirement = f"has a column {padded!r}, with white space in its name"
-        raise UserError(f"{field}.path", str(file), requirement, "remove the spaces after the commas")
+        raise UserError(
+            f"{field}.path", str(file), requirement, f"remove the spaces around {_DELIMITER_NAMES[delimiter]}"
+        )
     convert = pa_csv.ConvertOptions(
         column_types={name: pa.string() for name in names},
         null_values=[""],
@@ -74,17 +84,29 @@ def _open_csv(file: Path, source: SourceConfig, field: str) -> Any:
         return pa_csv.open_csv(
             pa.PythonFile(open_bytes(file), mode="r"),
             read_options=pa_csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
-            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+            parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=convert,
         )
     except pa.ArrowInvalid as error:
         raise _malformed(file, error, field) from None
 
 
-def _header(file: Path) -> list[str]:
-    """Return the names in the first line of a CSV file."""
+def _read_header(file: Path) -> tuple[str, list[str]]:
+    """Return what stands between the columns of a CSV file, and their names in its first line.
+
+    It is a comma if the first line has one outside of quotes, or none of the other delimiters.
+    """
     with open_bytes(file) as content:
-        return next(csv.reader(io.TextIOWrapper(content, encoding="utf-8-sig", newline="")), [])
+        text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
+        first_row = next(csv.reader(text), [])
+        if len(first_row) > 1:
+            return DELIMITERS[0], first_row
+        for delimiter in DELIMITERS[1:]:
+            text.seek(0)
+            names = next(csv.reader(text, delimiter=delimiter), [])
+            if len(names) > 1:
+                return delimiter, names
+    return DELIMITERS[0], first_row
 
 
 def _read_tables(file: Path, reader: Any, source: SourceConfig, field: str) -> "Any":
@@ -100,7 +122,9 @@ def _read_tables(file: Path, reader: Any, source: SourceConfig, field: str) -> "
 
 def _malformed(file: Path, error: Exception, field: str) -> UserError:
     reason = str(error).splitlines()[0]
-    action = "correct the file: a text with a comma or a line break must stand in quotes"
+    action = (
+        "correct the file: a text with a comma (or what separates its columns) or a line break must stand in quotes"
+    )
     return UserError(f"{field}.path", str(file), f"cannot be read: {reason}", action)
 
 

@@ -9,7 +9,7 @@ from typing import IO
 from r1kit.errors import UserError, suggest
 from r1kit.recipe import SourceConfig
 
-FORMATS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
+FORMATS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
 """Suffix of a file: name of the reader in `datasets`."""
 # Words in the names of files and folders that say which split they are of. `datasets` finds splits by such words, too,
 # but takes dev, val and eval for other names of `validation` and `test`: here a recipe's `split` is the word itself.
@@ -34,7 +34,7 @@ def find_files(path: Path, source: SourceConfig, field: str) -> list[Path]:
         files = [path]
     if path.is_file() and file_suffix(path) not in FORMATS:
         requirement = f"must be a file of one of the formats {', '.join(FORMATS)}"
-        raise UserError(f"{field}.path", source.path, requirement, "convert it, a .tsv file for example to .csv")
+        raise UserError(f"{field}.path", source.path, requirement, "convert it, a spreadsheet for example to .csv")
     if not files or file_suffix(files[0]) not in FORMATS:
         raise UserError(f"{field}.path", source.path, f"holds no {', '.join(FORMATS)} file", "check the path")
     # A .json file beside others describes the data and is not data itself.

@@ -5,10 +5,11 @@ of a data set agrees on them.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1kit.data.batches import iterate_column
 from r1kit.data.exact_json import dump_json, parse_json
 from r1kit.data.row_tables import MIXED, NULL, features_of_shapes, shape_of_values
 from r1kit.rows import COLUMNS, STORED_COLUMNS, ColumnType, Row
@@ -16,8 +17,12 @@ from r1kit.runs.files import atomic_file, replace_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from datasets import Dataset
 
 
+MESSAGE_KEYS = ("role", "content")
+"""Keys that every chat message has, before those that some have besides."""
+CHAT_COLUMNS = ("prompt", "completion", "messages")
 ROWS_PER_FILE = 100_000
 ROWS_PER_GROUP = 2_000
 """Rows of a Parquet row group: what is in memory while a data set is written."""
@@ -38,26 +43,67 @@ def rows_schema(rows: Sequence[Row], reward_names: Sequence[str] = ()) -> "pa.Sc
     types: dict[str, ColumnType] = {name: COLUMNS[name].type for name in STORED_COLUMNS}
     types |= dict.fromkeys(reward_names, "float64")
     fields = [pa.field(name, arrow_type(column_type)) for name, column_type in types.items() if name in names]
-    for name in ("prompt", "completion"):
-        if name in names and any(isinstance(row.get(name), list) for row in rows):
-            index = next(i for i, field in enumerate(fields) if field.name == name)
-            fields[index] = pa.field(name, _messages_type([row.get(name) for row in rows]))
+    for index, field in enumerate(fields):
+        if field.name in CHAT_COLUMNS and any(isinstance(row.get(field.name), list) for row in rows):
+            fields[index] = pa.field(field.name, _messages_type([row.get(field.name) for row in rows]))
     for name in names:
         if name not in types:
             fields.append(pa.field(name, _type_of_values(name, [row.get(name) for row in rows])))
     return pa.schema(fields)
 
 
-def _messages_type(values: Sequence[Any]) -> "pa.DataType":
-    """Return the type of chat messages; JSON if any has more than a role and text, such as calls of tools."""
+def _messages_type(values: Iterable[Any]) -> "pa.DataType":
+    """Return the type of chat messages: a list of structures, which any reader shows, if all of their keys hold text.
+
+    A key that some messages lack, such as `reasoning_content`, is null in them. Messages with anything but text, such
+    as calls of tools, and values that are no messages, are JSON.
+    """
     import pyarrow as pa
 
+    keys = dict.fromkeys(MESSAGE_KEYS)
     for messages in values:
         if messages is None:
             continue
-        if not isinstance(messages, list) or any(message.keys() != {"role", "content"} for message in messages):
+        if not isinstance(messages, list) or not all(map(_is_text_message, messages)):
             return pa.json_()
-    return arrow_type("messages")
+        for message in messages:
+            keys.update(dict.fromkeys(message))
+    return _type_of_keys(keys)
+
+
+def _is_text_message(message: Any) -> bool:
+    return isinstance(message, dict) and all(value is None or isinstance(value, str) for value in message.values())
+
+
+def _type_of_keys(keys: Iterable[str]) -> "pa.DataType":
+    """Return the type of chat messages with these keys, each of which holds text."""
+    import pyarrow as pa
+
+    return pa.list_(pa.struct([(key, pa.string()) for key in keys]))
+
+
+def _keys_of_messages(message_type: "pa.DataType") -> list[str] | None:
+    """Return the keys of chat messages whose keys all hold text, None for another type."""
+    import pyarrow as pa
+
+    if not pa.types.is_list(message_type) or not pa.types.is_struct(message_type.value_type):
+        return None
+    fields = list(message_type.value_type)
+    keys = [field.name for field in fields]
+    are_messages = set(MESSAGE_KEYS) <= set(keys) and all(pa.types.is_string(field.type) for field in fields)
+    return keys if are_messages else None
+
+
+def written_schema(dataset: "Dataset") -> "pa.Schema":
+    """Return the schema of a data set's rows as they are written: chat messages as structures if they are text."""
+    import pyarrow as pa
+
+    fields = []
+    for field in order_columns(dataset.features.arrow_schema):
+        if field.name in CHAT_COLUMNS and field.type == pa.json_():
+            field = pa.field(field.name, _messages_type(iterate_column(dataset, field.name)))
+        fields.append(field)
+    return pa.schema(fields)
 
 
 def _type_of_values(name: str, values: Sequence[Any]) -> "pa.DataType":
@@ -77,7 +123,7 @@ def arrow_type(column_type: ColumnType) -> "pa.DataType":
     import pyarrow as pa
 
     if column_type == "messages":
-        return pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+        return _type_of_keys(MESSAGE_KEYS)
     return {"string": pa.string(), "bool": pa.bool_(), "int64": pa.int64(), "float64": pa.float64()}[column_type]
 
 
@@ -94,32 +140,58 @@ def order_columns(schema: "pa.Schema") -> "pa.Schema":
 
 
 def merge_schemas(schemas: Sequence["pa.Schema"]) -> "pa.Schema":
-    """Return the columns of all schemas; one that they disagree about is JSON if it is in any of them, else text."""
+    """Return the columns of all schemas; for one that they disagree about, a type that holds the values of all.
+
+    Chat messages get all of their keys; messages beside text, and JSON beside anything, are JSON; all else is text.
+    """
     import pyarrow as pa
 
-    types: dict[str, set[pa.DataType]] = {}
+    types: dict[str, dict[pa.DataType, None]] = {}  # in the order of the schemas, so that the keys of messages are too
     for schema in schemas:
         for field in schema:
-            types.setdefault(field.name, set()).add(field.type)
-    fields = []
-    for name, column_types in types.items():
-        if len(column_types) == 1:
-            fields.append(pa.field(name, column_types.pop()))
-        else:
-            fields.append(pa.field(name, pa.json_() if pa.json_() in column_types else pa.string()))
-    return pa.schema(fields)
+            types.setdefault(field.name, {})[field.type] = None
+    return pa.schema([pa.field(name, _common_type(list(column_types))) for name, column_types in types.items()])
+
+
+def _common_type(column_types: Sequence["pa.DataType"]) -> "pa.DataType":
+    import pyarrow as pa
+
+    if len(column_types) == 1:
+        return column_types[0]
+    if pa.json_() in column_types:
+        return pa.json_()
+    keys_of_types = [_keys_of_messages(column_type) for column_type in column_types]
+    if not any(keys_of_types):
+        return pa.string()
+    if not all(keys_of_types):  # messages in some files, text in others
+        return pa.json_()
+    keys = dict.fromkeys(MESSAGE_KEYS)
+    for message_keys in keys_of_types:
+        keys.update(dict.fromkeys(message_keys or ()))
+    return _type_of_keys(keys)
 
 
 def decode_json_columns(rows: list[Row], schema: "pa.Schema") -> list[Row]:
-    """Return rows of a table with the values that its columns of JSON hold, which Arrow reads as text."""
+    """Return rows of a table as they were written.
+
+    Arrow reads columns of JSON as text, and chat messages with a null for each key that a message lacks.
+    """
     import pyarrow as pa
 
-    names = [field.name for field in schema if field.type == pa.json_()]
+    json_names = [field.name for field in schema if field.type == pa.json_()]
+    message_names = [field.name for field in schema if len(_keys_of_messages(field.type) or ()) > len(MESSAGE_KEYS)]
     for row in rows:
-        for name in names:
+        for name in json_names:
             if row[name] is not None:
                 row[name] = parse_json(row[name])
+        for name in message_names:
+            if row[name] is not None:
+                row[name] = [_without_nulls(message) for message in row[name]]
     return rows
+
+
+def _without_nulls(message: Row) -> Row:
+    return {key: value for key, value in message.items() if value is not None}
 
 
 def to_arrow_table(rows: list[Row], schema: "pa.Schema") -> "pa.Table":
