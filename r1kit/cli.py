@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
@@ -18,6 +18,9 @@ from r1kit.messages import print_traceback, set_verbosity
 from r1kit.safe_text import escape_control_characters, mask_text
 from r1kit.stages import STAGES, Stage
 from r1kit.supervisor import describe_sys_exit, find_closed_descriptors, report_end, supervise
+
+if TYPE_CHECKING:
+    from r1kit.recipe import Recipe
 
 # Typer carries a copy of click of its own, from which it exports only some exceptions; this is their base class.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -125,8 +128,6 @@ def add_stage_command(stage: Stage) -> None:
         quiet: Quiet = False,
     ) -> None:
         supervise()
-        from r1kit.recipe import load_recipe, parse_override
-
         _set_verbosity(verbose, quiet)
         words = list(arguments or [])
         if stage.name == "data" and words[:1] == ["inspect"]:
@@ -134,24 +135,12 @@ def add_stage_command(stage: Stage) -> None:
 
             inspect_source(words[1:])
             return
-
-        recipe_file = None
-        if words and ("=" not in words[0] or Path(words[0]).is_file()):
-            recipe_file = words.pop(0)
-        overrides: dict[str, Any] = {}
-        if model is not None:
-            overrides["model.path"] = model
-        if dataset:
-            overrides[f"data.{train_or_eval}"] = [{"path": path} for path in dataset]
-        if output is not None:
-            overrides["output"] = output
-        for word in words:
-            key, value = parse_override(word)
-            overrides[key] = value
-        recipe = load_recipe(stage.name, recipe_file, overrides)
-        from r1kit.models.prompt_choice import choose_prompts
-
-        recipe, notes = choose_prompts(recipe, load_models=not dry_run)
+        options = {
+            "model.path": model,
+            f"data.{train_or_eval}": [{"path": path} for path in dataset or []] or None,
+            "output": output,
+        }
+        recipe, notes = _read_recipe(stage, words, options, load_models=not dry_run)
         if dry_run:
             from r1kit.commands.dry_run import print_dry_run
 
@@ -161,14 +150,38 @@ def add_stage_command(stage: Stage) -> None:
 
         raise typer.Exit(start(stage.name, recipe, num_processes, accelerate_config, overwrite, notes))
 
-    run_stage_command.__doc__ = (
+    run_stage_command.__doc__ = _stage_help(stage)
+    app.command(stage.name)(run_stage_command)
+
+
+def _read_recipe(
+    stage: Stage, words: list[str], options: dict[str, Any], load_models: bool
+) -> tuple["Recipe", list[str]]:
+    """Return the recipe of a stage with the values of options and `key=value` words in it, and notes on its prompts.
+
+    `words` may begin with the recipe's file. `options` are keys with their values, None where an option is not given.
+    """
+    from r1kit.models.prompt_choice import choose_prompts
+    from r1kit.recipe import load_recipe, parse_override
+
+    has_file = bool(words) and ("=" not in words[0] or Path(words[0]).is_file())
+    recipe_file = words[0] if has_file else None
+    overrides = {key: value for key, value in options.items() if value is not None}
+    for word in words[has_file:]:
+        key, value = parse_override(word)
+        overrides[key] = value
+    return choose_prompts(load_recipe(stage.name, recipe_file, overrides), load_models=load_models)
+
+
+def _stage_help(stage: Stage) -> str:
+    help_text = (
         f"{stage.summary}\n\n"
         f"Example: r1kit {stage.name} recipe.yaml output=runs/first seed=1\n\n"
         f"`r1kit fields {stage.name}` describes the fields of the recipe."
     )
     if stage.name == "data":
-        run_stage_command.__doc__ += " `r1kit data inspect PATH` shows what a data set holds."
-    app.command(stage.name)(run_stage_command)
+        help_text += " `r1kit data inspect PATH` shows what a data set holds."
+    return help_text
 
 
 for _stage in STAGES.values():
@@ -352,7 +365,9 @@ def _explain_usage_error(error: Any) -> str:
     unknown_option = getattr(error, "possibilities", UNSET) is not UNSET
     if not unknown_option:
         return _explain_wrong_value(error, f"see {command} --help")
-    options = [name for parameter in error.ctx.command.params for name in parameter.opts if name.startswith("--")]
+    options: list[str] = []
+    for parameter in error.ctx.command.params:
+        options += [name for name in parameter.opts if name.startswith("--")]
     action = suggest(error.option_name, options)
     if not action.startswith("did you mean"):
         action = f"see {command} --help"

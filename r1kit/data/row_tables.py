@@ -103,7 +103,10 @@ def _columns_of(rows: Sequence[Row]) -> dict[str, list[Any]]:
     names: dict[str, None] = {}
     for keys in dict.fromkeys(map(tuple, rows)):
         names.update(dict.fromkeys(keys))
-    return {name: [row.get(name) for row in rows] for name in names}
+    columns = {}
+    for name in names:
+        columns[name] = [row.get(name) for row in rows]
+    return columns
 
 
 def _widen_shapes(shapes: dict[str, Shape], columns: Mapping[str, list[Any]], types: Mapping[str, Any]) -> bool:
@@ -149,7 +152,9 @@ def _shape_of_objects(objects: Sequence[dict[Any, Any]]) -> Shape:
     has_same_keys = all(set(other) == keys for other in set(map(tuple, objects)))
     if not keys or not has_same_keys or not all(isinstance(key, str) for key in keys):
         return MIXED
-    members = {key: shape_of_values([value[key] for value in objects]) for key in keys}
+    members = {}
+    for key in keys:
+        members[key] = shape_of_values([value[key] for value in objects])
     return MIXED if MIXED in members.values() else ("struct", members)
 
 
@@ -248,15 +253,15 @@ def compute_columns(
     """
     from datasets import concatenate_datasets
 
-    kept: list[int] = []
+    row_numbers: list[int] = []  # of the rows that are not dropped
 
     def read_rows() -> Iterator[Row]:
-        kept.clear()
+        row_numbers.clear()
         for start in range(0, len(dataset), batch_rows_count):
             rows = batch_rows(dataset[start : start + batch_rows_count])
             for offset, computed in enumerate(compute(rows, start)):
                 if computed is not None:
-                    kept.append(start + offset)
+                    row_numbers.append(start + offset)
                     yield computed
 
     computed_columns = make_dataset(read_rows, types)
@@ -264,8 +269,8 @@ def compute_columns(
     others = dataset.remove_columns([name for name in dataset.column_names if name in replaced])
     if not others.column_names:
         return computed_columns
-    if len(kept) < len(dataset):
-        others = others.select(kept)
+    if len(row_numbers) < len(dataset):
+        others = others.select(row_numbers)
     if not computed_columns.column_names:
         return others
     return concatenate_datasets([others, computed_columns], axis=1)

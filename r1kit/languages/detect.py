@@ -324,12 +324,12 @@ def _word_scores(word: str) -> "NDArray[Any]":
     log_probabilities = dict(_identifier().rank(f" {word} "))
     codes, log_priors = _scored_languages()
     scores = np.array([log_probabilities[code] for code in codes]) - log_priors
-    known, unknown = scores[: len(LATIN_LANGUAGES)], scores[len(LATIN_LANGUAGES) :]
-    best_known_score = known.max()
-    unknown_scores = np.minimum(unknown - best_known_score, MAX_UNKNOWN_LANGUAGE_SCORE) - UNKNOWN_LANGUAGE_PENALTY
-    unexplained_score = max(unknown_scores.max(), 0.0) + UNEXPLAINED_WORD_SCORE
-    scores = np.concatenate([known - best_known_score, unknown_scores, [unexplained_score]])
-    return np.maximum(scores, MIN_WORD_SCORE)
+    count = len(LATIN_LANGUAGES)
+    scores = scores - scores[:count].max()
+    latin_scores = scores[:count]
+    further_scores = np.minimum(scores[count:], MAX_UNKNOWN_LANGUAGE_SCORE) - UNKNOWN_LANGUAGE_PENALTY
+    unexplained_score = max(further_scores.max(), 0.0) + UNEXPLAINED_WORD_SCORE
+    return np.maximum(np.concatenate([latin_scores, further_scores, [unexplained_score]]), MIN_WORD_SCORE)
 
 
 @lru_cache(maxsize=1)

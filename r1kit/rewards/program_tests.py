@@ -33,7 +33,7 @@ def parse_tests(value: Any) -> list[dict[str, Any]] | None:
         if isinstance(value, str) and value:
             value = json.loads(value, parse_int=_read_whole_number)
         if value and not _have_kinds(value):
-            from r1kit.data.adapters.code import parse_tests as parse_usual_form
+            from r1kit.data.adapters.code_tests import parse_tests as parse_usual_form
 
             value = parse_usual_form(value) or None
             if value is None:

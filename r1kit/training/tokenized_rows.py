@@ -276,22 +276,22 @@ def _handle_long_rows(dataset: "Dataset", recipe: SFTRecipe, field: str, is_plai
         action = "raise it, or set training.too_long to drop or truncate"
         raise UserError("training.max_length", limit, counted, action)
     if choice == "drop":
-        kept = dataset.select([i for i, length in enumerate(lengths) if length <= limit])
+        fitting = dataset.select([i for i, length in enumerate(lengths) if length <= limit])
         done = "and are dropped"
     else:
-        kept = _truncate(dataset, limit)
-        lost = len(dataset) - len(kept)
+        fitting = _truncate(dataset, limit)
+        lost = len(dataset) - len(fitting)
         done = "and lose their end"
         if lost:
             done += f"; {lost:,} of them are dropped, whose prompt alone is longer"
-    if len(kept) == 0:
+    if len(fitting) == 0:
         nothing = "is left" if choice == "drop" else "has more than a prompt within it"
         requirement = f"{counted}, so that no row {nothing}"
         raise UserError("training.max_length", limit, requirement, "raise it, or use shorter rows")
     if is_main_rank():
         action = "raise it to train on them" if choice == "truncate" else "raise it, or set training.too_long=truncate"
         logger.warning(f"training.max_length = {limit}; {counted}, {done}; {action}")
-    return kept, long_count
+    return fitting, long_count
 
 
 def _row_lengths(dataset: "Dataset") -> list[int]:

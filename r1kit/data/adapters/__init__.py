@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from r1kit.data.adapters import code, finished, mathematics, verl
 from r1kit.data.adapters.chat import ConversationError, is_conversation, normalise_messages
 from r1kit.data.adapters.choices import ChoiceNumberError
-from r1kit.data.adapters.forms import Reading, asks, find_form, find_judged_examples, has_choices
+from r1kit.data.adapters.example_forms import asks, find_judged_examples
+from r1kit.data.adapters.forms import find_form
+from r1kit.data.adapters.reading import Reading, has_choices
 from r1kit.data.exact_json import dump_json
 from r1kit.data.row_tables import compute_columns
 from r1kit.errors import UserError, suggest
@@ -281,10 +283,10 @@ def _adapt_row(reading: Reading, general: bool, row: Row, field: str, row_name: 
     except MALFORMED_ROW_ERRORS:
         return None
     if adapted and general:
-        kept = {column: row[column] for column in COLUMNS_KEPT_BY_ADAPTERS if row.get(column) not in (None, "", [])}
-        if "tests" in kept:
+        own_values = {name: row[name] for name in COLUMNS_KEPT_BY_ADAPTERS if row.get(name) not in (None, "", [])}
+        if "tests" in own_values:
             adapted |= {"checker": "code", "domain": "code"}
-        adapted |= kept
+        adapted |= own_values
     if not adapted or not (adapted.get("prompt") or adapted.get("messages")):
         return None
     return {name: _as_text(value) if name in TEXT_COLUMNS else value for name, value in adapted.items()}

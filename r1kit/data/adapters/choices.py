@@ -9,22 +9,20 @@ set show. GPQA and SciQ have the right choice in a column of its own: there
 the choices are shuffled, by the source's seed and the question, since the right one would always come first.
 """
 
-import ast
 import contextlib
 import random
 import re
-import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from r1kit.data.adapters.choice_texts import LETTERS, labels_and_texts
 from r1kit.rows import Row
 
 UNREADABLE_CHOICES = (KeyError, TypeError, ValueError, AttributeError, SyntaxError)
 """What reading a row's choices raises where they are of another form."""
 INSTRUCTION = "Answer with the letter of the correct choice."
-LETTERS = string.ascii_uppercase
 QUESTION_COLUMNS = (
     "question",
     "Question",
@@ -93,12 +91,8 @@ CORRECT_SETS: dict[str, CorrectAndIncorrect] = {
     ),
     "SciQ": CorrectAndIncorrect(("question",), "correct_answer", ("distractor1", "distractor2", "distractor3")),
 }
-# "(A) 21", "A) 21", "a. 21": a choice that begins with its own letter.
-_LETTERED = re.compile(r"\s*\(?([A-Za-z])\s*[).:]\s*(.*)", re.DOTALL)
 # The first of several columns with a choice each: "option_a", "choice 1", "A".
 _FIRST_OPTION_COLUMN = re.compile(r"(?:(?:option|choice|opt|answer)[ _]?)[aA01]|[aA]", re.IGNORECASE)
-# "a ) 38 , b ) 27.675 , c ) 30": MathQA's choices in one text.
-_CHOICE_IN_TEXT = re.compile(r"(?:^|[,\s])\(?([a-jA-J])\s?\)\s*")
 
 
 @dataclass(frozen=True)
@@ -248,7 +242,7 @@ def _find_first_number(counted: Sequence[tuple[int, int, bool]], usual_first: in
 
 
 def _read_list(passage: str | None, question: str, choices: str, gold: str, row: Row) -> ChoiceQuestion:
-    labels, texts = _labels_and_texts(row[choices])
+    labels, texts = labels_and_texts(row[choices])
     return ChoiceQuestion([row.get(passage) if passage else None, row[question]], labels, texts, row[gold])
 
 
@@ -283,63 +277,12 @@ def _shuffled_choice_row(questions: Sequence[Any], texts: list[str], index: int,
 
 def _choice_row(questions: Sequence[Any], texts: Sequence[str], index: int | None) -> Row | None:
     """Return the problem; None without a question, without two choices, or without a right one among them."""
-    question = "\n\n".join(str(part).strip() for part in questions if part not in (None, ""))
+    question = "\n\n".join(str(text).strip() for text in questions if text not in (None, ""))
     if not question or not 2 <= len(texts) <= len(LETTERS) or index is None or not 0 <= index < len(texts):
         return None
     lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, texts, strict=False)]
     prompt = "\n".join([question, "", *lines, "", INSTRUCTION])
     return {"prompt": prompt, "answer": LETTERS[index], "checker": "choice"}
-
-
-def _labels_and_texts(choices: Any) -> tuple[list[str], list[str]]:
-    """Return the labels and the texts of a row's choices, in any of the forms of a list, a mapping or a text."""
-    if isinstance(choices, str):
-        return _split_choices(choices)
-    if isinstance(choices, Mapping):
-        texts = choices.get("text") or choices.get("texts")
-        labels = choices.get("label") or choices.get("labels")
-        if isinstance(texts, list) and isinstance(labels, list):  # ARC, CommonsenseQA, OpenBookQA
-            return list(map(str, labels)), list(map(str, texts))
-        present = {str(label): str(text) for label, text in choices.items() if text is not None}  # MedQA
-        return list(present), list(present.values())
-    if choices and all(isinstance(choice, Mapping) for choice in choices):
-        labels = [str(choice.get("label") or choice.get("key") or choice.get("id")) for choice in choices]
-        texts = [choice.get("text") or choice.get("value") or choice.get("content") for choice in choices]
-        if None in texts:
-            raise ValueError("a choice has no text")
-        return labels, list(map(str, texts))
-    return _without_letters([_plain_text(choice) for choice in choices if choice is not None])
-
-
-def _plain_text(choice: Any) -> str:
-    if not isinstance(choice, str | int | float) or isinstance(choice, bool):
-        raise TypeError("a choice must be a text or a number")
-    return str(choice).strip()
-
-
-def _without_letters(texts: list[str]) -> tuple[list[str], list[str]]:
-    """Return letters as labels, and the choices without the letters that they may begin with ("A) 21")."""
-    matches = [_LETTERED.match(text) for text in texts]
-    letters = "".join(match.group(1).upper() for match in matches if match)
-    if len(letters) == len(texts) and LETTERS.startswith(letters):
-        texts = [match.group(2).strip() for match in matches if match]
-    return list(LETTERS[: len(texts)]), texts
-
-
-def _split_choices(text: str) -> tuple[list[str], list[str]]:
-    """Return the choices of a text: `a ) 38 , b ) 27.675`, a list that stands as text, or a line for each."""
-    if text.lstrip().startswith("["):
-        return _without_letters([_plain_text(choice) for choice in ast.literal_eval(text.strip())])
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if len(lines) > 1 and all(map(_LETTERED.match, lines)):
-        return _without_letters(lines)
-    matches = list(_CHOICE_IN_TEXT.finditer(text))
-    letters = "".join(match.group(1).upper() for match in matches)
-    if len(letters) < 2 or not LETTERS.startswith(letters):
-        raise ValueError("the choices are a text in which they cannot be told apart")
-    ends = [match.start() for match in matches[1:]] + [len(text)]
-    texts = [text[match.end() : end].strip(" ,") for match, end in zip(matches, ends, strict=True)]
-    return list(letters), texts
 
 
 def _gold_index(question: ChoiceQuestion, first_number: int | None) -> int | None:

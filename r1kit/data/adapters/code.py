@@ -1,25 +1,27 @@
 """Sets of programming problems: HumanEval, MBPP, APPS, TACO, CodeContests, Codeforces, LeetCode and others.
 
-Their tests become r1kit's `stdio`, `call` and `assert` tests, such as
-`{"kind": "call", "function": "add", "args": [1, 2], "expected": 3}`. Problems that comparing outputs cannot judge are
+Their tests become r1kit's (r1kit/data/adapters/code_tests.py). Problems that comparing outputs cannot judge are
 dropped: those with files for input, with interaction, or with a checker that is no Python.
 """
 
 import ast
-import base64
-import io
 import json
-import pickle
 import re
-import zlib
 from typing import Any
 
+from r1kit.data.adapters.code_tests import (
+    Test,
+    call_tests,
+    literal_value,
+    parse_nested,
+    parse_tests,
+    private_cases,
+    stdio_tests,
+    tests_as_json,
+    tests_of_cases,
+    values_of,
+)
 from r1kit.rows import Row
-
-Test = dict[str, Any]
-
-MAX_TESTS = 64
-"""Tests of one problem that are kept: TACO has 200 on average, and each costs a process."""
 
 _COMPLETE_FUNCTION = "Complete this Python function. Reply with the whole function.\n\n```python\n{}\n```"
 _STDIO_INSTRUCTION = "\n\nWrite a Python program that reads from standard input and prints to standard output."
@@ -39,18 +41,6 @@ def _code_row(prompt: str, tests: list[Test], **columns: Any) -> Row | None:
         "domain": "code",
         **columns,
     }
-
-
-def tests_as_json(tests: list[Test]) -> str:
-    """Return tests as the text that the column `tests` holds."""
-    return json.dumps(_select_tests(tests), ensure_ascii=False)
-
-
-def _select_tests(tests: list[Test]) -> list[Test]:
-    """Return at most MAX_TESTS tests, evenly spread: sets often put the easy ones first."""
-    if len(tests) <= MAX_TESTS:
-        return tests
-    return [tests[i * len(tests) // MAX_TESTS] for i in range(MAX_TESTS)]
 
 
 def adapt_humaneval(row: Row) -> Row | None:
@@ -91,135 +81,29 @@ def adapt_apps(row: Row) -> Row | None:
     columns = {"source": row.get("source") or row.get("url"), "level": row.get("difficulty")}
     function = cases.get("fn_name")
     if not function:
-        return _code_row(row["question"] + _STDIO_INSTRUCTION, _stdio_tests(inputs, outputs), **columns)
+        return _code_row(row["question"] + _STDIO_INSTRUCTION, stdio_tests(inputs, outputs), **columns)
     starter_code = (row.get("starter_code") or "").strip()
     if starter_code:
         instruction = _STARTER_CODE.format(starter_code)
     else:
         instruction = f"\n\nCall the function {function}."
-    return _code_row(row["question"] + instruction, _call_tests(function, inputs, outputs), **columns)
-
-
-def _stdio_tests(inputs: list[Any], outputs: list[Any]) -> list[Test]:
-    """Return tests by standard input and output; each input and output is text, or a list of lines."""
-    tests = []
-    for test_input, test_output in zip(inputs, outputs, strict=True):
-        expected_output = _join_lines(test_output)
-        if expected_output:
-            tests.append({"kind": "stdio", "input": _join_lines(test_input), "output": expected_output})
-    return tests
-
-
-def _column(rows: list[Row], name: str) -> list[Any]:
-    return [row[name] for row in rows]
-
-
-def _join_lines(value: Any) -> str:
-    text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text.replace("\r\n", "\n")
-
-
-def _call_tests(function: str, inputs: list[Any], outputs: list[Any]) -> list[Test]:
-    """Return tests by calls with positional arguments.
-
-    If every output is a list of one member, that list only wraps the expected value: the data sets' own checkers accept
-    both.
-    """
-    are_wrapped = bool(outputs) and all(isinstance(output, list) and len(output) == 1 for output in outputs)
-    tests = []
-    for arguments, output in zip(inputs, outputs, strict=True):
-        if isinstance(arguments, list):
-            expected = output[0] if are_wrapped else output
-            tests.append({"kind": "call", "function": function, "args": list(arguments), "expected": expected})
-    return tests
-
-
-def parse_tests(value: Any) -> list[Test]:
-    """Return the tests that a value holds in any of the usual forms; an empty list for what is no tests.
-
-    {"inputs": ["1"], "outputs": ["2"]}                    APPS, TACO, Eurus-2; with `fn_name`, calls of that function
-    [{"input": "1", "output": "2", "testtype": "stdin"}]   LiveCodeBench, DeepCoder
-    {"functional": "def check(candidate): ..."}            LeetCode in verl's rows
-    ["assert add(1, 2) == 3"]                              MBPP, AceCode
-    """
-    if isinstance(value, dict):
-        inputs, outputs = value.get("inputs", value.get("input")), value.get("outputs", value.get("output"))
-        if isinstance(inputs, list) and isinstance(outputs, list):
-            function = value.get("fn_name") or value.get("func_name")
-            if function:
-                return _call_tests(function, _parsed_members(inputs), _parsed_members(outputs))
-            return _stdio_tests(inputs, outputs)
-        if isinstance(value.get("functional"), str) and value["functional"].strip():
-            return [{"kind": "assert", "code": value["functional"]}]
-        return []
-    if not isinstance(value, list) or not value:
-        return []
-    if all(isinstance(test, str) and test.lstrip().startswith(("assert ", "assert(")) for test in value):
-        return [{"kind": "assert", "code": test} for test in value]
-    if all(isinstance(test, dict) and "input" in test and "output" in test for test in value):
-        return _tests_of_cases(value, None)
-    return []
-
-
-def _parsed_members(values: list[Any]) -> list[Any]:
-    """Return arguments or results, each of which may be written as JSON or as a Python literal."""
-    members = []
-    for value in values:
-        try:
-            members.append(_parse_nested(value))
-        except (ValueError, SyntaxError):
-            members.append(value)
-    return members
-
-
-def _tests_of_cases(cases: list[Row], function: str | None) -> list[Test]:
-    """Return the tests of LiveCodeBench's form; `function` is the one that functional tests call."""
-    tests: list[Test] = []
-    for case in cases:
-        name = case.get("fn_name") or function
-        if case.get("testtype", case.get("type")) in ("functional", "function_call") and name:
-            # The arguments stand as JSON, one on each line.
-            lines = case["input"].splitlines() if isinstance(case["input"], str) else case["input"]
-            arguments = [_parse_nested(line) for line in lines]
-            expected = _parse_nested(case["output"])
-            tests.append({"kind": "call", "function": name, "args": arguments, "expected": expected})
-        else:
-            tests += _stdio_tests([case["input"]], [case["output"]])
-    return tests
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads pickled text and numbers alone: a pickle of anything else may run code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"the tests hold an object of {module}.{name}")
+    return _code_row(row["question"] + instruction, call_tests(function, inputs, outputs), **columns)
 
 
 def adapt_livecodebench(row: Row) -> Row | None:
     """Read livecodebench/code_generation_lite, whose private tests are JSON that is pickled, compressed and encoded."""
-    cases = _parse_nested(row["public_test_cases"]) + _private_cases(row["private_test_cases"])
-    metadata = _parse_nested(row.get("metadata") or "{}")
+    cases = parse_nested(row["public_test_cases"]) + private_cases(row["private_test_cases"])
+    metadata = parse_nested(row.get("metadata") or "{}")
     starter_code = (row.get("starter_code") or "").strip()
     instruction = _STARTER_CODE.format(starter_code) if starter_code else _STDIO_INSTRUCTION
-    tests = _tests_of_cases(cases, metadata.get("func_name"))
+    tests = tests_of_cases(cases, metadata.get("func_name"))
     columns = {"id": row.get("question_id"), "level": row.get("difficulty"), "source": row.get("platform")}
     return _code_row(row["question_content"] + instruction, tests, **columns)
 
 
-def _private_cases(value: Any) -> list[Row]:
-    if not isinstance(value, str):
-        return value or []
-    try:
-        return json.loads(value)
-    except ValueError:
-        data = zlib.decompress(base64.b64decode(value))
-        text = _PlainUnpickler(io.BytesIO(data)).load()
-        return json.loads(text)
-
-
 def adapt_problem_with_tests(row: Row) -> Row | None:
     """Read agentica-org/DeepCoder-Preview-Dataset and sets of its form: a problem, and tests in any usual form."""
-    tests = parse_tests(_parse_nested(row["tests"]))
+    tests = parse_tests(parse_nested(row["tests"]))
     metadata = row.get("metadata")
     function = metadata.get("func_name") if isinstance(metadata, dict) else None
     if not tests or (function and any(test["kind"] == "stdio" for test in tests)):
@@ -255,7 +139,7 @@ def adapt_code_contests(row: Row) -> Row | None:
         tests = row[f"{group}_tests"] or {"input": [], "output": []}
         inputs += tests["input"]
         outputs += tests["output"]
-    return _code_row(row["description"] + _STDIO_INSTRUCTION, _stdio_tests(inputs, outputs), id=row.get("name"))
+    return _code_row(row["description"] + _STDIO_INSTRUCTION, stdio_tests(inputs, outputs), id=row.get("name"))
 
 
 def adapt_codeforces(row: Row) -> Row | None:
@@ -275,7 +159,7 @@ def adapt_codeforces(row: Row) -> Row | None:
     sections.append(row.get("note"))
     prompt = "\n\n".join(section.replace("\r\n", "\n").strip() for section in sections if section)
     official_tests = row["official_tests"] or []
-    tests = _stdio_tests(_column(official_tests, "input"), _column(official_tests, "output"))
+    tests = stdio_tests(values_of(official_tests, "input"), values_of(official_tests, "output"))
     if checker:
         tests = [{**test, "kind": "checker", "code": checker} for test in tests]
     return _code_row(prompt + _STDIO_INSTRUCTION, tests, id=row.get("id"), level=row.get("rating"))
@@ -303,9 +187,9 @@ def adapt_leetcode(row: Row) -> Row | None:
         assert isinstance(call, ast.Call)
         try:
             # The inputs are written as keyword arguments, in the order of the method's parameters.
-            arguments = [_literal_value(keyword.value) for keyword in call.keywords]
-            arguments += [_literal_value(argument) for argument in call.args]
-            expected = _literal_value(ast.parse(case["output"], mode="eval").body)
+            arguments = [literal_value(keyword.value) for keyword in call.keywords]
+            arguments += [literal_value(argument) for argument in call.args]
+            expected = literal_value(ast.parse(case["output"], mode="eval").body)
         except (ValueError, SyntaxError):
             continue  # an object, or the error message of a solution that failed
         tests.append({"kind": "call", "function": method, "args": arguments, "expected": expected})
@@ -315,28 +199,20 @@ def adapt_leetcode(row: Row) -> Row | None:
     return _code_row(prompt, tests, answer=row.get("completion"), id=row["task_id"], level=row.get("difficulty"))
 
 
-def _literal_value(node: ast.expr) -> Any:
-    """Return the value of a literal; of `list_node([1, 2])` and `tree_node([1])` the list, as LeetCode writes it."""
-    is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1
-    if is_call and node.func.id in ("list_node", "tree_node"):  # type: ignore[attr-defined]
-        return ast.literal_eval(node.args[0])  # type: ignore[attr-defined]
-    return ast.literal_eval(node)
-
-
 def adapt_verifiable_coding(row: Row) -> Row | None:
     """Read open-r1/verifiable-coding-problems-python and PrimeIntellect/verifiable-coding-problems."""
-    info = _parse_nested(row["verification_info"])
+    info = parse_nested(row["verification_info"])
     if info.get("language", "python") != "python":
         return None
-    cases = _parse_nested(info["test_cases"])
+    cases = parse_nested(info["test_cases"])
     calls = [case for case in cases if case.get("fn_name") and case.get("type") != "stdin_stdout"]
     if calls:
         # Arguments and results are values, written as JSON or as Python.
-        inputs = list(map(_parse_nested, _column(calls, "input")))
-        outputs = list(map(_parse_nested, _column(calls, "output")))
-        tests = _call_tests(calls[0]["fn_name"], inputs, outputs)
+        inputs = list(map(parse_nested, values_of(calls, "input")))
+        outputs = list(map(parse_nested, values_of(calls, "output")))
+        tests = call_tests(calls[0]["fn_name"], inputs, outputs)
     else:
-        tests = _stdio_tests(_column(cases, "input"), _column(cases, "output"))
+        tests = stdio_tests(values_of(cases, "input"), values_of(cases, "output"))
     return _code_row(
         row["problem_statement"] if row.get("problem_statement") else row["prompt"],
         tests,
@@ -344,13 +220,3 @@ def adapt_verifiable_coding(row: Row) -> Row | None:
         id=row.get("problem_id"),
         source=row.get("source"),
     )
-
-
-def _parse_nested(value: Any) -> Any:
-    """Return a value that may be written as JSON or as a Python literal."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return ast.literal_eval(value)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1kit.data.adapters.chat import normalise_messages
-from r1kit.data.adapters.code import parse_tests, tests_as_json
+from r1kit.data.adapters.code_tests import parse_tests, tests_as_json
 from r1kit.data.adapters.mathematics import gold_text
 from r1kit.rows import Row
 

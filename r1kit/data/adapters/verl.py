@@ -14,7 +14,7 @@ from typing import Any
 
 from r1kit.data.adapters.accepted import accepted_answers, accepted_row
 from r1kit.data.adapters.chat import normalise_messages
-from r1kit.data.adapters.code import parse_tests, tests_as_json
+from r1kit.data.adapters.code_tests import parse_tests, tests_as_json
 from r1kit.data.adapters.mathematics import NO_ANSWERS, without_dapo_instruction
 from r1kit.rows import Row
 
@@ -100,7 +100,8 @@ def _row_id(row: Row) -> str | None:
         return None
     if isinstance(index, int | float) or str(index).isdigit():
         split = extra_info.get("split") if isinstance(extra_info, Mapping) else None
-        return "/".join(str(part) for part in (row.get("data_source"), split, index) if part is not None)
+        names = [row.get("data_source"), split, index]
+        return "/".join(str(name) for name in names if name is not None)
     return str(index)
 
 

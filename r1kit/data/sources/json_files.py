@@ -196,7 +196,7 @@ def _rows_of_document(value: Any, file: Path, source: SourceConfig, field: str) 
     if isinstance(value, list):
         if value and all(isinstance(turns, list) for turns in value):
             # Open-Reasoner-Zero's form, whose columns on the hub are the numbers of the turns.
-            value = [{str(turn): message for turn, message in enumerate(turns)} for turns in value]
+            value = [dict(zip(map(str, range(len(turns))), turns, strict=True)) for turns in value]
         for number, row in enumerate(value):
             if not isinstance(row, dict):
                 requirement = f"must be a list of JSON objects, but entry {number} is none"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.data.exact_json import exact_json_type, is_json_column
 from r1kit.data.row_tables import compute_columns
+from r1kit.rows import Row
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features
@@ -106,9 +107,12 @@ def with_features(dataset: "Dataset", features: "Features") -> "Dataset":
         if is_json_column(feature) and not is_json_column(dataset.features[name])
     ]
     if json_names:
-        dataset = compute_columns(
-            dataset,
-            lambda rows, start: [{name: row[name] for name in json_names} for row in rows],
-            types={name: features[name] for name in json_names},
-        )
+
+        def select_values(rows: list[Row], _: int) -> list[Row | None]:
+            values: list[Row | None] = []
+            for row in rows:
+                values.append({name: row[name] for name in json_names})
+            return values
+
+        dataset = compute_columns(dataset, select_values, types={name: features[name] for name in json_names})
     return dataset.select_columns(list(features)).cast(features)
