@@ -4,6 +4,7 @@ import datetime
 import decimal
 import gzip
 import json
+import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ import pytest
 from r1kit.data.exact_json import dump_json, parse_json
 from r1kit.data.row_tables import merge_shapes, shape_of_values
 from r1kit.data.sources import read_source
+from r1kit.data.sources.json_files import _parse_line, _read_lines
 from r1kit.errors import UserError
 from r1kit.recipe import SourceConfig
 
@@ -362,3 +364,40 @@ def test_a_column_verifier_that_names_checkers_is_read_as_checker(capsys):
 def test_another_column_verifier_stays_the_users_own(values):
     write_jsonl([{"prompt": "1 + 1?", "answer": "2", "verifier": value} for value in values])
     assert [row["verifier"] for row in read("rows.jsonl")] == values
+
+
+LINES = [
+    b'{"a": 1}',
+    b' {"a": 1}\t\r',
+    b'{"a": 1} x',
+    b'{"a": 1}{"b": 2}',
+    b"[1]",
+    b"7",
+    b"",
+    b"  ",
+    b'\xef\xbb\xbf{"a": 1}',
+    b'{"a": 1e999, "b": NaN}',
+    b'{"a": ' + b"9" * 5000 + b"}",
+    b'{"a": 0.12345678901234567890, "b": 123456789012345678901234567890}',
+    b'{"a": "\\ud83d\\ude00"}',
+    b'{"a": "\\ud83d"}',
+    b'{"a": tru}',
+    '{"a": "x\u2028y"}'.encode(),
+    '{"a": 1}\u00a0'.encode(),
+    b'{"a": "\xff"}',
+    b'{"a":' * 20_000 + b"1" + b"}" * 20_000,
+]
+
+
+def test_lines_that_are_read_in_blocks_are_what_each_is_by_itself(tmp_path):
+    """A block of lines gives the same rows and the same complaints as a close look at each line."""
+    chooser = random.Random(0)
+    file = tmp_path / "rows.jsonl"
+    for _ in range(100):
+        lines = chooser.choices(LINES, k=5)
+        expected = []
+        for number, line in enumerate(lines, 1):
+            if line.strip(b" \t\r\n\xef\xbb\xbf"):
+                expected.append((number, *_parse_line(line)))
+        file.write_bytes(b"\n".join(lines) + chooser.choice([b"", b"\n"]))
+        assert repr(list(_read_lines(file))) == repr(expected)

@@ -38,7 +38,7 @@ def parse_json_line(line: str) -> Any:
         value, end = _QUICK_SCAN(line, 0)
     except StopIteration:
         raise ValueError("no JSON value at the beginning") from None
-    if end != len(line) and not line[end:].isspace():
+    if end != len(line) and line[end:].strip(" \t\r\n"):
         raise ValueError("text after the JSON value")
     return value
 
