@@ -322,14 +322,14 @@ OPTION_COLUMNS = {"option_a": "x", "option_b": "y", "option_c": "z"}
 
 
 @pytest.mark.parametrize("first", [0, 1])
-@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("written_as", [int, str, float])
 @pytest.mark.parametrize(
     "columns", [{"choices": ["x", "y", "z"]}, OPTION_COLUMNS, {"option1": "x", "option2": "y", "option3": "z"}]
 )
-def test_numbers_of_choices_count_as_those_of_the_whole_set_do(columns, first, as_text):
+def test_numbers_of_choices_count_as_those_of_the_whole_set_do(columns, first, written_as):
     rows = numbered(3, first, **columns)
     # The first row does not show it.
-    rows = [{**row, "answer": str(row["answer"]) if as_text else row["answer"]} for row in [rows[1], *rows]]
+    rows = [{**row, "answer": written_as(row["answer"])} for row in [rows[1], *rows]]
     assert "".join(row["answer"] for row in read(*rows)) == "BABCABC"
 
 

@@ -237,11 +237,12 @@ def _adapt_rows(dataset: "Dataset", reading: Reading, source: SourceConfig, fiel
         remove=[name for name in dataset.column_names if name not in carried],
     )
     dropped = len(dataset) - len(adapted)
-    suffix = f"; {dropped} of {len(dataset)} rows cannot be used and are dropped" if dropped else ""
+    reason = f": {reading.left_out}" if reading.left_out else ""
+    suffix = f"; {dropped} of {len(dataset)} rows cannot be used and are dropped{reason}" if dropped else ""
     logger.info(f"{field} is read as {reading.name}{suffix}")
     if len(adapted) == 0:
         action = f"set {field}.adapter=none and name its columns"
-        raise UserError(f"{field}.path", "the data", f"no row of it can be used as {reading.name}", action)
+        raise UserError(f"{field}.path", "the data", f"no row of it can be used as {reading.name}{reason}", action)
     # Later steps take a column that is there for one that has values.
     table = adapted.data.table
     empty = [

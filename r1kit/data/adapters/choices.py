@@ -47,6 +47,7 @@ GOLD_COLUMNS = (
     "correct_answer",
     "correct",
     "answer",
+    "answers",
     "Answer",
     "label",
     "labels",
@@ -310,8 +311,10 @@ def _gold_index(question: ChoiceQuestion, first_number: int | None) -> int | Non
 
 
 def _single_member(value: Any) -> Any:
-    """Return the only member of a list of one, any other value as it is."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
+    """Return the only member of a list of one, and 1 for 1.0, as tables with gaps have it; other values as they are."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_int(value: Any) -> bool:

@@ -26,7 +26,8 @@ def find_form(names: Sequence[str], first_row: Row, seed: int) -> Reading | None
     """Return how a set with these columns and this first row is read; None if it is of no known form."""
     choices = None if REQUEST_COLUMN in names else find_choices(names, first_row, seed)
     if choices:
-        return Reading("choices", frozenset(choices.columns), choices.read_row, choices.count_from)
+        left_out = "they have no question, or no right answer among the choices"
+        return Reading("choices", frozenset(choices.columns), choices.read_row, choices.count_from, left_out)
     finders = (
         find_verl,
         find_nemo_gym,

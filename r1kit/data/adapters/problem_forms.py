@@ -91,7 +91,8 @@ def find_accepted(names: Sequence[str], first_row: Row) -> Reading | None:
         return {**problem, **accepted_row(accepted)} if problem and len(accepted) > 1 else problem
 
     used = [name for name in (passage, prompt, *answers) if name]
-    return Reading("questions with accepted answers", frozenset(used), read_row)
+    left_out = "they have no answer, or several all of which may be asked for"
+    return Reading("questions with accepted answers", frozenset(used), read_row, left_out=left_out)
 
 
 def _passage_column(names: Sequence[str], first_row: Row) -> str | None:
@@ -135,7 +136,8 @@ def find_nemo_gym(names: Sequence[str], first_row: Row) -> Reading | None:
     """Find a request to a model, with what NeMo-Gym judges its answer by."""
     if REQUEST_COLUMN not in names or not isinstance(first_row[REQUEST_COLUMN], Mapping):
         return None
-    return Reading("nemo-gym", frozenset(name for name in nemo_gym.COLUMNS if name in names), adapt_nemo_gym)
+    columns = frozenset(name for name in nemo_gym.COLUMNS if name in names)
+    return Reading("nemo-gym", columns, adapt_nemo_gym, left_out="they offer tools, or have neither answer nor tests")
 
 
 def find_orz(names: Sequence[str], first_row: Row) -> Reading | None:

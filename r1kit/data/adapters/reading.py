@@ -19,6 +19,8 @@ class Reading:
     read_row: ReadRow
     settle: Callable[[Iterable[Row]], ReadRow] | None = None
     """Looks at all rows of the set before any is read, and returns how; None where one row is enough."""
+    left_out: str = ""
+    """What the rows are that cannot be used, as "they offer tools"; "" where that is clear."""
 
 
 def first_column(names: Collection[str], candidates: Sequence[str]) -> str | None:
