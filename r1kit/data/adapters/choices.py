@@ -110,7 +110,7 @@ class ChoiceQuestion:
         """Return the gold answer if it is a number that counts the choices, None if it is a label or a text."""
         value = _single_member(self.gold)
         text = str(value).strip()
-        if text in self.labels or (isinstance(value, str) and (text in self.texts or not text.isdigit())):
+        if text in self.labels or (isinstance(value, str) and (text in self.texts or not text.isdecimal())):
             return None
         return int(text) if isinstance(value, str) or _is_int(value) else None
 
