@@ -1,5 +1,8 @@
 """Answers in sentences of several languages, denied answers, and what stands behind an answer."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from r1kit.answers.extract import read_answer
@@ -109,3 +112,12 @@ PIECES = [
 @pytest.mark.parametrize("checker", ["math", "exact", "choice"])
 def test_a_long_reply_is_read_in_linear_time(piece, checker):
     read_answer("If " + piece * (1_000_000 // len(piece)), checker)  # a quadratic search would take hours
+
+
+def test_replies_of_many_models_and_languages_are_judged():
+    lines = (Path(__file__).parent / "data/answer_replies.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    columns = {name: [row[name] for row in rows] for name in ("answer", "checker")}
+    rewards = accuracy([row["completion"] for row in rows], **columns, answers="any")
+    misjudged = [row for row, reward in zip(rows, rewards, strict=True) if reward != row["want"]]
+    assert not misjudged
