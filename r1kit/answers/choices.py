@@ -200,9 +200,11 @@ def _read_line(line: str, digits: bool) -> tuple[str, ...] | None:
     following = line[end:]
     if len(letters) != 1:
         return letters if not following.strip(" .)]:") or _END_OR_REASON.match(following) else None
+    if text_with_letter and _NOT.search(line):
+        return None
     if _IS_RIGHT.match(following):
         return letters
-    if _STATEMENT.match(following):
+    if _STATEMENT.match(following) or following.lstrip(" )").startswith("?"):
         return None
     if is_bracketed or mark or _END_OR_REASON.match(following):
         return letters

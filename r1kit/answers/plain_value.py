@@ -20,7 +20,9 @@ _SENTENCE_END = re.compile(r"(?<![A-Z][a-z])(?<!\b[A-Z])[.!](?=\s+[\"“(*]?[A-Z
 # Brackets after the answer, which may hold an explanation.
 _LAST_BRACKETS = re.compile(r"(?<=[^\s(（])\s{0,3}[(（]([^()（）\n]{1,400})[)）][.\s]*\Z")
 _EXPLAINS = re.compile(r"[^\W\d_]{3}|=|≈|\bor\b|i\.e")
-LINE_MARKER = re.compile(r"\s*(?:[>#]{1,6}\s*|[-*•+–—→]\s+|=>\s*|[⇒⟹∴]\s*|\d{1,2}[.)]\s+(?=[*$\\]|[a-zA-Z]\s?=))*")
+LINE_MARKER = re.compile(
+    r"\s*(?:>{1,6}(?=[\s*])\s*|#{1,6}\s*|[-*•+–—→]\s+|=>\s*|[⇒⟹∴]\s*|\d{1,2}[.)]\s+(?=[*$\\]|[a-zA-Z]\s?=))*"
+)
 HTML_TAG = re.compile(r"</?(?:b|strong|i|em|u|p|br|span|code|mark|center)\s{0,3}/?>", re.IGNORECASE)
 _QUOTES = ('""', "''", "“”", "‘’", "„“", "„”", "«»", "「」", "『』", "``", "《》", "〈〉", "【】")
 _MATH_MARKS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
@@ -89,6 +91,8 @@ def _drop_last_brackets(text: str) -> str:
     """Return a text without an explanation in brackets at its end; brackets of a formula stay."""
     brackets = _LAST_BRACKETS.search(text)
     if not brackets or brackets.start() == 0 or text[: brackets.start()].endswith(("\\left", "\\big", "\\Big")):
+        return text
+    if re.match(r"\s*\\?p?mod", brackets[1]):
         return text
     explains = _EXPLAINS.search(LATEX_WORD.sub(" ", brackets[1]))
     # "11 apples (5 + 6)": behind a word they hold no factor.

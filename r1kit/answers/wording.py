@@ -58,14 +58,14 @@ DENIAL = re.compile(DENIAL_WORDS, re.IGNORECASE)
 DENIAL_BEHIND = re.compile(
     r"(?:では|じゃ)(?:な|あり)|아니|아닙|نیست|नहीं|নয়|değil|\bis (?:not|wrong|incorrect)\b|错误|不对"
 )
-# Such an answer is only compared with the number behind these words ...
+# Such an answer is only compared with the number behind these words, or is computed from it ...
 COMPARISON_WORDS = (
-    r"\b(?:(?:less|more|fewer|greater|smaller|larger|bigger|higher|lower|rather) than|at (?:least|most)|up to|"
+    r"\b(?:(?:less|more|fewer|greater|smaller|larger|bigger|higher|lower|rather|other) than|anything but|all but|except|none of|half of|twice|under|over|below|above|at (?:least|most)|up to|"
     r"(?:weniger|mehr|größer|kleiner) als|mindestens|höchstens|(?:moins|plus|supérieur|inférieur) (?:de|à)|"
     r"au (?:moins|plus)|"
     r"(?:más|menos|mais) de|(?:al|pelo) menos|(?:più|meno) di|almeno|meer dan|minder dan|ten minste|"
     r"(?:более|менее|больше|меньше)(?: чем)?|lebih dari|kurang dari)\b|"
-    r"至少|至多|最多|超过|超過|不到|少于|多于|大于|小于|不超过|بیش از|کمتر از|حداقل|حداکثر|أكثر من|أقل من|على الأقل"
+    r"ningun[oa]s? de|aucune? d[eu]s?|负|負|至少|至多|最多|超过|超過|不到|少于|多于|大于|小于|不超过|بیش از|کمتر از|حداقل|حداکثر|أكثر من|أقل من|على الأقل"
 )
 # ... or before these.
 COMPARISON_BEHIND = r"\s{0,3}(?:個|人|개|명|つ)?\s{0,3}(?:以上|以下|未満|未满|이상|이하|미만|से (?:अधिक|कम))"
