@@ -82,7 +82,8 @@ def _parse_progression(text: str) -> Congruence | None:
 def same_congruence(gold: str, answer: str) -> bool | None:
     """Return whether two cleaned answers are the same congruence; None where neither is one.
 
-    A remainder without its modulus is right where the gold answer names no unknown: it is a value then, and no set.
+    A remainder without its modulus is right where the gold answer names no unknown: it is a value then, and no set. A
+    number that is not less than its modulus is still to be computed.
     """
     gold_congruence = parse_congruence(gold)
     answer_congruence = parse_congruence(answer)
@@ -92,7 +93,8 @@ def same_congruence(gold: str, answer: str) -> bool | None:
     bare = answer if gold_congruence else gold
     if re.fullmatch(r"[+-]?\d{1,18}", bare):
         names_unknown = gold_congruence is not None and gold_congruence.name
-        return not names_unknown and congruence.written_numbers == {int(bare)}
+        is_reduced = congruence.written_numbers == {remainder for remainder, _ in congruence.classes}
+        return not names_unknown and is_reduced and congruence.written_numbers == {int(bare)}
     gold_congruence = gold_congruence or _parse_progression(gold)
     answer_congruence = answer_congruence or _parse_progression(answer)
     if gold_congruence is None or answer_congruence is None:

@@ -60,12 +60,15 @@ DENIAL_BEHIND = re.compile(
 )
 # Such an answer is only compared with the number behind these words, or is computed from it ...
 COMPARISON_WORDS = (
-    r"\b(?:(?:less|more|fewer|greater|smaller|larger|bigger|higher|lower|rather|other) than|anything but|all but|except|none of|half of|twice|under|over|below|above|at (?:least|most)|up to|"
+    r"\b(?:(?:less|more|fewer|greater|smaller|larger|bigger|higher|lower|rather|other) than|anything but|all but|"
+    r"except|none of|half of|twice|under|over|below|above|at (?:least|most)|up to|"
     r"(?:weniger|mehr|größer|kleiner) als|mindestens|höchstens|(?:moins|plus|supérieur|inférieur) (?:de|à)|"
     r"au (?:moins|plus)|"
     r"(?:más|menos|mais) de|(?:al|pelo) menos|(?:più|meno) di|almeno|meer dan|minder dan|ten minste|"
     r"(?:более|менее|больше|меньше)(?: чем)?|lebih dari|kurang dari)\b|"
-    r"ningun[oa]s? de|aucune? d[eu]s?|负|負|至少|至多|最多|超过|超過|不到|少于|多于|大于|小于|不超过|بیش از|کمتر از|حداقل|حداکثر|أكثر من|أقل من|على الأقل"
+    r"ningun[oa]s? de|aucune? d[eu]s?|负|負|至少|至多|最多|超过|超過|不到|少于|"
+    r"多于|大于|小于|不超过|بیش از|کمتر از|حداقل|حداکثر|أكثر من|"
+    r"أقل من|على الأقل"
 )
 # ... or before these.
 COMPARISON_BEHIND = r"\s{0,3}(?:個|人|개|명|つ)?\s{0,3}(?:以上|以下|未満|未满|이상|이하|미만|से (?:अधिक|कम))"
@@ -125,7 +128,8 @@ EXPLANATION_LINE = re.compile(
 )
 # A line behind the answer that remarks on it.
 NOTE = re.compile(
-    r"[\s*_(>]{0,9}(?:note|remark|p\.?s|anmerkung|hinweis|remarque|nota|verification|check(?:ing)?|probe|vérification|comprobación|проверка|验证|检验|検算|примечание|注意|注|备注|参考)[^\n]{0,9}[:：]",
+    r"[\s*_(>]{0,9}(?:note|remark|p\.?s|anmerkung|hinweis|remarque|nota|verification|check(?:ing)?|probe|"
+    r"vérification|comprobación|проверка|验证|检验|検算|примечание|注意|注|备注|参考)[^\n]{0,9}[:：]",
     re.IGNORECASE,
 )
 # A last paragraph that offers more help.
