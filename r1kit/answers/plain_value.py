@@ -95,9 +95,9 @@ def _drop_last_brackets(text: str) -> str:
     if re.match(r"\s*\\?p?mod", brackets[1]):
         return text
     explains = _EXPLAINS.search(LATEX_WORD.sub(" ", brackets[1]))
-    # "11 apples (5 + 6)": behind a word they hold no factor.
-    follows_word = re.search(r"[^\W\d_\\]{4}\Z", text[max(0, brackets.start() - 9) : brackets.start()])
-    return text[: brackets.start()] if explains or follows_word else text
+    # "11 apples (5 + 6)": a computation behind a word is no factor; "arcsin(x)" is one formula.
+    is_computation = re.search(r"\d\s[-+*/×÷·]\s\d", brackets[1]) and brackets[0][0].isspace()
+    return text[: brackets.start()] if explains or (is_computation and text[brackets.start() - 1].isalpha()) else text
 
 
 def strip_symbols(text: str) -> str:
