@@ -287,3 +287,18 @@ def test_many_long_inputs_do_not_count_as_written(isolation):
     tests = [{"kind": "stdio", "input": f"{number} " + "x" * (8 << 20), "output": str(number)} for number in range(10)]
     program = "import sys, time\nprint(sys.stdin.read().split()[0], flush=True)\ntime.sleep(0.12)\n"
     assert judge_program(program, tests, 10.0, isolation=isolation).passed == 10
+
+
+def test_after_the_judge_has_read_a_file_a_program_does_not_change_its_time_of_access(tmp_path):
+    """On a file system that keeps times of access, Linux changes them once a day."""
+    if os.statvfs(tmp_path).f_flag & os.ST_NOATIME:
+        pytest.skip("this file system keeps no times of access")
+    (tmp_path / "folder").mkdir()
+    file = tmp_path / "folder/module.py"
+    file.write_text("x = 1")
+    os.utime(file, (0, 0))
+    python_files.read_all([str(tmp_path / "missing"), str(tmp_path / "folder")])
+    time_of_access = file.stat().st_atime_ns
+    assert time_of_access > 0
+    file.read_text()
+    assert file.stat().st_atime_ns == time_of_access

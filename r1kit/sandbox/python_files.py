@@ -8,6 +8,7 @@ load, and what the C library reads for time zones and locales.
     find_python_files().libraries             ("/lib/x86_64-linux-gnu/libc.so.6", ...)
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -74,6 +75,23 @@ def find_python_files(package_paths: tuple[str, ...] = ()) -> PythonFiles:
     data = tuple(path for path in _SYSTEM_DATA if os.path.exists(path))
     libraries = tuple(_find_libraries(compiled_files))
     return PythonFiles(_STANDARD_LIBRARY, tuple(paths), tuple(hidden), modules, libraries, data)
+
+
+def read_all(paths: Iterable[str]) -> None:
+    """Read a little of all files and directories, so that their times of access are of today.
+
+    Linux changes the time of access of a file once a day (unless the file system was mounted otherwise). After this, a
+    program that reads a file changes nothing that another program could see.
+    """
+    waiting_paths = list(paths)
+    while waiting_paths:
+        path = waiting_paths.pop()
+        with contextlib.suppress(OSError):
+            if os.path.isdir(path):
+                waiting_paths += [entry.path for entry in os.scandir(path) if not entry.is_symlink()]
+            else:
+                with open(path, "rb", buffering=0) as file:
+                    file.read(1)
 
 
 def _compiled_files(paths: Iterable[str]) -> Iterator[str]:

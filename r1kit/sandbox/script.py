@@ -1,11 +1,14 @@
-"""Give a program what a script has that is run from a shell: its own file, and its streams by their names.
+"""Give a program what a script has that is run from a shell: its own file, its streams by name, and modes of files.
 
-Most programs use neither, and pay nothing for it: the judge looks for SCRIPT_MARKS in their text (judge.py).
+Most programs use neither of the first two, and pay nothing for it: the judge looks for SCRIPT_MARKS in their text
+(judge.py).
 
 - A program that asks for its own path or source finds the file SCRIPT_NAME in its working directory.
 - Linux gives the names /dev/stdin, /dev/stdout, /dev/stderr and /dev/fd/0 in /proc, which a box does not have. So the
   functions `open`, `os.open` and `os.stat` know them here. Unlike Linux, they give the stream as it stands: what was
   read from it before is not read again.
+- A program that sets the mode or the times of a file in its own directory, as shutil and shelve do, goes on without an
+  error, and without an effect: the box denies these system calls for all files (seccomp.py).
 
 This file runs inside the box (boot.py), and imports nothing of r1kit.
 """
@@ -34,6 +37,24 @@ def name_streams():
     os.stat = _by_stream_name(os.stat, lambda fd, *args, **kw: os.fstat(fd))
 
 
+def accept_modes(directory):
+    """Let `os.chmod` and `os.utime` do nothing below `directory`, instead of fail."""
+    os.chmod = _without_effect_below(directory, os.chmod)
+    os.utime = _without_effect_below(directory, os.utime)
+
+
+def _without_effect_below(directory, function):
+    @functools.wraps(function)
+    def change_file(path, *args, **kwargs):
+        if isinstance(path, str | bytes | os.PathLike):
+            real_path = os.path.realpath(os.fsdecode(path))
+            if real_path.startswith(f"{directory}/") and os.path.exists(real_path):
+                return
+        function(path, *args, **kwargs)
+
+    return change_file
+
+
 def _by_stream_name(function, stream_function):
     """Return `function`, but `stream_function` with the descriptor where its first argument is a stream's name."""
 
@@ -47,10 +68,9 @@ def _by_stream_name(function, stream_function):
 
 def _find_stream(path):
     """Return the descriptor of a stream's name, or None for anything else."""
-    if isinstance(path, os.PathLike):
-        path = os.fspath(path)
-    if not isinstance(path, str):
+    if not isinstance(path, str | bytes | os.PathLike):
         return None
+    path = os.fsdecode(path)
     for prefix in _DESCRIPTOR_PREFIXES:
         number = path.removeprefix(prefix)
         if number != path and number.isdecimal():

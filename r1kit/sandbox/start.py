@@ -12,10 +12,12 @@ isolation.py proves by a self-test that an isolation holds.
 """
 
 import contextlib
+import math
 import os
 import resource
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -24,12 +26,13 @@ from typing import Any
 from r1kit.sandbox.box import DISK_BYTES, Box, BoxFault
 from r1kit.sandbox.directories import temporary_directory
 from r1kit.sandbox.packages import find_package_files
-from r1kit.sandbox.python_files import PYTHON, PythonFiles, find_python_files
+from r1kit.sandbox.python_files import PYTHON, PythonFiles, find_python_files, read_all
 from r1kit.sandbox.seccomp import build_seccomp_filter
 
 MEMORY_BYTES = 1024 * 2**20  # of address space, of each process
 MAX_OPEN_FILES = 256  # of each process
 MAX_FILES = 16384  # in the directory of a box; each takes memory of the kernel, even if it is empty
+_REFRESH_SECONDS = 3600.0  # between two readings of what a box of Landlock may read
 # The code that runs inside a box, in the order of their imports.
 MODULES_IN_BOX = (
     *(
@@ -77,6 +80,7 @@ for name, code in modules:
 module.main(setup)
 """
 
+_refreshed_at: dict[tuple[str, ...], float] = {}
 _starters: dict[int, ThreadPoolExecutor] = {}  # by process id
 _starters_lock = threading.Lock()
 
@@ -108,8 +112,10 @@ def start_box(isolation: str, packages: tuple[str, ...] = ()) -> Box:
         "max_files": MAX_FILES if is_bubblewrap else None,
     }
     if isolation == "landlock":
+        readable_paths = (*python_files.readable_paths, *package_files.paths)
+        _refresh_access_times(readable_paths)
         setup["landlock"] = {
-            "read": (*python_files.readable_paths, *package_files.paths),
+            "read": readable_paths,
             "write": (directory, *_DEVICES),
         }
     try:
@@ -118,6 +124,13 @@ def start_box(isolation: str, packages: tuple[str, ...] = ()) -> Box:
         box.end()
         raise
     return box
+
+
+def _refresh_access_times(paths: tuple[str, ...]) -> None:
+    """Read what a box may read, from time to time (read_all)."""
+    if time.monotonic() - _refreshed_at.get(paths, -math.inf) > _REFRESH_SECONDS:
+        _refreshed_at[paths] = time.monotonic()
+        threading.Thread(target=read_all, args=(paths,), daemon=True).start()  # large packages have many files
 
 
 def _start_process(command: list[str], directory: str | None) -> subprocess.Popen:

@@ -214,3 +214,81 @@ print(typing.get_type_hints(Point)["x"])
         stdio("(Point(x=1, y=[2]), <Colour.RED: 1>) Pair(a=1, b='b')\n<class 'int'>\n"),
     ),
 ]
+
+USE += [
+    case(
+        "use_copies",
+        "copies files with their modes and times, as shutil does by itself",
+        """
+import os, shutil
+os.mkdir('one')
+for name in 'abc':
+    with open(f'one/{name}', 'w') as file:
+        file.write(name * 1000)
+shutil.copy('one/a', 'a')
+shutil.copy2('one/b', 'b')
+shutil.copytree('one', 'two')
+shutil.move('two/c', 'c')
+os.chmod('a', 0o644)
+print(sum(os.path.getsize(name) for name in ('a', 'b', 'c')), sorted(os.listdir('two')))
+""",
+        stdio("3000 ['a', 'b']\n"),
+    ),
+    case(
+        "use_shelf",
+        "keeps objects in a file",
+        """
+import dbm.dumb, pathlib, shelve
+with shelve.open('shelf') as shelf:
+    shelf['a'] = [1, 2]
+with shelve.open('shelf') as shelf:
+    print(shelf['a'])
+with dbm.dumb.open('dumb') as base:
+    base['k'] = 'v'
+print(dbm.dumb.open('dumb')['k'].decode())
+pathlib.Path('shelf.touched').touch()
+pathlib.Path('shelf.touched').touch()
+""",
+        stdio("[1, 2]\nv\n"),
+    ),
+    case(
+        "use_moves",
+        "moves and links files between folders",
+        """
+import os
+os.makedirs('a/b')
+os.mkdir('c')
+open('a/b/x', 'w').write('5')
+os.rename('a/b/x', 'c/x')
+os.link('c/x', 'a/y')
+os.replace('a/y', 'a/b/z')
+print(open('a/b/z').read(), os.listdir('c'))
+""",
+        stdio("5 ['x']\n"),
+    ),
+    case(
+        "use_database_file",
+        "a database in a file, with its locks",
+        """
+import sqlite3
+for _ in range(2):
+    with sqlite3.connect('base.db') as base:
+        base.execute('create table if not exists t (n int)')
+        base.execute('insert into t values (21)')
+print(sqlite3.connect('base.db').execute('select sum(n) from t').fetchone()[0])
+""",
+        stdio("42\n"),
+    ),
+    case(
+        "use_libraries",
+        "modules that load shared libraries, and data of the system",
+        """
+import bz2, ctypes, datetime, decimal, hashlib, lzma, sqlite3, ssl, uuid, zlib
+hashes = [hashlib.new(name, b'x').hexdigest()[:4] for name in ('md5', 'sha256', 'blake2b', 'sha3_256')]
+packed = [len(pack(b'x' * 1000)) < 100 for pack in (bz2.compress, lzma.compress, zlib.compress)]
+ctypes.CDLL('libm.so.6')
+print(hashes, packed, uuid.UUID(int=5).version, decimal.Decimal(2).sqrt().quantize(decimal.Decimal('0.01')))
+""",
+        stdio("['9dd4', '2d71', '0909', '741e'] [True, True, True] None 1.41\n"),
+    ),
+]

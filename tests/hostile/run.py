@@ -1,5 +1,7 @@
 """Judge the cases and print one JSON line for each that went wrong, then a summary: `python -m hostile.run`.
 
+The summary has the verdict on each case, also on those of maybe.py, which cannot go wrong: boxes are compared by them.
+
 A script of its own, so that tests can run it as another user and see what it leaves behind.
 """
 
@@ -33,7 +35,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     os.environ["R1KIT_CANARY"] = hostile.CANARY_TEXT
-    wrong, slowest = [], 0.0
+    wrong, slowest, verdicts = [], 0.0, {}
     with ExitStack() as stack:
         Path(hostile.CANARY_FILE).write_text(hostile.CANARY_TEXT)
         stack.callback(lambda: Path(hostile.CANARY_FILE).unlink(missing_ok=True))
@@ -52,18 +54,24 @@ def main() -> None:
             server.bind(address)
             server.listen(64)
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
-        for kind, cases in (("hostile", hostile.HOSTILE), ("honest", hostile.HONEST)):
+        maybe = [*hostile.MAYBE_HOSTILE, *hostile.MAYBE_HONEST]
+        for kind, cases in (("hostile", hostile.HOSTILE), ("honest", hostile.HONEST), ("maybe", maybe)):
             cases = [c for c in cases if options.only in c.name]
             limit = options.seconds if kind == "hostile" else 10.0
             for result, case in zip(
                 pool.map(lambda c, s=limit: judged(c, s, options.isolation), cases), cases, strict=True
             ):
+                verdicts[case.name] = "fault" if result["fault"] else result["ok"]
+                if kind == "maybe":
+                    continue
                 late = result["seconds"] > limit * len(case.tests) + SLACK
                 slowest = max(slowest, result["seconds"] - limit if kind == "hostile" else 0)
                 if result["ok"] != (kind == "honest") or result["fault"] or late:
                     wrong.append(result)
                     print(json.dumps({"kind": kind, **result}), flush=True)
     counts = {"hostile": len(hostile.HOSTILE), "honest": len(hostile.HONEST), "wrong": len(wrong)}
+    if not options.only:
+        counts["verdicts"] = verdicts
     print(json.dumps({**counts, "latest": round(slowest, 2), "uid": os.getuid(), "python": sys.executable}))
 
 
