@@ -298,7 +298,7 @@ def final_reply(completion: str) -> str:
     reward model is to judge whole sentences.
     """
     reply = split_thinking(completion).reply
-    answers = _ANSWER_BLOCK.findall(reply)
+    answers = _find_blocks(_ANSWER_BLOCK, "</answer>", reply)
     if answers:
         return answers[-1].strip()
     return re.sub("</?answer>", "", reply).strip()

@@ -222,6 +222,14 @@ class WorkerPool:
             self._end(worker)
 
 
+def shared_pool(command: Sequence[str], size: int | None = None) -> WorkerPool:
+    """Return a pool for all of this process: a forked child gets workers of its own, and all end with the process."""
+    pool = WorkerPool(command, size)
+    os.register_at_fork(after_in_child=pool.forget)
+    atexit.register(pool.close)
+    return pool
+
+
 class Worker:
     """The parent's side of one worker process. It is idle, or used by one thread."""
 
@@ -366,6 +374,4 @@ def _read(size: int) -> bytes:
     return data
 
 
-_POOL = WorkerPool()
-os.register_at_fork(after_in_child=_POOL.forget)
-atexit.register(_POOL.close)
+_POOL = shared_pool(WORKER_COMMAND)

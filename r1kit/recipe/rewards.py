@@ -1,10 +1,11 @@
 """The entries of `rewards`: which reward functions score a completion, and with what weight."""
 
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
 
-from r1kit.recipe.block import NonNegativeInt, NumbersAsWritten, PositiveInt
+from r1kit.recipe.block import NonNegativeInt, NumbersAsWritten, OnResume, PositiveFloat, PositiveInt
 
 Answers = Literal["tags", "boxed", "any"]
 """Which forms of an answer are read; see `read_answer` in r1kit/answers/extract.py."""
@@ -25,6 +26,17 @@ class RewardConfig(NumbersAsWritten):
     """First optimizer step at which the reward applies; it counts nothing before."""
     last_steps: PositiveInt | None = None
     """Apply the reward only in this many last steps of the training; default: in all."""
+
+    max_seconds: Annotated[PositiveFloat | None, OnResume.IGNORED] = None
+    """Seconds that one call of the reward may take; a longer call ends the run. Default: for functions of your own 600,
+    and 10 more for each completion of the call; the rewards of r1kit limit each answer themselves."""
+
+    @model_validator(mode="after")
+    def _check_settings(self) -> Self:
+        for name, value in self.settings.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name}: must be a finite number, not {value}")
+        return self
 
     @property
     def settings(self) -> dict[str, Any]:

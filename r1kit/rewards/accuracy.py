@@ -23,11 +23,13 @@ from typing import Any
 
 from r1kit.answers.extract import ANSWER_FORMS, AnswerForms, completion_text, read_answer, strip_box
 from r1kit.answers.fault import FAULT
+from r1kit.answers.quick_verdict import MAX_CHARACTERS
 from r1kit.answers.text_match import accepted_texts, same_as_any, same_choice, same_text
 from r1kit.answers.verdict import AnswerVerdict
 from r1kit.answers.wording import DECIMAL_COMMA_LANGUAGE
+from r1kit.errors import UserError
 from r1kit.rewards.program_tests import parse_tests, require_packages, warn_of_fault
-from r1kit.rewards.settings import SettingError
+from r1kit.rewards.settings import SettingError, require_seconds
 from r1kit.rows import CHECKERS
 
 _timeouts: Counter[str] = Counter()
@@ -77,8 +79,7 @@ def accuracy(
     >>> accuracy(["<answer>(b)</answer>", "<answer>4</answer>"], answer=["B", None], checker=["choice", None])
     [1.0, None]
     """
-    if seconds <= 0:
-        raise SettingError("accuracy", "seconds", seconds, "must be above 0")
+    require_seconds("accuracy", "seconds", seconds)
     if answers not in ANSWER_FORMS:
         raise SettingError("accuracy", "answers", answers, f"must be one of {', '.join(ANSWER_FORMS)}")
     require_packages(packages)
@@ -94,10 +95,26 @@ def accuracy(
     for name, judge in judges.items():
         indices = [i for i, row in enumerate(rows) if row.checker == name and _can_be_judged(row)]
         if indices:
-            checker_rewards = judge([rows[i] for i in indices])
+            checker_rewards = _judge_or_fault(judge, [rows[i] for i in indices])
             for i, reward in zip(indices, checker_rewards, strict=True):
                 rewards[i] = reward
     return rewards
+
+
+def _judge_or_fault(judge: Callable[["list[_Row]"], list[float]], rows: "list[_Row]") -> list[float]:
+    """Return what a judge returns for rows; where it fails, for each row alone, and FAULT for those that it fails on.
+
+    Tests or texts that are made to break a judge must not cost the other rows of their batch a verdict.
+    """
+    try:
+        return judge(rows)
+    except UserError:
+        raise
+    except Exception as error:  # MemoryError and RecursionError among them
+        if len(rows) == 1:
+            warn_of_fault(f"judging by {rows[0].checker} failed with {type(error).__name__}: {error}"[:200])
+            return [FAULT]
+    return [_judge_or_fault(judge, [row])[0] for row in rows]
 
 
 @dataclass(slots=True)
@@ -170,7 +187,7 @@ def _gym_entry(metadata: Any, question: str, answer: Any) -> dict[str, Any] | No
     """Return the entry that reasoning_gym's scorers expect; None for a row without metadata, which may be JSON."""
     try:
         parsed_metadata = json.loads(metadata) if isinstance(metadata, str) else metadata
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed_metadata = {}  # the scorer reports such an entry as broken
     if parsed_metadata is None:
         return None
@@ -211,10 +228,8 @@ def _judge_math(rows: list[_Row], seconds: float) -> list[float]:
     pairs = []
     for row in rows:
         gold = str(row.gold)
-        answer = row.answer
-        if not answer or (_is_copied(answer, row.question) and not same_text(gold, answer)):
-            answer = ""
-        pairs.append((gold, answer))
+        may_be_right = row.answer and (same_text(gold, row.answer) or _is_own_answer(row.answer, row.question))
+        pairs.append((gold, (row.answer or "") if may_be_right else ""))
     verdicts = verify_answers(pairs, seconds)
     retries: dict[int, tuple[str, str]] = {}
     for i, (gold, answer) in enumerate(pairs):
@@ -262,7 +277,12 @@ _PERCENT_SIGN = re.compile(r"\\?%[ $]*\Z")
 # A number or a fraction, or several of them in brackets: there is nothing in it to compute.
 _NUMBER = r"-?(?:\\[dt]?frac\{\d+\}\{\d+\}|\d+/\d+|\d+(?:\.\d+)?)"
 _NUMBER_OR_POINT = re.compile(rf"{_NUMBER}|[(\[]{_NUMBER}(?:,{_NUMBER})+[)\]]")
-_FRACTION = re.compile(r"frac\{\d+\}\{\d+\}|\d+/\d+")
+_FRACTION = re.compile(r"frac\{\d+\}\{\d+\}|(?<!\d)\d+/\d+")
+
+
+def _is_own_answer(answer: str, question: str) -> bool:
+    """Return whether an answer is short enough to be mathematics, and no computation that stands in the question."""
+    return len(answer) <= MAX_CHARACTERS and not _is_copied(answer, question)
 
 
 def _is_copied(answer: str, question: str) -> bool:

@@ -26,8 +26,14 @@ from r1kit.interrupts import is_interrupt
 from r1kit.messages import logger
 from r1kit.recipe import RewardConfig
 from r1kit.recipe.rewards import Answers
-from r1kit.rewards.registry import RewardFunction, resolve_reward, setting_names
+from r1kit.rewards.own_code import CallTimeout, call_with_limit, keep_directory, warn_once
+from r1kit.rewards.registry import REWARDS, RewardFunction, resolve_reward, setting_names
 from r1kit.supervisor import find_closed_descriptors
+
+# Seconds that a call of a user's own reward may take unless its entry says so: longer than a server takes to judge a
+# batch, and shorter than the half hour for which the other ranks of a training wait.
+DEFAULT_CALL_SECONDS = 600.0
+DEFAULT_SECONDS_PER_COMPLETION = 10.0
 
 
 def bind_reward(entry: RewardConfig, index: int = 0, answers: Answers | None = None) -> RewardFunction:
@@ -59,7 +65,8 @@ def bind_reward(entry: RewardConfig, index: int = 0, answers: Answers | None = N
             arguments["trainer_state"] = trainer_state
         closed_before = find_closed_descriptors()
         try:
-            values = _call_reward(function, [completions[i] for i in applicable_rows], arguments)
+            call = partial(_call_reward, function, [completions[i] for i in applicable_rows], arguments)
+            values = _call_guarded(call, entry, index, len(applicable_rows))
         except UserError:
             raise
         except BaseException as error:  # a user's own function may raise anything, sys.exit() and Ctrl-C's included
@@ -83,6 +90,28 @@ def bind_reward(entry: RewardConfig, index: int = 0, answers: Answers | None = N
 
     reward.__name__ = entry.name.rpartition(".")[2]
     return reward
+
+
+def _call_guarded(
+    call: Callable[[], list[float | None]], entry: RewardConfig, index: int, row_count: int
+) -> list[float | None]:
+    """Call a reward within its time limit, and count what is no number. Raises UserError where it takes too long.
+
+    r1kit's own rewards limit each answer themselves, so they have no other limit unless the entry sets one.
+    """
+    if entry.name in REWARDS and entry.max_seconds is None:
+        return call()
+    seconds = entry.max_seconds or DEFAULT_CALL_SECONDS + row_count * DEFAULT_SECONDS_PER_COMPLETION
+    try:
+        with keep_directory(entry.name):
+            values = call_with_limit(call, seconds)
+    except CallTimeout:
+        requirement = f"{entry.name} has not returned after so many seconds, for {row_count} completions"
+        action = "correct the reward, or set a longer limit"
+        raise UserError(f"rewards.{index}.max_seconds", seconds, requirement, action) from None
+    if FAULT in values and entry.name not in REWARDS:
+        warn_once(f"reward {entry.name} returned NaN or infinity: such rows are left out and counted as faults")
+    return values
 
 
 def _with_answers(entry: RewardConfig, index: int, answers: Answers | None) -> RewardConfig:
@@ -139,6 +168,9 @@ def _call_reward(
         values, error = asyncio.run_coroutine_threadsafe(_await_values(values), _event_loop(os.getpid())).result()
         if error is not None:
             raise error
+    if values is None or isinstance(values, str | bytes | Mapping | int | float):
+        text = "must return a list with a number, or None, for each completion"
+        raise TypeError(f"{text}, not {type(values).__name__}")
     rewards = [_to_reward_value(value) for value in values]
     if len(rewards) != len(completions):
         raise ValueError(f"returned {len(rewards)} values for {len(completions)} completions")
@@ -149,6 +181,8 @@ def _to_reward_value(value: Any) -> float | None:
     """Return what a reward function returned for one row as a number or None; FAULT where it is NaN or infinite."""
     if value is None:
         return None
+    if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+        raise TypeError(f"must return a number, or None, for each completion, not {value!r}"[:200])
     return float(value) if math.isfinite(value) else FAULT
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from r1kit.answers.fault import FAULT
 from r1kit.answers.verdict import AnswerVerdict
-from r1kit.answers.workers import WorkerPool
+from r1kit.answers.workers import WorkerPool, shared_pool
 
 WORKER_COMMAND = (
     *(sys.executable, "-P", "-c"),
@@ -55,4 +55,4 @@ def _threads(_process: int) -> ThreadPoolExecutor:
 
 @lru_cache(maxsize=1)
 def _pool() -> WorkerPool:
-    return WorkerPool(WORKER_COMMAND)
+    return shared_pool(WORKER_COMMAND)

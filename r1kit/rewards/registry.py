@@ -17,6 +17,7 @@ from r1kit.interrupts import is_interrupt
 from r1kit.rewards.accuracy import accuracy
 from r1kit.rewards.form import brevity, fenced, format, tags
 from r1kit.rewards.language import language
+from r1kit.rewards.own_code import keep_directory
 from r1kit.rewards.preference import preference
 from r1kit.rewards.settings import SettingError
 from r1kit.rewards.shaping import cosine, length, overlong, repetition, steps
@@ -42,7 +43,7 @@ REWARDS: dict[str, RewardFunction] = {
 }
 
 # Keys of a recipe's reward entry that are not settings of the reward function.
-_ENTRY_FIELDS = ("name", "weight", "where", "from_step", "last_steps")
+_ENTRY_FIELDS = ("name", "weight", "where", "from_step", "last_steps", "max_seconds")
 
 
 def resolve_reward(entry: "RewardConfig", index: int = 0) -> RewardFunction:
@@ -82,7 +83,8 @@ def _find_function(name: str, field: str) -> RewardFunction:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
+        with keep_directory(name):
+            function = getattr(importlib.import_module(module_name), function_name)
     except BaseException as error:  # the user's module may raise anything while it is imported, SystemExit included
         if is_interrupt(error):
             raise

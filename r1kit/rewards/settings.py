@@ -7,6 +7,8 @@ a run starts, and turns a SettingError into an error that names the field of the
 import math
 from typing import Any
 
+MAX_SECONDS = 24 * 3600  # of a time limit; more is no limit
+
 
 class SettingError(ValueError):
     """A setting of a reward has a value that it cannot have; `requirement` says what it must be."""
@@ -35,3 +37,10 @@ def require_positive_number(reward: str, setting: str, value: Any) -> None:
     require_number(reward, setting, value)
     if value <= 0:
         raise SettingError(reward, setting, value, "must be a number above 0")
+
+
+def require_seconds(reward: str, setting: str, value: Any) -> None:
+    """Raise SettingError unless `value` is a number of seconds above 0, of a day at most."""
+    require_positive_number(reward, setting, value)
+    if value > MAX_SECONDS:
+        raise SettingError(reward, setting, value, f"must be at most {MAX_SECONDS}, which is a day")

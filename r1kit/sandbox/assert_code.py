@@ -2,7 +2,8 @@
 
 What it defends against: a program that brings its own `math` or `Counter` and with it decides the comparison. The
 names that test code uses without defining them are taken from Python where Python has them, and from the program
-otherwise. What it does NOT defend against: test code that itself is wrong or hostile; tests are trusted.
+otherwise. What it does NOT defend against: test code that itself is wrong or hostile; tests are trusted. Compiling may
+take long and much memory, so this runs in a worker process (test_compiler.py).
 """
 
 import ast
@@ -11,7 +12,6 @@ import marshal
 import re
 import symtable
 import sys
-from functools import lru_cache
 from typing import Any
 
 # What test code may use without an import, because the data sets' solutions import it in their own first lines.
@@ -38,14 +38,12 @@ _USABLE = {
     "doctest": frozenset(),  # finds no docstrings here, and so no failures
     "inspect": frozenset(("isasyncgen", "isawaitable", "isclass", "iscoroutine", "isgenerator")),
 }
-_KEPT_TESTS = 1024  # compiled test codes: a group of completions is judged by the same tests
 
 
 class UnjudgeableTest(Exception):
     """Test code that asks for what cannot be had with the program in another process; the text says what."""
 
 
-@lru_cache(maxsize=_KEPT_TESTS)
 def prepare_test_code(text: str, function_name: str | None, preamble: tuple[str, ...] = ()) -> dict[str, Any] | None:
     """Return what a tester needs (remote.py), or None if the text is no Python.
 
@@ -59,7 +57,7 @@ def prepare_test_code(text: str, function_name: str | None, preamble: tuple[str,
         tree = ast.parse(text)
         code = compile(text, "test", "exec", dont_inherit=True)
         undefined = _undefined_names(symtable.symtable(text, "test", "exec"))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
         return None
     _refuse_patches(tree)
     _refuse_missing_tools(tree)

@@ -37,7 +37,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from r1kit.ranks import cores_of_rank
-from r1kit.sandbox.assert_code import PROGRAM_MODULES, UnjudgeableTest, imported_modules, prepare_test_code
+from r1kit.sandbox.assert_code import PROGRAM_MODULES, UnjudgeableTest, imported_modules
 from r1kit.sandbox.boot import EXIT_MISSING_MODULE, TYPING_NAMES
 from r1kit.sandbox.box import Box, BoxDied, BoxFault, Reply
 from r1kit.sandbox.checkers import CHECKER_PROGRAM, CheckerFault, checker_input, read_checker_output
@@ -48,6 +48,7 @@ from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES
 from r1kit.sandbox.pool import open_box
 from r1kit.sandbox.remote import FAULT, MISSING_MODULE, PASSED
 from r1kit.sandbox.script import SCRIPT_MARKS
+from r1kit.sandbox.test_compiler import compile_test
 from r1kit.sandbox.values import JSON_LETTERS, decode_value, encode_value
 
 SECONDS_PER_TEST = 3.0
@@ -392,11 +393,9 @@ def _run_checker_test(box: Box, test: dict[str, Any], job: _Job) -> tuple[bool, 
 def _run_assert_test(box: Box, test: dict[str, Any], job: _Job) -> tuple[bool, str]:
     """Return whether the program passed, and how its run ended (Reply.state)."""
     try:
-        test_code = prepare_test_code(test["code"], test.get("function"), job.program.preamble)
+        test_code = compile_test(test["code"], test.get("function"), job.program.preamble)
     except UnjudgeableTest as error:
         raise NoVerdict(str(error)) from None
-    if test_code is None:
-        raise NoVerdict("the code of an assert test is not Python")
     reply = box.run_test({"kind": "assert"}, job.settings.seconds, test_code)
     if reply.answer.startswith(FAULT):
         raise NoVerdict(reply.answer.removeprefix(FAULT).decode(errors="replace"))

@@ -1,0 +1,129 @@
+"""Call a reward function of the user's own: with a time limit, and without effect on the working directory.
+
+    call_with_limit(function, 600)      what function() returns; CallTimeout after 600 seconds
+    with keep_directory("my_reward"):   a working directory that is changed in here is changed back
+
+What this defends against: a call that never returns and would hold a run for ever, and relative paths that lead
+elsewhere after it. A call in the main thread is interrupted there, so that functions may use signals as they do in a
+script; in another thread it is left behind. Should the process still live HARD_LIMIT_SECONDS later (a regular
+expression that backtracks for years lets no other Python code run, and threads of a pool are waited for), it is ended
+with exit code 1, and where it hung is printed.
+"""
+
+import contextlib
+import contextvars
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from r1kit.messages import logger
+
+HARD_LIMIT_SECONDS = 60.0  # after a call's own limit, for a run that ends to save what it has
+# A signal that hardly any code uses, unlike SIGALRM.
+_SIGNAL = signal.SIGVTALRM
+
+_deadlines: dict[object, float] = {}  # hard limits of the calls that run, on the clock time.monotonic
+_lock = threading.Lock()
+
+
+class CallTimeout(BaseException):
+    """A call took too long. No Exception, so that code of the user's does not catch it by `except Exception`."""
+
+
+def call_with_limit(function: Callable[[], Any], seconds: float) -> Any:
+    """Return what a function returns, or raise what it raises. Raises CallTimeout after `seconds`."""
+    call = object()
+    _set_hard_limit(call, time.monotonic() + seconds + HARD_LIMIT_SECONDS)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    result = (_call_here if in_main_thread else _call_in_thread)(function, seconds)
+    _set_hard_limit(call, None)  # not after a timeout: whatever hangs may keep the process from its end
+    return result
+
+
+def _call_here(function: Callable[[], Any], seconds: float) -> Any:
+    """Call a function in the main thread, and interrupt it by a signal."""
+    main_thread = threading.get_ident()
+    timer = threading.Timer(seconds, lambda: signal.pthread_kill(main_thread, _SIGNAL))
+    timer.daemon = True
+    old_handler = signal.signal(_SIGNAL, _raise_timeout)
+    timer.start()
+    try:
+        return function()
+    finally:
+        timer.cancel()
+        signal.signal(_SIGNAL, old_handler)
+
+
+def _raise_timeout(number: int, frame: FrameType | None) -> None:
+    raise CallTimeout
+
+
+def _call_in_thread(function: Callable[[], Any], seconds: float) -> Any:
+    """Call a function in a thread of its own, which is left behind after `seconds`."""
+    results: list[Any] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="reward", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise CallTimeout
+    return results[0]
+
+
+def _set_hard_limit(call: object, deadline: float | None) -> None:
+    """Set or remove the hard limit of a call; the process has one timer, for the first of all calls."""
+    with _lock:
+        if deadline is None:
+            _deadlines.pop(call, None)
+        else:
+            _deadlines[call] = deadline
+        with contextlib.suppress(OSError, ValueError, AttributeError, RuntimeError):  # stderr may be no file
+            faulthandler.cancel_dump_traceback_later()
+            if _deadlines:
+                seconds = max(1.0, min(_deadlines.values()) - time.monotonic())
+                faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
+
+
+@contextlib.contextmanager
+def keep_directory(name: str) -> Iterator[None]:
+    """Change the working directory back, and say so, where code of the reward `name` has changed it."""
+    try:
+        before = os.getcwd()
+    except OSError:  # it has been removed
+        yield
+        return
+    try:
+        yield
+    finally:
+        after = None
+        with contextlib.suppress(OSError):
+            after = os.getcwd()
+        if after != before:
+            with contextlib.suppress(OSError):
+                os.chdir(before)
+            warn_once(f"reward {name} changed the working directory to {after}; it is changed back after each call")
+
+
+_warnings_said: set[str] = set()
+
+
+def warn_once(text: str) -> None:
+    """Print a warning, unless this process has printed the same one before."""
+    if text not in _warnings_said:
+        _warnings_said.add(text)
+        logger.warning(text)
