@@ -3,15 +3,17 @@
 import dataclasses
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 from r1kit.sandbox import isolation as isolations
-from r1kit.sandbox import python_files, start, usage
+from r1kit.sandbox import python_files, seccomp, start, usage
 from r1kit.sandbox.judge import judge_program
 
 ROOT = Path(__file__).parent.parent
@@ -161,11 +163,13 @@ print("sees nothing", sys.prefix)
 """
 
 
-def test_a_python_below_tmp_has_both_boxes_and_its_prefix_is_hidden():
+@pytest.mark.parametrize("name", ["python", "link"])
+def test_a_python_below_tmp_has_both_boxes_and_its_prefix_is_hidden(name):
     """Anything may lie below a prefix; and /tmp is where a box of bubblewrap has its own directory."""
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         prefix = Path(directory).resolve() / "python"
         interpreter, library = copy_python(prefix)
+        (prefix.parent / "link").symlink_to("python")
         for path in (prefix / ".cache/huggingface/token", prefix / "lib/notes.txt", library / "notes.txt"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("secret")
@@ -181,7 +185,13 @@ for isolation in {ISOLATIONS!r}:
 print(require_isolation("auto"))
 """
         environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, env=environment, cwd="/")
+        done = subprocess.run(
+            [prefix.parent / name / interpreter.relative_to(prefix), "-c", code],
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd="/",
+        )
     assert done.returncode == 0, done.stderr
     *verdicts, chosen = done.stdout.splitlines()
     working = [isolation for isolation in ISOLATIONS if isolations.self_test(isolation) is None]
@@ -248,8 +258,11 @@ def test_the_directories_of_a_killed_process_are_removed_at_the_next_start_and_n
         (left / "closed").mkdir(mode=0o300)
         (left / "closed/file").write_text("x")
         (tmp_path / "r1kit-box-link").symlink_to(ROOT)
+        boxes = psutil.Process(processes[0].pid).children(recursive=True)
+        assert boxes
         processes[0].kill()
         processes[0].wait()
+        assert psutil.wait_procs(boxes, timeout=10)[1] == []  # the kernel has ended them
         assert left.exists()
         start_one = "from r1kit.sandbox import start; start.start_box('landlock').end()"
         subprocess.run([sys.executable, "-c", start_one], env=environment, cwd=ROOT, check=True)
@@ -302,3 +315,63 @@ def test_after_the_judge_has_read_a_file_a_program_does_not_change_its_time_of_a
     assert time_of_access > 0
     file.read_text()
     assert file.stat().st_atime_ns == time_of_access
+
+
+def test_empty_files_are_counted(isolation):
+    """They take no space of a file system in memory, but a kilobyte each of the kernel's."""
+    program = "import os\nfor number in range({}):\n    os.close(os.open(str(number), os.O_CREAT))\nprint('done')"
+    assert stdio(program.format(4_000), "done", seconds=20.0, isolation=isolation).ok
+    assert not stdio(program.format(40_000), "done", seconds=20.0, isolation=isolation).ok
+
+
+# The filter of system calls, by an interpreter of its own: no machine has both processors
+
+
+def run_filter(filter_bytes, audit_arch, call_number, *args):
+    """Return what a seccomp filter decides about a system call."""
+    data = struct.pack("<IIQ6Q", call_number, audit_arch, 0, *args, *[0] * (6 - len(args)))
+    position = accumulator = 0
+    while True:
+        opcode, if_true, if_false, operand = struct.unpack_from("<HBBI", filter_bytes, 8 * position)
+        position += 1
+        if opcode == 0x20:
+            accumulator = struct.unpack_from("<I", data, operand)[0]
+        elif opcode == 0x54:
+            accumulator &= operand
+        elif opcode == 0x06:
+            return operand
+        else:
+            tests = {0x15: accumulator == operand, 0x25: accumulator > operand, 0x45: accumulator & operand}
+            position += if_true if tests[opcode] else if_false
+
+
+ALLOWED, EPERM, ENOTTY = 0x7FFF0000, 0x00050001, 0x00050019
+CALLS = {  # numbers of x86-64 and aarch64, from the headers of Linux
+    "vmsplice": (278, 75),
+    "tee": (276, 77),
+    "splice": (275, 76),
+    "sendfile": (40, 71),
+    "sendmsg": (46, 211),
+    "sendmmsg": (307, 269),
+    "io_setup": (206, 0),
+    "io_submit": (209, 2),
+    "seccomp": (317, 277),
+    "landlock_create_ruleset": (444, 444),
+}
+
+
+@pytest.mark.parametrize(("machine", "column"), [("x86_64", 0), ("aarch64", 1)])
+def test_the_filter_of_each_processor_denies_what_pins_memory_and_unknown_commands(machine, column):
+    filter_bytes, arch = seccomp.build_seccomp_filter(machine), seccomp.MACHINES[machine].audit_arch
+    decisions = {name: run_filter(filter_bytes, arch, numbers[column]) for name, numbers in CALLS.items()}
+    assert decisions == dict.fromkeys(CALLS, EPERM)
+    fcntl_call, ioctl_call, read_call = (72, 25)[column], (16, 29)[column], (0, 63)[column]
+    assert run_filter(filter_bytes, arch, read_call) == ALLOWED
+    for command in (0, 1, 2, 3, 4, 1030):
+        assert run_filter(filter_bytes, arch, fcntl_call, 0, command) == ALLOWED
+    for command in (8, 10, 1024, 1031, 1033, 99):  # 1031: F_SETPIPE_SZ
+        assert run_filter(filter_bytes, arch, fcntl_call, 0, command) == EPERM
+    for command in (0x5401, 0x5413, 0x541B):
+        assert run_filter(filter_bytes, arch, ioctl_call, 0, command) == ALLOWED
+    for command in (0x8912, 0x40086602, 0x401C5820, 0x5412, 0x1_0000_8912):
+        assert run_filter(filter_bytes, arch, ioctl_call, 0, command) == ENOTTY

@@ -36,11 +36,12 @@ _MAX_VARIABLE_BYTES = 100_000  # of one environment variable, of which Linux tak
 class PythonFiles:
     """`directory`: the standard library's, in which only `paths` may be seen, and not `hidden`.
 
-    `modules`: the file of each top-level module. `libraries`: shared libraries, by the names that the loader uses.
+    `names`: the paths by which Python may look for the directory; where links lead to it, there are two. `modules`: the file of each top-level module. `libraries`: shared libraries, by the names that the loader uses.
     `data`: other files and directories that are needed.
     """
 
     directory: str
+    names: tuple[str, ...]
     paths: tuple[str, ...]
     hidden: tuple[str, ...]
     modules: dict[str, str]
@@ -74,7 +75,8 @@ def find_python_files(package_paths: tuple[str, ...] = ()) -> PythonFiles:
     compiled_files = [*_compiled_files(paths), *_compiled_files(package_paths)]
     data = tuple(path for path in _SYSTEM_DATA if os.path.exists(path))
     libraries = tuple(_find_libraries(compiled_files))
-    return PythonFiles(_STANDARD_LIBRARY, tuple(paths), tuple(hidden), modules, libraries, data)
+    names = tuple(dict.fromkeys((_STANDARD_LIBRARY, os.path.dirname(os.__file__))))
+    return PythonFiles(_STANDARD_LIBRARY, names, tuple(paths), tuple(hidden), modules, libraries, data)
 
 
 def read_all(paths: Iterable[str]) -> None:
@@ -121,7 +123,7 @@ def _find_libraries(compiled_files: list[str]) -> list[str]:
             # "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)", or "/lib64/ld-linux-x86-64.so.2 (0x...)"
             path = line.split("=>")[-1].partition(" (")[0].strip()
             if path.startswith("/") and path not in compiled_files:
-                libraries[path] = None
+                libraries[os.path.normpath(path)] = None
     if not libraries:
         for directory in _LIBRARY_DIRECTORIES:
             libraries.update((str(path), None) for path in Path(directory).glob("*.so*"))

@@ -159,7 +159,7 @@ def _starter_thread() -> ThreadPoolExecutor:
 
 def _own_directory(python_files: PythonFiles) -> str:
     """Return where a box of bubblewrap has its directory: /tmp, unless Python itself lies there."""
-    is_in_tmp = any(path.startswith("/tmp/") for path in python_files.readable_paths)
+    is_in_tmp = any(path.startswith("/tmp/") for path in (*python_files.names, *python_files.readable_paths))
     return _DIRECTORY_BESIDE_TMP if is_in_tmp else "/tmp"
 
 
@@ -168,17 +168,22 @@ def _bubblewrap_command(directory: str, python_files: PythonFiles, package_place
     command += ["--clearenv", "--hostname", "box"]
     for name, value in _ENVIRONMENT.items():
         command += ["--setenv", name, value]
-    readable_places = {path: path for path in (PYTHON, *python_files.libraries, *python_files.data)}
-    readable_places[python_files.directory] = python_files.directory
-    for path in python_files.paths:
-        if not path.startswith(python_files.directory + "/"):
-            readable_places[path] = path
-    for path, place in (readable_places | package_places).items():
+    readable_paths = [PYTHON, *python_files.libraries, *python_files.data]
+    readable_paths += [path for path in python_files.paths if not path.startswith(f"{python_files.directory}/")]
+    for path in readable_paths:
+        command += ["--ro-bind", path, path]
+    for name in python_files.names:
+        command += ["--ro-bind", python_files.directory, name]
+        # A mount for each path that is hidden: one for each that is not would take ten times longer.
+        for path in python_files.hidden:
+            hidden = name + path.removeprefix(python_files.directory)
+            command += (
+                ["--tmpfs", hidden, "--remount-ro", hidden]
+                if os.path.isdir(path)
+                else ["--ro-bind", "/dev/null", hidden]
+            )
+    for path, place in package_places.items():
         command += ["--ro-bind", path, place]
-    for (
-        path
-    ) in python_files.hidden:  # one mount for each: mounts for all that is not hidden would take ten times longer
-        command += ["--tmpfs", path, "--remount-ro", path] if os.path.isdir(path) else ["--ro-bind", "/dev/null", path]
     command += ["--tmpfs", "/dev"]
     for device in _DEVICES:
         command += ["--dev-bind", device, device]
