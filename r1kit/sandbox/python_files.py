@@ -36,8 +36,9 @@ _MAX_VARIABLE_BYTES = 100_000  # of one environment variable, of which Linux tak
 class PythonFiles:
     """`directory`: the standard library's, in which only `paths` may be seen, and not `hidden`.
 
-    `names`: the paths by which Python may look for the directory; where links lead to it, there are two. `modules`: the file of each top-level module. `libraries`: shared libraries, by the names that the loader uses.
-    `data`: other files and directories that are needed.
+    `names`: the paths by which Python may look for the directory; where links lead to it, there are two. `modules`: the
+    file of each top-level module. `libraries`: shared libraries, by the names that the loader uses. `data`: other files
+    and directories that are needed.
     """
 
     directory: str
