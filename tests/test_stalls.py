@@ -302,4 +302,4 @@ def test_a_reward_that_returns_nan_is_a_fault_of_these_rows_which_is_said_once(c
     reward = bind_reward(RewardConfig(name="test_stalls.return_not_finite"))
     for _ in range(2):
         assert reward(completions=["a", "b", "c"]) == [FAULT, 1.0, FAULT]
-    assert capsys.readouterr().err.count("test_stalls.return_not_finite returned NaN or infinity") == 1
+    assert capsys.readouterr().err.count("test_stalls.return_not_finite returned nan") == 1

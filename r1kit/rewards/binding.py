@@ -65,7 +65,7 @@ def bind_reward(entry: RewardConfig, index: int = 0, answers: Answers | None = N
             arguments["trainer_state"] = trainer_state
         closed_before = find_closed_descriptors()
         try:
-            call = partial(_call_reward, function, [completions[i] for i in applicable_rows], arguments)
+            call = partial(_call_reward, entry.name, function, [completions[i] for i in applicable_rows], arguments)
             values = _call_guarded(call, entry, index, len(applicable_rows))
         except UserError:
             raise
@@ -95,7 +95,7 @@ def bind_reward(entry: RewardConfig, index: int = 0, answers: Answers | None = N
 def _call_guarded(
     call: Callable[[], list[float | None]], entry: RewardConfig, index: int, row_count: int
 ) -> list[float | None]:
-    """Call a reward within its time limit, and count what is no number. Raises UserError where it takes too long.
+    """Call a reward within its time limit. Raises UserError where it takes too long.
 
     r1kit's own rewards limit each answer themselves, so they have no other limit unless the entry sets one.
     """
@@ -104,14 +104,11 @@ def _call_guarded(
     seconds = entry.max_seconds or DEFAULT_CALL_SECONDS + row_count * DEFAULT_SECONDS_PER_COMPLETION
     try:
         with keep_directory(entry.name):
-            values = call_with_limit(call, seconds)
+            return call_with_limit(call, seconds)
     except CallTimeout:
         requirement = f"{entry.name} has not returned after so many seconds, for {row_count} completions"
         action = "correct the reward, or set a longer limit"
         raise UserError(f"rewards.{index}.max_seconds", seconds, requirement, action) from None
-    if FAULT in values and entry.name not in REWARDS:
-        warn_once(f"reward {entry.name} returned NaN or infinity: such rows are left out and counted as faults")
-    return values
 
 
 def _with_answers(entry: RewardConfig, index: int, answers: Answers | None) -> RewardConfig:
@@ -160,7 +157,7 @@ def _spread_values(values: Sequence[Any], rows: Sequence[int], row_count: int) -
 
 
 def _call_reward(
-    function: RewardFunction, completions: Sequence[Any], arguments: Mapping[str, Any]
+    name: str, function: RewardFunction, completions: Sequence[Any], arguments: Mapping[str, Any]
 ) -> list[float | None]:
     """Call a reward, asynchronous or not, and return one value for each completion. Raises what the reward raises."""
     values: Any = function(completions=completions, **arguments)
@@ -171,19 +168,24 @@ def _call_reward(
     if values is None or isinstance(values, str | bytes | Mapping | int | float):
         text = "must return a list with a number, or None, for each completion"
         raise TypeError(f"{text}, not {type(values).__name__}")
-    rewards = [_to_reward_value(value) for value in values]
+    rewards = [_to_reward_value(name, value) for value in values]
     if len(rewards) != len(completions):
         raise ValueError(f"returned {len(rewards)} values for {len(completions)} completions")
     return rewards
 
 
-def _to_reward_value(value: Any) -> float | None:
+def _to_reward_value(name: str, value: Any) -> float | None:
     """Return what a reward function returned for one row as a number or None; FAULT where it is NaN or infinite."""
     if value is None:
         return None
     if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
         raise TypeError(f"must return a number, or None, for each completion, not {value!r}"[:200])
-    return float(value) if math.isfinite(value) else FAULT
+    number = float(value)
+    if math.isfinite(number):
+        return number
+    if number != FAULT:
+        warn_once(f"reward {name} returned {number}: such rows are left out and counted as faults")
+    return FAULT
 
 
 async def _await_values(values: Awaitable[Any]) -> tuple[Any, BaseException | None]:
