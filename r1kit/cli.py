@@ -5,6 +5,7 @@ A user's mistake is one line on stderr and exit code 2; see r1kit.errors for the
 """
 
 import contextlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -13,7 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
-from r1kit.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER, UNSET, UserError, suggest
+from r1kit.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USER,
+    UNSET,
+    UserError,
+    explain_refused_file,
+    suggest,
+)
 from r1kit.messages import print_traceback, set_verbosity
 from r1kit.safe_text import escape_control_characters, mask_text
 from r1kit.stages import STAGES, Stage
@@ -164,7 +174,7 @@ def _read_recipe(
     from r1kit.models.prompt_choice import choose_prompts
     from r1kit.recipe import load_recipe, parse_override
 
-    has_file = bool(words) and ("=" not in words[0] or Path(words[0]).is_file())
+    has_file = bool(words) and ("=" not in words[0] or os.path.isfile(words[0]))
     recipe_file = words[0] if has_file else None
     overrides = {key: value for key, value in options.items() if value is not None}
     for word in words[has_file:]:
@@ -342,7 +352,11 @@ def main() -> None:
 def _run_command() -> tuple[int, str]:
     """Run the command that the arguments name; return its exit code, and the error to print or ""."""
     command = typer.main.get_command(app)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")  # the bytes of a file name that is no UTF-8, as they are
     try:
+        _check_arguments(sys.argv[1:])
         code = command(standalone_mode=False, prog_name="r1kit") or EXIT_DONE
         sys.stdout.flush()
         return code, ""
@@ -355,8 +369,20 @@ def _run_command() -> tuple[int, str]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes stdout once more when it ends
         return EXIT_FAILED, "stdout: was closed before all was written to it; let the command that reads it read it all"
+    except OSError as error:
+        refusal = explain_refused_file(error)
+        if refusal is None:
+            raise
+        return EXIT_USER, str(refusal)
     except SystemExit as error:  # of a reward, of a library or of a model's code; no command ends so
         return EXIT_FAILED, f"{describe_sys_exit(error)}; remove it there, or what calls it"
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Raise UserError for an argument with the character NUL, which no file name has (only a caller in Python can)."""
+    for argument in arguments:
+        if "\0" in argument:
+            raise UserError("argument", argument.replace("\0", "\\0"), "must not have the character NUL", "correct it")
 
 
 def _explain_usage_error(error: Any) -> str:

@@ -4,6 +4,7 @@ A UserError is a mistake that the user must correct: one line on stderr and exit
 """
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 from r1kit.safe_text import escape_control_characters, mask_secrets, mask_text
@@ -62,6 +63,33 @@ def _format_value(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_format_value, value)) + "]"
     return str(value)
+
+
+# What the system says of a file that only the user can put right.
+_REFUSED_FILE_ACTIONS = {
+    errno.EACCES: "change its permissions, or use another path",
+    errno.EPERM: "change its permissions, or use another path",
+    errno.EROFS: "use a path that can be written",
+    errno.ENAMETOOLONG: "use a shorter path",
+    errno.ELOOP: "correct the links, or use another path",
+    errno.ENOTDIR: "use another path",
+    errno.EISDIR: "use another path",
+    errno.ENOSPC: "make room, then give the same command again",
+    errno.EDQUOT: "make room, then give the same command again",
+    errno.EFBIG: "make room, then give the same command again",
+}
+
+
+def explain_refused_file(error: BaseException) -> UserError | None:
+    """Return the error of a user whose file the system refuses: by its name, its permissions or a full disk.
+
+    None for any other exception. Where a command knows the field that names the file, it raises a UserError itself;
+    this is for the places that nobody thought of.
+    """
+    if not isinstance(error, OSError) or error.errno not in _REFUSED_FILE_ACTIONS:
+        return None
+    path = UNSET if error.filename is None else error.filename
+    return UserError("file", path, (error.strerror or str(error)).lower(), _REFUSED_FILE_ACTIONS[error.errno])
 
 
 class OutOfMemory(Exception):

@@ -35,12 +35,15 @@ from r1kit.errors import (
     Interrupted,
     OutOfMemory,
     UserError,
+    explain_refused_file,
     suggest,
 )
 from r1kit.interrupts import raise_on_signals
 from r1kit.messages import logger, print_traceback
 from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_world_size, rank, world_size
 from r1kit.recipe import Recipe, masked_values, parse_recipe, restore_masked_values
+from r1kit.recipe.block import MAX_INT
+from r1kit.recipe.yaml_values import read_yaml
 from r1kit.runs.exits import RankExit, describe_exit, find_first_exit, forget_exits, record_exit
 from r1kit.runs.files import write_file
 from r1kit.runs.results import print_finished
@@ -88,6 +91,8 @@ _DISTRIBUTED_TYPES = (
 )
 # Hands the secrets of a recipe to the processes of a launcher: those in the run directory are masked.
 _SECRETS_VARIABLE = "R1KIT_MASKED_VALUES"
+# Keys of an Accelerate config that are whole numbers: the smallest value of each.
+_ACCELERATE_NUMBERS = {"num_processes": 1, "num_machines": 1, "machine_rank": 0, "main_process_port": 0}
 
 
 def start(
@@ -165,9 +170,12 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     except SystemExit as error:  # of a library or of a model's code: r1kit itself calls it nowhere
         error_line = f"{describe_sys_exit(error)}; remove it there, or what calls it"
     except Exception as error:
+        refusal = explain_refused_file(error)
         if is_disk_full(error):
             action = "make room, then give the same command again"
-            code, error_line = EXIT_USER, str(UserError("output", run.path, "no space left on the device", action))
+            refusal = UserError("output", run.path, "no space left on the device", action)
+        if refusal is not None:
+            code, error_line = EXIT_USER, str(refusal)
         elif quiet:
             trace = traceback.format_exc()
         else:
@@ -203,7 +211,7 @@ def prepare_process(stage: str) -> None:
 
 def is_disk_full(error: Exception) -> bool:
     """Return whether an exception of Python, safetensors, torch or arrow means that the disk is full."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     return any(text in str(error) for text in _DISK_FULL_TEXTS)
 
@@ -257,10 +265,11 @@ def _read_accelerate_config(config: str) -> dict[str, Any]:
     action = "use one like those in recipes/accelerate/"
     try:
         values = yaml.safe_load(Path(config).read_text())
+        read_yaml(Path(config).read_text())  # refuses what Accelerate would take without a word, such as a key twice
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError("--accelerate-config", config, f"{requirement}: {reason}", "check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise UserError("--accelerate-config", config, f"{requirement}, which is YAML", action) from None
     if not isinstance(values, dict):
         raise UserError("--accelerate-config", config, requirement, action)
@@ -272,11 +281,14 @@ def _read_accelerate_config(config: str) -> dict[str, Any]:
         requirement = f"has distributed_type = {distributed_type}, which Accelerate does not know"
         action = suggest(values["distributed_type"], _DISTRIBUTED_TYPES)
         raise UserError("--accelerate-config", config, requirement, action)
-    for key in ("num_processes", "num_machines"):
-        count = values.get(key, 1)
-        if not isinstance(count, int) or count < 1:
-            requirement = f"has {key} = {count}, which must be a whole number of at least 1"
+    for key, smallest in _ACCELERATE_NUMBERS.items():
+        number = values.get(key)
+        is_number = isinstance(number, int) and not isinstance(number, bool)
+        if number is not None and not (is_number and smallest <= number <= MAX_INT):
+            requirement = f"has {key} = {str(number)[:50]}, which must be a whole number of at least {smallest}"
             raise UserError("--accelerate-config", config, requirement, f"correct {key}")
+        if number is None:
+            values.pop(key, None)
     return values
 
 

@@ -5,8 +5,11 @@ single process with rank 0.
 """
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
+
+from r1kit.errors import UserError
 
 # Longer than any stage takes: a rank may sample for days while the others wait for it.
 _BARRIER_TIMEOUT = timedelta(days=7)
@@ -14,22 +17,41 @@ _BARRIER_TIMEOUT = timedelta(days=7)
 _DEFAULT_PORT = "29500"
 # Where Open MPI and MVAPICH, MPICH and Intel MPI say how many processes they started on this machine.
 _LOCAL_SIZES_OF_MPI = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
+# Tasks on each machine, as Slurm writes them: 8 on each of two machines, then 4 on one.
+_SLURM_TASKS = re.compile(r"([0-9]{1,9})(?:\(x([0-9]{1,9})\))?")
 _CPU_LIMIT_FILE = Path("/sys/fs/cgroup/cpu.max")
+
+
+def _read_number(name: str, default: int, smallest: int = 0) -> int:
+    """Return the whole number that an environment variable holds, `default` where it is unset or empty.
+
+    Raises UserError for another value: a process that does not know its rank would write into the run of another.
+    """
+    text = os.environ.get(name) or str(default)
+    if not _WHOLE_NUMBER.fullmatch(text) or int(text) < smallest:
+        requirement = f"must be a whole number of at least {smallest}, as a launcher sets it"
+        raise UserError(f"the environment variable {name}", text, requirement, "correct or unset it")
+    return int(text)
 
 
 def rank() -> int:
     """Return the rank of this process among all processes of the run, from 0."""
-    return int(os.environ.get("RANK") or 0)
+    number = _read_number("RANK", 0)
+    if number >= world_size():
+        requirement = f"must be below WORLD_SIZE, which is {world_size()}"
+        raise UserError("the environment variable RANK", number, requirement, "correct or unset it")
+    return number
 
 
 def world_size() -> int:
     """Return the number of processes of the run, on all machines."""
-    return int(os.environ.get("WORLD_SIZE") or 1)
+    return _read_number("WORLD_SIZE", 1, smallest=1)
 
 
 def local_rank() -> int:
     """Return the rank of this process among the processes on this machine, from 0."""
-    return int(os.environ.get("LOCAL_RANK") or 0)
+    return _read_number("LOCAL_RANK", 0)
 
 
 def local_world_size() -> int:
@@ -40,7 +62,7 @@ def local_world_size() -> int:
     """
     for name in ("LOCAL_WORLD_SIZE", *_LOCAL_SIZES_OF_MPI):
         if os.environ.get(name):
-            return int(os.environ[name])
+            return _read_number(name, 1, smallest=1)
     tasks_here = _count_slurm_tasks_here()
     return tasks_here if tasks_here is not None and world_size() > 1 else world_size()
 
@@ -116,10 +138,10 @@ def adopt_slurm_ranks() -> None:
     Without MASTER_ADDR, the tasks of `srun` are separate runs.
     """
     environment = os.environ
-    has_tasks = int(environment.get("SLURM_NTASKS", "1")) > 1
+    has_tasks = _read_number("SLURM_NTASKS", 1, smallest=1) > 1
     if "RANK" in environment or "MASTER_ADDR" not in environment or not has_tasks:
         return
-    environment["RANK"] = environment["SLURM_PROCID"]
+    environment["RANK"] = str(_read_number("SLURM_PROCID", 0))
     environment["WORLD_SIZE"] = environment["SLURM_NTASKS"]
     environment["LOCAL_RANK"] = environment.get("SLURM_LOCALID", "0")
     tasks_here = _count_slurm_tasks_here()
@@ -137,7 +159,11 @@ def _count_slurm_tasks_here() -> int | None:
     tasks_per_node = environment.get("SLURM_STEP_TASKS_PER_NODE") or environment.get("SLURM_TASKS_PER_NODE") or ""
     counts: list[int] = []
     for entry in filter(None, tasks_per_node.split(",")):
-        tasks, _, repetitions = entry.partition("(x")
-        counts += [int(tasks)] * int(repetitions.removesuffix(")") or 1)
-    node = int(environment.get("SLURM_NODEID", "0"))
+        match = _SLURM_TASKS.fullmatch(entry)
+        if match is None:
+            requirement = "must be tasks of each machine, such as 8(x2),4, as Slurm writes them"
+            action = "correct or unset it"
+            raise UserError("the environment variable SLURM_TASKS_PER_NODE", tasks_per_node, requirement, action)
+        counts += [int(match[1])] * int(match[2] or 1)
+    node = _read_number("SLURM_NODEID", 0)
     return counts[node] if node < len(counts) else None

@@ -15,6 +15,7 @@ PACKAGE_DIR = Path(r1kit.__file__).parent
 ORDER = (
     "version",
     "safe_text",
+    "nesting",
     "errors",
     "stages",
     "rows",

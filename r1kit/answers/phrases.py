@@ -147,7 +147,7 @@ def _json_value(text: str) -> str:
     """Return a value of a JSON object as an answer."""
     try:
         value = json.loads(text.strip())
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.strip().strip('"')
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)

@@ -28,6 +28,7 @@ from r1kit.recipe.rewards import Answers, answers_of_accuracy
 from r1kit.rewards.checks import check_reward_data
 from r1kit.runs.files import write_file
 from r1kit.runs.paths import resolve_model_path
+from r1kit.runs.reading import read_run_info
 from r1kit.runs.run import Run
 from r1kit.safe_text import mask_secrets
 from r1kit.sampling.loop import sample_problems
@@ -152,7 +153,7 @@ def ladder_row(name: str, path: str, statistics: dict[str, Any]) -> LadderRow:
         "language_consistency": statistics["language_consistency"],
         "tokens": statistics["tokens"],
         "answer_forms": statistics["answer_forms"],
-        "seconds": Run(Path(path)).info.get("seconds") if Path(path).is_dir() else None,
+        "seconds": read_run_info(Path(path)).get("seconds"),
         "statistics": statistics,
     }
 

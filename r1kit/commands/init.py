@@ -34,12 +34,12 @@ def copy_recipe(name: str, target: Path) -> Path:
     shipped_recipes = find_shipped_recipes()
     if name not in shipped_recipes:
         raise UserError("NAME", name, "no such recipe folder", suggest(name, shipped_recipes))
-    if target.exists():
+    if os.path.lexists(target):
         raise UserError("--output", target, "exists already", "use another folder")
     try:
         _copy_folder(shipped_recipes[name], target)
     except OSError as error:
-        requirement = f"must be a folder that can be written: {(error.strerror or str(error)).lower()}"
+        requirement = f"must be a folder that can be written: {_first_reason(error)}"
         raise UserError("--output", target, requirement, "use another folder") from None
     return target
 
@@ -49,5 +49,17 @@ def _copy_folder(source: Path, target: Path) -> None:
     # Copied beside the target and then renamed, so that a kill leaves no half of a folder there.
     unfinished = target.with_name(f".{target.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(source, unfinished, ignore=shutil.ignore_patterns("__pycache__"))
-    os.replace(unfinished, target)
+    try:
+        shutil.copytree(source, unfinished, ignore=shutil.ignore_patterns("__pycache__"))
+        os.replace(unfinished, target)
+    except OSError:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def _first_reason(error: OSError) -> str:
+    """Return why a folder could not be copied; `copytree` collects the errors of all files."""
+    if isinstance(error, shutil.Error):
+        _, file, reason = error.args[0][0]
+        return f"{reason}".partition("] ")[2].partition(": ")[0].lower() or f"{file} cannot be copied"
+    return (error.strerror or str(error)).lower()

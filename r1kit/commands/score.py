@@ -19,7 +19,7 @@ from r1kit.answers.extract import ANSWER_FORMS, completion_text, parse_completio
 from r1kit.answers.forms import count_answer_forms, describe_unread
 from r1kit.answers.thinking import split_thinking
 from r1kit.answers.vote_clusters import row_checker
-from r1kit.data.exact_json import dump_json, parse_json
+from r1kit.data.exact_json import dump_json, explain_json_error, parse_strictly
 from r1kit.errors import UserError
 from r1kit.messages import logger, print_progress
 from r1kit.recipe import RewardConfig
@@ -117,13 +117,9 @@ def _read_rows(file: str) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = parse_json(line)
-        except json.JSONDecodeError as error:
-            requirement = f"must be JSON: {error.msg} at column {error.colno}"
-            raise UserError("FILE", f"{file}:{number}", requirement, "correct the line") from None
-        except RecursionError:
-            requirement = "must be JSON whose lists and objects are nested less deeply"
-            raise UserError("FILE", f"{file}:{number}", requirement, "correct or remove the line") from None
+            row = parse_strictly(line)
+        except (ValueError, RecursionError) as error:
+            raise UserError("FILE", f"{file}:{number}", explain_json_error(error), "correct the line") from None
         if not isinstance(row, dict) or not isinstance(row.get("completion"), str | list):
             raise UserError("FILE", f"{file}:{number}", "needs a key completion", "add it")
         if isinstance(row["completion"], list) and not all(isinstance(item, dict) for item in row["completion"]):

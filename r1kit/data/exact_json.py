@@ -10,7 +10,9 @@ import warnings
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from r1kit.nesting import MAX_JSON_DEPTH, check_depth
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -30,9 +32,9 @@ def parse_json(text: str) -> Any:
 
 
 def parse_json_line(line: str) -> Any:
-    """Parse a line that is one JSON value without white space before it, as `parse_json` does, in half of the time.
+    """Parse a line that is one JSON value without white space before it as `parse_strictly` does, only quicker.
 
-    Raises ValueError for any other line, among them some that `parse_json` takes, and RecursionError as that does.
+    Raises ValueError for any other line, among them some that `parse_strictly` takes, and RecursionError as that does.
     """
     try:
         value, end = _QUICK_SCAN(line, 0)
@@ -40,7 +42,41 @@ def parse_json_line(line: str) -> Any:
         raise ValueError("no JSON value at the beginning") from None
     if end != len(line) and line[end:].strip(" \t\r\n"):
         raise ValueError("text after the JSON value")
+    check_depth(value, line)
     return value
+
+
+def parse_strictly(text: str) -> Any:
+    """Parse JSON of a user's file without losing a digit, and refuse what readers of JSON take in different ways.
+
+    Raises ValueError for text that is not JSON, for NaN and infinities, and for a key that an object has twice; and
+    RecursionError for JSON that is nested more than MAX_JSON_DEPTH levels deep.
+    """
+    value = _STRICT_DECODER.decode(text)
+    check_depth(value, text)
+    return value
+
+
+def _build_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(members)
+    if len(value) < len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {json.dumps(twice)} is there twice in one object")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON; where there is no value, it is null")
+
+
+def explain_json_error(error: ValueError | RecursionError) -> str:
+    """Return the requirement that a text does not meet which `parse_strictly` has refused."""
+    if isinstance(error, RecursionError):
+        return f"must be JSON whose lists and objects are nested at most {MAX_JSON_DEPTH} levels deep"
+    if isinstance(error, json.JSONDecodeError):
+        return f"must be JSON: {error.msg} at column {error.colno}"
+    return f"must be JSON: {error}"
 
 
 def _parse_float(text: str) -> float | Decimal:
@@ -58,8 +94,13 @@ def _parse_int(text: str) -> int | Decimal:
 
 
 _DECODER = json.JSONDecoder(parse_float=_parse_float, parse_int=_parse_int)
+_STRICT_DECODER = json.JSONDecoder(
+    object_pairs_hook=_build_object, parse_float=_parse_float, parse_int=_parse_int, parse_constant=_refuse_constant
+)
 # Without a function of ours for whole numbers, of which Python refuses those that are too long for it.
-_QUICK_SCAN = json.JSONDecoder(parse_float=_parse_float).scan_once  # type: ignore[attr-defined]
+_QUICK_SCAN = json.JSONDecoder(
+    object_pairs_hook=_build_object, parse_float=_parse_float, parse_constant=_refuse_constant
+).scan_once  # type: ignore[attr-defined]
 
 
 def dump_json(value: Any) -> str:

@@ -186,7 +186,7 @@ def _parse_json(value: Any, name: str) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError(f"{name} must be a list, or its JSON") from None
 
 

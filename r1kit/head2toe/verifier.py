@@ -96,8 +96,10 @@ def read_metadata(run: Path, field: str = "scaling.verifier") -> dict[str, Any]:
     """Return the metadata of the verifier of a run. Raises UserError, about the recipe's `field`, if there is none."""
     try:
         metadata = json.loads((verifier_dir(run) / METADATA_FILE).read_text())
-    except (OSError, ValueError) as error:
-        reason = "it has no verifier.json" if isinstance(error, OSError) else "its verifier.json is no JSON"
+        if not isinstance(metadata, dict):
+            raise ValueError("it holds no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "it has no verifier.json" if isinstance(error, OSError) else "its verifier.json is no JSON object"
         raise UserError(field, run, f"has no verifier: {reason}", "use a run of `r1kit verifier`") from None
     if metadata.get("places") != list(SPANS) or metadata.get("outputs") != list(OUTPUT_FEATURES):
         raise UserError(field, run, "was trained by another version of r1kit, with other features", "train it again")

@@ -53,11 +53,21 @@ class NumbersAsWritten(BaseModel):
     @classmethod
     def _check_number(cls, value: Any, info: ValidationInfo) -> Any:
         types = _all_types(cls.model_fields[info.field_name or ""].annotation)
-        if isinstance(value, bool) and types & {int, float} and not types & {bool, Any}:
-            raise ValueError("must be a number, not true or false")
-        if isinstance(value, int) and abs(value) > MAX_INT and types & {int, float}:
-            raise ValueError(f"must be at most {MAX_INT}")
+        if types & {int, float}:
+            _check_numbers(value, may_be_bool=bool(types & {bool, Any}))
         return value
+
+
+def _check_numbers(value: Any, may_be_bool: bool) -> None:
+    """Raise ValueError for true, false or a number beyond MAX_INT as the value of a number, or in a list of them."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            _check_numbers(item, may_be_bool)
+    elif isinstance(value, bool):
+        if not may_be_bool:
+            raise ValueError("must be a number, not true or false")
+    elif isinstance(value, int) and abs(value) > MAX_INT:
+        raise ValueError(f"must be at most {MAX_INT}")
 
 
 def _all_types(annotation: Any) -> set[Any]:

@@ -6,6 +6,7 @@ is found within a second.
     recipe = load_recipe("sft", "recipes/tiny/dev1.yaml", {"training.epochs": 3})
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Reci
         _check_trust(values, Path(file), overrides)
     for key, value in overrides.items():
         _set_key(values, key, value)
-    _check_texts(values, "")
+    _check_values(values, "")
     recipe = parse_recipe(stage, values)
     check_recipe(recipe)
     return recipe
@@ -61,15 +62,20 @@ def _check_trust(values: dict[str, Any], file: Path, overrides: dict[str, Any]) 
             raise UserError(key, block["trust_remote_code"], requirement, f"read that code, then pass {key}=true")
 
 
-def _check_texts(value: Any, key: str) -> None:
-    """Refuse texts that neither a path nor a file in UTF-8 can hold, which YAML writes as "\\0" and "\\ud800".
+def _check_values(value: Any, key: str) -> None:
+    """Refuse what the file of a recipe cannot hold exactly, or no setting can mean.
 
-    A secret that was masked when r1kit wrote the recipe is refused too.
+    These are texts with the character NUL or half a surrogate pair, which YAML writes as "\\0" and "\\ud800", numbers
+    that are not finite, and secrets that were masked when r1kit wrote the recipe.
     """
     if isinstance(value, dict | list):
         entries = value.items() if isinstance(value, dict) else enumerate(value)
         for name, item in entries:
-            _check_texts(item, f"{key}.{name}" if key else str(name))
+            if isinstance(name, str):
+                _check_values(name, key or "recipe")
+            _check_values(item, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(key, value, "must be a finite number", "change it in the recipe or on the command line")
     elif isinstance(value, str) and MASK in value:
         requirement = "is a secret, which r1kit masked when it wrote this recipe"
         raise UserError(key, value, requirement, f"set it again on the command line ({key}=...), or remove it")

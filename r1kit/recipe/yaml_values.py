@@ -18,6 +18,9 @@ TEXT_BLOCKS = frozenset({"values", "where"})
 
 # More values than any recipe has; aliases of aliases make billions of them from a few lines.
 MAX_YAML_VALUES = 1_000_000
+# Deeper than any recipe. Writing YAML takes more of Python's stack than reading it, so that a recipe which is nested
+# some hundred levels deep could be read and not kept.
+MAX_YAML_DEPTH = 100
 
 
 class _Word(str):
@@ -108,6 +111,8 @@ def read_yaml(text: str, key: str = "") -> Any:
         value = yaml.load(text, Loader=_Loader)
         if _count_values(value, {}) > MAX_YAML_VALUES:
             raise yaml.YAMLError(f"its aliases stand for more than {MAX_YAML_VALUES:,} values")
+        if _measure_depth(value, {}) > MAX_YAML_DEPTH:
+            raise yaml.YAMLError(f"its lists and mappings are nested more than {MAX_YAML_DEPTH} levels deep")
     except RecursionError:
         raise yaml.YAMLError("its lists and mappings are nested too deeply, or within themselves") from None
     except ValueError as error:  # a number with thousands of digits
@@ -125,6 +130,15 @@ def _count_values(value: Any, counts: dict[int, int]) -> int:
     if id(value) not in counts:
         counts[id(value)] = 1 + sum(_count_values(item, counts) for item in _contents(value))
     return counts[id(value)]
+
+
+def _measure_depth(value: Any, depths: dict[int, int]) -> int:
+    """Return how many levels deep a parsed YAML is nested; `depths` holds those of its containers."""
+    if not isinstance(value, dict | list):
+        return 0
+    if id(value) not in depths:
+        depths[id(value)] = 1 + max((_measure_depth(item, depths) for item in _contents(value)), default=0)
+    return depths[id(value)]
 
 
 def _contents(value: dict[Any, Any] | list[Any]) -> list[Any]:

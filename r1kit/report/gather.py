@@ -15,9 +15,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import (
+    Annotated,
+    Any,
+    NotRequired,  # pydantic needs it below Python 3.12
+)
 
 import yaml
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from r1kit.errors import UserError
 from r1kit.recipe import parse_recipe
@@ -25,6 +31,16 @@ from r1kit.report.rollouts import RolloutSet, find_rollout_sets
 from r1kit.runs.lineage import locate_parent
 from r1kit.runs.listing import run_status
 from r1kit.runs.paths import resolve_model_path
+from r1kit.runs.reading import (
+    Count,
+    describe_damage,
+    is_valid,
+    read_json_lines,
+    read_json_object,
+    read_parents,
+    read_run_info,
+    warn_of_damage,
+)
 from r1kit.runs.results import describe_result
 from r1kit.runs.run import Run
 from r1kit.safe_text import mask_secrets, mask_text
@@ -34,6 +50,8 @@ from r1kit.stages import STAGES
 MAX_CURVE_POINTS = 1500  # more than the pixels of a chart's width
 # A metric logged at most this often, such as a held-out loss, keeps all its points when a long run is thinned.
 RARE_METRIC_POINTS = MAX_CURVE_POINTS // 4
+# What code raises that meets values of other types than r1kit writes.
+WRONG_TYPES = (TypeError, AttributeError, KeyError)
 RL_COMMAND = "r1kit.commands.rl"
 RUN_JSON_FIELDS = (
     "stage",
@@ -48,6 +66,42 @@ RUN_JSON_FIELDS = (
     "sessions",
     "versions",
 )
+
+
+_FiniteNumber = Annotated[float, Field(allow_inf_nan=False)]
+
+
+# The parts of eval.json and scaling.json that the page is made of. Keys such as `pass@1` are no names in Python.
+_Accuracy = TypedDict(
+    "_Accuracy", {"pass@1": _FiniteNumber | None, "interval": NotRequired[_FiniteNumber | None]}, total=False
+)
+_Statistics = TypedDict(
+    "_Statistics",
+    {
+        "pass@1": _FiniteNumber | None,
+        "interval": NotRequired[_FiniteNumber | None],
+        "questions": NotRequired[Count | None],
+        "unanswered": NotRequired[Count | None],
+        "truncated": NotRequired[_FiniteNumber | None],
+        "domains": NotRequired[dict[str, _Accuracy] | None],
+    },
+)
+
+
+class _LadderRow(TypedDict):
+    model: str
+    path: str
+    faults: NotRequired[Count | None]
+    statistics: _Statistics
+
+
+class _ScalingPoint(TypedDict):
+    method: str
+    score: str | None
+
+
+class _ScalingModel(TypedDict):
+    points: list[_ScalingPoint]
 
 
 def find_run_dirs(paths: Sequence[str]) -> list[Path]:
@@ -74,14 +128,6 @@ def find_run_dirs(paths: Sequence[str]) -> list[Path]:
             raise UserError("RUN", path, "must be a run directory, with a run.json", "check the path")
         visit(Path(path))
     return list(run_dirs.values())
-
-
-def read_parents(info: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the parents in a run.json, without those that lack a role or a path."""
-    parents = info.get("parents")
-    if not isinstance(parents, list):
-        return []
-    return [parent for parent in parents if isinstance(parent, dict) and {"role", "path"} <= parent.keys()]
 
 
 def find_parent_dir(parent: dict[str, Any], run_dir: Path) -> Path | None:
@@ -123,12 +169,12 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
         "parents": parents,
         "parameters": count_parameters(run_dir / "model"),
         "recipe": recipe_text,
-        "recipe_without_defaults": drop_defaults(info.get("stage"), recipe_text),
+        "recipe_without_defaults": drop_defaults(info.get("stage"), recipe_text, run_dir / "recipe.yaml"),
         "warnings": read_warnings(run_dir / "warnings.jsonl"),
-        "drops": read_json(run_dir / "drops.json"),
-        "ladder": describe_ladder(read_json(run_dir / "eval.json"), parents),
-        "scaling": describe_scaling(read_json(run_dir / "scaling.json")),
-        "verifier": read_json(run_dir / "verifier" / "verifier.json"),
+        "drops": read_json_object(run_dir / "drops.json") or None,
+        "ladder": describe_ladder(run_dir / "eval.json", parents),
+        "scaling": describe_scaling(run_dir / "scaling.json"),
+        "verifier": read_json_object(run_dir / "verifier" / "verifier.json") or None,
     }
     return {**mask_secrets(description), "curves": read_curves(run_dir / "metrics.jsonl")}
 
@@ -155,7 +201,7 @@ def training_method(stage: str | None) -> str | None:
     return "rl" if STAGES[stage].command_module == RL_COMMAND else "sft"
 
 
-def describe_parents(info: Mapping[str, Any], run_dir: Path, names: Mapping[Path, str]) -> list[dict[str, Any]]:
+def describe_parents(info: dict[str, Any], run_dir: Path, names: Mapping[Path, str]) -> list[dict[str, Any]]:
     """Return a run's parents: role, path, the name of the run where it is one, and the size of a base model."""
     parents = []
     for parent in read_parents(info):
@@ -170,28 +216,36 @@ def describe_parents(info: Mapping[str, Any], run_dir: Path, names: Mapping[Path
     return parents
 
 
-def describe_ladder(
-    evaluation: Mapping[str, Any] | None, parents: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]] | None:
+def describe_ladder(file: Path, parents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
     """Return the evaluated models of eval.json, each with the name of the run that trained it; None without any."""
     run_names = {parent["path"]: parent["run"] for parent in parents}
     rows = []
-    models = evaluation.get("models") if isinstance(evaluation, dict) else None
-    for row in models if isinstance(models, list) else []:
-        if isinstance(row, dict) and {"model", "path", "statistics"} <= row.keys():  # else the file is damaged
-            rows.append({**row, "run": run_names.get(row["path"])})
+    for row in read_entries(file, "models", _LadderRow):
+        rows.append({**row, "run": run_names.get(row["path"])})
     return rows or None
 
 
-def describe_scaling(scaling: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
+def describe_scaling(file: Path) -> list[dict[str, Any]] | None:
     """Return the curves of scaling.json, each point with the colour of its method in the pictures of `r1kit eval`."""
-    if not scaling:
-        return None
     models = []
-    for model in scaling.get("models", []):
+    for model in read_entries(file, "models", _ScalingModel):
         points = [{**point, "colour": method_colour(point["method"], point["score"])} for point in model["points"]]
         models.append({**model, "points": points})
-    return models
+    return models or None
+
+
+def read_entries(file: Path, name: str, schema: type) -> list[dict[str, Any]]:
+    """Return the entries of a list in a JSON file that have the types of `schema`; a warning names the file of others.
+
+    [] where the file or the list is missing.
+    """
+    entries = read_json_object(file).get(name)
+    if not isinstance(entries, list):
+        return []
+    valid_entries = [entry for entry in entries if is_valid(entry, schema)]
+    if len(valid_entries) < len(entries):
+        warn_of_damage(file, f"{len(entries) - len(valid_entries)} of its {name} are not as r1kit writes them")
+    return valid_entries
 
 
 def name_runs(run_dirs: Sequence[Path]) -> dict[Path, str]:
@@ -211,24 +265,12 @@ def name_runs(run_dirs: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
-def read_run_info(run_dir: Path) -> dict[str, Any]:
-    """Return what run.json says; empty where it cannot be read."""
-    try:
-        info = Run(run_dir).info
-    except OSError:
-        return {}
-    for name, types in (("stage", str), ("seconds", int | float), ("session_started", int | float)):
-        if not isinstance(info.get(name), types):  # missing, or a damaged file
-            info.pop(name, None)
-    return info
-
-
 def elapsed_seconds(info: Mapping[str, Any], status: str) -> float | None:
     """Return the seconds that a run took, up to now where it is running."""
     if status != "running":
         return info.get("seconds")
     now = time.time()
-    return info.get("seconds", 0) + now - info.get("session_started", now)
+    return (info.get("seconds") or 0) + max(0, now - (info.get("session_started") or now))
 
 
 def read_curves(file: Path) -> dict[str, list[Any]]:
@@ -238,7 +280,7 @@ def read_curves(file: Path) -> dict[str, list[Any]]:
     """
     values_by_step: dict[int, dict[str, Any]] = {}
     for line in read_json_lines(file):
-        if isinstance(line.get("step"), int):
+        if is_valid(line.get("step"), Count):
             values_by_step.setdefault(line["step"], {}).update(line)
     steps = thin_steps(values_by_step)
     metrics: dict[str, None] = {}  # a set that keeps the order of the log
@@ -279,7 +321,7 @@ def thin_steps(values_by_step: Mapping[int, Mapping[str, Any]]) -> list[int]:
 
 def finite_number(value: Any) -> float | None:
     """Return a number as it is; None for anything else, infinities and NaN included."""
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    return value if is_valid(value, _FiniteNumber) else None
 
 
 def count_base_parameters(path: str) -> int | None:
@@ -304,19 +346,26 @@ def _count_file_parameters(file: Path, modified_ns: int) -> int:
         with open(file, "rb") as data:
             (header_length,) = struct.unpack("<Q", data.read(8))
             header = json.loads(data.read(header_length))
-    except (OSError, ValueError, struct.error):
+        return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+    except (OSError, ValueError, struct.error, RecursionError, MemoryError, OverflowError, *WRONG_TYPES):
+        warn_of_damage(file, "its header cannot be read")
         return 0
-    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
 
 
 @lru_cache(maxsize=1000)
-def drop_defaults(stage: str | None, recipe_text: str | None) -> str | None:
+def drop_defaults(stage: str | None, recipe_text: str | None, file: Path = Path("recipe.yaml")) -> str | None:
     """Return a resolved recipe without the fields that have their default values; None where it cannot be parsed."""
     if stage is None or stage not in STAGES or not recipe_text:
         return None
     try:
-        recipe = parse_recipe(stage, yaml.safe_load(recipe_text))
-    except (UserError, ValueError, RecursionError, yaml.YAMLError):  # written by another version of r1kit
+        saved_recipe = yaml.safe_load(recipe_text)
+        if not isinstance(saved_recipe, dict):
+            raise ValueError("it holds no mapping of keys to values")
+        recipe = parse_recipe(stage, saved_recipe)
+    except UserError:  # written by another version of r1kit
+        return None
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        warn_of_damage(file, f"it is no YAML: {describe_damage(error)}")
         return None
     values = recipe.model_dump(mode="json", exclude_defaults=True)
     # Some fields of an empty recipe are filled in from others, such as one epoch where no number of steps is set.
@@ -340,24 +389,3 @@ def read_text(file: Path) -> str | None:
         return file.read_text(errors="replace")
     except OSError:
         return None
-
-
-def read_json(file: Path) -> Any:
-    """Return what a JSON file holds; None where it is not there or not complete."""
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def read_json_lines(file: Path) -> list[dict[str, Any]]:
-    """Return the lines of a JSON Lines file; a last line that is still being written is skipped."""
-    lines = []
-    for text in (read_text(file) or "").splitlines():
-        try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(line, dict):
-            lines.append(line)
-    return lines

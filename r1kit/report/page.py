@@ -74,7 +74,7 @@ def to_json(value: Any) -> str:
 
 
 def _dump_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
 
 
 def replace_non_finite(value: Any) -> Any:
@@ -95,7 +95,7 @@ def to_script_json(value: Any) -> str:
 
 def to_blob(value: Any) -> str:
     """Return a value as base64 of compressed JSON."""
-    compressed = gzip.compress(to_json(value).encode(), COMPRESSION_LEVEL, mtime=0)
+    compressed = gzip.compress(to_json(value).encode(errors="replace"), COMPRESSION_LEVEL, mtime=0)
     return base64.b64encode(compressed).decode()
 
 
@@ -159,7 +159,7 @@ def write_report(paths: Sequence[str], output: Path) -> Path:
     runs, rollout_sets = collect_runs(find_run_dirs(paths))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(output) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        with atomic_file(output) as temporary, open(temporary, "w", encoding="utf-8", errors="replace") as file:
             write_page(file, page_head(runs, rollout_sets), make_blobs(rollout_sets))
     except OSError as error:
         requirement = f"must be a file that can be written: {(error.strerror or str(error)).lower()}"

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from r1kit.rows import COLUMNS_BESIDE_REWARDS, Row
+from r1kit.runs.reading import describe_damage, warn_of_damage
 
 # A chunk is what the page decompresses to show one text: 256 texts take a few milliseconds.
 ROLLOUTS_PER_CHUNK = 256
@@ -37,6 +38,9 @@ SCRIPT_LETTERS = (
     re.compile("[\u0400-\u04ff]"),
 )
 TAG = re.compile(r"</?\w+>")
+
+# What a Parquet file raises that is cut short (Arrow's errors are ValueErrors and OSErrors) or has other columns.
+DAMAGED_FILE_ERRORS = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError)
 
 # Verdicts in the column `correct`.
 CORRECT, WRONG, NO_VERDICT = 1, 0, -1
@@ -75,7 +79,7 @@ class RolloutSet:
         return len(self.columns["tokens"])
 
     def read_columns(self) -> None:
-        """Read the numbers of all rollouts.
+        """Read the numbers of all rollouts; files that are damaged are left out of `files`.
 
         Rollouts of a training are one group where they share a step and a group number; samples are one group where
         they share a question. The reward of a sample is the sum of its rewards.
@@ -93,8 +97,14 @@ class RolloutSet:
         question_indices: dict[str, int] = {}
         group_indices: dict[tuple[int, int | None], int] = {}
         self.rows_per_file = []
-        for file in self.files:
-            rollouts = read_rollout_numbers(file, file.stat().st_mtime_ns)
+        files, self.files = self.files, []
+        for file in files:
+            try:
+                rollouts = read_rollout_numbers(file, file.stat().st_mtime_ns)
+            except DAMAGED_FILE_ERRORS as error:
+                warn_of_damage(file, f"its rollouts cannot be read: {describe_damage(error)}")
+                continue
+            self.files.append(file)
             self.rows_per_file.append(len(rollouts))
             for rollout in rollouts:
                 question = question_indices.setdefault(rollout.question_id, len(question_indices))

@@ -146,7 +146,7 @@ def make_handler(follower: RunFollower, token: str) -> type[BaseHTTPRequestHandl
                 self.send_error(404)
                 return
             content_type, text = response
-            body = text.encode()
+            body = text.encode(errors="replace")
             self.send_response(200)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.recipe import DataRecipe, GenerateRecipe, Recipe
+from r1kit.runs.reading import read_parents
 from r1kit.runs.run import Run
 from r1kit.safe_text import mask_text
 
@@ -101,7 +102,7 @@ def _content_files(path: Path, is_model: bool) -> list[Path]:
 def describe_changed_parent(run: Run, parents_now: list[dict[str, Any]]) -> str:
     """Return which parent of a run has other content now than when the run was started; empty if none has."""
     content_before = {}
-    for parent in run.info.get("parents", []):
+    for parent in read_parents(run.info):
         content_before[parent["role"], parent["path"]] = parent.get("content")
     for parent in parents_now:
         before = content_before.get((parent["role"], parent["path"]))

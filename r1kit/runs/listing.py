@@ -4,8 +4,10 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from r1kit.errors import UserError
+from r1kit.runs.reading import read_parents, read_run_info, warn_of_damage
 from r1kit.runs.results import describe_result
 from r1kit.runs.run import Run
 from r1kit.tables import Cell, format_duration, format_table
@@ -26,14 +28,21 @@ def find_runs(folder: Path) -> Iterator[Run]:
             continue
         visited.add(real_path)
         subfolders[:] = [name for name in subfolders if name != "checkpoints"]
-        if "run.json" in files and Run(Path(path)).info.get("stage"):
+        if "run.json" in files:
             runs.append(Run(Path(path)))
-    yield from sorted(runs, key=lambda run: str(run.info.get("started")))
+    yield from sorted(runs, key=lambda run: str(read_run_info(run.path).get("started")))
 
 
 def run_status(run: Run) -> str:
-    """Return a run's status; `killed` if run.json says `running` but no process holds the run's lock."""
-    status = str(run.info.get("status"))
+    """Return a run's status: `killed` if run.json says `running` but no process holds the run's lock.
+
+    It is `damaged` where run.json cannot be read or has no stage; a warning says so.
+    """
+    info = read_run_info(run.path)
+    if not info.get("stage"):
+        warn_of_damage(run.path / "run.json", "it has no stage, so that nothing is known of this run")
+        return "damaged"
+    status = str(info.get("status"))
     if status != "running" or not (run.path / ".lock").exists():
         return status
     try:
@@ -70,23 +79,23 @@ def list_runs(folder: Path, width: int | None = None) -> str:
 
 def _describe_run(run: Run) -> dict[str, Cell]:
     """Return the cells of a run by the headers of their columns."""
-    info = run.info
+    info = read_run_info(run.path)
     seconds = info.get("seconds")
     return {
         "run": str(run.path),
-        "stage": str(info.get("stage")),
+        "stage": info.get("stage"),
         "state": run_status(run),
         "started": str(info.get("started") or "")[:16].replace("T", " "),
         "time": format_duration(seconds) if seconds else None,
         "result": describe_result(run),
-        "from": ", ".join(_parent_names(run)),
+        "from": ", ".join(_parent_names(info)),
     }
 
 
-def _parent_names(run: Run) -> list[str]:
+def _parent_names(info: dict[str, Any]) -> list[str]:
     """Return the names of the runs, models and data sets that a run was made from, each once."""
     names: dict[str, None] = {}
-    for parent in run.info.get("parents", []):
+    for parent in read_parents(info):
         is_run = bool(parent.get("stage"))
         name = Path(parent["path"]).name if is_run else parent["path"]
         names[name] = None

@@ -6,12 +6,12 @@
 `r1kit runs` lists these words, and a stage prints them when it has finished.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from r1kit.messages import print_progress
+from r1kit.runs.reading import describe_damage, parse_json_lines, read_json_object, read_run_info, warn_of_damage
 from r1kit.runs.run import Run
 from r1kit.tables import format_duration
 
@@ -24,16 +24,24 @@ def print_finished(run: Run, earlier: bool = False) -> None:
 
     `earlier` says that the run had been finished before, so that nothing was done now.
     """
-    info = run.info
+    info = read_run_info(run.path)
     verb = "done already" if earlier else "done"
     result = describe_result(run)
     suffix = f" ({result})" if result else ""
-    print_progress(f"{verb}: {run.path} in {format_duration(info.get('seconds', 0))}{suffix}")
+    print_progress(f"{verb}: {run.path} in {format_duration(info.get('seconds') or 0)}{suffix}")
 
 
 def describe_result(run: Run) -> str:
-    """Return what came of a run so far in a few words, or "" if nothing has."""
-    info = run.info
+    """Return what came of a run so far in a few words, or "" if nothing has or its files are damaged."""
+    try:
+        return _describe_result(run)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:  # values of other types than r1kit writes
+        warn_of_damage(run.path, f"its result cannot be read: {describe_damage(error)}")
+        return ""
+
+
+def _describe_result(run: Run) -> str:
+    info = read_run_info(run.path)
     if (run.path / "eval.json").exists():
         return _describe_evaluation(run.path / "eval.json")
     if (run.path / "verifier.json").exists():
@@ -69,21 +77,18 @@ def _last_metrics(file: Path) -> dict[str, Any]:
         with open(file, "rb") as stream:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - _TAIL_BYTES))
-            lines = stream.read().decode(errors="replace").splitlines()
+            text = stream.read().decode(errors="replace")
     except OSError:
         return {}
     metrics: dict[str, Any] = {}
-    for line in lines:
-        try:
-            metrics |= json.loads(line)
-        except (ValueError, TypeError):  # a line that the start of the tail or a kill has cut in two
-            continue
+    for values in parse_json_lines(text, file, is_tail=True):
+        metrics |= values
     return metrics
 
 
 def _describe_evaluation(file: Path) -> str:
     """Return the pass@1 of the model of an eval.json, or of the best of its models."""
-    models = _read_json(file).get("models")
+    models = read_json_object(file).get("models")
     if not isinstance(models, list):
         return ""
     scored = [(row["statistics"]["pass@1"], str(row.get("model"))) for row in models if _has_pass_rate(row)]
@@ -102,16 +107,8 @@ def _has_pass_rate(row: Any) -> bool:
 
 def _describe_verifier(file: Path) -> str:
     """Return how well the verifier of a verifier.json tells right from wrong completions."""
-    metadata = _read_json(file)
+    metadata = read_json_object(file)
     auroc = metadata.get("measures", {}).get("head2toe", {}).get("auroc")
     if auroc is not None:
         return f"held-out AUROC {auroc:.3f}"
     return f"{metadata.get('samples', 0):,} samples"
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return values if isinstance(values, dict) else {}

@@ -23,6 +23,7 @@ from typing import Any
 
 from r1kit.errors import UserError
 from r1kit.runs.files import write_file
+from r1kit.runs.reading import parse_json, read_json_lines
 from r1kit.safe_text import mask_secrets
 from r1kit.version import __version__
 
@@ -61,7 +62,7 @@ class Run:
     def info(self) -> dict[str, Any]:
         """Return the content of run.json; empty if it is missing or is no run's."""
         try:
-            info = json.loads((self.path / "run.json").read_text())
+            info = parse_json((self.path / "run.json").read_text())
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
             return {}
         return info if isinstance(info, dict) else {}
@@ -86,13 +87,10 @@ class Run:
         if not self.metrics_file.exists():
             return
         kept_lines = []
-        for line in self.metrics_file.read_text().splitlines():
-            try:
-                values = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if values.get("step", 0) <= step:
-                kept_lines.append(f"{line}\n")
+        for values in read_json_lines(self.metrics_file):
+            logged_step = values.get("step", 0)
+            if isinstance(logged_step, int | float) and logged_step <= step:
+                kept_lines.append(f"{json.dumps(values)}\n")
         write_file(self.metrics_file, "".join(kept_lines))
 
     def lock(self) -> None:

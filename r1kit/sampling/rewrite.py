@@ -9,7 +9,6 @@ A journey (O1-Journey, arXiv 2410.18982) is written by a teacher in the same way
 completion without one (`stitch_rows`).
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from r1kit.recipe import (
 from r1kit.recipe.rewards import Answers
 from r1kit.rewards.registry import RewardFunction
 from r1kit.rows import Row
+from r1kit.runs.reading import read_state
 from r1kit.runs.run import Run
 from r1kit.safe_text import mask_secrets
 from r1kit.sampling.engine import CompletionGroups, Prompt
@@ -182,7 +182,7 @@ def rewrite_shards(
         return choose_rewrites(tasks, groups, problems_of(index), functions, recipe.keep, model_config.path or "")
 
     if is_main_rank():
-        fingerprint = json.loads(shards.manifest_path.read_text())["fingerprint"]
+        fingerprint = read_state(shards.manifest_path).get("fingerprint")
         rewritten.check_manifest(fingerprint=fingerprint, settings=_fingerprint_settings(recipe.keep, teacher))
     job = SamplingJob(
         model_config, teacher.prompt, teacher.sampling, recipe.seed + 1, label=field, field=f"{field}.sampling"

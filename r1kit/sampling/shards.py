@@ -17,6 +17,7 @@ from r1kit.data.writing.parquet import decode_json_columns, merge_schemas, write
 from r1kit.errors import UserError
 from r1kit.rows import USAGE_COLUMNS, Row
 from r1kit.runs.files import write_file
+from r1kit.runs.reading import read_state
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +71,7 @@ class Shards:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_file(self.manifest_path, json.dumps(expected, indent=2) + "\n")
             return
-        existing = json.loads(self.manifest_path.read_text())
+        existing = read_state(self.manifest_path)
         # The first difference tells enough; a manifest may hold more than is compared.
         for name, value in expected.items():
             if existing.get(name) == value:

@@ -12,6 +12,7 @@ from pathlib import Path
 from r1kit.errors import UserError
 from r1kit.recipe import CardConfig, PromptConfig, RLRecipe, SFTRecipe, dump_recipe
 from r1kit.runs.files import write_file
+from r1kit.runs.reading import read_json_lines
 from r1kit.runs.run import Run
 from r1kit.runs.trained_prompt import write_trained_prompt
 from r1kit.safe_text import mask_secrets, mask_text
@@ -127,9 +128,7 @@ def _metrics_section(run: Run) -> list[str]:
 def last_metrics(run: Run, until_step: float = math.inf) -> dict[str, float]:
     """Return the last value of each metric that a card shows, up to a step."""
     metrics: dict[str, float] = {}
-    lines = run.metrics_file.read_text().splitlines() if run.metrics_file.exists() else []
-    for line in lines:
-        logs = json.loads(line)
+    for logs in read_json_lines(run.metrics_file):
         if logs.get("step", 0) > until_step:
             continue
         for name, value in logs.items():

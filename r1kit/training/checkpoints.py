@@ -17,6 +17,7 @@ from r1kit.errors import UserError
 from r1kit.messages import logger
 from r1kit.recipe import ModelConfig
 from r1kit.runs.files import replace_folder, sync_folder, sync_tree, write_file
+from r1kit.runs.reading import read_state
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -93,7 +94,7 @@ def rotate_checkpoints(checkpoints_dir: Path, keep: int, best_path: str | None) 
 
 def best_checkpoint(checkpoint: Path) -> Path:
     """Return the checkpoint with the best evaluation up to `checkpoint`, or that one where nothing was evaluated."""
-    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    state = read_state(checkpoint / "trainer_state.json")
     best_path = state.get("best_model_checkpoint")
     best = checkpoint.parent / Path(best_path).name if best_path else checkpoint
     return best if (best / COMPLETE_MARK).exists() else checkpoint

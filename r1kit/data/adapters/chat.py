@@ -157,7 +157,7 @@ def _parse_calls(content: Any) -> list[Message]:
     """Return the calls of tools that a ShareGPT turn holds as JSON. Raises ConversationError for anything else."""
     try:
         calls = json.loads(content) if isinstance(content, str) else content
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ConversationError("a call of a tool must be JSON, such as {name: add, arguments: {a: 3}}") from None
     calls = calls if isinstance(calls, list) else [calls]
     if not all(isinstance(call, Mapping) and call.get("name") for call in calls):

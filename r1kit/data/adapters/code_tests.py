@@ -132,7 +132,7 @@ def private_cases(value: Any) -> list[Row]:
         return value or []
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = zlib.decompress(base64.b64decode(value))
         text = _PlainUnpickler(io.BytesIO(data)).load()
         return json.loads(text)
@@ -152,5 +152,5 @@ def parse_nested(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ast.literal_eval(value)

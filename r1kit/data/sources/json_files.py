@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from r1kit.data.exact_json import parse_json, parse_json_line
+from r1kit.data.exact_json import explain_json_error, parse_json_line, parse_strictly
 from r1kit.data.row_tables import make_dataset
 from r1kit.data.sources.local_files import open_bytes
 from r1kit.errors import UserError
@@ -115,7 +115,7 @@ def _parse_quickly(block: bytes, line_count: int) -> list[Row | None]:
 def _parse_line(line: bytes) -> tuple[Row | None, str]:
     """Return the row of a line of JSONL, or None and the requirement that the line does not meet."""
     try:
-        row = parse_json(line.decode("utf-8-sig"))
+        row = parse_strictly(line.decode("utf-8-sig"))
         if _SURROGATE_ESCAPE.search(line):
             json.dumps(row, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError as error:
@@ -123,10 +123,8 @@ def _parse_line(line: bytes) -> tuple[Row | None, str]:
         return None, f"must be Unicode: {character} is half a character"
     except UnicodeDecodeError as error:
         return None, f"must be UTF-8, but byte {error.start + 1} of the line is invalid"
-    except json.JSONDecodeError as error:
-        return None, f"must be JSON: {error.msg} at column {error.colno}"
-    except RecursionError:
-        return None, "must be JSON that is not nested thousands of levels deep"
+    except (ValueError, RecursionError) as error:
+        return None, explain_json_error(error)
     if not isinstance(row, dict):
         return None, "must be a JSON object"
     return row, ""
@@ -149,7 +147,7 @@ def _read_document(file: Path, source: SourceConfig, field: str) -> list[Row] | 
     if first_row is None:
         try:
             with open_bytes(file) as content:
-                value = parse_json(content.read().decode("utf-8-sig"))
+                value = parse_strictly(content.read().decode("utf-8-sig"))
         except (ValueError, RecursionError):
             return None  # lines, the first of which is broken
         return _rows_of_document(value, file, source, field)
@@ -169,16 +167,15 @@ def _parse_file(file: Path, source: SourceConfig, field: str) -> Any:
     try:
         with open_bytes(file) as content:
             data = content.read()
-        value = parse_json(data.decode("utf-8-sig"))
+        value = parse_strictly(data.decode("utf-8-sig"))
         if _SURROGATE_ESCAPE.search(data):
             json.dumps(value, ensure_ascii=False, default=str).encode()
         return value
-    except json.JSONDecodeError as error:
-        problem = f"must be JSON: {error.msg} at column {error.colno}"
-        raise UserError(f"{field}.path", f"{file}:{error.lineno}", problem, "correct the file") from None
-    except (UnicodeError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"{field}.path", source.path, f"must be JSON in UTF-8: {reason}", "correct the file") from None
+    except UnicodeError as error:
+        raise UserError(f"{field}.path", source.path, f"must be JSON in UTF-8: {error}", "correct the file") from None
+    except (ValueError, RecursionError) as error:
+        place = f"{file}:{error.lineno}" if isinstance(error, json.JSONDecodeError) else str(file)
+        raise UserError(f"{field}.path", place, explain_json_error(error), "correct the file") from None
 
 
 def _rows_of_document(value: Any, file: Path, source: SourceConfig, field: str) -> list[Row]:
