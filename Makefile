@@ -2,12 +2,14 @@
 PYTHON ?= python3
 # How many tests run at once, each command with one thread.
 WORKERS ?= 2
+# How long `make fuzz` tries inputs.
+MINUTES ?= 10
 VENV ?= .venv
 VENV_VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test coverage test-vllm test-browser test-npm test-deepspeed lint docs env env-vllm clean
+.PHONY: demo test fuzz coverage test-vllm test-browser test-npm test-deepspeed lint docs env env-vllm clean
 
 demo: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash recipes/tiny/run.sh
@@ -18,6 +20,10 @@ test: env
 # The same tests, and the lines of r1kit that none of them runs. Measuring makes commands slower by half.
 coverage:
 	$(MAKE) test ARGS="--cov --cov-report=term-missing:skip-covered $(ARGS)"
+
+# Drawn inputs of every kind: each is accepted as it is, or refused in one line.
+fuzz: env
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --minutes $(MINUTES) $(ARGS)
 
 test-vllm: env-vllm
 	$(VENV_VLLM)/bin/python -m pytest -m vllm $(ARGS)

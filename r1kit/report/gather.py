@@ -355,7 +355,7 @@ def _count_file_parameters(file: Path, modified_ns: int) -> int:
 @lru_cache(maxsize=1000)
 def drop_defaults(stage: str | None, recipe_text: str | None, file: Path = Path("recipe.yaml")) -> str | None:
     """Return a resolved recipe without the fields that have their default values; None where it cannot be parsed."""
-    if stage is None or stage not in STAGES or not recipe_text:
+    if stage is None or stage not in STAGES or recipe_text is None:
         return None
     try:
         saved_recipe = yaml.safe_load(recipe_text)

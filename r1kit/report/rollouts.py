@@ -163,7 +163,8 @@ def find_rollout_sets(run_dir: Path, run_name: str) -> Iterator[RolloutSet]:
 @lru_cache(maxsize=CACHED_FILES)
 def read_rollout_numbers(file: Path, modified_ns: int) -> list[RolloutNumbers]:
     """Return the numbers of the rollouts of a file; `modified_ns` makes the cache forget a file that changed."""
-    return [rollout_numbers(row) for row in pq.read_table(file).to_pylist()]
+    with pq.ParquetFile(file) as parquet:
+        return [rollout_numbers(row) for row in parquet.read().to_pylist()]
 
 
 def rollout_numbers(row: Row) -> RolloutNumbers:

@@ -75,7 +75,7 @@ def describe_damage(error: Exception) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON. Raises ValueError for text that is not JSON, and RecursionError for JSON that is nested too deeply."""
+    """Parse JSON. Raises ValueError for what is not JSON, and RecursionError for what is nested too deeply."""
     value = json.loads(text)
     check_depth(value, text)
     return value

@@ -35,7 +35,13 @@ def describe_result(run: Run) -> str:
     """Return what came of a run so far in a few words, or "" if nothing has or its files are damaged."""
     try:
         return _describe_result(run)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:  # values of other types than r1kit writes
+    except (
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+    ) as error:  # values of other types than r1kit writes
         warn_of_damage(run.path, f"its result cannot be read: {describe_damage(error)}")
         return ""
 

@@ -9,6 +9,7 @@ A journey (O1-Journey, arXiv 2410.18982) is written by a teacher in the same way
 completion without one (`stitch_rows`).
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
