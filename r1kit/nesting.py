@@ -13,7 +13,7 @@ def check_depth(value: Any, text: str) -> None:
     if has_few_brackets or not isinstance(value, dict | list):
         return
     level = [value]
-    for _ in range(MAX_JSON_DEPTH + 1):
+    for _ in range(MAX_JSON_DEPTH):
         members: list[Any] = []
         for container in level:
             members += container.values() if isinstance(container, dict) else container

@@ -72,7 +72,7 @@ def test_a_number_out_of_its_range_is_named(setting):
     "block",
     [
         "trl: {adam_epsilon: .inf}",
-        "data: {train: {path: r, values: {a: [.nan]}}}",
+        "data: {train: {path: r, settings: {a: [.nan]}}}",
         "prompt: {template_settings: {a: -.inf}}",
     ],
 )
