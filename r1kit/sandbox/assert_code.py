@@ -14,6 +14,8 @@ import symtable
 import sys
 from typing import Any
 
+from r1kit.sandbox.errors import LOOP_END_NAMES
+
 # What test code may use without an import, because the data sets' solutions import it in their own first lines.
 _FREE_MODULES = (
     *("bisect", "collections", "copy", "functools", "heapq", "itertools"),
@@ -34,7 +36,7 @@ PROGRAM_MODULES = frozenset(
 _PATCHABLE = ("builtins.input", "sys.stdin", "sys.stdout")
 # What a test may use of these modules: the rest is not in the box, or looks into functions, which are elsewhere.
 _USABLE = {
-    "pytest": frozenset(("approx", "fail", "main", "mark", "raises", "skip")),
+    "pytest": frozenset(("approx", "deprecated_call", "fail", "main", "mark", "raises", "skip", "warns")),
     "doctest": frozenset(),  # finds no docstrings here, and so no failures
     "inspect": frozenset(("isasyncgen", "isawaitable", "isclass", "iscoroutine", "isgenerator")),
 }
@@ -71,10 +73,12 @@ def prepare_test_code(text: str, function_name: str | None, preamble: tuple[str,
     calls_check, runs_tests = _uncalled_tests(tree, function_name)
     return {
         "code": marshal.dumps(code),
-        "names": [*names, *(name for name in module_names if name not in names)],
+        "names": names,
+        "module_names": module_names,
         "imports": imports,
         "classes": [name for name in (*names, *module_names) if name[:1].isupper()],
         "modules": modules,
+        "loop_ends": [name for name in LOOP_END_NAMES if name in text],
         "calls_check": calls_check,
         "runs_tests": runs_tests,
         "uses_unittest": runs_tests and "unittest" in text,

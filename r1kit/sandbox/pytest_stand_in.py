@@ -1,4 +1,4 @@
-"""What test code may use of pytest, which is not in the box: `raises`, `approx`, `mark.parametrize`, `fail`, `skip`.
+"""What test code may use of pytest, which is not in the box: `raises`, `warns`, `approx`, `mark`, `fail`, `skip`.
 
 Test code of some data sets (KodCode, for one) consists of functions `test_...` that nobody calls, or of classes of
 unittest. `run_tests` runs them. This file runs inside the box, in the tester's process (remote.py).
@@ -35,6 +35,42 @@ class raises:
 
             assert re.search(self.match, str(error)), f"{self.match!r} is not in {error}"
         return True
+
+
+class warns:
+    """Expect a warning in a `with` block, or in a call: `warns(DeprecationWarning, f, 1)`."""
+
+    def __new__(cls, expected=Warning, *call, match=None, **options):
+        """Return the context, or make the call at once."""
+        context = super().__new__(cls)
+        context.expected, context.match = expected, match
+        if not call:
+            return context
+        with context:
+            return call[0](*call[1:], **options)
+
+    def __enter__(self):
+        import warnings
+
+        self._recording = warnings.catch_warnings(record=True)
+        self.list = self._recording.__enter__()
+        warnings.simplefilter("always")
+        return self.list
+
+    def __exit__(self, error_class, error, traceback):
+        """Fail where no such warning came."""
+        import re
+
+        self._recording.__exit__(error_class, error, traceback)
+        if error is None:
+            texts = [str(shown.message) for shown in self.list if issubclass(shown.category, self.expected)]
+            assert any(self.match is None or re.search(self.match, text) for text in texts), "no such warning"
+        return False
+
+
+def deprecated_call(**options):
+    """Expect a warning of a deprecation."""
+    return warns((DeprecationWarning, PendingDeprecationWarning, FutureWarning), **options)
 
 
 class approx:

@@ -11,21 +11,25 @@ The tester sends the judge one word at the end: PASSED, or what kept it from a v
 program cannot send any of them. This file runs inside the box (boot.py).
 """
 
+import _warnings
 import builtins
 import io
 import marshal
 import os
 import sys
+import warnings
 
-from r1kit.sandbox.objects import INPUT, MAX_PRINTED, READ, Peer
+from r1kit.sandbox.errors import named_loop_ends
+from r1kit.sandbox.objects import CALL, DELETE, GET, INPUT, MAX_PRINTED, READ, SET, Peer
 from r1kit.sandbox.pipes import write_all
 from r1kit.sandbox.pytest_stand_in import run_tests
-from r1kit.sandbox.stand_ins import Reference, build_stand_in, guard_class
+from r1kit.sandbox.stand_ins import Reference, RemoteFunction, StandInClass, build_stand_in, guard_class
 
 # File descriptors of both processes (see boot.py). What arrives on 0 is the other process's.
 INPUT_FD, ANSWER_FD, REQUEST_FD = 0, 3, 4
 PASSED = b"passed"  # what the tester sends the judge at the end of the test code
 FAULT = b"fault:"  # and a reason: there is no verdict
+MAX_WARNINGS = 1000  # of a program between two answers
 MISSING_MODULE = b"missing:"  # and a name: a module that test or program imports is not in the box
 
 
@@ -38,32 +42,76 @@ def serve_program(load_program, request_fd):
     `load_program()` runs it and returns its global names. Its standard input is the tester's while it is asked
     something, and empty before.
     """
-    peer = Peer(request_fd, ANSWER_FD, build_stand_in, "program", is_tester=False)
+    peer = _ProgramPeer(request_fd, ANSWER_FD, build_stand_in, "program")
+    _collect_warnings(peer.warnings)
     try:
         names = load_program()
     except ModuleNotFoundError as error:
-        peer.write(("raise", ModuleNotFoundError, error.args, str(error), {"name": error.name}, ""))
+        peer.write("raise", error)
         return
-    peer.collect_printed = _collect_printed()
+    peer.take_printed = _collect_printed()
     sys.stdin = _TesterInput(peer)
     builtins.input = lambda prompt="": peer.request(INPUT, None, (str(prompt),))
-    peer.number_of(_ProgramNames(names))  # object 0, the first that the tester asks
+    peer.names = _ProgramNames(names)
+    peer.number_of(peer.names)  # object 0, the first that the tester asks
     peer.answer_until_reply()
+
+
+class _ProgramPeer(Peer):
+    """The program's end: its news are global names that are bound anew, what it has printed, and its warnings."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.names = None
+        self.take_printed = str  # returns no text
+        self.warnings = []
+
+    def take_own_news(self):
+        changed_names = self.names.take_changes() if self.names is not None else None
+        printed = self.take_printed()
+        warnings_given = self.warnings[:MAX_WARNINGS]
+        self.warnings.clear()
+        if not (changed_names or printed or warnings_given):
+            return None
+        return changed_names or {}, printed, warnings_given
 
 
 class _ProgramNames:
     """The program's global names, as the tester asks for them."""
 
     def __init__(self, names):
-        self.names = names
+        self.__dict__.update(names=names, sent={})
 
     def __call__(self, requested):
         """Return the values of those names that the program has, but for modules, which are never its answer."""
-        values = {}
         for name in requested:
             if name in self.names and not isinstance(self.names[name], type(sys)):
-                values[name] = self.names[name]
-        return values
+                self.sent[name] = self.names[name]
+        return dict(self.sent)
+
+    def __getattr__(self, name):
+        if name not in self.names or isinstance(self.names[name], type(sys)):
+            raise AttributeError(name)
+        return self.names[name]
+
+    def __setattr__(self, name, value):
+        self.names[name] = self.sent[name] = value
+
+    def take_changes(self):
+        """Return those names that have got another value since they were sent, with that value."""
+        changes = {}
+        for name, value in self.sent.items():
+            if name in self.names and self.names[name] is not value:
+                changes[name] = self.names[name]
+        self.sent.update(changes)
+        return changes
+
+
+def _collect_warnings(collected):
+    """Let all warnings of the program go into a list: the test decides what becomes of them."""
+    _warnings.filters[:] = [("always", None, Warning, None, 0)]
+    _warnings._filters_mutated()
+    warnings._showwarnmsg_impl = lambda shown: collected.append(shown.message)
 
 
 def _collect_printed():
@@ -110,6 +158,85 @@ class _TesterInput:
 # --- the tester's process ---------------------------------------------------------------------------------------------
 
 
+class _TesterPeer(Peer):
+    """The tester's end, which must not trust the other one.
+
+    `named_classes`: names of classes of the program that the test code itself uses. `trusted_numbers`: objects of these
+    classes that the test has made (stand_ins.py). `failed_callback`: an AssertionError of a test's function that the
+    program has called.
+    """
+
+    is_tester = True
+
+    def __init__(self, named_classes, *args):
+        super().__init__(*args)
+        self.named_classes = named_classes
+        self.trusted_numbers = set()
+        self.failed_callback = None
+        self.namespaces = []  # in which names of the program stand
+        self.known_names = {}  # the program's names and their values
+        self.unseen_news = []
+
+    def report_fault(self, reason):
+        _end_without_verdict(reason)
+
+    def request(self, *args):
+        try:
+            return super().request(*args)
+        finally:
+            self.show_news()
+
+    def unpack(self, content):
+        value = super().unpack(content)
+        if type(type(value)) is StandInClass:
+            self.trusted_numbers.discard(value._r1kit_number)
+        return value
+
+    def receive_news(self, news):
+        changed_names, *unseen = news
+        self.unseen_news.append(unseen)
+        for name, value in changed_names.items():
+            for namespace in self.namespaces:
+                if name in namespace and namespace[name] is self.known_names.get(name):
+                    namespace[name] = guard_class(self, value)
+            self.known_names[name] = value
+
+    def show_news(self):
+        """Print what the program has printed on whatever sys.stdout is now, and give its warnings."""
+        while self.unseen_news:
+            printed, warnings_given = self.unseen_news.pop(0)
+            if isinstance(printed, str):
+                sys.stdout.write(printed)
+            for warning in warnings_given:
+                if isinstance(warning, Warning):
+                    warnings.warn_explicit(warning, type(warning), "program", 1, registry={})
+
+    def operate(self, operation, target, args, kwargs):
+        if operation in (INPUT, READ):
+            return _read_input(operation, target, args)
+        return super().operate(operation, target, args, kwargs)
+
+    def check_request(self, operation, target, args):
+        is_method = type(target) is tuple
+        checked = target[0] if is_method else target
+        # Otherwise a program could ask for Python's own functions, such as `eval`, with the test's objects.
+        number = self.numbers.get(id(checked))
+        if number is None or self.objects[number] is not checked:
+            raise TypeError("no object of the test")
+        if operation == CALL and is_method:
+            self.check_name(*target)
+        if operation in (GET, SET, DELETE):
+            self.check_name(target, args[0])
+            if operation != GET and isinstance(target, type):
+                raise TypeError("a class of the test cannot be changed")
+
+    def error_to_send(self, error):
+        if isinstance(error, AssertionError):
+            self.failed_callback = error
+        is_plain = isinstance(error, Exception | SystemExit | KeyboardInterrupt)
+        return error if is_plain else RuntimeError(type(error).__name__)
+
+
 def run_test_code(test_frame):
     """Run test code in the tester's process; send PASSED when it has come to its end.
 
@@ -119,8 +246,9 @@ def run_test_code(test_frame):
     """
     response_fd = os.dup(INPUT_FD)
     os.dup2(os.open("/dev/null", os.O_RDONLY), INPUT_FD)  # test code that reads finds the end of its input
-    peer = Peer(response_fd, REQUEST_FD, build_stand_in, "__main__", is_tester=True, report_fault=_end_without_verdict)
-    peer.trusted_classes = frozenset(test_frame["classes"])
+    named_classes = frozenset(test_frame["classes"])
+    peer = _TesterPeer(named_classes, response_fd, REQUEST_FD, build_stand_in, "__main__")
+    named_loop_ends.update(test_frame["loop_ends"])
     try:
         names = _prepare_names(peer, test_frame)
         try:
@@ -150,20 +278,50 @@ def _end_without_verdict(reason):
 def _prepare_names(peer, test_frame):
     """Return the global names of test code: Python's, and those of the program."""
     names = {"__name__": "__main__", "__file__": "test.py", "__builtins__": builtins}
-    described = peer.request("call", Reference(0), (test_frame["names"],))
+    described = peer.request("call", Reference(0), ([*test_frame["names"], *test_frame["module_names"]],))
     sys.modules.setdefault("pytest", sys.modules["r1kit.sandbox.pytest_stand_in"])
     for name, module_name in test_frame["imports"].items():
         module = __import__(module_name)
         names[name] = module if module_name == name else getattr(module, name)
-    for name, value in described.items():
-        names[name] = guard_class(peer, value)
-    if test_frame["modules"]:
-        for module_name in test_frame["modules"]:
-            module = sys.modules[module_name] = type(sys)(module_name)
-            module.__dict__.update({name: value for name, value in names.items() if name in described})
-            module.__all__ = list(described)
+    peer.known_names.update(described)
+    for name in test_frame["names"]:
+        if name in described:
+            names[name] = guard_class(peer, described[name])
+    peer.namespaces.append(names)
+    for module_name in test_frame["modules"]:
+        module = sys.modules[module_name] = _ProgramModule(module_name)
+        module.__dict__.update((name, guard_class(peer, value)) for name, value in described.items())
+        module.__dict__.update(__all__=list(described), _r1kit_peer=peer)
+        peer.namespaces.append(module.__dict__)
     if test_frame["uses_unittest"]:
         import unittest
 
         unittest.main = lambda *args, **options: None  # run_tests does it, and does not end the process
     return names
+
+
+class _ProgramModule(type(sys)):
+    """The program, as a module that a test imports: its names are the program's, and so is what a test sets."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        form, value = self._r1kit_peer.request(GET, Reference(0), (name,))
+        if form == "method":
+            value = RemoteFunction(self._r1kit_peer, None, (Reference(0), name))
+        return guard_class(self._r1kit_peer, value)
+
+    def __setattr__(self, name, value):
+        if not name.startswith("__"):
+            self._r1kit_peer.request(SET, Reference(0), (name, value))
+            self._r1kit_peer.known_names[name] = value
+        self.__dict__[name] = value
+
+
+def _read_input(operation, method_name, args):
+    """Read from the tester's standard input, which the test may have replaced, for a program that reads its own."""
+    if operation == INPUT:
+        return builtins.input(*args)
+    if method_name not in ("read", "readline", "readlines"):
+        raise TypeError("no such operation")
+    return getattr(sys.stdin, method_name)(*args)

@@ -3,18 +3,22 @@
 A class of the other process becomes a class here, of the same name and with the same bases, so that `isinstance`,
 `except` and `type(x) is C` hold; its special methods (`__len__`, `__iter__`, `__enter__`, ...) and all attributes are
 requests. Functions become callables; generators and coroutines become real ones that fetch their items. An instance of
-a subclass of `int`, `str` or `tuple` becomes such a value here, with the methods of its class by request; one of a
-subclass of `list`, `dict` or `set` stays an object, whose content is fetched for a comparison.
+a subclass of `int`, `str`, `tuple`, `list`, `dict` or `set` becomes such a value here, with its content, and with the
+methods of its class by request.
 
 What it defends against: a program whose objects agree with everything. The program's own `==`, `<`, `+`, `in` decide
-only between two of its objects, and for classes that the test code itself names with a capital letter (`Money(3) == 3`
-asks `Money`). Otherwise an object is never equal to data, and its members are looked for one by one. An `__exit__` of
-the program swallows neither a failed assertion nor what the program itself has raised. What it does NOT defend
-against: a class whose comparison is itself what is tested.
+only between two of its objects, and against data only for an object that the test has made itself: by calling a class
+that the test code names (`Money(3) == 3` asks `Money`), or by an operator on such an object. What a function or a
+method of the program returns is never equal to data unless it is data; nor does it differ from data: a test that asks
+for that with `!=` is failed. Members are looked for one by one. An `__exit__` of the program swallows neither a failed
+assertion nor what the program itself has raised. What it does NOT defend against: a class whose comparison is itself
+what is tested.
 
 This file runs inside the box (boot.py), in both processes; only the tester's distrusts the other.
 """
 
+from r1kit.sandbox.errors import is_hidden_loop_end
+from r1kit.sandbox.known_values import known_class
 from r1kit.sandbox.objects import (
     CALL,
     COPY,
@@ -22,8 +26,8 @@ from r1kit.sandbox.objects import (
     DELETE,
     DESCRIBE,
     GET,
+    IMMUTABLE_BASES,
     NEXT,
-    PLAIN,
     SEND,
     SET,
     START,
@@ -34,16 +38,13 @@ from r1kit.sandbox.objects import (
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 _ARITHMETIC = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow")
 _BITWISE = ("lshift", "rshift", "and", "or", "xor")
-_GUARDED_METHODS = frozenset(
-    [f"__{name}__" for name in _COMPARISONS]
-    + [f"__{prefix}{name}__" for name in (*_ARITHMETIC, *_BITWISE) for prefix in ("", "r", "i")]
-)
-_IMMUTABLE_DATA = (int, float, complex, str, bytes, tuple, frozenset)
-_MUTABLE_DATA = (list, dict, set, bytearray)
+_COMPARING_METHODS = frozenset(f"__{name}__" for name in _COMPARISONS)
+_OPERATORS = (*_ARITHMETIC, *_BITWISE)
+_OPERATOR_METHODS = frozenset(f"__{prefix}{name}__" for name in _OPERATORS for prefix in ("", "r", "i"))
+_UNARY_METHODS = ("__neg__", "__pos__", "__abs__", "__invert__")
 _TEXT_METHODS = ("__str__", "__repr__", "__format__")
 _FUNCTION_ATTRIBUTES = ("__name__", "__qualname__", "__wrapped__", "__defaults__", "__kwdefaults__", "__annotations__")
 _TOO_WIDE = (BaseException, Exception, AssertionError)  # an `except` of these catches the test's own failures
-_LOOP_ENDS = (StopIteration, StopAsyncIteration, GeneratorExit)  # would end a loop of the test as if it had passed
 
 
 class NeverRaised(Exception):
@@ -70,7 +71,10 @@ class StandInClass(type):
         super().__init__(name, bases, namespace)
 
     def __call__(cls, *args, **kwargs):
-        return cls._r1kit_peer.request(CALL, cls, args, kwargs)
+        instance = cls._r1kit_peer.request(CALL, cls, args, kwargs)
+        if cls._r1kit_is_named:
+            _trust(cls._r1kit_peer, instance)
+        return instance
 
     def __getattr__(cls, name):
         return _get_attribute(cls._r1kit_peer, cls, name)
@@ -119,8 +123,7 @@ class StandInErrorClass(type):
 
 def _refuse_subclass(bases):
     peer = next(base._r1kit_peer for base in bases if hasattr(base, "_r1kit_peer"))
-    if peer.report_fault is not None:
-        peer.report_fault("the test derives a class from one of the program's")
+    peer.report_fault("the test derives a class from one of the program's")
     raise TypeError("a class of the test can have no subclasses in the program")
 
 
@@ -130,7 +133,6 @@ class StandIn(metaclass=StandInClass):
     __slots__ = ("_r1kit_number",)
     _r1kit_stands_in = True
     _r1kit_class = _r1kit_peer = None
-    _r1kit_is_trusted = _r1kit_holds_data = False
 
     def __getattr__(self, name):
         return _get_attribute(self._r1kit_peer, self, name)
@@ -189,8 +191,22 @@ class Reference:
 
 def _get_attribute(peer, target, name):
     form, value = peer.request(GET, target, (name,))
-    peer.borrow(target, name, value)
     return RemoteFunction(peer, None, (target, name)) if form == "method" else guard_class(peer, value)
+
+
+def _trust(peer, value):
+    """Let an object of the program decide comparisons with data, until the program hands it over again."""
+    if peer.is_tester and _is_instance_stand_in(value):
+        peer.trusted_numbers.add(value._r1kit_number)
+
+
+def _is_trusted(value):
+    peer = value._r1kit_peer
+    return not peer.is_tester or value._r1kit_number in peer.trusted_numbers
+
+
+def _is_instance_stand_in(value):
+    return type(type(value)) is StandInClass
 
 
 def build_stand_in(peer, form, number, *details):
@@ -205,8 +221,7 @@ def build_stand_in(peer, form, number, *details):
         return _build_class(peer, number)
     stand_in_class = peer.stand_in_of("class", details[0])
     if form == "data":
-        base = next(base for base in _IMMUTABLE_DATA if issubclass(stand_in_class, base))
-        value = base.__new__(stand_in_class, details[1])
+        value = _immutable_base(stand_in_class).__new__(stand_in_class, details[1])
         value.__dict__["_r1kit_number"] = number
         return value
     instance = object.__new__(stand_in_class)
@@ -236,6 +251,7 @@ async def _remote_coroutine(peer, reference):
     import asyncio
 
     task = peer.request(START, reference)
+    await asyncio.sleep(0)  # coroutines that are awaited together start together
     while True:
         is_done, result = peer.request(STEP, task)
         if is_done:
@@ -248,32 +264,56 @@ async def _remote_coroutine(peer, reference):
 
 def _build_class(peer, number):
     """Return a class that stands for one of the other process."""
-    name, docstring, bases, method_names, own_names, is_hashable = peer.request(DESCRIBE, Reference(number))
-    is_trusted = not peer.is_tester or name in peer.trusted_classes
-    namespace = {"_r1kit_class": number, "_r1kit_peer": peer, "_r1kit_is_trusted": is_trusted, "__doc__": docstring}
+    described = peer.request(DESCRIBE, Reference(number))
+    name, bases = described["name"], described["bases"]
+    is_named = peer.is_tester and name in peer.named_classes
+    namespace = {
+        "_r1kit_class": number,
+        "_r1kit_peer": peer,
+        "_r1kit_is_named": is_named,
+        "__doc__": described["docstring"],
+    }
     if any(issubclass(base, BaseException) for base in bases):
         return _build_error_class(name, bases, namespace)
-    data_base = next((base for base in bases if issubclass(base, _IMMUTABLE_DATA)), None)
+    data_base = next((base for base in bases if _is_data_class(peer, base)), None)
     if data_base is not None:
-        return _build_data_class(name, data_base, namespace, own_names)
+        stand_in_class = _build_data_class(data_base, namespace, described)
+    else:
+        stand_in_class = _build_object_class(bases, namespace, described)
+    for abstract_name in described["abstract_names"]:
+        abstract_class = known_class(abstract_name)
+        if hasattr(abstract_class, "register"):  # an Enum is none
+            abstract_class.register(stand_in_class)
+    return stand_in_class
+
+
+def _is_data_class(peer, base):
+    return issubclass(base, IMMUTABLE_BASES) or peer.kinds.of_subclass(base) or peer.kinds.of(None, base)
+
+
+def _immutable_base(base):
+    return next((data_base for data_base in IMMUTABLE_BASES if issubclass(base, data_base)), None)
+
+
+def _build_object_class(bases, namespace, described):
+    """Return a class whose instances are elsewhere."""
     namespace["__slots__"] = ()
-    namespace["_r1kit_holds_data"] = any(_holds_data(base) for base in bases)
-    namespace.update((method, _forward(method)) for method in method_names)
-    if namespace["_r1kit_holds_data"] and not (is_trusted and "__eq__" in own_names):
-        namespace["__eq__"], namespace["__ne__"] = _is_equal_content, _is_other_content
-    if not is_hashable:
+    namespace.update((method, _forward(method)) for method in described["special_names"])
+    if not described["is_hashable"]:
         namespace["__hash__"] = None
     elif "__eq__" in namespace:
         namespace["__hash__"] = _forward("__hash__")
+    if "__eq__" not in namespace or "__ne__" not in namespace:
+        namespace["__ne__"] = _is_not_equal
     stand_in_bases = tuple(base for base in bases if issubclass(base, StandIn)) or (StandIn,)
+    return _make_class(described["name"], stand_in_bases, StandIn, namespace)
+
+
+def _make_class(name, bases, last_base, namespace):
     try:
-        return type.__call__(StandInClass, name, stand_in_bases, namespace)
+        return type.__call__(StandInClass, name, bases, namespace)
     except TypeError:  # the bases do not go together here
-        return type.__call__(StandInClass, name, (StandIn,), namespace)
-
-
-def _holds_data(base):
-    return issubclass(base, _MUTABLE_DATA) or (issubclass(base, StandIn) and base._r1kit_holds_data)
+        return type.__call__(StandInClass, name, (last_base,), namespace)
 
 
 def _build_error_class(name, bases, namespace):
@@ -281,8 +321,9 @@ def _build_error_class(name, bases, namespace):
     error_bases = []
     for base in bases:
         if issubclass(base, BaseException):
-            error_bases.append(RuntimeError if issubclass(base, _LOOP_ENDS) else base)
+            error_bases.append(RuntimeError if is_hidden_loop_end(base) else base)
     namespace["__str__"] = _text_of_error
+    namespace["__getattr__"] = _get_attribute_of_error
     return type.__new__(StandInErrorClass, name, tuple(error_bases), namespace)
 
 
@@ -290,54 +331,99 @@ def _text_of_error(error):
     return error.__dict__.get("_r1kit_text", "")
 
 
-def _build_data_class(name, data_base, namespace, own_names):
-    """Return a class of immutable data: its content is here, its methods are in the other process."""
-    if not isinstance(data_base, StandInClass):
-        data_base = next(base for base in _IMMUTABLE_DATA if issubclass(data_base, base))
+def _get_attribute_of_error(error, name):
+    """Return a property or a method of a program's exception."""
+    if name.startswith(("__", "_r1kit_")) or "_r1kit_number" not in error.__dict__:
+        raise AttributeError(name)
+    return _get_attribute(error._r1kit_peer, error, name)
+
+
+def _build_data_class(data_base, namespace, described):
+    """Return a class of data: the content of its instances is here, their methods are in the other process."""
+    immutable_base = _immutable_base(data_base)
+    if immutable_base is None:
+        # For lack of a __dict__, `vars` asks the other process.
+        namespace["__slots__"] = () if isinstance(data_base, StandInClass) else ("_r1kit_number",)
+    else:
+        data_base = data_base if isinstance(data_base, StandInClass) else immutable_base
+        namespace.update((method, _forward(method)) for method in _TEXT_METHODS)
     namespace["_r1kit_stands_in"] = True
-    namespace["__getattr__"] = StandIn.__getattr__
-    namespace.update((method, _forward(method)) for method in _TEXT_METHODS)
-    if namespace["_r1kit_is_trusted"]:
-        namespace.update((method, _forward(method)) for method in own_names if method in _GUARDED_METHODS)
-        if "__eq__" in own_names:
-            namespace["__hash__"] = data_base.__hash__
-    return type.__call__(StandInClass, name, (data_base,), namespace)
-
-
-def _is_equal_content(self, other):
-    """Compare the content of a list, dict or set of the program's own class: the comparison is not the program's."""
-    content = self._r1kit_peer.request(PLAIN, self)
-    if isinstance(other, StandIn) and other._r1kit_holds_data:
-        other = self._r1kit_peer.request(PLAIN, other)
-    return content == other
-
-
-def _is_other_content(self, other):
-    return not _is_equal_content(self, other)
+    for name in ("__getattr__", "__setattr__", "__delattr__", "__copy__", "__deepcopy__"):
+        namespace[name] = vars(StandIn)[name]
+    namespace.update((method, _forward(method, data_base)) for method in described["own_names"])
+    namespace.update((method, _forward_replaced(method)) for method in described["replaced_names"])
+    if "__eq__" in namespace and namespace.get("__hash__") is None:
+        namespace["__hash__"] = data_base.__hash__
+    return _make_class(described["name"], (data_base,), data_base, namespace)
 
 
 # --- special methods --------------------------------------------------------------------------------------------------
 
 
-def _forward(name):
-    """Return the method of a stand-in that passes a special method on."""
-    if name in _GUARDED_METHODS:
-        return _forward_guarded(name)
+def _forward(name, data_base=None):
+    """Return the method of a stand-in that passes a special method on. `data_base`: see _forward_comparison."""
+    if name in _COMPARING_METHODS:
+        return _forward_comparison(name, data_base)
+    if name in _OPERATOR_METHODS:
+        return _forward_operator(name, data_base)
     if name in _METHODS:
         return _METHODS[name]
 
     def method(self, *args):
-        return self._r1kit_peer.request(name, self, args)
+        is_trusted_operator = name in _UNARY_METHODS and _is_trusted(self)
+        result = self._r1kit_peer.request(name, self, args)
+        if is_trusted_operator:
+            _trust(self._r1kit_peer, result)
+        return result
 
     return method
 
 
-def _forward_guarded(name):
-    """Return a method that lets the program decide only about its own objects and its trusted classes."""
+def _forward_replaced(name):
+    """Return what stands for a method of the program's that takes the place of one of Python's data types."""
+    return property(lambda self: _get_attribute(self._r1kit_peer, self, name))
 
-    def method(self, *others):
-        is_own_matter = self._r1kit_is_trusted or isinstance(others[0], StandIn)
-        return self._r1kit_peer.request(name, self, others) if is_own_matter else NotImplemented
+
+def _forward_comparison(name, data_base):
+    """Return a comparison that the program decides between its own objects, and for objects that the test has made.
+
+    Otherwise `data_base`, the type of data of which the object is one, compares the contents.
+    """
+
+    def method(self, other):
+        is_between_objects = data_base is None and _is_instance_stand_in(other)
+        if is_between_objects or _is_trusted(self):
+            return self._r1kit_peer.request(name, self, (other,))
+        if data_base is not None:
+            return getattr(data_base, name)(self, other)
+        return _is_not_equal(self, other) if name == "__ne__" else NotImplemented
+
+    return method
+
+
+def _is_not_equal(self, other):
+    """Compare by `!=` an object of the program that has no say in it: with an object, or with None."""
+    peer = self._r1kit_peer
+    is_data = other is not None and not _is_instance_stand_in(other) and type(other).__module__ != peer.own_module
+    if peer.is_tester and is_data and not _is_trusted(self):
+        peer.end()  # neither True nor False would be right: `if f(x) != 9: raise` and `assert f(x) != 5` are both usual
+    is_equal = type(self).__eq__(self, other)
+    return is_equal if is_equal is NotImplemented else not is_equal
+
+
+def _forward_operator(name, data_base):
+    """Return an operator of the program's. With data beside an object that is not trusted, it makes objects only."""
+
+    def method(self, other, *modulo):
+        peer = self._r1kit_peer
+        is_trusted = _is_trusted(self)
+        result = peer.request(name, self, (other, *modulo))
+        if is_trusted:
+            _trust(peer, result)
+        if is_trusted or result is NotImplemented or _is_instance_stand_in(other) or _is_instance_stand_in(result):
+            return result
+        base_method = getattr(data_base, name, None)
+        return NotImplemented if base_method is None else base_method(self, other, *modulo)
 
     return method
 
@@ -350,7 +436,7 @@ def _next(self):
 
 
 def _contains(self, member):
-    if self._r1kit_is_trusted or isinstance(member, StandIn):
+    if _is_trusted(self) or _is_instance_stand_in(member):
         return self._r1kit_peer.request("__contains__", self, (member,))
     if not hasattr(type(self), "__iter__"):
         self._r1kit_peer.report_fault("the test asks an object of the program whether a value is in it")

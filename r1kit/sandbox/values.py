@@ -14,12 +14,11 @@ objects.py). This file imports nothing, because the box runs it too.
 """
 
 MAX_DEPTH = 200  # levels of nesting: deeper values could exhaust the stack of whoever decodes them
-ALL_LETTERS = "nyzifcsbltdego"
+ALL_LETTERS = "nyzifcsbaltdego"
 JSON_LETTERS = "nyzifsltd"  # None, True, False, int, float, str, list, tuple, dict
 
-PLAIN_TYPES = frozenset(
-    (type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
-)
+# Types that are sent as they are; of all others, `pack` decides (see `encode_value`).
+CONSTANT_TYPES = frozenset((type(None), bool, int, float, complex, str, bytes, tuple, frozenset))
 _SEQUENCE_LETTERS = ((list, b"l"), (tuple, b"t"), (set, b"e"), (frozenset, b"g"))
 _SEQUENCE_TYPES = {"l": list, "t": tuple, "e": set, "g": frozenset}
 _CONSTANTS = {"n": None, "y": True, "z": False}
@@ -28,9 +27,9 @@ _CONSTANTS = {"n": None, "y": True, "z": False}
 def encode_value(value, pack=None, depth=0):
     """Return `value` as bytes.
 
-    `pack(value, depth)` returns the bytes by which a value of a type that is not in PLAIN_TYPES is sent, or None where
-    it is sent as its plain base. Raises TypeError for a value that is no data where `pack` is None, and ValueError for
-    a value of more than MAX_DEPTH levels.
+    `pack(value, depth)` returns the bytes by which a value of a type that is not in CONSTANT_TYPES is sent, or None
+    where it is sent as its plain base. Raises TypeError for a value that is no data where `pack` is None, and
+    ValueError for a value of more than MAX_DEPTH levels.
     """
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
@@ -39,7 +38,7 @@ def encode_value(value, pack=None, depth=0):
         return b"n"
     if value_type is bool:
         return b"y" if value else b"z"
-    if pack is not None and value_type not in PLAIN_TYPES:
+    if pack is not None and value_type not in CONSTANT_TYPES:
         packed = pack(value, depth)
         if packed is not None:
             return _with_length(b"o", packed)
@@ -54,7 +53,7 @@ def encode_value(value, pack=None, depth=0):
     if issubclass(value_type, str):
         return _with_length(b"s", str.encode(value, "utf-8", "surrogatepass"))
     if issubclass(value_type, bytes | bytearray):
-        return _with_length(b"b", bytes(value))
+        return _with_length(b"b" if issubclass(value_type, bytes) else b"a", bytes(value))
     if issubclass(value_type, dict):
         encoded = []
         for key, item in dict.items(value):
@@ -142,8 +141,8 @@ def _json_key(key):
 
 def _decode_content(letter, content, unpack):
     """Return the value of a letter whose content is plain bytes."""
-    if letter == "b":
-        return content
+    if letter == "b" or letter == "a":
+        return content if letter == "b" else bytearray(content)
     if letter == "s":
         return content.decode("utf-8", "surrogatepass")
     if letter == "i":

@@ -29,6 +29,22 @@ class Case:
     why: str
 
 
+@dataclass(frozen=True)
+class Twin:
+    """Two programs of which the tests pass one and fail the other."""
+
+    name: str
+    right: str
+    wrong: str
+    tests: list[dict]
+    why: str
+    prompt: str = ""
+
+
+def twin(name: str, why: str, right: str, wrong: str, *tests: dict, prompt: str = "") -> Twin:
+    return Twin(name, right, wrong, list(tests), why, prompt)
+
+
 def stdio(output: str, input: str = "") -> dict:
     return {"kind": "stdio", "input": input, "output": output}
 
