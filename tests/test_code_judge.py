@@ -925,7 +925,8 @@ def test_fields_that_a_table_of_mixed_tests_leaves_empty_do_not_count():
         "output": None,
     }
     assert score("print(1)", [{**empty, "kind": "stdio", "input": "", "output": "1"}]) == 1.0
-    assert score("def f(): pass", [{**empty, "kind": "call", "function": "f", "args": []}]) == 1.0
+    calls = [{**empty, "kind": "call", "function": "f", "args": [1]}, {**empty, "kind": "call", "function": "f"}]
+    assert score("def f(x=0): return None if x else 2", [calls[0], {**calls[1], "args": [0], "expected": 2}]) == 1.0
     assert score("def f(): return 1", [{**empty, "kind": "assert", "code": "assert f() == 1"}]) == 1.0
     assert (
         score("print(1)", [{**empty, "kind": "checker", "code": "def check(i, o):\n    return o", "input": ""}]) == 1.0
@@ -967,6 +968,18 @@ def test_tests_may_be_as_data_sets_have_them(tests, program):
     for form in (tests, json.dumps(tests)):
         assert score(program, form) == 1.0
         assert score("def add(a, b): return 7\nprint(7)", form) == 0.0
+
+
+def test_none_is_not_earned_by_doing_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(program_tests, "_reasons_said", set())
+    test = {"kind": "call", "function": "f", "args": [[2, 1]], "expected": None}
+    for program in ("def f(a): pass", "def f(a): a.sort()"):
+        assert score(program, [test, test]) == FAULT
+    after = {**test, "args_after": [[1, 2]]}
+    assert score("def f(a): a.sort()", [after]) == 1.0
+    assert score("def f(a): pass", [after]) == 0.0
+    assert score("def f(a): pass", [{**after, "args_after": [1, 2]}, {**after, "args_after": "[1]"}]) == FAULT
+    assert capsys.readouterr().err.count("every test expects None") == 1
 
 
 def test_not_a_number_may_be_expected():

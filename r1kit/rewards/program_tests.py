@@ -76,7 +76,8 @@ def _without_empty_fields(test: dict[str, Any]) -> dict[str, Any]:
 def _has_fields(test: dict[str, Any]) -> bool:
     """Return whether a test has what its kind needs."""
     has_fields = any(needed <= test.keys() for needed in TEST_FIELDS[test["kind"]])
-    return has_fields and isinstance(test.get("args", []), list) and test.get("order") in ORDERS
+    are_lists = all(isinstance(test.get(field, []), list) for field in ("args", "args_after"))
+    return has_fields and are_lists and test.get("order") in ORDERS
 
 
 def _read_whole_number(text: str) -> int:

@@ -66,7 +66,7 @@ def prepare_test_code(text: str, function_name: str | None, preamble: tuple[str,
     modules, module_names = _names_of_program_modules(tree)
     imports = {name: _MODULE_OF_NAME[name] or name for name in undefined if name in _MODULE_OF_NAME}
     if function_name:
-        names = [function_name]
+        names = re.findall(r"^\w+", function_name)  # the first name of an expression such as Solution().name
     else:
         not_imported = [name for name in undefined if name not in imports]
         names = [name for name in not_imported if not hasattr(builtins, name)] or not_imported
@@ -76,13 +76,29 @@ def prepare_test_code(text: str, function_name: str | None, preamble: tuple[str,
         "names": names,
         "module_names": module_names,
         "imports": imports,
-        "classes": [name for name in (*names, *module_names) if name[:1].isupper()],
+        "classes": _names_used_as_classes(tree, {name for name in (*names, *module_names) if name[:1].isupper()}),
         "modules": modules,
         "loop_ends": [name for name in LOOP_END_NAMES if name in text],
         "calls_check": calls_check,
         "runs_tests": runs_tests,
         "uses_unittest": runs_tests and "unittest" in text,
     }
+
+
+def _names_used_as_classes(tree: ast.Module, names: set[str]) -> list[str]:
+    """Return those names that test code does not only call and compare, as it would a function's (MBPP's `Diff`)."""
+    function_like: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        operands = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+        for operand in operands:
+            while isinstance(operand, ast.Call) and isinstance(operand.func, ast.Name):
+                function_like.add(operand.func)
+                if operand.func.id in names or len(operand.args) != 1:
+                    break
+                operand = operand.args[0]  # as in set(f(x)) == set(y)
+    uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node not in function_like]
+    attributes = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    return sorted(names.intersection([node.id for node in uses] + attributes))
 
 
 def _with_definitions(text: str, preamble: tuple[str, ...]) -> str:
@@ -137,6 +153,10 @@ def _names_of_program_modules(tree: ast.Module) -> tuple[list[str], list[str]]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
                 names[node.attr] = None
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # what `patch` may replace
+                module, _, name = node.value.partition(".")
+                if module in modules and name.isidentifier():
+                    names[name] = None
     return list(modules), list(names)
 
 
@@ -180,7 +200,8 @@ def _refuse_patches(tree: ast.Module) -> None:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         target = node.args[0] if name == "patch" and node.args else None
         patched = str(target.value) if isinstance(target, ast.Constant) else "sys.stdout"
-        if not patched.startswith(_PATCHABLE):
+        is_of_program = patched.partition(".")[0] in PROGRAM_MODULES and patched.count(".") == 1
+        if not patched.startswith(_PATCHABLE) and not is_of_program:
             raise UnjudgeableTest(f"the test patches {patched}, which is in the program's process")
 
 

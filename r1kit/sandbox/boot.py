@@ -59,6 +59,7 @@ from r1kit.sandbox.leetcode import (
     are_method_calls,
     build_arguments,
     call_methods,
+    changes_in_place,
     plain_result,
 )
 from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES, NONCE_BYTES, read_frame, write_all
@@ -446,15 +447,29 @@ def _answer_call(setup, job):
     if isinstance(function, type) and are_method_calls(job["function"], job["args"]):
         write_all(ANSWER_FD, encode_value(call_methods(function, *job["args"])))
         return
+    result_type = None
+    args = job["args"]
+    if not job["is_plain"]:
+        args, result_type = build_arguments(function, args, job["types"], names)
+    result = function(*args)
+    if args and not job["expects_none"] and changes_in_place(function, job["types"], result):
+        result = job["args"][0] if args[0] is None else args[0]  # None is an empty list of nodes
+    answer = _encode_answer(result, result_type, job)
+    if job["sends_args"]:
+        answer = b"l2:" + answer + _encode_answer(args, None, job)
+    write_all(ANSWER_FD, answer)
+
+
+def _encode_answer(result, node_name, job):
     if job["is_plain"]:
-        write_all(ANSWER_FD, encode_value(function(*job["args"])))
-        return
-    args, result_type = build_arguments(function, job["args"], job["types"], names)
-    write_all(ANSWER_FD, encode_value(plain_result(function(*args), result_type, job["is_one_value"])))
+        with contextlib.suppress(TypeError):  # it is no plain data
+            return encode_value(result)
+    return encode_value(plain_result(result, node_name, job["is_one_value"]))
 
 
 def _find_function(setup, names, function_name):
-    """Return a function of the program, or a method of its class Solution."""
+    """Return a function of the program, or a method of its class Solution, which may be named `Solution().name`."""
+    function_name = function_name.rpartition(".")[2]
     if function_name in names and names[function_name] is not setup["prelude"].get(function_name):
         return names[function_name]
     return getattr(names["Solution"](), function_name)

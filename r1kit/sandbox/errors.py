@@ -9,7 +9,7 @@ _LOOP_ENDS = (StopIteration, StopAsyncIteration, GeneratorExit)
 LOOP_END_NAMES = tuple(error_class.__name__ for error_class in _LOOP_ENDS)
 MAX_CAUSES = 8  # exceptions that led to one another, which are sent with the last
 
-named_loop_ends = set()
+named_loop_ends: set[str] = set()
 """Names of those of _LOOP_ENDS that the test code names, and may therefore be given (remote.py)."""
 
 

@@ -8,8 +8,9 @@ of the program:
   value (outputs.py); its exit code must be 0 as well. Both may be a list of lines.
 - `call`, {"function": ..., "args": [...], "expected": ...}: what a function (or a method of LeetCode's `class
   Solution`) returns, which leaves the box as data (values.py) and is compared by type, length and value. Linked lists
-  and trees are written as LeetCode writes them (leetcode.py). Expected values and outputs of these two kinds never
-  enter the box.
+  and trees are written as LeetCode writes them (leetcode.py). Of a function whose signature says `-> None`, the first
+  argument after the call is compared with `expected`; `args_after` are what all arguments must be after the call.
+  Expected values and outputs of these two kinds never enter the box.
 - `checker`, {"code": ..., and "input" or "function" and "args"}: for problems with more than one right answer. The
   program runs first; then its output or result goes, in another process, to the row's own code (checkers.py).
 - `assert`, {"code": ..., "function": ... or nothing}: test code (HumanEval, MBPP), which necessarily contains
@@ -22,8 +23,9 @@ of the program:
 What it does NOT defend against: a program that recognises the arguments of a test's calls and answers by them. It
 sees the arguments of all calls of an `assert` test, but no expected value, and cannot touch the comparison.
 
-Where there is no verdict (no box starts, a package is missing, test code asks for what two processes cannot have), the
-verdict is a fault with a reason, and never a failed program.
+Where there is no verdict (no box starts, a package is missing, test code asks for what two processes cannot have, every
+test expects None as a program that does nothing returns it), the verdict is a fault with a reason, and never a failed
+program.
 """
 
 import hashlib
@@ -144,6 +146,9 @@ def judge_programs(
     jobs: list[tuple[str, _Job]] = []
     for key, (whole_program, plain_tests) in new_programs.items():
         _check_test_kinds(plain_tests)
+        if _expect_nothing(plain_tests):
+            verdicts[key] = ProgramVerdict(0, len(plain_tests), fault=True, reason=_NOTHING_EXPECTED)
+            continue
         jobs += [(key, job) for job in _divide_tests(whole_program, plain_tests, len(new_programs), settings)]
     if len(jobs) > 1:
         job_verdicts = list(_judge_threads().map(_judge_job, [job for _, job in jobs]))
@@ -230,6 +235,16 @@ def _check_test_kinds(tests: list[dict[str, Any]]) -> None:
             raise ValueError(f"a test of kind {test['kind']!r}: use {', '.join(TEST_KINDS)}")
 
 
+_NOTHING_EXPECTED = "every test expects None, as a program that does nothing returns; give the tests args_after"
+
+
+def _expect_nothing(tests: list[dict[str, Any]]) -> bool:
+    """Return whether all tests are calls for which `pass` would be right."""
+    return bool(tests) and all(
+        test["kind"] == "call" and test["expected"] is None and "args_after" not in test for test in tests
+    )
+
+
 def _divide_tests(program: Program, tests: list[dict[str, Any]], program_count: int, settings: _Settings) -> list[_Job]:
     """Return one job with all tests, or several if cores would be idle otherwise."""
     has_failed = threading.Event()
@@ -262,6 +277,7 @@ def _judge_job(job: _Job) -> ProgramVerdict:
 _SPECIAL_NAME = re.compile(
     "|".join((LEETCODE_MARK, *sorted(SCRIPT_MARKS), *(rf"\b{name}\b" for name in sorted(_NAMES_WITHOUT_IMPORT))))
 )
+_NODE_NAME = re.compile("|".join(rf"\b{name}\b" for name in sorted(NODE_NAMES)))
 # Programs whose arguments or results may be no plain data.
 _NODE_OR_ARRAY = re.compile("|".join((*sorted(NODE_NAMES), "numpy")))
 
@@ -279,7 +295,7 @@ def _run_tests(job: _Job) -> ProgramVerdict:
     package_modules = find_package_files(settings.packages).modules
     texts = [job.program.text, *job.program.preamble, *(test["code"] for test in job.tests if "code" in test)]
     modules = [name for name in package_modules if any(name in text for text in texts)]
-    names = sorted(set(_SPECIAL_NAME.findall(job.program.text)))
+    names = sorted(set(_SPECIAL_NAME.findall(job.program.text)) | set(_NODE_NAME.findall("\n".join(texts))))
     while waiting_tests and timeouts < MAX_TIMEOUTS and not job.has_failed.is_set():
         program = job.program
         with open_box(program.text, settings.isolation, settings.packages, program.preamble, modules, names) as box:
@@ -344,6 +360,8 @@ def _run_call(box: Box, test: dict[str, Any], job: _Job, max_bytes: int) -> Repl
         raise NoVerdict("a function takes a Node, of which a test cannot write the neighbours")
     frame = {"kind": "call", "function": test["function"], "args": test["args"], "types": job.program.types}
     frame["is_one_value"] = isinstance(test.get("expected"), int | str)
+    frame["expects_none"] = test.get("expected", "") is None
+    frame["sends_args"] = "args_after" in test
     frame["is_plain"] = not job.program.types and not _NODE_OR_ARRAY.search(job.program.text)
     reply = box.run_test({**frame, "max_bytes": max(MAX_OUTPUT_BYTES, max_bytes)}, job.settings.seconds)
     _require_packages(reply, job)
@@ -353,13 +371,19 @@ def _run_call(box: Box, test: dict[str, Any], job: _Job, max_bytes: int) -> Repl
 def _run_call_test(box: Box, test: dict[str, Any], job: _Job) -> tuple[bool, str]:
     """Return whether the program passed, and how its run ended (Reply.state)."""
     expected = test["expected"]
+    order = test.get("order")
+    if "args_after" in test:
+        expected = [expected, test["args_after"]]
     max_bytes = _ANSWER_BYTES_AT_LEAST + _ANSWER_BYTES_PER_JSON_BYTE * len(encode_value(expected))
     reply = _run_call(box, test, job, max_bytes)
     try:
         # An answer that is far too long is wrong, and decoding it would cost the judge time.
         has_likely_size = len(reply.answer) <= max_bytes
-        answer = decode_value(reply.answer, letters=JSON_LETTERS) if has_likely_size else None
-        is_right = has_likely_size and is_same_value(answer, expected, test.get("order"))
+        answer: Any = decode_value(reply.answer, letters=JSON_LETTERS) if has_likely_size else None
+        if has_likely_size and "args_after" in test:
+            is_right = is_same_value(answer[0], expected[0], order) and is_same_value(answer[1], expected[1])
+        else:
+            is_right = has_likely_size and is_same_value(answer, expected, order)
     except Exception:  # the answer may be made to break the comparison
         is_right = False
     return is_right and reply.state == "ended" and reply.exit_code == 0, reply.state

@@ -18,6 +18,8 @@ This file runs inside the box (boot.py).
 
 import sys
 
+from r1kit.sandbox.plain_results import as_plain_data
+
 PRELUDE = """
 import bisect, collections, copy, functools, heapq, itertools, math, operator, random, re, string, sys
 from bisect import *; from collections import *; from functools import *; from heapq import *
@@ -46,6 +48,9 @@ class TreeNode:
         self.right = right
 
 
+ListNode.__module__ = TreeNode.__module__ = "program"  # where objects.py takes a class for the program's own
+
+
 def add_prelude(prelude, package_names):
     """Give a program LeetCode's names, and `package_names` of sortedcontainers, if the box has it."""
     exec(PRELUDE, prelude)
@@ -64,6 +69,9 @@ def build_arguments(function, args, types, names):
     `types`: the annotations of the prompt's signature, {"args": [...], "returns": ...}, for a program that has none.
     """
     arg_types, result_type = _annotations(function, len(args))
+    docstring = function.__doc__ if isinstance(function.__doc__, str) else ""
+    if ":type" in docstring or ":rtype" in docstring:
+        arg_types, result_type = _documented_types(docstring, len(args))
     if types:
         arg_types = [own or given for own, given in zip(arg_types, [*types["args"], *[""] * len(args)], strict=False)]
         result_type = result_type or types["returns"]
@@ -108,6 +116,29 @@ def _annotations(function, count):
     parameters = code.co_varnames[: code.co_argcount][plain_function is not function :]
     texts = [_annotation_text(annotations.get(name, "")) for name in parameters[:count]]
     return texts + [""] * (count - len(texts)), _annotation_text(annotations.get("return", ""))
+
+
+def _documented_types(docstring, count):
+    """Return the types in a docstring of LeetCode's older form, `:type head: ListNode` and `:rtype: ListNode`."""
+    texts, result_type = [], ""
+    for line in docstring.splitlines():
+        mark, _, text = line.strip().partition(":")[2].partition(":")
+        if mark.startswith("type"):
+            texts.append(text.strip())
+        elif mark == "rtype":
+            result_type = text.strip()
+    return [*texts, *[""] * count][:count], result_type
+
+
+def changes_in_place(function, types, result):
+    """Return whether a function's answer is its first argument after the call, since its signature returns nothing.
+
+    The prompt's signature decides where there is one; a function's own only if it has returned nothing.
+    """
+    if types and types["returns"]:
+        return types["returns"] == "None"
+    plain_function = getattr(function, "__func__", function)
+    return result is None and getattr(plain_function, "__annotations__", {}).get("return", "") in (None, "None")
 
 
 def _annotation_text(annotation):
@@ -161,7 +192,7 @@ def _build_tree(values, node_class):
 
 
 def plain_result(result, node_name, is_one_value=False):
-    """Return a result as plain data: nodes as lists, and the numbers and arrays of numpy as Python's own.
+    """Return a result as plain data: nodes as lists, and other values as plain_results.py has them.
 
     `is_one_value`: whether the value of a node is expected, not the list or tree that begins there.
     """
@@ -173,9 +204,7 @@ def plain_result(result, node_name, is_one_value=False):
         return _list_values(result) if type(result).__name__ == "ListNode" else _tree_values(result)
     if type(result) is list and result and node_name is not None:
         return [plain_result(item, node_name) for item in result]
-    if "numpy" in sys.modules:
-        return _without_numpy(result, sys.modules["numpy"])
-    return result
+    return as_plain_data(result)
 
 
 def _list_values(node):
@@ -199,13 +228,3 @@ def _tree_values(root):
     while values and values[-1] is None:
         values.pop()
     return values
-
-
-def _without_numpy(value, numpy):
-    if isinstance(value, numpy.ndarray | numpy.generic):
-        return value.tolist()
-    if type(value) in (list, tuple):
-        return type(value)(_without_numpy(item, numpy) for item in value)
-    if type(value) is dict:
-        return {_without_numpy(key, numpy): _without_numpy(item, numpy) for key, item in value.items()}
-    return value

@@ -113,7 +113,7 @@ class Peer:
 
     def request(self, operation, target, args=(), kwargs=None):
         """Ask the other process for an operation on one of its objects; return the result, or raise its exception."""
-        self.write("do", operation, target, args, kwargs or {})
+        self.write("do", operation, target, args, kwargs or None)  # an empty dict would be shared for nothing
         reply = self.answer_until_reply()
         if reply is None:
             self.end()
@@ -124,15 +124,16 @@ class Peer:
 
     def write(self, *message):
         """Send one message, with the news after its first part."""
-        with _DeepRecursion():
-            try:
-                data = encode_value((message[0], self.take_news(), *message[1:]), self.pack)
-                write_packet(self.write_fd, data)
-            except OSError:  # the other process has ended
-                self.end()
-            except Exception as error:
-                self.report_fault(f"a value cannot be passed between test and program: {error}")
-                self.end()
+        limit = _allow_deep_recursion()
+        try:
+            data = encode_value((message[0], self.take_news(), *message[1:]), self.pack)
+            write_packet(self.write_fd, data)
+        except OSError:  # the other process has ended
+            self.end()
+        except Exception as error:
+            self.report_fault(f"a value cannot be passed between test and program: {error}")
+            self.end()
+        sys.setrecursionlimit(limit)
 
     def read(self):
         """Return the other process's next message without its news, or None where the pipe ends."""
@@ -140,12 +141,13 @@ class Peer:
         if packet is None:
             return None
         self.messages_being_read += 1
+        limit = _allow_deep_recursion()
         try:
-            with _DeepRecursion():
-                kind, news, *message = decode_value(packet, self.unpack)
-                self.read_news(news)
+            kind, news, *message = decode_value(packet, self.unpack)
+            self.read_news(news)
         except Exception:
             self.end()
+        sys.setrecursionlimit(limit)
         self.messages_being_read -= 1
         if not self.messages_being_read:
             self.shared.forget_all(self.dropped)
@@ -162,7 +164,7 @@ class Peer:
     def answer(self, operation, target, args, kwargs):
         """Carry out a request and send its result or its exception."""
         try:
-            result = self.operate(operation, target, args, kwargs)
+            result = self.operate(operation, target, args, kwargs or {})
         except BaseException as error:
             self.write("raise", self.error_to_send(error))
         else:
@@ -182,8 +184,8 @@ class Peer:
         if news is None:
             return
         changes, dropped, further_news = news
-        for number, content in changes:
-            self.shared.set_content(number, content)
+        for change in changes:
+            self.shared.apply_change(*change)
         self.dropped += dropped
         if further_news is not None:
             self.receive_news(further_news)
@@ -382,16 +384,12 @@ class Peer:
         return self.stand_ins[number]
 
 
-class _DeepRecursion:
-    """Lets messages be nested as deeply as values.py allows, whatever limit the program has set."""
-
-    def __enter__(self):
-        self.limit = sys.getrecursionlimit()
-        if self.limit < CODEC_RECURSION_LIMIT:
-            sys.setrecursionlimit(CODEC_RECURSION_LIMIT)
-
-    def __exit__(self, *error):
-        sys.setrecursionlimit(self.limit)
+def _allow_deep_recursion():
+    """Let messages be nested as deeply as values.py allows; return the limit of recursion that has to be set again."""
+    limit = sys.getrecursionlimit()
+    if limit < CODEC_RECURSION_LIMIT:
+        sys.setrecursionlimit(CODEC_RECURSION_LIMIT)
+    return limit
 
 
 def _operate_on_attribute(operation, target, name, *values):

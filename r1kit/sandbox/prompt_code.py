@@ -82,10 +82,10 @@ def _read_prompt(
         if isinstance(node, ast.ClassDef) and (node.name == "Solution" or node.name in tested_names):
             for method in node.body:
                 if isinstance(method, _FUNCTIONS) and method.name in tested_names:
-                    types = types or _read_types(method.args, method.returns, is_method=True)
+                    types = types or _read_types(method, is_method=True)
         elif isinstance(node, _FUNCTIONS) and (node.name in signatures or (node in tested and not signatures)):
             # To be written by the program. Beside a signature, other functions that the tests call are helpers.
-            types = types or _read_types(node.args, node.returns, is_method=False)
+            types = types or _read_types(node, is_method=False)
         elif isinstance(node, (ast.Import, ast.ImportFrom, ast.ClassDef, ast.Assign, ast.AnnAssign, *_FUNCTIONS)):
             preamble.append(ast.unparse(node))
     return tuple(preamble), signatures, types
@@ -127,11 +127,23 @@ def _signature_text(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     return f"{decorators}{keyword} {node.name}({ast.unparse(node.args)}){returns}:\n{imports}"
 
 
-def _read_types(arguments: ast.arguments, returns: ast.expr | None, is_method: bool) -> dict[str, Any] | None:
-    """Return the annotations of a signature as texts; None if it has none."""
-    parameters = arguments.args[1:] if is_method else arguments.args
-    texts = [ast.unparse(parameter.annotation) if parameter.annotation else "" for parameter in parameters]
-    result = ast.unparse(returns) if returns else ""
+_DOCUMENTED_TYPE = re.compile(r"^[ \t]*:type[ \t]+(\w+)[ \t]*:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+_DOCUMENTED_RESULT = re.compile(r"^[ \t]*:rtype[ \t]*:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+_RETURNS_NOTHING = re.compile(r"(?:void|None)\b|.*\b[Dd]o(?:es)? not return anything\b", re.DOTALL)
+
+
+def _read_types(node: ast.FunctionDef | ast.AsyncFunctionDef, is_method: bool) -> dict[str, Any] | None:
+    """Return the types of a signature as texts, by its annotations or its docstring; None if it has none."""
+    docstring = ast.get_docstring(node) or ""
+    documented_types = dict(_DOCUMENTED_TYPE.findall(docstring))
+    texts = []
+    for parameter in node.args.args[1:] if is_method else node.args.args:
+        annotation = ast.unparse(parameter.annotation) if parameter.annotation else ""
+        texts.append(annotation or documented_types.get(parameter.arg, ""))
+    documented_result = _DOCUMENTED_RESULT.search(docstring)
+    result = ast.unparse(node.returns) if node.returns else (documented_result.group(1) if documented_result else "")
+    if not node.returns and _RETURNS_NOTHING.match(result or docstring):
+        result = "None"
     return {"args": texts, "returns": result} if result or any(texts) else None
 
 

@@ -23,7 +23,15 @@ from r1kit.sandbox.errors import named_loop_ends
 from r1kit.sandbox.objects import CALL, DELETE, GET, INPUT, MAX_PRINTED, READ, SET, Peer
 from r1kit.sandbox.pipes import write_all
 from r1kit.sandbox.pytest_stand_in import run_tests
-from r1kit.sandbox.stand_ins import Reference, RemoteFunction, StandInClass, build_stand_in, guard_class
+from r1kit.sandbox.stand_ins import (
+    Reference,
+    RemoteFunction,
+    StandIn,
+    StandInClass,
+    build_stand_in,
+    guard_class,
+    may_ask_tainted,
+)
 
 # File descriptors of both processes (see boot.py). What arrives on 0 is the other process's.
 INPUT_FD, ANSWER_FD, REQUEST_FD = 0, 3, 4
@@ -162,7 +170,8 @@ class _TesterPeer(Peer):
     """The tester's end, which must not trust the other one.
 
     `named_classes`: names of classes of the program that the test code itself uses. `trusted_numbers`: objects of these
-    classes that the test has made (stand_ins.py). `failed_callback`: an AssertionError of a test's function that the
+    classes that the test has made; `tainted_numbers`: objects that operators have made of the test's data
+    (stand_ins.py). `failed_callback`: an AssertionError of a test's function that the
     program has called.
     """
 
@@ -172,6 +181,7 @@ class _TesterPeer(Peer):
         super().__init__(*args)
         self.named_classes = named_classes
         self.trusted_numbers = set()
+        self.tainted_numbers = set()
         self.failed_callback = None
         self.namespaces = []  # in which names of the program stand
         self.known_names = {}  # the program's names and their values
@@ -180,9 +190,13 @@ class _TesterPeer(Peer):
     def report_fault(self, reason):
         _end_without_verdict(reason)
 
-    def request(self, *args):
+    def request(self, operation, target, args=(), kwargs=None):
+        asked = target[0] if type(target) is tuple else target
+        is_tainted = isinstance(asked, StandIn) and asked._r1kit_number in self.tainted_numbers
+        if is_tainted and not may_ask_tainted(operation, args):
+            self.end()
         try:
-            return super().request(*args)
+            return super().request(operation, target, args, kwargs)
         finally:
             self.show_news()
 
@@ -195,11 +209,11 @@ class _TesterPeer(Peer):
     def receive_news(self, news):
         changed_names, *unseen = news
         self.unseen_news.append(unseen)
-        for name, value in changed_names.items():
+        for name in self.known_names.keys() & changed_names.keys():
             for namespace in self.namespaces:
-                if name in namespace and namespace[name] is self.known_names.get(name):
-                    namespace[name] = guard_class(self, value)
-            self.known_names[name] = value
+                if name in namespace and namespace[name] is self.known_names[name]:
+                    namespace[name] = guard_class(self, changed_names[name])
+            self.known_names[name] = changed_names[name]
 
     def show_news(self):
         """Print what the program has printed on whatever sys.stdout is now, and give its warnings."""
@@ -241,8 +255,8 @@ def run_test_code(test_frame):
     """Run test code in the tester's process; send PASSED when it has come to its end.
 
     `test_frame`: the judge's {"code": marshalled code, "names": which names are the program's, "imports": {name:
-    module of the standard library}, "classes": names that test code writes as a class's, "calls_check": whether to
-    call `check` for it, "runs_tests": whether to run its functions and classes of tests} (assert_code.py).
+    module of the standard library}, "classes": names that test code writes as a class's, "calls_check": what to
+    call its `check` with, "runs_tests": whether to run its functions and classes of tests} (assert_code.py).
     """
     response_fd = os.dup(INPUT_FD)
     os.dup2(os.open("/dev/null", os.O_RDONLY), INPUT_FD)  # test code that reads finds the end of its input
@@ -258,7 +272,7 @@ def run_test_code(test_frame):
             if is_of_program or not test_frame["runs_tests"]:
                 raise
         if test_frame["calls_check"]:
-            names["check"](names[test_frame["calls_check"]])
+            names["check"](eval(test_frame["calls_check"], names))
         if test_frame["runs_tests"]:
             run_tests(names, _end_without_verdict)
     except ModuleNotFoundError as error:
@@ -278,7 +292,9 @@ def _end_without_verdict(reason):
 def _prepare_names(peer, test_frame):
     """Return the global names of test code: Python's, and those of the program."""
     names = {"__name__": "__main__", "__file__": "test.py", "__builtins__": builtins}
-    described = peer.request("call", Reference(0), ([*test_frame["names"], *test_frame["module_names"]],))
+    requested = (*test_frame["names"], *test_frame["module_names"])
+    described = peer.request("call", Reference(0), (requested,))
+    described = {name: described[name] for name in requested if name in described}
     sys.modules.setdefault("pytest", sys.modules["r1kit.sandbox.pytest_stand_in"])
     for name, module_name in test_frame["imports"].items():
         module = __import__(module_name)
@@ -300,7 +316,7 @@ def _prepare_names(peer, test_frame):
     return names
 
 
-class _ProgramModule(type(sys)):
+class _ProgramModule(type(sys)):  # type: ignore[misc]
     """The program, as a module that a test imports: its names are the program's, and so is what a test sets."""
 
     def __getattr__(self, name):

@@ -183,6 +183,7 @@ class _NumpyKind(Kind):
 
     def __init__(self, module):
         self.numpy = module
+        self.base = module.ndarray
 
     def make(self, detail, container_class=None):
         type_text, shape = detail
@@ -259,6 +260,13 @@ class Kinds:
         return kind
 
 
+def _count_same(items, old_items):
+    """Return how many first items are the same objects."""
+    if all(map(is_, items, old_items)):
+        return min(len(items), len(old_items))
+    return next(i for i, (item, old_item) in enumerate(zip(items, old_items, strict=False)) if item is not old_item)
+
+
 class _Entry:
     """A shared container; `content` is what the other process has of it, None while it is being read."""
 
@@ -315,20 +323,31 @@ class SharedValues:
         return entry
 
     def take_changes(self):
-        """Return the containers of which the other process has an older content: [(number, content)]."""
+        """Return what of the containers the other process does not have: [(number, items it has, content after them)].
+
+        A list that has grown is sent from where it has grown.
+        """
         changes = []
         for number, entry in self.entries.items():
             if entry.content is None:
                 continue
-            content = entry.kind.content(entry.value)
-            if entry.kind.has_items:
-                is_same = len(content) == len(entry.content) and all(map(is_, content, entry.content))
+            content, old_content = entry.kind.content(entry.value), entry.content
+            if not entry.kind.has_items:
+                same_count = 0
+                is_same = content == old_content
             else:
-                is_same = content == entry.content
+                same_count = _count_same(content, old_content)
+                is_same = same_count == len(content) == len(old_content)
             if not is_same:
                 entry.content = content
-                changes.append((number, content))
+                changes.append((number, same_count, content[same_count:]))
         return changes
+
+    def apply_change(self, number, same_count, content):
+        """Give a container the content of the other process's."""
+        entry = self.entries.get(-number)
+        if entry is not None and entry.content is not None:
+            self.set_content(number, entry.content[:same_count] + content)
 
     def drop_unused(self):
         """Stop sharing what nothing else in this process holds; return the numbers."""

@@ -8,7 +8,7 @@ methods of its class by request.
 
 What it defends against: a program whose objects agree with everything. The program's own `==`, `<`, `+`, `in` decide
 only between two of its objects, and against data only for an object that the test has made itself: by calling a class
-that the test code names (`Money(3) == 3` asks `Money`), or by an operator on such an object. What a function or a
+that the test code uses as one (`Money(3) == 3` asks `Money`), or by an operator on such an object. What a function or a
 method of the program returns is never equal to data unless it is data; nor does it differ from data: a test that asks
 for that with `!=` is failed. Members are looked for one by one. An `__exit__` of the program swallows neither a failed
 assertion nor what the program itself has raised. What it does NOT defend against: a class whose comparison is itself
@@ -44,6 +44,7 @@ _OPERATOR_METHODS = frozenset(f"__{prefix}{name}__" for name in _OPERATORS for p
 _UNARY_METHODS = ("__neg__", "__pos__", "__abs__", "__invert__")
 _TEXT_METHODS = ("__str__", "__repr__", "__format__")
 _FUNCTION_ATTRIBUTES = ("__name__", "__qualname__", "__wrapped__", "__defaults__", "__kwdefaults__", "__annotations__")
+_ARRAY_PROTOCOL = "__array"  # by which numpy would let an object decide what `np.allclose` of it is
 _TOO_WIDE = (BaseException, Exception, AssertionError)  # an `except` of these catches the test's own failures
 
 
@@ -190,6 +191,8 @@ class Reference:
 
 
 def _get_attribute(peer, target, name):
+    if name.startswith(_ARRAY_PROTOCOL):
+        raise AttributeError(name)
     form, value = peer.request(GET, target, (name,))
     return RemoteFunction(peer, None, (target, name)) if form == "method" else guard_class(peer, value)
 
@@ -412,20 +415,36 @@ def _is_not_equal(self, other):
 
 
 def _forward_operator(name, data_base):
-    """Return an operator of the program's. With data beside an object that is not trusted, it makes objects only."""
+    """Return an operator, which the program decides between its own objects, and for objects that the test has made.
+
+    Of another object with data it makes an object at most, which is then good for nothing but comparisons with other
+    objects of the program: a number in its place could be the answer to `abs(f(x) - 9) < 1e-6`.
+    """
 
     def method(self, other, *modulo):
         peer = self._r1kit_peer
-        is_trusted = _is_trusted(self)
-        result = peer.request(name, self, (other, *modulo))
-        if is_trusted:
+        if _is_trusted(self):
+            result = peer.request(name, self, (other, *modulo))
             _trust(peer, result)
-        if is_trusted or result is NotImplemented or _is_instance_stand_in(other) or _is_instance_stand_in(result):
             return result
-        base_method = getattr(data_base, name, None)
-        return NotImplemented if base_method is None else base_method(self, other, *modulo)
+        if data_base is not None:
+            base_method = getattr(data_base, name, None)
+            return NotImplemented if base_method is None else base_method(self, other, *modulo)
+        result = peer.request(name, self, (other, *modulo))
+        if isinstance(other, StandIn):
+            return result
+        if not isinstance(result, StandIn):
+            return NotImplemented
+        peer.tainted_numbers.add(result._r1kit_number)
+        return result
 
     return method
+
+
+def may_ask_tainted(operation, args):
+    """Return whether a test may ask this of an object that an operator of the program has made of the test's data."""
+    is_comparison = operation in _COMPARING_METHODS
+    return operation in _OPERATOR_METHODS or (is_comparison and isinstance(args[0], StandIn))
 
 
 def _next(self):

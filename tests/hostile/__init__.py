@@ -1,5 +1,7 @@
 """Test programs for the judge and its sandbox: HOSTILE must all fail, HONEST must all pass.
 
+TWINS are pairs of a right program, which is in HONEST, and a wrong one, in WRONG, under the same tests.
+
 Data only. Do not run HOSTILE outside a sandbox: some kill their parent or fill memory, though none does lasting damage.
 `case.py` says what the harness must put in place (a canary file, an environment variable, a listener), and `maybe.py`
 holds cases on which good judges may differ. HANGS, part of HOSTILE, cost a whole wall time each.
@@ -16,6 +18,7 @@ from .case import (
     PORT,
     PROJECT,
     Case,
+    Twin,
 )
 from .escape_files import FILES
 from .escape_hunt import HUNT
@@ -27,6 +30,7 @@ from .forge_marks import MARKS
 from .forge_objects import OBJECTS
 from .forge_patch import PATCH
 from .forge_peek import PEEK
+from .forge_verdicts import VERDICTS
 from .hang import CRASHES, HANGS
 from .honest_assert import ASSERT
 from .honest_call import CALL
@@ -35,12 +39,17 @@ from .honest_use import USE
 from .maybe import MAYBE_HONEST, MAYBE_HOSTILE
 from .persist import PERSIST
 from .resources import RESOURCES
+from .twins_calls import CALL_TWINS
+from .twins_objects import OBJECT_TWINS
+from .twins_tests import TEST_TWINS
 from .values import VALUES
 
-FORGERIES: list[Case] = [*EXIT, *MARKS, *OBJECTS, *PATCH, *PEEK, *VALUES]
+FORGERIES: list[Case] = [*EXIT, *MARKS, *OBJECTS, *PATCH, *PEEK, *VALUES, *VERDICTS]
 ESCAPES: list[Case] = [*FILES, *HUNT, *NET, *PRIVILEGE, *PROCESS, *PERSIST]
 HOSTILE: list[Case] = [*FORGERIES, *ESCAPES, *RESOURCES, *CRASHES, *HANGS]
-HONEST: list[Case] = [*STDIO, *USE, *CALL, *ASSERT]
+TWINS: list[Twin] = [*CALL_TWINS, *OBJECT_TWINS, *TEST_TWINS]
+WRONG: list[Case] = [twin.case(twin.wrong) for twin in TWINS]
+HONEST: list[Case] = [*STDIO, *USE, *CALL, *ASSERT, *[twin.case(twin.right) for twin in TWINS]]
 
 __all__ = [
     "CANARY_ABSTRACT",
@@ -61,5 +70,8 @@ __all__ = [
     "PORT",
     "PROJECT",
     "RESOURCES",
+    "TWINS",
+    "WRONG",
     "Case",
+    "Twin",
 ]

@@ -27,6 +27,7 @@ class Case:
     program: str
     tests: list[dict]
     why: str
+    prompt: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,14 @@ class Twin:
     why: str
     prompt: str = ""
 
+    def case(self, program: str) -> Case:
+        """One of the two programs as a case."""
+        return Case(self.name, program, self.tests, self.why, self.prompt)
+
 
 def twin(name: str, why: str, right: str, wrong: str, *tests: dict, prompt: str = "") -> Twin:
-    return Twin(name, right, wrong, list(tests), why, prompt)
+    """A pair whose programs may begin on the line after their quotes."""
+    return Twin(name, right.removeprefix("\n"), wrong.removeprefix("\n"), list(tests), why, prompt)
 
 
 def stdio(output: str, input: str = "") -> dict:

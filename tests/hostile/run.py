@@ -13,19 +13,28 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import hostile
 from r1kit.sandbox.judge import judge_program
+from r1kit.sandbox.prompt_code import complete_program
 
 SLACK = 0.6  # seconds after its limit in which a verdict must be there
 
 
 def judged(case: hostile.Case, seconds: float, isolation: str) -> dict:
     started = time.monotonic()
-    verdict = judge_program(case.program, case.tests, seconds, isolation=isolation)
+    program = complete_program(case.program, case.prompt, case.tests)
+    verdict = judge_program(program, case.tests, seconds, isolation=isolation)
     spent = time.monotonic() - started
     return {"name": case.name, "ok": verdict.ok, "fault": verdict.fault, "seconds": round(spent, 2)}
+
+
+def has_packages(case: hostile.Case) -> bool:
+    """Whether this Python has numpy, if the case needs it."""
+    needs_numpy = any("import numpy" in text for text in (case.program, *[test.get("code", "") for test in case.tests]))
+    return not needs_numpy or find_spec("numpy") is not None
 
 
 def main() -> None:
@@ -54,9 +63,10 @@ def main() -> None:
             server.bind(address)
             server.listen(64)
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
-        maybe = [*hostile.MAYBE_HOSTILE, *hostile.MAYBE_HONEST]
-        for kind, cases in (("hostile", hostile.HOSTILE), ("honest", hostile.HONEST), ("maybe", maybe)):
-            cases = [c for c in cases if options.only in c.name]
+        kinds = {"hostile": hostile.HOSTILE, "honest": hostile.HONEST, "wrong": hostile.WRONG}
+        kinds["maybe"] = [*hostile.MAYBE_HOSTILE, *hostile.MAYBE_HONEST]
+        for kind, cases in kinds.items():
+            cases = [c for c in cases if options.only in c.name and has_packages(c)]
             limit = options.seconds if kind == "hostile" else 10.0
             for result, case in zip(
                 pool.map(lambda c, s=limit: judged(c, s, options.isolation), cases), cases, strict=True
