@@ -33,8 +33,10 @@ PROGRAM_MODULES = frozenset(
     ("solution", "submission", "program", "candidate", "your_module", "my_module", "main", "answer", "source")
 )
 # What a test may replace by unittest.mock in its own process with the same effect on the program.
-_PATCHABLE = ("builtins.input", "sys.stdin", "sys.stdout")
+_PATCHABLE = ("builtins.input", "sys.stdin", "sys.stdout", "sys.stderr")
 # What a test may use of these modules: the rest is not in the box, or looks into functions, which are elsewhere.
+_LOG_ASSERTIONS = ("assertLogs", "assertNoLogs")  # the program's log is in its process
+_UNSEEN_STATE = ("sys.argv", "os.environ", "os.chdir", "os.putenv")  # of the test's process alone
 _USABLE = {
     "pytest": frozenset(("approx", "deprecated_call", "fail", "main", "mark", "raises", "skip", "warns")),
     "doctest": frozenset(),  # finds no docstrings here, and so no failures
@@ -81,6 +83,7 @@ def prepare_test_code(text: str, function_name: str | None, preamble: tuple[str,
         "loop_ends": [name for name in LOOP_END_NAMES if name in text],
         "calls_check": calls_check,
         "runs_tests": runs_tests,
+        "seeds_random": "random.seed(" in text,
         "uses_unittest": runs_tests and "unittest" in text,
     }
 
@@ -193,16 +196,40 @@ def _is_test_case(statement: ast.stmt) -> bool:
 
 
 def _refuse_patches(tree: ast.Module) -> None:
-    """Raise UnjudgeableTest for a `patch` of something that the program would not see in its own process."""
+    """Raise UnjudgeableTest for a change of something that the program would not see in its own process."""
+    modules: set[str] = set()
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        target = node.args[0] if name == "patch" and node.args else None
-        patched = str(target.value) if isinstance(target, ast.Constant) else "sys.stdout"
-        is_of_program = patched.partition(".")[0] in PROGRAM_MODULES and patched.count(".") == 1
-        if not patched.startswith(_PATCHABLE) and not is_of_program:
-            raise UnjudgeableTest(f"the test patches {patched}, which is in the program's process")
+        if isinstance(node, ast.Import):
+            modules.update(alias.asname or alias.name for alias in node.names if alias.name not in PROGRAM_MODULES)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            _refuse_patch(node, modules)
+        elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
+            changed = ast.unparse(node)
+            if changed.startswith(_UNSEEN_STATE):
+                raise UnjudgeableTest(f"the test changes {changed}, which the program has in a process of its own")
+
+
+def _refuse_patch(call: ast.Call, modules: set[str]) -> None:
+    """Raise UnjudgeableTest for a `patch` of another module than the program's, and for what changes the process."""
+    name = ast.unparse(call.func)
+    if name.startswith(_UNSEEN_STATE) and not name.endswith((".get", ".copy", ".items", ".keys", ".values")):
+        raise UnjudgeableTest(f"the test calls {name}, which changes its own process and not the program's")
+    patch_name = name.partition("patch")[2]
+    if not call.args or patch_name not in ("", ".object", ".dict", ".multiple") or "patch" not in name:
+        return
+    target = call.args[0]
+    if isinstance(target, ast.Constant):
+        patched = str(target.value)
+    else:
+        patched = ast.unparse(target)
+        if patched.partition(".")[0] not in modules:
+            return
+        if patch_name == ".object" and len(call.args) > 1 and isinstance(call.args[1], ast.Constant):
+            patched += "." + str(call.args[1].value)
+    is_of_program = patched.partition(".")[0] in PROGRAM_MODULES and patched.count(".") <= 1
+    if not patched.startswith(_PATCHABLE) and not is_of_program:
+        raise UnjudgeableTest(f"the test patches {patched}, which is in the program's process")
 
 
 def _refuse_missing_tools(tree: ast.Module) -> None:
@@ -214,7 +241,7 @@ def _refuse_missing_tools(tree: ast.Module) -> None:
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             uses = [(node.value.id, node.attr)]
         for module, name in uses:
-            if module in _USABLE and name not in _USABLE[module]:
+            if name in _LOG_ASSERTIONS or (module in _USABLE and name not in _USABLE[module]):
                 raise UnjudgeableTest(f"the test uses {module}.{name}, which it cannot do from another process")
 
 

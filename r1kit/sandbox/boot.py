@@ -461,10 +461,7 @@ def _answer_call(setup, job):
 
 
 def _encode_answer(result, node_name, job):
-    if job["is_plain"]:
-        with contextlib.suppress(TypeError):  # it is no plain data
-            return encode_value(result)
-    return encode_value(plain_result(result, node_name, job["is_one_value"]))
+    return encode_value(result if job["is_plain"] else plain_result(result, node_name, job["is_one_value"]))
 
 
 def _find_function(setup, names, function_name):

@@ -23,9 +23,8 @@ of the program:
 What it does NOT defend against: a program that recognises the arguments of a test's calls and answers by them. It
 sees the arguments of all calls of an `assert` test, but no expected value, and cannot touch the comparison.
 
-Where there is no verdict (no box starts, a package is missing, test code asks for what two processes cannot have, every
-test expects None as a program that does nothing returns it), the verdict is a fault with a reason, and never a failed
-program.
+Where there is no verdict (no box starts, a package is missing, test code asks for what two processes cannot have, tests
+of a function that works in place expect None), the verdict is a fault with a reason, and never a failed program.
 """
 
 import hashlib
@@ -235,13 +234,20 @@ def _check_test_kinds(tests: list[dict[str, Any]]) -> None:
             raise ValueError(f"a test of kind {test['kind']!r}: use {', '.join(TEST_KINDS)}")
 
 
-_NOTHING_EXPECTED = "every test expects None, as a program that does nothing returns; give the tests args_after"
+_NOTHING_EXPECTED = (
+    "every test gives a list or a dict and expects None, as a program that does nothing returns; "
+    "add args_after, what the arguments must be after the call"
+)
 
 
 def _expect_nothing(tests: list[dict[str, Any]]) -> bool:
-    """Return whether all tests are calls for which `pass` would be right."""
+    """Return whether the tests are those of a function that works in place, and do not say what it must do."""
     return bool(tests) and all(
-        test["kind"] == "call" and test["expected"] is None and "args_after" not in test for test in tests
+        test["kind"] == "call"
+        and test["expected"] is None
+        and "args_after" not in test
+        and any(isinstance(argument, list | dict) for argument in test["args"])
+        for test in tests
     )
 
 

@@ -18,8 +18,6 @@ This file runs inside the box (boot.py).
 
 import sys
 
-from r1kit.sandbox.plain_results import as_plain_data
-
 PRELUDE = """
 import bisect, collections, copy, functools, heapq, itertools, math, operator, random, re, string, sys
 from bisect import *; from collections import *; from functools import *; from heapq import *
@@ -192,7 +190,7 @@ def _build_tree(values, node_class):
 
 
 def plain_result(result, node_name, is_one_value=False):
-    """Return a result as plain data: nodes as lists, and other values as plain_results.py has them.
+    """Return a result as plain data: nodes as lists, and the numbers and arrays of numpy as Python's own.
 
     `is_one_value`: whether the value of a node is expected, not the list or tree that begins there.
     """
@@ -204,7 +202,9 @@ def plain_result(result, node_name, is_one_value=False):
         return _list_values(result) if type(result).__name__ == "ListNode" else _tree_values(result)
     if type(result) is list and result and node_name is not None:
         return [plain_result(item, node_name) for item in result]
-    return as_plain_data(result)
+    if "numpy" in sys.modules:
+        return _without_numpy(result, sys.modules["numpy"])
+    return result
 
 
 def _list_values(node):
@@ -228,3 +228,13 @@ def _tree_values(root):
     while values and values[-1] is None:
         values.pop()
     return values
+
+
+def _without_numpy(value, numpy):
+    if isinstance(value, numpy.ndarray | numpy.generic):
+        return value.tolist()
+    if type(value) in (list, tuple):
+        return type(value)(_without_numpy(item, numpy) for item in value)
+    if type(value) is dict:
+        return {_without_numpy(key, numpy): _without_numpy(item, numpy) for key, item in value.items()}
+    return value

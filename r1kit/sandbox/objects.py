@@ -27,6 +27,7 @@ This file runs inside the box (boot.py).
 
 import os
 import sys
+from _thread import RLock
 
 from r1kit.sandbox.errors import describe_error, rebuild_error
 from r1kit.sandbox.known_values import (
@@ -89,6 +90,7 @@ class Peer:
         self.dropped = []  # shared containers that the other process has dropped while a message is being read
         self.messages_being_read = 0  # more than one where reading one takes a request
         self.loop = None
+        self.lock = RLock()  # for one thread at a time
 
     # --- what the tester's process does otherwise (remote.py) --------------------------------------------------------
 
@@ -113,8 +115,9 @@ class Peer:
 
     def request(self, operation, target, args=(), kwargs=None):
         """Ask the other process for an operation on one of its objects; return the result, or raise its exception."""
-        self.write("do", operation, target, args, kwargs or None)  # an empty dict would be shared for nothing
-        reply = self.answer_until_reply()
+        with self.lock:
+            self.write("do", operation, target, args, kwargs or None)  # an empty dict would be shared for nothing
+            reply = self.answer_until_reply()
         if reply is None:
             self.end()
         kind, result = reply
@@ -203,6 +206,8 @@ class Peer:
             return _operate_on_attribute(operation, target, *args)
         if operation in SPECIAL_METHODS:
             method = getattr(type(target), operation, None)
+            if method is None and operation == "__getitem__" and hasattr(target, "__class_getitem__"):
+                return target[args[0]]  # a generic class
             if method is None:
                 raise TypeError(f"{type(target).__name__} has no {operation}")
             return method(target, *args, **kwargs)
@@ -379,7 +384,7 @@ class Peer:
 
     def stand_in_of(self, form, number, *details):
         """Return the stand-in for an object of the other process; the same one each time, so that `is` holds."""
-        if number not in self.stand_ins or form == "data":
+        if number not in self.stand_ins:
             self.stand_ins[number] = self.build_stand_in(self, form, number, *details)
         return self.stand_ins[number]
 

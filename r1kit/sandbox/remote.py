@@ -57,7 +57,7 @@ def serve_program(load_program, request_fd):
     except ModuleNotFoundError as error:
         peer.write("raise", error)
         return
-    peer.take_printed = _collect_printed()
+    peer.take_printed, peer.take_complained = _collect_printed("stdout"), _collect_printed("stderr")
     sys.stdin = _TesterInput(peer)
     builtins.input = lambda prompt="": peer.request(INPUT, None, (str(prompt),))
     peer.names = _ProgramNames(names)
@@ -71,17 +71,17 @@ class _ProgramPeer(Peer):
     def __init__(self, *args):
         super().__init__(*args)
         self.names = None
-        self.take_printed = str  # returns no text
+        self.take_printed = self.take_complained = str  # returns no text
         self.warnings = []
 
     def take_own_news(self):
         changed_names = self.names.take_changes() if self.names is not None else None
-        printed = self.take_printed()
+        printed, complained = self.take_printed(), self.take_complained()
         warnings_given = self.warnings[:MAX_WARNINGS]
         self.warnings.clear()
-        if not (changed_names or printed or warnings_given):
+        if not (changed_names or printed or complained or warnings_given):
             return None
-        return changed_names or {}, printed, warnings_given
+        return changed_names or {}, printed, complained, warnings_given
 
 
 class _ProgramNames:
@@ -105,6 +105,12 @@ class _ProgramNames:
     def __setattr__(self, name, value):
         self.names[name] = self.sent[name] = value
 
+    def seed_random(self, *args):
+        """Set the state of the module random, as the test has done in its process."""
+        import random
+
+        random.seed(*args)
+
     def take_changes(self):
         """Return those names that have got another value since they were sent, with that value."""
         changes = {}
@@ -122,10 +128,11 @@ def _collect_warnings(collected):
     warnings._showwarnmsg_impl = lambda shown: collected.append(shown.message)
 
 
-def _collect_printed():
-    """Let prints go into memory; return a function that returns what was printed since its last call."""
+def _collect_printed(name):
+    """Let what goes to sys.stdout or sys.stderr go into memory; return a function that returns what is new there."""
     buffer = io.BytesIO()
-    sys.stdout = stream = io.TextIOWrapper(buffer, encoding="utf-8", errors="replace", newline="\n")
+    stream = io.TextIOWrapper(buffer, encoding="utf-8", errors="replace", newline="\n")
+    setattr(sys, name, stream)
 
     def take_printed():
         stream.flush()
@@ -207,8 +214,8 @@ class _TesterPeer(Peer):
         return value
 
     def receive_news(self, news):
-        changed_names, *unseen = news
-        self.unseen_news.append(unseen)
+        changed_names, printed, complained, warnings_given = news
+        self.unseen_news.append((str(printed), str(complained), list(warnings_given)))
         for name in self.known_names.keys() & changed_names.keys():
             for namespace in self.namespaces:
                 if name in namespace and namespace[name] is self.known_names[name]:
@@ -216,11 +223,11 @@ class _TesterPeer(Peer):
             self.known_names[name] = changed_names[name]
 
     def show_news(self):
-        """Print what the program has printed on whatever sys.stdout is now, and give its warnings."""
+        """Print what the program has printed on what sys.stdout and sys.stderr are now, and give its warnings."""
         while self.unseen_news:
-            printed, warnings_given = self.unseen_news.pop(0)
-            if isinstance(printed, str):
-                sys.stdout.write(printed)
+            printed, complained, warnings_given = self.unseen_news.pop(0)
+            sys.stdout.write(printed)
+            sys.stderr.write(complained)
             for warning in warnings_given:
                 if isinstance(warning, Warning):
                     warnings.warn_explicit(warning, type(warning), "program", 1, registry={})
@@ -309,11 +316,27 @@ def _prepare_names(peer, test_frame):
         module.__dict__.update((name, guard_class(peer, value)) for name, value in described.items())
         module.__dict__.update(__all__=list(described), _r1kit_peer=peer)
         peer.namespaces.append(module.__dict__)
+    if test_frame["seeds_random"]:
+        import random
+
+        random.seed = _SeedOfBoth(peer, random.seed)
     if test_frame["uses_unittest"]:
         import unittest
 
         unittest.main = lambda *args, **options: None  # run_tests does it, and does not end the process
     return names
+
+
+class _SeedOfBoth:
+    """random.seed of a test, which gives the program's process the same seed."""
+
+    def __init__(self, peer, seed):
+        self.peer = peer
+        self.seed = seed
+
+    def __call__(self, *args):
+        self.seed(*args)
+        self.peer.request(CALL, (Reference(0), "seed_random"), args)
 
 
 class _ProgramModule(type(sys)):  # type: ignore[misc]

@@ -372,9 +372,9 @@ def _forward(name, data_base=None):
     if name in _METHODS:
         return _METHODS[name]
 
-    def method(self, *args):
+    def method(self, *args, **kwargs):
         is_trusted_operator = name in _UNARY_METHODS and _is_trusted(self)
-        result = self._r1kit_peer.request(name, self, args)
+        result = self._r1kit_peer.request(name, self, args, kwargs)
         if is_trusted_operator:
             _trust(self._r1kit_peer, result)
         return result
@@ -457,7 +457,7 @@ def _next(self):
 def _contains(self, member):
     if _is_trusted(self) or _is_instance_stand_in(member):
         return self._r1kit_peer.request("__contains__", self, (member,))
-    if not hasattr(type(self), "__iter__"):
+    if not any({"__iter__", "__getitem__"}.intersection(vars(base)) for base in type(self).__mro__):
         self._r1kit_peer.report_fault("the test asks an object of the program whether a value is in it")
     return any(item is member or item == member for item in self)
 

@@ -36,7 +36,7 @@ _REFRESH_SECONDS = 3600.0  # between two readings of what a box of Landlock may 
 # The code that runs inside a box, in the order of their imports.
 MODULES_IN_BOX = (
     *("values", "pipes", "confinement", "known_values", "shared", "errors", "objects", "stand_ins"),
-    *("pytest_stand_in", "remote", "plain_results", "leetcode", "script", "boot"),
+    *("pytest_stand_in", "remote", "leetcode", "script", "boot"),
 )
 
 _RESOURCE_LIMITS = {

@@ -241,55 +241,6 @@ class Solution:
         call("depth", [[]], 0),
     ),
     twin(
-        "call_generator",
-        "a generator where a list is expected",
-        """
-def f(n):
-    for i in range(n):
-        yield (i, i * i)
-""",
-        """
-def f(n):
-    for i in range(n):
-        yield (i, i)
-""",
-        call("f", [3], [[0, 0], [1, 1], [2, 4]]),
-    ),
-    twin(
-        "call_lazy",
-        "ranges, deques, maps and views",
-        """
-from collections import deque, OrderedDict
-def f(n):
-    return [range(n), deque([1]), map(str, [n]), OrderedDict(a=1).keys(), {'k': zip([1], [2])}]
-""",
-        """
-from collections import deque, OrderedDict
-def f(n):
-    return [range(n + 1), deque([1]), map(str, [n]), OrderedDict(a=1).keys(), {'k': zip([1], [2])}]
-""",
-        call("f", [2], [[0, 1], [1], ["2"], ["a"], {"k": [[1, 2]]}]),
-    ),
-    twin(
-        "call_numbers",
-        "Decimals, fractions and dates",
-        """
-from decimal import Decimal
-from fractions import Fraction
-import datetime
-def f(x):
-    return [Decimal(x), Fraction(1, 2), datetime.date(2024, 1, 5), Decimal(3)]
-""",
-        """
-from decimal import Decimal
-from fractions import Fraction
-import datetime
-def f(x):
-    return [Decimal(x), Fraction(1, 3), datetime.date(2024, 1, 5), Decimal(3)]
-""",
-        call("f", ["2.50"], [2.5, 0.5, "2024-01-05", 3]),
-    ),
-    twin(
         "call_subclasses",
         "named tuples, enums of numbers, counters",
         """
