@@ -48,8 +48,8 @@ FORGERIES: list[Case] = [*EXIT, *MARKS, *OBJECTS, *PATCH, *PEEK, *VALUES, *VERDI
 ESCAPES: list[Case] = [*FILES, *HUNT, *NET, *PRIVILEGE, *PROCESS, *PERSIST]
 HOSTILE: list[Case] = [*FORGERIES, *ESCAPES, *RESOURCES, *CRASHES, *HANGS]
 TWINS: list[Twin] = [*CALL_TWINS, *OBJECT_TWINS, *TEST_TWINS]
-WRONG: list[Case] = [twin.case(twin.wrong) for twin in TWINS]
-HONEST: list[Case] = [*STDIO, *USE, *CALL, *ASSERT, *[twin.case(twin.right) for twin in TWINS]]
+WRONG: list[Case] = [twin.cases()[1] for twin in TWINS]
+HONEST: list[Case] = [*STDIO, *USE, *CALL, *ASSERT, *[twin.cases()[0] for twin in TWINS]]
 
 __all__ = [
     "CANARY_ABSTRACT",

@@ -41,9 +41,11 @@ class Twin:
     why: str
     prompt: str = ""
 
-    def case(self, program: str) -> Case:
-        """One of the two programs as a case."""
-        return Case(self.name, program, self.tests, self.why, self.prompt)
+    def cases(self) -> tuple[Case, Case]:
+        """The right program and the wrong one."""
+        right = Case(f"twin_{self.name}", self.right, self.tests, self.why, self.prompt)
+        wrong = Case(f"twin_{self.name}_wrong", self.wrong, self.tests, self.why, self.prompt)
+        return right, wrong
 
 
 def twin(name: str, why: str, right: str, wrong: str, *tests: dict, prompt: str = "") -> Twin:
