@@ -520,6 +520,386 @@ def last(items):
             ("def f(rows): rows[0].append(1)\ndef g(d): d['n'] = d.get('n', 0) + 1"),
             ("a = [[0]]\nf(a)\nassert a == [[0, 1]]\nd = {}\ng(d)\ng(d)\nassert d == {'n': 2}"),
         ),
+        (
+            (
+                "import functools\n"
+                "class A:\n"
+                "    n=0\n"
+                "    @functools.cached_property\n"
+                "    def x(self):\n"
+                "        A.n+=1\n"
+                "        return [1]\n"
+                ""
+            ),
+            ("a=A()\nassert a.x is a.x and A.n==1\na.x.append(2)\nassert a.x==[1,2]"),
+        ),
+        (
+            (
+                "from typing import NamedTuple\n"
+                "class P(NamedTuple):\n"
+                "    x:int\n"
+                "    y:int=0\n"
+                "    def norm(self): return self.x+self.y\n"
+                "def f(): return P(1,2)"
+            ),
+            (
+                "p=f()\n"
+                "a,b=p\n"
+                "assert (a,b)==(1,2) and p._replace(x=5)==(5,2) and p.norm()==3 and isinstance(p,tuple) and "
+                "isinstance(p,P) and p._fields==('x','y') and P(3)==P(3,0) and p._asdict()=={'x':1,'y':2} and "
+                "len(p)==2 and p<P(2)"
+            ),
+        ),
+        (
+            ("class O:\n    def __init__(s,x): s.x=x\ndef f(n): return [O(i) for i in n]"),
+            (
+                "a=f([3,1,2])\n"
+                "a.sort(key=lambda o:o.x)\n"
+                "assert [o.x for o in a]==[1,2,3]\n"
+                "b=sorted(f([2,1]),key=lambda o:-o.x)\n"
+                "assert b[0].x==2 and max(a,key=lambda o:o.x) is a[2]"
+            ),
+        ),
+        (
+            (
+                "def f(items): return sorted(items)\n"
+                "def g(items,cls): return [isinstance(i,cls) for i in items], callable(items[0].m)"
+            ),
+            (
+                "class T:\n"
+                "    def __init__(s,k): s.k=k\n"
+                "    def __lt__(s,o): return s.k<o.k\n"
+                "    def m(s): pass\n"
+                "a,b=T(2),T(1)\n"
+                "assert f([a,b])==[b,a] and f([a,b])[0] is b and g([a],T)==([True],True) and "
+                "g([a],int)==([False],True)"
+            ),
+        ),
+        (
+            (
+                "class M(type):\n"
+                "    def __call__(cls,*a):\n"
+                "        if not hasattr(cls,'_i'): cls._i=super().__call__(*a)\n"
+                "        return cls._i\n"
+                "class S(metaclass=M):\n"
+                "    def __init__(s,v=0): s.v=v"
+            ),
+            ("assert S(1) is S(2) and S().v==1"),
+        ),
+        (
+            (
+                "class K:\n"
+                "    def __init__(s,n): s.n=n\n"
+                "    def __hash__(s): return hash(s.n)\n"
+                "    def __eq__(s,o): return isinstance(o,K) and s.n==o.n\n"
+                "def f(): return {K(1):'a',K(2):'b'}"
+            ),
+            (
+                "d=f()\n"
+                "assert d[K(1)]=='a' and K(2) in d and K(3) not in d and len({K(1),K(1)})==1 and {k.n for k in "
+                "d}=={1,2}"
+            ),
+        ),
+        (
+            ("import re\ndef f(s): return re.match(r'(\\d+)-(\\w+)',s)"),
+            (
+                "m=f('12-ab')\n"
+                "assert m and m.group(1)=='12' and m.groups()==('12','ab') and m.span()==(0,5) and f('x') is "
+                "None and m[2]=='ab'"
+            ),
+        ),
+        (
+            (
+                "class S(str):\n"
+                "    def shout(self): return self.upper()+'!'\n"
+                "    def upper(self): return 'U'+str.upper(self)\n"
+                "def f(): return S('ab')"
+            ),
+            (
+                "s=f()\n"
+                "assert s=='ab' and s.shout()=='UAB!' and s.upper()=='UAB' and isinstance(s,str) and "
+                "s+'c'=='abc' and {s:1}['ab']==1 and len(s)==2"
+            ),
+        ),
+        (
+            (
+                "def f(it):\n"
+                "    yield from it\n"
+                "    yield 9\n"
+                "def g(it): return next(it), list(it)\n"
+                "import types\n"
+                "def h(x): return isinstance(x, types.GeneratorType)"
+            ),
+            ("assert list(f(x for x in (1,2)))==[1,2,9] and g(iter('abc'))==('a',['b','c']) and h(x for x in ())"),
+        ),
+        (
+            ("def f(n): return f(n+1)"),
+            ("import pytest\nwith pytest.raises(RecursionError):\n    f(0)"),
+        ),
+        (
+            (
+                "class D(dict):\n"
+                "    def __getattr__(s,k):\n"
+                "        try: return s[k]\n"
+                "        except KeyError: raise AttributeError(k)\n"
+                "    def __setattr__(s,k,v): s[k]=v"
+            ),
+            (
+                "d=D(a=1)\n"
+                "assert d.a==1\n"
+                "d.b=2\n"
+                "assert d=={'a':1,'b':2} and d.b==2 and not hasattr(d,'zz')\n"
+                "d['c']=3\n"
+                "assert d.c==3"
+            ),
+        ),
+        (
+            (
+                "class G:\n"
+                "    def __getitem__(s,i):\n"
+                "        if i>2: raise IndexError\n"
+                "        return i*10\n"
+                "    def __len__(s): return 3\n"
+                "    def __reversed__(s): return iter([2,1])"
+            ),
+            ("g=G()\nassert list(g)==[0,10,20] and list(reversed(g))==[2,1] and 10 in g and len(g)==3"),
+        ),
+        (
+            (
+                "from collections import UserList, UserDict\n"
+                "class L(UserList):\n"
+                "    def total(s): return sum(s.data)\n"
+                "class D(UserDict):\n"
+                "    def __setitem__(s,k,v): super().__setitem__(k.lower(),v)"
+            ),
+            (
+                "l=L([1,2])\n"
+                "l.append(3)\n"
+                "assert l.total()==6 and l==[1,2,3] and l[1]==2 and len(l)==3 and list(l)==[1,2,3]\n"
+                "d=D()\n"
+                "d['A']=1\n"
+                "assert d['a']==1 and d=={'a':1} and 'a' in d"
+            ),
+        ),
+        (
+            (
+                "from collections import OrderedDict\n"
+                "class LRU:\n"
+                "    def __init__(s,n): s.cache=OrderedDict(); s.n=n\n"
+                "    def put(s,k,v):\n"
+                "        s.cache[k]=v\n"
+                "        s.cache.move_to_end(k)\n"
+                "        if len(s.cache)>s.n: s.cache.popitem(last=False)\n"
+                "    def get(s,k):\n"
+                "        if k not in s.cache: return -1\n"
+                "        s.cache.move_to_end(k)\n"
+                "        return s.cache[k]"
+            ),
+            (
+                "l=LRU(2)\n"
+                "l.put(1,1); l.put(2,2)\n"
+                "assert l.get(1)==1\n"
+                "l.put(3,3)\n"
+                "assert list(l.cache)==[1,3] and l.get(2)==-1\n"
+                "l.cache.move_to_end(1)\n"
+                "l.put(4,4)\n"
+                "assert list(l.cache.items())==[(1,1),(4,4)]"
+            ),
+        ),
+        (
+            (
+                "class E:\n"
+                "    def __init__(s): s.h={}\n"
+                "    def on(s,n,f): s.h.setdefault(n,[]).append(f)\n"
+                "    def off(s,n,f): s.h[n].remove(f)\n"
+                "    def emit(s,n,*a):\n"
+                "        for f in list(s.h.get(n,[])): f(*a)"
+            ),
+            (
+                "class R:\n"
+                "    def __init__(s): s.got=[]\n"
+                "    def rec(s,x): s.got.append(x)\n"
+                "r=R()\n"
+                "e=E()\n"
+                "e.on('a',r.rec)\n"
+                "e.emit('a',1)\n"
+                "e.off('a',r.rec)\n"
+                "e.emit('a',2)\n"
+                "assert r.got==[1]"
+            ),
+        ),
+        (
+            ("def f(a,b): return a+b\ndef g(a): return -a, a*2, a[0], len(a), a==a, bool(a), str(a)"),
+            (
+                "class V:\n"
+                "    def __init__(s,x): s.x=x\n"
+                "    def __add__(s,o): return V(s.x+o.x)\n"
+                "    def __neg__(s): return V(-s.x)\n"
+                "    def __mul__(s,k): return V(s.x*k)\n"
+                "    def __getitem__(s,i): return s.x\n"
+                "    def __len__(s): return 4\n"
+                "    def __str__(s): return 'V'\n"
+                "    def __eq__(s,o): return s.x==o.x\n"
+                "assert f(V(1),V(2)).x==3\n"
+                "n,m,i,l,e,b,t=g(V(5))\n"
+                "assert n.x==-5 and m.x==10 and (i,l,e,b,t)==(5,4,True,True,'V')"
+            ),
+        ),
+        (
+            ("class P:\n    def __init__(s): s.a=[1,2,3]\n    def __iter__(s): return iter(s.a)\ndef f(): return P()"),
+            (
+                "a,*b=f()\n"
+                "assert a==1 and b==[2,3] and [*f(),4]==[1,2,3,4] and list(zip(f(),f()))[0]==(1,1) and "
+                "next(iter(f()))==1 and max(f())==3"
+            ),
+        ),
+        (
+            ("from fractions import Fraction\ndef f(): return Fraction(1,3)"),
+            (
+                "from fractions import Fraction\n"
+                "assert f()+Fraction(1,6)==Fraction(1,2) and f().numerator==1 and f()<1 and str(f())=='1/3' and "
+                "f()*3==1"
+            ),
+        ),
+        (
+            (
+                "from collections import defaultdict\n"
+                "def tree(): return defaultdict(tree)\n"
+                "def f():\n"
+                "    t=tree()\n"
+                "    t['a']['b']=1\n"
+                "    return t"
+            ),
+            ("t=f()\nassert t['a']['b']==1\nt['x']['y']=2\nassert t['x']=={'y':2} and t=={'a':{'b':1},'x':{'y':2}}"),
+        ),
+        (
+            ("def f(xs): return len(set(xs)), {x:1 for x in xs}"),
+            ("class T: pass\na,b=T(),T()\nn,d=f([a,b,a])\nassert n==2 and d[a]==1 and list(d)==[a,b]"),
+        ),
+        (
+            (
+                "import threading\n"
+                "class C:\n"
+                "    def __init__(s): s.n=0; s.l=threading.Lock()\n"
+                "    def inc(s):\n"
+                "        with s.l: s.n+=1"
+            ),
+            (
+                "import threading\n"
+                "c=C()\n"
+                "ts=[threading.Thread(target=lambda:[c.inc() for _ in range(20)]) for _ in range(4)]\n"
+                "for t in ts: t.start()\n"
+                "for t in ts: t.join()\n"
+                "assert c.n==80"
+            ),
+        ),
+        (
+            ("def f(x): return x*x"),
+            (
+                "from concurrent.futures import ThreadPoolExecutor\n"
+                "with ThreadPoolExecutor(4) as p:\n"
+                "    assert list(p.map(f,range(50)))==[x*x for x in range(50)]"
+            ),
+        ),
+        (
+            (
+                "from typing import Protocol, Generic, TypeVar\n"
+                "T=TypeVar('T')\n"
+                "class St(Generic[T]):\n"
+                "    def __init__(s): s.i=[]\n"
+                "    def push(s,x:T): s.i.append(x)\n"
+                "    def pop(s)->T: return s.i.pop()"
+            ),
+            ("s=St()\ns.push(1)\nassert s.pop()==1\nt=St[int]()\nt.push(2)\nassert t.i==[2]"),
+        ),
+        (
+            ("import sys\ndef f(): print('e',file=sys.stderr)"),
+            (
+                "import io,contextlib\n"
+                "b=io.StringIO()\n"
+                "with contextlib.redirect_stderr(b): f()\n"
+                "assert b.getvalue()=='e\\n'"
+            ),
+        ),
+        (
+            ("import random\ndef f(): return random.random()"),
+            ("import random\nrandom.seed(3)\na=f()\nrandom.seed(3)\nassert f()==a==random.Random(3).random()"),
+        ),
+        (
+            ("import json\ndef f(fh): return json.load(fh)"),
+            ("import io\nassert f(io.StringIO('{\"a\":[1]}'))=={'a':[1]}"),
+        ),
+        (
+            (
+                "class Q:\n"
+                "    def __init__(s): s.q=[]\n"
+                "    def put(s,x): s.q.append(x)\n"
+                "    def __iter__(s):\n"
+                "        while s.q: yield s.q.pop(0)"
+            ),
+            (
+                "q=Q()\n"
+                "q.put(1); q.put(2)\n"
+                "out=[]\n"
+                "for x in q:\n"
+                "    out.append(x)\n"
+                "    if x==1: q.put(3)\n"
+                "assert out==[1,2,3]"
+            ),
+        ),
+        (
+            (
+                "class N:\n"
+                "    def __init__(s,v): s.v=v\n"
+                "    def __repr__(s): return f'N({s.v})'\n"
+                "    def __eq__(s,o): return s.v==o.v\n"
+                "def f(): return [N(1),N(2)]"
+            ),
+            (
+                "assert str(f())=='[N(1), N(2)]' and f()==[N(1),N(2)] and N(1) in f() and f().index(N(2))==1 "
+                "and repr({'a':N(1)})==\"{'a': N(1)}\""
+            ),
+        ),
+        (
+            (
+                "class M:\n"
+                "    def __init__(s): s.d={}\n"
+                "    def __setitem__(s,k,v): s.d[k]=v\n"
+                "    def __delitem__(s,k): del s.d[k]\n"
+                "    def __contains__(s,k): return k in s.d\n"
+                "    def __len__(s): return len(s.d)"
+            ),
+            ("m=M()\nm['a']=1\ndel m['a']\nassert len(m)==0 and 'a' not in m"),
+        ),
+        (
+            (
+                "class T:\n"
+                "    @classmethod\n"
+                "    def of(cls,x): t=cls(); t.x=x; return t\n"
+                "    @staticmethod\n"
+                "    def add(a,b): return a+b\n"
+                "    def __eq__(s,o): return s.x==o.x"
+            ),
+            ("assert T.of(3)==T.of(3) and T.add(1,2)==3 and T.of(4).x==4"),
+        ),
+        (
+            (
+                "class B:\n"
+                "    def __init__(s,x): s.x=x\n"
+                "    def __bool__(s): return s.x>0\n"
+                "    def __int__(s): return s.x\n"
+                "    def __index__(s): return s.x\n"
+                "    def __complex__(s): return complex(s.x)\n"
+                "    def __round__(s,n=0): return s.x\n"
+                "    def __format__(s,f): return f+'!'\n"
+                "    def __call__(s,*a,**k): return a,k\n"
+                "    def __len__(s): return 5"
+            ),
+            (
+                "assert not B(0) and B(1) and int(B(3))==3 and [1,2][B(1)]==2 and round(B(2))==2 and "
+                "f'{B(1):z}'=='z!' and B(1)(1,k=2)==((1,),{'k':2}) and complex(B(2))==2 and len(B(0))==5"
+            ),
+        ),
     ],
 )
 def test_test_code_uses_the_objects_of_a_program(program, code):
@@ -589,6 +969,22 @@ def test_no_object_of_a_program_decides_a_comparison_with_data(program, code):
         ("from inspect import getsource\nassert getsource(Stack)", "inspect.getsource"),
         ("import doctest\nassert doctest.testmod().failed == 0", "doctest.testmod"),
         ("import pandas\nassert len(Stack()) == 0", "pandas"),
+        ("import os\nos.environ['A'] = '1'\nassert len(Stack()) == 0", "os.environ['A']"),
+        ("import sys\nsys.argv = ['a']\nassert len(Stack()) == 0", "sys.argv"),
+        (
+            "from unittest import mock\nimport time\n"
+            "with mock.patch.object(time, 'time'):\n    assert len(Stack()) == 0",
+            "patches time.time",
+        ),
+        (
+            "from unittest.mock import patch\nwith patch.dict('os.environ', {}):\n    assert len(Stack()) == 0",
+            "patches os.environ",
+        ),
+        (
+            "import unittest\nclass T(unittest.TestCase):\n    def test_it(self):\n"
+            "        with self.assertLogs():\n            Stack()",
+            "assertLogs",
+        ),
         ("import no_such_package\nassert len(Stack()) == 0", "a test imports no_such_package"),
     ],
 )
