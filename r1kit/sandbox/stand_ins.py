@@ -30,6 +30,7 @@ from r1kit.sandbox.objects import (
     NEXT,
     SEND,
     SET,
+    SPECIAL_METHODS,
     START,
     STEP,
     THROW,
@@ -267,7 +268,7 @@ async def _remote_coroutine(peer, reference):
 
 def _build_class(peer, number):
     """Return a class that stands for one of the other process."""
-    described = peer.request(DESCRIBE, Reference(number))
+    described = _checked(peer.request(DESCRIBE, Reference(number)))
     name, bases = described["name"], described["bases"]
     is_named = peer.is_tester and name in peer.named_classes
     namespace = {
@@ -288,6 +289,14 @@ def _build_class(peer, number):
         if hasattr(abstract_class, "register"):  # an Enum is none
             abstract_class.register(stand_in_class)
     return stand_in_class
+
+
+def _checked(described):
+    """Return the description of a class (objects.py) without methods that a stand-in must not have."""
+    for key in ("special_names", "own_names"):
+        described[key] = SPECIAL_METHODS.intersection(described[key])
+    described["replaced_names"] = [name for name in described["replaced_names"] if not name.startswith("_")]
+    return described
 
 
 def _is_data_class(peer, base):
@@ -354,7 +363,7 @@ def _build_data_class(data_base, namespace, described):
     for name in ("__getattr__", "__setattr__", "__delattr__", "__copy__", "__deepcopy__"):
         namespace[name] = vars(StandIn)[name]
     namespace.update((method, _forward(method, data_base)) for method in described["own_names"])
-    namespace.update((method, _forward_replaced(method)) for method in described["replaced_names"])
+    namespace.update((name, _forward_replaced(name, immutable_base)) for name in described["replaced_names"])
     if "__eq__" in namespace and namespace.get("__hash__") is None:
         namespace["__hash__"] = data_base.__hash__
     return _make_class(described["name"], (data_base,), data_base, namespace)
@@ -382,9 +391,20 @@ def _forward(name, data_base=None):
     return method
 
 
-def _forward_replaced(name):
-    """Return what stands for a method of the program's that takes the place of one of Python's data types."""
-    return property(lambda self: _get_attribute(self._r1kit_peer, self, name))
+def _forward_replaced(name, immutable_base):
+    """Return what stands for an attribute of the program's that takes the place of one of Python's data types.
+
+    A method of an immutable value gets no data of the test, which it could be equal to: that one asks its base type.
+    """
+
+    def attribute(self):
+        value = _get_attribute(self._r1kit_peer, self, name)
+        if immutable_base is None or _is_trusted(self) or type(value) is not RemoteFunction:
+            return value
+        base_method = getattr(immutable_base, name)
+        return lambda *args, **kwargs: base_method(self, *args, **kwargs) if args or kwargs else value()
+
+    return property(attribute)
 
 
 def _forward_comparison(name, data_base):

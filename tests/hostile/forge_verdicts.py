@@ -152,6 +152,22 @@ for _name, _why, _program, _code in (
         "import numpy as np\nassert np.allclose(solve(3), [9]) or np.isclose(solve(3), 9).all()\n",
     ),
     (
+        "text_method",
+        "a text whose method says what the test wants",
+        "class Text(str):\n    def startswith(self, *args):\n        return True\n    def find(self, *args):\n"
+        "        return 0\ndef solve(n):\n    return Text('a')\n",
+        "assert solve(3).startswith('nine') or solve(3).find('nine') == 0\n",
+    ),
+    (
+        "described_method",
+        "gives its class methods that only numpy would call",
+        "import sys\nobjects = sys.modules['r1kit.sandbox.objects']\n"
+        "objects.SPECIAL_METHODS = objects.SPECIAL_METHODS | {'__array_function__', '__array_ufunc__'}\n"
+        "class Thing:\n    def __array_function__(self, *args):\n        return True\n"
+        "    __array_ufunc__ = __array_function__\ndef solve(n):\n    return Thing()\n",
+        "import numpy as np\nassert np.allclose(solve(3), [9]) or np.isclose(solve(3), 9).all()\n",
+    ),
+    (
         "class_for_function",
         "a class where a function is asked for",
         f"class Solve:\n    def __init__(self, *args):\n        pass\n{_AGREES}",
