@@ -647,9 +647,10 @@ def test_generated_solutions_are_trained_on(row):
         {"messages": [{"role": "user", "content": "3 + 4?"}, {"role": "assistant", "content": "7"}]},
     ],
 )
-def test_examples_that_a_label_calls_bad_are_left_out(good, capsys):
+@pytest.mark.parametrize("labels", [(True, False), (1, 0), (1.0, 0.0), ("true", "false"), ("1", "0")])
+def test_examples_that_a_label_calls_bad_are_left_out(good, labels, capsys):
     bad = json.loads(json.dumps(good).replace("7", "8"))
-    [row] = read({**good, "label": True}, {**bad, "label": False})
+    [row] = read({**good, "label": labels[0]}, {**bad, "label": labels[1]})
     assert row == good
     assert "1 of 2 rows cannot be used and are dropped" in capsys.readouterr().err
 

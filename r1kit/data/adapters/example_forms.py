@@ -11,6 +11,8 @@ COMPLETION_COLUMNS = ("generated_solution", "r1_solution_1", "response", "output
 """Columns with a finished answer to a question, for SFT."""
 CONVERSATION_COLUMNS = ("conversations", "conversation", "dialogue", "chat")
 INSTRUCTION_COLUMNS = ("instruction", "query", "question", "problem", "prompt", "input")
+_GOOD_LABELS = ("true", "1", "1.0")
+_BAD_LABELS = ("false", "0", "0.0")
 
 
 def completion_column(names: Sequence[str], first_row: Row) -> str | None:
@@ -29,15 +31,20 @@ def asks(messages: Any) -> bool:
 
 
 def find_judged_examples(names: Collection[str], first_row: Row) -> Reading | None:
-    """Find examples that a boolean `label` calls good or bad (KTO), of which SFT must not train on the bad ones."""
+    """Find examples that a `label` calls good or bad (KTO), of which SFT must not train on the bad ones.
+
+    The label is a truth value, 1 or 0, or either of them as text.
+    """
     columns = [name for name in ("prompt", "completion", "messages") if name in names]
-    if not isinstance(first_row.get("label"), bool) or not {"completion", "messages"} & set(columns):
+    is_judged = str(first_row.get("label")).lower() in (*_GOOD_LABELS, *_BAD_LABELS)
+    if not is_judged or not {"completion", "messages"} & set(columns):
         return None
-    return Reading(
-        "examples with a label",
-        frozenset([*columns, "label"]),
-        lambda row: {name: row[name] for name in columns} if row["label"] else None,
-    )
+
+    def read_row(row: Row) -> Row | None:
+        is_good = str(row["label"]).lower() in _GOOD_LABELS
+        return {name: row[name] for name in columns} if is_good else None
+
+    return Reading("examples with a label", frozenset([*columns, "label"]), read_row)
 
 
 def find_conversation(names: Sequence[str], first_row: Row) -> Reading | None:
