@@ -25,7 +25,8 @@ from r1kit.errors import (
     suggest,
 )
 from r1kit.messages import print_traceback, set_verbosity
-from r1kit.safe_text import escape_control_characters, mask_text
+from r1kit.places import expand_home
+from r1kit.safe_text import escape_control_characters, mask_text, print_result
 from r1kit.stages import STAGES, Stage
 from r1kit.supervisor import describe_sys_exit, find_closed_descriptors, report_end, supervise
 
@@ -207,7 +208,7 @@ def rewards(
         str, typer.Option("--rewards", help="Names of rewards or dotted paths of functions, with commas between.")
     ] = "accuracy,format",
     output: Annotated[
-        str | None, typer.Option("-o", "--output", help="File for the scored rows, instead of stdout.")
+        str | None, typer.Option("-o", "--output", help="File, pipe or `-` for the scored rows; default: stdout.")
     ] = None,
     answers: Annotated[
         str, typer.Option("--answers", help="Which forms of an answer are read: tags, boxed or any.")
@@ -235,8 +236,11 @@ def report(
 ) -> None:
     """Write runs as one HTML page: curves, data and all rollouts."""
     from r1kit.report.page import write_report
+    from r1kit.runs.files import is_stdout
 
-    print(write_report(runs, Path(output or f"{runs[-1]}/report.html")))
+    written = str(write_report(runs, Path(output or f"{runs[-1]}/report.html")))
+    if not is_stdout(written):
+        print_result(written)
 
 
 @app.command()
@@ -287,7 +291,7 @@ def init(
     """Copy a shipped recipe folder, to start your own from."""
     from r1kit.commands.init import copy_recipe
 
-    print(copy_recipe(name, Path(output or name)))
+    print_result(str(copy_recipe(name, Path(output or name))))
 
 
 @app.command()
@@ -300,7 +304,7 @@ def merge(
     supervise()
     from r1kit.commands.merge import merge_adapter
 
-    print(merge_adapter(run, Path(output), trust_remote_code))
+    print_result(str(merge_adapter(run, Path(output), trust_remote_code)))
 
 
 @app.command()
@@ -357,7 +361,8 @@ def _run_command() -> tuple[int, str]:
             stream.reconfigure(errors="surrogateescape")  # the bytes of a file name that is no UTF-8, as they are
     try:
         _check_arguments(sys.argv[1:])
-        code = command(standalone_mode=False, prog_name="r1kit") or EXIT_DONE
+        words = [_expand_home_in_word(word) for word in sys.argv[1:]]
+        code = command(words, standalone_mode=False, prog_name="r1kit") or EXIT_DONE
         sys.stdout.flush()
         return code, ""
     except UserError as error:
@@ -383,6 +388,14 @@ def _check_arguments(arguments: list[str]) -> None:
     for argument in arguments:
         if "\0" in argument:
             raise UserError("argument", argument.replace("\0", "\\0"), "must not have the character NUL", "correct it")
+
+
+def _expand_home_in_word(word: str) -> str:
+    """Return a word of the command line with the home folder for `~`, which shells leave in `--output=~/x`."""
+    option, equals_sign, value = word.partition("=")
+    if word.startswith("--") and equals_sign:
+        return f"{option}={expand_home(value)}"
+    return expand_home(word)
 
 
 def _explain_usage_error(error: Any) -> str:

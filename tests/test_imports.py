@@ -17,6 +17,7 @@ ORDER = (
     "safe_text",
     "nesting",
     "errors",
+    "places",
     "stages",
     "rows",
     "tables",

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from r1kit.errors import UserError, suggest
+from r1kit.runs.files import replace_folder
 from r1kit.runs.paths import PACKAGE_DIR
 
 # An installed package carries the recipes inside; in a clone of the repository they are beside the package.
@@ -51,7 +52,7 @@ def _copy_folder(source: Path, target: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         shutil.copytree(source, unfinished, ignore=shutil.ignore_patterns("__pycache__"))
-        os.replace(unfinished, target)
+        replace_folder(unfinished, target)
     except OSError:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise

@@ -5,6 +5,7 @@
 The folder loads with `from_pretrained` without peft, and vLLM serves it.
 """
 
+import os
 import shutil
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def merge_adapter(run: str, output: Path, trust_remote_code: bool = False) -> Pa
         raise UserError("RUN", run, "must be a run or a folder with an adapter", "check the path")
     if not (model_dir / "adapter_config.json").exists():
         raise UserError("RUN", run, "must have an adapter (model.lora)", "use the model as it is")
-    if output.exists():
+    if os.path.lexists(output):
         raise UserError("--output", output, "exists already", "use another folder")
     with heavy_imports():
         from r1kit.models.load import load_model, load_tokenizer

@@ -28,7 +28,8 @@ from r1kit.rewards import FAULT
 from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.checks import check_reward_columns, check_reward_rows
 from r1kit.rows import CHECKERS, Row
-from r1kit.runs.files import write_file
+from r1kit.runs.files import is_stdout, open_output
+from r1kit.safe_text import escape_control_characters, print_result
 from r1kit.tables import Cell, format_table
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -56,7 +57,7 @@ def score_file(file: str, reward_names: Sequence[str], output: str | None, answe
     for row, original in zip(scored_rows, read_rows, strict=True):
         if "checker" not in original:
             row.pop("checker", None)
-    _write_rows(scored_rows, output)
+    _write_rows(scored_rows, file, output)
     names = [bind_reward(entry).__name__ for entry in entries]
     print_progress(format_table(*_summarise_rewards(scored_rows, names), stream=sys.stderr), is_table=True)
     if "accuracy" in names:
@@ -146,18 +147,18 @@ def _column_names(rows: Sequence[Row]) -> list[str]:
     return list(names)
 
 
-def _write_rows(rows: Sequence[Row], output: str | None) -> None:
+def _write_rows(rows: Sequence[Row], file: str, output: str | None) -> None:
     """Write rows as JSONL to the file `output`, whose path is printed, or to stdout."""
-    text = "".join(f"{_row_to_json(row)}\n" for row in rows)
-    if output is None:
-        sys.stdout.write(text)
+    lines = (f"{_row_to_json(row)}\n" for row in rows)
+    if output is None and sys.stdout.isatty():
+        for line in lines:
+            print(escape_control_characters(line), end="")
         return
-    try:
-        write_file(Path(output), text)
-    except OSError as error:
-        requirement = f"must be a file that can be written: {(error.strerror or str(error)).lower()}"
-        raise UserError("--output", output, requirement, "use another path") from None
-    print(output)
+    with open_output(output or "-", inputs=[file]) as stream:
+        for line in lines:
+            stream.write(line.encode())
+    if output is not None and not is_stdout(output):
+        print_result(output)
 
 
 def _row_to_json(row: Row) -> str:

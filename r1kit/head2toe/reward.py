@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from r1kit.answers.extract import completion_text
 from r1kit.errors import UNSET, UserError
 from r1kit.models.templates import apply_template, template_prefix
+from r1kit.places import expand_home
 from r1kit.recipe import ModelConfig, PromptConfig
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def load_verifier_model(path: str, trust_remote_code: bool = False) -> tuple["Li
     field = "rewards.verified.path"
     if not path:
         raise UserError(field, UNSET, "the reward needs a trained verifier", "set path to a run of `r1kit verifier`")
-    linear_head, metadata = verifier.load_verifier(Path(path), field)
+    linear_head, metadata = verifier.load_verifier(Path(expand_home(path)), field)
     try:
         model, prompt = ModelConfig(**metadata["model"]), PromptConfig(**metadata["prompt"])
     except (KeyError, TypeError, ValidationError):

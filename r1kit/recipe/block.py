@@ -12,6 +12,8 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from r1kit.places import expand_home
+
 # The largest whole number that every library takes, and that a float holds exactly.
 MAX_INT = 2**53
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -74,6 +76,11 @@ def _all_types(annotation: Any) -> set[Any]:
     """Return the types that a field's type is made of: {int, NoneType} for `PositiveInt | None`."""
     inner_types = get_args(annotation)
     return set().union(*map(_all_types, inner_types)) if inner_types else {annotation}
+
+
+def expand_path(value: Any) -> Any:
+    """Return the value of a field that holds a path, with the home folder in the place of `~`."""
+    return expand_home(value) if isinstance(value, str) else value
 
 
 class Block(NumbersAsWritten):

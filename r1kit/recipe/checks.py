@@ -6,6 +6,7 @@ run holds whole groups. Each check raises UserError with the field to change.
 
 from r1kit.errors import UNSET, UserError, suggest
 from r1kit.languages.detect import LANGUAGES, language_code
+from r1kit.places import describe_unexpanded
 from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE, is_plain_template
 from r1kit.recipe.block import Block
 from r1kit.recipe.data import DataConfig, SourceConfig
@@ -26,6 +27,9 @@ def check_recipe(recipe: Recipe) -> None:
     _check_data(recipe.data, "eval" if isinstance(recipe, EvalRecipe) else "train")
     if recipe.output is None:
         raise UserError("output", UNSET, "a run needs a directory to write to", "set output or pass --output DIR")
+    unexpanded = describe_unexpanded(recipe.output)
+    if unexpanded:
+        raise UserError("output", recipe.output, unexpanded, "write the folder itself, or pass --output DIR")
     _check_model(recipe)
     _check_prompts(recipe)
     if isinstance(recipe, SFTRecipe | RLRecipe):

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from r1kit.recipe.block import Block, PositiveFraction, PositiveInt, Seed
+from r1kit.recipe.block import Block, PositiveFraction, PositiveInt, Seed, expand_path
 
 
 def accept_short_sources(schema: dict[str, Any]) -> None:
@@ -53,6 +53,8 @@ class SourceConfig(Block):
     """Columns that have the same value in all rows of this source, such as domain: math."""
     where: dict[str, list[Any]] = {}
     """Rows to take, as column: allowed values, such as {language: [en, zh]}; applied before rows are drawn."""
+
+    _expand_path = field_validator("path")(expand_path)
 
 
 Sources = Annotated[list[SourceConfig], Field(json_schema_extra=accept_short_sources)]

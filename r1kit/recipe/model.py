@@ -2,7 +2,9 @@
 
 from typing import Any, Literal
 
-from r1kit.recipe.block import Block, Fraction, PositiveInt
+from pydantic import field_validator
+
+from r1kit.recipe.block import Block, Fraction, PositiveInt, expand_path
 
 
 class LoraConfig(Block):
@@ -55,3 +57,5 @@ class ModelConfig(Block):
     """Train a LoRA adapter instead of all weights; `lora: {}` takes the defaults."""
     quantize: Literal["4bit"] | None = None
     """Load the frozen weights under an adapter in 4 bits (QLoRA); needs `lora`, a GPU and bitsandbytes."""
+
+    _expand_paths = field_validator("path", "chat_template")(expand_path)

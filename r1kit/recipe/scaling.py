@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from r1kit.recipe.block import Block, NonNegativeInt, PositiveFraction, PositiveInt
+from r1kit.recipe.block import Block, NonNegativeInt, PositiveFraction, PositiveInt, expand_path
 
 
 class ScalingConfig(Block):
@@ -45,3 +45,5 @@ class ScalingConfig(Block):
     """Budget forcing: longest answer after the thinking is closed, in tokens."""
     draws: PositiveInt = 256
     """Number of random choices of N samples over which a method is averaged where no formula gives the mean."""
+
+    _expand_path = field_validator("verifier")(expand_path)

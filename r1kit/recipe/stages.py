@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from r1kit.prompts import AUTO_TEMPLATE
-from r1kit.recipe.block import Block, KeysMayChange, OnResume, Seed
+from r1kit.recipe.block import Block, KeysMayChange, OnResume, Seed, expand_path
 from r1kit.recipe.card import CardConfig
 from r1kit.recipe.data import DataConfig
 from r1kit.recipe.filters import FiltersConfig
@@ -39,6 +39,8 @@ class Recipe(Block):
     """Data sets that the stage reads."""
     prompt: PromptConfig = PromptConfig()
     """How a question is put to the model."""
+
+    _expand_path = field_validator("output")(expand_path)
 
 
 class SFTRecipe(Recipe):
@@ -167,6 +169,8 @@ class EvaluatedModelConfig(Block):
     """Where the model is read from, as `model.path`."""
     prompt: PromptConfig | None = None
     """How this model is asked; a key that is not set here is taken from the recipe's `prompt`."""
+
+    _expand_path = field_validator("path")(expand_path)
 
 
 class EvalRecipe(Recipe):

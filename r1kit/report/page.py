@@ -7,10 +7,13 @@ JSON, and the rollouts as compressed blobs that the page unpacks when a reader o
 """
 
 import base64
+import contextlib
 import gzip
 import html
+import io
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -21,7 +24,7 @@ from r1kit.report.gather import collect_runs, find_run_dirs
 from r1kit.report.metrics import describe_metrics
 from r1kit.report.rollouts import ROLLOUTS_PER_CHUNK, SCRIPTS, RolloutSet
 from r1kit.report.summary import summarise_runs
-from r1kit.runs.files import atomic_file
+from r1kit.runs.files import open_output
 from r1kit.version import __version__
 
 # The page's own scripts share one scope; a file may use what a file above it defines.
@@ -152,16 +155,24 @@ def write_page(file: IO[str], head: dict[str, Any], blobs: Iterable[tuple[str, s
 
 
 def write_report(paths: Sequence[str], output: Path) -> Path:
-    """Write the page of runs and of the runs that they come from; return `output`.
+    """Write the page of runs and of the runs that they come from; return `output`, a file, a pipe or `-` for stdout.
 
-    Raises UserError for a path that is no run, and where the file cannot be written.
+    Raises UserError for a path that is no run, where the file cannot be written, and where it is a file of a run.
     """
-    runs, rollout_sets = collect_runs(find_run_dirs(paths))
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(output) as temporary, open(temporary, "w", encoding="utf-8", errors="replace") as file:
-            write_page(file, page_head(runs, rollout_sets), make_blobs(rollout_sets))
-    except OSError as error:
-        requirement = f"must be a file that can be written: {(error.strerror or str(error)).lower()}"
-        raise UserError("--output", output, requirement, "use another path") from None
+    run_dirs = find_run_dirs(paths)
+    _check_output(output, run_dirs)
+    runs, rollout_sets = collect_runs(run_dirs)
+    with open_output(str(output)) as binary_stream:
+        # A half of a surrogate pair in a text of a run must not end the report.
+        with io.TextIOWrapper(binary_stream, encoding="utf-8", errors="replace") as stream:
+            write_page(stream, page_head(runs, rollout_sets), make_blobs(rollout_sets))
     return output
+
+
+def _check_output(output: Path, run_dirs: Sequence[Path]) -> None:
+    """Make the folder of the report; refuse a place in a run that is no page: it could be a file that r1kit reads."""
+    target = Path(os.path.realpath(output))
+    if target.suffix != ".html" and any(run_dir.resolve() in target.parents for run_dir in run_dirs):
+        raise UserError("--output", output, "is in a run, where a report must be called NAME.html", "use another path")
+    with contextlib.suppress(OSError):  # whoever writes the file says what is wrong
+        target.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ _SAMPLE_BYTES = 2**12
 def find_parents(recipe: Recipe) -> list[dict[str, Any]]:
     """Return the runs and files that a recipe reads, each with its role, path, status and content hash."""
     parents = []
-    for role, paths in _paths_by_role(recipe).items():
+    for role, paths in paths_by_role(recipe).items():
         for path in paths:
             info = Run(Path(path)).info if Path(path).is_dir() else {}
             content = None
@@ -45,7 +45,7 @@ def find_parents(recipe: Recipe) -> list[dict[str, Any]]:
     return parents
 
 
-def _paths_by_role(recipe: Recipe) -> dict[str, list[str]]:
+def paths_by_role(recipe: Recipe) -> dict[str, list[str]]:
     """Return the paths that a recipe reads, by what it reads them as."""
     models = [recipe.model.path] if recipe.model.path else []
     models += [model.path for model in getattr(recipe, "models", {}).values()]

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 from r1kit.errors import UserError, suggest
+from r1kit.places import describe_unexpanded, expand_home
+from r1kit.runs.listing import run_status
 from r1kit.runs.run import Run
 
 PACKAGE_DIR = Path(__file__).parent.parent
@@ -48,21 +50,26 @@ def resolve_data_path(path: str, field: str = "data") -> str:
 def _resolve_local_path(path: str, field: str, product: str, requirement: str) -> str:
     """Return `path`, or the `product` in it if it is a run directory.
 
-    Raises UserError for a path that looks local and does not exist.
+    Raises UserError for a path that looks local and does not exist, and for a run whose last session has not written
+    the product: what is there then belongs to an earlier recipe.
     """
+    written_path, path = path, expand_home(path)
     folder = Path(path)
     if not _is_possible_path(path):
         raise UserError(field, path, requirement, "check the path")
     if (folder / "run.json").exists():
-        status = Run(folder).info.get("status") or "damaged (its run.json has no status)"
+        run = Run(folder)
+        status = run_status(run) if run.info.get("status") else "damaged (its run.json has no status)"
         action = "finish that run, or use another one"
         if not (folder / product).exists():
             raise UserError(field, path, f"this run is {status} and has no {product}", action)
-        if product == "data" and status in ("running", "interrupted"):
-            raise UserError(field, path, f"this run is {status}, and its data are from before", action)
+        if status != "finished" and not run.info.get("has_result"):
+            verb = "are" if product == "data" else "is"
+            requirement = f"this run is {status}, and its {product} {verb} from before"
+            raise UserError(field, path, requirement, f"{action}, or take it as it is: {folder / product}")
         return str(folder / product)
-    if _looks_local(path) and not folder.exists():
-        raise UserError(field, path, requirement, "check the path")
+    if not folder.exists() and (_looks_local(path) or describe_unexpanded(path)):
+        raise UserError(field, written_path, requirement, describe_unexpanded(path) or "check the path")
     return path
 
 

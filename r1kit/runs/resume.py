@@ -18,7 +18,7 @@ from r1kit.recipe import Recipe, dump_recipe, parse_recipe
 from r1kit.recipe.block import OnResume, find_resume_rule
 from r1kit.runs.exits import forget_exits
 from r1kit.runs.files import write_file
-from r1kit.runs.lineage import describe_changed_parent, find_parents
+from r1kit.runs.lineage import describe_changed_parent, find_parents, paths_by_role
 from r1kit.runs.paths import RUN_PRODUCTS
 from r1kit.runs.run import Run, current_time, installed_versions
 from r1kit.safe_text import MASK
@@ -43,16 +43,14 @@ def already_finished(stage: str, recipe: Recipe) -> bool:
 def open_run(stage: str, recipe: Recipe, overwrite: bool = False) -> Run:
     """Create the run directory of `recipe`, or resume the run in it, and lock it.
 
-    `overwrite` renames an existing directory to NAME.1 first. Raises UserError if the directory holds a run of another
-    recipe, is in use, or cannot be written.
+    `overwrite` renames an existing run to NAME.1 first. Where `output` is a link, the run is behind it, and the link
+    stays. Raises UserError if the directory holds a run of another recipe or no run, is in use, or cannot be written.
     """
     path = Path(recipe.output or "")
     try:
-        if overwrite and path.exists():
-            if (path / ".lock").exists():
-                Run(path).lock()  # held until this process ends: the lock moves along with the directory
-            move_aside(path)
-        path.mkdir(parents=True, exist_ok=True)
+        if overwrite and os.path.lexists(path):
+            _make_way(path, recipe)
+        Path(os.path.realpath(path)).mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK):
             raise PermissionError(13, "Permission denied")
         run = Run(path)
@@ -85,6 +83,7 @@ def _start_session(run: Run, stage: str, recipe: Recipe) -> None:
         session_started=time.time(),
         seconds=info.get("seconds", 0),
         sessions=info.get("sessions", 0) + 1,
+        has_result=False,
         seed=recipe.seed,
         host=socket.gethostname(),
         versions=installed_versions(),
@@ -103,10 +102,37 @@ def _has_work(run: Run) -> bool:
     return any((run.path / name).exists() for name in _WORK_FILES)
 
 
+def _make_way(path: Path, recipe: Recipe) -> None:
+    """Move the run at `path` aside. Raises UserError for what r1kit has not made, and for what the recipe reads."""
+    action = "set output to another directory, or move it yourself"
+    if not path.is_dir():
+        raise UserError("output", path, "is no run, and --overwrite replaces only runs", action)
+    run = Run(path)
+    if not run.info and not _has_other_files(path):  # there is nothing to keep
+        return
+    if not _is_run(run):
+        raise UserError("output", path, "is no run of r1kit, and --overwrite replaces only runs", action)
+    folder = path.resolve()
+    for role, read_paths in paths_by_role(recipe).items():
+        for read_path in read_paths:
+            if folder in (Path(read_path).resolve(), *Path(read_path).resolve().parents):
+                requirement = f"this recipe reads it ({role}: {read_path}), and --overwrite would move it aside"
+                raise UserError("output", path, requirement, "set output to another directory")
+    if (path / ".lock").exists():
+        run.lock()  # held until this process ends: the lock moves along with the directory
+    move_aside(folder)
+
+
+def _is_run(run: Run) -> bool:
+    """Return whether r1kit has made a directory; its run.json may be damaged."""
+    files = (run.path / "run.json", run.path / ".lock")
+    return "stage" in run.info or all(file.exists() for file in files)
+
+
 def move_aside(path: Path) -> Path:
     """Rename `path` to the first free name of NAME.1, NAME.2 and so on, and return it."""
     number = 1
-    while path.with_name(f"{path.name}.{number}").exists():
+    while os.path.lexists(path.with_name(f"{path.name}.{number}")):
         number += 1
     new_path = path.with_name(f"{path.name}.{number}")
     path.rename(new_path)

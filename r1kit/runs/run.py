@@ -113,6 +113,10 @@ class Run:
             os.close(self._lock_descriptor)
             self._lock_descriptor = None
 
+    def record_result(self) -> None:
+        """Record that this session has written the run's result, which belongs to its recipe from now on."""
+        self.update(has_result=True)
+
     def finish(self, **fields: Any) -> None:
         """Mark the run as finished, and set further fields of run.json."""
         self.update(status="finished", finished=current_time(), seconds=self._total_seconds(), **fields)

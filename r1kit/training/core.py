@@ -68,6 +68,7 @@ def run_training(
             best = checkpoints.best_checkpoint(last_checkpoint)
             checkpoints.export_model(best, run.path, recipe.model)
             run.update(model_step=checkpoints.checkpoint_step(best))
+        run.record_result()
         card.write_card(run, recipe)
 
 

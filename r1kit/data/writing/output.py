@@ -63,6 +63,7 @@ class DataOutput:
         card = self.recipe.card
         write_file(self.run.path / "README.md", mask_text(data_card(card, facts)))
         self.writer.finish()
+        self.run.record_result()
         if card.push_to_hub:
             address = push_data(self.run.path, card)
             self.run.update(pushed=address)

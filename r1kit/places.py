@@ -1,0 +1,28 @@
+"""Paths as users write them, in recipes and on the command line.
+
+    expand_home("~/runs/x")     "/home/me/runs/x"
+
+A shell replaces `~` only at the beginning of a word: in `output=~/runs/x` and in a recipe nobody does, and a folder
+called `~` would be made. Environment variables are not replaced: a recipe that comes from somebody else could send what
+they hold to the hub, as the name of a model.
+"""
+
+import os
+import re
+
+_VARIABLE = re.compile(r"\$(?:\w+|\{\w+\})")
+
+
+def expand_home(path: str) -> str:
+    """Return a path with `~` or `~user` at its beginning replaced by that home folder; other paths as they are."""
+    return os.path.expanduser(path) if path.startswith("~") else path
+
+
+def describe_unexpanded(path: str) -> str:
+    """Return what is left in a path that only a shell would replace, and that is no name; "" if nothing is."""
+    if os.path.lexists(path):
+        return ""
+    if path.startswith("~"):
+        return f"{path.partition('/')[0]} is no user's home folder"
+    match = _VARIABLE.search(path)
+    return f"{match.group()} is an environment variable, which a shell replaces, and r1kit does not" if match else ""
