@@ -186,8 +186,8 @@ def test_the_home_folder_stands_for_the_tilde_wherever_a_path_may_stand(here, mo
     text = json.dumps(load_recipe("generate", None, dict(PLACES)).model_dump(mode="json"))
     assert "~" not in text
     assert text.count("/home/me/") == 7
-    values = {"output": "x", "models": {"a": "~/a", "b": {"path": "~/b"}}, "data.eval": "world:arithmetic"}
-    recipe = load_recipe("eval", None, {**values, "scaling.verifier": "~/v"})
+    models = {"a": "~/a", "b": {"path": "~/b"}}
+    recipe = parse_recipe("eval", {"models": models, "scaling": {"verifier": "~/v"}})
     assert [model.path for model in recipe.models.values()] == ["/home/me/a", "/home/me/b"]
     assert recipe.scaling.verifier == "/home/me/v"
     (here / "me").mkdir()

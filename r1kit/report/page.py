@@ -162,10 +162,9 @@ def write_report(paths: Sequence[str], output: Path) -> Path:
     run_dirs = find_run_dirs(paths)
     _check_output(output, run_dirs)
     runs, rollout_sets = collect_runs(run_dirs)
-    with open_output(str(output)) as binary_stream:
-        # A half of a surrogate pair in a text of a run must not end the report.
-        with io.TextIOWrapper(binary_stream, encoding="utf-8", errors="replace") as stream:
-            write_page(stream, page_head(runs, rollout_sets), make_blobs(rollout_sets))
+    # A half of a surrogate pair in a text of a run does not end the report.
+    with open_output(str(output)) as binary, io.TextIOWrapper(binary, encoding="utf-8", errors="replace") as stream:
+        write_page(stream, page_head(runs, rollout_sets), make_blobs(rollout_sets))
     return output
 
 
