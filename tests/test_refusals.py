@@ -64,6 +64,9 @@ RL_ONE_STEP = {**RL, "training": {**RL["training"], "steps": 1, "reference_reset
     ("stage", "change", "line"),
     [
         ("sft", "trl.eos_token=foo", "trl.eos_token = foo; must be a token of the model's tokenizer; remove it"),
+        ("sft", "trl.eos_token=[a]", "trl.eos_token = [a]; must be a token of the model's tokenizer; remove it"),
+        ("sft", "trl.optim=galore_adamw", "trl.optim = galore_adamw; TRL refuses this: "),
+        ("sft", "trl.optim=paged_adamw_8bit", "trl.optim = paged_adamw_8bit; TRL refuses this: "),
         ("sft", "trl.pad_token=foo", "trl.pad_token = foo; TRL refuses this: The specified `pad_token` ('foo') is not"),
         ("sft", "trl.loss_type=foo", "trl.loss_type = foo; TRL refuses this: Invalid `loss_type` foo passed."),
         ("sft", "trl.optim=foo", "trl.optim = foo; TRL refuses this: foo is not a valid OptimizerNames"),

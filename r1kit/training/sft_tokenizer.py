@@ -31,7 +31,7 @@ def make_tokenizer(recipe: SFTRecipe, rows: "Dataset", local_files_only: bool = 
         check_template_settings(tokenizer, recipe.prompt.template_settings)
     end_token = recipe.trl.get("eos_token")
     if end_token is not None:
-        if end_token not in tokenizer.get_vocab():
+        if not isinstance(end_token, str) or end_token not in tokenizer.get_vocab():
             requirement = "must be a token of the model's tokenizer"
             raise UserError(
                 "trl.eos_token", end_token, requirement, f"remove it; the end token is {tokenizer.eos_token}"
