@@ -4,9 +4,13 @@ import errno
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
+import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +24,13 @@ from r1kit.launch import launch_command
 from r1kit.ranks import adopt_slurm_ranks, local_rank, local_world_size, rank, world_size
 from r1kit.recipe import SourceConfig, dump_recipe, load_recipe, parse_override
 from r1kit.recipe.reference import list_fields
+from r1kit.report.page import write_report
+from r1kit.runs.listing import list_runs
+from r1kit.runs.paths import resolve_data_path
+from r1kit.runs.resume import open_run
 from r1kit.stages import STAGES
+
+PLAIN_USER = 65534  # nobody
 
 # Numbers
 
@@ -235,6 +245,75 @@ def test_init_in_a_place_that_cannot_be(target, tmp_path, monkeypatch):
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(UserError, match="--output = "):
         copy_recipe("tiny", Path(target))
+
+
+# Without the rights
+
+
+def run_as_plain_user(call: Callable[[], object]) -> str:
+    """Return what a call returns, or the error that it raises, in a process without the rights of root."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        try:
+            if os.getuid() == 0:
+                os.setgroups([])
+                os.setgid(PLAIN_USER)
+                os.setuid(PLAIN_USER)
+            result = str(call())
+        except UserError as error:
+            result = f"error: {error}"
+        except BaseException as error:
+            refusal = explain_refused_file(error)  # as the command line does
+            result = f"error: {refusal}" if refusal else traceback.format_exc()
+        os.write(writer, result.encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as stream:
+        result = stream.read().decode()
+    os.waitpid(pid, 0)
+    return result
+
+
+@pytest.fixture
+def forbidden(tmp_path):
+    """A folder that everybody may enter and nobody but root may write to, with a run that only root may read."""
+    folder = Path(tempfile.mkdtemp())
+    run = folder / "runs/first"
+    run.mkdir(parents=True)
+    for name, text in {"run.json": '{"stage": "sft"}', "recipe.yaml": "output: o\n", "metrics.jsonl": ""}.items():
+        (run / name).write_text(text)
+        (run / name).chmod(0)
+    (folder / "recipe.yaml").write_text("output: o\n")
+    (folder / "recipe.yaml").chmod(0)
+    for path in (run, run.parent, folder):
+        path.chmod(0o555)
+    yield folder
+    for path in (folder, run.parent, run):
+        path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def test_what_may_not_be_read_or_written_is_one_line(forbidden):
+    run = forbidden / "runs/first"
+    recipe = load_recipe("sft", None, {"output": str(forbidden / "o"), "model.path": "m", "data.train": "r.jsonl"})
+    in_run = recipe.model_copy(update={"output": str(run)})
+    calls = {
+        "init": lambda: copy_recipe("tiny", forbidden / "mine"),
+        "recipe": lambda: load_recipe("sft", str(forbidden / "recipe.yaml"), {}),
+        "new run": lambda: open_run("sft", recipe),
+        "old run": lambda: open_run("sft", in_run),
+        "report": lambda: write_report([str(run)], forbidden / "page.html"),
+        "config": lambda: launch_command(None, str(forbidden / "recipe.yaml")),
+        "data": lambda: resolve_data_path(str(run)),
+    }
+    for name, call in calls.items():
+        line = run_as_plain_user(call)
+        assert line.startswith("error: "), f"{name}: {line}"
+        assert "permission denied" in line, f"{name}: {line}"
+        assert line.count("\n") == 0
+    assert "damaged" in run_as_plain_user(lambda: list_runs(forbidden / "runs"))
 
 
 COMMANDS_WITH_LONG_WORDS = (
