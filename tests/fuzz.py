@@ -8,6 +8,7 @@ input, and the exit code is then 1.
 """
 
 import argparse
+import importlib
 import json
 import logging
 import os
@@ -25,6 +26,8 @@ from test_fuzz import find_fault
 BATCH_SIZE = 40
 SECONDS_OF_A_TRIAL = 60
 MAX_PRINTED_FAILURES = 20
+# What the trials import, once for all child processes.
+PRELOADED_MODULES = ("datasets", "r1kit.data.sources.stored", "r1kit.report.serve", "r1kit.sampling.server")
 DIED, RAISED, CHANGED = "the process died", "traceback", "changed without a word"
 
 
@@ -119,6 +122,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="another one draws other inputs")
     parser.add_argument("--kinds", default=",".join(KINDS), help="the kinds of inputs, with commas between")
     options = parser.parse_args()
+    for module in PRELOADED_MODULES:
+        importlib.import_module(module)
     kinds = options.kinds.split(",")
     end = time.monotonic() + 60 * options.minutes
     outcomes: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}

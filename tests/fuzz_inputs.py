@@ -275,10 +275,10 @@ def read_rows(text: str, folder: Path) -> str:
 def means_same(value: Any, kept: Any) -> bool:
     """Return whether a kept value is what a column of r1kit's own writes for it: the text of a number or of JSON."""
     if isinstance(kept, str) and not isinstance(value, str):
-        if isinstance(value, list) and len(value) == 1:  # a list of one answer is that answer
-            return means_same(value[0], kept) or value[0] == kept
         if not value and kept == "":  # an empty list or object as an answer
             return True
+        if isinstance(value, list) and len(value) == 1 and (value[0] == kept or means_same(value[0], kept)):
+            return True  # a list of one answer is that answer
         try:
             return bool(parse_json(kept) == value) or kept == str(value)
         except ValueError:

@@ -67,12 +67,12 @@ def _start_server() -> "subprocess.Popen[str]":
 # In the server
 
 
-class TrainingBegins(SystemExit):
+class TrainingBegins(BaseException):
     """Ends a command where its first training step would begin."""
 
 
 def _begin_training(*arguments: Any, **settings: Any) -> None:
-    raise TrainingBegins(0)
+    raise TrainingBegins
 
 
 def _run_commands(commands: list[list[str]], folders: list[str], results: str, stdin: str) -> None:
@@ -108,6 +108,8 @@ def _run_command(arguments: list[str]) -> tuple[int, str]:
     signal.alarm(COMMAND_SECONDS)
     try:
         main()
+    except TrainingBegins:
+        return 0, ""
     except SystemExit as system_exit:
         return int(system_exit.code or 0), ""
     except BaseException:

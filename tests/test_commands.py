@@ -117,7 +117,7 @@ def test_a_model_answers_line_by_line(here):
     assert b"Paris" in done.stdout
     assert b"Traceback" not in done.stderr
     _, err = r1kit("chat", "tiny:base", "--temperature", "-1", code=2)
-    assert "error: --temperature = -1.0; must be 0 or more" in err
+    assert "error: --temperature = -1.0; must be 0, or at least 0.001" in err
 
 
 @pytest.mark.slow

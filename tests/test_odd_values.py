@@ -71,11 +71,19 @@ def test_numeric_fields_take_neither_truth_values_nor_what_is_not_finite():
     assert accepted == []
 
 
-@pytest.mark.parametrize("setting", ["seed=-1", "data.train.0.seed=-1", "training.steps=true", "seed=yes"])
+@pytest.mark.parametrize(
+    "setting", ["seed=-1", "data.train.0.seed=-1", "training.steps=true", "seed=yes", "training.batch_size=0"]
+)
 def test_a_number_out_of_its_range_is_named(setting):
     key, value = parse_override(setting)
     with pytest.raises(UserError, match=key):
         load_recipe("sft", None, {"output": "o", "model.path": "tiny:base", "data.train": [{"path": "r"}], key: value})
+
+
+@pytest.mark.parametrize("temperature", [-1, 1e-300, 5e-324, 0.0009, 1e300])
+def test_temperatures_by_which_logits_become_infinite(temperature):
+    for stage in ("eval", "rl", "generate"):
+        assert refuses(stage, "sampling.temperature", str(temperature))
 
 
 @pytest.mark.parametrize(
@@ -138,6 +146,15 @@ def test_a_line_that_readers_take_in_different_ways_is_refused(line, requirement
     file = tmp_path / "rows.json"
     file.write_text(f"[{line}]")
     with pytest.raises(UserError, match=requirement):
+        read_source(SourceConfig(path=str(file)))
+
+
+def test_keys_with_the_character_nul_are_kept_or_refused(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"prompt": "a", "x": {"k\\u0000l": [1], "k": 2}}\n' * 3)
+    assert read_source(SourceConfig(path=str(file)))[0]["x"] == {"k\0l": [1], "k": 2}
+    file.write_text('{"prompt": "a", "x\\u0000y": 1}\n')
+    with pytest.raises(UserError, match="must have a name without the character NUL"):
         read_source(SourceConfig(path=str(file)))
 
 

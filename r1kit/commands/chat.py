@@ -9,6 +9,7 @@ question to question, without the thinking of earlier answers, as DeepSeek recom
 """
 
 import io
+import math
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,6 +22,7 @@ from r1kit.messages import logger, print_progress
 from r1kit.models.prompt_choice import choose_prompt
 from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE, THINKING_TAGS
 from r1kit.recipe import ModelConfig, PromptConfig
+from r1kit.recipe.block import SMALLEST_TEMPERATURE
 from r1kit.runs.run import Run
 from r1kit.safe_text import escape_control_characters
 
@@ -184,8 +186,9 @@ def run_chat(
 
     Raises UserError for a model that cannot be loaded, an unknown template or a negative temperature.
     """
-    if temperature < 0:
-        raise UserError("--temperature", temperature, "must be 0 or more", "use 0 for the likeliest tokens")
+    if temperature != 0 and not SMALLEST_TEMPERATURE <= temperature < math.inf:
+        requirement = f"must be 0, or at least {SMALLEST_TEMPERATURE} and finite"
+        raise UserError("--temperature", temperature, requirement, "use 0 for the likeliest tokens")
     with heavy_imports():
         from transformers import TextStreamer  # noqa: F401  (brings torch, which takes most of the time)
     chat_model = ChatModel(path, template, trust_remote_code)

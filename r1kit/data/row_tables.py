@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.data.batches import batch_rows
 from r1kit.data.exact_json import dump_json, exact_json_type, is_json_column
+from r1kit.errors import UserError
 from r1kit.rows import Row
 
 if TYPE_CHECKING:
@@ -113,6 +114,9 @@ def _widen_shapes(shapes: dict[str, Shape], columns: Mapping[str, list[Any]], ty
     """Make `shapes` hold the values of `columns` too, and return whether any has changed."""
     has_changed = False
     for name, values in columns.items():
+        if "\0" in name:  # Arrow ends names there
+            shown_name = name.replace("\0", "\\0")
+            raise UserError("column", shown_name, "must have a name without the character NUL", "rename it")
         shape = NULL if name in types else shape_of_values(values)
         widened = merge_shapes(shapes[name], shape) if name in shapes else shape
         if name not in shapes or widened != shapes[name]:
@@ -151,6 +155,8 @@ def _shape_of_objects(objects: Sequence[dict[Any, Any]]) -> Shape:
     # Objects with the same keys in the same order are looked at once.
     has_same_keys = all(set(other) == keys for other in set(map(tuple, objects)))
     if not keys or not has_same_keys or not all(isinstance(key, str) for key in keys):
+        return MIXED
+    if any("\0" in key for key in keys):  # Arrow ends names there
         return MIXED
     members = {}
     for key in keys:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from r1kit.places import expand_home
@@ -21,6 +21,18 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # NumPy takes no larger one, and some seeds are counted up from it
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
+# Logits that are divided by less become infinite in the number formats of models.
+SMALLEST_TEMPERATURE = 0.001
+
+
+def _check_temperature(value: float) -> float:
+    if 0 < value < SMALLEST_TEMPERATURE:
+        raise ValueError(f"must be 0 or at least {SMALLEST_TEMPERATURE}")
+    return value
+
+
+Temperature = Annotated[float, Field(ge=0, le=1000), AfterValidator(_check_temperature)]
+PositiveTemperature = Annotated[float, Field(ge=SMALLEST_TEMPERATURE, le=1000)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveFraction = Annotated[float, Field(gt=0, le=1)]
 

@@ -12,6 +12,8 @@ from r1kit.recipe.block import (
     PositiveFloat,
     PositiveFraction,
     PositiveInt,
+    PositiveTemperature,
+    Temperature,
     fields_with_rule,
 )
 
@@ -84,7 +86,7 @@ class BudgetConfig(Block):
 class SamplingConfig(Block):
     """How completions are sampled by `generate`, `eval` and `verifier`."""
 
-    temperature: NonNegativeFloat = 1.0
+    temperature: Temperature = 1.0
     """Divides the logits before sampling; 0 always takes the most likely token, 0.6 is usual for evaluation."""
     top_p: PositiveFraction = 1.0
     """Sample from the most likely tokens whose probabilities add up to this (nucleus sampling); 1 takes all."""
@@ -118,7 +120,7 @@ class LengthStepConfig(Block):
 class RLSamplingConfig(Block):
     """How rollouts are sampled from the policy in `rl-zero` and `rl`."""
 
-    temperature: PositiveFloat = 1.0
+    temperature: PositiveTemperature = 1.0
     """Divides the logits before sampling; 1 samples from the policy as it is, which the loss assumes."""
     top_p: PositiveFraction = 1.0
     """Sample from the most likely tokens whose probabilities add up to this (nucleus sampling); 1 takes all."""
