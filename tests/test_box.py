@@ -336,6 +336,8 @@ def run_filter(filter_bytes, audit_arch, call_number, *args):
         position += 1
         if opcode == 0x20:
             accumulator = struct.unpack_from("<I", data, operand)[0]
+        elif opcode == 0x05:
+            position += operand
         elif opcode == 0x54:
             accumulator &= operand
         elif opcode == 0x06:
@@ -375,3 +377,13 @@ def test_the_filter_of_each_processor_denies_what_pins_memory_and_unknown_comman
         assert run_filter(filter_bytes, arch, ioctl_call, 0, command) == ALLOWED
     for command in (0x8912, 0x40086602, 0x401C5820, 0x5412, 0x1_0000_8912):
         assert run_filter(filter_bytes, arch, ioctl_call, 0, command) == ENOTTY
+
+
+def test_warnings_of_the_compiler_do_not_fill_a_pipe_that_nobody_reads(isolation):
+    box = start.start_box(isolation)
+    try:
+        box.load_program("print(1)\n" + "0 is 1\n" * 3_000)
+        assert box.has_loaded
+        assert box.run_test({"kind": "stdio", "stdin": b""}, 5.0).printed == b"1\n"
+    finally:
+        box.end()

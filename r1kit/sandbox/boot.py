@@ -20,8 +20,8 @@ it (start.py): the box sees no file of r1kit, so none of them imports anything o
 the time of a test goes into page faults. Therefore the program is compiled once, before the forks, and imports that
 cost much (ctypes, signal) are avoided.
 
-File descriptor 0 carries frames from the judge (pipes.py): a program; its tests, each followed by a nonce; an empty
-frame; the next program. To 1 go replies, each a head like `A0,1,720,0;` and then bytes:
+Standard input, which becomes descriptor 9, carries frames from the judge (pipes.py): a program; its tests, each
+followed by a nonce; an empty frame; the next program. To 1 go replies, each a head like `A0,1,720,0;` and then bytes:
 
     R            the box has started
     C1 or C0     the program is Python, or its compiler refuses it
@@ -71,6 +71,7 @@ STACK_BYTES = 256 * 2**20  # deep recursion is honest, and common in solutions
 ENDED, TIMEOUT, FLOOD = 0, 1, 2  # how a test ended; box.py has their names
 _POLL_SECONDS = 0.001  # between two looks at whether a process has ended
 _FIRST_FREE_FD = 10  # above all descriptors that a test's process gets
+_JUDGE_FD = 9  # of the frames, once the box has started
 _HIGHEST_FD = 4096  # descriptors up to here are closed in a test's process
 _COUNT_SECONDS = 0.05  # between two looks at how many files there are
 _MFD_NOEXEC_SEAL = 8  # of memfd_create(2): a file that is no program
@@ -106,6 +107,7 @@ def main(setup):
     many files the directory may hold, or None where the judge counts them} (start.py).
     """
     forbid_inspection()
+    _replace_stdin()
     setup["own_domain"] = None
     if setup["landlock"]:
         restrict_with_landlock(setup["landlock"])
@@ -115,12 +117,13 @@ def main(setup):
     setup["nonce"] = memoryview(nonce_page)[:NONCE_BYTES]
     if setup["seccomp"] is not None:
         accept_modes(os.path.realpath(setup["folder"]))
+    os.dup2(os.open("/dev/null", os.O_WRONLY), 2)  # the judge reads what is printed before the box has started, only
     write_all(1, _reply_head(b"R"))
     sys.set_int_max_str_digits(0)  # numbers may be as long as they take time
     if setup["packages"]:
         sys.meta_path.append(_PackageFinder(setup["packages"]))
     gc.freeze()  # else the garbage collector of each child would copy the memory that they share
-    while (program_frame := read_frame(0)) is not None:
+    while (program_frame := read_frame(_JUDGE_FD)) is not None:
         main_pid = os.getpid()
         pid = os.fork()
         if not pid:
@@ -130,6 +133,17 @@ def main(setup):
         if os.waitpid(pid, 0)[1]:  # Python's compiler has crashed on the program
             os._exit(1)
     os._exit(0)
+
+
+def _replace_stdin():
+    """Move the judge's pipe out of the way, and make a `sys.stdin` of a file, which can be read twice.
+
+    A test's process finds its own input behind this stream, without the cost of making another.
+    """
+    os.dup2(0, _JUDGE_FD)
+    os.dup2(_open_input(b""), 0)
+    stream = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.__dict__.update(stdin=stream, __stdin__=stream)
 
 
 class _PackageFinder:
@@ -179,7 +193,7 @@ def _serve_tests(setup, program_text, preamble, modules, special_names):
     write_all(1, _reply_head(b"C", program is not None))
     gc.freeze()
     test_count = 0
-    while job := read_frame(0):
+    while job := read_frame(_JUDGE_FD):
         test_count += 1
         _read_nonce(setup["nonce"])
         reply, is_unchanged = _run_in_own_directory(setup, job, f"{setup['folder']}/{test_count}")
@@ -190,7 +204,7 @@ def _read_nonce(nonce):
     """Read a test's nonce from the judge, straight to its page: no copy of it is in memory that is inherited."""
     received_bytes = 0
     while received_bytes < len(nonce):
-        received_bytes += os.readv(0, [nonce[received_bytes:]]) or os._exit(1)
+        received_bytes += os.readv(_JUDGE_FD, [nonce[received_bytes:]]) or os._exit(1)
 
 
 def _make_prelude(names):
@@ -270,7 +284,7 @@ def _run_assert_test(setup, job):
         _run_and_exit(_answer_tester, setup, job)
     tester_pid = os.fork()
     if not tester_pid:
-        test_frame = read_frame(0)  # read here only: no other process of the box ever holds the expected values
+        test_frame = read_frame(_JUDGE_FD)  # read here only: no other process of the box ever holds the expected values
         os.close(request_pipe[0])
         os.close(response_pipe[1])
         _confine_test_process(setup, server_pid, response_pipe[0], output_pipe[1], answer_pipe[1], request_pipe[1])
@@ -433,9 +447,6 @@ def _run_module(setup, module_name):
 def _run_script(setup, _job):
     """Run the program of a `stdio` test, which prints its answer."""
     os.close(ANSWER_FD)
-    # The stream that Python has made is that of the box, which is a pipe: it cannot be read twice.
-    stream = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
-    sys.__dict__.update(stdin=stream, __stdin__=stream)
     _run_module(setup, "__main__")
 
 

@@ -32,6 +32,10 @@ _RIGHTS_OF_A_FILE = 0b110  # of those that fit a path which is no directory: wri
 _EXECUTE_RIGHT = 0b1
 _MAKE_BLOCK_DEVICE_RIGHT, _MOVE_RIGHT = 1 << 11, 1 << 13  # to move: from one directory to another
 _OLDEST_LANDLOCK = 3  # before the third version, a program could truncate any file
+# Their addresses, which every forked process finds at the same place.
+_LIBC_FUNCTIONS = {
+    name: _ctypes.dlsym(_ctypes.dlopen(None, 0), name) for name in ("prctl", "capset", "fcntl", "syscall")
+}
 # Exit codes of a process that could not be confined.
 EXIT_NO_SECCOMP, EXIT_NO_LANDLOCK, EXIT_NO_RULE, EXIT_NOT_RESTRICTED = 120, 121, 122, 123
 
@@ -129,7 +133,7 @@ def _allow_path(ruleset, path, rights):
 
 def _call_libc(function_name, *args):
     """Call a function of libc; a bytes object is passed as a pointer to its content."""
-    return _ctypes.call_function(_ctypes.dlsym(_ctypes.dlopen(None, 0), function_name), args)
+    return _ctypes.call_function(_LIBC_FUNCTIONS[function_name], args)
 
 
 def _to_bytes(number, size):

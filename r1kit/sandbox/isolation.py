@@ -51,6 +51,8 @@ attempt("cut a file", lambda: os.truncate({canary!r}, 0))
 attempt("read /proc", lambda: open("/proc/self/environ").read())
 attempt("write a verdict", lambda: os.open(f"/proc/{{os.getppid()}}/fd/1", os.O_WRONLY | os.O_NONBLOCK))
 attempt("read other tests", lambda: os.open(f"/proc/{{os.getppid()}}/fd/0", os.O_RDONLY | os.O_NONBLOCK))
+attempt("pin memory in pipes", lambda: fcntl.fcntl(os.pipe()[1], 1031, 1 << 20))
+attempt("command a file system", lambda: fcntl.ioctl(os.open(".", os.O_RDONLY), 0x80086601, bytearray(8)))
 print("done", flush=True)
 attempt("run a command", lambda: os.execv("/bin/echo", ["echo", "run a command"]))
 """

@@ -125,8 +125,9 @@ MACHINES = {
     ),
 }
 
-# BPF opcodes on 32-bit words: load from seccomp_data; jump if equal, if greater, if any bit is set; and; return.
-_LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x54, 0x06
+# BPF opcodes on 32-bit words: load from seccomp_data; jump if equal, greater, if any bit is set, always; and; return.
+_LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_ANY_BIT, _JUMP, _AND, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x05, 0x54, 0x06
+_MAX_JUMP = 255  # instructions
 # Offsets in struct seccomp_data; of the 64-bit arguments, their low halves (both machines are little-endian).
 _CALL_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _ALLOW, _KILL_PROCESS, _FAIL_WITH_ERRNO = 0x7FFF0000, 0x80000000, 0x00050000  # SECCOMP_RET_*
@@ -159,8 +160,7 @@ def build_seccomp_filter(machine_name: str | None = None) -> bytes | None:
         program += _allow_if_first_argument(conditional[name], _is_equal(PID_PLACEHOLDER))
     # The first argument of prlimit64 is a process id, of which 0 means the caller itself.
     program += _allow_if_first_argument(conditional["prlimit64"], _is_equal(0), _is_equal(PID_PLACEHOLDER))
-    for call_number in (machine.denied | machine.metadata).values():
-        program += _instruction(_JUMP_EQUAL, call_number, 0, 1) + _deny()
+    program += _deny_calls(list((machine.denied | machine.metadata).values()))
     return program + _instruction(_RETURN, _ALLOW)
 
 
@@ -176,6 +176,15 @@ def _is_equal(value: int) -> bytes:
 
 def _deny(error: int = EPERM) -> bytes:
     return _instruction(_RETURN, _FAIL_WITH_ERRNO | error)
+
+
+def _deny_calls(call_numbers: list[int]) -> bytes:
+    """Deny calls; all jump to one instruction, since the kernel compiles the filter again for each test."""
+    assert len(call_numbers) < _MAX_JUMP
+    program = b""
+    for position, call_number in enumerate(call_numbers):
+        program += _instruction(_JUMP_EQUAL, call_number, len(call_numbers) - position, 0)
+    return program + _instruction(_JUMP, 1) + _deny()
 
 
 def _for_call(call_number: int, body: bytes) -> bytes:
