@@ -17,7 +17,6 @@ import resource
 import select
 import signal
 import sys
-import sysconfig
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +28,8 @@ from r1kit.answers.verdict import AnswerVerdict
 from r1kit.answers.workers import read_message, take_verdict_pipe, write_message
 from r1kit.rewards.plain_formulas import allow_names_of, replace_eval
 from r1kit.sandbox.confinement import EXIT_NO_SECCOMP, EXIT_NOT_RESTRICTED, apply_seccomp_filter, restrict_with_landlock
+from r1kit.sandbox.finder import ModuleFinder
+from r1kit.sandbox.python_files import find_python_files
 from r1kit.sandbox.seccomp import build_seccomp_filter
 
 # The scorers of these tasks compare the answer with a tuple of tuples, which became lists in JSON.
@@ -48,6 +49,7 @@ def serve_gym_worker() -> None:
     replace_eval("reasoning_gym")
     _prepare()
     os.environ.clear()  # it may hold keys, which the processes that evaluate answers have no use for
+    sys.meta_path.append(ModuleFinder(find_python_files().modules))  # for what is imported in the children
     rules = {"read": _readable_paths(), "write": ["/dev/null"]}
     seccomp_filter = build_seccomp_filter()
     gc.collect()
@@ -68,9 +70,8 @@ def _prepare() -> None:
 
 
 def _readable_paths() -> list[str]:
-    """Return the standard library, and the packages that are loaded but for r1kit itself."""
-    standard = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-    paths = {path for path in standard if path}
+    """Return the standard library without its site-packages, and the packages that are loaded but for r1kit itself."""
+    paths = set(find_python_files().paths)
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if "." not in name and name != "r1kit" and file and "-packages" in file:

@@ -51,6 +51,7 @@ from r1kit.sandbox.confinement import (
     restrict_with_landlock,
     seal_file,
 )
+from r1kit.sandbox.finder import ModuleFinder
 from r1kit.sandbox.leetcode import (
     LEETCODE_MARK,
     NODE_NAMES,
@@ -121,7 +122,7 @@ def main(setup):
     write_all(1, _reply_head(b"R"))
     sys.set_int_max_str_digits(0)  # numbers may be as long as they take time
     if setup["packages"]:
-        sys.meta_path.append(_PackageFinder(setup["packages"]))
+        sys.meta_path.append(ModuleFinder(setup["packages"]))
     gc.freeze()  # else the garbage collector of each child would copy the memory that they share
     while (program_frame := read_frame(_JUDGE_FD)) is not None:
         main_pid = os.getpid()
@@ -144,25 +145,6 @@ def _replace_stdin():
     os.dup2(_open_input(b""), 0)
     stream = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.__dict__.update(stdin=stream, __stdin__=stream)
-
-
-class _PackageFinder:
-    """Finds the packages that a box has, and nothing beside them in the same directory."""
-
-    def __init__(self, files_by_name):
-        self.files_by_name = files_by_name
-
-    def find_spec(self, name, path=None, target=None):
-        """Return the spec of a top-level module of a package."""
-        file = self.files_by_name.get(name)
-        if file is None:
-            return None
-        from importlib.util import spec_from_file_location
-
-        is_package = os.path.basename(file).startswith("__init__.")
-        return spec_from_file_location(
-            name, file, submodule_search_locations=[os.path.dirname(file)] if is_package else None
-        )
 
 
 def _serve_tests(setup, program_text, preamble, modules, special_names):

@@ -32,10 +32,9 @@ _RIGHTS_OF_A_FILE = 0b110  # of those that fit a path which is no directory: wri
 _EXECUTE_RIGHT = 0b1
 _MAKE_BLOCK_DEVICE_RIGHT, _MOVE_RIGHT = 1 << 11, 1 << 13  # to move: from one directory to another
 _OLDEST_LANDLOCK = 3  # before the third version, a program could truncate any file
-# Their addresses, which every forked process finds at the same place.
-_LIBC_FUNCTIONS = {
-    name: _ctypes.dlsym(_ctypes.dlopen(None, 0), name) for name in ("prctl", "capset", "fcntl", "syscall")
-}
+_LIBC = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
+# The addresses of the functions, which are the same in every forked process.
+_LIBC_FUNCTIONS = {name: _ctypes.dlsym(_LIBC, name) for name in ("prctl", "capset", "fcntl", "syscall")}
 # Exit codes of a process that could not be confined.
 EXIT_NO_SECCOMP, EXIT_NO_LANDLOCK, EXIT_NO_RULE, EXIT_NOT_RESTRICTED = 120, 121, 122, 123
 

@@ -35,7 +35,7 @@ MAX_FILES = 16384  # in the directory of a box; each takes memory of the kernel,
 _REFRESH_SECONDS = 3600.0  # between two readings of what a box of Landlock may read
 # The code that runs inside a box, in the order of their imports.
 MODULES_IN_BOX = (
-    *("values", "pipes", "confinement", "known_values", "shared", "errors", "objects", "stand_ins"),
+    *("values", "pipes", "finder", "confinement", "known_values", "shared", "errors", "objects", "stand_ins"),
     *("pytest_stand_in", "remote", "leetcode", "script", "boot"),
 )
 
