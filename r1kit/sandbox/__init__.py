@@ -19,8 +19,8 @@ The files outside of a box: judge.py (verdicts), outputs.py (comparisons), check
 prompt_code.py (what a prompt gives a program), assert_code.py (what test code needs), packages.py (what programs may
 import), python_files.py (what Python itself needs), pool.py (boxes that wait for the next program), isolation.py (which
 isolation works here), start.py (start a box), box.py (talk to a box), directories.py (where a box may write), usage.py
-(what a box takes). Inside of it: boot.py, confinement.py and script.py, finder.py; for calls leetcode.py; for test code remote.py
-(its two processes), objects.py (how values go between them), shared.py (containers that both have), known_values.py
-(values of the standard library), errors.py (exceptions), stand_ins.py (what stands for an object of the other process)
-and pytest_stand_in.py. On both sides: values.py, pipes.py. The filter: seccomp.py.
+(what a box takes). Inside of it: boot.py, confinement.py, script.py and finder.py; for calls leetcode.py; for test code
+remote.py (its two processes), objects.py (how values go between them), shared.py (containers that both have),
+known_values.py (values of the standard library), errors.py (exceptions), stand_ins.py (what stands for an object of the
+other process) and pytest_stand_in.py. On both sides: values.py, pipes.py. The filter: seccomp.py.
 """
