@@ -80,6 +80,13 @@ def test_a_number_out_of_its_range_is_named(setting):
         load_recipe("sft", None, {"output": "o", "model.path": "tiny:base", "data.train": [{"path": "r"}], key: value})
 
 
+def test_numbers_of_samples_that_no_memory_holds():
+    for key in ("sampling.samples", "scaling.direct", "scaling.draws", "scaling.width"):
+        assert refuses("eval", key, "9007199254740992")
+    assert refuses("generate", "refine.tries", "2147483648")
+    assert refuses("rl", "sampling.group_size", "2147483648")
+
+
 @pytest.mark.parametrize("temperature", [-1, 1e-300, 5e-324, 0.0009, 1e300])
 def test_temperatures_by_which_logits_become_infinite(temperature):
     for stage in ("eval", "rl", "generate"):

@@ -18,6 +18,10 @@ from r1kit.places import expand_home
 MAX_INT = 2**53
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
+# Of one prompt, or to average over: more of them fill the memory before the first is drawn.
+MAX_DRAWS = 1_000_000
+DrawCount = Annotated[int, Field(gt=0, le=MAX_DRAWS)]
+NonNegativeDrawCount = Annotated[int, Field(ge=0, le=MAX_DRAWS)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # NumPy takes no larger one, and some seeds are counted up from it
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]

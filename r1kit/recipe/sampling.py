@@ -5,7 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from r1kit.recipe.block import (
+    MAX_DRAWS,
     Block,
+    DrawCount,
+    NonNegativeDrawCount,
     NonNegativeFloat,
     NonNegativeInt,
     OnResume,
@@ -94,7 +97,7 @@ class SamplingConfig(Block):
     """Sample from this many of the most likely tokens; 0 takes all."""
     max_tokens: PositiveInt = 1024
     """Longest completion, in tokens; a longer one is cut off there."""
-    samples: PositiveInt = 1
+    samples: DrawCount = 1
     """Number of completions of each prompt."""
     batch_size: PositiveInt = 64
     """Number of completions that are sampled at once on a device and written as one shard; lower it to save memory."""
@@ -128,9 +131,9 @@ class RLSamplingConfig(Block):
     """Sample from this many of the most likely tokens; 0 takes all."""
     max_tokens: PositiveInt = 1024
     """Longest completion, in tokens; a longer one is cut off there."""
-    group_size: Annotated[int, Field(ge=2)] = 16
+    group_size: Annotated[int, Field(ge=2, le=MAX_DRAWS)] = 16
     """Number of completions of each prompt; their rewards are compared with each other (GRPO's group)."""
-    resample: NonNegativeInt = 0
+    resample: NonNegativeDrawCount = 0
     """How many times in a step other problems replace those whose completions all have equal rewards, since these teach
     nothing (dynamic sampling, DAPO, arXiv 2503.14476)."""
     schedule: list[LengthStepConfig] = []

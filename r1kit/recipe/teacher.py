@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import field_validator, model_validator
 
-from r1kit.recipe.block import Block, PositiveInt
+from r1kit.recipe.block import Block, DrawCount, PositiveInt
 from r1kit.recipe.model import ModelConfig
 from r1kit.recipe.prompt import PromptConfig
 from r1kit.recipe.sampling import SamplingConfig
@@ -62,7 +62,7 @@ class TeacherConfig(Block):
     """How the request is put to the teacher."""
     sampling: SamplingConfig = SamplingConfig(temperature=0.6, max_tokens=4096)
     """How the teacher's replies are sampled."""
-    tries: PositiveInt = 1
+    tries: DrawCount = 1
     """Number of replies for each row; the first one that passes the checks is taken."""
 
     @model_validator(mode="after")
