@@ -28,7 +28,24 @@ UNITS = (
     *("(", ")", "[", "{", "}", "\\", "\\\\", "$", "*", "**", "_", "`", "```", "```python\n", "<", ">", " ", "\n", "\t"),
     *("\\boxed{", "\\boxed{1}", "\\boxed ", "\\frac{", "\\frac1", "\\sqrt(", "\\text{", "\\begin{align}", "\\left("),
     *("<think>", "</think>", "<answer>", "</answer>", "<answer", "<|channel|>", "<|channel|>analysis<|message|>"),
-    *("a", "é", "中", "🙂", "\u0301", "\u200b", "x = 1\n", "x=", "A ", "(A) ", "A or ", "A, ", "not ", "wait ", "and "),
+    *(
+        "a",
+        "é",
+        "中",
+        "🙂",
+        "\u0301",
+        "\u0301\u0323",
+        "\u200b",
+        "x = 1\n",
+        "x=",
+        "A ",
+        "(A) ",
+        "A or ",
+        "A, ",
+        "not ",
+        "wait ",
+        "and ",
+    ),
     *("The answer is 4.\n", "answer: ", "- ", "1. ", "# ", "> ", "| x |", "def f():\n", "return x\n", "import a\n"),
     *("step 1:", "First, ", "%", "...", "five ", "cm ", "\\overline{", "\\dot{1}", "\\pm", "\\cup", "&", ";1", "[1,"),
 )
@@ -57,13 +74,14 @@ def test_texts_made_to_be_slow_are_judged_in_linear_time(frame, characters, limi
 @pytest.mark.alone
 @pytest.mark.parametrize(("characters", "limit"), SIZES)
 def test_programs_and_other_rewards_read_slow_texts_in_linear_time(characters, limit):
-    names = ("format", "tags", "fenced", "repetition", "steps")
+    names = ("format", "tags", "fenced", "repetition", "steps", "language")
     for unit in UNITS:
         text = (unit * characters)[:characters]
         seconds = seconds_of(lambda t=text: (read_answer(t, "code"), parse_completion(t), final_reply(t)))
         assert seconds < limit, unit
         for name in names:
-            assert seconds_of(lambda t=text, n=name: REWARDS[n]([t])) < limit, (unit, name)
+            seconds = seconds_of(lambda t=text, n=name: REWARDS[n]([t], prompts=["a"], language=["en"]))
+            assert seconds < limit, (unit, name)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +233,23 @@ def test_a_process_that_runs_no_python_any_more_is_ended_and_says_where():
     result = subprocess.run([sys.executable, "-c", STUCK_IN_C], cwd=os.path.dirname(__file__), capture_output=True)
     assert result.returncode == 1
     assert b"search_for_ever" in result.stderr
+
+
+STUCK_POOL = """
+import threading
+import r1kit.rewards.own_code as own_code
+own_code.EXIT_SECONDS = 0.2
+try:
+    wait = threading.Event().wait
+    own_code.call_with_limit(lambda: [threading.Thread(target=wait).start(), wait()], 0.2)
+except own_code.CallTimeout:
+    print("timeout", flush=True)
+"""
+
+
+def test_threads_that_a_reward_leaves_behind_do_not_keep_the_process_from_its_end():
+    result = subprocess.run([sys.executable, "-c", STUCK_POOL], capture_output=True, timeout=60)
+    assert (result.stdout, result.returncode) == (b"timeout\n", 1)
 
 
 def test_the_limit_of_a_call_grows_with_its_completions_and_own_rewards_have_none(monkeypatch):

@@ -8,10 +8,10 @@ True
 
 import contextlib
 import json
-import unicodedata
 from typing import Any
 
 from r1kit.answers.choices import chosen_letters, parse_options, same_letters
+from r1kit.languages.normal_forms import normalize_text
 
 # Answers to a question that is either so or not: data sets have them as truth values (BoolQ), models answer in words.
 _TRUTH_VALUES = {"yes": "true", "no": "false"}
@@ -49,7 +49,7 @@ def accepted_texts(gold: Any) -> list[str]:
 
 def comparable_text(text: str) -> str:
     """Return a text in the form in which `same_text` compares it."""
-    return " ".join(unicodedata.normalize("NFC", text).split()).rstrip(" .").casefold()
+    return " ".join(normalize_text("NFC", text).split()).rstrip(" .").casefold()
 
 
 def same_choice(gold: str, answer: str, question: str = "") -> bool:

@@ -14,8 +14,9 @@
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator
+
+from r1kit.languages.normal_forms import normalize_text
 
 SCRIPTS = {
     "latin": "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff",
@@ -79,7 +80,7 @@ _WORD = _word_pattern()
 
 def strip_non_words(text: str) -> str:
     """Return a text without what holds no words: code, LaTeX, numbers, web addresses, tags and quoted names."""
-    text = _NON_WORDS.sub(_keep_foreign_words, unicodedata.normalize("NFC", text))
+    text = _NON_WORDS.sub(_keep_foreign_words, normalize_text("NFC", text))
     quotation_sizes = [_count_words(quotation.group()) for quotation in _QUOTATION.finditer(text)]
     name_words = sum(size for size in quotation_sizes if size <= MAX_NAME_WORDS)
     if name_words > max(MAX_FREE_NAME_WORDS, _count_words(text) / 4):

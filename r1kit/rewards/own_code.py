@@ -5,9 +5,8 @@
 
 What this defends against: a call that never returns and would hold a run for ever, and relative paths that lead
 elsewhere after it. A call in the main thread is interrupted there, so that functions may use signals as they do in a
-script; in another thread it is left behind. Should the process still live HARD_LIMIT_SECONDS later (a regular
-expression that backtracks for years lets no other Python code run, and threads of a pool are waited for), it is ended
-with exit code 1, and where it hung is printed.
+script; in another thread it is left behind. A call that lets no other Python code run (a regular expression that
+backtracks for years) ends the process HARD_LIMIT_SECONDS later, with exit code 1, and where it hung is printed.
 """
 
 import contextlib
@@ -22,9 +21,11 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from r1kit.errors import EXIT_FAILED
 from r1kit.messages import logger
 
-HARD_LIMIT_SECONDS = 60.0  # after a call's own limit, for a run that ends to save what it has
+HARD_LIMIT_SECONDS = 60.0  # after a call's own limit
+EXIT_SECONDS = 5.0  # that threads of the user's have to end after the main thread
 # A signal that hardly any code uses, unlike SIGALRM.
 _SIGNAL = signal.SIGVTALRM
 
@@ -41,9 +42,20 @@ def call_with_limit(function: Callable[[], Any], seconds: float) -> Any:
     call = object()
     _set_hard_limit(call, time.monotonic() + seconds + HARD_LIMIT_SECONDS)
     in_main_thread = threading.current_thread() is threading.main_thread()
-    result = (_call_here if in_main_thread else _call_in_thread)(function, seconds)
-    _set_hard_limit(call, None)  # not after a timeout: whatever hangs may keep the process from its end
-    return result
+    try:
+        return (_call_here if in_main_thread else _call_in_thread)(function, seconds)
+    except CallTimeout:
+        threading.Thread(target=_end_after_main_thread, name="reward-exit", daemon=True).start()
+        raise
+    finally:
+        _set_hard_limit(call, None)
+
+
+def _end_after_main_thread() -> None:
+    """End the process some seconds after its main thread, since Python waits for threads that may never end."""
+    threading.main_thread().join()
+    time.sleep(EXIT_SECONDS)
+    os._exit(EXIT_FAILED)
 
 
 def _call_here(function: Callable[[], Any], seconds: float) -> Any:

@@ -1,8 +1,8 @@
 """The forms in which hygiene compares texts: normalised text, words, numbers and gold answers."""
 
 import re
-import unicodedata
 
+from r1kit.languages.normal_forms import normalize_text
 from r1kit.rows import Row
 
 # Chinese characters and Japanese kana one by one, other words whole, and mathematical operators.
@@ -19,7 +19,7 @@ def normalise_text(text: str) -> str:
     Case, white space, dollar signs, quotation marks and a full stop or question mark at the end are dropped:
     `normalise_text("What is  $2+2$?")` is `"what is 2+2"`.
     """
-    text = unicodedata.normalize("NFC", text).casefold().replace("‘", "'").replace("’", "'")
+    text = normalize_text("NFC", text).casefold().replace("‘", "'").replace("’", "'")
     text = _QUOTED.sub(r" \1 ", _MARKS.sub(" ", text))
     return re.sub(r"\s+", " ", text).strip(" .?:")
 
@@ -30,7 +30,7 @@ def ngram_words(text: str) -> list[str]:
     A Chinese or Japanese character is a word, and so is an operator: `ngram_words("Is 2+3 5?")` is
     `["is", "2", "+", "3", "5"]`.
     """
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return _WORD.findall(normalize_text("NFKC", text).casefold())
 
 
 def sorted_numbers(text: str) -> list[str]:
