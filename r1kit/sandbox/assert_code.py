@@ -49,12 +49,22 @@ class UnjudgeableTest(Exception):
 
 
 def prepare_test_code(text: str, function_name: str | None, preamble: tuple[str, ...] = ()) -> dict[str, Any] | None:
-    """Return what a tester needs (remote.py), or None if the text is no Python.
+    """Return what a tester needs (remote.py), or None if the text is no Python. Raises UnjudgeableTest.
 
-    "names" are those that the program gives: `function_name` only, if there is one, else all that the test code uses
-    and does not define. Names of Python's builtins are among them only if there is no other name (MBPP asks for a
-    function `sum`): else a program could bring an `all` of its own. `preamble`: statements of the prompt, of which the
-    test code gets those that define what it uses and does not define itself. Raises UnjudgeableTest.
+    `preamble`: statements of the prompt, of which the test code gets those that define what it uses and does not define
+    itself. The result:
+
+    - "code": the test code, compiled and marshalled
+    - "names": those that the program gives: `function_name` only, if there is one, else all that the test code uses and
+      does not define. Names of Python's builtins are among them only if there is no other name (MBPP asks for a
+      function `sum`): else a program could bring an `all` of its own
+    - "modules": names of modules by which it imports the program; "module_names": what it uses of them
+    - "imports": {name: module of the standard library} that it uses without an import
+    - "classes": which of the names it uses as those of classes
+    - "loop_ends": which exceptions that end loops it names
+    - "calls_check": the expression to call its `check` with, or None
+    - "runs_tests": whether to run its functions and classes of tests; "uses_unittest": whether some are unittest's
+    - "seeds_random": whether it sets the state of the module random
     """
     text = _with_definitions(text, preamble)
     try:

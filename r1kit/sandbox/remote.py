@@ -176,10 +176,9 @@ class _TesterInput:
 class _TesterPeer(Peer):
     """The tester's end, which must not trust the other one.
 
-    `named_classes`: names of classes of the program that the test code itself uses. `trusted_numbers`: objects of these
-    classes that the test has made; `tainted_numbers`: objects that operators have made of the test's data
-    (stand_ins.py). `failed_callback`: an AssertionError of a test's function that the
-    program has called.
+    `named_classes`: names that the test code uses as those of the program's classes. `trusted_numbers`: objects of
+    these classes that the test has made; `tainted_numbers`: objects that operators have made of the test's data
+    (stand_ins.py). `failed_callback`: an AssertionError of a test's function that the program has called.
     """
 
     is_tester = True
@@ -261,9 +260,7 @@ class _TesterPeer(Peer):
 def run_test_code(test_frame):
     """Run test code in the tester's process; send PASSED when it has come to its end.
 
-    `test_frame`: the judge's {"code": marshalled code, "names": which names are the program's, "imports": {name:
-    module of the standard library}, "classes": names that test code writes as a class's, "calls_check": what to
-    call its `check` with, "runs_tests": whether to run its functions and classes of tests} (assert_code.py).
+    `test_frame`: what the judge has worked out of the test code (assert_code.prepare_test_code).
     """
     response_fd = os.dup(INPUT_FD)
     os.dup2(os.open("/dev/null", os.O_RDONLY), INPUT_FD)  # test code that reads finds the end of its input
