@@ -23,6 +23,7 @@ from r1kit.recipe.data import normalise_sources
 from r1kit.runs.results import print_finished
 from r1kit.runs.resume import already_finished, open_run
 from r1kit.runs.run import Run
+from r1kit.runs.warning_log import record_warnings
 from r1kit.stages import STAGES
 from r1kit.supervisor import describe_sys_exit
 
@@ -65,7 +66,8 @@ def _run_and_record(stage: str, recipe: Recipe, run: Run) -> None:
     prepare_process(stage)
     status = "failed"
     try:
-        importlib.import_module(STAGES[stage].command_module).main(recipe, run)
+        with record_warnings(run):
+            importlib.import_module(STAGES[stage].command_module).main(recipe, run)
         status = "finished"
     except (Interrupted, KeyboardInterrupt):
         status = "interrupted"

@@ -49,6 +49,7 @@ from r1kit.runs.files import write_file
 from r1kit.runs.results import print_finished
 from r1kit.runs.resume import already_finished, open_run
 from r1kit.runs.run import Run
+from r1kit.runs.warning_log import record_warnings
 from r1kit.stages import STAGES
 from r1kit.supervisor import (
     describe_exit_code,
@@ -157,7 +158,8 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     raise_on_signals()
     code, error_line, trace = EXIT_FAILED, "", ""
     try:
-        importlib.import_module(STAGES[stage].command_module).main(recipe, run)
+        with record_warnings(run):
+            importlib.import_module(STAGES[stage].command_module).main(recipe, run)
         code = EXIT_DONE
         if is_main_rank():
             run.finish()
@@ -306,12 +308,13 @@ def _start_processes(
     """Open the run and run the stage in several processes; again if they ask for it with EXIT_AGAIN."""
     run = open_run(stage, recipe, overwrite)
     report_run(run.path)
-    while True:
-        code = _launch_and_wait(recipe, command, processes, run, print_path)
-        if code != EXIT_AGAIN:
-            return code
-        forget_exits(run.path)
-        run.update(status="running", session_started=time.time())
+    with record_warnings(run, "launcher"):
+        while True:
+            code = _launch_and_wait(recipe, command, processes, run, print_path)
+            if code != EXIT_AGAIN:
+                return code
+            forget_exits(run.path)
+            run.update(status="running", session_started=time.time())
 
 
 def _launch_and_wait(recipe: Recipe, command: list[str], processes: int, run: Run, print_path: PrintLine) -> int:

@@ -37,6 +37,36 @@ class _StderrHandler(logging.Handler):
         print(f"{prefix}: {record.getMessage()}", file=sys.stderr, flush=True)
 
 
+class _EarlyWarnings(logging.Handler):
+    """Keeps the warnings that come before there is a run directory to record them in (r1kit.runs.warning_log)."""
+
+    MOST = 100
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self.records) < self.MOST:
+            self.records.append(record)
+
+    def take(self) -> list[logging.LogRecord]:
+        """Return the warnings so far, and keep no further ones: from now on a run records them."""
+        logger.removeHandler(self)
+        records, self.records = self.records, []
+        return records
+
+
+class _TrainingStep:
+    """The optimizer step that is being computed now, which is recorded with each warning; None outside a training."""
+
+    number: int | None = None
+
+
+early_warnings = _EarlyWarnings()
+training_step = _TrainingStep()
+
+
 def set_verbosity(verbose: bool = False, quiet: bool = False) -> None:
     """Show warnings only (`quiet`), notes too (the default), or debug messages as well (`verbose`).
 
@@ -74,5 +104,6 @@ def print_traceback(kind: type[BaseException], error: BaseException, trace: Trac
 if not logger.handlers:
     logger.addFilter(_make_safe)
     logger.addHandler(_StderrHandler())
+    logger.addHandler(early_warnings)
     logger.propagate = False
     logger.setLevel(os.environ.get(_LEVEL_VARIABLE, "INFO"))

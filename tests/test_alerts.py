@@ -1,7 +1,5 @@
 """Each alert where something really goes wrong, and none where nothing does."""
 
-import json
-
 import pytest
 from helpers import r1kit, read_info, read_metrics, write_recipe
 
@@ -94,15 +92,18 @@ def test_values_of_several_steps_count_as_such():
 def test_a_resumed_run_knows_what_it_logged_before(capsys, tmp_path):
     from types import SimpleNamespace
 
+    from r1kit.runs.run import Run
+    from r1kit.runs.warning_log import read_warnings, record_warnings
     from r1kit.training.alerts import AlertCallback
 
     line = {"reward": 0.0, "frac_reward_zero_std": 1.0}
     state = SimpleNamespace(log_history=[{**line, "step": n} for n in range(1, 20)], global_step=20)
     state.is_world_process_zero = True
-    callback, args = AlertCallback("rl", tmp_path / "warnings.jsonl"), SimpleNamespace(fp16=False, logging_steps=1)
+    callback, args = AlertCallback("rl"), SimpleNamespace(fp16=False, logging_steps=1)
     callback.on_train_begin(args, state, None)
-    callback.on_log(args, state, None, logs=line)
+    with record_warnings(Run(tmp_path)):
+        callback.on_log(args, state, None, logs=line)
     assert "step 20: in 20 steps no group" in capsys.readouterr().err
-    warning = json.loads((tmp_path / "warnings.jsonl").read_text())
+    [warning] = read_warnings(tmp_path)
     assert (warning["step"], warning["name"]) == (20, "reward")
     assert warning["text"].startswith("in 20 steps no group")

@@ -133,6 +133,11 @@ def _explain_empty_data(recipe: GenerateRecipe, shards: Shards, row_filter: RowF
     report = row_filter.report
     if report["sampled"] and report["dropped"]:
         strictest = max(report["dropped"], key=report["dropped"].get)
+        if strictest == "unanswered":
+            urls = ", ".join(recipe.sampling.server.urls) or UNSET
+            requirement = f"gave no completion for {report['dropped'][strictest]} of {report['sampled']} samples"
+            action = f"repair the server, then run the same command again; {run.path}/warnings.jsonl has its answers"
+            return UserError("sampling.server.urls", urls, requirement, action)
         requirement = f"the filters dropped all of {report['sampled']} samples, most of them {strictest!r}"
         return UserError("keep", UNSET, requirement, f"relax the filters; {run.path}/drops.json counts each one's rows")
     is_budget_spent = len(shards.finished()) < shards.count

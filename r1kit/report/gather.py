@@ -43,6 +43,7 @@ from r1kit.runs.reading import (
 )
 from r1kit.runs.results import describe_result
 from r1kit.runs.run import Run
+from r1kit.runs.warning_log import read_warnings
 from r1kit.safe_text import mask_secrets, mask_text
 from r1kit.scaling.methods import method_colour
 from r1kit.stages import STAGES
@@ -170,7 +171,7 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
         "parameters": count_parameters(run_dir / "model"),
         "recipe": recipe_text,
         "recipe_without_defaults": drop_defaults(info.get("stage"), recipe_text, run_dir / "recipe.yaml"),
-        "warnings": read_warnings(run_dir / "warnings.jsonl"),
+        "warnings": read_warnings(run_dir),
         "drops": read_json_object(run_dir / "drops.json") or None,
         "ladder": describe_ladder(run_dir / "eval.json", parents),
         "scaling": describe_scaling(run_dir / "scaling.json"),
@@ -292,14 +293,6 @@ def read_curves(file: Path) -> dict[str, list[Any]]:
         if metric != "step" and any(value is not None for value in values):
             curves[metric] = values
     return curves if steps else {}
-
-
-def read_warnings(file: Path) -> list[dict[str, Any]]:
-    """Return the first warning of each name; a training that was resumed may have warned of the same thing again."""
-    warnings: dict[str, dict[str, Any]] = {}
-    for line in read_json_lines(file):
-        warnings.setdefault(str(line.get("name")), line)
-    return list(warnings.values())
 
 
 def thin_steps(values_by_step: Mapping[int, Mapping[str, Any]]) -> list[int]:

@@ -177,13 +177,21 @@ def describe_warnings(runs: Sequence[RunData]) -> list[str]:
         if run["status"] in ("failed", "killed", "interrupted"):
             sentences.append(f"{run['name']} did not finish: it was {run['status']}.")
         for warning in run["warnings"]:
-            sentences.append(f"{run['name']}, step {warning.get('step')}: {warning.get('text')}")
+            sentences.append(describe_warning(run, warning))
         sentences += describe_drops(run)
         for row in run["ladder"] or []:
             sentences += describe_ladder_faults(row)
         if run["ladder"]:
             sentences += describe_regressions(group_by_base(run, runs))
     return sentences
+
+
+def describe_warning(run: RunData, warning: RunData) -> str:
+    """Return a warning of a run, with its first step and how often it came."""
+    where = run["name"] if warning.get("step") is None else f"{run['name']}, step {warning['step']}"
+    count = warning.get("count") or 1
+    often = f" ({count:,} times)" if count > 1 else ""
+    return f"{where}: {warning.get('text')}{often}"
 
 
 def describe_drops(run: RunData) -> list[str]:

@@ -35,6 +35,8 @@ def already_finished(stage: str, recipe: Recipe) -> bool:
     has_product = any((run.path / name).exists() for name in RUN_PRODUCTS)
     if run.info.get("status") != "finished" or not has_product:
         return False
+    if any(run.path.glob("*/shard-*.failed")) or any(run.path.glob("samples/*/shard-*.failed")):
+        return False  # a server gave no completion for some samples: they are asked for again
     if describe_difference(run, recipe, stage, resuming=False):
         return False
     return not describe_changed_parent(run, find_parents(recipe))

@@ -151,7 +151,8 @@ def sample_missing_shards(
     """
     barrier()  # one process may have been busy for much longer than another with what came before
     # 1. Which shards are missing? Shard i belongs to process i modulo the number of processes.
-    finished = set(shards.finished())
+    failed = set(shards.failed())
+    finished = set(shards.finished()) - failed
     assigned = range(rank(), shards.count, world_size())
     missing = [index for index in assigned if index not in finished and (only is None or index in only)]
     meter = BudgetMeter(job.sampling_config.budget, world_size())
@@ -170,7 +171,10 @@ def sample_missing_shards(
                     _remember_answered_prompt(sampler, shards, min(finished), prompts_of)
                 group_size = job.sampling_config.samples
                 for index, groups in sampler.stream(chain([first_batch], batches), group_size):
-                    shards.write_shard(index, rows_of(index, groups))
+                    if index in failed:
+                        _remove_rewritten_shard(run, shards, index)
+                    failed_samples = sum(sample.finish_reason == "failed" for group in groups for sample in group)
+                    shards.write_shard(index, rows_of(index, groups), failed_samples)
                     meter.finish_batch(groups)
                     identical_samples.add(groups)
                     progress.finish_batch(groups, sampler.count_events(), meter.cost)
@@ -180,6 +184,19 @@ def sample_missing_shards(
             finally:
                 sampler.close()
     barrier()  # the caller reads the shards of all processes
+    still_failed = len(shards.failed())
+    if still_failed and is_main_rank():
+        logger.warning(
+            f"{job.label}: in {still_failed} of {shards.count} batches, samples have no completion, since the server "
+            f"gave none; the same command asks for these batches again"
+        )
+
+
+def _remove_rewritten_shard(run: Run, shards: Shards, index: int) -> None:
+    """Remove what a teacher made of the samples of a shard, which are sampled again now."""
+    if shards.folder == run.path / "samples":
+        for folder in ("refine", "journey"):
+            (run.path / folder / shards.shard_path(index).name).unlink(missing_ok=True)
 
 
 def _missing_batches(

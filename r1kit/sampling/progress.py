@@ -131,7 +131,7 @@ class IdenticalSamplesCheck:
                 self.prompts += 1
                 self.identical_prompts += len({sample.text for sample in group}) == 1
         if self.prompts >= self.CHECKED_PROMPTS and self.identical_prompts == self.prompts:
-            logger.info(
+            logger.warning(
                 f"the {self.sampling_config.samples} samples of each prompt are identical at temperature "
                 f"{self.sampling_config.temperature}: the server seems to ignore the temperature (`transformers serve` "
                 "samples only if the model's generation_config.json has do_sample: true)"

@@ -8,9 +8,10 @@ checkers hold the servers back and memory stays flat.
 
 Failures that may pass (status 429 or 5xx, a time-out, a cut connection, a response that makes no sense) are retried,
 after Retry-After or exponentially longer pauses, on another server if there is one. Of failures that stay there are two
-kinds. If the servers no longer answer, the run ends with exit code 2 and keeps its finished work. If no server can
-answer one prompt, for example one beyond the context, its samples have no text, and `finish_reason` says why. A request
-that was answered before tells the two apart: it is sent again, for one token.
+kinds. If the servers no longer answer, or answer rubbish, the run ends with exit code 2 and keeps its finished work. If
+no server can answer one prompt, for example one beyond the context, its samples have no text, and `finish_reason` says
+why. A request that was answered before tells the two apart: it is sent again, for one token. Samples that have failed
+are asked for again when the same command is given again.
 
 This engine uses aiohttp and not the openai package, which spends several milliseconds of CPU on each request; on two
 cores that limits the rate.
@@ -21,6 +22,7 @@ import json
 import os
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator
 from concurrent.futures import Future
@@ -33,13 +35,21 @@ from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
 from r1kit.sampling.engine import CompletionGroups, Prompt, PromptBatch, SampledCompletion
 from r1kit.sampling.server_defaults import REFUSAL_STATUSES, Fields, NeutralParameters, describe_lacking
-from r1kit.sampling.server_endpoints import LONGEST_PAUSE, Endpoint, EndpointPool, HealthCheck, join_urls
+from r1kit.sampling.server_endpoints import (
+    LONGEST_PAUSE,
+    ConnectionFailure,
+    Endpoint,
+    EndpointPool,
+    HealthCheck,
+    join_urls,
+)
 from r1kit.sampling.server_requests import (
     BUSY_STATUSES,
     FATAL_STATUSES,
     RETRYABLE_STATUSES,
     RequestFormat,
     RetryableError,
+    UnusableResponse,
     is_context_error,
     read_error_message,
     request_seed,
@@ -76,7 +86,7 @@ class ServerSampler:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.neutral = NeutralParameters(sampling_config, _further_stop_ids(model_config, prompt_config))
         self.pool = EndpointPool(self.server_config, self.request_format.url_path, headers, field)
-        self.health = HealthCheck(self.pool)
+        self.health = HealthCheck(self.pool, self._is_usable)
         self.events: Counter[str] = Counter()
         self.shown_message_kinds: set[str] = set()
         self.unanswered_prompts: set[int] = set()  # hashes of prompts that got no answer
@@ -96,6 +106,14 @@ class ServerSampler:
             requirement = "names an environment variable that is not set"
             raise UserError(f"{self.field}.server.key", variable, requirement, f"export {variable}=...")
         return os.environ.get(variable or "OPENAI_API_KEY")
+
+    def _is_usable(self, content: bytes) -> bool:
+        """Return whether a response holds a completion."""
+        try:
+            self.request_format.parse_response(content, 1)
+        except (UnusableResponse, UserError):
+            return False
+        return True
 
     def remember_answered(self, prompt: Prompt) -> None:
         self.health.answered_body = self.request_format.build_body(prompt, seed=0, samples=1)
@@ -209,19 +227,26 @@ class ServerSampler:
             reraise=True,
         )
         body = self.request_format.build_body(prompt, seed, samples)
+        last_attempt = 0.0
         try:
             async for attempt in attempts:
                 with attempt:
+                    last_attempt = time.monotonic()
                     return await self._attempt(body, samples)
         except RetryableError as failure:
-            return await self._give_up(body, samples, failure)
+            return await self._give_up(body, samples, failure, last_attempt)
         raise AssertionError("tenacity returns or raises")
 
-    async def _give_up(self, body: dict[str, Any], samples: int, failure: RetryableError) -> list[SampledCompletion]:
-        """Return samples without text after the last attempt. Raises UserError if the servers no longer answer."""
+    async def _give_up(
+        self, body: dict[str, Any], samples: int, failure: RetryableError, last_attempt: float
+    ) -> list[SampledCompletion]:
+        """Return samples without text after the last attempt. Raises UserError if the servers no longer answer.
+
+        `last_attempt` is when that began: where another request was answered since, this one cannot be answered.
+        """
         attempts = self.server_config.retries + 1
-        # A response that makes no sense, or other requests that are answered: this request cannot be answered.
-        if failure.kind == "body" or (failure.kind == "server" and await self.health.is_alive()):
+        was_never_well = failure.kind == "body" and not self.health.has_answer
+        if was_never_well or (failure.kind != "busy" and await self.health.is_alive(since=last_attempt)):
             self.events["failed"] += samples
             await self._count_unanswered(
                 body,
@@ -231,7 +256,8 @@ class ServerSampler:
             )
             self._show_first_of_kind(f"a request was given up after {attempts} attempts: {failure.reason}")
             return [SampledCompletion("", 0, "failed")] * samples
-        requirement = f"stopped answering ({failure.reason}, {attempts} attempts)"
+        stopped = "no longer gives answers that make sense" if failure.kind == "body" else "stopped answering"
+        requirement = f"{stopped} ({failure.reason}, {attempts} attempts)"
         action = "repair the server, then run the same command again: finished work is kept"
         urls = join_urls(self.server_config.urls)
         raise UserError(f"{self.field}.server.urls", urls, requirement, action) from None
@@ -241,33 +267,30 @@ class ServerSampler:
 
         Raises RetryableError if another attempt may succeed, and UserError if no request can.
         """
-        import aiohttp
-
         endpoint = self.pool.least_busy()
         # 1. Did a response arrive at all?
         try:
             body, (status, content, retry_after) = await self._post(endpoint, body)
-        except TimeoutError:
-            self._count_retry("timeout", endpoint)
-            raise RetryableError("server", f"no answer within {self.server_config.timeout:g} s") from None
-        except aiohttp.ClientError as error:
-            self._count_retry("connection", endpoint)
-            raise RetryableError("server", f"{type(error).__name__}: {error}") from None
+        except ConnectionFailure as failure:
+            self._count_retry(failure.kind, endpoint)
+            raise RetryableError("server", failure.reason) from None
         # 2. Is it an error, and whose?
         if status in RETRYABLE_STATUSES:
             self._count_retry(str(status), endpoint)
             kind = "busy" if status in BUSY_STATUSES else "server"
-            raise RetryableError(kind, f"status {status}: {read_error_message(content)}", retry_after)
-        if status in FATAL_STATUSES:
+            pause = self.pool.limit_pause(endpoint, retry_after)
+            raise RetryableError(kind, f"status {status}: {read_error_message(content)}", pause)
+        if status in FATAL_STATUSES or 300 <= status < 400:
             raise self._fatal_error(endpoint, status, content)
         if status >= 400:
             return await self._handle_refusal(status, read_error_message(content), samples, body)
         # 3. Does it hold completions?
         try:
             completions = self.request_format.parse_response(content, samples)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            self.events["retried body"] += 1  # the server need not rest: it answers
-            raise RetryableError("body", f"the answer makes no sense ({error})") from None
+        except UnusableResponse as error:
+            # It rests as a server that fails does: otherwise one that answers rubbish at once would get all requests.
+            self._count_retry("body", endpoint)
+            raise RetryableError("body", f"the answer makes no sense: {error}") from None
         endpoint.resting_until = 0.0
         self.events["answered"] += 1
         self.health.remember(body)
@@ -301,7 +324,10 @@ class ServerSampler:
         return sent_body, response
 
     def _fatal_error(self, endpoint: Endpoint, status: int, content: bytes) -> UserError:
-        meaning = FATAL_STATUSES[status] or read_error_message(content)
+        if status in FATAL_STATUSES:
+            meaning = FATAL_STATUSES[status] or read_error_message(content)
+        else:
+            meaning = f"it is redirected to {content.decode(errors='replace') or 'no address'}"
         requirement = f"{endpoint.url}/{self.pool.url_path} answers {status}: {meaning}"
         action = "check the address, the key and the model's name"
         if not self.request_format.is_chat:
@@ -317,7 +343,7 @@ class ServerSampler:
         self._show_first_of_kind(f"a prompt was refused with {status}: {message}")
         if finish_reason == "context":
             # If one token would fit, the prompt is not too long, but max_tokens too large.
-            if not self.health.has_answer and await self.pool.answers({**body, "max_tokens": 1}):
+            if not self.health.has_answer and await self.pool.answers({**body, "max_tokens": 1}, self._is_usable):
                 await self._count_unanswered(
                     body,
                     "max_tokens",
@@ -359,7 +385,7 @@ class ServerSampler:
         kind = message[:MESSAGE_KIND_CHARS]
         if kind not in self.shown_message_kinds:
             self.shown_message_kinds.add(kind)
-            logger.info(message)
+            logger.warning(message)
 
 
 def _further_stop_ids(model_config: ModelConfig, prompt_config: PromptConfig) -> list[int]:

@@ -4,14 +4,20 @@ All of it runs in the event loop of one ServerSampler.
 """
 
 import asyncio
-import json
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError
+from r1kit.messages import logger
 from r1kit.recipe import ServerConfig
-from r1kit.sampling.server_requests import RETRYABLE_STATUSES, read_retry_after
+from r1kit.sampling.server_requests import (
+    MAX_RESPONSE_BYTES,
+    MAX_RETRY_AFTER,
+    RETRYABLE_STATUSES,
+    read_retry_after,
+)
 
 if TYPE_CHECKING:
     import aiohttp
@@ -19,7 +25,17 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 30.0  # until a connection stands
 KEEPALIVE_SECONDS = 60.0
 PROBE_SECONDS = 5.0  # for the first request to a server, before anything is sampled
+SILENT_PAUSE = 10.0  # seconds that a server may ask to wait without a word to the user
 LONGEST_PAUSE = 60.0  # seconds between two attempts, unless the server asks for more
+
+
+class ConnectionFailure(Exception):
+    """No response, or half of one, came back; `kind` is `timeout` or `connection`."""
+
+    def __init__(self, kind: str, reason: str):
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
 
 
 class Endpoint:
@@ -42,6 +58,7 @@ class EndpointPool:
         self.field = field
         self.endpoints = [Endpoint(url, config.concurrency) for url in config.urls]
         self._session: aiohttp.ClientSession | None = None
+        self._silent_until = 0.0  # on the clock time.monotonic: until then, no further wait is said
 
     @property
     def slots(self) -> int:
@@ -78,7 +95,7 @@ class EndpointPool:
 
         timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
         try:
-            async with self.session.get(f"{endpoint.url}/models", timeout=timeout):
+            async with self.session.get(f"{endpoint.url}/models", timeout=timeout, allow_redirects=False):
                 return ""
         except TimeoutError:
             return ""  # a server is there, and slow
@@ -86,7 +103,7 @@ class EndpointPool:
             return f"no server answers there ({error.os_error.strerror or error})"
         except (aiohttp.InvalidURL, ValueError):
             return "is not a valid address"
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, OSError):
             return ""
 
     def least_busy(self) -> Endpoint:
@@ -98,6 +115,18 @@ class EndpointPool:
         """Prefer the other servers for a while, after an attempt on this one failed."""
         endpoint.resting_until = time.monotonic() + self.config.backoff
 
+    def limit_pause(self, endpoint: Endpoint, retry_after: float | None) -> float | None:
+        """Return the seconds to wait of those that a server asks for; a long wait is said once a while."""
+        if retry_after is None or retry_after <= SILENT_PAUSE:
+            return retry_after
+        pause = min(MAX_RETRY_AFTER, retry_after)
+        now = time.monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + pause
+            limit = "" if pause == retry_after else f"; it is asked again after {pause:g} s"
+            logger.warning(f"{endpoint.url} asks to wait {retry_after:g} s (Retry-After){limit}")
+        return pause
+
     def has_requests(self) -> bool:
         """Return whether any server still has a request to answer."""
         return any(endpoint.requests for endpoint in self.endpoints)
@@ -106,38 +135,55 @@ class EndpointPool:
         """Return the status, the content and the Retry-After of one request. It waits until the server has a slot."""
         endpoint.requests += 1
         try:
-            async with (
-                endpoint.slots,
-                self.session.post(f"{endpoint.url}/{self.url_path}", json=body) as response,
-            ):
-                content = await response.read()
-                return response.status, content, read_retry_after(response.headers.get("Retry-After"))
+            async with endpoint.slots:
+                return await self._send(endpoint, body)
         finally:
             endpoint.requests -= 1
 
-    async def answers(self, body: dict[str, Any]) -> bool:
-        """Return whether any server answers a request; tried as often as any request.
+    async def _send(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[int, bytes, float | None]:
+        """Send one request; of a redirection, the address that it leads to is returned as the content.
 
-        False at once if all servers refuse it.
+        Prompts, and the key, go to the address in the recipe and nowhere else. Raises ConnectionFailure.
         """
         import aiohttp
 
+        try:
+            return await self._exchange(endpoint, body)
+        except TimeoutError:
+            raise ConnectionFailure("timeout", f"no answer within {self.config.timeout:g} s") from None
+        except (aiohttp.ClientError, OSError, EOFError, ValueError) as error:
+            raise ConnectionFailure("connection", f"{type(error).__name__}: {error}") from None
+
+    async def _exchange(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[int, bytes, float | None]:
+        url = f"{endpoint.url}/{self.url_path}"
+        async with self.session.post(url, json=body, allow_redirects=False) as response:
+            if 300 <= response.status < 400:
+                return response.status, response.headers.get("Location", "").encode(), None
+            content = bytearray()
+            async for chunk in response.content.iter_any():
+                content += chunk
+                if len(content) > MAX_RESPONSE_BYTES:
+                    return response.status, b"", None  # no completion; the connection is closed
+            return response.status, bytes(content), read_retry_after(response.headers.get("Retry-After"))
+
+    async def answers(self, body: dict[str, Any], is_usable: Callable[[bytes], bool]) -> bool:
+        """Return whether any server answers a request in a usable way; tried as often as any request.
+
+        False at once if all servers refuse it.
+        """
         pause = self.config.backoff
         for _ in range(self.config.retries + 1):
             refusals = 0
             for endpoint in self.endpoints:
                 try:
                     # Past the slots: the question must not wait behind the requests that it is about.
-                    async with self.session.post(f"{endpoint.url}/{self.url_path}", json=body) as response:
-                        content = await response.read()
-                        status = response.status
-                        retry_after = read_retry_after(response.headers.get("Retry-After"))
-                    if status == 200 and json.loads(content)["choices"]:
-                        return True
-                except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+                    status, content, retry_after = await self._send(endpoint, body)
+                except ConnectionFailure:
                     continue
-                refusals += status >= 400 and status not in RETRYABLE_STATUSES
-                pause = max(pause, retry_after or 0.0)
+                if status == 200 and is_usable(content):
+                    return True
+                refusals += status >= 300 and status not in RETRYABLE_STATUSES
+                pause = max(pause, self.limit_pause(endpoint, retry_after) or 0.0)
             if refusals == len(self.endpoints):
                 return False
             await asyncio.sleep(pause)
@@ -152,8 +198,11 @@ class HealthCheck:
     is sent again, for one token: if it is answered, the prompt is at fault.
     """
 
-    def __init__(self, pool: EndpointPool):
+    def __init__(self, pool: EndpointPool, is_usable: Callable[[bytes], bool]):
+        """`is_usable` tells whether a response holds a completion."""
         self.pool = pool
+        self.is_usable = is_usable
+        self._last_answer = -1.0  # on the clock time.monotonic
         self.answered_body: dict[str, Any] | None = None
         self._lock: asyncio.Lock | None = None
         self._checked_at = -1.0  # on the clock time.monotonic
@@ -165,14 +214,20 @@ class HealthCheck:
         return self.answered_body is not None
 
     def remember(self, body: dict[str, Any]) -> None:
-        """Keep the first request that was answered."""
+        """Keep the first request that was answered, and when the last one was."""
+        self._last_answer = time.monotonic()
         if self.answered_body is None:
             self.answered_body = body
 
-    async def is_alive(self) -> bool:
-        """Return whether the servers still answer; False if no request was answered yet."""
+    async def is_alive(self, since: float = math.inf) -> bool:
+        """Return whether the servers still answer; False if no request was answered yet.
+
+        A request that was answered after `since`, on the clock time.monotonic, is proof enough.
+        """
         if self.answered_body is None:
             return False
+        if self._last_answer > since:
+            return True
         asked_at = time.monotonic()
         if self._lock is None:
             self._lock = asyncio.Lock()  # here, since a lock belongs to the event loop that it is made in
@@ -180,7 +235,7 @@ class HealthCheck:
             # If another task has checked while this one waited for the lock, its result is recent enough.
             if self._checked_at < asked_at:
                 checked_at = time.monotonic()
-                self._is_alive = await self.pool.answers({**self.answered_body, "max_tokens": 1})
+                self._is_alive = await self.pool.answers({**self.answered_body, "max_tokens": 1}, self.is_usable)
                 self._checked_at = checked_at
         return self._is_alive
 

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from r1kit.errors import UserError
+from r1kit.messages import logger
 from r1kit.models.templates import THINK_END, THINK_START
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import PromptConfig, SamplingConfig
@@ -39,11 +40,14 @@ FINISH_REASONS = {
     "max_tokens": "length",
 }
 # Finish reasons of a choice that the server broke off: not a completion.
-ABORTED_REASONS = (None, "error", "abort", "insufficient_system_resource")
+ABORTED_REASONS = ("error", "abort", "insufficient_system_resource")
 
 SEED_BITS = 0x7FFFFFFF  # 31 bits, which every server accepts
 MAX_MESSAGE_CHARS = 200
+MAX_VALUE_CHARS = 80
 MAX_RETRY_AFTER = 600.0  # seconds; a server that asks for more is asked sooner
+MAX_RESPONSE_BYTES = 2**26  # 64 MiB: the longest completions with their reasoning are a hundredth of that
+MAX_PROMPT_TOKENS = 2**31
 
 
 class RetryableError(Exception):
@@ -60,6 +64,10 @@ class RetryableError(Exception):
         self.retry_after = retry_after
 
 
+class UnusableResponse(ValueError):
+    """A response with the status 200 that holds no completions."""
+
+
 def request_seed(batch_seed: int, prompt_index: int, sample_index: int) -> int:
     """Return the seed of a request; it stays the same when a run is resumed."""
     digest = hashlib.sha256(f"{batch_seed}/{prompt_index}/{sample_index}".encode()).digest()
@@ -69,7 +77,7 @@ def request_seed(batch_seed: int, prompt_index: int, sample_index: int) -> int:
 def read_retry_after(header: str | None) -> float | None:
     """Return the seconds of a Retry-After header; None for a date, for which the usual pause is used."""
     try:
-        return min(MAX_RETRY_AFTER, max(0.0, float(header or "")))
+        return max(0.0, float(header or ""))
     except ValueError:
         return None
 
@@ -82,7 +90,7 @@ def read_error_message(content: bytes) -> str:
         message = error.get("message", error) if isinstance(error, dict) else error
         if "error" not in body:
             message = body.get("detail", message)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         message = content[:MAX_MESSAGE_CHARS].decode(errors="replace")
     return " ".join(str(message).split())[:MAX_MESSAGE_CHARS]
 
@@ -109,6 +117,8 @@ class RequestFormat:
             raise UserError(f"{field}.server.endpoint", endpoint, requirement, "use auto or chat")
         # Whether the server's chat template starts the thinking itself; learnt from the first response that shows it.
         self.template_opens_thinking = False
+        self.has_noted_usage = False
+        self.noted_models: set[str] = set()
 
     @property
     def url_path(self) -> str:
@@ -153,10 +163,24 @@ class RequestFormat:
     def parse_response(self, content: bytes, samples: int) -> list[SampledCompletion]:
         """Return the completions of a response.
 
-        Raises ValueError, KeyError, TypeError, AttributeError or IndexError if the response makes no sense, and
-        UserError if the server ignores `n`.
+        Raises UnusableResponse if the response makes no sense, and UserError if the server ignores `n`.
         """
-        response = json.loads(content)
+        try:
+            return self._parse(json.loads(content), samples)
+        except (UserError, UnusableResponse):
+            raise
+        except KeyError as error:
+            raise UnusableResponse(f"it has no {error}") from None
+        except RecursionError:
+            raise UnusableResponse("its JSON is nested too deeply") from None
+        except Exception as error:  # it may hold any value in any place
+            raise UnusableResponse(str(error)) from None
+
+    def _parse(self, response: dict[str, Any], samples: int) -> list[SampledCompletion]:
+        if not isinstance(response, dict):
+            raise UnusableResponse("it is no JSON object")
+        if response.get("error"):
+            raise UnusableResponse(f"it holds an error: {read_error_message(json.dumps(response).encode())}")
         choices = self._read_choices(response, samples)
         texts = []
         reasoning_chars = []
@@ -165,9 +189,15 @@ class RequestFormat:
             texts.append(_replace_lone_surrogates(text))
             reasoning_chars.append(reasoning)
         finish_reasons = [_read_finish_reason(choice) for choice in choices]
-        usage = response.get("usage") or {}
-        prompt_tokens = int(usage.get("prompt_tokens") or 0)
-        completion_tokens = int(usage.get("completion_tokens") or 0)
+        self._note_model(response.get("model"))
+        usage = response.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        prompt_tokens = self._read_token_count(usage.get("prompt_tokens"), MAX_PROMPT_TOKENS) or 0
+        # Twice the limit, since some servers count tokens that they do not return.
+        longest = 2 * samples * max(1, self.sampling_config.max_tokens)
+        completion_tokens = self._read_token_count(usage.get("completion_tokens"), longest)
+        if completion_tokens is None:  # the words of the texts stand for the tokens
+            completion_tokens = sum(len(text.split()) for text in texts)
         # A server counts the tokens of all choices together; each gets a share by its characters.
         all_chars = sum(map(len, texts)) or 1
         completions = []
@@ -182,13 +212,42 @@ class RequestFormat:
             completions.append(completion)
         return completions
 
+    def _read_token_count(self, value: Any, largest: int) -> int | None:
+        """Return a number of tokens in the server's usage; None where it has none, or one that cannot be."""
+        if value is None:
+            return None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not 0 <= value <= largest:  # not true of NaN
+            if not self.has_noted_usage:
+                self.has_noted_usage = True
+                logger.warning(
+                    f"the server counts tokens that cannot be ({str(value)[:MAX_VALUE_CHARS]}): words are counted in "
+                    "their place"
+                )
+            return None
+        return int(value)
+
+    def _note_model(self, name: Any) -> None:
+        """Say once that the server answers by another model's name, which often is only a longer form of the same."""
+        names = (self.model_name, *self.noted_models)
+        if not isinstance(name, str) or not name or any(name in known or known in name for known in names):
+            return
+        self.noted_models.add(name)
+        if len(self.noted_models) == 1:
+            logger.warning(f"the server answers as the model {name[:MAX_VALUE_CHARS]}, not as {self.model_name}")
+
     def _read_choices(self, response: dict[str, Any], samples: int) -> list[dict[str, Any]]:
         choices = response["choices"]
+        if not isinstance(choices, list):
+            raise ValueError("its choices are no list")
         if len(choices) < samples:
             if len(choices) > 0 and samples > 1:
                 requirement = f"the server returned {len(choices)} of {samples} samples: it does not support n"
                 raise UserError(f"{self.field}.server.samples_per_request", samples, requirement, "set it to 1")
             raise ValueError("no choices")
+        indices = [choice.get("index") for choice in choices[:samples]]
+        if samples > 1 and None not in indices and len(set(indices)) < samples:
+            raise ValueError("the same choice stands in it twice")
         return choices[:samples]
 
     def _read_text(self, choice: dict[str, Any]) -> tuple[str, int]:
@@ -225,6 +284,8 @@ def _read_message(message: dict[str, Any]) -> tuple[str, str]:
     """Return the text and the separate reasoning of a chat message. Raises ValueError if it has neither."""
     content = message.get("content")
     reasoning = message.get("reasoning") or message.get("reasoning_content")
+    if not isinstance(content, str | list | None) or not isinstance(reasoning, str | None):
+        raise ValueError("its content is no text")
     if content is None and reasoning is None and "content" not in message:
         raise ValueError("no content")
     if isinstance(content, list):  # blocks, some of which may be reasoning
@@ -244,8 +305,10 @@ def _join_texts(block: Any) -> str:
 def _read_finish_reason(choice: dict[str, Any]) -> str:
     """Return `stop`, `length` or the server's own reason. Raises ValueError if the server broke the choice off."""
     reason = choice.get("finish_reason")
-    if reason in ABORTED_REASONS:
+    if reason is None or (isinstance(reason, str) and reason in ABORTED_REASONS):
         raise ValueError(f"a choice was cut off: {reason}")
+    if not isinstance(reason, str):
+        raise ValueError("its finish_reason is no text")
     return FINISH_REASONS.get(str(reason), str(reason))
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FINGERPRINT_DIGITS = 16
+FAILURE_SUFFIX = ".failed"
+"""The suffix of the file beside a shard that counts its samples without a completion."""
 
 
 def text_fingerprint(texts: Iterable[str]) -> str:
@@ -84,9 +86,24 @@ class Shards:
             action = "restore the old data, use another output, or pass --overwrite"
             raise UserError("output", self.folder.parent, requirement, action)
 
-    def write_shard(self, index: int, rows: list[Row]) -> None:
-        """Write a shard, whole or not at all."""
+    def write_shard(self, index: int, rows: list[Row], failed_samples: int = 0) -> None:
+        """Write a shard, whole or not at all.
+
+        `failed_samples` of its samples have no completion, since a server failed: the next session samples it again.
+        """
+        marker = self._failure_marker(index)
+        if failed_samples:
+            write_file(marker, str(failed_samples))
         write_parquet(rows, self.shard_path(index), self.reward_names)
+        if not failed_samples:
+            marker.unlink(missing_ok=True)
+
+    def _failure_marker(self, index: int) -> Path:
+        return self.shard_path(index).with_suffix(FAILURE_SUFFIX)
+
+    def failed(self) -> list[int]:
+        """Return the numbers of the shards with samples that have no completion, since a server failed."""
+        return [index for index in self.finished() if self._failure_marker(index).exists()]
 
     def read_shard(self, index: int, columns: Sequence[str] | None = None) -> list[Row]:
         """Return the rows of a shard, with all columns or those in `columns`. Raises UserError if it is damaged."""

@@ -6,16 +6,14 @@
     {"kl": "kl is 1.5, more than 20 times its median of 0.01: lower training.learning_rate or raise training.kl"}
 """
 
-import json
 import math
 import statistics
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from r1kit.messages import logger
+from r1kit.messages import logger, training_step
 
 FLAT_REWARD_STEPS = 20
 """Steps in a row without any difference in reward, or without any format reward, that make a warning."""
@@ -128,14 +126,13 @@ def _burst(history: History, metric: str, action: str) -> str:
 
 
 class AlertCallback(TrainerCallback):
-    """Warns of each alert once, on stderr and in a file; raises FloatingPointError for NaN and infinities.
+    """Warns of each alert once; raises FloatingPointError for NaN and infinities.
 
-    Each line of `warnings_file` is a JSON object with the keys step, name and text; `r1kit report` shows them.
+    The warnings of a run are kept in its directory (r1kit.runs.warning_log), and `r1kit report` shows them.
     """
 
-    def __init__(self, stage: str, warnings_file: Path):
+    def __init__(self, stage: str):
         self.stage = stage
-        self.warnings_file = warnings_file
         self.history: History = defaultdict(list)
         self.printed: set[str] = set()  # names of alerts
 
@@ -177,6 +174,6 @@ class AlertCallback(TrainerCallback):
         for name, text in find_alerts(self.history, int(args.logging_steps)).items():
             if name not in self.printed:
                 self.printed.add(name)
-                logger.warning(f"{self.stage}, step {state.global_step}: {text}")
-                with open(self.warnings_file, "a") as file:
-                    file.write(json.dumps({"step": state.global_step, "name": name, "text": text}) + "\n")
+                training_step.number = state.global_step
+                recorded = {"warning_name": name, "warning_text": text}
+                logger.warning(f"{self.stage}, step {state.global_step}: {text}", extra=recorded)

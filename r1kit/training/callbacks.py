@@ -10,7 +10,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from r1kit.interrupts import is_new_signal
-from r1kit.messages import logger, print_progress
+from r1kit.messages import logger, print_progress, training_step
 from r1kit.recipe import LengthStepConfig
 from r1kit.runs.run import Run
 
@@ -47,6 +47,16 @@ class MetricsCallback(TrainerCallback):
         if state.is_world_process_zero:
             # A run that was killed may have logged steps after the checkpoint from which it now resumes.
             self.run.cut_metrics(state.global_step)
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        training_step.number = state.global_step + 1
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        training_step.number = None
 
     def on_log(
         self,

@@ -166,7 +166,7 @@ def _add_callbacks(trainer: Any, run: Run, stop_callback: StopCallback) -> Train
     if live_display:
         trainer.add_callback(live_display)
     # After MetricsCallback, so that metrics.jsonl has the step at which an alert ends a diverging training.
-    trainer.add_callback(AlertCallback(stage, run.path / "warnings.jsonl"))
+    trainer.add_callback(AlertCallback(stage))
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return live_display
