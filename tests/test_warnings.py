@@ -1,11 +1,9 @@
 """The warnings of a run stand in its directory and in the report, each once with its count."""
 
-import json
 import logging
 import os
 
 import pytest
-from helpers import r1kit
 
 from r1kit.messages import early_warnings, logger, training_step
 from r1kit.report.summary import describe_warnings
@@ -93,11 +91,3 @@ def test_the_report_tells_warnings_with_their_steps_and_counts():
     warnings = [{"text": "a", "step": 3, "count": 1200}, {"text": "b", "step": None, "count": 1}, {"text": "c"}]
     run = {"name": "zero", "status": "finished", "warnings": warnings, "ladder": None, "samples": None, "rows": None}
     assert describe_warnings([run]) == ["zero, step 3: a (1,200 times)", "zero: b", "zero: c"]
-
-
-def test_a_stage_leaves_its_warnings_in_its_run(here):
-    rows = [{"prompt": f"{n} + 1?", "completion": str(n)} for n in range(3)]
-    (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
-    _, err = r1kit("data", "--dataset", "rows.jsonl", "--output", "run", code=0)
-    shown = [line.removeprefix("warning: ") for line in err.splitlines() if line.startswith("warning: ")]
-    assert shown == [warning["text"] for warning in read_warnings(here / "run")]

@@ -228,11 +228,13 @@ class ServerSampler:
         )
         body = self.request_format.build_body(prompt, seed, samples)
         last_attempt = 0.0
+        endpoint: Endpoint | None = None
         try:
             async for attempt in attempts:
                 with attempt:
                     last_attempt = time.monotonic()
-                    return await self._attempt(body, samples)
+                    endpoint = self.pool.least_busy(failed=endpoint)
+                    return await self._attempt(endpoint, body, samples)
         except RetryableError as failure:
             return await self._give_up(body, samples, failure, last_attempt)
         raise AssertionError("tenacity returns or raises")
@@ -262,12 +264,11 @@ class ServerSampler:
         urls = join_urls(self.server_config.urls)
         raise UserError(f"{self.field}.server.urls", urls, requirement, action) from None
 
-    async def _attempt(self, body: dict[str, Any], samples: int) -> list[SampledCompletion]:
-        """Send one request.
+    async def _attempt(self, endpoint: Endpoint, body: dict[str, Any], samples: int) -> list[SampledCompletion]:
+        """Send one request to a server.
 
         Raises RetryableError if another attempt may succeed, and UserError if no request can.
         """
-        endpoint = self.pool.least_busy()
         # 1. Did a response arrive at all?
         try:
             body, (status, content, retry_after) = await self._post(endpoint, body)

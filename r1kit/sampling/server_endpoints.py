@@ -106,10 +106,17 @@ class EndpointPool:
         except (aiohttp.ClientError, OSError):
             return ""
 
-    def least_busy(self) -> Endpoint:
-        """Return the server with the fewest requests; one that failed lately only if all others did too."""
+    def least_busy(self, failed: Endpoint | None = None) -> Endpoint:
+        """Return the server with the fewest requests; one that failed lately only if all others did too.
+
+        `failed` is the server that failed the last attempt of the request: it is asked again only if there is no other.
+        """
         now = time.monotonic()
-        return min(self.endpoints, key=lambda endpoint: (endpoint.resting_until > now, endpoint.requests))
+
+        def preference(endpoint: Endpoint) -> tuple[bool, bool, int]:
+            return endpoint is failed, endpoint.resting_until > now, endpoint.requests
+
+        return min(self.endpoints, key=preference)
 
     def rest(self, endpoint: Endpoint) -> None:
         """Prefer the other servers for a while, after an attempt on this one failed."""
