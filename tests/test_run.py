@@ -31,7 +31,7 @@ def make_recipe(output, **training):
 
 def release(run):
     """Release the lock of a run, as the end of its process does, and return the run."""
-    os.close(run._lock_descriptor)
+    run.unlock()
     return run
 
 

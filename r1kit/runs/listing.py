@@ -1,12 +1,12 @@
 """List the runs below a folder, for `r1kit runs`: their stage, state, duration, result and parents."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from r1kit.errors import UserError
+from r1kit.runs.lock import is_held
 from r1kit.runs.reading import read_parents, read_run_info, warn_of_damage
 from r1kit.runs.results import describe_result
 from r1kit.runs.run import Run
@@ -34,7 +34,7 @@ def find_runs(folder: Path) -> Iterator[Run]:
 
 
 def run_status(run: Run) -> str:
-    """Return a run's status: `killed` if run.json says `running` but no process holds the run's lock.
+    """Return a run's status: `killed` if run.json says `running` but no process works on the run.
 
     It is `damaged` where run.json cannot be read or has no stage; a warning says so.
     """
@@ -43,19 +43,7 @@ def run_status(run: Run) -> str:
         warn_of_damage(run.path / "run.json", "it has no stage, so that nothing is known of this run")
         return "damaged"
     status = str(info.get("status"))
-    if status != "running" or not (run.path / ".lock").exists():
-        return status
-    try:
-        descriptor = os.open(run.path / ".lock", os.O_RDONLY)
-    except OSError:  # the run belongs to another user
-        return status
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return "running"
-    finally:
-        os.close(descriptor)
-    return "killed"
+    return "killed" if status == "running" and not is_held(run.path) else status
 
 
 def list_runs(folder: Path, width: int | None = None) -> str:

@@ -11,9 +11,7 @@ write. Files are replaced in one step (r1kit.runs.files), so a kill leaves no ha
 """
 
 import contextlib
-import fcntl
 import json
-import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -23,15 +21,13 @@ from typing import Any
 
 from r1kit.errors import UserError
 from r1kit.runs.files import write_file
+from r1kit.runs.lock import RunLock
 from r1kit.runs.reading import parse_json, read_json_lines
 from r1kit.safe_text import mask_secrets
 from r1kit.version import __version__
 
 # Libraries whose versions can change a run's result.
 _RECORDED_LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "math-verify")
-# `r1kit runs` holds a run's lock for an instant to see whether it is free, so locking is tried a few times.
-_LOCK_TRIES = 5
-_LOCK_RETRY_SECONDS = 0.02
 
 
 def installed_versions() -> dict[str, str]:
@@ -55,8 +51,7 @@ class Run:
 
     def __init__(self, path: Path):
         self.path = path
-        # The open lock file: the lock is held until it is closed or the process ends.
-        self._lock_descriptor: int | None = None
+        self._lock: RunLock | None = None  # held until it is released or the process ends
 
     @property
     def info(self) -> dict[str, Any]:
@@ -96,22 +91,15 @@ class Run:
     def lock(self) -> None:
         """Lock the run until `unlock` or the end of this process. Raises UserError if another process has locked it.
 
-        The kernel releases the lock of a process that is killed, so none is ever left behind.
+        The kernel releases the lock of a process that is killed, so none is ever left behind; see r1kit.runs.lock.
         """
-        self._lock_descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT)
-        for _ in range(_LOCK_TRIES):
-            try:
-                fcntl.flock(self._lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except OSError:
-                time.sleep(_LOCK_RETRY_SECONDS)
-        raise UserError("output", self.path, "another process is working on this run", "wait for it or stop it")
+        self._lock = RunLock(self.path)
 
     def unlock(self) -> None:
         """Release the lock, so that the same process may open the run again."""
-        if self._lock_descriptor is not None:
-            os.close(self._lock_descriptor)
-            self._lock_descriptor = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def record_result(self) -> None:
         """Record that this session has written the run's result, which belongs to its recipe from now on."""

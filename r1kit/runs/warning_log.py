@@ -21,6 +21,7 @@ from typing import Any
 from r1kit.messages import early_warnings, logger, training_step
 from r1kit.ranks import rank
 from r1kit.runs.files import write_file
+from r1kit.runs.reading import read_json_lines
 from r1kit.runs.run import Run, current_time
 
 WARNING_FILES = "warnings*.jsonl"
@@ -114,16 +115,8 @@ def read_warnings(run_dir: Path) -> list[LoggedWarning]:
 def read_warning_file(file: Path) -> list[LoggedWarning]:
     """Return the warnings of a file; lines that are no warning are skipped."""
     warnings = []
-    try:
-        lines = file.read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        try:
-            warning = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(warning, dict) and isinstance(warning.get("text"), str):
+    for warning in read_json_lines(file):
+        if isinstance(warning.get("text"), str):
             count = warning.get("count")
             is_count = isinstance(count, int) and not isinstance(count, bool) and count > 0
             defaults = {"time": None, "step": None}
