@@ -104,6 +104,6 @@ def test_a_resumed_run_knows_what_it_logged_before(capsys, tmp_path):
     with record_warnings(Run(tmp_path)):
         callback.on_log(args, state, None, logs=line)
     assert "step 20: in 20 steps no group" in capsys.readouterr().err
-    [warning] = read_warnings(tmp_path)
+    [warning] = [warning for warning in read_warnings(tmp_path) if "name" in warning]
     assert (warning["step"], warning["name"]) == (20, "reward")
     assert warning["text"].startswith("in 20 steps no group")

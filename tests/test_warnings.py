@@ -13,6 +13,7 @@ from r1kit.runs.warning_log import read_warnings, record_warnings
 
 @pytest.fixture(autouse=True)
 def no_step():
+    early_warnings.take()  # those of other tests in this process
     yield
     training_step.number = None
 
