@@ -22,7 +22,7 @@ from pathlib import Path
 from r1kit.runs.run import Run
 run = Run(Path(sys.argv[1]))
 run.lock()
-run.update(status="running")
+run.update(status="running", stage="sft")
 {end}
 """
 

@@ -42,6 +42,7 @@ def test_a_warning_is_on_the_disk_when_the_process_is_killed(tmp_path):
 def test_a_resumed_run_and_its_ranks_count_on(tmp_path, monkeypatch):
     for rank in ("0", "0", "1"):
         monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", "2")
         with record_warnings(Run(tmp_path)):
             logger.warning("2 rows are lost")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["warnings-rank-1.jsonl", "warnings.jsonl"]
