@@ -88,6 +88,11 @@ def report_run(run_dir: Path) -> None:
     _send_report({"run": str(run_dir)})
 
 
+def report_call(name: str) -> None:
+    """Tell the parent which code of the user's runs from now on, "" for none, so that it can name what ended this."""
+    _send_report({"call": name})
+
+
 def report_end(code: int, error_line: str = "") -> None:
     """Tell the parent that the work has come to its end, with this exit code.
 
@@ -177,6 +182,8 @@ def _wait_for_child(child: int, reader: int, report_death: ReportDeath) -> int:
             logger.error(report["line"])
         return int(report["code"])
     ending = describe_end(status)
+    if report.get("call"):
+        ending += f"; it ended in {report['call']}"
     if has_closed_all:
         ending = "has lost its file descriptors, which code that it ran has closed, such as a reward or a library"
     report_death(ending, Path(report["run"]) if "run" in report else None)

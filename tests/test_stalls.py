@@ -221,6 +221,8 @@ def test_a_reward_that_never_returns_ends_the_run_in_one_line(name, in_thread):
 
 
 STUCK_IN_C = """
+from r1kit.supervisor import supervise
+supervise()
 import r1kit.rewards.own_code as own_code
 own_code.HARD_LIMIT_SECONDS = 0.5
 from r1kit.recipe import RewardConfig
@@ -232,7 +234,8 @@ bind_reward(RewardConfig(name="test_stalls.search_for_ever", max_seconds=0.5))(c
 def test_a_process_that_runs_no_python_any_more_is_ended_and_says_where():
     result = subprocess.run([sys.executable, "-c", STUCK_IN_C], cwd=os.path.dirname(__file__), capture_output=True)
     assert result.returncode == 1
-    assert b"search_for_ever" in result.stderr
+    assert b"in search_for_ever" in result.stderr
+    assert b"it ended in the reward test_stalls.search_for_ever, which may take 0.5 seconds" in result.stderr
 
 
 STUCK_POOL = """
@@ -256,7 +259,7 @@ def test_the_limit_of_a_call_grows_with_its_completions_and_own_rewards_have_non
     from r1kit.rewards import binding
 
     limits = []
-    monkeypatch.setattr(binding, "call_with_limit", lambda call, seconds: limits.append(seconds) or call())
+    monkeypatch.setattr(binding, "call_with_limit", lambda call, seconds, name: limits.append(seconds) or call())
     assert bind_reward(RewardConfig(name="test_stalls.count_words"))(completions=["a b", "c"]) == [2.0, 1.0]
     assert bind_reward(RewardConfig(name="format"))(completions=["a"]) == [0.0]
     assert limits == [620.0]

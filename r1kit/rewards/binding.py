@@ -104,7 +104,7 @@ def _call_guarded(
     seconds = entry.max_seconds or DEFAULT_CALL_SECONDS + row_count * DEFAULT_SECONDS_PER_COMPLETION
     try:
         with keep_directory(entry.name):
-            return call_with_limit(call, seconds)
+            return call_with_limit(call, seconds, f"the reward {entry.name}")
     except CallTimeout:
         requirement = f"{entry.name} has not returned after so many seconds, for {row_count} completions"
         action = "correct the reward, or set a longer limit"

@@ -23,6 +23,7 @@ from typing import Any
 
 from r1kit.errors import EXIT_FAILED
 from r1kit.messages import logger
+from r1kit.supervisor import report_call
 
 HARD_LIMIT_SECONDS = 60.0  # after a call's own limit
 EXIT_SECONDS = 5.0  # that threads of the user's have to end after the main thread
@@ -37,9 +38,10 @@ class CallTimeout(BaseException):
     """A call took too long. No Exception, so that code of the user's does not catch it by `except Exception`."""
 
 
-def call_with_limit(function: Callable[[], Any], seconds: float) -> Any:
+def call_with_limit(function: Callable[[], Any], seconds: float, name: str = "a function") -> Any:
     """Return what a function returns, or raise what it raises. Raises CallTimeout after `seconds`."""
     call = object()
+    report_call(f"{name}, which may take {seconds:g} seconds")
     _set_hard_limit(call, time.monotonic() + seconds + HARD_LIMIT_SECONDS)
     in_main_thread = threading.current_thread() is threading.main_thread()
     try:
@@ -49,6 +51,7 @@ def call_with_limit(function: Callable[[], Any], seconds: float) -> Any:
         raise
     finally:
         _set_hard_limit(call, None)
+        report_call("")
 
 
 def _end_after_main_thread() -> None:
