@@ -6,6 +6,7 @@ Inputs are made of odd values in turn, the same ones each time.
 
 import gzip
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from hypothesis import strategies as st
 import r1kit
 
 BATCH_SIZE = 40
+# Which share of the cases is run: all of them take many minutes. R1KIT_FUZZ_EVERY=1 runs them all.
+EVERY = int(os.environ.get("R1KIT_FUZZ_EVERY", "10"))
 BASE_MODEL, STUDENT_MODEL = "model.path=tiny:base", "model.path=tiny:student"
 
 
@@ -40,6 +43,7 @@ class Case:
 def find_failures(cases: list[Case], folder: Path, stdin: str = "") -> list[str]:
     """Run cases, each in a folder of its own, and return a line on each that ended in another way than it may."""
     failures = []
+    cases = cases[len(cases) % EVERY :: EVERY]
     for start in range(0, len(cases), BATCH_SIZE):
         batch = cases[start : start + BATCH_SIZE]
         folders = []
