@@ -74,12 +74,11 @@ def test_a_damaged_file_is_named_and_the_rest_is_shown(file, content, tmp_path, 
     run = write_run(tmp_path)
     write_run(tmp_path, "second")
     (run / file).write_bytes(content.encode() if isinstance(content, str) else content)
-    assert '"second"' in read_page(tmp_path / "runs/second")
     assert '"first"' in read_page(run)
     shown = capsys.readouterr().err
     # Nothing is lost by a file of lines that is empty, or whose only line a kill has cut.
     is_harmless = file.endswith("jsonl") or (content == '{"\\ud800": 1}' and file != "run.json")
-    assert is_harmless or f"{run / file} is left out" in shown
+    assert is_harmless or f"{run / file} is damaged" in shown
     assert shown.count("warning:") == len(shown.splitlines())
     table = list_runs(tmp_path / "runs")
     assert "second" in table
@@ -101,7 +100,7 @@ def test_a_damaged_parquet_file_is_named_and_the_others_are_shown(damage, tmp_pa
         file.unlink()
         file.mkdir()
     assert '"count":1' in read_page(run)
-    assert f"{file} is left out" in capsys.readouterr().err
+    assert f"{file} is damaged" in capsys.readouterr().err
     follower = RunFollower([str(run)])
     for path in ("/", "/head", "/s0", "/s0c0", "/s0c9"):
         assert follower.respond(path) is not None
@@ -110,7 +109,7 @@ def test_a_damaged_parquet_file_is_named_and_the_others_are_shown(damage, tmp_pa
 ODD_FIELDS = (True, -1, "x", float("nan"), 10**400, [{"role": 3, "path": []}])
 
 
-@pytest.mark.parametrize("value", ODD_FIELDS, ids=repr)
+@pytest.mark.parametrize("value", ODD_FIELDS, ids=lambda value: repr(value)[:20])
 def test_values_of_other_types_are_left_out(value, tmp_path, capsys):
     for number, (file, content) in enumerate(
         [("run.json", RUN_INFO), ("eval.json", {"models": [MODEL_ROW]}), ("drops.json", {}), ("scaling.json", {})]

@@ -15,15 +15,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import (
-    Annotated,
-    Any,
-    NotRequired,  # pydantic needs it below Python 3.12
-)
+from typing import Annotated, Any, NotRequired
 
 import yaml
 from pydantic import Field
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # pydantic needs this one below Python 3.12
 
 from r1kit.errors import UserError
 from r1kit.recipe import parse_recipe

@@ -55,8 +55,8 @@ class RunInfo(TypedDict, total=False):
 
 @cache
 def warn_of_damage(file: Path, reason: str) -> None:
-    """Warn, once in a process, that a file of a run is left out because it is damaged."""
-    logger.warning(f"{file} is left out: {' '.join(reason.split())}")
+    """Warn, once in a process, that a file of a run is damaged; `reason` says of which part."""
+    logger.warning(f"{file} is damaged, and what cannot be read of it is left out: {' '.join(reason.split())}")
 
 
 def describe_damage(error: Exception) -> str:
@@ -121,7 +121,7 @@ def keep_valid_fields(values: dict[str, Any], schema: type, file: Path | None = 
         if name in kept and not is_valid(kept[name], field_type):
             del kept[name]
             if file is not None:
-                warn_of_damage(file, f"its {name} is no value that r1kit writes; the other fields are read")
+                warn_of_damage(file, f"its {name} is no value that r1kit writes")
     return kept
 
 
@@ -167,7 +167,7 @@ def parse_json_lines(text: str, file: Path, is_tail: bool = False) -> list[dict[
             values += [value] if value else []
         elif number < len(lines) and not (is_tail and number == 1):
             place = "a line" if is_tail else f"line {number}"
-            warn_of_damage(file, f"{place} of it is no JSON object; the other lines are read")
+            warn_of_damage(file, f"{place} of it is no JSON object")
     return values
 
 
