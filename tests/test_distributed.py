@@ -220,3 +220,20 @@ def test_two_processes_sample_the_rows_that_one_samples(tmp_path):
     for folder in folders:
         one, two = read_data(tmp_path / "one" / folder), read_data(tmp_path / "two" / folder)
         assert [(r["id"], r["completion"]) for r in one] == [(r["id"], r["completion"]) for r in two]
+
+
+def test_the_rank_that_is_killed_is_named(tmp_path):
+    run = tmp_path / "run"
+    file = write_recipe(tmp_path / "rl.yaml", **{**RL, "training": {**RL["training"], "steps": 400}})
+    process = start_r1kit("rl-zero", file, f"output={run}", "--num-processes", 2)
+    while len(list(run.glob("completions/*.parquet"))) < 2:
+        time.sleep(0.1)
+        assert process.poll() is None, process.communicate()[1][-3000:]
+    [pid] = [rank["pid"] for rank in read_info(run)["ranks"] if rank["rank"] == 1]
+    os.kill(pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, read_info(run)["status"]) == (1, "", "failed")
+    line = err.strip().splitlines()[-1]
+    assert line.startswith("error: rank 1 of 2 was killed by SIGKILL, ")
+    assert line.endswith("the other ranks were stopped, and the same command goes on from what is saved")
+    assert "Traceback" not in err

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from r1kit.api import _run_and_record
 from r1kit.errors import UserError
 from r1kit.recipe import RewardConfig
 from r1kit.rewards.binding import bind_reward
+from r1kit.runs.exits import RankExit, describe_exit, find_first_exit, record_exit
 from r1kit.runs.run import Run
 
 REWARDS = """
@@ -218,3 +220,45 @@ def test_a_stage_in_a_notebook_does_not_end_it(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match=r"sys.exit\(0\) was called in .*leaving_stage.py, line 3 \(main\)"):
         _run_and_record("sft", None, run)
     assert run.info["status"] == "failed"
+
+
+# Ranks
+
+
+def test_the_rank_that_died_is_named_and_not_those_that_it_took_along(tmp_path):
+    record_exit(tmp_path, RankExit(0, 1, "", trace="Traceback: Connection closed by peer\n"))
+    record_exit(tmp_path, RankExit(2, 130, ""))
+    record_exit(tmp_path, RankExit(1, 1, "was killed by SIGKILL", is_death=True))
+    record_exit(tmp_path, RankExit(1, 2, "a second end of the same rank"))
+    (tmp_path / "exit-7.json").write_text("{broken")
+    line = describe_exit(find_first_exit(tmp_path), 3)
+    goes_on = "the other ranks were stopped, and the same command goes on from what is saved"
+    assert line == f"rank 1 of 3 was killed by SIGKILL; {goes_on}"
+
+
+def test_without_a_death_the_first_end_is_told(tmp_path):
+    assert find_first_exit(tmp_path) is None
+    record_exit(tmp_path, RankExit(1, 2, "data = x; is wrong; correct it"))
+    record_exit(tmp_path, RankExit(0, 1, "", trace="Traceback: Connection closed by peer\n"))
+    assert describe_exit(find_first_exit(tmp_path), 2) == "data = x; is wrong; correct it"
+
+
+LAUNCHER = """
+import os, signal, sys, types
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+failures = {0: -15, 1: -11, 2: 1}
+raise ChildFailedError("r1kit", {rank: ProcessFailure(rank, 7, code, "none") for rank, code in failures.items()})
+"""
+
+
+def test_a_launcher_that_tells_of_a_killed_rank_prints_no_report_of_torch(here, monkeypatch):
+    """The module stands for torch.distributed.run, which raises this error; test_distributed.py has the real one."""
+    (here / "standing_in.py").write_text(LAUNCHER)
+    monkeypatch.setenv("PYTHONPATH", str(here))
+    (here / "run").mkdir()
+    command = [sys.executable, "-m", "r1kit.torch_launcher", "run", "standing_in"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", "")
+    first = find_first_exit(here / "run")
+    assert (first.rank, first.line[:21]) == (1, "was killed by SIGSEGV")
+    assert [file.name for file in (here / "run").iterdir()] == ["exit-1.json"]
