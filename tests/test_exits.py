@@ -1,5 +1,6 @@
 """However a process ends, its exit code tells whether the work was done, and a line on stderr tells why not."""
 
+import json
 import os
 import signal
 import subprocess
@@ -67,6 +68,18 @@ def close_all(completions, **columns):
 def leave_at_exit(completions, **columns):
     import atexit
     atexit.register(os._exit, 0)
+    return [1.0] * len(completions)
+
+def fork(completions, **columns):
+    child = os.fork()
+    if child == 0:
+        sys.exit(3)
+    return [float(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))] * len(completions)
+
+def fork_and_return(completions, **columns):
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
     return [1.0] * len(completions)
 
 def wait(completions, **columns):
@@ -148,6 +161,13 @@ def test_whatever_a_reward_raises_is_its_fault(own_rewards, monkeypatch, name, e
         signal.signal(signal.SIGINT, handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     assert f"error: {caught.value}" == RAISED.format(name=name, error=error)
+
+
+@pytest.mark.parametrize(("name", "value"), [("fork", 3.0), ("fork_and_return", 1.0)])
+def test_a_process_that_a_reward_forks_ends_and_does_not_go_on_with_the_run(own_rewards, name, value):
+    result = score(name)
+    assert [json.loads(line)[name] for line in result.stdout.splitlines()] == [value, value]
+    assert "error" not in result.stderr
 
 
 def test_a_module_of_rewards_that_leaves_while_it_is_imported_is_a_mistake_of_the_recipe(own_rewards):

@@ -160,7 +160,15 @@ def _call_reward(
     name: str, function: RewardFunction, completions: Sequence[Any], arguments: Mapping[str, Any]
 ) -> list[float | None]:
     """Call a reward, asynchronous or not, and return one value for each completion. Raises what the reward raises."""
-    values: Any = function(completions=completions, **arguments)
+    process = os.getpid()
+    try:
+        values: Any = function(completions=completions, **arguments)
+    except BaseException as error:
+        if os.getpid() != process:
+            os._exit(_exit_code_of(error))
+        raise
+    if os.getpid() != process:  # a fork that the function has made must not go on with the run a second time
+        os._exit(0)
     if inspect.isawaitable(values):
         values, error = asyncio.run_coroutine_threadsafe(_await_values(values), _event_loop(os.getpid())).result()
         if error is not None:
@@ -172,6 +180,13 @@ def _call_reward(
     if len(rewards) != len(completions):
         raise ValueError(f"returned {len(rewards)} values for {len(completions)} completions")
     return rewards
+
+
+def _exit_code_of(error: BaseException) -> int:
+    """Return the exit code of a process that an exception ends."""
+    if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+        return error.code or 0
+    return 1
 
 
 def _to_reward_value(name: str, value: Any) -> float | None:
