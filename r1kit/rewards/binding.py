@@ -170,9 +170,9 @@ def _call_reward(
     if os.getpid() != process:  # a fork that the function has made must not go on with the run a second time
         os._exit(0)
     if inspect.isawaitable(values):
-        values, error = asyncio.run_coroutine_threadsafe(_await_values(values), _event_loop(os.getpid())).result()
-        if error is not None:
-            raise error
+        values, raised = asyncio.run_coroutine_threadsafe(_await_values(values), _event_loop(os.getpid())).result()
+        if raised is not None:
+            raise raised
     if values is None or isinstance(values, str | bytes | Mapping | int | float):
         text = "must return a list with a number, or None, for each completion"
         raise TypeError(f"{text}, not {type(values).__name__}")
