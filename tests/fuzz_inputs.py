@@ -156,7 +156,9 @@ def read_recipe(stage: str, text: bytes, overrides: list[str], folder: Path) -> 
     if resolved != recipe.model_dump(mode="json"):
         return f"its recipe.yaml is another recipe: {resolved}"
     written: dict[str, Any] = read_yaml(text.decode()) or {}
-    values = dict(parsed) or {"": written}
+    values: dict[str, Any] = {} if parsed else {"": written}
+    for key, value in parsed:  # a block replaces what was set in it before
+        values = {name: kept for name, kept in values.items() if not name.startswith(f"{key}.")} | {key: value}
     for key, value in values.items():
         if change := find_change(key, value, resolved):
             return f"changed without a word: {change}"
