@@ -68,9 +68,8 @@ def supervise(report_death: ReportDeath | None = None) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
         return
     os.close(writer)
-    for number in _PASSED_ON:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda number, frame: _send(child, number))
+    for number in _PASSED_ON:  # those too that are ignored, as in the background of a script: the child may not do so
+        signal.signal(number, lambda number, frame: _send(child, number))
     signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
     os._exit(_wait_for_child(child, reader, report_death or _report_death))
 

@@ -82,6 +82,10 @@ def fork_and_return(completions, **columns):
         os.waitpid(child, 0)
     return [1.0] * len(completions)
 
+def obey(completions, **columns):
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(7))
+    wait(completions)
+
 def wait(completions, **columns):
     print("waiting", file=sys.stderr, flush=True)
     threading.Event().wait()
@@ -186,6 +190,18 @@ def test_a_signal_ends_a_command_with_130(own_rewards, number, to_group):
     (os.killpg if to_group else os.kill)(process.pid, number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (130, "", "")
+
+
+def test_a_signal_that_a_script_ignores_reaches_code_that_does_not(own_rewards):
+    """A shell has SIGINT ignored for what it runs in the background; a training handles it all the same."""
+    command = [*COMMAND, "rewards", "rows.jsonl", "--rewards", "own.obey"]
+    ignore = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)  # noqa: E731
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=ignore)
+    assert process.stderr.readline() == "waiting\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err.startswith("error: the command ended with exit code 7")
 
 
 def test_the_work_ends_with_the_process_that_supervises_it(own_rewards):
