@@ -41,7 +41,9 @@ def find_remnants():
             remnants.add(line.split()[0])
     for directory in (Path("/tmp"), Path("/dev/shm"), Path("/var/tmp"), ROOT, Path.home()):
         # Tests that run beside this one keep their tables of rows in folders of their own.
-        remnants.update(str(path) for path in directory.glob("r1kit-*") if not path.name.startswith("r1kit-rows-"))
+        remnants.update(
+            str(path) for path in directory.glob("r1kit-*") if not path.name.startswith(("r1kit-rows-", "r1kit-tests-"))
+        )
     return remnants
 
 
