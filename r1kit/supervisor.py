@@ -6,7 +6,7 @@ does anything: the child works, and reports its exit code at its very end; the p
 child that ended without a report has not done its work: the parent says how it ended, marks its run as failed, and ends
 with exit code 1.
 
-The parent costs a few milliseconds and about 30 MB. It passes signals on to the child, and the child dies with it.
+The parent costs about 20 milliseconds and 20 MB. It passes signals on to the child, and the child dies with it.
 
     supervise()          the rest of the command runs in the child
     report_run(path)     the child works on this run from now on
