@@ -3,7 +3,7 @@
 import pytest
 from fuzz import ACCEPTED, try_kind
 
-COUNTS = {"recipes": 200, "rows": 100, "files": 100, "runs": 40, "servers": 12, "commands": 40}
+COUNTS = {"recipes": 200, "rows": 100, "files": 100, "runs": 40, "servers": 6, "commands": 40}
 
 
 @pytest.mark.parametrize(("kind", "count"), COUNTS.items())

@@ -26,7 +26,7 @@ import r1kit
 
 BATCH_SIZE = 40
 # Which share of the cases is run: all of them take many minutes. R1KIT_FUZZ_EVERY=1 runs them all.
-EVERY = int(os.environ.get("R1KIT_FUZZ_EVERY", "10"))
+EVERY = int(os.environ.get("R1KIT_FUZZ_EVERY", "15"))
 BASE_MODEL, STUDENT_MODEL = "model.path=tiny:base", "model.path=tiny:student"
 
 
