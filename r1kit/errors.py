@@ -7,7 +7,7 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-from r1kit.safe_text import escape_control_characters, mask_secrets, mask_text
+from r1kit.safe_text import MASK, escape_control_characters, mask_secrets, mask_text
 
 LONGEST_VALUE = 200
 """The most characters of a value that an error shows: long enough for a path, and the error stays a line."""
@@ -35,7 +35,10 @@ class UserError(Exception):
     def __init__(self, field: str, value: object, requirement: str, action: str):
         # The arguments of commands are in capitals, such as KEY, which is the name of a field.
         name = "" if field.isalpha() and field.isupper() else field
-        subject = f"{field}:" if value is UNSET else f"{field} = {_shorten(_format_value(mask_secrets(value, name)))};"
+        shown_value = mask_secrets(value, name)
+        if isinstance(value, str) and shown_value == MASK:  # the sentence may repeat it
+            requirement, action = requirement.replace(value, MASK), action.replace(value, MASK)
+        subject = f"{field}:" if value is UNSET else f"{field} = {_shorten(_format_value(shown_value))};"
         line = " ".join(mask_text(f"{subject} {requirement}; {action}").split())
         super().__init__(escape_control_characters(line))
 

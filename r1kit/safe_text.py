@@ -21,8 +21,9 @@ MASK = "***masked***"
 
 # The last word or words of the names of fields that hold a secret, such as hub_token, api_key and Authorization.
 _SECRET_NAME = re.compile(
-    r"(?:^|_)(?:token|key|auth|authorization|cookie|pwd|passphrase|passwd|password|secret|credentials?|apikey)\d*$"
-    r"|(?:api|access|secret|private|auth|hub|hf)_?(?:key|token)s?\d*$"
+    r"(?:^|_)(?:token|key|auth|authorization|cookie|pw|pwd|passphrase|passwd|password|secret|credentials?|apikey)\d*$"
+    r"|(?:^|_)(?:bearer|jwt|sig|signature)$"
+    r"|(?:api|access|secret|private|auth|hub|hf)_?(?:key|token)(?:s|_id)?\d*$"
     r"|(?:password|passwd|secret)s?(?:_value|\d+)?$"
 )
 # A number under such a name is a secret too; under the others (`key: 3`) it is none.
@@ -48,6 +49,7 @@ _SECRET_SHAPES = re.compile(
     r"|gh[pousr]_[A-Za-z0-9]{10,}|github_pat_\w{16,}|glpat-[\w-]{10,}|xox[abeoprs]-[\w-]{8,}"
     r"|(?:AKIA|ASIA)[A-Z0-9]{8,}|AIza[\w-]{20,}"
     r"|eyJ[\w-]{8,}\.eyJ[\w-]{4,}\.[\w-]{4,}"
+    r"|hooks\.slack\.com/services/[\w/]{10,}"
     r")|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )
@@ -122,7 +124,8 @@ def _mask_pair(match: re.Match[str]) -> str:
     """Return a name and its value, the value masked if the name is that of a secret."""
     name, value = match.group(1), match.group(3)
     content = value.strip("\"'")
-    if not content or not is_secret_name(name) or _is_variable_name(name, content):
+    is_placeholder = not re.search(r"\w", content)  # as in `export MY_KEY=...`
+    if is_placeholder or not is_secret_name(name) or _is_variable_name(name, content):
         return match.group()
     return match.group()[: match.start(3) - match.start()] + value.replace(content, MASK)
 

@@ -94,7 +94,8 @@ def test_a_secret_is_known_by_its_shape(secret, frame):
 
 SECRET_NAMES = (
     "token hub_token hf_token HF_TOKEN key api_key apiKey API-KEY x-api-key api_keys secret client_secret password "
-    "db.passwd passwd Authorization auth credentials private_key access_token cookie"
+    "db.passwd passwd Authorization auth credentials private_key access_token cookie "
+    "aws_access_key_id X-Amz-Signature bearer"
 )
 
 
@@ -126,7 +127,14 @@ def test_what_only_looks_like_a_secret_stays():
         "server": {"key": "OPENAI_API_KEY"},
         "columns": {"key": "answer_key"},
         "where": {"token": ["a"]},
-        "texts": ["hf_transfer", "sk-learn", "task-specific-and-long", "bearer of bad news", "http://host:80/v1/a@b"],
+        "texts": [
+            "export MY_KEY=...",
+            "hf_transfer",
+            "sk-learn",
+            "task-specific-and-long",
+            "bearer of bad news",
+            "http://host:80/v1/a@b",
+        ],
         "key": 3,
     }
     assert mask_secrets(values) == values
@@ -200,6 +208,16 @@ def test_messages_and_errors_show_no_secret(capsys):
     logger.warning("api_key=plain-words")
     logger.removeHandler(handler)
     assert_masked(records[0])
+
+
+def test_a_key_in_the_place_of_the_name_of_its_variable_is_not_shown():
+    from r1kit.recipe import ModelConfig, SamplingConfig
+    from r1kit.sampling.server import ServerSampler
+
+    sampling = SamplingConfig(engine="openai", server={"key": "plain-words"})
+    with pytest.raises(UserError, match="names an environment variable that is not set") as caught:
+        ServerSampler(ModelConfig(path="m"), PromptConfig(), sampling)
+    assert_masked(str(caught.value))
 
 
 def test_a_run_goes_on_with_another_key(here):
