@@ -50,6 +50,7 @@ from r1kit.runs.results import print_finished
 from r1kit.runs.resume import already_finished, open_run
 from r1kit.runs.run import Run
 from r1kit.runs.warning_log import record_warnings
+from r1kit.safe_text import format_result
 from r1kit.stages import STAGES
 from r1kit.supervisor import (
     describe_exit_code,
@@ -389,7 +390,7 @@ def stdout_to_stderr() -> Iterator[PrintLine]:
     real_stdout = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield lambda line: os.write(real_stdout, f"{line}\n".encode())
+        yield lambda line: os.write(real_stdout, f"{format_result(line, os.isatty(real_stdout))}\n".encode())
     finally:
         sys.stdout.flush()
         os.dup2(real_stdout, 1)

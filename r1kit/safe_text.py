@@ -135,9 +135,14 @@ def escape_control_characters(text: str) -> str:
     return _CONTROL_CHARACTERS.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
-def print_result(text: str) -> None:
-    """Print a result on stdout: exactly as it is for a program that reads it, without control characters for a person.
+def format_result(text: str, is_terminal: bool) -> str:
+    """Return a result as it is printed: exactly as it is for a program, without control characters for a person.
 
     A path of `$(r1kit sft ...)` must stay the path that it is, whatever its characters.
     """
-    print(escape_control_characters(text) if sys.stdout.isatty() else text, flush=True)
+    return escape_control_characters(text) if is_terminal else text
+
+
+def print_result(text: str) -> None:
+    """Print a result on stdout; see `format_result`."""
+    print(format_result(text, sys.stdout.isatty()), flush=True)

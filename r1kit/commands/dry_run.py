@@ -33,6 +33,7 @@ from r1kit.recipe import (
     dump_recipe,
 )
 from r1kit.rewards.registry import resolve_reward
+from r1kit.safe_text import print_result
 
 GIB = 2**30
 LARGEST_DATA_READ = 2**26
@@ -61,15 +62,15 @@ def print_dry_run(
         resolve_reward(entry, index)
     launch = _describe_launch(recipe, processes, accelerate_config)
     work_lines = _describe_work(recipe, count_processes(processes, accelerate_config))
-    print(dump_recipe(recipe))
-    print(f"launch: {launch}")
-    print(f"stage: {stage}")
+    print_result(dump_recipe(recipe))
+    print_result(f"launch: {launch}")
+    print_result(f"stage: {stage}")
     for name, path in _models_of(recipe).items():
-        print(f"{name}: {describe_model(path, recipe)}")
+        print_result(f"{name}: {describe_model(path, recipe)}")
     for line in work_lines:
-        print(line)
+        print_result(line)
     if isinstance(recipe, SFTRecipe):
-        print(describe_first_row(recipe))
+        print_result(describe_first_row(recipe))
     for note in notes:
         logger.info(note)
     if not isinstance(recipe, DataRecipe):

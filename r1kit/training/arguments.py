@@ -147,6 +147,7 @@ def grpo_arguments(recipe: RLRecipe, run: Run) -> dict[str, Any]:
         "sync_ref_model": training.reference_reset_steps is not None and recipe.model.lora is None,
         "ref_model_mixup_alpha": 1.0,  # the policy replaces the reference model, it is not mixed in
         "ref_model_sync_steps": training.reference_reset_steps or _UNUSED_SYNC_STEPS,
+        "num_completions_to_print": 0,  # r1kit shows completions itself, without their control characters
     }
     if recipe.model.revision:
         # TRL loads the reference model by the model's name, and would load its main branch.
