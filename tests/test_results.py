@@ -103,9 +103,9 @@ def test_a_quiet_stage_prints_nothing_at_its_end(tmp_path, capsys):
 
 
 PARENTS = [
-    {"path": "runs/cold_start", "stage": "generate"},
-    {"path": "tiny:base"},
-    {"path": "tiny:base"},
+    {"role": "data", "path": "runs/cold_start", "stage": "generate"},
+    {"role": "model", "path": "tiny:base"},
+    {"role": "teacher", "path": "tiny:base"},
 ]
 
 
