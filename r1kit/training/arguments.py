@@ -147,7 +147,6 @@ def grpo_arguments(recipe: RLRecipe, run: Run) -> dict[str, Any]:
         "sync_ref_model": training.reference_reset_steps is not None and recipe.model.lora is None,
         "ref_model_mixup_alpha": 1.0,  # the policy replaces the reference model, it is not mixed in
         "ref_model_sync_steps": training.reference_reset_steps or _UNUSED_SYNC_STEPS,
-        "num_completions_to_print": 0,  # r1kit shows completions itself, without their control characters
     }
     if recipe.model.revision:
         # TRL loads the reference model by the model's name, and would load its main branch.
@@ -169,7 +168,10 @@ def build_grpo_config(recipe: RLRecipe, run: Run) -> "GRPOConfig":
     """Return TRL's GRPOConfig for a recipe. Raises UserError for a value in `trl` that TRL refuses."""
     from trl import GRPOConfig
 
-    return _build_config(GRPOConfig, grpo_arguments(recipe, run), recipe.trl)
+    config = _build_config(GRPOConfig, grpo_arguments(recipe, run), recipe.trl)
+    if "num_completions_to_print" not in recipe.trl:
+        config.num_completions_to_print = 0  # r1kit shows completions itself, without their control characters
+    return config
 
 
 def _build_config(config_class: Any, arguments: dict[str, Any], trl_block: dict[str, Any]) -> Any:
