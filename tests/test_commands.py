@@ -54,7 +54,9 @@ def test_runs_are_listed_with_their_states(adapter):
     (adapter / "runs/linked").symlink_to(adapter / "elsewhere")
     (adapter / "runs/loop").symlink_to(adapter / "runs")
     lines = r1kit("runs", adapter / "runs")[0].splitlines()[1:]
-    assert sorted(Path(line.split()[0]).name for line in lines) == ["adapter", "linked"]
+    broken_names = [f"broken{number}" for number in range(3)]
+    assert sorted(Path(line.split()[0]).name for line in lines) == ["adapter", *broken_names, "linked"]
+    assert sum("damaged" in line for line in lines) == len(broken_names)
 
 
 @pytest.mark.slow
