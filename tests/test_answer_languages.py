@@ -117,7 +117,12 @@ def test_a_long_reply_is_read_in_linear_time(piece, checker):
 def test_replies_of_many_models_and_languages_are_judged():
     lines = (Path(__file__).parent / "data/answer_replies.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
-    columns = {name: [row[name] for row in rows] for name in ("answer", "checker")}
-    rewards = accuracy([row["completion"] for row in rows], **columns, answers="any")
+    columns = {name: [row.get(name) for row in rows] for name in ("answer", "checker", "question", "tests")}
+    completions = [row["completion"] for row in rows]
+    rewards = accuracy(completions, **columns, answers="any")
     misjudged = [row for row, reward in zip(rows, rewards, strict=True) if reward != row["want"]]
     assert not misjudged
+    for answers in ("boxed", "tags"):  # a stricter form reads fewer right answers, and no wrong one but a revoked box
+        rewards = accuracy(completions, **columns, answers=answers)
+        false_rights = [row for row, reward in zip(rows, rewards, strict=True) if reward == 1.0 != row["want"]]
+        assert all("\\boxed" in row["completion"] for row in false_rights)

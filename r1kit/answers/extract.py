@@ -23,6 +23,7 @@ from typing import Literal
 from r1kit.answers.boxes import boxed_answer
 from r1kit.answers.choices import chosen_letters
 from r1kit.answers.last_line import last_paragraph
+from r1kit.answers.phrases import find_json_answers
 from r1kit.answers.programs import find_fenced_program, find_program
 from r1kit.answers.reply import clean_reply, read_block, read_statement
 from r1kit.answers.thinking import completion_text, split_thinking
@@ -116,8 +117,10 @@ class ReadAnswer:
     form: str
     """One of FORMS."""
 
-    whole: str = field(default="", repr=False)
-    """All of the text that the answer was taken from, for golds that look like a sentence or like markup themselves."""
+    whole: str = field(default="", repr=False, compare=False)
+    """All of the text that the answer was taken from, for golds that look like a sentence or like markup themselves.
+
+    Where no answer could be read, the text that was searched by words."""
 
 
 @lru_cache(maxsize=4096)
@@ -161,7 +164,7 @@ def read_answer(
         if form == "last line" and is_unfinished:
             text = ""
     if not text or not text.strip():
-        return ReadAnswer(None, NO_ANSWER)
+        return ReadAnswer(None, NO_ANSWER, region if answers == "any" else "")
     return ReadAnswer(text.strip(), form, region)
 
 
@@ -192,7 +195,8 @@ def _read_reply(reply: str, checker: str) -> tuple[str, str]:
     """Return the answer that a reply without an answer block states, and by which form; empty where it states none."""
     text, form = read_statement(reply, checker) or ("", NO_ANSWER)
     if checker == "choice" and form != "box":
-        letters = chosen_letters(reply)
+        in_json = find_json_answers(reply)
+        letters = chosen_letters(in_json[-1][2] if in_json else reply)
         if letters is not None:
             return ", ".join(letters), "phrase" if form == NO_ANSWER else form
         if chosen_letters(text) is not None:  # a letter that the reply only mentions is not chosen

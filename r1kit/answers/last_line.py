@@ -16,12 +16,14 @@ from r1kit.answers.plain_value import (
     LONGEST_LINE,
     clean_value,
     is_bare,
+    is_list_of_values,
     join_assignments,
     strip_symbols,
 )
-from r1kit.answers.sentences import COMPUTATION, drop_denied, read_sentence, states_no_value
+from r1kit.answers.sentences import COMPUTATION, drop_denied, drop_restatement, read_sentence, states_no_value
 from r1kit.answers.wording import (
     CONCLUSION,
+    CONTINUATION,
     CORRECTION,
     DENIAL,
     DENIAL_BEHIND,
@@ -32,6 +34,8 @@ from r1kit.answers.wording import (
     NO_SOLUTION,
     NOTE,
     PLAN,
+    REASON_LINE,
+    VALUE_LINK,
     WEAK_LINK,
     YES_OR_NO,
 )
@@ -45,13 +49,27 @@ _NAME_FIRST = re.compile(
     r"((?!The\b|It\b|This\b|That\b)[A-ZÀ-ÞА-Я][^\s,.]{0,30}(?: [A-ZÀ-Þ][^\s,.]{0,30}){0,3}) (?:is|was) (?:the|a|"
     r"an) (?=[a-z])"
 )
+_SUPPOSES = re.compile(r"\s*(?:if|when|since|because|given|as|where|for)\b", re.IGNORECASE)
+# "15 is the answer."
+_IS_THE_ANSWER = re.compile(
+    r"([^\s,;][^,;\n]{0,60}?) is (?:the|our|my) (?:final |correct |right )?(?:answer|result|solution)\b"
+    r"[^.\n\d]{0,30}\.?",
+    re.IGNORECASE,
+)
+_CIRCUMSTANCE = re.compile(r",\s(?:\w{3,20}ed|at|for|with)\s|,?\s(?:when|where)\s")
+# Bold type or code, and what stands before the one that is the answer: "It is called **Paris**", not "Unlike **Rome**".
+_EMPHASIS = re.compile(r"\*\*([^*\n]{1,100})\*\*|`([^`\n]{1,100})`")
+_BEFORE_EMPHASIS = re.compile(
+    r"(?:\b(?:is|are|was|were|be|on|in|by|of|the|an?|at|as|called|named|ist|war|der|die|das|est|la|le|es|el|è|é)|"
+    r"[:：=—–是は])\s{0,3}\Z"
+)
 _LAST_SENTENCE = re.compile(r"(?<=[.!?。])\s+(?=[A-ZÀ-ÞА-Я*\"(])")
 
 
 def read_last_line(reply: str, checker: str) -> str:
     """Return the answer in the last line of a reply, if it is one by itself or ends in one; else an empty text."""
     lines = [line for line in reply.split("\n") if line.strip()]
-    while lines and (RULE_LINE.fullmatch(lines[-1]) or FENCE_LINE.fullmatch(lines[-1]) or NOTE.match(lines[-1])):
+    while lines and _is_behind_answer(lines, checker):
         lines.pop()
     if not lines or lines[-1].rstrip().endswith((":", "：", "?", "？")):
         return ""
@@ -75,6 +93,19 @@ def read_last_line(reply: str, checker: str) -> str:
         return changed
     line = drop_denied(line)
     return _read_line_of_math(line) if checker == "math" else _read_line_of_text(line, checker)
+
+
+def _is_behind_answer(lines: list[str], checker: str) -> bool:
+    """Return whether the last of some lines states no answer: a rule, a note, or the reason of the line before it."""
+    last = lines[-1]
+    if RULE_LINE.fullmatch(last) or FENCE_LINE.fullmatch(last) or NOTE.match(last):
+        return True
+    if len(lines) < 2:
+        return False
+    if checker == "math" and CONTINUATION.match(last):
+        return any(mark in lines[-2] for mark in ("$", "\\]", "\\end{"))
+    before = _LABEL.sub("", lines[-2].strip(), count=1)
+    return bool(REASON_LINE.match(last)) and is_bare(clean_value(before, checker), checker)
 
 
 def _last_assignments(lines: list[str]) -> str:
@@ -106,16 +137,46 @@ def _read_line_of_math(line: str) -> str:
     without_solution = NO_SOLUTION.search(line)
     if without_solution:
         return without_solution[1]
+    line = drop_restatement(line)
+    label = _LABEL.match(line)
+    if label and not PLAN.match(line):  # "Total amount: $500"
+        value = clean_value(line[label.end() :], "math")
+        if re.search(r"\d", value) and is_bare(value, "math"):
+            return value
     value = clean_value(line, "math")
     # "The rest, which is 17": two words that a clause was cut from are no answer.
     is_fragment = not re.search(r"[\d$\\]", value) and len(line.split()) > 4
     if is_bare(value, "math") and not is_fragment:
         return value
-    sentence = _LAST_SENTENCE.split(line.strip())[-1]
-    is_finished = re.search(r"[.!。।*$)]\s*\Z", sentence) or "=" in sentence
+    sentence = _drop_circumstance(_LAST_SENTENCE.split(line.strip())[-1])
+    stated_last = _stated_value(sentence)
+    is_finished = re.search(r"[.!。।*$)]\s*\Z", sentence) or "=" in sentence or stated_last
     if not COMPUTATION.search(sentence) and (PLAN.match(sentence) or not is_finished):
         return ""
-    return _value_behind(WEAK_LINK, sentence, "math") or read_sentence(sentence)
+    stated = "" if COMPUTATION.search(sentence) else stated_last
+    return stated or _value_behind(WEAK_LINK, sentence, "math") or read_sentence(sentence) or stated_last
+
+
+def _stated_value(sentence: str) -> str:
+    """Return what a sentence says that something is, "The roots are $2$ and $3$."; empty where it only supposes so."""
+    if DOUBT.search(sentence):
+        return ""
+    called_answer = _IS_THE_ANSWER.fullmatch(sentence)
+    value = clean_value(called_answer[1], "math") if called_answer else ""
+    if value and is_bare(value, "math"):
+        return value
+    if _SUPPOSES.match(sentence):  # "If x is 3, then y is 4."
+        sentence = sentence.partition(", ")[2]
+    if len(VALUE_LINK.findall(sentence)) > 1:  # "Tom is 10 and Ann is 12."
+        return ""
+    return _value_behind(VALUE_LINK, sentence, "math")
+
+
+def _drop_circumstance(sentence: str) -> str:
+    """Return a sentence without when or where its value is reached: "The minimum is -5, attained at x = 2."."""
+    circumstance = _CIRCUMSTANCE.search(sentence)
+    has_value = circumstance and VALUE_LINK.search(sentence, 0, circumstance.start())
+    return sentence[: circumstance.start()] + "." if circumstance and has_value else sentence
 
 
 def _read_yes_or_no(last_line: str, first_line: str) -> str:
@@ -138,6 +199,10 @@ def _read_line_of_text(line: str, checker: str) -> str:
         value = _PARTICIPLE.sub("", clean_value(line[link.end() :], checker))
         value = clean_value(value, checker)
         return value if value and not NEGATION.match(value) and is_bare(value, checker) else ""
+    last_sentence = _LAST_SENTENCE.split(line.strip())[-1]
+    emphasised = _emphasised_text(last_sentence) if checker == "exact" else ""
+    if emphasised:
+        return clean_value(emphasised, checker)
     value = clean_value(line, checker)
     is_sentence = checker == "exact" and line.rstrip().endswith((".", "。")) and IS.search(line)
     if is_bare(value, checker) and not is_sentence:
@@ -152,13 +217,23 @@ def _read_line_of_text(line: str, checker: str) -> str:
     return name[1] if name else _value_behind(IS, sentence, checker)
 
 
+def _emphasised_text(sentence: str) -> str:
+    """Return the one text in bold type, or as code, that a sentence states: "It took place on **July 20, 1969**."."""
+    matches = list(_EMPHASIS.finditer(sentence))
+    is_finished = sentence.rstrip().endswith((".", "。", "*", "`"))
+    if len(matches) != 1 or not is_finished or DOUBT.search(sentence):
+        return ""
+    return (matches[0][1] or matches[0][2]) if _BEFORE_EMPHASIS.search(sentence[: matches[0].start()]) else ""
+
+
 def _value_behind(link: re.Pattern[str], sentence: str, checker: str) -> str:
     """Return the answer behind the last link such as "it is", if it is one by itself; else an empty text."""
     matches = list(link.finditer(sentence))
     if not matches or DENIAL.search(sentence, max(0, matches[-1].start() - 8), matches[-1].end()):
         return ""
     value = clean_value(sentence[matches[-1].end() :], checker)
-    return value if value and not NEGATION.match(value) and is_bare(value, checker) else ""
+    is_answer = is_bare(value, checker) or (checker == "math" and is_list_of_values(value))
+    return value if value and not NEGATION.match(value) and is_answer else ""
 
 
 def last_paragraph(reply: str) -> str:

@@ -98,6 +98,9 @@ _RULES = _compile(
             "",
         ),  # a heading over the answer
         r"^\s*(?:#{1,6}|>)\s+": "",
+        r"(?<=[a-z])(?:,? and|,)\s+(?=\d+\s+(?:hours?|minutes?|seconds?|months?|days?|inch(?:es)?|ounces?)\b)": " ",
+        r"(?i)^\s*(?:minus|negative)\s+(?=[¤\d\\])": "-",
+        r"(?i)^\s*(\d+)\s+(?:out of|in)\s+(?:every\s+)?(\d+)[\s.]*$": r"\1/\2",  # "1 in 4", a probability
     }
 )
 _RULES_AFTER_COMMANDS = _compile(
@@ -153,8 +156,9 @@ _INTRODUCTION = re.compile(
     r"(?:(?:so|thus|hence|therefore)\b,?\s*)?(?:(?:the|my)\s+)?(?:(?:final|correct|right)\s+)?(?:answer|ans\.?|result|"
     r"solution|value)s?(?:\s+of\s+[^=:.]{1,40}?)?\s*"
     r"(?:\b(?:is|are)\b(?:\s+(?:therefore|thus|hence|simply|just)\b)?|=|:|\bequals\b)\s*:?\s*"
-    r"|(?:approximately|about|roughly|both|\\approx|\\to|\\Rightarrow)\s+|=\s*|a:\s+(?=[-\d\\¤])"
-    r"|[a-z]{3,20}(?: [a-z]{1,20}){0,4}:\s+(?=[-\d\\¤(])(?![^:]*:\s)",
+    r"|(?:approximately|about|around|roughly|circa|both|etwa|ungefähr|environ|cerca de|aproximadamente|около|"
+    r"примерно|\\approx|\\to|\\Rightarrow)\s+|(?:大约|约|大約|約|およそ|약)\s{0,3}(?=[-¤\d])|=\s*|a:\s+(?=[-\d\\¤€£¥₹₺₽₩₫₴₪฿₦])"
+    r"|[a-z]{3,20}(?: [a-z]{1,20}){0,4}:\s+(?=[-\d\\¤€£¥₹₺₽₩₫₴₪฿₦(])(?![^:]*:\s)",
     re.IGNORECASE,
 )
 _NUMERAL = re.compile(r"[+-]?\d(?:[\d.,/]*\d)?", re.ASCII)

@@ -18,14 +18,17 @@ from r1kit.answers.plain_value import (
     join_assignments,
     strip_symbols,
 )
-from r1kit.answers.sentences import drop_denied, read_sentence, states_no_value
+from r1kit.answers.sentences import drop_denied, drop_restatement, read_sentence, states_no_value
 from r1kit.answers.wording import (
     ANSWER_WORD,
     BEFORE_NO_INTRODUCTION,
     CORRECTION,
+    CORRECTION_WORDS,
     DENIAL,
+    DOUBT,
     FINAL,
     HEADING,
+    IS,
     LINK,
     NEGATION,
     NO_INTRODUCTION,
@@ -44,6 +47,8 @@ _JSON_ANSWER = re.compile(
     r'("(?:[^"\\\n]|\\.){0,300}+"|\[[^\]\[\n]{0,300}+\]|[^,}\[\n]{0,300}+)',
     re.I,
 )
+# A correction behind an answer in its own line.
+_CORRECTED = re.compile(rf"(?<=[^\s,;.(–—-])\s{{0,3}}[,;.(–—…!?-]{{1,4}}\s{{0,3}}(?:{CORRECTION_WORDS})", re.IGNORECASE)
 # So many phrases are tried, from the last one on.
 _MAX_TRIES = 12
 
@@ -67,6 +72,11 @@ def read_change(after: str, checker: str) -> str | None:
         if value and not NEGATION.match(value) and is_bare(value, checker):
             return value
     bare = clean_value(tail.strip(" \n,:;-—–"), checker)
+    if checker == "math":  # "Let me recheck. 6 + 7 = 13, so 13."
+        conclusion = clean_value(re.split(r"[,;.]?\s(?:so|thus|hence|therefore),?\s", bare)[-1], checker)
+        bare = conclusion if is_bare(conclusion, checker) else bare
+    if checker == "exact" and not DOUBT.search(bare):  # "the closest planet to the Sun is Mercury"
+        bare = bare[max((match.end() for match in IS.finditer(bare)), default=0) :]
     if bare and is_bare(bare, checker) and len(bare) <= 60:
         return bare
     return "" if REVOCATION.search(after) else None
@@ -96,11 +106,7 @@ def read_phrases(reply: str, checker: str) -> str | None:
 
 def _find_phrases(reply: str, checker: str) -> list[tuple[int, int, str]]:
     """Return what phrases of a reply introduce: where the phrase starts, where its answer ends, and the answer."""
-    statements: list[tuple[int, int, str]] = []
-    for match in list(_JSON_ANSWER.finditer(reply))[-2:]:
-        value = _json_value(match[1])
-        if value:
-            statements.append((match.start(), match.end(), value))
+    statements = find_json_answers(reply)
     if statements:
         return statements
     # From the end on, until two are found: no more are used.
@@ -122,13 +128,25 @@ def _find_phrases(reply: str, checker: str) -> list[tuple[int, int, str]]:
     return statements
 
 
+def find_json_answers(reply: str) -> list[tuple[int, int, str]]:
+    """Return the last two answers in JSON objects, `{"answer": 7}`: where each starts and ends, and the answer."""
+    matches = list(_JSON_ANSWER.finditer(reply))[-2:]
+    values = [(match.start(), match.end(), _json_value(match[1])) for match in matches]
+    return [statement for statement in values if statement[2]]
+
+
 def _statement_of(reply: str, match: re.Match[str], checker: str) -> tuple[int, int, str] | None:
     """Return where a phrase such as "the answer is" starts, where its answer ends, and the answer; None without one."""
     start = _value_start(reply, match)
     if start is None:
         return None
     text = _value_at(reply, start)
+    correction = _CORRECTED.search(text)
+    if correction:  # "12 - wait, 13": read_change reads the rest
+        text = text[: correction.start()]
     kept_text = drop_denied(text)
+    if checker == "math":
+        kept_text = drop_restatement(kept_text)
     is_denied = NEGATION.match(kept_text) and not (checker != "math" and _NO.match(kept_text))
     if is_denied or (checker == "math" and states_no_value(kept_text)):
         return None

@@ -27,9 +27,16 @@ HTML_TAG = re.compile(r"</?(?:b|strong|i|em|u|p|br|span|code|mark|center)\s{0,3}
 _QUOTES = ('""', "''", "“”", "‘’", "„“", "„”", "«»", "「」", "『』", "``", "《》", "〈〉", "【】")
 _MATH_MARKS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
 FENCE_LINE = re.compile(r"\s*(?:`{3,}|~{3,})[^`\n]{0,40}")
+# A part of a quantity in two units, as in "3 hours and 20 minutes".
+_TIME_OR_LENGTH = r"\d{1,9} (?:days?|hours?|hrs?|minutes?|mins?|seconds?|years?|months?|weeks?|feet|foot|inch(?:es)?)"
 NUMBER = re.compile(
     # Scripts without spaces between their words may write on directly before and behind a number.
-    r"(?<![0-9A-Za-z_\u00c0-\u06ff.,])[-−+]?[$€£]?\d[\d,]*+(?:\.\d++)?(?:/\d++)?(?:\s?(?:%|\\%))?"
+    r"(?<![0-9A-Za-z_\u00c0-\u06ff.,:/^√])"
+    r"(?:\d{1,2}:\d\d(?::\d\d)?(?:\s?[ap]\.?m(?![a-z]))?"
+    rf"|{_TIME_OR_LENGTH}(?:,? and |,? ){_TIME_OR_LENGTH}(?:,? and {_TIME_OR_LENGTH})?"
+    r"|[-−+]?[$€£]?(?:\d{1,3}(?:[ \u00a0\u202f]\d{3}){1,9}+(?!\d)(?:,\d++)?|\d[\d,]*+)(?:\.(?=\d)\d++)?+"
+    r"(?:[eE][-+]?\d++)?+(?:/\d++)?+(?: out of \d++| in \d++(?= chance))?+"
+    r"(?:\s?(?:%|\\%))?+(?:[kcm]?m|[km]?g|m?[lL]|mph)?+)"
     r"(?![0-9A-Za-z_\u00c0-\u06ff])|\$[^$\n]{1,100}\$"
 )
 _WORD = re.compile(r"(?:[^\W\d_]|[\u0900-\u0dff]){3,}")  # with the vowels of Indian scripts, which are no letters
@@ -41,6 +48,7 @@ _UNSPACED_SENTENCE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af][^\n]
 _NEGATIVE = re.compile(r"[-−] ?\d[\d.,]*\s*\Z")
 # Bold type; between two operands ** is a power.
 _BOLD_START = re.compile(r"(?<![\w)\]}])\*\*(.+?)\*\*", re.DOTALL)
+_OTHER_INTEGER = re.compile(r"(?<![\d.,/])(\d{1,9}) or (?:[a-z] = )?[-−]?(?!\1(?!\d))\d{1,9}(?![\d.,/%^])")
 # "5!", "n/n!", "(n-1)!": no exclamation.
 _FACTORIAL = re.compile(r"(?:(?<![A-Za-z])[A-Za-z]|\d|[)}])!+\s*\Z")
 
@@ -93,6 +101,8 @@ def _drop_last_brackets(text: str) -> str:
     if not brackets or brackets.start() == 0 or text[: brackets.start()].endswith(("\\left", "\\big", "\\Big")):
         return text
     if re.match(r"\s*\\?p?mod", brackets[1]):
+        return text
+    if _OTHER_INTEGER.search(text[: brackets.start()] + " " + brackets[1]):  # "3 (or 4)" does not decide
         return text
     explains = _EXPLAINS.search(LATEX_WORD.sub(" ", brackets[1]))
     # "11 apples (5 + 6)": a computation behind a word is no factor; "arcsin(x)" is one formula.
@@ -171,6 +181,8 @@ def is_bare(value: str, checker: str) -> bool:
         return len(value.split()) <= MOST_WORDS
     if _UNSPACED_SENTENCE.search(value):
         return False
+    if re.search(r"(?<![^\s)}$])(?:is|are)\s", value):  # "20% of 100 is 20"
+        return False
     words = _WORD.findall(LATEX_WORD.sub(" ", value))
     if not words:
         return bool(re.search(r"\w", value))
@@ -178,3 +190,11 @@ def is_bare(value: str, checker: str) -> bool:
         return False
     starts_with_number = re.match(r"[-−+$€£\\(]{0,3}[\dA-Za-z]{0,3}\d", value)
     return len(words) <= 2 if starts_with_number else len(value.split()) <= 2
+
+
+def is_list_of_values(text: str) -> bool:
+    """Return whether a text is several numbers or formulas and no sentence: "$x = 2$ and $x = 3$"."""
+    values = re.split(r",\s(?:and\s)?|\s(?:and|und|et|y|e|и)\s", text)
+    return 1 < len(values) <= 10 and all(
+        is_bare(value, "math") and not _WORD.search(LATEX_WORD.sub(" ", value)) for value in values
+    )

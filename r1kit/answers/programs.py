@@ -7,6 +7,7 @@ r"""Find the program in a reply: in a fenced block of its language, in another k
 """
 
 import ast
+import json
 import re
 import textwrap
 import warnings
@@ -25,6 +26,8 @@ _OTHER_BLOCK_END = re.compile(r"\[/PYTHON\]|</code>|\\end\{")
 # The first line of a program that stands in prose without a fence.
 _FIRST_LINE = re.compile(r"async def |def |class |import |from |@\w|for |while |if |try:|with |print\(|#!|\w{1,40} ?=")
 _DEFINITION = re.compile(r"^(?:async def|def|class|import|from)\b", re.MULTILINE)
+# Under which keys a reply in JSON has its program.
+_JSON_KEYS = ("code", "program", "python", "answer", "solution")
 # No program is longer, in characters; of a longer text the end is read.
 _MAX_CHARS = 300_000
 # A bare program is sought only in a text of at most this many characters, and tried from at most this many of its
@@ -75,7 +78,7 @@ def find_program(text: str) -> str | None:
     earlier one defines, both belong to the program, unless the earlier one reads its input itself.
     """
     text = _normalise(text)
-    return find_fenced_program(text) or _find_bare_program(text)
+    return find_fenced_program(text) or _find_json_program(text) or _find_bare_program(text)
 
 
 def find_fenced_program(text: str) -> str | None:
@@ -197,6 +200,8 @@ def _dedent(lines: Sequence[str]) -> str:
 
 def _join_blocks(blocks: Sequence[str]) -> str:
     """Return the program that a reply's blocks make: the last, with the earlier one that it builds on."""
+    while len(blocks) > 1 and _only_asserts(blocks[-1]):
+        blocks = blocks[:-1]
     program = blocks[-1]
     for earlier in reversed(blocks[:-1]):
         defined = _defined_names(earlier)
@@ -209,6 +214,12 @@ def _join_blocks(blocks: Sequence[str]) -> str:
         else:  # the later block only shows how the program is used
             program = earlier
     return program
+
+
+def _only_asserts(block: str) -> bool:
+    """Return whether a block only tests the program before it."""
+    tree = _parse(block)
+    return tree is not None and bool(tree.body) and all(isinstance(node, ast.Assert) for node in tree.body)
 
 
 def _parse(program: str) -> ast.Module | None:
@@ -268,6 +279,23 @@ def _find_other_block(text: str) -> str | None:
         if _is_program(content):
             program = content
     return program
+
+
+def _find_json_program(text: str) -> str | None:
+    """Return the program in a reply that is a JSON object, `{"code": "print(7)"}`, fenced or not."""
+    text = re.sub(r"\A\s*```(?:json)?\s|```\s*\Z", "", text).strip()
+    if not text.startswith("{") or len(text) > _MAX_BARE_CHARS:
+        return None
+    try:
+        members = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
+    for key in _JSON_KEYS:
+        member = members.get(key)
+        program = find_program(member) if isinstance(member, str) else None
+        if program:
+            return program
+    return None
 
 
 def _find_bare_program(text: str) -> str | None:

@@ -52,7 +52,9 @@ _UNIT_SPELLINGS = """
 millimetre mm millimeter; centimetre cm centimeter; metre m meter; kilometre km kilometer; inch in inche; yard yd
 foot ft feet; mile mi; milligram mg; gram g gm; kilogram kg kilo; ounce oz; pound lb £; ton tonne; second s sec
 minute min; hour h hr; day; week wk; month; year yr; millilitre ml milliliter; litre l liter; gallon gal
-dollar ¤ usd buck; cent ¢; euro € eur; rupee ₹ rs; yen ¥; degree ° deg; celsius °c; fahrenheit °f; am a.m; pm p.m
+dollar ¤ usd buck; cent ¢; euro € eur; rupee ₹ rs inr; yen ¥ jpy; zloty zł pln; koruna kč czk; krona kr sek nok dkk
+lira ₺ tl; franc chf; real r¤ brl; rupiah rp idr; rouble ₽ rub; won ₩ krw; dong ₫ vnd; hryvnia ₴; shekel ₪; baht ฿
+naira ₦; degree ° deg; celsius °c; fahrenheit °f; am a.m; pm p.m
 """
 
 
@@ -85,6 +87,7 @@ _SCALE_STEMS = re.compile(
     r"tucet|dizain|decin|prozent|procent|pourcent|percent|porcent|ciento|poloviz|polovin|viertel|drittel|cuart)"
 )
 _ACCENTED_LETTER = re.compile("[\u00e0-\u024f\u1ea0-\u1eff]")
+_LETTERS_WITH_STROKES = str.maketrans("łøđı", "lodi")  # which Unicode does not decompose
 _ACCENT = re.compile("[\u0300-\u036f]")
 # Words of other scripts after a number say what is counted, as in "42個" and "42 рубля" ...
 _FOREIGN_LETTER = r"[\u0400-\u04ff\u0590-\u06ff\u0900-\u09ff\u0e00-\u0e7f\u3005-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
@@ -105,9 +108,11 @@ _NUMBER_WORDS = _TO_TWENTY.split()  # the index of each is its value
 # 1234, 1,234 or 1 234.
 _INTEGER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?:[ ]\d{3})+(?![\d/])|\d+)"
 _DECIMAL = rf"(?:{_INTEGER}(?:\.\d*)?|\.\d+)"
+# What stands before an amount of money.
+_MONEY = r"(?:[A-Z]{0,2}¤|[€£¥₹₺₽₩₫₴₪฿₦]|Rs\.?|Rp\.?|CHF|USD|EUR|GBP|INR|PLN|IDR)"
 # In this order: a repeating decimal, a fraction in LaTeX, a fraction with a slash, a decimal with a power of ten.
 _NUMBER = re.compile(
-    rf"""(?P<sign>[+-]?)\s*(?P<money>[¤€£¥₹]?)\s*(?P<sign2>[+-]?)\s*(?:
+    rf"""(?P<sign>[+-]?)\s*(?P<money>{_MONEY})?\s*(?P<sign2>[+-]?)\s*(?:
     (?P<fixed>\d*\.\d*)(?:\\(?:overline|bar)\s*\{{?(?P<cycle>\d+)\}}?|\((?P<cycle2>\d+)\))
     |(?P<integer>\d+)?\s*\\frac\s*
         \{{\s*(?P<numerator>[+-]?{_DECIMAL})\s*\}}\s*\{{\s*(?P<denominator>[+-]?{_DECIMAL})\s*\}}
@@ -143,7 +148,7 @@ def parse_quantity(text: str) -> Quantity | None:
         return None  # a unit would be \text{h} in LaTeX: this is a product
     sign = -1 if (groups["sign"] == "-") != (groups["sign2"] == "-") else 1
     scale = Fraction(sign * _SCALES.get(groups["scale"] or "", 1)) * Fraction(10) ** int(groups["power"] or 0)
-    unit = _UNITS.get(groups["money"], suffix.strip("%"))
+    unit = _money_unit(groups["money"]) or suffix.strip("%")
     quantity = Quantity(Fraction(0), unit=unit, percent=suffix == "%", text=text)
     if has_letter:
         quantity = replace(quantity, letter=letter)
@@ -158,6 +163,12 @@ def parse_quantity(text: str) -> Quantity | None:
     half = abs(scale) / (2 * 10**places) if places else None
     digits = len(decimal.replace(".", "").lstrip("0"))
     return replace(quantity, value=scale * _to_fraction(decimal), half=half, digits=digits, places=places)
+
+
+def _money_unit(mark: str | None) -> str:
+    """Return the currency that a mark before a number names, as in "US$5" and "Rs. 5"; "" without one."""
+    mark = (mark or "").rstrip(".").lower()
+    return _UNITS.get(mark) or _UNITS.get(mark[-1:], "")
 
 
 def parse_digits(text: str, gold: Quantity | None) -> Quantity | None:
@@ -221,7 +232,7 @@ def parse_unit(text: str) -> str | None:
     if _FOREIGN_UNIT.fullmatch(suffix) and not _FOREIGN_SCALE.search(suffix):
         return ""
     if _ACCENTED_LETTER.search(suffix):
-        suffix = _ACCENT.sub("", unicodedata.normalize("NFKD", suffix))
+        suffix = _ACCENT.sub("", unicodedata.normalize("NFKD", suffix.translate(_LETTERS_WITH_STROKES)))
     words = re.findall("[a-z]+", suffix)
     if any(_SCALE_WORDS.fullmatch(word) or _SCALE_STEMS.match(word) for word in words):
         return None

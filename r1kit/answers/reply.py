@@ -23,7 +23,7 @@ from r1kit.answers.boxes import boxed_answer, find_boxes
 from r1kit.answers.last_line import read_last_line
 from r1kit.answers.phrases import read_change, read_phrases
 from r1kit.answers.plain_value import clean_value, drop_explanation_lines, is_bare, join_assignments
-from r1kit.answers.sentences import read_sentence
+from r1kit.answers.sentences import read_sentence, write_signs
 from r1kit.answers.wording import ANSWER_WORD, NEXT_EXAMPLE, NEXT_TURN, OFFER
 
 # All quantifiers in this file are bounded, so that each search is linear on whatever a model writes.
@@ -105,6 +105,8 @@ def read_statement(reply: str, checker: str, in_block: bool = False) -> tuple[st
     ("", "none"): the reply takes back what it has stated, and states nothing else. `in_block`: the reply is the content
     of an answer block, whose last line is nothing special.
     """
+    if checker == "math":
+        reply = write_signs(reply)
     if len(reply) > _MAX_CHARS:
         box = boxed_answer(reply)
         reply = reply[-_MAX_CHARS:]

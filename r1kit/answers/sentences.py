@@ -7,15 +7,24 @@
 """
 
 import re
+from dataclasses import replace
+from fractions import Fraction
 
+from r1kit.answers.normalise import clean_answer
 from r1kit.answers.plain_value import LONGEST_LINE, NUMBER, clean_value, first_sentence, is_bare
-from r1kit.answers.quantities import scales_number
+from r1kit.answers.quantities import Quantity, parse_quantity, same_quantity, scales_number
 from r1kit.answers.wording import (
+    BEFORE_SIGN_WORD,
+    BOUNDS,
     COMPARISON_BEHIND,
     COMPARISON_WORDS,
+    COUNT_OF_BOUNDED,
     DENIAL_BEHIND,
     DENIAL_WORDS,
     DOUBT,
+    RESTATEMENT,
+    SIGN_WORD,
+    VALUE_LINK,
 )
 
 # All quantifiers in this file are bounded or possessive, so that each search is linear on whatever a model writes.
@@ -34,10 +43,17 @@ _DENIED_BEHIND = re.compile(
 )
 DENIED_BEFORE = re.compile(
     r"[^\s,，]{1,20}[가이] 아니라\s{1,3}|"
+    r"\bneither\s[^\s,]{1,40}\snor\s[^\s,]{1,40}\s{0,3},?\sbut\s|"
     r"(?:\b(?:not|nicht|pas|no|non|não|не)\s|不是)\s{0,3}[^\s,，]{1,40}\s{0,3}[,，]?\s{0,3}"
     r"(?:(?:but|rather|sondern|mais|sino|ma|mas|а)(?:\s(?:rather|instead))?\s|而?是)\s{0,3}",
     re.IGNORECASE,
 )
+_BOUND_WORDS = "|".join(sorted(BOUNDS, key=len, reverse=True))
+_BOUND = re.compile(
+    rf"\b({_BOUND_WORDS})\s{{1,3}}(-?\d[\d.,/]{{0,20}})([^\d]{{0,30}})\Z",
+    re.IGNORECASE,
+)
+_LONGEST_UNIT = 20  # characters between a number and its restatement
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__")
 # A computation with its result: "1500 - 1423 = 77", "5 eggs * 3 = ".
 COMPUTATION = re.compile(r"[-−+*/×÷·x%]\s?[$€£(]?\d[\d.,]*+[^=\n]{0,40}=\s*[$€£\\-]{0,3}\d")
@@ -54,12 +70,61 @@ def drop_denied(text: str) -> str:
     return _DENIED_BEHIND.sub("", DENIED_BEFORE.sub("", text, count=1), count=1)
 
 
+def write_signs(text: str) -> str:
+    """Return a text with a minus for the word: "It is minus 12 degrees." is "It is -12 degrees."."""
+
+    def write_sign(match: re.Match[str]) -> str:
+        is_sign = BEFORE_SIGN_WORD.search(text, max(0, match.start() - 10), match.start())
+        return "-" if is_sign else match[0]
+
+    return SIGN_WORD.sub(write_sign, text)
+
+
+def drop_restatement(text: str) -> str:
+    """Return a text without what states its value once more, as a percentage or rounded: "1/2, or 50%" is "1/2"."""
+    restatement = RESTATEMENT.search(text)
+    if restatement is None:
+        return text
+    before, after = text[: restatement.start()], text[restatement.end() :]
+    if before[-1:].isalpha():
+        after = re.sub(r"^\s[^\W\d_]{1,12}", "", after)  # the unit, which stands before already
+    if restatement["is_rounded"] and re.search(r"\\[a-z]+|√|π", before[-LONGEST_LINE:]):
+        return before + after  # a formula and its value in decimals
+    numbers = list(NUMBER.finditer(before))
+    if not numbers or len(before) - numbers[-1].end() > _LONGEST_UNIT or numbers[-1][0] == restatement["value"]:
+        return text
+    first = parse_quantity(clean_answer(numbers[-1][0]))
+    second = parse_quantity(clean_answer(restatement["value"]))
+    if first is None or second is None:
+        return text
+    first, second = replace(first, unit=""), replace(second, unit="")
+    is_same = same_quantity(first, second) or same_quantity(second, first) or _is_rounded(first.value, second)
+    return before + after if is_same else text
+
+
+def read_bound(text: str) -> str:
+    """Return the inequality in the last line of a text, "x is at least 5." as "\\ge 5"; empty where it states none."""
+    lines = [line for line in text.strip().split("\n") if line.strip()]
+    line = re.sub(r"[*_$]|\\[()]", "", lines[-1][-LONGEST_LINE:]).strip() if lines else ""
+    bound = _BOUND.search(line)
+    if bound is None:
+        return ""
+    before = line[: bound.start()]
+    is_relative = re.search(r"\d|\b(?:twice|half|double|triple|times|any|much)\b", before)  # "twice more than 5"
+    if is_relative or DOUBT.search(before) or DOUBT.search(bound[3]):
+        return ""
+    return f"{BOUNDS[' '.join(bound[1].lower().split())]}{bound[2].rstrip('.,')}"
+
+
 def states_no_value(text: str) -> bool:
     """Return whether a text's first sentence denies its number or compares with it, or has a formula that was cut."""
     sentence = first_sentence(text[: 20 * LONGEST_LINE])
-    if text.count("{") > text.count("}"):
+    if text.count("{") > text.count("}") or DENIAL_BEHIND.search(sentence):
         return True
-    return bool(_DENIED_NUMBER.search(sentence) or DENIAL_BEHIND.search(sentence))
+    if COUNT_OF_BOUNDED.match(re.sub(r"[*_$]", "", sentence).strip()):
+        return False
+    links = list(VALUE_LINK.finditer(sentence))  # "The number of primes less than 20 is 8."
+    return bool(_DENIED_NUMBER.search(sentence, links[-1].start() if links else 0))
 
 
 def read_sentence(sentence: str) -> str:
@@ -70,8 +135,12 @@ def read_sentence(sentence: str) -> str:
     result = _number_at_start(after) if equals else ""
     if result and COMPUTATION.search(sentence) and not DOUBT.search(before):
         return result
+    sentence = drop_restatement(sentence)
     if DOUBT.search(sentence) or states_no_value(sentence):
         return ""
+    count = COUNT_OF_BOUNDED.match(re.sub(r"[*_$]", "", sentence).strip())
+    if count:
+        return count["count"]
     bold = [match[1] or match[2] for match in _BOLD.finditer(sentence)]
     if len(bold) == 1 and re.search(r"[\d$\\]", bold[0]):
         value = clean_value(bold[0], "math")
@@ -79,8 +148,19 @@ def read_sentence(sentence: str) -> str:
             return value
     if result:
         return result
+    formula = clean_value(after, "math") if equals else ""  # "θ = π/3 radians"
+    if re.search(r"\d", formula) and is_bare(formula, "math"):
+        return formula
     numbers = list(NUMBER.finditer(sentence))
     return _with_scale(numbers[0][0], sentence[numbers[0].end() :]) if len(numbers) == 1 else ""
+
+
+def _is_rounded(value: Fraction, decimal: Quantity) -> bool:
+    """Return whether a decimal such as 33.3% is a value that was rounded."""
+    if decimal.percent:
+        half = decimal.half or Fraction(1, 2)
+        return abs(100 * value - decimal.value) <= half
+    return decimal.half is not None and abs(value - decimal.value) <= decimal.half
 
 
 def _number_at_start(text: str) -> str:

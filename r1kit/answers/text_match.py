@@ -10,7 +10,8 @@ import contextlib
 import json
 from typing import Any
 
-from r1kit.answers.choices import chosen_letters, parse_options, same_letters
+from r1kit.answers.choice_labels import parse_options, same_letters
+from r1kit.answers.choices import chosen_letters
 from r1kit.languages.normal_forms import normalize_text
 
 # Answers to a question that is either so or not: data sets have them as truth values (BoolQ), models answer in words.

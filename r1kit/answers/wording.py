@@ -18,14 +18,18 @@ ANSWER_WORD = re.compile(
     r"|答案|结果|結果|答え|正解|답은",
     re.IGNORECASE,
 )
+# "Is" between the word "answer" and the answer.
+LINK_VERBS = (
+    "is|are|was|be|ist|lautet|sind|est|sont|es|son|è|sono|é|são|är|er|on|adalah|ialah|là|jest|je|este|είναι|هي|هو|"
+    "است|है|হল|היא|הוא|ni"
+)
 # What follows the word up to the answer: "to the problem is", "(in dollars):", "** is", "は".
 LINK = re.compile(
     r"[^\n.:：=。!?]{0,60}?"
-    r"(?:[:：=→]|(?<![^\W\d_])(?:is|are|was|be|becomes|equals|ist|lautet|sind|est|sont|es|son|è|sono|é|são|är|er|on|to|"
-    r"adalah|ialah|là|jest|je|este|is|zijn|είναι|هي|هو|است|برابر است با|है|হল|היא|הוא|ni)(?![^\W\d_])"
+    rf"(?:[:：=→]|(?<![^\W\d_])(?:{LINK_VERBS}|becomes|equals|to|zijn|برابر است با)(?![^\W\d_])"
     r"|是|为|為|は|が|은|는|คือ|—|–| - | of(?= [\d$\\*]))"
     r"[ \t]*(?:that|given by|equal to|simply|just|therefore|thus|donc|also|daher|somit|quindi|portanto|as follows|"
-    r"exactly|indeed|probably|(?:most )?likely|:|\*\*|：)?[ \t]*[:：]?",
+    r"exactly|indeed|actually|really|in fact|probably|(?:most )?likely|:|\*\*|：)?[ \t]*[:：]?",
     re.IGNORECASE,
 )
 # The word introduces no answer here: "the answer choices are", "answer the question:", "is not the answer:".
@@ -72,11 +76,41 @@ COMPARISON_WORDS = (
 )
 # ... or before these.
 COMPARISON_BEHIND = r"\s{0,3}(?:個|人|개|명|つ)?\s{0,3}(?:以上|以下|未満|未满|이상|이하|미만|से (?:अधिक|कम))"
+# "A is wrong", "A can be proved": the letter is what the sentence is about, not what it chooses.
+STATEMENT_VERB = re.compile(
+    r"[.):]?\s{0,3}(?:is|are|was|were|isn't|aren't|can|cannot|does|do|has|have|would|could|ist|sind|est|sont|es|son)\b",
+    re.IGNORECASE,
+)
 # A denied answer at the start of a text: "not 42", "incorrect".
 NEGATION = re.compile(rf"[\s*_]{{0,9}}(?:{DENIAL_WORDS}|不|(?:incorrect|wrong|false)(?![a-z]))", re.IGNORECASE)
 DOUBT = re.compile(
     rf"{DENIAL_WORDS}|\b(?:cannot|maybe|perhaps|possibly|either|or|unsure|unclear|between|unless|wrong|"
     r"incorrect|almost)\b|\?",
+    re.IGNORECASE,
+)
+# The sign of a number in words, and what stands before it where it is no operator, as in "the total minus 12".
+SIGN_WORD = re.compile(
+    r"(?<![^\W\d_])(?:minus|negative|moins|menos|meno|минус)\s{1,3}(?=\$?\\?[\d(])|(?:负|負|マイナス)\s?(?=\$?\d)",
+    re.IGNORECASE,
+)
+BEFORE_SIGN_WORD = re.compile(
+    r"(?:\A|[.:：=\n(*$]\s{0,3}|(?<=\w)['’]s\s{1,3}|[\u3000-\u9fff]|\b(?:is|was|are|to|of|at|on|equals|ist|est|es|è|é|это)\s{1,3})\Z",
+    re.IGNORECASE,
+)
+# The same value once more: "1/2, or 50%", "2√3 cm, approximately 3.46 cm".
+RESTATEMENT = re.compile(
+    r"(?:[,;]?\s{1,3}(?=or\b|i\.e|that is|which is|meaning|approx|about|roughly|around|\\approx|≈)"
+    r"|\s{1,3}(?P<bracket>\())"
+    r"(?:(?:or|i\.e\.|that is|which is|meaning)(?:\s(?:equivalently|simply))?[,:]?\s{1,3}|=\s?)?"
+    r"(?P<is_rounded>(?:(?:approximately|approx\.?|about|roughly|around)\s{1,3}|(?:\\approx|≈)\s{0,3})?)"
+    r"(?:\$|\\\()?(?P<value>[-−]?[\d.,/]*\d(?:\s?\\?%)?)(?:\$|\\\))?(?(bracket)\))(?=[^\w+*/^=]|\Z)",
+    re.IGNORECASE,
+)
+# "There are 17 primes less than 60": the bound belongs to what is counted.
+COUNT_OF_BOUNDED = re.compile(
+    r"(?:[^\W\d_]{2,12},? ){0,2}there (?:are|is) (?:exactly |only |a total of )?(?P<count>\d[\d,]*+)\s"
+    r"(?:[a-z-]{3,20} ){1,6}(?:that are |which are )?"
+    r"(?:(?:less|greater|smaller|larger|more|fewer) than|below|above|under|over|up to|between)\s[^.]{1,40}\.?\Z",
     re.IGNORECASE,
 )
 CORRECTION_WORDS = (
@@ -100,6 +134,12 @@ WEAK_LINK = re.compile(
     r"\b(?:es ist|c'est|c’est|es|è|é)\b|это|应该是|是)[ \t]*[:：]?[ \t]*(?=\S)",
     re.IGNORECASE,
 )
+# "The length of AB is 5.": what a sentence of mathematics says of something that it names.
+VALUE_LINK = re.compile(
+    r"(?<=\s)(?:is|are|equals|ist|beträgt|est|es|è|é|är|er|jest|wynosi|là|это|равно|равна|равен|هو|هي)\s{1,3}"
+    r"(?:(?:exactly|equal to|simply|therefore|thus|given by)\s)?"
+    r"(?=[-−]?[\d$\\(])"
+)
 # Words at the start of a line that say only that an answer comes: "Therefore, ...", "A: ...".
 CONCLUSION = re.compile(
     r"\s*(?:(?:so|thus|therefore|hence|finally|consequently|accordingly|in conclusion|in total|overall|altogether|also|"
@@ -114,7 +154,10 @@ IS = re.compile(
     r"|(?:(?<=\w)['’]s|\bis) (?:called|named)\s|(?<=\w)\sin\s(?=\d{4}\b)"
     r"|(?<=[\u4e00-\u9fff])是|(?<=[\u3040-\u30ff\u4e00-\u9fff])は|(?<=[\uac00-\ud7a3])[은는]\s"
 )
-PLAN = re.compile(r"\s*(?:let|first|next|now|then|step|we need|we must|we should|i need|to )\b", re.IGNORECASE)
+PLAN = re.compile(
+    r"\s*(?:let|suppose|assume|imagine|consider|first|next|now|then|step|we need|we must|we should|i need|to )\b",
+    re.IGNORECASE,
+)
 REASON = re.compile(
     r"[,;:.]?\s{1,3}(?:\(\s*)?(?:(?:because|since|which|as (?:we|the|it|shown|required|desired|expected|stated)|"
     r"so that|or equivalently|weil|denn|car|parce|puisque|porque|pues|perché|perche|так как|потому)\b|i\.e\.)"
@@ -132,6 +175,13 @@ NOTE = re.compile(
     r"vérification|comprobación|проверка|验证|检验|検算|примечание|注意|注|备注|参考)[^\n]{0,9}[:：]",
     re.IGNORECASE,
 )
+# A line behind an answer that gives its reason, and one that goes on with the sentence of a formula.
+REASON_LINE = re.compile(
+    r"[\s*_(>#-]{0,9}(?:explanation|reason(?:ing)?|justification|rationale|confidence|erklärung|begründung|explication|"
+    r"explicación|spiegazione|explicação|пояснение|解释|解析|理由|说明)[^\n]{0,9}[:：]",
+    re.IGNORECASE,
+)
+CONTINUATION = re.compile(r"\s{0,9}(?:where|with|for (?:all|any|every)|wobei|où|donde|其中)\s?(?=[\s$\\])")
 # A last paragraph that offers more help.
 OFFER = re.compile(
     r"[\W_]{0,9}(?:(?:please )?(?:let me know|feel free)|(?:i )?hope (?:this|that|it) |"
@@ -162,6 +212,28 @@ NO_SOLUTION = re.compile(r"\b(?:has|have|is|are) (no (?:real |integer )?solution
 DECIMAL_COMMA_LANGUAGE = re.compile(
     r"(?<![^\W\d_])(?:antwort|lösung|ergebnis|ist|beträgt|réponse|résultat|est|respuesta|solución|resultado|risposta|"
     r"soluzione|risultato|resposta|solução|ответ|результат|відповідь|odpowiedź|odpověď|odpoveď|antwoord|svaret|svar|"
-    r"vastaus|cevap|jawaban|válasz|răspuns(?:ul)?|απάντηση|odgovor|trả lời|đáp án|đáp số)(?![^\W\d_])",
+    r"vastaus|cevap|jawaban|válasz|răspuns(?:ul)?|απάντηση|odgovor|trả lời|đáp án|đáp số|è|é|wynosi|kosztuje|kostet|"
+    r"kostar|coûte|cuesta|costa|custa|стоит|составляет)(?![^\W\d_])",
     re.IGNORECASE,
 )
+# What words such as "at least" say of the number behind them.
+BOUNDS = {
+    "at least": r"\ge",
+    "at most": r"\le",
+    "up to": r"\le",
+    "no more than": r"\le",
+    "not more than": r"\le",
+    "no greater than": r"\le",
+    "not exceed": r"\le",
+    "no less than": r"\ge",
+    "not less than": r"\ge",
+    "no fewer than": r"\ge",
+    "less than or equal to": r"\le",
+    "greater than or equal to": r"\ge",
+    "more than": ">",
+    "greater than": ">",
+    "larger than": ">",
+    "less than": "<",
+    "fewer than": "<",
+    "smaller than": "<",
+}

@@ -24,6 +24,7 @@ from typing import Any
 from r1kit.answers.extract import ANSWER_FORMS, AnswerForms, completion_text, read_answer, strip_box
 from r1kit.answers.fault import FAULT
 from r1kit.answers.quick_verdict import MAX_CHARACTERS
+from r1kit.answers.sentences import read_bound
 from r1kit.answers.text_match import accepted_texts, same_as_any, same_choice, same_text
 from r1kit.answers.verdict import AnswerVerdict
 from r1kit.answers.wording import DECIMAL_COMMA_LANGUAGE
@@ -247,13 +248,19 @@ def _second_reading(row: _Row, gold: str, answer: str) -> str | None:
     """Return what a wrong answer means in its context as well; None where it means one thing.
 
     A question that asks for a percentage takes a number with or without the sign. In a reply in German, and in other
-    languages that write so, 3,5 is three and a half; elsewhere it is a list.
+    languages that write so, 3,5 is three and a half and 1.500 may be 1500; elsewhere 3,5 is a list. "At least 5" is an
+    answer only where the gold answer is an inequality.
     """
+    if _INEQUALITY.search(gold) and not _INEQUALITY.search(answer):
+        return read_bound(row.answer or row.whole[-_MAX_CHARS:]) or None
     if "%" not in gold and _PERCENT_SIGN.search(answer) and _ASKS_FOR_PERCENT.search(row.question):
         return _PERCENT_SIGN.sub("", answer)
     has_comma = _DECIMAL_COMMA.search(answer) and not _DECIMAL_COMMA.search(gold)
     if has_comma and DECIMAL_COMMA_LANGUAGE.search(row.whole[-_MAX_CHARS:]):
         return _DECIMAL_COMMA.sub(r"\1.", answer)
+    has_points = _POINTS_OF_THOUSANDS.search(answer) and not _POINTS_OF_THOUSANDS.search(gold)
+    if has_points and DECIMAL_COMMA_LANGUAGE.search(row.whole[-_MAX_CHARS:]):
+        return _POINTS_OF_THOUSANDS.sub(lambda match: match[0].replace(".", ""), answer)
     return None
 
 
@@ -269,9 +276,12 @@ _ASKS_FOR_PERCENT = re.compile(r"\bwhat (?:\w+ ){0,3}percent|\bpercentage\b", re
 
 # The comma of 3,5: neither that of thousands, nor that of a list of three.
 _DECIMAL_COMMA = re.compile(r"(?<![\d,])(\d{1,9}),(?!\d{3}(?!\d))(?=\d{1,9}(?![\d,]))")
+# 1.500, which is 1500 in such a language.
+_POINTS_OF_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:\.\d{3})+(?![\d.,])")
 # The language of an answer is that of the end of its reply, in characters.
 _MAX_CHARS = 2_000
 
+_INEQUALITY = re.compile(r"[<>≤≥≦≧⩽⩾]|\\(?:[lg]eq?(?:slant|q)?|lt|gt|infty)(?![a-z])|∞")
 _PERCENT_SIGN = re.compile(r"\\?%[ $]*\Z")
 
 # A number or a fraction, or several of them in brackets: there is nothing in it to compute.
