@@ -47,9 +47,9 @@ _BRACKETED = rf"[(\[{{]\s{{0,3}}(?P<bracketed>[A-Za-z]|{_OTHER_LABEL}|\d)\s{{0,3
 _DIGIT = r"(?<![\w.,])(?P<digit>\d)(?![\w%]|[.,]\d)"
 LABEL = re.compile(rf"(?:{_BRACKETED}|{_LATIN}|{_OTHER}|{_DIGIT})(?P<mark>[.):]?)")
 
-# Between two labels that are both chosen ...
+# Between two labels that are both chosen, as in "B (Paris), C (Berlin)" ...
 _AND = re.compile(
-    r"\s{0,3}(?:[,;/&+、،]|\b(?:and|und|et|y|e|и|en|och|ve|dan|và)\b|和|与|與|및|と|و(?=\s))?"
+    r"(?:\s{0,3}\([^()\n]{2,80}\))?\s{0,3}(?:[,;/&+、،]|\b(?:and|und|et|y|e|и|en|och|ve|dan|và)\b|和|与|與|및|と|و(?=\s))?"
     r"\s{0,3}(?:\b(?:and|und|et|y)\b)?"
     r"\s{0,3}(?:option|choice)?\s{0,3}",
     re.I,
@@ -59,7 +59,7 @@ _OR = re.compile(
     r"\s{0,3}[,/]?\s{0,3}(?:\b(?:or|oder|ou|o|или|eller|of|veya|atau|hoặc)\b|或者?|または|또는|أو|یا) {0,99}", re.I
 )
 _END_OF_LIST = re.compile(
-    r"[.)\]]?\s{0,3}(?:$|\n|[.,;、،。]|\b(?:and|und|et|y|or|both|are|sont|sind|are both)\b|[和与])"
+    r"[.)\]]?\s{0,3}(?:$|\n|\([^()\n]{2,80}\)|[.,;、،。]|\b(?:and|und|et|y|or|both|are|sont|sind|are both)\b|[和与])"
 )
 _MOST_LABELS = 11
 

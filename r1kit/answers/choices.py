@@ -30,7 +30,7 @@ _CHOICE_WORDS = (
 _ANSWER_WORD = unicodedata.normalize("NFKC", f"(?:{ANSWER_WORDS}|{_CHOICE_WORDS})s?")
 # Chinese and Japanese words may be followed by a letter directly.
 _ANSWER = re.compile(
-    rf"答案|回答|正解|选项|選項|选择|정답|故选|应选|选|選|(?<![^\W\d_])(?:{_ANSWER_WORD}|ans\.)(?![a-zà-ÿ])", re.I
+    rf"答案|回答|正解|选项|選項|选择|정답|故选|应选|选|選|(?<![^\W\d_])(?:ans\.|{_ANSWER_WORD})(?![a-zà-ÿ])", re.I
 )
 _LINK_WORD = rf"{LINK_VERBS}|would be|should be|must be|(?<=odpowiedź )to|это|n°"
 # From the word "answer" to the letter. Words that may stand between: "choice", "clearly", "to this question".
@@ -77,6 +77,7 @@ _MARKUP = re.compile(
     r"[{}$*_`\"“”„«»「」『』‘]|\[(?=\[)|(?<=\])\]|\\[()\[\] ,!;]|</?\w{1,10}>|"
     r"(?<!\w)['’]|['’](?!\w)|\\(?:q?quad)(?![a-z])"
 )
+_JSON_LIST = re.compile(r"\[([\"'][A-Z][\"'](?:\s?,\s?[\"'][A-Z][\"']){1,9})\]")
 _LIST_MARKER = re.compile(r"(?m)^[ \t]{0,9}[-•→⇒➡][ \t]{1,3}")
 _BRACKETS = str.maketrans("（）【】", "()()")
 # "ACD": several letters without anything between them.
@@ -113,6 +114,7 @@ def chosen_letters(text: str, digits: bool = False) -> tuple[str, ...] | None:
 
 def _plain_text(text: str) -> str:
     """Return a text without markup, with plain brackets and digits, and without what it denies beside its choice."""
+    text = _JSON_LIST.sub(r"\1", text)
     text = _MARKUP.sub(" ", unicodedata.normalize("NFKC", text).translate(_BRACKETS))
     text = _LIST_MARKER.sub("", text)
     text = "".join(str(unicodedata.digit(char)) if char.isdigit() and char > "9" else char for char in text)

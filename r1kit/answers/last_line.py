@@ -40,8 +40,8 @@ from r1kit.answers.wording import (
     YES_OR_NO,
 )
 
-# "Sentiment: negative": a label of one or two words before the answer.
-_LABEL = re.compile(r"[*_]{0,3}[A-Z][a-z]{1,20}(?: [a-z]{1,20})?[*_]{0,3}:[*_]{0,3}\s(?=\S)")
+# "Sentiment: negative", "Sam's age: 45": a label of a few words before the answer.
+_LABEL = re.compile(r"[*_]{0,3}[A-Z][a-z]{1,20}(?:['’]s)?(?: [a-z]{1,20}){0,3}[*_]{0,3}:[*_]{0,3}\s(?=\S)")
 # "It was written by Shakespeare", "It's called blue".
 _PARTICIPLE = re.compile(r"^(?:called|named|\w{2,15}(?:ed|n) (?:by|in|as|on))\s")
 # "Paris is the capital of France": the answer is what the sentence is about.
@@ -98,7 +98,7 @@ def read_last_line(reply: str, checker: str) -> str:
 def _is_behind_answer(lines: list[str], checker: str) -> bool:
     """Return whether the last of some lines states no answer: a rule, a note, or the reason of the line before it."""
     last = lines[-1]
-    if RULE_LINE.fullmatch(last) or FENCE_LINE.fullmatch(last) or NOTE.match(last):
+    if not strip_symbols(last) or RULE_LINE.fullmatch(last) or FENCE_LINE.fullmatch(last) or NOTE.match(last):
         return True
     if len(lines) < 2:
         return False
@@ -143,13 +143,15 @@ def _read_line_of_math(line: str) -> str:
         value = clean_value(line[label.end() :], "math")
         if re.search(r"\d", value) and is_bare(value, "math"):
             return value
+    sentence = _drop_circumstance(_LAST_SENTENCE.split(line.strip())[-1])
+    stated_last = _stated_value(sentence)
+    if stated_last and not line.strip().startswith(sentence[:-1]):  # the sentences before it only lead to it
+        return stated_last
     value = clean_value(line, "math")
     # "The rest, which is 17": two words that a clause was cut from are no answer.
     is_fragment = not re.search(r"[\d$\\]", value) and len(line.split()) > 4
     if is_bare(value, "math") and not is_fragment:
         return value
-    sentence = _drop_circumstance(_LAST_SENTENCE.split(line.strip())[-1])
-    stated_last = _stated_value(sentence)
     is_finished = re.search(r"[.!。।*$)]\s*\Z", sentence) or "=" in sentence or stated_last
     if not COMPUTATION.search(sentence) and (PLAN.match(sentence) or not is_finished):
         return ""

@@ -34,6 +34,7 @@ from r1kit.answers.wording import (
     NO_INTRODUCTION,
     REVOCATION,
     WEAK_LINK,
+    YES_OR_NO,
 )
 
 # All quantifiers in this file are bounded or possessive, so that each search is linear on whatever a model writes.
@@ -43,8 +44,10 @@ LIST_ITEM = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s")
 # The answer "no" to a question of yes or no.
 _NO = re.compile(r"[\s*_]{0,9}(?:no|non|нет)(?:[\s*_.,!]|\Z)", re.IGNORECASE)
 _JSON_ANSWER = re.compile(
-    r'"(?:final[ _]?)?(?:answer|choice|result|solution)"\s{0,9}:\s{0,9}'
-    r'("(?:[^"\\\n]|\\.){0,300}+"|\[[^\]\[\n]{0,300}+\]|[^,}\[\n]{0,300}+)',
+    r"(?P<quote>[\"'])(?:final[ _]?)?(?:answer|choice|result|solution)(?P=quote)\s{0,9}:\s{0,9}"
+    r'(?P<value>"(?:[^"\\\n]|\\.){0,300}+"|'
+    r"'(?:[^'\\\n]|\\.){0,300}+'|"
+    r"\[[^\]\[\n]{0,300}+\]|[^,}\[\n]{0,300}+)",
     re.I,
 )
 # A correction behind an answer in its own line.
@@ -131,7 +134,7 @@ def _find_phrases(reply: str, checker: str) -> list[tuple[int, int, str]]:
 def find_json_answers(reply: str) -> list[tuple[int, int, str]]:
     """Return the last two answers in JSON objects, `{"answer": 7}`: where each starts and ends, and the answer."""
     matches = list(_JSON_ANSWER.finditer(reply))[-2:]
-    values = [(match.start(), match.end(), _json_value(match[1])) for match in matches]
+    values = [(match.start(), match.end(), _json_value(match["value"])) for match in matches]
     return [statement for statement in values if statement[2]]
 
 
@@ -151,6 +154,9 @@ def _statement_of(reply: str, match: re.Match[str], checker: str) -> tuple[int, 
     if is_denied or (checker == "math" and states_no_value(kept_text)):
         return None
     value = clean_value(kept_text, checker)
+    yes_or_no = YES_OR_NO.match(kept_text) if checker == "exact" else None
+    if yes_or_no:  # "Yes, they are."
+        value = yes_or_no[1]
     if checker == "math" and value and not is_bare(value, checker):
         value = read_sentence(kept_text) or value
     if not re.search(r"\w|[^\x00-\x7f]\Z", value):
@@ -166,7 +172,7 @@ def _json_value(text: str) -> str:
     try:
         value = json.loads(text.strip())
     except (ValueError, RecursionError):
-        return text.strip().strip('"')
+        return text.strip().strip("\"'")
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
     return str(value).strip() if value is not None else ""

@@ -137,8 +137,8 @@ WEAK_LINK = re.compile(
 # "The length of AB is 5.": what a sentence of mathematics says of something that it names.
 VALUE_LINK = re.compile(
     r"(?<=\s)(?:is|are|equals|ist|beträgt|est|es|è|é|är|er|jest|wynosi|là|это|равно|равна|равен|هو|هي)\s{1,3}"
-    r"(?:(?:exactly|equal to|simply|therefore|thus|given by)\s)?"
-    r"(?=[-−]?[\d$\\(])"
+    r"(?:(?:exactly|equal to|simply|therefore|thus|given by|about|approximately|roughly|around)\s)?"
+    r"(?=[-−]?[\d$\\(]|(?:infinity|zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b)"
 )
 # Words at the start of a line that say only that an answer comes: "Therefore, ...", "A: ...".
 CONCLUSION = re.compile(
