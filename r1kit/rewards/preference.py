@@ -22,7 +22,6 @@ from r1kit.answers.fault import FAULT
 from r1kit.errors import UserError
 from r1kit.ranks import local_rank
 from r1kit.rewards.settings import SettingError, require_count, require_positive_number
-from r1kit.runs.paths import resolve_model_path
 
 PARTS = ("answer", "all")
 SCALES = ("sigmoid", "none")
@@ -176,6 +175,8 @@ def _load(name: str, revision: str | None, device: str) -> _RewardModel:
     """Load a reward model and its tokenizer: in float32 on a CPU, elsewhere in the dtype in which it was saved."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from r1kit.runs.paths import resolve_model_path  # imports pydantic, which the other rewards do without
 
     path = resolve_model_path(name, _MODEL_FIELD)
     dtype: Any = torch.float32 if device == "cpu" else "auto"
