@@ -359,6 +359,9 @@ CALLS = {  # numbers of x86-64 and aarch64, from the headers of Linux
     "io_submit": (209, 2),
     "seccomp": (317, 277),
     "landlock_create_ruleset": (444, 444),
+    "setsockopt": (54, 208),
+    "sync": (162, 81),
+    "syncfs": (306, 267),
 }
 
 
@@ -367,6 +370,10 @@ def test_the_filter_of_each_processor_denies_what_pins_memory_and_unknown_comman
     filter_bytes, arch = seccomp.build_seccomp_filter(machine), seccomp.MACHINES[machine].audit_arch
     decisions = {name: run_filter(filter_bytes, arch, numbers[column]) for name, numbers in CALLS.items()}
     assert decisions == dict.fromkeys(CALLS, EPERM)
+    clone_call = (56, 220)[column]
+    assert run_filter(filter_bytes, arch, clone_call, 0x3D0F00) == ALLOWED  # as the C library makes a thread
+    for flags in (0x3D0B00, 0x3D0D00, 0x3D0E00, 0x1200011):  # without CLONE_FILES, _FS, _VM; a process
+        assert run_filter(filter_bytes, arch, clone_call, flags) == EPERM
     fcntl_call, ioctl_call, read_call = (72, 25)[column], (16, 29)[column], (0, 63)[column]
     assert run_filter(filter_bytes, arch, read_call) == ALLOWED
     for command in (0, 1, 2, 3, 4, 1030):

@@ -1,5 +1,6 @@
 """The judge of programs on what data sets and models bring: outputs, objects, packages, prompts, LeetCode, checkers."""
 
+import itertools
 import json
 from decimal import Decimal
 
@@ -8,8 +9,9 @@ import pytest
 from r1kit.answers.fault import FAULT
 from r1kit.rewards import program_tests
 from r1kit.rewards.accuracy import accuracy
+from r1kit.sandbox import outputs
 from r1kit.sandbox.judge import judge_program
-from r1kit.sandbox.outputs import is_same_output, is_same_value
+from r1kit.sandbox.outputs import is_same_output, is_same_token, is_same_value
 from r1kit.sandbox.prompt_code import complete_program
 
 
@@ -108,6 +110,22 @@ def test_members_come_in_any_order_where_the_test_says_so():
     assert not is_same_value([3, 1, 2], [1, 2, 3])
     test = {"kind": "call", "function": "f", "args": [], "expected": ["a", "b"], "order": "any"}
     assert judge_program("def f(): return ['b', 'a']", [test]).ok
+
+
+def test_numbers_in_any_order_are_compared_a_few_times_each(monkeypatch):
+    """A right program that prints long numbers in another order would hold the judge for minutes."""
+    compared = []
+    monkeypatch.setattr(outputs, "is_same_token", lambda *pair: compared.append(pair) or is_same_token(*pair))
+    expected = "\n".join(f"{number % 50}.5 {number}.5" for number in range(600))
+    lines = [f"{number % 50}.5000004 {number}.50" for number in reversed(range(600))]
+    assert is_same_output("\n".join(lines), expected, "any")
+    assert not is_same_output("\n".join([*lines[1:], "7.5 7.5"]), expected, "any")
+    assert len(compared) < 10 * 600
+    permutations = [list(items) for items in itertools.permutations([1.5, 2.5, 3.5, 4.5, 5.5, 6.5])]
+    noisy = [[item + 1e-9 * index for item in items] for index, items in enumerate(reversed(permutations))]
+    assert is_same_value(noisy, permutations, "any")
+    assert not is_same_value(noisy, [*permutations[:-1], permutations[0]], "any")
+    assert is_same_value([list(reversed(items)) for items in noisy], permutations, "any_nested")
 
 
 # Limits are those of what is expected

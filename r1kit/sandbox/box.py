@@ -227,7 +227,7 @@ class Box:
     def _has_written_too_much(self, directory: str) -> bool:
         return (
             directory_bytes(directory, DISK_BYTES) > DISK_BYTES
-            or nameless_bytes(self._process.pid, directory) > DISK_BYTES
+            or nameless_bytes(self._process.pid, directory, DISK_BYTES) > DISK_BYTES
             # Output and answer are written, too.
             or written_bytes(self._process.pid) > DISK_BYTES + 2 * self._printable_bytes
         )

@@ -105,14 +105,16 @@ def is_same_value(answer: Any, expected: Any, order: str | None = None) -> bool:
     return type(answer) is type(expected) and answer == expected
 
 
-MAX_PAIRED_MEMBERS = 2000
-"""Members without an equal partner that are compared with one another, each with each."""
+MAX_PAIRED_MEMBERS = 200
+"""Members without a partner in order that are compared with one another, each with each."""
+_SORTED_DIGITS = 5  # of a number: two that count as equal differ by a millionth
 
 
 def _have_same_members(members: Any, expected_members: Any, is_same: Any) -> bool:
     """Return whether each member has a partner of its own among the expected ones.
 
-    Identical ones are paired first; the few that are left (close floats, tuples for lists) each with each.
+    Identical ones are paired first, then those that stand at the same place once both are sorted. The few that are
+    left (numbers on both sides of a rounding) are compared each with each.
     """
     if len(members) != len(expected_members):
         return False
@@ -130,11 +132,35 @@ def _have_same_members(members: Any, expected_members: Any, is_same: Any) -> boo
         if left_over[key] > 0:
             left_over[key] -= 1
             unpaired_expected.append(expected)
-    if len(unpaired) > MAX_PAIRED_MEMBERS:
+    pairs = zip(sorted(unpaired, key=_sorting_key), sorted(unpaired_expected, key=_sorting_key), strict=True)
+    different_pairs = [pair for pair in pairs if not is_same(*pair)]
+    if len(different_pairs) > MAX_PAIRED_MEMBERS:
         return False
-    for member in unpaired:
-        partner = next((i for i, expected in enumerate(unpaired_expected) if is_same(member, expected)), None)
+    remaining = [expected for _, expected in different_pairs]
+    for member, _ in different_pairs:
+        partner = next((i for i, expected in enumerate(remaining) if is_same(member, expected)), None)
         if partner is None:
             return False
-        del unpaired_expected[partner]
+        del remaining[partner]
     return True
+
+
+def _sorting_key(member: Any) -> Any:
+    """Return what brings members that count as the same to the same place, whether or not their own order counts."""
+    return _plain_key(member, _SORTED_DIGITS, True), _plain_key(member, _SORTED_DIGITS), _plain_key(member)
+
+
+def _plain_key(value: Any, digits: int | None = None, is_sorted: bool = False) -> tuple[int, Any]:
+    """Return what can be compared with the key of any other value; with `digits`, of a rounded one."""
+    if isinstance(value, list | tuple):
+        keys = [_plain_key(item, digits, is_sorted) for item in value]
+        return 2, sorted(keys) if is_sorted else keys
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        return 1, value
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number beyond what a float holds
+            number = math.inf
+        return 0, float(f"{number:.{digits}g}") if digits else number
+    return 3, encode_value(value)

@@ -2,10 +2,11 @@
 
 What it defends against: new processes, sockets, signals to other processes, their memory, mounts and namespaces,
 kernel interfaces with a history of vulnerabilities (bpf, io_uring, userfaultfd, keyctl, ...), changes of identity,
-memory that no resource limit counts (pages held in pipes, files that are sent away on sockets, ...), and changes to a
-file's metadata. Of fcntl, ioctl and prctl the few commands that programs need are allowed. A denied call fails with
-EPERM, a denied ioctl with ENOTTY, as on a file that does not know it. A call newer than this list fails with ENOSYS,
-as it would on an older kernel, so that the kernel's next feature is not allowed by accident.
+memory that no resource limit counts (pages held in pipes, large buffers of sockets, files that only a thread has open,
+...), waiting for all of the machine's disks (sync), and changes to a file's metadata. Of fcntl, ioctl and prctl the few
+commands that programs need are allowed. A denied call fails with EPERM, a denied ioctl with ENOTTY, as on a file that
+does not know it. A call newer than this list fails with ENOSYS, as it would on an older kernel, so that the kernel's
+next feature is not allowed by accident.
 
 What it does NOT defend against: faults in the calls that it allows (files, memory, threads, time), and which files a
 program may open: read-only mounts (bubblewrap) or Landlock decide that (confinement.py).
@@ -19,7 +20,9 @@ from dataclasses import dataclass
 
 # Values of C constants, from the kernel's headers.
 EPERM, ENOTTY, ENOSYS = 1, 25, 38
-CLONE_THREAD = 0x10000  # the flag of clone(2) that makes a thread, not a process
+# Flags of clone(2) that a thread must have: CLONE_VM, _FS, _FILES, _SIGHAND and _THREAD. A thread with a table of
+# descriptors of its own could keep files, pipes and sockets open that no limit counts.
+CLONE_FLAGS_OF_THREAD = 0x10F00
 AF_UNIX, SOCK_STREAM = 1, 1
 # Allowed commands of fcntl(2): F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_GETOWN,
 # the three locks F_OFD_*, F_GETLEASE, F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_GET_SEALS. Among the others are leases, signals
@@ -62,7 +65,8 @@ X86_64_DENIED_CALLS = _parse_call_table("""
     inotify_add_watch 254  inotify_init1 294  semctl 66  semtimedop 220  msgsnd 69  msgrcv 70  msgctl 71
     mq_unlink 241  migrate_pages 256  set_mempolicy 238  statmount 457  listmount 458  vmsplice 278  tee 276
     splice 275  sendfile 40  sendmsg 46  sendmmsg 307  io_setup 206  io_submit 209  seccomp 317
-    landlock_create_ruleset 444  landlock_add_rule 445  landlock_restrict_self 446
+    landlock_create_ruleset 444  landlock_add_rule 445  landlock_restrict_self 446  setsockopt 54  sync 162
+    syncfs 306
 """)
 AARCH64_DENIED_CALLS = _parse_call_table("""
     execve 221  execveat 281  socket 198  connect 203  bind 200  listen 201  accept 202  accept4 242  tkill 130
@@ -81,7 +85,8 @@ AARCH64_DENIED_CALLS = _parse_call_table("""
     sched_setattr 274  ioprio_set 30  inotify_init1 26  inotify_add_watch 27  semctl 191  semtimedop 192  msgctl 187
     msgrcv 188  msgsnd 189  mq_unlink 181  migrate_pages 238  set_mempolicy 237  statmount 457  listmount 458
     vmsplice 75  tee 77  splice 76  sendfile 71  sendmsg 211  sendmmsg 269  io_setup 0  io_submit 2  seccomp 277
-    landlock_create_ruleset 444  landlock_add_rule 445  landlock_restrict_self 446
+    landlock_create_ruleset 444  landlock_add_rule 445  landlock_restrict_self 446  setsockopt 208  sync 81
+    syncfs 267
 """)
 # Calls that change the owner, mode, times, length or attributes of a file or a device by its path, which neither
 # read-only mounts nor Landlock prevent; and fallocate, which takes disk space without writing.
@@ -125,8 +130,8 @@ MACHINES = {
     ),
 }
 
-# BPF opcodes on 32-bit words: load from seccomp_data; jump if equal, greater, if any bit is set, always; and; return.
-_LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_ANY_BIT, _JUMP, _AND, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x05, 0x54, 0x06
+# BPF opcodes on 32-bit words: load from seccomp_data; jump if equal, if greater, always; and; return.
+_LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP, _AND, _RETURN = 0x20, 0x15, 0x25, 0x05, 0x54, 0x06
 _MAX_JUMP = 255  # instructions
 # Offsets in struct seccomp_data; of the 64-bit arguments, their low halves (both machines are little-endian).
 _CALL_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
@@ -151,7 +156,8 @@ def build_seccomp_filter(machine_name: str | None = None) -> bytes | None:
     program += _instruction(_JUMP_GREATER, NEWEST_KNOWN_CALL, 0, 1) + _deny(ENOSYS)
     # clone3 has its flags in memory, which a filter cannot read. Without it, libc calls clone.
     program += _instruction(_JUMP_EQUAL, conditional["clone3"], 0, 1) + _deny(ENOSYS)
-    program += _allow_if_first_argument(conditional["clone"], _instruction(_JUMP_ANY_BIT, CLONE_THREAD, 0, 1))
+    has_thread_flags = _instruction(_AND, CLONE_FLAGS_OF_THREAD) + _is_equal(CLONE_FLAGS_OF_THREAD)
+    program += _allow_if_first_argument(conditional["clone"], has_thread_flags)
     program += _allow_stream_socketpair(conditional["socketpair"])
     program += _allow_commands(conditional["fcntl"], ALLOWED_FCNTL_COMMANDS)
     program += _allow_commands(conditional["ioctl"], ALLOWED_IOCTL_COMMANDS, ENOTTY)

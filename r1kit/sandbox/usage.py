@@ -43,10 +43,11 @@ def _entry_bytes(entry: os.DirEntry) -> int:
         return 0
 
 
-def nameless_bytes(pid: int, directory: str) -> int:
+def nameless_bytes(pid: int, directory: str, limit: int) -> int:
     """Return the bytes of deleted files of the file system of `directory` that processes below `pid` keep open.
 
-    Pages that are written through memory maps are in no counter of a process where the file system is in memory.
+    Pages that are written through memory maps are in no counter of a process where the file system is in memory. A
+    file that is only mapped, and open no more, cannot be measured: it counts as more than `limit`.
     """
     bytes_by_file: dict[int, int] = {}
     device = os.stat(directory).st_dev
@@ -60,7 +61,22 @@ def nameless_bytes(pid: int, directory: str) -> int:
                     status = os.stat(descriptor.path)
                     if status.st_nlink == 0 and status.st_dev == device:
                         bytes_by_file[status.st_ino] = status.st_blocks * _BYTES_PER_BLOCK
+        for mapped_file in _mapped_files_without_name(child, device):
+            bytes_by_file.setdefault(mapped_file, limit + 1)
     return sum(bytes_by_file.values())
+
+
+def _mapped_files_without_name(pid: int, device: int) -> set[int]:
+    """Return the inode numbers of deleted files of a file system that a process has mapped into its memory."""
+    files = set()
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines():
+            # "7f2c00000000-7f2c00001000 rw-s 00000000 00:1b 42                       /dev/shm/x (deleted)"
+            _, _, _, device_text, inode, *_ = line.split(maxsplit=5)
+            major, _, minor = device_text.partition(":")
+            if line.endswith(" (deleted)") and os.makedev(int(major, 16), int(minor, 16)) == device:
+                files.add(int(inode))
+    return files
 
 
 def count_threads(pid: int) -> int:

@@ -138,6 +138,16 @@ one.sendmsg([b"x"], rights)
 """,
     ),
     (
+        "socket_buffer",
+        "has a socket keep as much as the machine's settings allow",
+        "import socket\nsocket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 26)\n",
+    ),
+    (
+        "sync",
+        "waits for all that the machine writes to its disks, which no signal interrupts",
+        "syscall({'x86_64': 306, 'aarch64': 267}[os.uname().machine], 1)  # syncfs\n",
+    ),
+    (
         "rules",
         "makes a ruleset of Landlock, which may have four thousand million rules",
         "syscall('landlock_create_ruleset', (ctypes.c_uint64 * 2)(1, 1), 16, 0)\n",
@@ -166,6 +176,53 @@ for number in range(12):
             pages[page] = 1
     files.append(file)
 print("escaped")
+""",
+    ),
+    harm(
+        "pinned_mapped",
+        "writes files that have neither a name nor a descriptor, but a page that is mapped",
+        """
+import ctypes, os
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+for number in range(12):
+    file = os.open("x", os.O_RDWR | os.O_CREAT)
+    os.unlink("x")
+    os.ftruncate(file, 32 << 20)
+    libc.mmap(None, 4096, 3, 1, file, 0)
+    pages = libc.mmap(None, 32 << 20, 3, 1, file, 0)
+    os.close(file)
+    ctypes.memset(pages, 1, 32 << 20)
+    libc.munmap(pages, 32 << 20)
+print("escaped")
+""",
+    ),
+    harm(
+        "pinned_descriptors",
+        "keeps full sockets open in threads that have tables of descriptors of their own",
+        """
+import ctypes, os, socket
+libc = ctypes.CDLL(None)
+libc.clone.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+block, stacks = b"x" * (1 << 20), []
+for number in range(4):
+    pairs = [socket.socketpair() for _ in range(100)]
+    for end in (end for pair in pairs for end in pair):
+        end.setblocking(False)
+        try:
+            while True:
+                end.send(block)
+        except BlockingIOError:
+            pass
+    stacks.append(ctypes.create_string_buffer(1 << 16))
+    top = (ctypes.addressof(stacks[-1]) + (1 << 16) - 64) & ~15
+    flags = 0x100 | 0x800 | 0x10000  # CLONE_VM, CLONE_SIGHAND, CLONE_THREAD
+    assert libc.clone(ctypes.cast(libc.pause, ctypes.c_void_p), top, flags, None) > 0
+    del pairs, end
+print("escaped", flush=True)
+os._exit(0)
 """,
     ),
     harm(
