@@ -184,3 +184,14 @@ def test_an_answer_that_kills_its_process_is_wrong_and_a_broken_entry_is_a_fault
     [entry] = read_entries("n_queens", 1)
     broken = {"question": "", "answer": "", "metadata": {"source_dataset": "no_such_task"}}
     assert score_gym_answers([(entry, "'Q' * 10**11"), (broken, "1")], 20.0) == [0.0, FAULT]
+
+
+@pytest.mark.parametrize("nan", ["nan", "NaN", "n a n", "nan + nan i", "3 + nani", "-nani"])
+def test_no_number_is_never_right(nan):
+    entry = reasoning_gym.create_dataset("complex_arithmetic", size=1, seed=3)[0]
+    assert score_gym_answers([(entry, nan), (entry, entry["answer"])], 20.0) == [0.0, 1.0]
+
+
+def test_a_scorer_that_takes_any_text_gives_no_score():
+    entry = reasoning_gym.create_dataset("game_of_life_halting", size=1, seed=3)[0]
+    assert score_gym_answers([(entry, "True"), (entry, "False"), (entry, "I do not know")], 20.0) == [FAULT] * 3

@@ -13,6 +13,7 @@ import gc
 import json
 import math
 import os
+import re
 import resource
 import select
 import signal
@@ -38,6 +39,9 @@ TUPLE_TASKS = ("rearc", "arc_agi")
 _NOT_CONFINED = range(EXIT_NO_SECCOMP, EXIT_NOT_RESTRICTED + 1)
 _SCORE_FD = 3
 _MAX_REPLY_BYTES = 64  # of a score or the name of a verdict, as JSON
+_NO_ANSWER = "no-answer"  # to no problem; a scorer that takes it for right takes anything (reasoning_gym has such)
+_ACCEPTS_ANYTHING = json.dumps(AnswerVerdict.BROKEN_GOLD.value).encode()  # what a child sends then
+_NAN = re.compile("(?<![a-z])nan(?![a-hk-z])")  # as a number, also before the imaginary unit
 _TRIES = 2  # for a pair whose process dies: the machine may have run out of memory
 
 
@@ -114,6 +118,8 @@ def _score_in_child(
             return AnswerVerdict.TIMEOUT.value
         if exit_code in _NOT_CONFINED:
             return AnswerVerdict.FAULT.value
+        if reply == _ACCEPTS_ANYTHING:
+            return AnswerVerdict.BROKEN_GOLD.value
         with suppress(ValueError):
             return _read_score(reply)
     return 0.0  # a fault would be a way to escape a wrong answer
@@ -143,7 +149,7 @@ def _read_reply(pipe: int, deadline: float) -> bytes | None:
 
 
 def _be_child(
-    score: Callable[[], float], pipe: int, rules: dict[str, list[str]], seccomp_filter: bytes | None
+    score: Callable[[], float | str], pipe: int, rules: dict[str, list[str]], seccomp_filter: bytes | None
 ) -> NoReturn:
     """Score one pair, write the score to `pipe`, and end the process."""
     try:
@@ -161,9 +167,23 @@ def _be_child(
         os._exit(0)
 
 
-def _score(scorer: Callable[..., float], entry: dict[str, Any], answer: str) -> float:
-    allow_names_of(str(entry["answer"]))
+def _score(scorer: Callable[..., float], entry: dict[str, Any], answer: str) -> float | str:
+    """Return the score of an answer, or the name of a verdict where the scorer accepts any text at all."""
+    gold = str(entry["answer"])
+    allow_names_of(gold)
+    if _NAN.search(_without_spaces(answer)) and not _NAN.search(_without_spaces(gold)):
+        return 0.0  # no number is further from NaN than another, so that some scorers take it for right
+    if _call_scorer(scorer, entry, _NO_ANSWER) == 1.0:
+        return AnswerVerdict.BROKEN_GOLD.value
+    return _call_scorer(scorer, entry, answer)
+
+
+def _call_scorer(scorer: Callable[..., float], entry: dict[str, Any], answer: str) -> float:
     try:
         return float(scorer(answer=answer, entry=entry))
     except Exception:  # not every scorer is ready for any text
         return 0.0
+
+
+def _without_spaces(text: str) -> str:
+    return "".join(text.lower().split())

@@ -249,6 +249,9 @@ class _TesterPeer(Peer):
             self.check_name(target, args[0])
             if operation != GET and isinstance(target, type):
                 raise TypeError("a class of the test cannot be changed")
+            # Otherwise a program that gets the TestCase could replace its assertEqual.
+            if operation != GET and callable(getattr(type(target), args[0], None)):
+                raise AttributeError(f"{args[0]} is a method of the test and cannot be changed")
 
     def error_to_send(self, error):
         if isinstance(error, AssertionError):

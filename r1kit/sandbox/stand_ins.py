@@ -10,7 +10,7 @@ What it defends against: a program whose objects agree with everything. The prog
 only between two of its objects, and against data only for an object that the test has made itself: by calling a class
 that the test code uses as one (`Money(3) == 3` asks `Money`), or by an operator on such an object. What a function or a
 method of the program returns is never equal to data unless it is data; nor does it differ from data: a test that asks
-for that with `!=` is failed. Members are looked for one by one. An `__exit__` of the program swallows neither a failed
+for that with `!=` is failed. Members are looked for one by one. An `__exit__` or `__aexit__` of the program swallows neither a failed
 assertion nor what the program itself has raised. What it does NOT defend against: a class whose comparison is itself
 what is tested.
 
@@ -484,13 +484,30 @@ def _contains(self, member):
 
 def _exit(self, error_class, error, traceback):
     """Leave a context of the other process. It swallows no failed assertion, and nothing of its own process."""
-    peer = self._r1kit_peer
-    is_assertion = isinstance(error, AssertionError)
-    hidden_error = AssertionError() if is_assertion else error  # its text would name expected values
-    is_swallowed = peer.request("__exit__", self, (error_class and type(hidden_error), hidden_error, None))
+    is_swallowed = self._r1kit_peer.request("__exit__", self, _hidden_error(error_class, error))
+    return _may_swallow(self._r1kit_peer, error, is_swallowed)
+
+
+def _aexit(self, error_class, error, traceback):
+    return _leave_async(self, error_class, error)
+
+
+async def _leave_async(context, error_class, error):
+    is_swallowed = await context._r1kit_peer.request("__aexit__", context, _hidden_error(error_class, error))
+    return _may_swallow(context._r1kit_peer, error, is_swallowed)
+
+
+def _hidden_error(error_class, error):
+    """Return the arguments of `__exit__`, without the text of a failed assertion, which would name expected values."""
+    hidden_error = AssertionError() if isinstance(error, AssertionError) else error
+    return error_class and type(hidden_error), hidden_error, None
+
+
+def _may_swallow(peer, error, is_swallowed):
+    """Return whether an exception ends at a context of the other process, which says so by `is_swallowed`."""
     if error is None or not is_swallowed or not peer.is_tester:
         return is_swallowed
-    if is_assertion:
+    if isinstance(error, AssertionError):
         return False
     if "_r1kit_text" in error.__dict__:
         peer.report_fault("a context manager of the program swallows an exception of the program")
@@ -518,6 +535,7 @@ _METHODS = {
     "__next__": _next,
     "__contains__": _contains,
     "__exit__": _exit,
+    "__aexit__": _aexit,
     "__await__": _await,
     "__anext__": _anext,
 }

@@ -85,4 +85,38 @@ OBJECTS += [
             "class Point:\n    def total(self):\n        return 3\np = Point()\nsolve(p)\nassert p.total() == 720\n"
         ),
     ),
+    case(
+        "objects_method_change",
+        "replaces a method of the test's object, such as assertEqual",
+        """
+def solve(test):
+    try:
+        test.assertEqual = print
+    except Exception:
+        pass
+    return 0
+""",
+        asserts(
+            "import unittest\nclass TestSolve(unittest.TestCase):\n"
+            "    def test_solve(self):\n        answer = solve(self)\n        self.assertEqual(answer, 720)\n"
+        ),
+    ),
+    case(
+        "objects_async_swallow",
+        "swallows the failed assertion as an asynchronous context",
+        """
+class Context:
+    answer = 0
+    async def __aenter__(self):
+        return self
+    async def __aexit__(self, *error):
+        return True
+def solve():
+    return Context()
+""",
+        asserts(
+            "import asyncio\nasync def main():\n    async with solve() as context:\n"
+            "        assert context.answer == 720\nasyncio.run(main())\n"
+        ),
+    ),
 ]
