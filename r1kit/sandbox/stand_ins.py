@@ -10,9 +10,9 @@ What it defends against: a program whose objects agree with everything. The prog
 only between two of its objects, and against data only for an object that the test has made itself: by calling a class
 that the test code uses as one (`Money(3) == 3` asks `Money`), or by an operator on such an object. What a function or a
 method of the program returns is never equal to data unless it is data; nor does it differ from data: a test that asks
-for that with `!=` is failed. Members are looked for one by one. An `__exit__` or `__aexit__` of the program swallows neither a failed
-assertion nor what the program itself has raised. What it does NOT defend against: a class whose comparison is itself
-what is tested.
+for that with `!=` is failed. Members are looked for one by one. An `__exit__` or `__aexit__` of the program swallows
+neither a failed assertion nor what the program itself has raised. What it does NOT defend against: a class whose
+comparison is itself what is tested, and what an object of the program says in its own methods and in `len`.
 
 This file runs inside the box (boot.py), in both processes; only the tester's distrusts the other.
 """
