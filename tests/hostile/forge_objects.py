@@ -119,4 +119,10 @@ def solve():
             "        assert context.answer == 720\nasyncio.run(main())\n"
         ),
     ),
+    case(
+        "objects_wide_tuple",
+        "offers, as its class of exceptions, a tuple that catches the test's own failure",
+        "SolveError = (ValueError, Exception)\ndef solve(x):\n    return 720\n",
+        asserts("try:\n    solve(-1)\n    assert False, 'nothing was raised'\nexcept SolveError:\n    pass\n"),
+    ),
 ]
