@@ -178,7 +178,10 @@ class Peer:
         return error
 
     def take_news(self):
-        """Return (shared containers that have changed, those that are dropped, further news); None for no news."""
+        """Return (shared containers that have changed, those that are dropped, further news); None for no news.
+
+        All are tuples, since lists and dicts of a message are shared.
+        """
         news = self.shared.take_changes(), self.shared.drop_unused(), self.take_own_news()
         return news if any(news) else None
 

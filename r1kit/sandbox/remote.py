@@ -75,13 +75,13 @@ class _ProgramPeer(Peer):
         self.warnings = []
 
     def take_own_news(self):
-        changed_names = self.names.take_changes() if self.names is not None else None
+        changed_names = self.names.take_changes() if self.names is not None else ()
         printed, complained = self.take_printed(), self.take_complained()
-        warnings_given = self.warnings[:MAX_WARNINGS]
+        warnings_given = tuple(self.warnings[:MAX_WARNINGS])
         self.warnings.clear()
         if not (changed_names or printed or complained or warnings_given):
             return None
-        return changed_names or {}, printed, complained, warnings_given
+        return changed_names, printed, complained, warnings_given
 
 
 class _ProgramNames:
@@ -112,13 +112,13 @@ class _ProgramNames:
         random.seed(*args)
 
     def take_changes(self):
-        """Return those names that have got another value since they were sent, with that value."""
+        """Return those names that have got another value since they were sent, as pairs with that value."""
         changes = {}
         for name, value in self.sent.items():
             if name in self.names and self.names[name] is not value:
                 changes[name] = self.names[name]
         self.sent.update(changes)
-        return changes
+        return tuple(changes.items())
 
 
 def _collect_warnings(collected):
@@ -213,7 +213,8 @@ class _TesterPeer(Peer):
         return value
 
     def receive_news(self, news):
-        changed_names, printed, complained, warnings_given = news
+        changed_pairs, printed, complained, warnings_given = news
+        changed_names = dict(changed_pairs)
         self.unseen_news.append((str(printed), str(complained), list(warnings_given)))
         for name in self.known_names.keys() & changed_names.keys():
             for namespace in self.namespaces:

@@ -323,7 +323,7 @@ class SharedValues:
         return entry
 
     def take_changes(self):
-        """Return what of the containers the other process does not have: [(number, items it has, content after them)].
+        """Return what of the containers the other process does not have: ((number, items it has, content after them),).
 
         A list that has grown is sent from where it has grown.
         """
@@ -341,7 +341,7 @@ class SharedValues:
             if not is_same:
                 entry.content = content
                 changes.append((number, same_count, content[same_count:]))
-        return changes
+        return tuple(changes)
 
     def apply_change(self, number, same_count, content):
         """Give a container the content of the other process's."""
@@ -360,7 +360,7 @@ class SharedValues:
                 self.forget(number)
                 if is_stand_in:
                     del self.stand_ins[entry.object_number]
-        return dropped
+        return tuple(dropped)
 
     def forget(self, number):
         """Stop sharing a container."""

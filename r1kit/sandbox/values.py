@@ -38,6 +38,13 @@ def encode_value(value, pack=None, depth=0):
         return b"n"
     if value_type is bool:
         return b"y" if value else b"z"
+    # What messages are mostly made of, ahead of the general rules below.
+    if value_type is str:
+        return _with_length(b"s", value.encode("utf-8", "surrogatepass"))
+    if value_type is int:
+        return _with_length(b"i", b"%x" % value)
+    if value_type is tuple:
+        return b"t%d:" % len(value) + b"".join([encode_value(item, pack, depth + 1) for item in value])
     if pack is not None and value_type not in CONSTANT_TYPES:
         packed = pack(value, depth)
         if packed is not None:
