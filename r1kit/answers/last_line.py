@@ -201,15 +201,14 @@ def _read_line_of_text(line: str, checker: str) -> str:
         value = _PARTICIPLE.sub("", clean_value(line[link.end() :], checker))
         value = clean_value(value, checker)
         return value if value and not NEGATION.match(value) and is_bare(value, checker) else ""
-    last_sentence = _LAST_SENTENCE.split(line.strip())[-1]
-    emphasised = _emphasised_text(last_sentence) if checker == "exact" else ""
+    sentence = _LAST_SENTENCE.split(line.strip())[-1]
+    emphasised = _emphasised_text(sentence) if checker == "exact" else ""
     if emphasised:
         return clean_value(emphasised, checker)
     value = clean_value(line, checker)
     is_sentence = checker == "exact" and line.rstrip().endswith((".", "。")) and IS.search(line)
     if is_bare(value, checker) and not is_sentence:
         return value
-    sentence = _LAST_SENTENCE.split(line.strip())[-1]
     if PLAN.match(sentence) or not re.search(r"[.!。।*$)]\s*\Z", sentence):
         return ""
     stated = _value_behind(WEAK_LINK, sentence, checker)

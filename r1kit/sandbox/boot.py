@@ -65,7 +65,15 @@ from r1kit.sandbox.leetcode import (
 )
 from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES, NONCE_BYTES, read_frame, write_all
 from r1kit.sandbox.remote import ANSWER_FD, run_test_code, serve_program
-from r1kit.sandbox.script import SCRIPT_NAME, SOURCE_MARKS, STREAM_MARKS, accept_modes, name_streams
+from r1kit.sandbox.script import (
+    SCRIPT_NAME,
+    SOURCE_MARKS,
+    STREAM_MARKS,
+    TEMPORARY_DIRECTORY,
+    accept_modes,
+    lead_temporary_paths,
+    name_streams,
+)
 from r1kit.sandbox.values import encode_value
 
 STACK_BYTES = 256 * 2**20  # deep recursion is honest, and common in solutions
@@ -168,6 +176,8 @@ def _serve_tests(setup, program_text, preamble, modules, special_names):
     sys.argv = [SCRIPT_NAME]
     if STREAM_MARKS.intersection(special_names):
         name_streams()
+    if TEMPORARY_DIRECTORY in special_names and setup["folder"] != TEMPORARY_DIRECTORY:
+        lead_temporary_paths(setup["folder"])
     setup["source"] = program_text.encode() if SOURCE_MARKS.intersection(special_names) else None
     setup["program"] = program
     setup["prelude"] = _make_prelude(special_names) if special_names else {}

@@ -48,7 +48,7 @@ from r1kit.sandbox.packages import DEFAULT_PACKAGES, find_package_files, missing
 from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES
 from r1kit.sandbox.pool import open_box
 from r1kit.sandbox.remote import FAULT, MISSING_MODULE, PASSED
-from r1kit.sandbox.script import SCRIPT_MARKS
+from r1kit.sandbox.script import SCRIPT_MARKS, TEMPORARY_DIRECTORY
 from r1kit.sandbox.test_compiler import compile_test
 from r1kit.sandbox.values import JSON_LETTERS, decode_value, encode_value
 
@@ -283,7 +283,7 @@ def _judge_job(job: _Job) -> ProgramVerdict:
 _SPECIAL_NAME = re.compile(
     "|".join((LEETCODE_MARK, *sorted(SCRIPT_MARKS), *(rf"\b{name}\b" for name in sorted(_NAMES_WITHOUT_IMPORT))))
 )
-_NODE_NAME = re.compile("|".join(rf"\b{name}\b" for name in sorted(NODE_NAMES)))
+_NAME_IN_TEST = re.compile("|".join((TEMPORARY_DIRECTORY, *(rf"\b{name}\b" for name in sorted(NODE_NAMES)))))
 # Programs whose arguments or results may be no plain data.
 _NODE_OR_ARRAY = re.compile("|".join((*sorted(NODE_NAMES), "numpy")))
 
@@ -301,7 +301,7 @@ def _run_tests(job: _Job) -> ProgramVerdict:
     package_modules = find_package_files(settings.packages).modules
     texts = [job.program.text, *job.program.preamble, *(test["code"] for test in job.tests if "code" in test)]
     modules = [name for name in package_modules if any(name in text for text in texts)]
-    names = sorted(set(_SPECIAL_NAME.findall(job.program.text)) | set(_NODE_NAME.findall("\n".join(texts))))
+    names = sorted(set(_SPECIAL_NAME.findall(job.program.text)) | set(_NAME_IN_TEST.findall("\n".join(texts))))
     while waiting_tests and timeouts < MAX_TIMEOUTS and not job.has_failed.is_set():
         program = job.program
         with open_box(program.text, settings.isolation, settings.packages, program.preamble, modules, names) as box:

@@ -1,6 +1,6 @@
 """Programs that use what programs use: threads, memory, files, clocks and the standard library."""
 
-from .case import Case, case, stdio
+from .case import Case, asserts, case, stdio
 
 USE: list[Case] = []
 
@@ -233,6 +233,40 @@ os.chmod('a', 0o644)
 print(sum(os.path.getsize(name) for name in ('a', 'b', 'c')), sorted(os.listdir('two')))
 """,
         stdio("3000 ['a', 'b']\n"),
+    ),
+    case(
+        "use_temporary_names",
+        "keeps files in /tmp by its name",
+        """
+import os, pathlib, shutil, tempfile
+with open('/tmp/a.txt', 'w') as file:
+    file.write('12')
+os.makedirs('/tmp/one/two')
+shutil.copy('/tmp/a.txt', '/tmp/one/two/b.txt')
+shutil.copy2('/tmp/a.txt', '/tmp/one/c.txt')
+path = pathlib.Path('/tmp') / 'one' / 'two' / 'b.txt'
+path.write_text(path.read_text() + '3')
+os.rename('/tmp/one/two/b.txt', '/tmp/d.txt')
+with tempfile.NamedTemporaryFile('w', dir='/tmp', delete=False) as file:
+    file.write('4')
+print(open('/tmp/d.txt').read(), os.path.getsize(file.name), os.path.exists('/tmp/one/two/b.txt'))
+print(sorted(os.listdir('/tmp/one')), [name for name in os.listdir('/tmp') if name.endswith('.txt')].__len__())
+os.chmod('/tmp/a.txt', 0o600)
+shutil.rmtree('/tmp/one')
+os.remove('/tmp/a.txt')
+print(os.path.exists('/tmp/one'), os.path.isfile('/tmp/a.txt'))
+""",
+        stdio("123 1 False\n['c.txt', 'two'] 2\nFalse False\n"),
+    ),
+    case(
+        "use_temporary_names_of_a_test",
+        "writes a file of which the test decides the place",
+        """
+def save(path, text):
+    with open(path, 'w') as file:
+        file.write(text)
+""",
+        asserts("save('/tmp/saved.txt', 'abc')\nwith open('/tmp/saved.txt') as f:\n    assert f.read() == 'abc'"),
     ),
     case(
         "use_shelf",
