@@ -10,6 +10,7 @@ import pytest
 import r1kit
 from r1kit.answers.fault import FAULT
 from r1kit.answers.workers import WorkerPool
+from r1kit.rewards import gym
 from r1kit.rewards.gym import score_gym_answers
 from r1kit.rewards.plain_formulas import evaluate_plainly
 
@@ -195,3 +196,20 @@ def test_no_number_is_never_right(nan):
 def test_a_scorer_that_takes_any_text_gives_no_score():
     entry = reasoning_gym.create_dataset("game_of_life_halting", size=1, seed=3)[0]
     assert score_gym_answers([(entry, "True"), (entry, "False"), (entry, "I do not know")], 20.0) == [FAULT] * 3
+
+
+WORKER_THAT_CANNOT_CONFINE = """
+import os
+import r1kit.rewards.gym_worker as worker
+worker.restrict_with_landlock = lambda rules: os._exit(121)
+worker.serve_gym_worker()
+"""
+
+
+def test_where_nothing_can_be_confined_a_line_says_why_there_are_no_scores(monkeypatch, capsys):
+    pool = WorkerPool((sys.executable, "-P", "-c", WORKER_THAT_CANNOT_CONFINE), 1)
+    monkeypatch.setattr(gym, "_pool", lambda: pool)
+    gym._warn_of_missing_confinement.cache_clear()
+    entries = read_entries("n_queens", 2)
+    assert score_gym_answers([(entry, str(entry["answer"])) for entry in entries], 20.0) == [FAULT, FAULT]
+    assert capsys.readouterr().err.count("this machine's kernel has neither Landlock nor seccomp") == 1

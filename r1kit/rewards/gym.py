@@ -15,6 +15,7 @@ from typing import Any
 from r1kit.answers.fault import FAULT
 from r1kit.answers.verdict import AnswerVerdict
 from r1kit.answers.workers import WorkerPool, shared_pool
+from r1kit.messages import logger
 
 WORKER_COMMAND = (
     *(sys.executable, "-P", "-c"),
@@ -44,7 +45,17 @@ def _score_in_worker(entry: str, answer: str, seconds: float) -> float | None:
     reply = _pool().ask([entry, answer, seconds], seconds + GRACE_SECONDS)
     if reply in (AnswerVerdict.TIMEOUT, AnswerVerdict.TIMEOUT.value):
         return None
+    if reply == AnswerVerdict.FAULT.value:
+        _warn_of_missing_confinement()
     return reply if isinstance(reply, float) else FAULT
+
+
+@lru_cache(maxsize=1)
+def _warn_of_missing_confinement() -> None:
+    logger.warning(
+        "reasoning_gym: no answer can be scored here, since its scorers evaluate answers, and this machine's kernel "
+        "has neither Landlock nor seccomp to confine them with: use Linux 6.2 or newer"
+    )
 
 
 @lru_cache(maxsize=1)
