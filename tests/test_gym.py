@@ -24,6 +24,7 @@ EVALUATING_TASKS = (
 UNLIMITED_WORKER = """
 import r1kit.rewards.gym_worker as worker
 worker.replace_eval = lambda package: None
+worker._evaluating_tasks.update(("n_queens", "string_insertion"))
 worker.serve_gym_worker()
 """
 REPLACE_SCORER = (
@@ -213,3 +214,20 @@ def test_where_nothing_can_be_confined_a_line_says_why_there_are_no_scores(monke
     entries = read_entries("n_queens", 2)
     assert score_gym_answers([(entry, str(entry["answer"])) for entry in entries], 20.0) == [FAULT, FAULT]
     assert capsys.readouterr().err.count("this machine's kernel has neither Landlock nor seccomp") == 1
+
+
+def test_a_scorer_that_evaluates_does_so_in_no_worker_and_others_need_no_process_of_their_own():
+    worker = """
+import r1kit.rewards.gym_worker as worker
+worker._score_in_child = lambda *args: "in a child"
+worker.serve_gym_worker()
+"""
+    pool = WorkerPool((sys.executable, "-P", "-c", worker), 1)
+    try:
+        for task in EVALUATING_TASKS:
+            [entry] = read_entries(task, 1)
+            assert pool.ask([json.dumps(entry), "[1 + 1, 2]", 5.0], 60.0) == "in a child", task
+        [entry] = read_entries("leg_counting", 1)
+        assert pool.ask([json.dumps(entry), str(entry["answer"]), 5.0], 60.0) == 1.0
+    finally:
+        pool.close()

@@ -1,10 +1,11 @@
-"""The worker process that scores answers to reasoning_gym's problems, each in a process of its own.
+"""The worker process that scores answers to reasoning_gym's problems.
 
-What it defends against: an answer that outlives its pair. Some scorers evaluate an answer; what they take is limited
-to data and formulas (plain_formulas.py). Should an answer get past that, it is in a process that scores this one pair:
-forked from the worker, which itself evaluates nothing, and confined (r1kit/sandbox/confinement.py). That process sees
-no other pair, no file but Python's own and those of the packages that the scorers use, no environment and no pipe but
-that of its score; it can start no process and reach no other one. It is killed at its time limit.
+What it defends against: an answer that outlives its pair. Most scorers only compare texts, and do so in the worker.
+Some evaluate an answer; what they take is limited to data and formulas (plain_formulas.py). Should an answer get past
+that, it is in a process that scores this one pair: forked from the worker, which itself evaluates nothing, and
+confined (r1kit/sandbox/confinement.py). That process sees no other pair, no file but Python's own and those of the
+packages that the scorers use, no environment and no pipe but that of its score; it can start no process and reach no
+other one. It is killed at its time limit.
 
 What it does NOT defend against: an answer that declares itself right in that process, past plain_formulas.py.
 """
@@ -27,7 +28,7 @@ from typing import Any, NoReturn
 
 from r1kit.answers.verdict import AnswerVerdict
 from r1kit.answers.workers import read_message, take_verdict_pipe, write_message
-from r1kit.rewards.plain_formulas import allow_names_of, replace_eval
+from r1kit.rewards.plain_formulas import allow_names_of, refuse_evaluation, replace_eval
 from r1kit.sandbox.confinement import EXIT_NO_SECCOMP, EXIT_NOT_RESTRICTED, apply_seccomp_filter, restrict_with_landlock
 from r1kit.sandbox.finder import ModuleFinder
 from r1kit.sandbox.python_files import find_python_files
@@ -42,6 +43,8 @@ _MAX_REPLY_BYTES = 64  # of a score or the name of a verdict, as JSON
 _NO_ANSWER = "no-answer"  # to no problem; a scorer that takes it for right takes anything (reasoning_gym has such)
 _ACCEPTS_ANYTHING = json.dumps(AnswerVerdict.BROKEN_GOLD.value).encode()  # what a child sends then
 _NAN = re.compile("(?<![a-z])nan(?![a-hk-z])")  # as a number, also before the imaginary unit
+_evaluating_tasks: set[str] = set()
+"""Tasks whose scorer has tried to evaluate an answer: each further pair of theirs goes to a child at once."""
 _TRIES = 2  # for a pair whose process dies: the machine may have run out of memory
 
 
@@ -61,7 +64,7 @@ def serve_gym_worker() -> None:
     write_message(verdict_file, "ready")
     while (message := read_message()) is not None:
         entry, answer, seconds = message
-        write_message(verdict_file, _score_in_child(entry, answer, seconds, rules, seccomp_filter))
+        write_message(verdict_file, _score_pair(entry, answer, seconds, rules, seccomp_filter))
 
 
 def _prepare() -> None:
@@ -91,10 +94,10 @@ def _find_scorer(task: str) -> Callable[..., float]:
     return reasoning_gym.get_score_answer_fn(task)
 
 
-def _score_in_child(
+def _score_pair(
     entry_text: str, answer: str, seconds: float, rules: dict[str, list[str]], seccomp_filter: bytes | None
 ) -> str | float:
-    """Return the score of one pair, or the name of a verdict. A pair on which each process dies scores 0."""
+    """Return the score of one pair, or the name of a verdict. What must be evaluated is so in a child."""
     try:
         entry = json.loads(entry_text)
         task = entry["metadata"]["source_dataset"]
@@ -103,6 +106,19 @@ def _score_in_child(
             entry["metadata"]["output"] = tuple(map(tuple, entry["metadata"]["output"]))
     except Exception:
         return AnswerVerdict.BROKEN_GOLD.value
+    if task not in _evaluating_tasks:
+        with refuse_evaluation() as refused_texts:
+            verdict = score()
+        if not refused_texts:
+            return verdict if isinstance(verdict, str) else _limit_score(verdict)
+        _evaluating_tasks.add(task)
+    return _score_in_child(score, seconds, rules, seccomp_filter)
+
+
+def _score_in_child(
+    score: Callable[[], float | str], seconds: float, rules: dict[str, list[str]], seccomp_filter: bytes | None
+) -> str | float:
+    """Return what `score` returns in a confined child. A pair on which each child dies scores 0."""
     deadline = time.monotonic() + seconds
     for _ in range(_TRIES):
         read_end, write_end = os.pipe()
@@ -130,7 +146,11 @@ def _read_score(reply: bytes) -> float:
     score = json.loads(reply)
     if not isinstance(score, float) or not math.isfinite(score):
         raise ValueError("no score")
-    return min(1.0, max(0.0, score))
+    return _limit_score(score)
+
+
+def _limit_score(score: float) -> float:
+    return min(1.0, max(0.0, score)) if math.isfinite(score) else 0.0
 
 
 def _read_reply(pipe: int, deadline: float) -> bytes | None:

@@ -6,14 +6,16 @@ Some scorers of reasoning_gym pass a model's answer to `eval` or to sympy's pars
     evaluate_plainly("__import__('os').getpid()")   ValueError
 
 What it defends against: an answer that replaces the scorer, reads the gold answer, or has sympy do the exercise
-(`integrate(x**2)`, `expand(...)`, `Integral(...)`). A formula may consist of numbers, symbols, operators and functions
+(`integrate(x**2)`, `expand(...)`, `Integral(...)`). And with `refuse_evaluation` a process finds out, without
+evaluating anything, whether a scorer would. A formula may consist of numbers, symbols, operators and functions
 of mathematics such as `sqrt` and `sin`. What it does NOT do: limit time and memory; `9**9**9` is a formula.
 """
 
 import ast
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 # Numbers, texts, containers, operators and calls: no attributes, subscripts, comprehensions, lambdas or comparisons.
@@ -26,6 +28,24 @@ _PARSER_MODULE = "sympy.parsing.sympy_parser"
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 _names_in_gold: set[str] = set()
+# What was to be evaluated in a process that must not; None in one that may.
+_refused_texts: list[Any] | None = None
+
+
+class EvaluationRefused(BaseException):
+    """Raised where a text is to be evaluated in a process that must not: no `except Exception` hides it."""
+
+
+@contextmanager
+def refuse_evaluation() -> Iterator[list[Any]]:
+    """Evaluate nothing within this block, which ends where a text is to be evaluated; yield the list of such texts."""
+    global _refused_texts
+    _refused_texts = []
+    try:
+        with suppress(EvaluationRefused):
+            yield _refused_texts
+    finally:
+        _refused_texts = None
 
 
 def replace_eval(package: str) -> None:
@@ -50,6 +70,9 @@ def evaluate_plainly(
 
     Raises ValueError for any other code, and what `eval` raises.
     """
+    if _refused_texts is not None:
+        _refused_texts.append(source)
+        raise EvaluationRefused
     if not isinstance(source, str):
         raise ValueError("compiled code")
     source = source.strip()
