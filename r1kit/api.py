@@ -72,7 +72,7 @@ def _run_and_record(stage: str, recipe: Recipe, run: Run) -> None:
     except (Interrupted, KeyboardInterrupt):
         status = "interrupted"
         raise KeyboardInterrupt(f"{run.path}: the state is saved; the same call resumes it") from None
-    except SystemExit as error:  # of a library or a model's code: it must not end the caller's process in silence
+    except SystemExit as error:  # raised by a library or a model's code; it must not end the caller's process
         raise RuntimeError(describe_sys_exit(error)) from error
     finally:
         if is_main_rank():

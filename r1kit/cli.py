@@ -25,10 +25,10 @@ from r1kit.errors import (
     suggest,
 )
 from r1kit.messages import print_traceback, set_verbosity
-from r1kit.places import expand_home
 from r1kit.safe_text import escape_control_characters, mask_text, print_result
 from r1kit.stages import STAGES, Stage
 from r1kit.supervisor import describe_sys_exit, find_closed_descriptors, report_end, supervise
+from r1kit.user_paths import expand_home
 
 if TYPE_CHECKING:
     from r1kit.recipe import Recipe
@@ -168,7 +168,7 @@ def add_stage_command(stage: Stage) -> None:
 def _read_recipe(
     stage: Stage, words: list[str], options: dict[str, Any], load_models: bool
 ) -> tuple["Recipe", list[str]]:
-    """Return the recipe of a stage with the values of options and `key=value` words in it, and notes on its prompts.
+    """Return a stage's recipe, with the values of options and of `key=value` words set, and notes on its prompts.
 
     `words` may begin with the recipe's file. `options` are keys with their values, None where an option is not given.
     """
@@ -178,13 +178,14 @@ def _read_recipe(
     has_file = bool(words) and ("=" not in words[0] or os.path.isfile(words[0]))
     recipe_file = words[0] if has_file else None
     overrides = {key: value for key, value in options.items() if value is not None}
-    for word in words[has_file:]:
+    for word in words[1:] if has_file else words:
         key, value = parse_override(word)
         overrides[key] = value
     return choose_prompts(load_recipe(stage.name, recipe_file, overrides), load_models=load_models)
 
 
 def _stage_help(stage: Stage) -> str:
+    """Return the text that `r1kit STAGE --help` shows."""
     help_text = (
         f"{stage.summary}\n\n"
         f"Example: r1kit {stage.name} recipe.yaml output=runs/first seed=1\n\n"
@@ -348,7 +349,7 @@ def main() -> None:
                 print(f"error: {error_line}", file=sys.stderr, flush=True)
         code = code_of_command
     finally:
-        # What code of a reward has closed cannot be written to: the parent process then prints the line.
+        # A reward may have closed stderr: the parent process then prints the line.
         report_end(code, error_line if 2 in find_closed_descriptors() else "")
     sys.exit(code)
 
@@ -358,7 +359,7 @@ def _run_command() -> tuple[int, str]:
     command = typer.main.get_command(app)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")  # the bytes of a file name that is no UTF-8, as they are
+            stream.reconfigure(errors="surrogateescape")  # prints file names that are not UTF-8 unchanged
     try:
         _check_arguments(sys.argv[1:])
         words = [_expand_home_in_word(word) for word in sys.argv[1:]]
@@ -379,7 +380,7 @@ def _run_command() -> tuple[int, str]:
         if refusal is None:
             raise
         return EXIT_USER, str(refusal)
-    except SystemExit as error:  # of a reward, of a library or of a model's code; no command ends so
+    except SystemExit as error:  # raised by a reward, a library or a model's code, never by r1kit's commands
         return EXIT_FAILED, f"{describe_sys_exit(error)}; remove it there, or what calls it"
 
 

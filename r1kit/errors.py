@@ -36,7 +36,7 @@ class UserError(Exception):
         # The arguments of commands are in capitals, such as KEY, which is the name of a field.
         name = "" if field.isalpha() and field.isupper() else field
         shown_value = mask_secrets(value, name)
-        if isinstance(value, str) and shown_value == MASK:  # the sentence may repeat it
+        if isinstance(value, str) and shown_value == MASK:  # the requirement and the action may repeat the secret
             requirement, action = requirement.replace(value, MASK), action.replace(value, MASK)
         subject = f"{field}:" if value is UNSET else f"{field} = {_shorten(_format_value(shown_value))};"
         line = " ".join(mask_text(f"{subject} {requirement}; {action}").split())
@@ -44,7 +44,7 @@ class UserError(Exception):
 
     @classmethod
     def from_line(cls, line: str) -> "UserError":
-        """Return the error whose line another process has written down."""
+        """Return the error whose finished line another process has recorded."""
         return cls.__new__(cls, line)
 
 
@@ -68,7 +68,7 @@ def _format_value(value: object) -> str:
     return str(value)
 
 
-# What the system says of a file that only the user can put right.
+# Errors of the system about a file, each with what the user can do about it.
 _REFUSED_FILE_ACTIONS = {
     errno.EACCES: "change its permissions, or use another path",
     errno.EPERM: "change its permissions, or use another path",
@@ -84,10 +84,10 @@ _REFUSED_FILE_ACTIONS = {
 
 
 def explain_refused_file(error: BaseException) -> UserError | None:
-    """Return the error of a user whose file the system refuses: by its name, its permissions or a full disk.
+    """Return the UserError for a file that the system refuses: for its name, its permissions or a full disk.
 
-    None for any other exception. Where a command knows the field that names the file, it raises a UserError itself;
-    this is for the places that nobody thought of.
+    None for any other exception. A command that knows which field names the file raises a UserError itself; this is
+    for all other files.
     """
     if not isinstance(error, OSError) or error.errno not in _REFUSED_FILE_ACTIONS:
         return None

@@ -16,7 +16,7 @@ _last_signal: list[float] = []
 
 
 def is_new_signal() -> bool:
-    """Record that a signal came; return whether it is a new one, and not the same one a second time."""
+    """Record that a signal came; return whether it is a new one, and not a repetition of the last one."""
     now = time.monotonic()
     is_new = not _last_signal or now - _last_signal[0] >= _SAME_SIGNAL_SECONDS
     if is_new:

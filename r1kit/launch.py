@@ -41,7 +41,7 @@ from r1kit.errors import (
 from r1kit.interrupts import raise_on_signals
 from r1kit.messages import logger, print_traceback
 from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_world_size, rank, world_size
-from r1kit.recipe import Recipe, masked_values, parse_recipe, restore_masked_values
+from r1kit.recipe import Recipe, collect_secrets, parse_recipe, restore_secrets
 from r1kit.recipe.block import MAX_INT
 from r1kit.recipe.yaml_values import read_yaml
 from r1kit.runs.exits import RankExit, describe_exit, find_first_exit, forget_exits, record_exit
@@ -91,7 +91,7 @@ _DISTRIBUTED_TYPES = (
     "XLA",
     "MEGATRON_LM",
 )
-# Hands the secrets of a recipe to the processes of a launcher: those in the run directory are masked.
+# The environment variable that hands the secrets of a recipe to the ranks: in the run directory they are masked.
 _SECRETS_VARIABLE = "R1KIT_MASKED_VALUES"
 # Keys of an Accelerate config that are whole numbers: the smallest value of each.
 _ACCELERATE_NUMBERS = {"num_processes": 1, "num_machines": 1, "machine_rank": 0, "main_process_port": 0}
@@ -153,7 +153,7 @@ def print_notes(notes: Sequence[str]) -> None:
 def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     """Run `stage` in this process, record how it ended in the run directory, and return the exit code.
 
-    With `quiet`, errors are not printed here: the process that launched the ranks prints the first one's.
+    With `quiet`, errors are not printed here: the process that launched the ranks prints that of the first to fail.
     """
     prepare_process(stage)
     raise_on_signals()
@@ -268,7 +268,7 @@ def _read_accelerate_config(config: str) -> dict[str, Any]:
     action = "use one like those in recipes/accelerate/"
     try:
         values = yaml.safe_load(Path(config).read_text())
-        read_yaml(Path(config).read_text())  # refuses what Accelerate would take without a word, such as a key twice
+        read_yaml(Path(config).read_text())  # refuses what Accelerate takes in silence, such as a repeated key
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError("--accelerate-config", config, f"{requirement}: {reason}", "check the path") from None
@@ -322,18 +322,10 @@ def _launch_and_wait(recipe: Recipe, command: list[str], processes: int, run: Ru
     """Start the launcher, wait for its end, report it, and return the exit code that the processes left."""
     environment = {"GOMP_SPINCOUNT": _SPIN_COUNT, **os.environ}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, cores_of_rank() // processes)))
-    environment[_SECRETS_VARIABLE] = json.dumps(masked_values(recipe))
+    environment[_SECRETS_VARIABLE] = json.dumps(collect_secrets(recipe))
+    launcher_arguments = [*command[2:], "-m", "r1kit.launch", str(run.path)]  # without the `python -m` of `command`
     launcher = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "r1kit.torch_launcher",
-            str(run.path),
-            *command[2:],
-            "-m",
-            "r1kit.launch",
-            str(run.path),
-        ],
+        [sys.executable, "-m", "r1kit.torch_launcher", str(run.path), *launcher_arguments],
         env=environment,
         start_new_session=True,
         preexec_fn=die_with_parent,
@@ -407,8 +399,9 @@ def main() -> int:
     try:
         stage = run.info["stage"]
         values = yaml.safe_load((run.path / "recipe.yaml").read_text())
-        # Removed, so that no process that a rank starts inherits them.
-        restore_masked_values(values, json.loads(os.environ.pop(_SECRETS_VARIABLE, "[]")))
+        # Removed from the environment, so that processes that this rank starts do not inherit the secrets.
+        secrets = json.loads(os.environ.pop(_SECRETS_VARIABLE, "[]"))
+        restore_secrets(values, secrets)
         recipe = parse_recipe(stage, values)
         code = work(stage, recipe, run, quiet=True)
     finally:

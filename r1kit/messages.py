@@ -38,20 +38,20 @@ class _StderrHandler(logging.Handler):
 
 
 class _EarlyWarnings(logging.Handler):
-    """Keeps the warnings that come before there is a run directory to record them in (r1kit.runs.warning_log)."""
+    """Keeps the warnings that are printed before the run directory exists (see r1kit.runs.warning_log)."""
 
-    MOST = 100
+    MAX_WARNINGS = 100
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if len(self.records) < self.MOST:
+        if len(self.records) < self.MAX_WARNINGS:
             self.records.append(record)
 
     def take(self) -> list[logging.LogRecord]:
-        """Return the warnings so far, and keep no further ones: from now on a run records them."""
+        """Return the warnings so far, and keep no further ones: from now on the run directory records them."""
         logger.removeHandler(self)
         records, self.records = self.records, []
         return records

@@ -1,4 +1,4 @@
-"""How deeply values may be nested that come from files which others have written."""
+"""Limit how deeply values from files of others may be nested, so that no code runs into Python's recursion limit."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ MAX_JSON_DEPTH = 200
 
 def check_depth(value: Any, text: str) -> None:
     """Raise RecursionError if lists and objects, parsed from a JSON `text`, are nested beyond MAX_JSON_DEPTH levels."""
-    # Most texts have fewer brackets than levels are allowed, and need no closer look.
+    # Most texts have so few brackets that they cannot be nested too deeply.
     has_few_brackets = text.count("[") + text.count("{") <= MAX_JSON_DEPTH
     if has_few_brackets or not isinstance(value, dict | list):
         return

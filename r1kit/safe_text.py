@@ -6,7 +6,7 @@ They are known by the name of their field, or by their shape:
     mask_secrets({"trl": {"hub_token": "x1"}})            {"trl": {"hub_token": "***masked***"}}
     mask_secrets("http://me:pass@host/v1", "urls")        "http://***masked***@host/v1"
 
-What servers, data sets, file names and models say can hold escape sequences, which a terminal would obey:
+Text from servers, data sets, file names and models can hold escape sequences, which a terminal would obey:
 
     escape_control_characters("\x1b[2J")                  r"\x1b[2J"
 """
@@ -32,9 +32,9 @@ _PASSWORD_NAME = re.compile(r"passwo?r?d|secret|passphrase|pwd")
 _TOKENIZER_NAME = re.compile(
     r"(?:^|_)(?:eos|bos|pad|unk|sep|cls|mask|image|video|audio|stop|start|end|think|special|new|first|last)_token$"
 )
-# Blocks of a recipe whose keys are names of columns, and say nothing of the values.
+# Blocks of a recipe whose keys are names of columns: a column called `key` holds no secret.
 _COLUMN_BLOCKS = frozenset({"columns", "where", "values"})
-# `server.key` holds the name of an environment variable, such as OPENAI_API_KEY; what looks otherwise is a key.
+# `server.key` holds the name of an environment variable, such as OPENAI_API_KEY; any other value there is masked.
 _VARIABLE_FIELD = "key"
 _VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z]{1,20}")
 
@@ -80,7 +80,7 @@ def is_secret_name(name: str) -> bool:
 def mask_secrets(value: Any, name: str = "") -> Any:
     """Return a value, such as the mapping of a recipe, with MASK in the place of every secret in it.
 
-    `name` is the field that the value stands in. Mappings and lists are copied, and stay as they are inside.
+    `name` is the field that the value stands in. Mappings and lists are copied; tuples become lists.
     """
     return _mask_value(value, name, is_secret_name(name))
 
@@ -138,7 +138,7 @@ def escape_control_characters(text: str) -> str:
 def format_result(text: str, is_terminal: bool) -> str:
     """Return a result as it is printed: exactly as it is for a program, without control characters for a person.
 
-    A path of `$(r1kit sft ...)` must stay the path that it is, whatever its characters.
+    `$(r1kit sft ...)` must give the path that exists, whatever its characters.
     """
     return escape_control_characters(text) if is_terminal else text
 

@@ -31,9 +31,9 @@ _PR_SET_PDEATHSIG = 1  # prctl(2): the signal that this process gets when its pa
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _CRASH_SIGNALS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 _PIPE_BYTES = 2**16
-_SECONDS_WITHOUT_FILES = 5.0  # that a child which has closed all its files has to end by itself
+_SECONDS_WITHOUT_FILES = 5.0  # after which a child that has closed all its files is killed
 
-# Called in the parent when the child ended without a report: with how it ended, and the run that it worked on.
+# What the parent does about a child that ended without a report. Its arguments: how the child ended, and its run.
 ReportDeath = Callable[[str, Path | None], None]
 
 
@@ -68,7 +68,7 @@ def supervise(report_death: ReportDeath | None = None) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
         return
     os.close(writer)
-    for number in _PASSED_ON:  # those too that are ignored, as in the background of a script: the child may not do so
+    for number in _PASSED_ON:  # ignored ones too, as in the background of a script: the child may handle them
         signal.signal(number, lambda number, frame: _send(child, number))
     signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
     os._exit(_wait_for_child(child, reader, report_death or _report_death))
@@ -88,7 +88,7 @@ def report_run(run_dir: Path) -> None:
 
 
 def report_call(name: str) -> None:
-    """Tell the parent which code of the user's runs from now on, "" for none, so that it can name what ended this."""
+    """Tell the parent which code of the user runs from now on, "" for none; it names that code if the child dies."""
     _send_report({"call": name})
 
 
@@ -115,22 +115,23 @@ def find_closed_descriptors() -> list[int]:
 
 
 def describe_sys_exit(error: SystemExit) -> str:
-    """Return where code that r1kit ran has called sys.exit: `sys.exit(0) was called in model.py, line 7 (load)`."""
+    """Return where sys.exit was called: `sys.exit(0) was called in model.py, line 7 (load)`."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     code = "" if error.code is None else repr(error.code)
     return f"sys.exit({code}) was called in {frame.filename}, line {frame.lineno} ({frame.name})"
 
 
 def describe_end(status: int) -> str:
-    """Return how a process ended, from the status of os.waitpid: "was killed by SIGKILL", "ended with exit code 0"."""
+    """Return how a process ended, by its status from os.waitpid: "was killed by SIGKILL", "ended with exit code 0"."""
     return describe_exit_code(os.waitstatus_to_exitcode(status))
 
 
 def describe_exit_code(code: int) -> str:
     """Return how a process ended; `code` is minus the number of a signal, as in the module subprocess."""
     if code >= 0:
-        ended_by = "code that it ran, such as a reward or a library"
-        return f"ended with exit code {code} before its work was done, by {ended_by}"
+        return (
+            f"ended with exit code {code} before its work was done, by code that it ran, such as a reward or a library"
+        )
     with contextlib.suppress(ValueError):
         number = signal.Signals(-code)
         return f"was killed by {number.name}{_explain_signal(number)}"
@@ -138,7 +139,7 @@ def describe_exit_code(code: int) -> str:
 
 
 def _explain_signal(number: signal.Signals) -> str:
-    """Return what a signal mostly means, for those that are sent by no user."""
+    """Return the usual cause of a signal; "" for those that users send."""
     if number == signal.SIGKILL:
         return ", by a user or by the kernel where memory has run out"
     if number in _CRASH_SIGNALS:

@@ -2,7 +2,7 @@
 
     python -m r1kit.torch_launcher RUN torch.distributed.run --standalone --nproc-per-node 2 -m r1kit.launch RUN
 
-torch's own report is a traceback of the launcher and a table of all ranks, most of which died of the first one's end.
+torch's own report is a traceback of the launcher and a table of all ranks, most of which died because one had died.
 """
 
 import runpy

@@ -17,7 +17,7 @@ ORDER = (
     "safe_text",
     "nesting",
     "errors",
-    "places",
+    "user_paths",
     "stages",
     "rows",
     "tables",

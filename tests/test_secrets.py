@@ -23,11 +23,11 @@ from r1kit.recipe import (
     CardConfig,
     PromptConfig,
     SourceConfig,
+    collect_secrets,
     dump_recipe,
     load_recipe,
-    masked_values,
     parse_recipe,
-    restore_masked_values,
+    restore_secrets,
 )
 from r1kit.report.gather import describe_run
 from r1kit.report.serve import make_server
@@ -149,7 +149,7 @@ def test_recipes_are_written_masked_and_come_back_only_with_their_secrets(values
     assert "<|end|>" in text or "max_tokens: 77" in text
     # A launcher's processes get them by another way than the file.
     read_values = yaml.safe_load(text)
-    restore_masked_values(read_values, json.loads(json.dumps(masked_values(recipe))))
+    restore_secrets(read_values, json.loads(json.dumps(collect_secrets(recipe))))
     assert parse_recipe(stage, read_values) == recipe
     # A recipe.yaml that was masked is no recipe until the secrets are set again.
     (here / "recipe.yaml").write_text(text)
@@ -244,7 +244,7 @@ def test_a_rank_gets_the_secrets_that_its_run_directory_lacks(here, monkeypatch)
     monkeypatch.setattr(launch, "die_with_parent", lambda: None)
     monkeypatch.setattr("sys.excepthook", sys.excepthook)
     monkeypatch.setattr(launch, "work", lambda stage, recipe, run, quiet: seen.append(recipe) or 0)
-    monkeypatch.setenv(launch._SECRETS_VARIABLE, json.dumps(masked_values(recipe)))
+    monkeypatch.setenv(launch._SECRETS_VARIABLE, json.dumps(collect_secrets(recipe)))
     monkeypatch.setattr("sys.argv", ["r1kit.launch", str(run.path)])
     assert launch.main() == 0
     assert seen == [recipe]

@@ -59,7 +59,7 @@ def _copy_folder(source: Path, target: Path) -> None:
 
 
 def _first_reason(error: OSError) -> str:
-    """Return why a folder could not be copied; `copytree` collects the errors of all files."""
+    """Return why a folder could not be copied: of the errors that `copytree` collects, the first."""
     if isinstance(error, shutil.Error):
         _, file, reason = error.args[0][0]
         return f"{reason}".partition("] ")[2].partition(": ")[0].lower() or f"{file} cannot be copied"

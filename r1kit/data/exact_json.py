@@ -58,11 +58,12 @@ def parse_strictly(text: str) -> Any:
 
 
 def _build_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of a JSON object as a dict. Raises ValueError for a key that is there twice."""
     value = dict(members)
     if len(value) < len(members):
         names = [name for name, _ in members]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {json.dumps(twice)} is there twice in one object")
+        repeated_name = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {json.dumps(repeated_name)} is there twice in one object")
     return value
 
 
@@ -71,7 +72,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def explain_json_error(error: ValueError | RecursionError) -> str:
-    """Return the requirement that a text does not meet which `parse_strictly` has refused."""
+    """Return why `parse_strictly` refused a text, as the requirement of a UserError."""
     if isinstance(error, RecursionError):
         return f"must be JSON whose lists and objects are nested at most {MAX_JSON_DEPTH} levels deep"
     if isinstance(error, json.JSONDecodeError):
@@ -97,7 +98,7 @@ _DECODER = json.JSONDecoder(parse_float=_parse_float, parse_int=_parse_int)
 _STRICT_DECODER = json.JSONDecoder(
     object_pairs_hook=_build_object, parse_float=_parse_float, parse_int=_parse_int, parse_constant=_refuse_constant
 )
-# Without a function of ours for whole numbers, of which Python refuses those that are too long for it.
+# Without `parse_int`, which would make it slow: Python raises ValueError for whole numbers that are too long for it.
 _QUICK_SCAN = json.JSONDecoder(
     object_pairs_hook=_build_object, parse_float=_parse_float, parse_constant=_refuse_constant
 ).scan_once  # type: ignore[attr-defined]

@@ -100,7 +100,7 @@ def _batches(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
 
 def _columns_of(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """Return the values of each column; None where a row lacks it."""
-    # Most rows have the same keys: each sequence of keys is looked at once, in the order in which they are met.
+    # Most rows have the same keys, so each different sequence of keys is looked at once.
     names: dict[str, None] = {}
     for keys in dict.fromkeys(map(tuple, rows)):
         names.update(dict.fromkeys(keys))
@@ -111,7 +111,7 @@ def _columns_of(rows: Sequence[Row]) -> dict[str, list[Any]]:
 
 
 def _widen_shapes(shapes: dict[str, Shape], columns: Mapping[str, list[Any]], types: Mapping[str, Any]) -> bool:
-    """Make `shapes` hold the values of `columns` too, and return whether any has changed."""
+    """Widen `shapes` so that they hold the values of `columns` too, and return whether any has changed."""
     has_changed = False
     for name, values in columns.items():
         if "\0" in name:  # Arrow ends names there

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from r1kit.answers.extract import completion_text
 from r1kit.errors import UNSET, UserError
 from r1kit.models.templates import apply_template, template_prefix
-from r1kit.places import expand_home
 from r1kit.recipe import ModelConfig, PromptConfig
+from r1kit.user_paths import expand_home
 
 if TYPE_CHECKING:
     from r1kit.head2toe.linear_head import LinearHead

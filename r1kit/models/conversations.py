@@ -1,8 +1,10 @@
-"""Messages that are trained: the forms in which chat templates take them, and what their text must have in it.
+"""Messages that are trained: the forms in which chat templates take them, and checks of the rendered text.
 
-conversation = Conversation(messages, first_scored=1, tools=None)
-inline_message(message)                     {"content": "<think>\\n...\\n</think>\\n\\n7", ...}
-message_with_fields(message)                {"content": "7", "reasoning_content": "...", ...}
+    conversation = Conversation(messages, first_scored=1, tools=None)
+    inline_message(message)                     {"content": "<think>\\n...\\n</think>\\n\\n7", ...}
+    message_with_fields(message)                {"content": "7", "reasoning_content": "...", ...}
+
+A check that fails raises a RowError, which says what the user can do.
 """
 
 import json
@@ -59,7 +61,7 @@ def split_thinking(message: Message) -> tuple[str, str]:
 
 
 def has_inline_thinking(message: Message) -> bool:
-    """Return whether the content of a message has its thinking in it, or a message has none: nothing need be moved."""
+    """Return whether a message's thinking, if it has any, stands in its content already."""
     return THINK_END in message["content"] or not split_thinking(message)[0]
 
 
@@ -69,8 +71,8 @@ def inline_message(message: Message) -> Message:
     return {**_without_thinking(message), "content": f"{THINK_START}\n{thinking}\n{THINK_END}\n\n{answer}"}
 
 
-def inline_message_unless_it_is(message: Message) -> Message:
-    """Return an assistant's message with its thinking in the content, which stays as it is if it has that already."""
+def with_inline_thinking(message: Message) -> Message:
+    """Return an assistant's message with its thinking in the content; content that has it already is not changed."""
     return _without_thinking(message) if has_inline_thinking(message) else inline_message(message)
 
 

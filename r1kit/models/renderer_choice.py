@@ -14,7 +14,7 @@ from r1kit.models.conversations import RowError
 from r1kit.models.training_rows import ChatRenderer, PromptRenderer
 
 Result = TypeVar("Result")
-# Put before a template, it switches thinking on for everyone who does not say otherwise.
+# Put before a template, this switches thinking on unless the caller sets the switch.
 THINKING_ON = "{{%- if {switch} is not defined -%}}{{%- set {switch} = true -%}}{{%- endif -%}}"
 
 
@@ -42,15 +42,17 @@ def renderers(tokenizer: Any, settings: dict[str, Any], stop_tokens: Sequence[st
             asking = ChatRenderer(tokenizer, switched, settings, stops)
             both = f"{switched_note}; {training_note}"
             yield ChatRenderer(tokenizer, thinking_on + training, settings, stops, asking=asking, note=both)
-    note = (
+    turns_note = (
         "each turn of a conversation is trained as a sequence of its own, because the model's chat template writes "
         "earlier turns in another way, or without the token that ends them"
     )
-    yield ChatRenderer(tokenizer, template, settings, stops, splits_turns=True, note=note)
-    note = "the rows' own text is put behind the prompt of the model's chat template, because the template changes it"
-    yield PromptRenderer(tokenizer, template, settings, stops, splits_turns=True, note=note)
+    yield ChatRenderer(tokenizer, template, settings, stops, splits_turns=True, note=turns_note)
+    text_note = (
+        "the rows' own text is put behind the prompt of the model's chat template, because the template changes it"
+    )
+    yield PromptRenderer(tokenizer, template, settings, stops, splits_turns=True, note=text_note)
     if can_switch:
-        both = f"{switched_note}; {note}"
+        both = f"{switched_note}; {text_note}"
         yield PromptRenderer(tokenizer, switched, settings, stops, splits_turns=True, note=both)
 
 
@@ -60,7 +62,7 @@ def _training_template(tokenizer: Any) -> str | None:
 
     try:
         return get_training_chat_template(tokenizer)
-    except Exception:  # it renders calls of tools, at which a template may raise anything
+    except Exception:  # TRL renders calls of tools, and a template may raise anything at them
         return None
 
 
@@ -72,7 +74,7 @@ def choose_renderer(
 ) -> tuple[ChatRenderer, Result]:
     """Return the first way in which `render_all` renders all rows, and what it returned.
 
-    Where thinking has to be switched on, the tokenizer's template is changed, so that everyone asks by that prompt.
+    Where thinking has to be switched on, the tokenizer's template is changed, so that later stages use that prompt.
     Raises the RowError of the model's own template where no way is right.
     """
     first_error: Exception | None = None

@@ -202,7 +202,7 @@ def structural_tokens(tokenizer: Any) -> list[str]:
 def own_thinking_marks(tokenizer: Any, template: str) -> tuple[str, str] | None:
     """Return the tokens that mark the thinking in place of think tags, such as Magistral's `[THINK]` and `[/THINK]`.
 
-    They are those of a chat template that writes no think tags. None for any other template.
+    None for a chat template that writes think tags, or no marks at all.
     """
     if THINK_START in template:
         return None

@@ -30,12 +30,12 @@ from r1kit.models.conversations import (
     check_calls_rendered,
     check_others_rendered,
     inline_message,
-    inline_message_unless_it_is,
     message_with_fields,
     message_with_marks,
     split_thinking,
     with_answer,
     with_arguments,
+    with_inline_thinking,
 )
 from r1kit.models.pieces import Piece
 from r1kit.models.templates import THINK_END, THINK_START, own_thinking_marks
@@ -131,7 +131,7 @@ class ChatRenderer:
         elif marks is not None:
             makers = [message_with_fields, partial(message_with_marks, marks=marks)]
         else:
-            makers = [inline_message_unless_it_is, message_with_fields, inline_message]
+            makers = [with_inline_thinking, message_with_fields, inline_message]
         seen: list[list[Message]] = []
         for make in makers:
             form = [make(message) if message["role"] == "assistant" else message for message in messages]

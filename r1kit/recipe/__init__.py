@@ -12,12 +12,12 @@ from r1kit.recipe.filters import PREFERENCES, FiltersConfig
 from r1kit.recipe.head import HeadConfig
 from r1kit.recipe.hygiene import HygieneConfig
 from r1kit.recipe.load import (
+    collect_secrets,
     dump_recipe,
     load_recipe,
-    masked_values,
     parse_override,
     parse_recipe,
-    restore_masked_values,
+    restore_secrets,
 )
 from r1kit.recipe.model import LoraConfig, ModelConfig, NewModelConfig
 from r1kit.recipe.prompt import PromptConfig
@@ -80,11 +80,11 @@ __all__ = [
     "TrainingConfig",
     "VerifierRecipe",
     "check_recipe",
+    "collect_secrets",
     "dump_recipe",
     "load_recipe",
-    "masked_values",
     "parse_override",
     "parse_recipe",
     "recipe_class",
-    "restore_masked_values",
+    "restore_secrets",
 ]

@@ -12,20 +12,20 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from r1kit.places import expand_home
+from r1kit.user_paths import expand_home
 
 # The largest whole number that every library takes, and that a float holds exactly.
 MAX_INT = 2**53
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
-# Of one prompt, or to average over: more of them fill the memory before the first is drawn.
+# The most samples of one prompt, or draws to average over: more would fill the memory before the first is drawn.
 MAX_DRAWS = 1_000_000
 DrawCount = Annotated[int, Field(gt=0, le=MAX_DRAWS)]
 NonNegativeDrawCount = Annotated[int, Field(ge=0, le=MAX_DRAWS)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # NumPy takes no larger one, and some seeds are counted up from it
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
-# Logits that are divided by less become infinite in the number formats of models.
+# Divided by less than this, logits become infinite in the number formats of models.
 SMALLEST_TEMPERATURE = 0.001
 
 
@@ -77,7 +77,7 @@ class NumbersAsWritten(BaseModel):
 
 
 def _check_numbers(value: Any, may_be_bool: bool) -> None:
-    """Raise ValueError for true, false or a number beyond MAX_INT as the value of a number, or in a list of them."""
+    """Raise ValueError where a number, or a member of a list of numbers, is true, false or beyond MAX_INT."""
     if isinstance(value, list | tuple):
         for item in value:
             _check_numbers(item, may_be_bool)

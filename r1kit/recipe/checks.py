@@ -6,7 +6,6 @@ run holds whole groups. Each check raises UserError with the field to change.
 
 from r1kit.errors import UNSET, UserError, suggest
 from r1kit.languages.detect import LANGUAGES, language_code
-from r1kit.places import describe_unexpanded
 from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE, is_plain_template
 from r1kit.recipe.block import Block
 from r1kit.recipe.data import DataConfig, SourceConfig
@@ -18,6 +17,7 @@ from r1kit.recipe.scaling import ScalingConfig
 from r1kit.recipe.stages import DataRecipe, EvalRecipe, GenerateRecipe, Recipe, RLRecipe, SFTRecipe, VerifierRecipe
 from r1kit.recipe.training import TrainingConfig
 from r1kit.recipe.trl import FIXED_BY_R1KIT, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
+from r1kit.user_paths import describe_unexpanded
 
 SHARE_TOLERANCE = 1e-6  # by how much the shares of sources may miss 1, for shares such as three times 0.3333333
 

@@ -63,7 +63,7 @@ def _check_trust(values: dict[str, Any], file: Path, overrides: dict[str, Any]) 
 
 
 def _check_values(value: Any, key: str) -> None:
-    """Refuse what the file of a recipe cannot hold exactly, or no setting can mean.
+    """Refuse values that a recipe's file cannot hold exactly, or that no setting can have.
 
     These are texts with the character NUL or half a surrogate pair, which YAML writes as "\\0" and "\\ud800", numbers
     that are not finite, and secrets that were masked when r1kit wrote the recipe.
@@ -135,27 +135,28 @@ def dump_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(mask_secrets(recipe.model_dump(mode="json")), sort_keys=False, allow_unicode=True)
 
 
-def masked_values(recipe: Recipe) -> list[tuple[list[str | int], Any]]:
-    """Return what `dump_recipe` masks: for each value, the keys that lead to it, and the value itself.
+def collect_secrets(recipe: Recipe) -> list[tuple[list[str | int], Any]]:
+    """Return the values that `dump_recipe` masks, each with the keys that lead to it.
 
-    A launcher hands them to its processes, which read the recipe of the run directory.
+    `[(["trl", "hub_token"], "hf_..."), ...]`. A launcher hands them to its processes, which read the masked recipe of
+    the run directory.
     """
-    found: list[tuple[list[str | int], Any]] = []
+    secrets: list[tuple[list[str | int], Any]] = []
 
     def compare(value: Any, masked: Any, keys: list[str | int]) -> None:
         if isinstance(value, dict | list):
             for name in value if isinstance(value, dict) else range(len(value)):
                 compare(value[name], masked[name], [*keys, name])
         elif value != masked:
-            found.append((keys, value))
+            secrets.append((keys, value))
 
     values = recipe.model_dump(mode="json")
     compare(values, mask_secrets(values), [])
-    return found
+    return secrets
 
 
-def restore_masked_values(values: dict[str, Any], secrets: list[tuple[list[str | int], Any]]) -> None:
-    """Put the values that `masked_values` has returned back into a recipe that was read from a run directory."""
+def restore_secrets(values: dict[str, Any], secrets: list[tuple[list[str | int], Any]]) -> None:
+    """Put what `collect_secrets` returned back into the values of a masked recipe."""
     for (*parents, last), secret in secrets:
         node: Any = values
         for name in parents:
@@ -183,9 +184,9 @@ def _set_key(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _find_or_create(node: Any, name: str, created: Any) -> Any:
-    """Return the member of a mapping or a list by its name or its number, `created` in place of one that is missing.
+    """Return the member of a mapping by its name, or of a list by its number; a missing one becomes `created`.
 
-    Raises what a container raises that has no such member and takes none.
+    Raises what Python raises for it where there is no such member and none can be added.
     """
     if not isinstance(node, list):
         member = node.setdefault(name, created)
@@ -227,7 +228,7 @@ _REQUIREMENTS = {
 def explain_validation(schema: type[BaseModel], error: ValidationError) -> UserError:
     """Turn pydantic's first error into one that names the field by its dotted key.
 
-    A field that is missing comes last: often it is there by a wrong name, which is an error of its own.
+    Missing fields come last: often the field is there under a wrong name, and the error about that name says more.
     """
     errors = error.errors(include_url=False)
     first = next((entry for entry in errors if entry["type"] != "missing"), errors[0])

@@ -18,8 +18,8 @@ TEXT_BLOCKS = frozenset({"values", "where"})
 
 # More values than any recipe has; aliases of aliases make billions of them from a few lines.
 MAX_YAML_VALUES = 1_000_000
-# Deeper than any recipe. Writing YAML takes more of Python's stack than reading it, so that a recipe which is nested
-# some hundred levels deep could be read and not kept.
+# Deeper than any recipe. Writing YAML takes more of Python's stack than reading it, so a recipe that is nested some
+# hundred levels deep could be read, but not written into the run directory.
 MAX_YAML_DEPTH = 100
 
 

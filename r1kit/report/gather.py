@@ -47,7 +47,7 @@ from r1kit.stages import STAGES
 MAX_CURVE_POINTS = 1500  # more than the pixels of a chart's width
 # A metric logged at most this often, such as a held-out loss, keeps all its points when a long run is thinned.
 RARE_METRIC_POINTS = MAX_CURVE_POINTS // 4
-# What code raises that meets values of other types than r1kit writes.
+# What code raises on values of other types than r1kit writes.
 WRONG_TYPES = (TypeError, AttributeError, KeyError)
 RL_COMMAND = "r1kit.commands.rl"
 RUN_JSON_FIELDS = (

@@ -169,9 +169,9 @@ def write_report(paths: Sequence[str], output: Path) -> Path:
 
 
 def _check_output(output: Path, run_dirs: Sequence[Path]) -> None:
-    """Make the folder of the report; refuse a place in a run that is no page: it could be a file that r1kit reads."""
+    """Make the folder of the report. Raises UserError for a file within a run that r1kit may read: all but .html."""
     target = Path(os.path.realpath(output))
     if target.suffix != ".html" and any(run_dir.resolve() in target.parents for run_dir in run_dirs):
         raise UserError("--output", output, "is in a run, where a report must be called NAME.html", "use another path")
-    with contextlib.suppress(OSError):  # whoever writes the file says what is wrong
+    with contextlib.suppress(OSError):  # open_output then raises an error that names the field
         target.parent.mkdir(parents=True, exist_ok=True)

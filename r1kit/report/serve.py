@@ -45,7 +45,7 @@ WATCHED_FILES = (
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 TOKEN_BYTES = 24
 SECONDS_OF_SILENCE = 60  # after which a connection that sends nothing is closed
-# The page stands in no other page, and no address that it leads to learns its token.
+# No other page can show this one in a frame, and no site that it links to learns its token.
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -156,7 +156,7 @@ def make_handler(follower: RunFollower, token: str) -> type[BaseHTTPRequestHandl
             self.wfile.write(body)
 
         def is_allowed(self) -> bool:
-            """Return whether a request has the token, and was made to this machine by its name.
+            """Return whether a request has the token, and names this machine as its host.
 
             A page of another site whose name resolves to this address must not read the runs (DNS rebinding).
             """

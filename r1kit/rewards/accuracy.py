@@ -69,7 +69,7 @@ def accuracy(
         answers: which forms of an answer are read: `tags` (R1's own, the default here), `boxed` or `any`
             (r1kit/answers/extract.py). In a recipe it is the key `answers`, unless the entry sets it.
         packages: what programs and tests may import beside the standard library, if it is installed: a list of names
-            as they are imported. A program that needs another package gets a FAULT, which is said once.
+            as they are imported. A program that needs another package gets a FAULT, and one warning names the package.
 
     Raises ValueError for an unknown checker or a wrong setting.
 
@@ -95,17 +95,16 @@ def accuracy(
     }
     for name, judge in judges.items():
         indices = [i for i, row in enumerate(rows) if row.checker == name and _can_be_judged(row)]
-        if indices:
-            checker_rewards = _judge_or_fault(judge, [rows[i] for i in indices])
-            for i, reward in zip(indices, checker_rewards, strict=True):
-                rewards[i] = reward
+        checker_rewards = _judge_or_fault(judge, [rows[i] for i in indices]) if indices else []
+        for i, reward in zip(indices, checker_rewards, strict=True):
+            rewards[i] = reward
     return rewards
 
 
 def _judge_or_fault(judge: Callable[["list[_Row]"], list[float]], rows: "list[_Row]") -> list[float]:
-    """Return what a judge returns for rows; where it fails, for each row alone, and FAULT for those that it fails on.
+    """Return the rewards of rows by a judge; if it raises, judge each row alone, and give FAULT where it raises again.
 
-    Tests or texts that are made to break a judge must not cost the other rows of their batch a verdict.
+    A row whose tests or texts break the judge must not cost the other rows of its batch a verdict.
     """
     try:
         return judge(rows)
@@ -245,21 +244,21 @@ def _judge_math(rows: list[_Row], seconds: float) -> list[float]:
 
 
 def _second_reading(row: _Row, gold: str, answer: str) -> str | None:
-    """Return what a wrong answer means in its context as well; None where it means one thing.
+    """Return another reading of an answer that was judged wrong, by its question and reply; None without one.
 
     A question that asks for a percentage takes a number with or without the sign. In a reply in German, and in other
     languages that write so, 3,5 is three and a half and 1.500 may be 1500; elsewhere 3,5 is a list. "At least 5" is an
     answer only where the gold answer is an inequality.
     """
     if _INEQUALITY.search(gold) and not _INEQUALITY.search(answer):
-        return read_bound(row.answer or row.whole[-_MAX_CHARS:]) or None
+        return read_bound(row.answer or row.whole[-_LANGUAGE_CHARS:]) or None
     if "%" not in gold and _PERCENT_SIGN.search(answer) and _ASKS_FOR_PERCENT.search(row.question):
         return _PERCENT_SIGN.sub("", answer)
     has_comma = _DECIMAL_COMMA.search(answer) and not _DECIMAL_COMMA.search(gold)
-    if has_comma and DECIMAL_COMMA_LANGUAGE.search(row.whole[-_MAX_CHARS:]):
+    if has_comma and DECIMAL_COMMA_LANGUAGE.search(row.whole[-_LANGUAGE_CHARS:]):
         return _DECIMAL_COMMA.sub(r"\1.", answer)
     has_points = _POINTS_OF_THOUSANDS.search(answer) and not _POINTS_OF_THOUSANDS.search(gold)
-    if has_points and DECIMAL_COMMA_LANGUAGE.search(row.whole[-_MAX_CHARS:]):
+    if has_points and DECIMAL_COMMA_LANGUAGE.search(row.whole[-_LANGUAGE_CHARS:]):
         return _POINTS_OF_THOUSANDS.sub(lambda match: match[0].replace(".", ""), answer)
     return None
 
@@ -278,8 +277,8 @@ _ASKS_FOR_PERCENT = re.compile(r"\bwhat (?:\w+ ){0,3}percent|\bpercentage\b", re
 _DECIMAL_COMMA = re.compile(r"(?<![\d,])(\d{1,9}),(?!\d{3}(?!\d))(?=\d{1,9}(?![\d,]))")
 # 1.500, which is 1500 in such a language.
 _POINTS_OF_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:\.\d{3})+(?![\d.,])")
-# The language of an answer is that of the end of its reply, in characters.
-_MAX_CHARS = 2_000
+# Characters at the end of a reply by which its language is told.
+_LANGUAGE_CHARS = 2_000
 
 _INEQUALITY = re.compile(r"[<>≤≥≦≧⩽⩾]|\\(?:[lg]eq?(?:slant|q)?|lt|gt|infty)(?![a-z])|∞")
 _PERCENT_SIGN = re.compile(r"\\?%[ $]*\Z")

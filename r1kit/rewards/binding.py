@@ -69,7 +69,7 @@ def bind_reward(entry: RewardConfig, index: int = 0, answers: Answers | None = N
             values = _call_guarded(call, entry, index, len(applicable_rows))
         except UserError:
             raise
-        except BaseException as error:  # a user's own function may raise anything, sys.exit() and Ctrl-C's included
+        except BaseException as error:  # a user's own function may raise anything, SystemExit and KeyboardInterrupt too
             if is_interrupt(error):
                 raise
             is_first_step = trainer_state is None or trainer_state.global_step == 0
@@ -79,7 +79,7 @@ def bind_reward(entry: RewardConfig, index: int = 0, answers: Answers | None = N
             logger.warning(f"reward {entry.name} raised {error!r}: its {len(applicable_rows)} rows are left out")
             values = [FAULT] * len(applicable_rows)
         newly_closed = set(find_closed_descriptors()) - set(closed_before)
-        if newly_closed:  # the next file that is opened would be written to by whatever prints
+        if newly_closed:  # the next file that is opened would get what is printed
             numbers = ", ".join(map(str, sorted(newly_closed)))
             requirement = f"closed the file descriptors {numbers}, which r1kit needs"
             raise UserError(f"rewards.{index}", entry.name, requirement, "have it close its own files only")
@@ -183,7 +183,7 @@ def _call_reward(
 
 
 def _exit_code_of(error: BaseException) -> int:
-    """Return the exit code of a process that an exception ends."""
+    """Return the exit code with which Python ends a process on this exception."""
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         return error.code or 0
     return 1
@@ -204,9 +204,10 @@ def _to_reward_value(name: str, value: Any) -> float | None:
 
 
 async def _await_values(values: Awaitable[Any]) -> tuple[Any, BaseException | None]:
-    """Return what an awaitable returns, and what it raises: SystemExit would end the event loop, and nobody would hear.
+    """Return what an awaitable returns, and the exception that it raises; one of the two is None.
 
-    `run_coroutine_threadsafe` takes coroutines only.
+    A SystemExit that is raised here would end the event loop without any message. This is a coroutine of its own, since
+    `run_coroutine_threadsafe` takes no other awaitable.
     """
     try:
         return await values, None

@@ -17,11 +17,9 @@ from r1kit.answers.verdict import AnswerVerdict
 from r1kit.answers.workers import WorkerPool, shared_pool
 from r1kit.messages import logger
 
-WORKER_COMMAND = (
-    *(sys.executable, "-P", "-c"),
-    "from r1kit.rewards.gym_worker import serve_gym_worker; serve_gym_worker()",
-)
-# A worker ends a pair's process at its time limit itself. One that does not reply this long after it is killed.
+_WORKER_CODE = "from r1kit.rewards.gym_worker import serve_gym_worker; serve_gym_worker()"
+WORKER_COMMAND = (sys.executable, "-P", "-c", _WORKER_CODE)
+# A worker ends a pair's process at the time limit. A worker that has not replied this long after the limit is killed.
 GRACE_SECONDS = 5.0
 
 

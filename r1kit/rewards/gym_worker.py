@@ -1,11 +1,11 @@
 """The worker process that scores answers to reasoning_gym's problems.
 
-What it defends against: an answer that outlives its pair. Most scorers only compare texts, and do so in the worker.
-Some evaluate an answer; what they take is limited to data and formulas (plain_formulas.py). Should an answer get past
-that, it is in a process that scores this one pair: forked from the worker, which itself evaluates nothing, and
-confined (r1kit/sandbox/confinement.py). That process sees no other pair, no file but Python's own and those of the
-packages that the scorers use, no environment and no pipe but that of its score; it can start no process and reach no
-other one. It is killed at its time limit.
+What it defends against: an answer that affects the scores of other pairs. Most scorers only compare texts, which is
+done in the worker itself. Some evaluate an answer; what they take is limited to data and formulas (plain_formulas.py).
+An answer that gets past that limit is in a process that scores this one pair alone: forked from the worker, which
+evaluates nothing, and confined (r1kit/sandbox/confinement.py). That process sees no other pair, no file but Python's
+own and those of the packages that the scorers use, no environment and no pipe but that of its score; it can start no
+process and reach no other one. It is killed at its time limit.
 
 What it does NOT defend against: an answer that declares itself right in that process, past plain_formulas.py.
 """
@@ -40,7 +40,7 @@ TUPLE_TASKS = ("rearc", "arc_agi")
 _NOT_CONFINED = range(EXIT_NO_SECCOMP, EXIT_NOT_RESTRICTED + 1)
 _SCORE_FD = 3
 _MAX_REPLY_BYTES = 64  # of a score or the name of a verdict, as JSON
-_NO_ANSWER = "no-answer"  # to no problem; a scorer that takes it for right takes anything (reasoning_gym has such)
+_NO_ANSWER = "no-answer"  # right for no problem: some scorers of reasoning_gym accept any text, and so this one
 _ACCEPTS_ANYTHING = json.dumps(AnswerVerdict.BROKEN_GOLD.value).encode()  # what a child sends then
 _NAN = re.compile("(?<![a-z])nan(?![a-hk-z])")  # as a number, also before the imaginary unit
 _evaluating_tasks: set[str] = set()
@@ -77,7 +77,7 @@ def _prepare() -> None:
 
 
 def _readable_paths() -> list[str]:
-    """Return the standard library without its site-packages, and the packages that are loaded but for r1kit itself."""
+    """Return the paths of the standard library, without its site-packages, and of all loaded packages but r1kit."""
     paths = set(find_python_files().paths)
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
@@ -97,7 +97,7 @@ def _find_scorer(task: str) -> Callable[..., float]:
 def _score_pair(
     entry_text: str, answer: str, seconds: float, rules: dict[str, list[str]], seccomp_filter: bytes | None
 ) -> str | float:
-    """Return the score of one pair, or the name of a verdict. What must be evaluated is so in a child."""
+    """Return the score of one pair, or the name of a verdict. Answers that a scorer evaluates are scored in a child."""
     try:
         entry = json.loads(entry_text)
         task = entry["metadata"]["source_dataset"]
@@ -118,13 +118,13 @@ def _score_pair(
 def _score_in_child(
     score: Callable[[], float | str], seconds: float, rules: dict[str, list[str]], seccomp_filter: bytes | None
 ) -> str | float:
-    """Return what `score` returns in a confined child. A pair on which each child dies scores 0."""
+    """Return what `score` returns in a confined child; 0 if every try ends with the death of the child."""
     deadline = time.monotonic() + seconds
     for _ in range(_TRIES):
         read_end, write_end = os.pipe()
         pid = os.fork()
         if not pid:
-            _be_child(score, write_end, rules, seccomp_filter)
+            _run_child(score, write_end, rules, seccomp_filter)
         os.close(write_end)
         reply = _read_reply(read_end, deadline)
         os.close(read_end)
@@ -168,7 +168,7 @@ def _read_reply(pipe: int, deadline: float) -> bytes | None:
     return reply
 
 
-def _be_child(
+def _run_child(
     score: Callable[[], float | str], pipe: int, rules: dict[str, list[str]], seccomp_filter: bytes | None
 ) -> NoReturn:
     """Score one pair, write the score to `pipe`, and end the process."""

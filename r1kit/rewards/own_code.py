@@ -1,12 +1,13 @@
-"""Call a reward function of the user's own: with a time limit, and without effect on the working directory.
+"""Call a user's own reward function with a time limit, and undo its changes of the working directory.
 
     call_with_limit(function, 600)      what function() returns; CallTimeout after 600 seconds
     with keep_directory("my_reward"):   a working directory that is changed in here is changed back
 
 What this defends against: a call that never returns and would hold a run for ever, and relative paths that lead
 elsewhere after it. A call in the main thread is interrupted there, so that functions may use signals as they do in a
-script; in another thread it is left behind. A call that lets no other Python code run (a regular expression that
-backtracks for years) ends the process HARD_LIMIT_SECONDS later, with exit code 1, and where it hung is printed.
+script; a call in another thread goes on, and its result is ignored. A call that lets no other Python code run (a
+regular expression that backtracks for years) ends the process HARD_LIMIT_SECONDS later, with exit code 1, and where it
+hung is printed.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ from r1kit.messages import logger
 from r1kit.supervisor import report_call
 
 HARD_LIMIT_SECONDS = 60.0  # after a call's own limit
-EXIT_SECONDS = 5.0  # that threads of the user's have to end after the main thread
+EXIT_SECONDS = 5.0  # after the end of the main thread, in which threads of the user may end too
 # A signal that hardly any code uses, unlike SIGALRM.
 _SIGNAL = signal.SIGVTALRM
 
@@ -35,7 +36,7 @@ _lock = threading.Lock()
 
 
 class CallTimeout(BaseException):
-    """A call took too long. No Exception, so that code of the user's does not catch it by `except Exception`."""
+    """A call took too long. It is a BaseException, so that no `except Exception` in the called code catches it."""
 
 
 def call_with_limit(function: Callable[[], Any], seconds: float, name: str = "a function") -> Any:
@@ -45,7 +46,7 @@ def call_with_limit(function: Callable[[], Any], seconds: float, name: str = "a 
     _set_hard_limit(call, time.monotonic() + seconds + HARD_LIMIT_SECONDS)
     in_main_thread = threading.current_thread() is threading.main_thread()
     try:
-        return (_call_here if in_main_thread else _call_in_thread)(function, seconds)
+        return _call_here(function, seconds) if in_main_thread else _call_in_thread(function, seconds)
     except CallTimeout:
         threading.Thread(target=_end_after_main_thread, name="reward-exit", daemon=True).start()
         raise
@@ -80,7 +81,7 @@ def _raise_timeout(number: int, frame: FrameType | None) -> None:
 
 
 def _call_in_thread(function: Callable[[], Any], seconds: float) -> Any:
-    """Call a function in a thread of its own, which is left behind after `seconds`."""
+    """Call a function in a thread of its own; after `seconds` it is not waited for any longer."""
     results: list[Any] = []
     errors: list[BaseException] = []
 
@@ -116,7 +117,7 @@ def _set_hard_limit(call: object, deadline: float | None) -> None:
 
 @contextlib.contextmanager
 def keep_directory(name: str) -> Iterator[None]:
-    """Change the working directory back, and say so, where code of the reward `name` has changed it."""
+    """Change the working directory back, with a warning, where code of the reward `name` has changed it."""
     try:
         before = os.getcwd()
     except OSError:  # it has been removed
@@ -134,11 +135,11 @@ def keep_directory(name: str) -> Iterator[None]:
             warn_once(f"reward {name} changed the working directory to {after}; it is changed back after each call")
 
 
-_warnings_said: set[str] = set()
+_printed_warnings: set[str] = set()
 
 
 def warn_once(text: str) -> None:
     """Print a warning, unless this process has printed the same one before."""
-    if text not in _warnings_said:
-        _warnings_said.add(text)
+    if text not in _printed_warnings:
+        _printed_warnings.add(text)
         logger.warning(text)

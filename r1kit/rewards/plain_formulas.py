@@ -1,4 +1,4 @@
-"""Evaluate text as data or as a formula, and as nothing else that Python could do with it.
+"""Evaluate text that is data or a formula, and refuse any other Python code.
 
 Some scorers of reasoning_gym pass a model's answer to `eval` or to sympy's parser, which runs it as Python:
 
@@ -6,8 +6,8 @@ Some scorers of reasoning_gym pass a model's answer to `eval` or to sympy's pars
     evaluate_plainly("__import__('os').getpid()")   ValueError
 
 What it defends against: an answer that replaces the scorer, reads the gold answer, or has sympy do the exercise
-(`integrate(x**2)`, `expand(...)`, `Integral(...)`). And with `refuse_evaluation` a process finds out, without
-evaluating anything, whether a scorer would. A formula may consist of numbers, symbols, operators and functions
+(`integrate(x**2)`, `expand(...)`, `Integral(...)`). With `refuse_evaluation` a process finds out whether a scorer
+evaluates an answer, without evaluating it. A formula may consist of numbers, symbols, operators and functions
 of mathematics such as `sqrt` and `sin`. What it does NOT do: limit time and memory; `9**9**9` is a formula.
 """
 
@@ -19,26 +19,25 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 # Numbers, texts, containers, operators and calls: no attributes, subscripts, comprehensions, lambdas or comparisons.
-_PLAIN_NODES = (
-    *(ast.Expression, ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Load),
-    *(ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.Name, ast.Call),
-)
+_DATA_NODES = (ast.Expression, ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Load)
+_FORMULA_NODES = (ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.Name, ast.Call)
+_PLAIN_NODES = _DATA_NODES + _FORMULA_NODES
 # The module by which sympy turns text into formulas, which it does by `eval`.
 _PARSER_MODULE = "sympy.parsing.sympy_parser"
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 _names_in_gold: set[str] = set()
-# What was to be evaluated in a process that must not; None in one that may.
+# Texts that a scorer tried to evaluate within `refuse_evaluation`; None outside of it, where evaluation is allowed.
 _refused_texts: list[Any] | None = None
 
 
 class EvaluationRefused(BaseException):
-    """Raised where a text is to be evaluated in a process that must not: no `except Exception` hides it."""
+    """Raised within `refuse_evaluation` where a text would be evaluated; no `except Exception` hides it."""
 
 
 @contextmanager
 def refuse_evaluation() -> Iterator[list[Any]]:
-    """Evaluate nothing within this block, which ends where a text is to be evaluated; yield the list of such texts."""
+    """Leave this block at the first text that would be evaluated; yield the list that such a text is added to."""
     global _refused_texts
     _refused_texts = []
     try:
@@ -58,7 +57,7 @@ def replace_eval(package: str) -> None:
 
 
 def allow_names_of(gold: str) -> None:
-    """Allow what sympy leaves to be computed, such as an Integral, where the gold answer has it too."""
+    """Allow expressions that sympy has not computed yet, such as an Integral, if the gold answer has their name."""
     _names_in_gold.clear()
     _names_in_gold.update(_NAME.findall(gold))
 

@@ -7,7 +7,7 @@ a run starts, and turns a SettingError into an error that names the field of the
 import math
 from typing import Any
 
-MAX_SECONDS = 24 * 3600  # of a time limit; more is no limit
+MAX_SECONDS = 24 * 3600  # longest time limit: one day
 
 
 class SettingError(ValueError):
@@ -40,7 +40,7 @@ def require_positive_number(reward: str, setting: str, value: Any) -> None:
 
 
 def require_seconds(reward: str, setting: str, value: Any) -> None:
-    """Raise SettingError unless `value` is a number of seconds above 0, of a day at most."""
+    """Raise SettingError unless `value` is a number of seconds above 0 and at most a day."""
     require_positive_number(reward, setting, value)
     if value > MAX_SECONDS:
         raise SettingError(reward, setting, value, f"must be at most {MAX_SECONDS}, which is a day")

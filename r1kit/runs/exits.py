@@ -21,9 +21,9 @@ class RankExit:
     code: int
     """An exit code of r1kit.errors."""
     line: str
-    """The error of a user; of a rank that died, how it did: "was killed by SIGKILL"."""
+    """The line of a UserError; for a rank that died, how it ended: "was killed by SIGKILL"."""
     trace: str = ""
-    """The traceback of an exception that is no user's error."""
+    """The traceback of any other exception."""
     is_death: bool = False
     """Whether the process ended without a chance to say why: by a signal, or by os._exit in code that it ran."""
     time: float = field(default_factory=time.time)
@@ -42,7 +42,7 @@ def forget_exits(run_dir: Path) -> None:
 
 
 def find_first_exit(run_dir: Path) -> RankExit | None:
-    """Return the end of the rank that took the others along: one that died, else the first; None if there is none."""
+    """Return the end that the other ranks followed: the first death, else the first error; None without any."""
     exits = []
     for file in run_dir.glob("exit-*.json"):
         with contextlib.suppress(OSError, ValueError, TypeError):
@@ -51,7 +51,7 @@ def find_first_exit(run_dir: Path) -> RankExit | None:
 
 
 def describe_exit(rank_exit: RankExit, processes: int) -> str:
-    """Return the line to print about it; empty for a rank that was interrupted."""
+    """Return the line to print about the end of a rank; "" for a rank that was interrupted."""
     goes_on = "the same command goes on from what is saved"
     name = f"rank {rank_exit.rank} of {processes}"
     if rank_exit.is_death:

@@ -40,7 +40,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
     A file that is replaced keeps its permissions.
     """
-    # A name that nobody can guess, and a file that is new: in a folder that others can write to, a link could wait.
+    # A random name and O_EXCL: in a folder that others can write to, a link of theirs could stand under a known name.
     temporary = path.with_name(f".r1kit-{secrets.token_hex(8)}.tmp")
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
@@ -104,7 +104,7 @@ def _remove(path: Path) -> None:
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Swap two names in one step, so that no moment is without `second`; False where the system cannot."""
+    """Swap two names in one step, so that `second` exists at any moment; return False where the system cannot."""
     import ctypes
 
     try:
@@ -151,7 +151,7 @@ def open_output(path: str, inputs: Sequence[str] = (), field: str = "--output") 
 
 
 def is_stdout(path: str) -> bool:
-    """Return whether an output is what stdout is, so that nothing else may be printed there."""
+    """Return whether an output is stdout itself, so that nothing else may be printed there."""
     if path == "-":
         return True
     try:
@@ -163,7 +163,7 @@ def is_stdout(path: str) -> bool:
 def _find_descriptor(path: str) -> int | None:
     """Return the descriptor of this process that a path names; None for other paths.
 
-    Opened by its name, a file would be written from its beginning, over what stands there.
+    A redirected file must not be opened by its name: it would be written from its beginning, over its content.
     """
     if path in _STREAM_DESCRIPTORS:
         return _STREAM_DESCRIPTORS[path]
@@ -172,7 +172,7 @@ def _find_descriptor(path: str) -> int | None:
 
 
 def _open_device(path: str) -> BinaryIO:
-    """Open a pipe or a device, which is neither made nor emptied."""
+    """Open an existing pipe or device for writing."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -192,6 +192,7 @@ def _open_device(path: str) -> BinaryIO:
 
 @contextlib.contextmanager
 def _open_replaced_file(path: str) -> Iterator[BinaryIO]:
+    """Yield a stream whose content replaces the file behind `path` at the end; links are followed."""
     target = Path(os.path.realpath(path, strict=False))
     if os.path.islink(target):  # a loop of links
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))

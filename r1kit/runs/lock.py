@@ -2,8 +2,8 @@
 
 The process that works on a run holds an flock on the file `.lock`, which the kernel releases when that process ends,
 however it ends. Not every file system tells other machines of the lock (NFS without a lock daemon, Lustre). So the
-process also touches the file every ten seconds, and writes its machine into it: whoever looks from another machine
-takes a run whose lock is free for alive as long as the file was touched lately.
+process also touches the file every ten seconds, and writes its machine into it: from another machine, a run counts as
+alive while the file was touched lately, even if its lock looks free.
 """
 
 import contextlib
@@ -22,7 +22,8 @@ from r1kit.messages import logger
 
 LOCK_FILE = ".lock"
 HEARTBEAT_SECONDS = 10.0
-# Longer than a machine under load, the caches of a network's file system and two clocks make of a heartbeat.
+# Longer than a heartbeat is delayed by a machine under load, by the caches of a network's file system and by two clocks
+# that differ.
 STALE_SECONDS = 180.0
 # How long a process on another machine watches for a heartbeat before it takes over a run that seems alive.
 _WATCH_SECONDS = 2.5 * HEARTBEAT_SECONDS
@@ -38,7 +39,7 @@ class RunLock:
     """The lock of a run directory, held from its creation until `release` or the end of the process."""
 
     def __init__(self, run_dir: Path):
-        """Raises UserError if another process works on the run."""
+        """Take the lock. Raises UserError if another process works on the run."""
         self.file = run_dir / LOCK_FILE
         self._descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o666)
         self._released = threading.Event()
@@ -57,7 +58,7 @@ class RunLock:
             raise UserError("output", run_dir, requirement, "wait for it or stop it")
 
     def _lock_here(self) -> bool:
-        """Lock the file; return False if a process holds it whose lock is seen here."""
+        """Lock the file; return False if another process holds a lock that this machine can see."""
         for _ in range(_LOCK_TRIES):
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,7 +72,7 @@ class RunLock:
         return False
 
     def _is_held_elsewhere(self) -> bool:
-        """Return whether a process of another machine, whose lock is not seen here, still touches the file."""
+        """Return whether a process on another machine, whose lock this machine cannot see, still touches the file."""
         last = os.fstat(self._descriptor).st_mtime_ns
         if _is_of_this_machine(read_holder(self.file)) or not _is_recent(last):
             return False
@@ -90,7 +91,7 @@ class RunLock:
                 os.utime(self._descriptor)
 
     def release(self) -> None:
-        """Release the lock; the file stays, as one of no process."""
+        """Release the lock; the file stays, and names no process."""
         self._released.set()
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
@@ -98,7 +99,7 @@ class RunLock:
 
 
 def this_process() -> dict[str, Any]:
-    """Return what the lock file says of this process: its machine, as the kernel of this boot, and its number."""
+    """Return what the lock file says of this process: its machine's name, the id of the boot, and its pid."""
     return {"host": socket.gethostname(), "boot": _boot_id(), "pid": os.getpid()}
 
 
@@ -135,13 +136,13 @@ def is_held(run_dir: Path) -> bool:
 def _is_of_this_machine(holder: dict[str, Any]) -> bool:
     """Return whether the process that has written a lock file ran under the kernel of this machine, in this boot.
 
-    A file without a process is of this machine: nobody else claims it.
+    True for a file that names no process.
     """
     return not holder or holder.get("boot") == _boot_id()
 
 
 def _boot_id() -> str:
-    """Return what identifies this boot of this machine, to containers as well; the host's name where Linux is not."""
+    """Return the id of this boot of this machine, which its containers share; outside of Linux the host's name."""
     try:
         return _BOOT_ID_FILE.read_text().strip()
     except OSError:

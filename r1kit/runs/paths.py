@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 from r1kit.errors import UserError, suggest
-from r1kit.places import describe_unexpanded, expand_home
 from r1kit.runs.listing import run_status
 from r1kit.runs.run import Run
+from r1kit.user_paths import describe_unexpanded, expand_home
 
 PACKAGE_DIR = Path(__file__).parent.parent
 
@@ -51,7 +51,7 @@ def _resolve_local_path(path: str, field: str, product: str, requirement: str) -
     """Return `path`, or the `product` in it if it is a run directory.
 
     Raises UserError for a path that looks local and does not exist, and for a run whose last session has not written
-    the product: what is there then belongs to an earlier recipe.
+    the product: the one in the folder then belongs to an earlier recipe.
     """
     written_path, path = path, expand_home(path)
     folder = Path(path)

@@ -3,8 +3,8 @@
 A command that shows runs names a damaged file in a warning and goes on with the rest; a stage that needs the file
 refuses it with an error.
 
-    read_json_object(run.path / "eval.json")     {} if it is missing, and if it is damaged, which is then said
-    read_state(run.path / "samples/manifest.json")      UserError if it is damaged
+    read_json_object(run.path / "eval.json")            {} if it is missing, {} and a warning if it is damaged
+    read_state(run.path / "samples/manifest.json")      UserError if it is missing or damaged
 """
 
 import json
@@ -55,7 +55,7 @@ class RunInfo(TypedDict, total=False):
 
 @cache
 def warn_of_damage(file: Path, reason: str) -> None:
-    """Warn, once in a process, that a file of a run is damaged; `reason` says of which part."""
+    """Warn once per process that a file of a run is damaged; `reason` names the damage."""
     logger.warning(f"{file} is damaged, and what cannot be read of it is left out: {' '.join(reason.split())}")
 
 
@@ -97,7 +97,7 @@ def read_json_object(file: Path) -> dict[str, Any]:
 
 
 def read_run_info(run_dir: Path) -> dict[str, Any]:
-    """Return what run.json says; its fields of other types than r1kit writes are left out with a warning."""
+    """Return the content of run.json; a warning names fields of wrong types, which are left out."""
     file = run_dir / "run.json"
     return keep_valid_fields(read_json_object(file), RunInfo, file)
 
@@ -142,7 +142,8 @@ def _type_adapter(field_type: Any) -> TypeAdapter:
 def read_json_lines(file: Path) -> list[dict[str, Any]]:
     """Return the objects in a file of JSON lines; [] if it is missing.
 
-    A last line that a kill has cut short, or that is still being written, is no damage; of others, the first is named.
+    A warning names the first line that is no object. The last line may be cut short without a warning: a kill may have
+    ended it, or it is still being written.
     """
     try:
         text = file.read_text(errors="replace")
@@ -155,7 +156,7 @@ def read_json_lines(file: Path) -> list[dict[str, Any]]:
 
 
 def parse_json_lines(text: str, file: Path, is_tail: bool = False) -> list[dict[str, Any]]:
-    """Return the objects in lines of JSON from a file; with `is_tail`, the first line may be cut as well."""
+    """Return the objects in lines of JSON from a file; `is_tail`: the text begins in the middle of a line."""
     values = []
     lines = text.split("\n")
     for number, line in enumerate(lines, start=1):
@@ -164,10 +165,11 @@ def parse_json_lines(text: str, file: Path, is_tail: bool = False) -> list[dict[
         except (ValueError, RecursionError):
             value = None
         if isinstance(value, dict):
-            values += [value] if value else []
+            if value:
+                values.append(value)
         elif number < len(lines) and not (is_tail and number == 1):
-            place = "a line" if is_tail else f"line {number}"
-            warn_of_damage(file, f"{place} of it is no JSON object")
+            line_name = "a line" if is_tail else f"line {number}"
+            warn_of_damage(file, f"{line_name} of it is no JSON object")
     return values
 
 

@@ -19,6 +19,10 @@ from r1kit.tables import format_duration
 _TAIL_BYTES = 64 * 1024
 
 
+# What code raises on values of other types than r1kit writes.
+_WRONG_VALUES = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
+
+
 def print_finished(run: Run, earlier: bool = False) -> None:
     """Print the line that ends a stage on stderr: the run, how long it took and what came of it.
 
@@ -35,13 +39,7 @@ def describe_result(run: Run) -> str:
     """Return what came of a run so far in a few words, or "" if nothing has or its files are damaged."""
     try:
         return _describe_result(run)
-    except (
-        TypeError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        OverflowError,
-    ) as error:  # values of other types than r1kit writes
+    except _WRONG_VALUES as error:
         warn_of_damage(run.path, f"its result cannot be read: {describe_damage(error)}")
         return ""
 

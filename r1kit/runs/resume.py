@@ -51,7 +51,7 @@ def open_run(stage: str, recipe: Recipe, overwrite: bool = False) -> Run:
     path = Path(recipe.output or "")
     try:
         if overwrite and os.path.lexists(path):
-            _make_way(path, recipe)
+            _move_old_run_aside(path, recipe)
         Path(os.path.realpath(path)).mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK):
             raise PermissionError(13, "Permission denied")
@@ -104,8 +104,8 @@ def _has_work(run: Run) -> bool:
     return any((run.path / name).exists() for name in _WORK_FILES)
 
 
-def _make_way(path: Path, recipe: Recipe) -> None:
-    """Move the run at `path` aside. Raises UserError for what r1kit has not made, and for what the recipe reads."""
+def _move_old_run_aside(path: Path, recipe: Recipe) -> None:
+    """Move the run at `path` aside. Raises UserError if r1kit has not made it, or if the recipe reads from it."""
     action = "set output to another directory, or move it yourself"
     if not path.is_dir():
         raise UserError("output", path, "is no run, and --overwrite replaces only runs", action)
@@ -171,7 +171,7 @@ def describe_difference(run: Run, recipe: Recipe, stage: str, resuming: bool = T
     keys = sorted(old.keys() | new.keys())
     for key in keys:
         before, after = old.get(key), new.get(key)
-        if before == after or MASK in (before, after):  # another key opens the same door
+        if before == after or MASK in (before, after):  # a secret may be replaced by another
             continue
         if any(other.startswith(f"{key}.") for other in keys):
             continue  # a block that is empty in one of the two recipes: the fields in the other are compared

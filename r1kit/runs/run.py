@@ -114,7 +114,7 @@ class Run:
         self.update(status=status, seconds=self._total_seconds())
 
     def mark_as_failed(self) -> None:
-        """Mark a run as failed whose process died; nothing is done if another process works on it by now."""
+        """Mark the run as failed after its process has died, unless another process works on it by now."""
         with contextlib.suppress(UserError, OSError):
             self.lock()
             if self.info.get("status") == "running":

@@ -26,10 +26,10 @@ from r1kit.runs.run import Run, current_time
 
 WARNING_FILES = "warnings*.jsonl"
 """The pattern of the names of all files of warnings in a run directory."""
-# Between two times that a warning which comes again and again is written.
+# A warning that keeps coming is written at most this often.
 _SECONDS_BETWEEN_WRITES = 5.0
 # More different warnings than anybody reads: further ones are counted as one.
-_MOST_WARNINGS = 500
+_MAX_WARNINGS = 500
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
 
 LoggedWarning = dict[str, Any]
@@ -53,7 +53,7 @@ class WarningLog(logging.Handler):
             return
         text = getattr(record, "warning_text", None) or record.getMessage()
         key = _warning_key(text)
-        if key not in self.warnings and len(self.warnings) >= _MOST_WARNINGS:
+        if key not in self.warnings and len(self.warnings) >= _MAX_WARNINGS:
             key, text = "", "further warnings, of which only the number is kept"
         now = current_time()
         step = training_step.number
@@ -71,7 +71,7 @@ class WarningLog(logging.Handler):
             self.write()
 
     def write(self) -> None:
-        """Write the file, unless all that it holds is written."""
+        """Write the file if any warning or count is new."""
         if self._is_written or os.getpid() != self.process:
             return
         lines = [f"{json.dumps(warning, ensure_ascii=True)}\n" for warning in self.warnings.values()]
@@ -83,7 +83,7 @@ class WarningLog(logging.Handler):
 
 @contextlib.contextmanager
 def record_warnings(run: Run, role: str = "") -> Iterator[None]:
-    """Record all warnings of this process within the block, and those since its start.
+    """Record all warnings of this process within the block, and those that came before it.
 
     `role` names a process that is no rank of the run, such as the one that launches them.
     """
@@ -101,7 +101,7 @@ def record_warnings(run: Run, role: str = "") -> Iterator[None]:
 
 
 def read_warnings(run_dir: Path) -> list[LoggedWarning]:
-    """Return the warnings of all processes of a run in the order of their time, each once with its whole count."""
+    """Return the warnings of all processes of a run in the order of their time; equal ones are added up."""
     by_key: dict[str, LoggedWarning] = {}
     for file in sorted(run_dir.glob(WARNING_FILES)):
         for warning in read_warning_file(file):

@@ -173,8 +173,7 @@ def sample_missing_shards(
                 for index, groups in sampler.stream(chain([first_batch], batches), group_size):
                     if index in failed:
                         _remove_rewritten_shard(run, shards, index)
-                    failed_samples = sum(sample.finish_reason == "failed" for group in groups for sample in group)
-                    shards.write_shard(index, rows_of(index, groups), failed_samples)
+                    shards.write_shard(index, rows_of(index, groups), _count_failed_samples(groups))
                     meter.finish_batch(groups)
                     identical_samples.add(groups)
                     progress.finish_batch(groups, sampler.count_events(), meter.cost)
@@ -190,6 +189,11 @@ def sample_missing_shards(
             f"{job.label}: in {still_failed} of {shards.count} batches, samples have no completion, since the server "
             f"gave none; the same command asks for these batches again"
         )
+
+
+def _count_failed_samples(groups: CompletionGroups) -> int:
+    """Return how many samples have no completion because the server failed."""
+    return sum(sum(sample.finish_reason == "failed" for sample in group) for group in groups)
 
 
 def _remove_rewritten_shard(run: Run, shards: Shards, index: int) -> None:

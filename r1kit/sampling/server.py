@@ -8,10 +8,10 @@ checkers hold the servers back and memory stays flat.
 
 Failures that may pass (status 429 or 5xx, a time-out, a cut connection, a response that makes no sense) are retried,
 after Retry-After or exponentially longer pauses, on another server if there is one. Of failures that stay there are two
-kinds. If the servers no longer answer, or answer rubbish, the run ends with exit code 2 and keeps its finished work. If
-no server can answer one prompt, for example one beyond the context, its samples have no text, and `finish_reason` says
-why. A request that was answered before tells the two apart: it is sent again, for one token. Samples that have failed
-are asked for again when the same command is given again.
+kinds. If the servers no longer answer, or answer nonsense, the run ends with exit code 2 and keeps its finished work.
+If no server can answer one prompt, for example one beyond the context, its samples have no text, and `finish_reason`
+says why. A request that was answered before tells the two apart: it is sent again, for one token. Samples that have
+failed are asked for again when the same command is given again.
 
 This engine uses aiohttp and not the openai package, which spends several milliseconds of CPU on each request; on two
 cores that limits the rate.
@@ -244,11 +244,12 @@ class ServerSampler:
     ) -> list[SampledCompletion]:
         """Return samples without text after the last attempt. Raises UserError if the servers no longer answer.
 
-        `last_attempt` is when that began: where another request was answered since, this one cannot be answered.
+        `last_attempt` is when the last attempt began, on the clock time.monotonic: if another request was answered
+        since then, the server works, and this request cannot be answered.
         """
         attempts = self.server_config.retries + 1
-        was_never_well = failure.kind == "body" and not self.health.has_answer
-        if was_never_well or (failure.kind != "busy" and await self.health.is_alive(since=last_attempt)):
+        never_made_sense = failure.kind == "body" and not self.health.has_answer
+        if never_made_sense or (failure.kind != "busy" and await self.health.is_alive(since=last_attempt)):
             self.events["failed"] += samples
             await self._count_unanswered(
                 body,
@@ -289,7 +290,7 @@ class ServerSampler:
         try:
             completions = self.request_format.parse_response(content, samples)
         except UnusableResponse as error:
-            # It rests as a server that fails does: otherwise one that answers rubbish at once would get all requests.
+            # Such a server rests as a failing one does: a server that answers nonsense quickly would get all requests.
             self._count_retry("body", endpoint)
             raise RetryableError("body", f"the answer makes no sense: {error}") from None
         endpoint.resting_until = 0.0

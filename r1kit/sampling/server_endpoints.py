@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 30.0  # until a connection stands
 KEEPALIVE_SECONDS = 60.0
 PROBE_SECONDS = 5.0  # for the first request to a server, before anything is sampled
-SILENT_PAUSE = 10.0  # seconds that a server may ask to wait without a word to the user
+SILENT_PAUSE = 10.0  # seconds; a server that asks for a longer pause is named in a warning
 LONGEST_PAUSE = 60.0  # seconds between two attempts, unless the server asks for more
 
 
@@ -58,7 +58,7 @@ class EndpointPool:
         self.field = field
         self.endpoints = [Endpoint(url, config.concurrency) for url in config.urls]
         self._session: aiohttp.ClientSession | None = None
-        self._silent_until = 0.0  # on the clock time.monotonic: until then, no further wait is said
+        self._silent_until = 0.0  # on the clock time.monotonic: until then, no further wait is reported
 
     @property
     def slots(self) -> int:
@@ -123,7 +123,7 @@ class EndpointPool:
         endpoint.resting_until = time.monotonic() + self.config.backoff
 
     def limit_pause(self, endpoint: Endpoint, retry_after: float | None) -> float | None:
-        """Return the seconds to wait of those that a server asks for; a long wait is said once a while."""
+        """Return how many seconds to wait where a server asks for `retry_after`; a warning reports long waits."""
         if retry_after is None or retry_after <= SILENT_PAUSE:
             return retry_after
         pause = min(MAX_RETRY_AFTER, retry_after)
@@ -148,9 +148,10 @@ class EndpointPool:
             endpoint.requests -= 1
 
     async def _send(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[int, bytes, float | None]:
-        """Send one request; of a redirection, the address that it leads to is returned as the content.
+        """Send one request; return the status, the content and the Retry-After. Raises ConnectionFailure.
 
-        Prompts, and the key, go to the address in the recipe and nowhere else. Raises ConnectionFailure.
+        A redirection is not followed, since prompts and the key go to the address in the recipe and nowhere else: its
+        target is returned as the content.
         """
         import aiohttp
 
@@ -174,7 +175,7 @@ class EndpointPool:
             return response.status, bytes(content), read_retry_after(response.headers.get("Retry-After"))
 
     async def answers(self, body: dict[str, Any], is_usable: Callable[[bytes], bool]) -> bool:
-        """Return whether any server answers a request in a usable way; tried as often as any request.
+        """Return whether any server gives a usable answer to a request, which is retried as any other.
 
         False at once if all servers refuse it.
         """

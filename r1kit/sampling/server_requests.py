@@ -65,7 +65,7 @@ class RetryableError(Exception):
 
 
 class UnusableResponse(ValueError):
-    """A response with the status 200 that holds no completions."""
+    """A response with a status of success that holds no completions."""
 
 
 def request_seed(batch_seed: int, prompt_index: int, sample_index: int) -> int:
@@ -213,7 +213,7 @@ class RequestFormat:
         return completions
 
     def _read_token_count(self, value: Any, largest: int) -> int | None:
-        """Return a number of tokens in the server's usage; None where it has none, or one that cannot be."""
+        """Return a number of tokens from the server's usage; None where it is missing or impossible."""
         if value is None:
             return None
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -228,7 +228,7 @@ class RequestFormat:
         return int(value)
 
     def _note_model(self, name: Any) -> None:
-        """Say once that the server answers by another model's name, which often is only a longer form of the same."""
+        """Warn once where the server names another model; a longer or shorter form of the same name is no other."""
         names = (self.model_name, *self.noted_models)
         if not isinstance(name, str) or not name or any(name in known or known in name for known in names):
             return

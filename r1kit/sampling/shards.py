@@ -89,7 +89,8 @@ class Shards:
     def write_shard(self, index: int, rows: list[Row], failed_samples: int = 0) -> None:
         """Write a shard, whole or not at all.
 
-        `failed_samples` of its samples have no completion, since a server failed: the next session samples it again.
+        `failed_samples` counts its samples without a completion, since a server failed. The next session samples a
+        shard with any of them again.
         """
         marker = self._failure_marker(index)
         if failed_samples:

@@ -199,7 +199,7 @@ def _masked_class(config_class: Any) -> Any:
         def __reduce_ex__(self, protocol: Any) -> Any:
             plain = object.__new__(config_class)
             plain.__dict__ = mask_secrets(self.__dict__)
-            return plain.__reduce_ex__(0)  # by later protocols an object must be of the class that it is restored as
+            return plain.__reduce_ex__(0)  # later protocols refuse an object of another class
 
         def __deepcopy__(self, memo: dict[int, Any]) -> Any:
             copied = copy.copy(self)

@@ -184,7 +184,7 @@ def tokenize_once(tokenize: Callable[[], list[TokenizedRows]], tokenizer: Any, f
 def _wait_for_rows(tokenizer: Any, folder: Path) -> list[TokenizedRows]:
     """Return the rows that rank 0 writes into a folder.
 
-    They are waited for without a barrier, which would time out where tokenizing takes longer than half an hour.
+    This polls in place of a barrier, which would time out where tokenizing takes longer than half an hour.
     """
     from datasets import load_from_disk
 
@@ -210,7 +210,7 @@ def _check_special_tokens(
 ) -> None:
     """Refuse rows whose text has a token that ends a turn, and warn of other special tokens in it.
 
-    The model reads them as the marks of a chat template, and would be trained to end its turn in the middle of one.
+    The model reads them as the marks of a chat template, and would learn to end its turn in the middle of a text.
     Often such a row has been through a chat template already.
     """
     if not is_main_rank():
@@ -244,7 +244,7 @@ def _check_special_tokens(
 
 
 def _tokens_in_text(row: Row, recipe: SFTRecipe, pattern: re.Pattern[str]) -> set[str]:
-    """Return what a pattern finds in the contents and the thinking of a row's messages."""
+    """Return the tokens that `pattern` matches in the contents and the thinking of a row's messages."""
     messages, _, _ = read_conversation(row, recipe.prompt)
     tokens: set[str] = set()
     for message in messages:

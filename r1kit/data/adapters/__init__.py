@@ -200,7 +200,7 @@ def _find_reading(dataset: "Dataset", source: SourceConfig) -> Reading | None:
 
 
 def _settle(reading: Reading, dataset: "Dataset", field: str) -> Reading:
-    """Return a reading that has looked at all rows where one does not show how they are read."""
+    """Return a reading that fits all rows, where the first row alone does not show how they are read."""
     if reading.settle is None:
         return reading
     columns = dataset.select_columns([name for name in dataset.column_names if name in reading.columns])
@@ -237,7 +237,7 @@ def _adapt_rows(dataset: "Dataset", reading: Reading, source: SourceConfig, fiel
         remove=[name for name in dataset.column_names if name not in carried],
     )
     dropped = len(dataset) - len(adapted)
-    reason = f": {reading.left_out}" if reading.left_out else ""
+    reason = f": {reading.drop_reason}" if reading.drop_reason else ""
     suffix = f"; {dropped} of {len(dataset)} rows cannot be used and are dropped{reason}" if dropped else ""
     logger.info(f"{field} is read as {reading.name}{suffix}")
     if len(adapted) == 0:

@@ -3,8 +3,8 @@
     {"question": "Who wrote Emma?", "answer": {"value": "Jane Austen", "aliases": ["Austen"]}}
     {"prompt": "Who wrote Emma?", "answer": '["Jane Austen", "Austen"]', "checker": "exact"}
 
-The checker `exact` takes an answer that is a list of texts for the answers that it accepts. A row whose list may name
-several answers all of which are asked for, such as DROP's spans, is left out.
+For the checker `exact`, any member of a list of texts is a right answer. A row is left out if all members of its list
+may be asked for, as with DROP's spans.
 """
 
 import ast
@@ -29,7 +29,7 @@ ACCEPTED_COLUMNS = (
 """Columns with a list of answers, any of which is right; a column `answer` may stand beside them."""
 ALIAS_KEYS = ("value", "aliases", "normalized_aliases")
 """TriviaQA's answer is an object with these."""
-# A text of words, in which no mathematics is written: of a list of formulas all may be asked for.
+# A text of words without mathematics. A list of formulas may ask for all of them, a list of words does not.
 _WORDS = re.compile(r"(?=.*[^\W\d_]{3})[^\\$^_=+*/<>|{}]+")
 
 
@@ -44,8 +44,8 @@ def find_accepted_columns(names: Sequence[str], first_row: Row) -> list[str]:
 
 
 def accepted_answers(values: Sequence[Any]) -> list[str]:
-    """Return the different answers that the values of a row's columns hold; empty where several may be asked for."""
-    answers: dict[str, None] = {}  # without repetition, the first of them first
+    """Return the different answers in the values of a row's columns; empty where several may be asked for together."""
+    answers: dict[str, None] = {}  # an ordered set
     for value in values:
         texts = _member_texts(value)
         if texts is None:

@@ -1,7 +1,9 @@
 """Read the choices of a row: a list, a mapping, labels with texts, or one text in which they stand one after another.
 
-labels_and_texts({"label": ["A", "B"], "text": ["6", "7"]})       (["A", "B"], ["6", "7"])
-labels_and_texts("a ) 6 , b ) 7")                                 (["A", "B"], ["6", "7"])
+    labels_and_texts({"label": ["A", "B"], "text": ["6", "7"]})       (["A", "B"], ["6", "7"])
+    labels_and_texts("a ) 6 , b ) 7")                                 (["A", "B"], ["6", "7"])
+
+Choices without labels get letters.
 """
 
 import ast

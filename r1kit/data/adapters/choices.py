@@ -4,8 +4,8 @@
     {"prompt": "2 + 2?\\n\\nA. 3\\nB. 4\\n\\n...", "answer": "B", "checker": "choice"}
 
 MMLU, MMLU-Pro, C-Eval, ARC, CommonsenseQA, OpenBookQA, MedQA, MedMCQA, SuperGPQA, AQuA, RACE and HellaSwag say which
-choice is right by its number, its label or its text. Whether numbers count from 0 or from 1, the numbers of the whole
-set show. GPQA and SciQ have the right choice in a column of its own: there
+choice is right by its number, its label or its text. The numbers of the whole set show whether they count from 0 or
+from 1. GPQA and SciQ have the right choice in a column of its own: there
 the choices are shuffled, by the source's seed and the question, since the right one would always come first.
 """
 
@@ -65,7 +65,7 @@ class ColumnChoices:
     choices: tuple[str, ...]
     gold: str
     first_number: int | None = 0
-    """Number of the first choice, where `gold` holds numbers and they do not show it; None where nobody knows it."""
+    """Number of the first choice, used where the numbers in `gold` do not show it; None if it is unknown."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class ChoiceQuestion:
     gold: Any
 
     def number(self) -> int | None:
-        """Return the gold answer if it is a number that counts the choices, None if it is a label or a text."""
+        """Return the gold answer if it is the number of a choice, None if it is a label or a text."""
         value = _single_member(self.gold)
         text = str(value).strip()
         if text in self.labels or (isinstance(value, str) and (text in self.texts or not text.isdecimal())):

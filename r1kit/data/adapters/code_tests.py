@@ -1,7 +1,9 @@
 """Tests of programs in the forms in which data sets have them, brought to r1kit's `stdio`, `call` and `assert` tests.
 
-parse_tests({"inputs": ["1"], "outputs": ["2"]})      [{"kind": "stdio", "input": "1", "output": "2"}]
-parse_tests(["assert add(1, 2) == 3"])                [{"kind": "assert", "code": "assert add(1, 2) == 3"}]
+    parse_tests({"inputs": ["1"], "outputs": ["2"]})      [{"kind": "stdio", "input": "1", "output": "2"}]
+    parse_tests(["assert add(1, 2) == 3"])                [{"kind": "assert", "code": "assert add(1, 2) == 3"}]
+
+docs/how-to/rewards.md describes the kinds of tests.
 """
 
 import ast
@@ -43,6 +45,7 @@ def stdio_tests(inputs: list[Any], outputs: list[Any]) -> list[Test]:
 
 
 def values_of(rows: list[Row], name: str) -> list[Any]:
+    """Return the value of one key in each row."""
     return [row[name] for row in rows]
 
 
@@ -69,10 +72,12 @@ def call_tests(function: str, inputs: list[Any], outputs: list[Any]) -> list[Tes
 def parse_tests(value: Any) -> list[Test]:
     """Return the tests that a value holds in any of the usual forms; an empty list for what is no tests.
 
-    {"inputs": ["1"], "outputs": ["2"]}                    APPS, TACO, Eurus-2; with `fn_name`, calls of that function
-    [{"input": "1", "output": "2", "testtype": "stdin"}]   LiveCodeBench, DeepCoder
-    {"functional": "def check(candidate): ..."}            LeetCode in verl's rows
-    ["assert add(1, 2) == 3"]                              MBPP, AceCode
+    The usual forms, and sets that have them:
+
+        {"inputs": ["1"], "outputs": ["2"]}                    APPS, TACO, Eurus-2; with `fn_name`, calls of it
+        [{"input": "1", "output": "2", "testtype": "stdin"}]   LiveCodeBench, DeepCoder
+        {"functional": "def check(candidate): ..."}            LeetCode in verl's rows
+        ["assert add(1, 2) == 3"]                              MBPP, AceCode
     """
     if isinstance(value, dict):
         inputs, outputs = value.get("inputs", value.get("input")), value.get("outputs", value.get("output"))
@@ -128,6 +133,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def private_cases(value: Any) -> list[Row]:
+    """Return LiveCodeBench's private test cases: a list, its JSON, or that JSON pickled, compressed and encoded."""
     if not isinstance(value, str):
         return value or []
     try:

@@ -17,7 +17,13 @@ from collections.abc import Sequence
 from r1kit.data.adapters.choices import find_choices
 from r1kit.data.adapters.example_forms import find_conversation, find_instruction, find_preference
 from r1kit.data.adapters.nemo_gym import REQUEST_COLUMN
-from r1kit.data.adapters.problem_forms import find_accepted, find_nemo_gym, find_orz, find_problem, find_verl
+from r1kit.data.adapters.problem_forms import (
+    find_accepted,
+    find_nemo_gym,
+    find_open_reasoner_zero,
+    find_problem,
+    find_verl,
+)
 from r1kit.data.adapters.reading import Reading
 from r1kit.rows import Row
 
@@ -26,13 +32,13 @@ def find_form(names: Sequence[str], first_row: Row, seed: int) -> Reading | None
     """Return how a set with these columns and this first row is read; None if it is of no known form."""
     choices = None if REQUEST_COLUMN in names else find_choices(names, first_row, seed)
     if choices:
-        left_out = "they have no question, or no right answer among the choices"
-        return Reading("choices", frozenset(choices.columns), choices.read_row, choices.count_from, left_out)
+        drop_reason = "they have no question, or no right answer among the choices"
+        return Reading("choices", frozenset(choices.columns), choices.read_row, choices.count_from, drop_reason)
     finders = (
         find_verl,
         find_nemo_gym,
         find_conversation,
-        find_orz,
+        find_open_reasoner_zero,
         find_preference,
         find_accepted,
         find_problem,

@@ -3,7 +3,7 @@
     {"responses_create_params": {"input": [{"role": "user", "content": "3 + 4?"}]}, "expected_answer": "7"}
     {"responses_create_params": {"input": "..."}, "verifier_metadata": {"unit_tests": {"inputs": [...], ...}}}
 
-Rows whose request offers tools, and rows that a verifier of NeMo-Gym's own judges, are left out.
+Rows whose request offers tools, and rows that only one of NeMo-Gym's verifiers can judge, are left out.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from r1kit.rows import Row
 
 REQUEST_COLUMN = "responses_create_params"
 COLUMNS = (REQUEST_COLUMN, "expected_answer", "question", "options", "grading_mode", "verifier_metadata", "agent_ref")
-"""The columns that are read, or that say no more than the row does once it is read."""
+"""The columns that are read, and those that are not needed in the row besides."""
 
 
 def adapt_nemo_gym(row: Row) -> Row | None:

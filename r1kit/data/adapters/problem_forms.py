@@ -91,8 +91,8 @@ def find_accepted(names: Sequence[str], first_row: Row) -> Reading | None:
         return {**problem, **accepted_row(accepted)} if problem and len(accepted) > 1 else problem
 
     used = [name for name in (passage, prompt, *answers) if name]
-    left_out = "they have no answer, or several all of which may be asked for"
-    return Reading("questions with accepted answers", frozenset(used), read_row, left_out=left_out)
+    drop_reason = "they have no answer, or several all of which may be asked for"
+    return Reading("questions with accepted answers", frozenset(used), read_row, drop_reason=drop_reason)
 
 
 def _passage_column(names: Sequence[str], first_row: Row) -> str | None:
@@ -137,10 +137,12 @@ def find_nemo_gym(names: Sequence[str], first_row: Row) -> Reading | None:
     if REQUEST_COLUMN not in names or not isinstance(first_row[REQUEST_COLUMN], Mapping):
         return None
     columns = frozenset(name for name in nemo_gym.COLUMNS if name in names)
-    return Reading("nemo-gym", columns, adapt_nemo_gym, left_out="they offer tools, or have neither answer nor tests")
+    return Reading(
+        "nemo-gym", columns, adapt_nemo_gym, drop_reason="they offer tools, or have neither answer nor tests"
+    )
 
 
-def find_orz(names: Sequence[str], first_row: Row) -> Reading | None:
+def find_open_reasoner_zero(names: Sequence[str], first_row: Row) -> Reading | None:
     """Find Open-Reasoner-Zero's form: a list of two turns, the second of which holds the ground truth."""
     if not {"0", "1"} <= set(names) or not isinstance(first_row["1"], Mapping):
         return None

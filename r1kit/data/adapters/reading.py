@@ -18,9 +18,9 @@ class Reading:
     """The columns that are read, which are not carried into the rows besides."""
     read_row: ReadRow
     settle: Callable[[Iterable[Row]], ReadRow] | None = None
-    """Looks at all rows of the set before any is read, and returns how; None where one row is enough."""
-    left_out: str = ""
-    """What the rows are that cannot be used, as "they offer tools"; "" where that is clear."""
+    """Takes all rows of the set, and returns the function that reads one; None where `read_row` fits any set."""
+    drop_reason: str = ""
+    """Why rows are dropped, such as "they offer tools"; "" where that needs no explanation."""
 
 
 def first_column(names: Collection[str], candidates: Sequence[str]) -> str | None:

@@ -1,6 +1,6 @@
 """Read CSV files: every value as the text that it is, an empty field as missing.
 
-Between columns stands a comma; where the header has none, a tab, a semicolon or a bar, as in `Question;Answer`.
+Columns are separated by commas; by tabs, semicolons or bars where the header has no comma, as in `Question;Answer`.
 
 A column whose values are all whole numbers or all decimal numbers, each in the form in which Python writes it, becomes
 a column of numbers: its text is the same again. `NA`, `None`, `nan`, `007`, `1e5` and `TRUE` stay text.
@@ -27,7 +27,7 @@ _PLAIN_INT = re.compile(r"0|-?[1-9]\d{0,17}")
 # Columns that are text even where all of their values are numbers.
 TEXT_COLUMNS = ("id", "prompt", "completion", "text", "answer")
 DELIMITERS = (",", "\t", ";", "|")
-"""What may stand between columns; of several that are in the header, the first."""
+"""What may separate columns; the first that is in the header does."""
 _DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 BLOCK_BYTES = 2**26
 """Bytes that are parsed at once; a row must fit into them."""
@@ -71,9 +71,8 @@ def _open_csv(file: Path, source: SourceConfig, field: str) -> Any:
     padded = next((name for name in names if name != name.strip()), None)
     if padded is not None:
         requirement = f"has a column {padded!r}, with white space in its name"
-        raise UserError(
-            f"{field}.path", str(file), requirement, f"remove the spaces around {_DELIMITER_NAMES[delimiter]}"
-        )
+        action = f"remove the spaces around {_DELIMITER_NAMES[delimiter]}"
+        raise UserError(f"{field}.path", str(file), requirement, action)
     convert = pa_csv.ConvertOptions(
         column_types={name: pa.string() for name in names},
         null_values=[""],
@@ -92,9 +91,9 @@ def _open_csv(file: Path, source: SourceConfig, field: str) -> Any:
 
 
 def _read_header(file: Path) -> tuple[str, list[str]]:
-    """Return what stands between the columns of a CSV file, and their names in its first line.
+    """Return the delimiter of a CSV file, and the names of its columns, by its first line.
 
-    It is a comma if the first line has one outside of quotes, or none of the other delimiters.
+    The delimiter is a comma if the line has a comma outside of quotes, or none of the other delimiters.
     """
     with open_bytes(file) as content:
         text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")

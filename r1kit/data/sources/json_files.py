@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Half of a pair of surrogates, as an escape: valid JSON, but no character. Only lines with one are looked at closely.
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 BLOCK_BYTES = 2**22
-"""Bytes of a file of lines that are parsed at once, with the rest of the last line."""
+"""Bytes of a JSONL file that are parsed at once; the last line of a block is read to its end."""
 _LIST_START, _OBJECT_START = b"[", b"{"
 
 
@@ -82,7 +82,7 @@ def iterate_json_rows(
 
 
 def _read_lines(file: Path) -> Iterator[tuple[int, Row | None, str]]:
-    """Yield of each line that is not blank its number, and its row or what is wrong with the line."""
+    """Yield for each line that is not blank its number, and its row or what is wrong with the line."""
     number = 0
     with open_bytes(file) as content:
         while block := content.read(BLOCK_BYTES) + content.readline():
@@ -174,8 +174,8 @@ def _parse_file(file: Path, source: SourceConfig, field: str) -> Any:
     except UnicodeError as error:
         raise UserError(f"{field}.path", source.path, f"must be JSON in UTF-8: {error}", "correct the file") from None
     except (ValueError, RecursionError) as error:
-        place = f"{file}:{error.lineno}" if isinstance(error, json.JSONDecodeError) else str(file)
-        raise UserError(f"{field}.path", place, explain_json_error(error), "correct the file") from None
+        location = f"{file}:{error.lineno}" if isinstance(error, json.JSONDecodeError) else str(file)
+        raise UserError(f"{field}.path", location, explain_json_error(error), "correct the file") from None
 
 
 def _rows_of_document(value: Any, file: Path, source: SourceConfig, field: str) -> list[Row]:

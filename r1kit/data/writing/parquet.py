@@ -140,9 +140,10 @@ def order_columns(schema: "pa.Schema") -> "pa.Schema":
 
 
 def merge_schemas(schemas: Sequence["pa.Schema"]) -> "pa.Schema":
-    """Return the columns of all schemas; for one that they disagree about, a type that holds the values of all.
+    """Return the columns of all schemas; a column of different types gets a type that holds the values of all.
 
-    Chat messages get all of their keys; messages beside text, and JSON beside anything, are JSON; all else is text.
+    Chat messages get the keys of all schemas. Messages and text together, and JSON with anything else, become JSON; any
+    other different types become text.
     """
     import pyarrow as pa
 

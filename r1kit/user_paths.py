@@ -2,9 +2,9 @@
 
     expand_home("~/runs/x")     "/home/me/runs/x"
 
-A shell replaces `~` only at the beginning of a word: in `output=~/runs/x` and in a recipe nobody does, and a folder
-called `~` would be made. Environment variables are not replaced: a recipe that comes from somebody else could send what
-they hold to the hub, as the name of a model.
+A shell replaces `~` only at the beginning of a word. In `output=~/runs/x` and in a recipe it does not, so that without
+this module a folder called `~` would be made. Environment variables are not replaced: a recipe that comes from somebody
+else could send what they hold to the hub, as the name of a model.
 """
 
 import os
@@ -19,7 +19,7 @@ def expand_home(path: str) -> str:
 
 
 def describe_unexpanded(path: str) -> str:
-    """Return what is left in a path that only a shell would replace, and that is no name; "" if nothing is."""
+    """Return why a path cannot be used before a shell replaces a part of it, such as `$HOME`; "" if it can be."""
     if os.path.lexists(path):
         return ""
     if path.startswith("~"):
