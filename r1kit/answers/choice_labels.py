@@ -58,11 +58,13 @@ _AND = re.compile(
 _OR = re.compile(
     r"\s{0,3}[,/]?\s{0,3}(?:\b(?:or|oder|ou|o|или|eller|of|veya|atau|hoặc)\b|或者?|または|또는|أو|یا) {0,99}", re.I
 )
+# What may stand behind a label that belongs to a list: the end, its text in brackets, or the next label's link.
 _END_OF_LIST = re.compile(
     r"[.)\]]?\s{0,3}(?:$|\n|\([^()\n]{2,80}\)|[.,;、،。]|\b(?:and|und|et|y|or|both|are|sont|sind|are both)\b|[和与])"
 )
-_MOST_LABELS = 11
+_MOST_LABELS = 11  # of one list
 
+# A choice in a question, with its text: "B) Paris".
 _OPTION = re.compile(
     r"(?:^|\n|(?<=\s))[ \t>*\-]{0,6}[(\[]?([A-Z]|\d{1,2})[)\].:、][ \t*]{1,6}"
     r"(\S[^\n]{0,500}?)(?=\s{1,20}[(\[]?[A-Z][)\].:、]\s|\n|$)"
@@ -98,7 +100,7 @@ class LabelList:
 
 
 def read_label_list(text: str, start: int, digits: bool = False) -> LabelList | None:
-    """Return the list of labels that stands at `start`; None where none does. `digits`: the choices are numbered."""
+    """Return the list of labels that starts at `start`; None where none does. `digits`: the choices are numbered."""
     match = LABEL.match(text, start)
     label = _label_of(match, digits)
     if match is None or label is None:
@@ -110,8 +112,9 @@ def read_label_list(text: str, start: int, digits: bool = False) -> LabelList | 
         alternative = _OR.match(text, end)
         if alternative:
             following = LABEL.match(text, alternative.end())
-            other = _label_of(following, digits)
-            if other and other not in letters and following and _END_OF_LIST.match(text, following.end()):
+            alternative_label = _label_of(following, digits)
+            is_new = alternative_label and alternative_label not in letters
+            if is_new and following and _END_OF_LIST.match(text, following.end()):
                 is_decided, end = False, following.end()
             break
         following = _next_label(text, match, end, digits)
@@ -144,6 +147,7 @@ def _next_label(text: str, first: re.Match[str], end: int, digits: bool) -> re.M
 
 
 def _written_label(match: re.Match[str]) -> str:
+    """Return the label of a match of LABEL as the text has it, without brackets and mark."""
     return match["bracketed"] or match["latin"] or match["other"] or match["digit"]
 
 
@@ -157,8 +161,8 @@ def _label_of(match: re.Match[str] | None, digits: bool) -> str | None:
     return label.upper()
 
 
-def same_letters(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
-    """Return whether two texts choose the same, also where one of them numbers the choices in another script."""
+def same_labels(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
+    """Return whether two lists of labels are the same, also where one of them is in another script: Б is B."""
     if set(gold) == set(answer):
         return True
     if _is_latin(gold) == _is_latin(answer):

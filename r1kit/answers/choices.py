@@ -26,7 +26,7 @@ _CHOICE_WORDS = (
     "choix|lettre|opción|opzione|opção|letra|lettera|alternativa|alternative|buchstabe|вариант|варіант|optie|seçenek|"
     "pilihan|επιλογή|câu trả lời|ข้อ|选项|選項|选择|選択肢|보기|الخيار|گزینه|विकल्प|বিকল্প"
 )
-# NFKC, as the texts are that they are sought in.
+# In the normal form NFKC, as the texts are in which it is sought.
 _ANSWER_WORD = unicodedata.normalize("NFKC", f"(?:{ANSWER_WORDS}|{_CHOICE_WORDS})s?")
 # Chinese and Japanese words may be followed by a letter directly.
 _ANSWER = re.compile(
@@ -36,10 +36,8 @@ _LINK_WORD = rf"{LINK_VERBS}|would be|should be|must be|(?<=odpowiedź )to|эт�
 # From the word "answer" to the letter. Words that may stand between: "choice", "clearly", "to this question".
 _TO_LETTER = re.compile(
     rf"(?:[^\n.!?:：=,;]{{0,50}}?(?:[:：=→]|(?<![^\W\d_])(?:{_LINK_WORD})(?![^\W\d_])|是|为|為|は|が|은|는|คือ|—|–| - )"
-    r")"
-    rf"[\s:：]{{0,5}}(?:(?:{_LINK_WORD}|that|given by|therefore|thus|simply|clearly|definitely|most likely|likely|"
-    rf"probably|surely|certainly|actually|the|"
-    rf"la|le|die|der|el|number|буквой|под|[ao](?=\s(?:letra\s)?[A-Z]\b)|"
+    rf")[\s:：]{{0,5}}(?:(?:{_LINK_WORD}|that|given by|therefore|thus|simply|clearly|definitely|most likely|likely|"
+    rf"probably|surely|certainly|actually|the|la|le|die|der|el|number|буквой|под|[ao](?=\s(?:letra\s)?[A-Z]\b)|"
     rf"{_ANSWER_WORD})[\s:：]{{1,3}}"
     r"|选项|[选選项項是为][:：]?){0,5}\s{0,3}",
     re.I,
@@ -65,10 +63,11 @@ _IS_RIGHT = re.compile(
     r"risposta|correta|верно|верный|правильный|правильно|صحيح|صحیح|درست|正确|正確|正解|が正解|是正确的?)(?![a-zà-ÿ])",
     re.I,
 )
-# What says of a choice that it is none, or takes one back; "no" is one here also before a full stop.
+# What denies a choice. Unlike in DENIAL_WORDS any "no" does, and so do "wrong", "incorrect" and "cannot".
 _NOT = re.compile(rf"{DENIAL_WORDS}|\b(?:no|wrong|incorrect|cannot)\b|不选", re.I)
+# What takes a choice back. Unlike in CORRECTION, "no." at the start of a sentence does, too.
 _CHANGE = re.compile(rf"(?<=[?.!]\s)no[,.:!]|{CORRECTION.pattern}", re.I)
-# The letter stands alone, or a reason or its text follows.
+# Behind a letter: the end of its clause, or a reason.
 _END_OR_REASON = re.compile(
     r"\s{0,3}(?:$|\n|[.,;:!\-—–()。，]|because\b|since\b|as\b|weil\b|car\b|porque\b|['’][dt][iıuü]r\b)", re.I
 )
@@ -87,10 +86,13 @@ _NO_STATEMENT_BEFORE = re.compile(
     r"\b(?:if|whether|why|that|neither|nor|or|unless|suppose|assume|when|is|say|says)\s{0,2}(?:option\s|choice\s)?$",
     re.I,
 )
+# "Paris (B)": the text of a choice before its letter.
 _TEXT_WITH_LETTER = re.compile(r"[^()?]{2,80}\s(\([A-Z]\))[.\s]{0,3}")
+# A letter with the mark of a label: "B) Berlin".
 _MARKED = re.compile(r"(?<![A-Za-z])([A-Z])[.):]\s")
+# Words before the choice at the start of a line: "So B) Berlin".
 _LINE_START = re.compile(r"(?:so|thus|therefore|hence|it is|it's|c'est|es ist|es|è|это)[,:]?\s{1,3}", re.I)
-# A longer text is no answer to a question with choices; its end is read.
+# Of a longer text the end is read, in characters.
 _MAX_CHARS = 6_000
 
 
@@ -124,9 +126,9 @@ def _plain_text(text: str) -> str:
 def _read_choice(text: str, digits: bool) -> tuple[str, ...] | None:
     """Return the letters that a text without markup chooses."""
     text = re.sub(r"^(?:both|only)\s|\sonly\.?$", "", text, flags=re.I)
-    whole = _letters_in_a_row(text, 0) or read_label_list(text, 0, digits)
-    if whole is not None and not text[whole.end :].strip(" .)]:"):
-        return whole.letters or None
+    labels = _letters_in_a_row(text, 0) or read_label_list(text, 0, digits)
+    if labels is not None and not text[labels.end :].strip(" .)]:"):  # the text is nothing else
+        return labels.letters or None
     statements = sorted(_find_statements(text, digits), key=lambda statement: statement[0])
     if statements:
         return statements[-1][1] or None
@@ -143,7 +145,11 @@ def _read_choice(text: str, digits: bool) -> tuple[str, ...] | None:
 
 def _lists_options(lines: list[str]) -> bool:
     """Return whether lines repeat the choices of the question."""
-    labels = {match[1] for line in lines if (match := re.match(r"[(\[]?([A-Z])[)\].:]\s", line))}
+    labels = set()
+    for line in lines:
+        match = re.match(r"[(\[]?([A-Z])[)\].:]\s", line)
+        if match:
+            labels.add(match[1])
     return len(labels) > 1
 
 

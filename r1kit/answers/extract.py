@@ -118,9 +118,10 @@ class ReadAnswer:
     """One of FORMS."""
 
     whole: str = field(default="", repr=False, compare=False)
-    """All of the text that the answer was taken from, for golds that look like a sentence or like markup themselves.
+    """All of the text that the answer was taken from, for gold answers that look like a sentence or like markup.
 
-    Where no answer could be read, the text that was searched by words."""
+    Where no answer could be read (with `answers="any"`): the text that was searched for one.
+    """
 
 
 @lru_cache(maxsize=4096)
@@ -196,7 +197,7 @@ def _read_reply(reply: str, checker: str) -> tuple[str, str]:
     text, form = read_statement(reply, checker) or ("", NO_ANSWER)
     if checker == "choice" and form != "box":
         in_json = find_json_answers(reply)
-        letters = chosen_letters(in_json[-1][2] if in_json else reply)
+        letters = chosen_letters(in_json[-1].answer if in_json else reply)
         if letters is not None:
             return ", ".join(letters), "phrase" if form == NO_ANSWER else form
         if chosen_letters(text) is not None:  # a letter that the reply only mentions is not chosen

@@ -1,4 +1,4 @@
-"""Read the answer in the last line of a reply, which is the answer by itself or a sentence that tells it.
+"""Read the answer in the last line of a reply, which is the answer by itself or a sentence that states it.
 
 >>> read_last_line("So we have 80 + 6.\\n86", "math")
 '86'
@@ -10,7 +10,7 @@
 
 import re
 
-from r1kit.answers.phrases import LIST_ITEM, RULE_LINE, read_change
+from r1kit.answers.phrases import LIST_ITEM, RULE_LINE, read_correction
 from r1kit.answers.plain_value import (
     FENCE_LINE,
     LONGEST_LINE,
@@ -29,7 +29,7 @@ from r1kit.answers.wording import (
     DENIAL_BEHIND,
     DOUBT,
     EXPLANATION_LINE,
-    IS,
+    NAME_LINK,
     NEGATION,
     NO_SOLUTION,
     NOTE,
@@ -49,6 +49,7 @@ _NAME_FIRST = re.compile(
     r"((?!The\b|It\b|This\b|That\b)[A-ZÀ-ÞА-Я][^\s,.]{0,30}(?: [A-ZÀ-Þ][^\s,.]{0,30}){0,3}) (?:is|was) (?:the|a|"
     r"an) (?=[a-z])"
 )
+# A sentence that begins with a condition: "If x is 3, then y is 4."
 _SUPPOSES = re.compile(r"\s*(?:if|when|since|because|given|as|where|for)\b", re.IGNORECASE)
 # "15 is the answer."
 _IS_THE_ANSWER = re.compile(
@@ -56,6 +57,7 @@ _IS_THE_ANSWER = re.compile(
     r"[^.\n\d]{0,30}\.?",
     re.IGNORECASE,
 )
+# When or where a value is reached, behind it: ", attained at x = 2".
 _CIRCUMSTANCE = re.compile(r",\s(?:\w{3,20}ed|at|for|with)\s|,?\s(?:when|where)\s")
 # Bold type or code, and what stands before the one that is the answer: "It is called **Paris**", not "Unlike **Rome**".
 _EMPHASIS = re.compile(r"\*\*([^*\n]{1,100})\*\*|`([^`\n]{1,100})`")
@@ -67,7 +69,7 @@ _LAST_SENTENCE = re.compile(r"(?<=[.!?。])\s+(?=[A-ZÀ-ÞА-Я*\"(])")
 
 
 def read_last_line(reply: str, checker: str) -> str:
-    """Return the answer in the last line of a reply, if it is one by itself or ends in one; else an empty text."""
+    """Return the answer in the last line of a reply, "" where the line neither is an answer nor states one."""
     lines = [line for line in reply.split("\n") if line.strip()]
     while lines and _is_behind_answer(lines, checker):
         lines.pop()
@@ -88,9 +90,9 @@ def read_last_line(reply: str, checker: str) -> str:
     yes_or_no = _read_yes_or_no(line, lines[0]) if checker == "exact" else ""
     if yes_or_no:
         return yes_or_no
-    changed = read_change(line, checker)
-    if changed is not None:
-        return changed
+    corrected = read_correction(line, checker)
+    if corrected is not None:
+        return corrected
     line = drop_denied(line)
     return _read_line_of_math(line) if checker == "math" else _read_line_of_text(line, checker)
 
@@ -109,9 +111,9 @@ def _is_behind_answer(lines: list[str], checker: str) -> bool:
 
 
 def _last_assignments(lines: list[str]) -> str:
-    """Return the bullet items at the end of a reply as one answer, where each gives a name a value: "- x = 2".
+    """Return the items of a list at the end of a reply as one answer, where each gives a name a value: "- x = 2".
 
-    Numbered items that give one name several values are steps of a computation.
+    Numbered items that give one name several values are steps of a computation, and no answer.
     """
     start = len(lines)
     while start > 0 and LIST_ITEM.match(lines[start - 1]):
@@ -126,12 +128,13 @@ def _last_assignments(lines: list[str]) -> str:
 
 
 def _is_explanation_in_brackets(line: str) -> bool:
+    """Return whether a line is nothing but an explanation: "(since 80 + 6 = 86)"."""
     is_bracketed = line.lstrip().startswith(("(", "（")) and line.rstrip(". ").endswith((")", "）"))
     return is_bracketed and bool(EXPLANATION_LINE.match(line))
 
 
 def _read_line_of_math(line: str) -> str:
-    """Return the number or formula of a last line."""
+    """Return the number or formula that a last line is or states; "" where there is none."""
     if states_no_value(line):
         return ""
     without_solution = NO_SOLUTION.search(line)
@@ -191,7 +194,7 @@ def _read_yes_or_no(last_line: str, first_line: str) -> str:
 
 
 def _read_line_of_text(line: str, checker: str) -> str:
-    """Return the name, word or choice of a last line."""
+    """Return the name, word or choice that a last line is or states; "" where there is none."""
     if checker == "exact":
         label = _LABEL.match(line)
         if label and len(line) < 100:
@@ -206,7 +209,7 @@ def _read_line_of_text(line: str, checker: str) -> str:
     if emphasised:
         return clean_value(emphasised, checker)
     value = clean_value(line, checker)
-    is_sentence = checker == "exact" and line.rstrip().endswith((".", "。")) and IS.search(line)
+    is_sentence = checker == "exact" and line.rstrip().endswith((".", "。")) and NAME_LINK.search(line)
     if is_bare(value, checker) and not is_sentence:
         return value
     if PLAN.match(sentence) or not re.search(r"[.!。।*$)]\s*\Z", sentence):
@@ -215,7 +218,7 @@ def _read_line_of_text(line: str, checker: str) -> str:
     if stated or checker != "exact" or DOUBT.search(sentence) or DENIAL_BEHIND.search(sentence):
         return stated
     name = _NAME_FIRST.match(sentence)
-    return name[1] if name else _value_behind(IS, sentence, checker)
+    return name[1] if name else _value_behind(NAME_LINK, sentence, checker)
 
 
 def _emphasised_text(sentence: str) -> str:

@@ -233,7 +233,7 @@ _DECIMAL_COMMA_AFTER_POINT = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d{3})+),(\d{1
 
 
 def _join_thousands(text: str) -> str:
-    """Return a text in which plain commas separate the thousands, or nothing does, and points the decimals."""
+    """Return a text whose numbers have plain commas or nothing between their thousands, and a point before decimals."""
     text = _TEX_COMMA.sub(",", text)
     text = _TEX_DECIMAL_COMMA.sub(".", text)
     text = _DECIMAL_COMMA_AFTER_POINT.sub(lambda match: match[1].replace(".", "") + "." + match[2], text)

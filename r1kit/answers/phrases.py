@@ -8,6 +8,7 @@ r"""Find the answer that a phrase of a reply introduces: "The answer is 7", "**F
 
 import json
 import re
+from typing import NamedTuple
 
 from r1kit.answers.plain_value import (
     FENCE_LINE,
@@ -28,8 +29,8 @@ from r1kit.answers.wording import (
     DOUBT,
     FINAL,
     HEADING,
-    IS,
     LINK,
+    NAME_LINK,
     NEGATION,
     NO_INTRODUCTION,
     REVOCATION,
@@ -39,6 +40,7 @@ from r1kit.answers.wording import (
 
 # All quantifiers in this file are bounded or possessive, so that each search is linear on whatever a model writes.
 
+# A line without words: a rule, or the mark of a formula that stands by itself.
 RULE_LINE = re.compile(r"\s*(?:[-*_=]{3,}|\$\$|\\\[|\\\]|\\begin\{\w{1,12}\*?\}|\\end\{\w{1,12}\*?\}|[{}])\s*")
 LIST_ITEM = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s")
 # The answer "no" to a question of yes or no.
@@ -52,14 +54,25 @@ _JSON_ANSWER = re.compile(
 )
 # A correction behind an answer in its own line.
 _CORRECTED = re.compile(rf"(?<=[^\s,;.(–—-])\s{{0,3}}[,;.(–—…!?-]{{1,4}}\s{{0,3}}(?:{CORRECTION_WORDS})", re.IGNORECASE)
-# So many phrases are tried, from the last one on.
-_MAX_TRIES = 12
+_MAX_TRIES = 12  # phrases that are tried, from the last one on
 
 
-def read_change(after: str, checker: str) -> str | None:
-    """Return the answer that the text after an answer states instead of it, "" where it only takes it back.
+class Statement(NamedTuple):
+    """An answer that a phrase of a reply introduces, with the place of both in the reply."""
 
-    None where the answer stands.
+    start: int
+    """Where the phrase starts."""
+
+    end: int
+    """Where the answer ends."""
+
+    answer: str
+
+
+def read_correction(after: str, checker: str) -> str | None:
+    """Return the answer that a text states instead of the one before it, "" where it only takes that one back.
+
+    None where the one before it stands. `after`: the text behind an answer.
     """
     corrections = list(CORRECTION.finditer(after))
     if not corrections:
@@ -79,7 +92,7 @@ def read_change(after: str, checker: str) -> str | None:
         conclusion = clean_value(re.split(r"[,;.]?\s(?:so|thus|hence|therefore),?\s", bare)[-1], checker)
         bare = conclusion if is_bare(conclusion, checker) else bare
     if checker == "exact" and not DOUBT.search(bare):  # "the closest planet to the Sun is Mercury"
-        bare = bare[max((match.end() for match in IS.finditer(bare)), default=0) :]
+        bare = bare[max((match.end() for match in NAME_LINK.finditer(bare)), default=0) :]
     if bare and is_bare(bare, checker) and len(bare) <= 60:
         return bare
     return "" if REVOCATION.search(after) else None
@@ -94,58 +107,60 @@ def read_phrases(reply: str, checker: str) -> str | None:
     if not statements:
         return None
     start, end, value = statements[-1]
-    changed = read_change(reply[end:], checker)
-    if changed is not None:
-        return changed
+    corrected = read_correction(reply[end:], checker)
+    if corrected is not None:
+        return corrected
     # Two answers one after the other, without a word between them, are two answers.
     if len(statements) > 1:
-        previous_start, previous_end, previous = statements[-2]
-        between = reply[previous_end:start]
-        is_same_phrase = reply[start : start + 4].lower() == reply[previous_start : previous_start + 4].lower()
-        if is_same_phrase and previous != value and len(between) < 30 and not re.search(r"[^\W\d_]{5}|\d", between):
-            value = f"{previous}, {value}"
+        previous = statements[-2]
+        between = reply[previous.end : start]
+        is_same_phrase = reply[start : start + 4].lower() == reply[previous.start : previous.start + 4].lower()
+        is_adjacent = len(between) < 30 and not re.search(r"[^\W\d_]{5}|\d", between)
+        if is_same_phrase and is_adjacent and previous.answer != value:
+            value = f"{previous.answer}, {value}"
     return value
 
 
-def _find_phrases(reply: str, checker: str) -> list[tuple[int, int, str]]:
-    """Return what phrases of a reply introduce: where the phrase starts, where its answer ends, and the answer."""
+def _find_phrases(reply: str, checker: str) -> list[Statement]:
+    """Return the last answers that phrases of a reply introduce, in their order: three at most."""
     statements = find_json_answers(reply)
     if statements:
         return statements
-    # From the end on, until two are found: no more are used.
+    # From the end on. The last two are enough: read_phrases uses no more.
     for match in list(ANSWER_WORD.finditer(reply))[: -_MAX_TRIES - 1 : -1]:
         statement = _statement_of(reply, match, checker)
         # "The answer is: the final answer is 7": the inner phrase is nearer to the answer, and was found before.
-        if statement is None or (statements and statement[1] > statements[0][0]):
+        if statement is None or (statements and statement.end > statements[0].start):
             continue
         statements.insert(0, statement)
         if len(statements) == 2:
             break
-    line_start = reply.rfind("\n####") + 1 if "\n####" in reply else (0 if reply.startswith("####") else -1)
-    if line_start >= 0:
+    is_first_line = reply.startswith("####")
+    line_start = reply.rfind("\n####") + 1  # 0 where only the first line may begin so
+    if line_start or is_first_line:
         line = reply[line_start:].partition("\n")[0].lstrip("# ")
         value = clean_value(line, checker)
-        is_last = not statements or line_start > statements[-1][1]
+        is_last = not statements or line_start > statements[-1].end
         if value and is_last and not HEADING.fullmatch(value):
-            statements.append((line_start, line_start + 4 + len(line), value))
+            statements.append(Statement(line_start, line_start + 4 + len(line), value))
     return statements
 
 
-def find_json_answers(reply: str) -> list[tuple[int, int, str]]:
-    """Return the last two answers in JSON objects, `{"answer": 7}`: where each starts and ends, and the answer."""
+def find_json_answers(reply: str) -> list[Statement]:
+    """Return the last two answers that stand in JSON objects, such as `{"answer": 7}`; empty ones are left out."""
     matches = list(_JSON_ANSWER.finditer(reply))[-2:]
-    values = [(match.start(), match.end(), _json_value(match["value"])) for match in matches]
-    return [statement for statement in values if statement[2]]
+    statements = [Statement(match.start(), match.end(), _json_value(match["value"])) for match in matches]
+    return [statement for statement in statements if statement.answer]
 
 
-def _statement_of(reply: str, match: re.Match[str], checker: str) -> tuple[int, int, str] | None:
-    """Return where a phrase such as "the answer is" starts, where its answer ends, and the answer; None without one."""
+def _statement_of(reply: str, match: re.Match[str], checker: str) -> Statement | None:
+    """Return the answer that a word such as "answer" introduces; None where it introduces none."""
     start = _value_start(reply, match)
     if start is None:
         return None
     text = _value_at(reply, start)
     correction = _CORRECTED.search(text)
-    if correction:  # "12 - wait, 13": read_change reads the rest
+    if correction:  # "12 - wait, 13": read_correction reads the rest
         text = text[: correction.start()]
     kept_text = drop_denied(text)
     if checker == "math":
@@ -164,7 +179,7 @@ def _statement_of(reply: str, match: re.Match[str], checker: str) -> tuple[int, 
     # Where the value was not changed, what follows it in its sentence may still correct it.
     index = reply.find(value, start, start + 3000) if kept_text == text else -1
     end = index + len(value) if index >= 0 else start + len(text)
-    return match.start(), end, value
+    return Statement(match.start(), end, value)
 
 
 def _json_value(text: str) -> str:
@@ -202,6 +217,7 @@ def _value_start(reply: str, match: re.Match[str]) -> int | None:
 
 
 def _is_introducing_heading(line: str) -> bool:
+    """Return whether a heading such as "Final answer" introduces the answer; "Answer the question" does not."""
     return not NO_INTRODUCTION.search(" " + line) and len(line.split()) <= 6
 
 

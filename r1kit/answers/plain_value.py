@@ -1,4 +1,4 @@
-r"""Take off what belongs to the sentence and not to the answer: markup, emoji, quotes, a reason, a full stop.
+r"""Clean an answer: take off the markup, emoji, quotes, reason and full stop, which belong to its sentence.
 
 >>> clean_value("✅ **86** (since 80 + 6 = 86).", "math")
 '86'
@@ -11,15 +11,17 @@ from r1kit.answers.wording import COPULA, EXPLANATION_LINE, REASON
 
 # All quantifiers in this file are bounded or possessive, so that each search is linear on whatever a model writes.
 
-# Longest line that may be an answer by itself, in characters, and a text's most words.
-LONGEST_LINE = 300
-MOST_WORDS = 12
+LONGEST_LINE = 300  # characters of a line that may be an answer by itself
+_MOST_WORDS = 12  # of an answer that is a text
+_MAX_LAYERS = 4  # of markup within markup that are taken off: "**`86`**" has two
 
 # A full stop that ends a sentence: not that of a number, nor of "St." or "U.S.".
 _SENTENCE_END = re.compile(r"(?<![A-Z][a-z])(?<!\b[A-Z])[.!](?=\s+[\"“(*]?[A-ZÀ-ÞА-Я])|[。！।]\s*|(?<=\w)\.(?=\s*\n)")
 # Brackets after the answer, which may hold an explanation.
 _LAST_BRACKETS = re.compile(r"(?<=[^\s(（])\s{0,3}[(（]([^()（）\n]{1,400})[)）][.\s]*\Z")
+# What shows that brackets hold an explanation: a word, an equation, "or", "i.e.".
 _EXPLAINS = re.compile(r"[^\W\d_]{3}|=|≈|\bor\b|i\.e")
+# What a line begins with in Markdown: ">", "##", "-", "1.", and arrows.
 LINE_MARKER = re.compile(
     r"\s*(?:>{1,6}(?=[\s*])\s*|#{1,6}\s*|[-*•+–—→]\s+|=>\s*|[⇒⟹∴]\s*|\d{1,2}[.)]\s+(?=[*$\\]|[a-zA-Z]\s?=))*"
 )
@@ -27,8 +29,9 @@ HTML_TAG = re.compile(r"</?(?:b|strong|i|em|u|p|br|span|code|mark|center)\s{0,3}
 _QUOTES = ('""', "''", "“”", "‘’", "„“", "„”", "«»", "「」", "『』", "``", "《》", "〈〉", "【】")
 _MATH_MARKS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
 FENCE_LINE = re.compile(r"\s*(?:`{3,}|~{3,})[^`\n]{0,40}")
-# A part of a quantity in two units, as in "3 hours and 20 minutes".
+# One number with its unit, of two or three as in "3 hours and 20 minutes".
 _TIME_OR_LENGTH = r"\d{1,9} (?:days?|hours?|hrs?|minutes?|mins?|seconds?|years?|months?|weeks?|feet|foot|inch(?:es)?)"
+# A number with its unit, a time, a quantity in two units, or a formula between dollars.
 NUMBER = re.compile(
     # Scripts without spaces between their words may write on directly before and behind a number.
     r"(?<![0-9A-Za-z_\u00c0-\u06ff.,:/^√])"
@@ -40,7 +43,7 @@ NUMBER = re.compile(
     r"(?![0-9A-Za-z_\u00c0-\u06ff])|\$[^$\n]{1,100}\$"
 )
 _WORD = re.compile(r"(?:[^\W\d_]|[\u0900-\u0dff]){3,}")  # with the vowels of Indian scripts, which are no letters
-LATEX_WORD = re.compile(r"\\[A-Za-z]+|\\(?:text|mathrm|mbox|textbf|operatorname)\s?\{[^{}\n]{0,80}\}")
+_LATEX_WORD = re.compile(r"\\[A-Za-z]+|\\(?:text|mathrm|mbox|textbf|operatorname)\s?\{[^{}\n]{0,80}\}")
 # A sentence without spaces that has a number in it: no answer by itself.
 _UNSPACED_SENTENCE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af][^\n]*[\d$]")
 
@@ -48,7 +51,8 @@ _UNSPACED_SENTENCE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af][^\n]
 _NEGATIVE = re.compile(r"[-−] ?\d[\d.,]*\s*\Z")
 # Bold type; between two operands ** is a power.
 _BOLD_START = re.compile(r"(?<![\w)\]}])\*\*(.+?)\*\*", re.DOTALL)
-_OTHER_INTEGER = re.compile(r"(?<![\d.,/])(\d{1,9}) or (?:[a-z] = )?[-−]?(?!\1(?!\d))\d{1,9}(?![\d.,/%^])")
+# An integer with another one instead of it: "3 or 4".
+_ALTERNATIVE_INTEGER = re.compile(r"(?<![\d.,/])(\d{1,9}) or (?:[a-z] = )?[-−]?(?!\1(?!\d))\d{1,9}(?![\d.,/%^])")
 # "5!", "n/n!", "(n-1)!": no exclamation.
 _FACTORIAL = re.compile(r"(?:(?<![A-Za-z])[A-Za-z]|\d|[)}])!+\s*\Z")
 
@@ -67,7 +71,7 @@ def clean_value(text: str, checker: str) -> str:
         reason = REASON.search(text)
         if reason and reason.start() > 0:
             text = text[: reason.start()]
-    for _ in range(4):
+    for _ in range(_MAX_LAYERS):
         before = text
         if not (checker == "math" and _NEGATIVE.match(text)):
             text = LINE_MARKER.sub("", text, count=1)
@@ -102,9 +106,9 @@ def _drop_last_brackets(text: str) -> str:
         return text
     if re.match(r"\s*\\?p?mod", brackets[1]):
         return text
-    if _OTHER_INTEGER.search(text[: brackets.start()] + " " + brackets[1]):  # "3 (or 4)" does not decide
+    if _ALTERNATIVE_INTEGER.search(text[: brackets.start()] + " " + brackets[1]):  # "3 (or 4)" does not decide
         return text
-    explains = _EXPLAINS.search(LATEX_WORD.sub(" ", brackets[1]))
+    explains = _EXPLAINS.search(_LATEX_WORD.sub(" ", brackets[1]))
     # "11 apples (5 + 6)": a computation behind a word is no factor; "arcsin(x)" is one formula.
     is_computation = re.search(r"\d\s[-+*/×÷·]\s\d", brackets[1]) and brackets[0][0].isspace()
     return text[: brackets.start()] if explains or (is_computation and text[brackets.start() - 1].isalpha()) else text
@@ -178,12 +182,12 @@ def is_bare(value: str, checker: str) -> bool:
     if not value or len(value) > LONGEST_LINE or "\n" in value.strip():
         return False
     if checker != "math":
-        return len(value.split()) <= MOST_WORDS
+        return len(value.split()) <= _MOST_WORDS
     if _UNSPACED_SENTENCE.search(value):
         return False
     if re.search(r"(?<![^\s)}$])(?:is|are)\s", value):  # "20% of 100 is 20"
         return False
-    words = _WORD.findall(LATEX_WORD.sub(" ", value))
+    words = _WORD.findall(_LATEX_WORD.sub(" ", value))
     if not words:
         return bool(re.search(r"\w", value))
     if len(NUMBER.findall(value)) > 1:
@@ -196,5 +200,5 @@ def is_list_of_values(text: str) -> bool:
     """Return whether a text is several numbers or formulas and no sentence: "$x = 2$ and $x = 3$"."""
     values = re.split(r",\s(?:and\s)?|\s(?:and|und|et|y|e|и)\s", text)
     return 1 < len(values) <= 10 and all(
-        is_bare(value, "math") and not _WORD.search(LATEX_WORD.sub(" ", value)) for value in values
+        is_bare(value, "math") and not _WORD.search(_LATEX_WORD.sub(" ", value)) for value in values
     )

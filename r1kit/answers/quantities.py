@@ -75,19 +75,20 @@ _MATHEMATICAL_WORD = re.compile(
     r"seventh|eighth|ninth|tenth|eleventh|twelfth)s?|less|more|than|least|most|except|choose|mod|remainder|factorial|"
     r"negative|infinity|if|when|where|is|are|hundred|thousand|million|sin|cos|tan|log|exp|sqrt|frac)"
 )
-# Words of other languages that scale the number before them, without accents: whole words, and beginnings of words.
+# Words of other languages that scale the number before them, without their accents: whole words ...
 _SCALE_WORDS = re.compile(
     r"hundert|cien|cento|centos|cem|sto|tausend|mil|mila|mille|milles|mii|mie|ezer|elfu|bin|yuz|juta|ribu|ratus|puluh|"
     r"ty|tys|tis|mln|mld|mio|mrd|mia|bn|lakhs?|crores?|nghin|ngan|tram|trieu|chuc|muoi|thousands|hundreds|dozens|"
     r"tiers|tercios?|terz[oi]|halb|halber?|medi[ao]|mezzo|meio|demi"
 )
+# ... and beginnings of words.
 _SCALE_STEMS = re.compile(
     r"(?:millia?[oe]|milliar|milj|milio|milia?r|millon|milho|milyon|milyar|bili[oa]|billon|bilho|bilj|billiar|trilion|"
     r"trilj|trilho|tusen|duizend|tisic|tysi[ac]|tuhat|tukst|honderd|hundra|szaz|dutzend|douzain|docen|dozzin|duzia|"
     r"tucet|dizain|decin|prozent|procent|pourcent|percent|porcent|ciento|poloviz|polovin|viertel|drittel|cuart)"
 )
 _ACCENTED_LETTER = re.compile("[\u00e0-\u024f\u1ea0-\u1eff]")
-_LETTERS_WITH_STROKES = str.maketrans("łøđı", "lodi")  # which Unicode does not decompose
+_LETTERS_WITH_STROKES = str.maketrans("łøđı", "lodi")  # letters that Unicode does not decompose
 _ACCENT = re.compile("[\u0300-\u036f]")
 # Words of other scripts after a number say what is counted, as in "42個" and "42 рубля" ...
 _FOREIGN_LETTER = r"[\u0400-\u04ff\u0590-\u06ff\u0900-\u09ff\u0e00-\u0e7f\u3005-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
@@ -101,7 +102,8 @@ _FOREIGN_SCALE = re.compile(
     r"हज|लाख|करोड|अरब|सौ|आध|प्रति|दर्ज|नह|হাজার|লাখ|লক্ষ|কোটি|শত|অর্ধ|ডজন|না|ร้อย|พัน|หมื่น|แสน|ล้าน|ครึ่ง|ไม่|โหล|"
     r"เปอร์"
 )
-_SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+# English words that multiply the number before them.
+SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _TO_TWENTY = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
 seventeen eighteen nineteen twenty"""
 _NUMBER_WORDS = _TO_TWENTY.split()  # the index of each is its value
@@ -118,7 +120,7 @@ _NUMBER = re.compile(
         \{{\s*(?P<numerator>[+-]?{_DECIMAL})\s*\}}\s*\{{\s*(?P<denominator>[+-]?{_DECIMAL})\s*\}}
     |(?:(?P<integer2>\d+)\s+)?(?P<numerator2>{_DECIMAL})\s*/\s*(?P<denominator2>{_DECIMAL})
     |(?P<decimal>{_DECIMAL})(?:\s*(?:[eE]|(?:\\times|\\cdot|\*|x)\s*10\s*\^)\s*\{{?(?P<power>[+-]?\d{{1,4}})\}}?)?
-    )(?:\s+(?P<scale>{"|".join(_SCALES)})s?\b)?(?P<suffix>.*)""",
+    )(?:\s+(?P<scale>{"|".join(SCALES)})s?\b)?(?P<suffix>.*)""",
     re.VERBOSE | re.DOTALL,
 )
 # 1011_2, or FF in base sixteen.
@@ -147,7 +149,7 @@ def parse_quantity(text: str) -> Quantity | None:
     if has_letter and groups["numerator"]:
         return None  # a unit would be \text{h} in LaTeX: this is a product
     sign = -1 if (groups["sign"] == "-") != (groups["sign2"] == "-") else 1
-    scale = Fraction(sign * _SCALES.get(groups["scale"] or "", 1)) * Fraction(10) ** int(groups["power"] or 0)
+    scale = Fraction(sign * SCALES.get(groups["scale"] or "", 1)) * Fraction(10) ** int(groups["power"] or 0)
     unit = _money_unit(groups["money"]) or suffix.strip("%")
     quantity = Quantity(Fraction(0), unit=unit, percent=suffix == "%", text=text)
     if has_letter:
@@ -172,7 +174,11 @@ def _money_unit(mark: str | None) -> str:
 
 
 def parse_digits(text: str, gold: Quantity | None) -> Quantity | None:
-    """Return the digits of the gold number's base that a text consists of: beside 2A in base 16, "2B" is a number."""
+    """Return an answer that consists of digits of the gold number's base, such as "2B" beside 2A in base 16.
+
+    None where the gold number has no base above 10, or the answer is anything else. `same_quantity` reads the value
+    from the text; that of the result means nothing.
+    """
     is_number = gold is not None and gold.base is not None and gold.base > 10 and re.fullmatch("[0-9A-F]{1,100}", text)
     return Quantity(Fraction(-1), text=text) if is_number else None
 
@@ -255,7 +261,7 @@ def scales_number(text: str) -> bool:
     if word is None:
         return False
     plain_word = _ACCENT.sub("", unicodedata.normalize("NFKD", word[0]))
-    is_english = plain_word.removesuffix("s") in _SCALES
+    is_english = plain_word.removesuffix("s") in SCALES
     return is_english or bool(_SCALE_WORDS.fullmatch(plain_word) or _SCALE_STEMS.match(plain_word))
 
 

@@ -1,11 +1,11 @@
 r"""Read the answer that a reply states in words: "The answer is 7", "**Final answer**", "#### 7", a bare last line.
 
 Three steps: find where the answer stands (the last phrase that introduces one, else the last line), see whether the
-text after it corrects it ("Wait, no: it is 8."), and take off what belongs to the sentence and not to the answer.
+text after it corrects it ("Wait, no: it is 8."), and take off what belongs to the sentence of the answer.
 
-    wording.py      the words by which models introduce, deny, correct and explain, in many languages
+    wording.py      the words by which models introduce, deny, correct and explain answers, in many languages
     plain_value.py  what is taken off an answer: bold type, emoji, quotation marks, a reason
-    sentences.py    the number that a sentence tells
+    sentences.py    the number that a sentence states
     phrases.py      phrases that introduce an answer
     last_line.py    the last line
 
@@ -21,7 +21,7 @@ import re
 
 from r1kit.answers.boxes import boxed_answer, find_boxes
 from r1kit.answers.last_line import read_last_line
-from r1kit.answers.phrases import read_change, read_phrases
+from r1kit.answers.phrases import read_correction, read_phrases
 from r1kit.answers.plain_value import clean_value, drop_explanation_lines, is_bare, join_assignments
 from r1kit.answers.sentences import read_sentence, write_signs
 from r1kit.answers.wording import ANSWER_WORD, NEXT_EXAMPLE, NEXT_TURN, OFFER
@@ -40,10 +40,8 @@ _CONTAINER_END = re.compile(
     r"response|output|answer|boxed)>",
     re.IGNORECASE,
 )
-# An answer is stated at the end of a reply: this many of its last characters are searched.
-_MAX_CHARS = 20_000
-# So many paragraphs at the end may offer more help.
-_MAX_OFFERS = 3
+_MAX_CHARS = 20_000  # at the end of a reply, where its answer stands; those before are not searched
+_MAX_OFFERS = 3  # paragraphs at the end that may offer more help
 
 
 def clean_reply(reply: str) -> str:
@@ -85,7 +83,7 @@ def _drop_offers(text: str) -> str:
 
 
 def read_block(block: str, checker: str, lenient: bool = False) -> str:
-    """Return the answer in an answer block: what it states, else all of it but markup and explanations.
+    """Return the answer in an answer block: what the block states, else all of it without markup and explanations.
 
     `lenient`: the number in a sentence counts as well ("She makes $18 a day.").
     """
@@ -100,10 +98,10 @@ def read_block(block: str, checker: str, lenient: bool = False) -> str:
 
 
 def read_statement(reply: str, checker: str, in_block: bool = False) -> tuple[str, str] | None:
-    """Return the answer that a reply states and the form in which it does: box, phrase or last line; None without one.
+    """Return the answer that a reply states, and its form: "box", "phrase" or "last line". None where it states none.
 
     ("", "none"): the reply takes back what it has stated, and states nothing else. `in_block`: the reply is the content
-    of an answer block, whose last line is nothing special.
+    of an answer block, whose last line is not read as the answer by itself.
     """
     if checker == "math":
         reply = write_signs(reply)
@@ -114,9 +112,9 @@ def read_statement(reply: str, checker: str, in_block: bool = False) -> tuple[st
             return box.strip(), "box"
     boxes = find_boxes(reply)
     if boxes:
-        changed = read_change(reply[boxes[-1].end :], checker)
-        if changed is not None:
-            return (changed, "phrase") if changed else ("", "none")
+        corrected = read_correction(reply[boxes[-1].end :], checker)
+        if corrected is not None:
+            return (corrected, "phrase") if corrected else ("", "none")
         box = boxed_answer(reply)
         if box is not None and box.strip():
             return (box.strip() if checker == "math" else clean_value(box, checker) or box.strip()), "box"

@@ -1,4 +1,4 @@
-"""Read the number that a sentence tells: "She makes $18 a day." says 18, and "She makes less than $18." says nothing.
+"""Read the number that a sentence states: 18 in "She makes $18 a day.", and none in "She makes less than $18.".
 
 >>> read_sentence("Natalia sold 72 clips."), read_sentence("She sold more than 72.")
 ('72', '')
@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from r1kit.answers.normalise import clean_answer
 from r1kit.answers.plain_value import LONGEST_LINE, NUMBER, clean_value, first_sentence, is_bare
-from r1kit.answers.quantities import Quantity, parse_quantity, same_quantity, scales_number
+from r1kit.answers.quantities import SCALES, Quantity, parse_quantity, same_quantity, scales_number
 from r1kit.answers.wording import (
     BEFORE_SIGN_WORD,
     BOUNDS,
@@ -35,7 +35,7 @@ _DENIED_NUMBER = re.compile(
     rf"[$€£*\\({{]{{0,6}}[-−]?\d|\d[\s*$]{{0,4}}{COMPARISON_BEHIND}",
     re.IGNORECASE,
 )
-# What a text denies beside what it says: "12, not 13" and "not 13 but 12".
+# What a text denies behind what it says, "12, not 13", and before it, "not 13 but 12".
 _DENIED_BEHIND = re.compile(
     rf"(?<=\S)(?:\s{{0,3}}[,;(（，]|\s(?:and|und|et|y|e|и|а)(?=\s)|而)\s{{0,3}}(?:{DENIAL_WORDS})\s{{0,3}}"
     r"[^,;()（）\n]{1,40}?[)）]?(?=[\s.!。*]{0,9}\Z)",
@@ -48,6 +48,7 @@ DENIED_BEFORE = re.compile(
     r"(?:(?:but|rather|sondern|mais|sino|ma|mas|а)(?:\s(?:rather|instead))?\s|而?是)\s{0,3}",
     re.IGNORECASE,
 )
+# A bound with its number at the end of a text: "at least 5 apples".
 _BOUND_WORDS = "|".join(sorted(BOUNDS, key=len, reverse=True))
 _BOUND = re.compile(
     rf"\b({_BOUND_WORDS})\s{{1,3}}(-?\d[\d.,/]{{0,20}})([^\d]{{0,30}})\Z",
@@ -57,15 +58,18 @@ _LONGEST_UNIT = 20  # characters between a number and its restatement
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__")
 # A computation with its result: "1500 - 1423 = 77", "5 eggs * 3 = ".
 COMPUTATION = re.compile(r"[-−+*/×÷·x%]\s?[$€£(]?\d[\d.,]*+[^=\n]{0,40}=\s*[$€£\\-]{0,3}\d")
+# "x = 2 and y = 3" states two numbers.
 _SEVERAL_EQUATIONS = re.compile(r"=[^=\n]{0,60}(?:\b(?:and|or)\b|[,;])\s[^=\n]{0,60}=")
 # The result behind an equals sign: "= $64 for the glasses".
 _NUMBER_FIRST = re.compile(r"\s*(?:\$\s*)?([-−]?[$€£]?\d[\d,]*+(?:\.\d++)?(?:/\d++)?(?:\s?(?:%|\\%))?)(?![\w^*/+])")
+# "3 and a half": the number is another one.
 _HALF = re.compile(r"\s(?:and|und|et|y|e) (?:an?|one|half|demi|media|mezz|meia)\b", re.IGNORECASE)
-_SCALE = re.compile(r"\s(?:dozen|hundred|thousand|million|billion|trillion)(?=s?\b)|(?P<percent>\sper\s?cent\b)")
+# A word that is a part of the number before it: "3 million", "3 percent".
+_SCALE = re.compile(rf"\s(?:{'|'.join(SCALES)})(?=s?\b)|(?P<percent>\sper\s?cent\b)")
 
 
 def drop_denied(text: str) -> str:
-    """Return a text without what it denies beside what it says."""
+    """Return a text without what it denies beside what it says: "12, not 13" is "12"."""
     text = text[: 20 * LONGEST_LINE]
     return _DENIED_BEHIND.sub("", DENIED_BEFORE.sub("", text, count=1), count=1)
 
@@ -103,7 +107,7 @@ def drop_restatement(text: str) -> str:
 
 
 def read_bound(text: str) -> str:
-    """Return the inequality in the last line of a text, "x is at least 5." as "\\ge 5"; empty where it states none."""
+    """Return the inequality in the last line of a text, "x is at least 5." as "\\ge5"; empty where it states none."""
     lines = [line for line in text.strip().split("\n") if line.strip()]
     line = re.sub(r"[*_$]|\\[()]", "", lines[-1][-LONGEST_LINE:]).strip() if lines else ""
     bound = _BOUND.search(line)
@@ -117,7 +121,10 @@ def read_bound(text: str) -> str:
 
 
 def states_no_value(text: str) -> bool:
-    """Return whether a text's first sentence denies its number or compares with it, or has a formula that was cut."""
+    """Return whether the first sentence of a text denies its number, or compares with it ("less than 20").
+
+    A formula that was cut off in its middle is no value either.
+    """
     sentence = first_sentence(text[: 20 * LONGEST_LINE])
     if text.count("{") > text.count("}") or DENIAL_BEHIND.search(sentence):
         return True
@@ -128,7 +135,7 @@ def states_no_value(text: str) -> bool:
 
 
 def read_sentence(sentence: str) -> str:
-    """Return the number that a sentence tells, if it tells one only: "She makes $18 a day"; else an empty text."""
+    """Return the number that a sentence states, if it states one only: "She makes $18 a day"; else an empty text."""
     if len(sentence) > 2 * LONGEST_LINE or "\n" in sentence.strip() or _SEVERAL_EQUATIONS.search(sentence):
         return ""
     before, equals, after = sentence.rpartition("=")
@@ -156,7 +163,7 @@ def read_sentence(sentence: str) -> str:
 
 
 def _is_rounded(value: Fraction, decimal: Quantity) -> bool:
-    """Return whether a decimal such as 33.3% is a value that was rounded."""
+    """Return whether a decimal is a value that was rounded: 33.3% is 1/3."""
     if decimal.percent:
         half = decimal.half or Fraction(1, 2)
         return abs(100 * value - decimal.value) <= half
@@ -164,6 +171,7 @@ def _is_rounded(value: Fraction, decimal: Quantity) -> bool:
 
 
 def _number_at_start(text: str) -> str:
+    """Return the number with which a text begins: "$64" of "$64 for the glasses"; empty where it begins with none."""
     match = _NUMBER_FIRST.match(text)
     return _with_scale(match[1], text[match.end() :]) if match else ""
 

@@ -150,7 +150,10 @@ def _same_group(gold: ParsedAnswer, answer: ParsedAnswer) -> bool:
 
 
 def _only_member(group: ParsedAnswer) -> ParsedAnswer | None:
-    """Return the member of a set such as {5}, or the value that a list writes in several ways ("3 1/2 or 7/2")."""
+    """Return the member of a set such as {5}, or the one value that a list writes in several ways ("3 1/2 or 7/2").
+
+    None where there are several values.
+    """
     if group.kind != "group" or not group.items:
         return None
     first = group.items[0]
@@ -177,9 +180,10 @@ def _as_vector(value: ParsedAnswer) -> list[Any] | None:
 
 
 def _same_vector(gold: list[Any], answer: list[Any]) -> bool:
-    """Compare the components of two vectors; one of the plane has no third component, or 0."""
+    """Compare the components of two vectors. One of two components equals one of three whose last is 0."""
     if {len(gold), len(answer)} == {2, 3}:
-        gold, answer = (components + [sympy.S.Zero] * (3 - len(components)) for components in (gold, answer))
+        gold = gold + [sympy.S.Zero] * (3 - len(gold))
+        answer = answer + [sympy.S.Zero] * (3 - len(answer))
     return len(gold) == len(answer) and all(map(equal_expressions, gold, answer))
 
 

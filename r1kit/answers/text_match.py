@@ -10,7 +10,7 @@ import contextlib
 import json
 from typing import Any
 
-from r1kit.answers.choice_labels import parse_options, same_letters
+from r1kit.answers.choice_labels import parse_options, same_labels
 from r1kit.answers.choices import chosen_letters
 from r1kit.languages.normal_forms import normalize_text
 
@@ -27,7 +27,7 @@ def same_text(gold: str, answer: str) -> bool:
 def same_as_any(gold: Any, answer: str) -> bool:
     """Return whether an answer is the same text as the gold answer, or as one of several that are accepted.
 
-    Accepted answers are a list of texts, or its JSON: `same_as_any('["Ann Lee", "Ann"]', "ann")` is true.
+    Several accepted answers are a list of texts, or its JSON: `same_as_any('["Ann Lee", "Ann"]', "ann")` is true.
     """
     return any(same_text(text, answer) for text in accepted_texts(gold))
 
@@ -62,18 +62,18 @@ def same_choice(gold: str, answer: str, question: str = "") -> bool:
     gold_letters = chosen_letters(gold, digits=numbered)
     answer_letters = chosen_letters(answer, digits=numbered)
     if gold_letters is not None and answer_letters is not None:
-        return same_letters(gold_letters, answer_letters)
+        return same_labels(gold_letters, answer_letters)
     options = parse_options(question) if question else {}
     if options:
         gold_letters = gold_letters or _letters_of_text(gold, options)
         answer_letters = answer_letters or _letters_of_text(answer, options)
         if gold_letters is not None and answer_letters is not None:
-            return same_letters(gold_letters, answer_letters)
+            return same_labels(gold_letters, answer_letters)
     return gold_letters is None and same_text(gold, answer)
 
 
 def _letters_of_text(text: str, options: dict[str, str]) -> tuple[str, ...] | None:
-    """Return the letter of the only choice that has this text."""
-    texts = comparable_text(text)
-    letters = tuple(letter for letter, option in options.items() if comparable_text(option) == texts)
+    """Return the letter of the only choice that has this text; None where none or several have it."""
+    sought_text = comparable_text(text)
+    letters = tuple(letter for letter, option in options.items() if comparable_text(option) == sought_text)
     return letters if len(letters) == 1 else None

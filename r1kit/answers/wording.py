@@ -23,7 +23,7 @@ LINK_VERBS = (
     "is|are|was|be|ist|lautet|sind|est|sont|es|son|è|sono|é|são|är|er|on|adalah|ialah|là|jest|je|este|είναι|هي|هو|"
     "است|है|হল|היא|הוא|ni"
 )
-# What follows the word up to the answer: "to the problem is", "(in dollars):", "** is", "は".
+# What stands between such a word and the answer: "to the problem is", "(in dollars):", "** is", "は".
 LINK = re.compile(
     r"[^\n.:：=。!?]{0,60}?"
     rf"(?:[:：=→]|(?<![^\W\d_])(?:{LINK_VERBS}|becomes|equals|to|zijn|برابر است با)(?![^\W\d_])"
@@ -32,7 +32,8 @@ LINK = re.compile(
     r"exactly|indeed|actually|really|in fact|probably|(?:most )?likely|:|\*\*|：)?[ \t]*[:：]?",
     re.IGNORECASE,
 )
-# The word introduces no answer here: "the answer choices are", "answer the question:", "is not the answer:".
+# Where the word introduces no answer, by what follows it ("the answer choices are", "answer the question:") and by what
+# stands before it ("is not the answer:", "my first answer was").
 NO_INTRODUCTION = re.compile(
     r"\s*(?:choices|options|options?\b|key|sheet|format|the\b|this\b|these\b|with\b|by\b|must\b|depends|in the form)",
     re.IGNORECASE,
@@ -48,21 +49,22 @@ HEADING = re.compile(
     r"(?:\s(?:finale?|definitiva|correcta?|correcte|korrekt|końcowa|is))?\s*[:：]?",
     re.IGNORECASE,
 )
+# What marks an answer as the last word on it, so that it replaces an earlier one.
 FINAL = re.compile(r"final|####|endgültig|finale?\b|окончательн|最终|最終|نهائي|نهایی", re.IGNORECASE)
 
 # What denies the word behind it. "No solution" is an answer.
 DENIAL_WORDS = (
     r"\bnot\b|n['’]t\b|\bno\b(?=\s)(?! (?:real |integer |such |exact )?(?:solutions?|answer|roots?|value))|\bnever\b|"
     r"\bnicht\b|\bkeine?\w?\b|\bpas\b|\bnon\b|\bnão\b|\bне(?:т|\b)|\bnie\b|\bniet\b|\bgeen\b|\binte\b|\bikke\b|"
-    r"\bbukan\b|"
-    r"\bkhông\b|不是|不为|不為|并非|並非|ليس|ليست|אינו|אינה|לא"
+    r"\bbukan\b|\bkhông\b|不是|不为|不為|并非|並非|ليس|ليست|אינו|אינה|לא"
 )
 DENIAL = re.compile(DENIAL_WORDS, re.IGNORECASE)
 # Languages that deny behind the complement: "42ではありません", "42가 아닙니다", "42 değil".
 DENIAL_BEHIND = re.compile(
     r"(?:では|じゃ)(?:な|あり)|아니|아닙|نیست|नहीं|নয়|değil|\bis (?:not|wrong|incorrect)\b|错误|不对"
 )
-# Such an answer is only compared with the number behind these words, or is computed from it ...
+# A number behind these words is no answer: the answer is only compared with it ("less than 42"), or computed from it
+# ("half of 42") ...
 COMPARISON_WORDS = (
     r"\b(?:(?:less|more|fewer|greater|smaller|larger|bigger|higher|lower|rather|other) than|anything but|all but|"
     r"except|none of|half of|twice|under|over|below|above|at (?:least|most)|up to|"
@@ -74,21 +76,23 @@ COMPARISON_WORDS = (
     r"多于|大于|小于|不超过|بیش از|کمتر از|حداقل|حداکثر|أكثر من|"
     r"أقل من|على الأقل"
 )
-# ... or before these.
+# ... and so is a number before these ("42以上" is "at least 42").
 COMPARISON_BEHIND = r"\s{0,3}(?:個|人|개|명|つ)?\s{0,3}(?:以上|以下|未満|未满|이상|이하|미만|से (?:अधिक|कम))"
 # "A is wrong", "A can be proved": the letter is what the sentence is about, not what it chooses.
 STATEMENT_VERB = re.compile(
     r"[.):]?\s{0,3}(?:is|are|was|were|isn't|aren't|can|cannot|does|do|has|have|would|could|ist|sind|est|sont|es|son)\b",
     re.IGNORECASE,
 )
-# A denied answer at the start of a text: "not 42", "incorrect".
+# A text that begins with a denial: "not 42", "incorrect".
 NEGATION = re.compile(rf"[\s*_]{{0,9}}(?:{DENIAL_WORDS}|不|(?:incorrect|wrong|false)(?![a-z]))", re.IGNORECASE)
+# What shows that a sentence states no answer for certain: "not", "maybe", "or", "?".
 DOUBT = re.compile(
     rf"{DENIAL_WORDS}|\b(?:cannot|maybe|perhaps|possibly|either|or|unsure|unclear|between|unless|wrong|"
     r"incorrect|almost)\b|\?",
     re.IGNORECASE,
 )
-# The sign of a number in words, and what stands before it where it is no operator, as in "the total minus 12".
+# The sign of a number in words, "is minus 12", and what stands before such a sign. Elsewhere the word is an operator, as
+# in "the total minus 12".
 SIGN_WORD = re.compile(
     r"(?<![^\W\d_])(?:minus|negative|moins|menos|meno|минус)\s{1,3}(?=\$?\\?[\d(])|(?:负|負|マイナス)\s?(?=\$?\d)",
     re.IGNORECASE,
@@ -97,7 +101,7 @@ BEFORE_SIGN_WORD = re.compile(
     r"(?:\A|[.:：=\n(*$]\s{0,3}|(?<=\w)['’]s\s{1,3}|[\u3000-\u9fff]|\b(?:is|was|are|to|of|at|on|equals|ist|est|es|è|é|это)\s{1,3})\Z",
     re.IGNORECASE,
 )
-# The same value once more: "1/2, or 50%", "2√3 cm, approximately 3.46 cm".
+# What states a value once more: "1/2, or 50%", "2√3 cm, approximately 3.46 cm".
 RESTATEMENT = re.compile(
     r"(?:[,;]?\s{1,3}(?=or\b|i\.e|that is|which is|meaning|approx|about|roughly|around|\\approx|≈)"
     r"|\s{1,3}(?P<bracket>\())"
@@ -113,6 +117,7 @@ COUNT_OF_BOUNDED = re.compile(
     r"(?:(?:less|greater|smaller|larger|more|fewer) than|below|above|under|over|up to|between)\s[^.]{1,40}\.?\Z",
     re.IGNORECASE,
 )
+# What announces a correction: "wait", "actually", "no,".
 CORRECTION_WORDS = (
     r"(?<![^\W\d_])(?:wait|actually|no[,.:;!]|no -|nope|correction|scratch that|hold on|oops|sorry|apologi[sz]e|"
     r"mistake|on second thought|let me (?:re-?(?:check|do|calc|comput|consider|think|evaluat|examin|verif|work|"
@@ -122,6 +127,7 @@ CORRECTION_WORDS = (
     r"|等等|等一下|不对|不對|其实|更正|待って|いや、|訂正|잠깐|아니[,，]"
 )
 CORRECTION = re.compile(CORRECTION_WORDS, re.IGNORECASE)
+# What takes an answer back without stating another one.
 REVOCATION = re.compile(
     r"\b(?:wrong|incorrect|not (?:right|correct|it)|isn't (?:right|correct)|mistake|error|can't be|cannot be|falsch|"
     r"faux|incorrecto|sbagliat|errad|неверно|неправильно)|不对|错",
@@ -134,7 +140,7 @@ WEAK_LINK = re.compile(
     r"\b(?:es ist|c'est|c’est|es|è|é)\b|это|应该是|是)[ \t]*[:：]?[ \t]*(?=\S)",
     re.IGNORECASE,
 )
-# "The length of AB is 5.": what a sentence of mathematics says of something that it names.
+# "is" in "The length of AB is 5.": the link between a quantity and its value in a sentence (checker `math`).
 VALUE_LINK = re.compile(
     r"(?<=\s)(?:is|are|equals|ist|beträgt|est|es|è|é|är|er|jest|wynosi|là|это|равно|равна|равен|هو|هي)\s{1,3}"
     r"(?:(?:exactly|equal to|simply|therefore|thus|given by|about|approximately|roughly|around)\s)?"
@@ -147,40 +153,45 @@ CONCLUSION = re.compile(
     r"したがって、?|よって、?|따라서,?\s?|بنابراین،?\s?|لذلك،?\s?)",
     re.IGNORECASE,
 )
-# "The capital of France is Paris", "The theory was developed by Einstein": what a sentence of the checker `exact` says.
-IS = re.compile(
+# "is" in "The capital of France is Paris", "was developed by" in "The theory was developed by Einstein": the link
+# before a name in a sentence (checker `exact`).
+NAME_LINK = re.compile(
     r"(?<=\s)(?:is|are|was|were|ist|war|est|es|è|—)\s(?:the\s(?=[A-Z])|(?:called|named)\s|"
     r"\w{2,15}(?:ed|n) (?:by|in|as|on)\s)?"
     r"|(?:(?<=\w)['’]s|\bis) (?:called|named)\s|(?<=\w)\sin\s(?=\d{4}\b)"
     r"|(?<=[\u4e00-\u9fff])是|(?<=[\u3040-\u30ff\u4e00-\u9fff])は|(?<=[\uac00-\ud7a3])[은는]\s"
 )
+# The start of a line that says what is to be done, and states no result: "First, ...", "We need ...".
 PLAN = re.compile(
     r"\s*(?:let|suppose|assume|imagine|consider|first|next|now|then|step|we need|we must|we should|i need|to )\b",
     re.IGNORECASE,
 )
+# Where the reason behind an answer begins: "86, because 80 + 6 = 86".
 REASON = re.compile(
     r"[,;:.]?\s{1,3}(?:\(\s*)?(?:(?:because|since|which|as (?:we|the|it|shown|required|desired|expected|stated)|"
     r"so that|or equivalently|weil|denn|car|parce|puisque|porque|pues|perché|perche|так как|потому)\b|i\.e\.)"
     r"|\s*[,，;；]?\s*(?:因为|因為|なぜなら|لأن|زیرا)",
     re.IGNORECASE,
 )
+# A line that only explains the answer before it: "(since 80 + 6 = 86)".
 EXPLANATION_LINE = re.compile(
     r"[\s*_#>]*(?:\(|（|because|since|explanation|reason(?:ing)?|note|proof|check|verification|justification|as |here,|"
     r"this is|erklärung|begründung|explication|explicación|пояснение|解释|解析|理由|说明)",
     re.IGNORECASE,
 )
-# A line behind the answer that remarks on it.
+# A line behind an answer that remarks on it: "Note: ...", "Verification: ...".
 NOTE = re.compile(
     r"[\s*_(>]{0,9}(?:note|remark|p\.?s|anmerkung|hinweis|remarque|nota|verification|check(?:ing)?|probe|"
     r"vérification|comprobación|проверка|验证|检验|検算|примечание|注意|注|备注|参考)[^\n]{0,9}[:：]",
     re.IGNORECASE,
 )
-# A line behind an answer that gives its reason, and one that goes on with the sentence of a formula.
+# A line behind an answer that is headed as its reason: "Explanation: ...".
 REASON_LINE = re.compile(
     r"[\s*_(>#-]{0,9}(?:explanation|reason(?:ing)?|justification|rationale|confidence|erklärung|begründung|explication|"
     r"explicación|spiegazione|explicação|пояснение|解释|解析|理由|说明)[^\n]{0,9}[:：]",
     re.IGNORECASE,
 )
+# A line that goes on with the sentence of the formula before it: "where $k$ is an integer".
 CONTINUATION = re.compile(r"\s{0,9}(?:where|with|for (?:all|any|every)|wobei|où|donde|其中)\s?(?=[\s$\\])")
 # A last paragraph that offers more help.
 OFFER = re.compile(
@@ -192,21 +203,24 @@ OFFER = re.compile(
     r"如果(?:你|您)|如有|希望(?:这|對|对)|何か|ご不明|궁금|اگر )",
     re.IGNORECASE,
 )
-# A base model that goes on with the user's next turn, and one that goes on with a next example.
+# Where a base model goes on with the user's next turn.
 NEXT_TURN = re.compile(
     r"\n[ \t#*]{0,8}(?:Question|Problem|Exercise|Example) (?:[2-9]|\d\d)[*]{0,2}[:.]|"
     r"<\|im_start\|>\s{0,3}user|<\|start_header_id\|>\s{0,3}user|<start_of_turn>\s{0,3}user|<\|user\|>|\[INST\]|"
     r"\n[ \t]{0,8}(?:Human|User|Q):\s",
 )
+# Where it may go on with a next example.
 NEXT_EXAMPLE = re.compile(
     r"\n[ \t#*]{0,8}(?:Question|Problem|Exercise|Example)(?: \d{1,4})?[*]{0,2}[:.]", re.IGNORECASE
 )
 # "42です", "42입니다": the verb "is" behind its complement.
 COPULA = re.compile(r"(?<=\S)\s?(?:です|である|だ|となります|になります|입니다|이다|예요|이에요)$")
+# A yes or no that is set off from the rest of its sentence: "Yes, they are."
 YES_OR_NO = re.compile(
     r"[*_]{0,3}(yes|no|true|false|ja|nein|oui|non|sí|да|нет|是的|不是)\b[*_]{0,3}(?=[,.:;!—，。]|\s[—–-]\s)",
     re.IGNORECASE,
 )
+# "The equation has no real solutions": the answer is that there are none.
 NO_SOLUTION = re.compile(r"\b(?:has|have|is|are) (no (?:real |integer )?solutions?)\b[^,;\n]{0,30}$", re.IGNORECASE)
 # Languages in which 3,5 is three and a half.
 DECIMAL_COMMA_LANGUAGE = re.compile(
@@ -216,7 +230,7 @@ DECIMAL_COMMA_LANGUAGE = re.compile(
     r"kostar|coûte|cuesta|costa|custa|стоит|составляет)(?![^\W\d_])",
     re.IGNORECASE,
 )
-# What words such as "at least" say of the number behind them.
+# The relation that words such as "at least" give to the number behind them.
 BOUNDS = {
     "at least": r"\ge",
     "at most": r"\le",

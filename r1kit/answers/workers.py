@@ -54,7 +54,7 @@ MAX_STACK_FRAMES = 3000
 # A worker that nobody kills (its parent was killed) ends itself this long after the time limit of its pair.
 ALARM_GRACE_SECONDS = 2
 
-# Environment variables that a worker gets, by their first letters.
+# Environment variables that a worker gets: those whose names begin so.
 _KEPT_VARIABLES = ("PATH", "PYTHON", "LD_", "LANG", "LC_", "HOME", "TMP", "COVERAGE", "VIRTUAL_ENV")
 
 # Each message starts with its length in bytes, as an unsigned 32-bit integer.

@@ -72,7 +72,6 @@ def accuracy(
             as they are imported. A program that needs another package gets a FAULT, and one warning names the package.
 
     Raises ValueError for an unknown checker or a wrong setting.
-
     Source: the accuracy reward of R1 (arXiv 2501.12948, section 2.2).
 
     >>> accuracy(["<think>1/2</think><answer>0.5</answer>", "<answer>7</answer>"], answer=["1/2", "8"])
@@ -275,10 +274,9 @@ _ASKS_FOR_PERCENT = re.compile(r"\bwhat (?:\w+ ){0,3}percent|\bpercentage\b", re
 
 # The comma of 3,5: neither that of thousands, nor that of a list of three.
 _DECIMAL_COMMA = re.compile(r"(?<![\d,])(\d{1,9}),(?!\d{3}(?!\d))(?=\d{1,9}(?![\d,]))")
-# 1.500, which is 1500 in such a language.
+# The points of 1.500, which is 1500 in a language with a decimal comma.
 _POINTS_OF_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:\.\d{3})+(?![\d.,])")
-# Characters at the end of a reply by which its language is told.
-_LANGUAGE_CHARS = 2_000
+_LANGUAGE_CHARS = 2_000  # at the end of a reply, which show its language
 
 _INEQUALITY = re.compile(r"[<>≤≥≦≧⩽⩾]|\\(?:[lg]eq?(?:slant|q)?|lt|gt|infty)(?![a-z])|∞")
 _PERCENT_SIGN = re.compile(r"\\?%[ $]*\Z")

@@ -34,9 +34,10 @@ PROGRAM_MODULES = frozenset(
 )
 # What a test may replace by unittest.mock in its own process with the same effect on the program.
 _PATCHABLE = ("builtins.input", "sys.stdin", "sys.stdout", "sys.stderr")
-# What a test may use of these modules: the rest is not in the box, or looks into functions, which are elsewhere.
-_LOG_ASSERTIONS = ("assertLogs", "assertNoLogs")  # the program's log is in its process
-_UNSEEN_STATE = ("sys.argv", "os.environ", "os.chdir", "os.putenv")  # of the test's process alone
+# What a test cannot use, because it concerns its own process only: assertions on logs, and the state of a process.
+_LOG_ASSERTIONS = ("assertLogs", "assertNoLogs")
+_UNSEEN_STATE = ("sys.argv", "os.environ", "os.chdir", "os.putenv")
+# What a test may use of these modules: the rest is not in the box, or looks into functions of the other process.
 _USABLE = {
     "pytest": frozenset(("approx", "deprecated_call", "fail", "main", "mark", "raises", "skip", "warns")),
     "doctest": frozenset(),  # finds no docstrings here, and so no failures
@@ -60,8 +61,8 @@ def prepare_test_code(text: str, function_name: str | None, preamble: tuple[str,
       function `sum`): else a program could bring an `all` of its own
     - "modules": names of modules by which it imports the program; "module_names": what it uses of them
     - "imports": {name: module of the standard library} that it uses without an import
-    - "classes": which of the names it uses as those of classes
-    - "loop_ends": which exceptions that end loops it names
+    - "classes": which of the names it uses as names of classes
+    - "loop_ends": which of the exceptions that end loops (errors.LOOP_END_NAMES) it names
     - "calls_check": the expression to call its `check` with, or None
     - "runs_tests": whether to run its functions and classes of tests; "uses_unittest": whether some are unittest's
     - "seeds_random": whether it sets the state of the module random
@@ -99,7 +100,10 @@ def prepare_test_code(text: str, function_name: str | None, preamble: tuple[str,
 
 
 def _names_used_as_classes(tree: ast.Module, names: set[str]) -> list[str]:
-    """Return those names that test code does not only call and compare, as it would a function's (MBPP's `Diff`)."""
+    """Return those of `names` that test code uses as names of classes.
+
+    A name whose results it only compares, as in `assert Diff(a, b) == c` (MBPP), is a function's, whatever its case.
+    """
     function_like: set[ast.AST] = set()
     for node in ast.walk(tree):
         operands = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
@@ -206,7 +210,7 @@ def _is_test_case(statement: ast.stmt) -> bool:
 
 
 def _refuse_patches(tree: ast.Module) -> None:
-    """Raise UnjudgeableTest for a change of something that the program would not see in its own process."""
+    """Raise UnjudgeableTest for a change that the program, in its own process, would not see."""
     modules: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -221,7 +225,10 @@ def _refuse_patches(tree: ast.Module) -> None:
 
 
 def _refuse_patch(call: ast.Call, modules: set[str]) -> None:
-    """Raise UnjudgeableTest for a `patch` of another module than the program's, and for what changes the process."""
+    """Raise UnjudgeableTest for a `patch` of another module than the program's, and a call that changes its process.
+
+    `modules`: the names of the modules that the test code imports, without the program's.
+    """
     name = ast.unparse(call.func)
     if name.startswith(_UNSEEN_STATE) and not name.endswith((".get", ".copy", ".items", ".keys", ".values")):
         raise UnjudgeableTest(f"the test calls {name}, which changes its own process and not the program's")
@@ -233,7 +240,7 @@ def _refuse_patch(call: ast.Call, modules: set[str]) -> None:
         patched = str(target.value)
     else:
         patched = ast.unparse(target)
-        if patched.partition(".")[0] not in modules:
+        if patched.partition(".")[0] not in modules:  # an object that the test itself has made
             return
         if patch_name == ".object" and len(call.args) > 1 and isinstance(call.args[1], ast.Constant):
             patched += "." + str(call.args[1].value)

@@ -15,10 +15,10 @@ A reply begins with a nonce, which the judge sends for each test and which no pr
 page of memory that the kernel empties in every fork. So even a program that reached the pipe of the replies, which
 confinement.py prevents, could not write a verdict of its own there.
 
-The judge sends this file into the box as compiled code, with the modules that it needs before
-it (start.py): the box sees no file of r1kit, so none of them imports anything of r1kit but those before it. Most of
-the time of a test goes into page faults. Therefore the program is compiled once, before the forks, and imports that
-cost much (ctypes, signal) are avoided.
+The judge sends this file into the box as compiled code, after the modules that it needs (start.py): the box sees no
+file of r1kit, so each of them imports nothing of r1kit but those before it. Most of the time of a test goes into page
+faults. Therefore the program is compiled once, before the forks, and imports that cost much (ctypes, signal) are
+avoided.
 
 Standard input, which becomes descriptor 9, carries frames from the judge (pipes.py): a program; its tests, each
 followed by a nonce; an empty frame; the next program. To 1 go replies, each a head like `A0,1,720,0;` and then bytes:
@@ -126,7 +126,7 @@ def main(setup):
     setup["nonce"] = memoryview(nonce_page)[:NONCE_BYTES]
     if setup["seccomp"] is not None:
         accept_modes(os.path.realpath(setup["folder"]))
-    os.dup2(os.open("/dev/null", os.O_WRONLY), 2)  # the judge reads what is printed before the box has started, only
+    os.dup2(os.open("/dev/null", os.O_WRONLY), 2)  # the judge reads stderr only until the box has started
     write_all(1, _reply_head(b"R"))
     sys.set_int_max_str_digits(0)  # numbers may be as long as they take time
     if setup["packages"]:
@@ -250,9 +250,10 @@ def _run_program(setup, job):
 
 
 def _open_input(data):
-    """Return a file with a program's standard input: programs ask for its size, map it into memory, or read it twice.
+    """Return the descriptor of a file with a program's standard input, in memory, which cannot be changed.
 
-    It lies in memory, so that it takes nothing of what the program may write, and cannot be changed.
+    A file and no pipe, because programs ask for its size, map it into memory, or read it twice. In memory, because it
+    then takes nothing of what the program may write.
     """
     try:
         fd = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _MFD_NOEXEC_SEAL)
@@ -464,6 +465,7 @@ def _answer_call(setup, job):
 
 
 def _encode_answer(result, node_name, job):
+    """Return a result as bytes; linked lists, trees and arrays as plain data first (leetcode.py)."""
     return encode_value(result if job["is_plain"] else plain_result(result, node_name, job["is_one_value"]))
 
 

@@ -72,7 +72,7 @@ class Box:
         self.is_python = False  # whether the program compiles
         self.is_unchanged = True  # whether the last test left the box's directories as they were
         self.program_count = 0
-        self._printable_bytes = MAX_OUTPUT_BYTES  # that the test that runs may print, and send as its answer
+        self._printable_bytes = MAX_OUTPUT_BYTES  # which the test that runs may print, and as many it may answer
         self._is_usual = False  # whether nothing has happened that another program should not find
         self._is_stuck = False
         self._is_closed = False
@@ -228,7 +228,7 @@ class Box:
         return (
             directory_bytes(directory, DISK_BYTES) > DISK_BYTES
             or nameless_bytes(self._process.pid, directory, DISK_BYTES) > DISK_BYTES
-            # Output and answer are written, too.
+            # What a test prints and answers counts as written, too.
             or written_bytes(self._process.pid) > DISK_BYTES + 2 * self._printable_bytes
         )
 

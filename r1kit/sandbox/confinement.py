@@ -23,14 +23,14 @@ SIGKILL = 9
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
 F_ADD_SEALS = 1033  # of fcntl(2)
-_NO_CHANGES = 0b10111  # no seals more, no other length, no writes: F_SEAL_SEAL, _SHRINK, _GROW and _FUTURE_WRITE
+_NO_CHANGES = 0b10111  # no further seals, other length or writes: F_SEAL_SEAL, _SHRINK, _GROW, _FUTURE_WRITE
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the same on every machine
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 # Rights of Landlock, as bits: execute, write and read a file, read a directory.
 _READ_RIGHTS = 0b1101  # execute, read a file, read a directory
 _RIGHTS_OF_A_FILE = 0b110  # of those that fit a path which is no directory: write and read
 _EXECUTE_RIGHT = 0b1
-_MAKE_BLOCK_DEVICE_RIGHT, _MOVE_RIGHT = 1 << 11, 1 << 13  # to move: from one directory to another
+_MAKE_BLOCK_DEVICE_RIGHT, _MOVE_RIGHT = 1 << 11, 1 << 13  # a move: from one directory to another
 _OLDEST_LANDLOCK = 3  # before the third version, a program could truncate any file
 _LIBC = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
 # The addresses of the functions, which are the same in every forked process.
@@ -91,7 +91,7 @@ def restrict_with_landlock(paths):
 
 
 def make_own_domain(directory):
-    """Return a ruleset for `enter_domain`, which takes no right that a process in `directory` still has.
+    """Return a ruleset for `enter_domain` that takes no right from a process which writes to `directory` only.
 
     Landlock denies every process the memory and the descriptors of processes outside of its domain and the domains
     made in it. One ruleset makes any number of domains.
@@ -102,7 +102,7 @@ def make_own_domain(directory):
 
 
 def seal_file(fd):
-    """Forbid for good to change a file in memory (memfd_create), also through this descriptor."""
+    """Make a file in memory (memfd_create) unchangeable for good, also through the descriptor `fd`."""
     _call_libc("fcntl", fd, F_ADD_SEALS, _NO_CHANGES)
 
 

@@ -1,4 +1,4 @@
-"""Make directories for boxes, and remove them: also those of a process that was killed.
+"""Make directories for boxes and remove them, including those that killed processes have left.
 
 Each directory is locked by the process that made it, and the kernel ends the lock with the process. So a directory
 whose lock is free is nobody's. What this does NOT do: remove directories where another temporary directory was set
@@ -61,7 +61,7 @@ def _remove_tree(directory: str) -> None:
 
 @cache
 def _remove_abandoned_once(parent: str, _pid: int) -> None:
-    """Remove the directories of processes that were killed; once in each process."""
+    """Remove the directories of processes that were killed, once for each process that asks (`_pid`)."""
     for path in [*Path(parent).glob(f"{_PREFIX}*"), *Path(parent).glob(f"{_NEW_PREFIX}*")]:
         with contextlib.suppress(OSError):  # another process may be faster, or it is another user's
             status = path.lstat()

@@ -14,7 +14,7 @@ named_loop_ends: set[str] = set()
 
 
 def is_hidden_loop_end(error_class):
-    """Return whether a class of exceptions would end a loop of the test, which does not name it."""
+    """Return whether an exception of this class would end a loop of the test, while the test code does not name it."""
     return any(issubclass(error_class, end) and end.__name__ not in named_loop_ends for end in _LOOP_ENDS)
 
 

@@ -10,13 +10,13 @@ import os
 
 
 class ModuleFinder:
-    """Finds the modules whose files it is given, and nothing beside them in the same directory."""
+    """A finder for sys.meta_path: it knows the files of certain modules, and nothing beside these files."""
 
     def __init__(self, files_by_name):
         self.files_by_name = files_by_name
 
     def find_spec(self, name, path=None, target=None):
-        """Return the spec of a top-level module of a package."""
+        """Return the spec of a module by its file, or of a package by its `__init__` file; None for other names."""
         file = self.files_by_name.get(name)
         if file is None:
             return None

@@ -123,7 +123,7 @@ def self_test(isolation: str) -> str | None:
 
 
 def _find_prefix_files() -> Iterator[str]:
-    """Give files that Python does not need: the first one below its prefix, and one of each package directory.
+    """Yield files that Python does not need: the first one below its prefix, and one of each package directory.
 
     Anything may lie there, such as a cache with a token, or a package with the solutions of a benchmark.
     """
@@ -139,7 +139,7 @@ def _find_prefix_files() -> Iterator[str]:
 
 
 def _list_files(directory: str) -> Iterator[str]:
-    """Give the ordinary files below a directory, by their real paths."""
+    """Yield the ordinary files below a directory, by their real paths."""
     for parent, _, names in os.walk(directory):
         for name in names:
             path = os.path.realpath(os.path.join(parent, name))

@@ -145,7 +145,7 @@ def judge_programs(
     jobs: list[tuple[str, _Job]] = []
     for key, (whole_program, plain_tests) in new_programs.items():
         _check_test_kinds(plain_tests)
-        if _expect_nothing(plain_tests):
+        if _all_expect_nothing(plain_tests):
             verdicts[key] = ProgramVerdict(0, len(plain_tests), fault=True, reason=_NOTHING_EXPECTED)
             continue
         jobs += [(key, job) for job in _divide_tests(whole_program, plain_tests, len(new_programs), settings)]
@@ -240,15 +240,15 @@ _NOTHING_EXPECTED = (
 )
 
 
-def _expect_nothing(tests: list[dict[str, Any]]) -> bool:
-    """Return whether the tests are those of a function that works in place, and do not say what it must do."""
-    return bool(tests) and all(
-        test["kind"] == "call"
-        and test["expected"] is None
-        and "args_after" not in test
-        and any(isinstance(argument, list | dict) for argument in test["args"])
-        for test in tests
-    )
+def _all_expect_nothing(tests: list[dict[str, Any]]) -> bool:
+    """Return whether tests are those of a function that works in place, and do not say what it must do."""
+    return bool(tests) and all(map(_expects_nothing, tests))
+
+
+def _expects_nothing(test: dict[str, Any]) -> bool:
+    """Return whether a test passes a list or a dict, and expects neither a result nor a change of it."""
+    expects_none = test["kind"] == "call" and test["expected"] is None and "args_after" not in test
+    return expects_none and any(isinstance(argument, list | dict) for argument in test["args"])
 
 
 def _divide_tests(program: Program, tests: list[dict[str, Any]], program_count: int, settings: _Settings) -> list[_Job]:
@@ -300,8 +300,9 @@ def _run_tests(job: _Job) -> ProgramVerdict:
     waiting_tests = list(job.tests)
     package_modules = find_package_files(settings.packages).modules
     texts = [job.program.text, *job.program.preamble, *(test["code"] for test in job.tests if "code" in test)]
-    modules = [name for name in package_modules if any(name in text for text in texts)]
-    names = sorted(set(_SPECIAL_NAME.findall(job.program.text)) | set(_NAME_IN_TEST.findall("\n".join(texts))))
+    all_text = "\n".join(texts)
+    modules = [name for name in package_modules if name in all_text]
+    names = sorted(set(_SPECIAL_NAME.findall(job.program.text)) | set(_NAME_IN_TEST.findall(all_text)))
     while waiting_tests and timeouts < MAX_TIMEOUTS and not job.has_failed.is_set():
         program = job.program
         with open_box(program.text, settings.isolation, settings.packages, program.preamble, modules, names) as box:

@@ -81,7 +81,7 @@ def form_of_known_class(value):
 
 
 def is_plain_function(value):
-    """Return whether a function is one of Python's that only compute."""
+    """Return whether a function is one of Python's builtins that only compute, such as `len`."""
     return value.__name__ in _PLAIN_FUNCTIONS and getattr(builtins, value.__name__, None) is value
 
 
@@ -129,7 +129,7 @@ def form_of_known_value(value, value_type):
 
 
 def make_known_value(form, *details):
-    """Return the value of a form of form_of_known_value."""
+    """Return the value whose form `form_of_known_value` has returned in the other process."""
     if form == "new":
         return _make_new(*details)
     if form == "view":

@@ -106,8 +106,8 @@ def is_same_value(answer: Any, expected: Any, order: str | None = None) -> bool:
 
 
 MAX_PAIRED_MEMBERS = 200
-"""Members without a partner in order that are compared with one another, each with each."""
-_SORTED_DIGITS = 5  # of a number: two that count as equal differ by a millionth
+"""Members that are compared each with each, since their partner does not stand at the same place after sorting."""
+_SORTED_DIGITS = 5  # of a number in a sorting key: numbers that count as equal differ by a millionth
 
 
 def _have_same_members(members: Any, expected_members: Any, is_same: Any) -> bool:
@@ -146,12 +146,19 @@ def _have_same_members(members: Any, expected_members: Any, is_same: Any) -> boo
 
 
 def _sorting_key(member: Any) -> Any:
-    """Return what brings members that count as the same to the same place, whether or not their own order counts."""
+    """Return a key by which members that count as the same are sorted to the same place.
+
+    First by their rounded content in any order, so that this also holds where the order of their own members does not
+    count; then by their rounded content, and by their content.
+    """
     return _plain_key(member, _SORTED_DIGITS, True), _plain_key(member, _SORTED_DIGITS), _plain_key(member)
 
 
 def _plain_key(value: Any, digits: int | None = None, is_sorted: bool = False) -> tuple[int, Any]:
-    """Return what can be compared with the key of any other value; with `digits`, of a rounded one."""
+    """Return a key of a value that can be compared with the key of any other value.
+
+    `digits`: to how many digits numbers are rounded. `is_sorted`: whether the order of its members does not count.
+    """
     if isinstance(value, list | tuple):
         keys = [_plain_key(item, digits, is_sorted) for item in value]
         return 2, sorted(keys) if is_sorted else keys

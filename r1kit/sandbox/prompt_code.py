@@ -127,6 +127,7 @@ def _signature_text(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     return f"{decorators}{keyword} {node.name}({ast.unparse(node.args)}){returns}:\n{imports}"
 
 
+# Types in a docstring: ":type head: ListNode" and ":rtype: ListNode"; and docstrings of functions that return nothing.
 _DOCUMENTED_TYPE = re.compile(r"^[ \t]*:type[ \t]+(\w+)[ \t]*:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _DOCUMENTED_RESULT = re.compile(r"^[ \t]*:rtype[ \t]*:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _RETURNS_NOTHING = re.compile(r"(?:void|None)\b|.*\b[Dd]o(?:es)? not return anything\b", re.DOTALL)
@@ -141,8 +142,10 @@ def _read_types(node: ast.FunctionDef | ast.AsyncFunctionDef, is_method: bool) -
         annotation = ast.unparse(parameter.annotation) if parameter.annotation else ""
         texts.append(annotation or documented_types.get(parameter.arg, ""))
     documented_result = _DOCUMENTED_RESULT.search(docstring)
-    result = ast.unparse(node.returns) if node.returns else (documented_result.group(1) if documented_result else "")
-    if not node.returns and _RETURNS_NOTHING.match(result or docstring):
+    result = documented_result.group(1) if documented_result else ""
+    if node.returns:
+        result = ast.unparse(node.returns)
+    elif _RETURNS_NOTHING.match(result or docstring):
         result = "None"
     return {"args": texts, "returns": result} if result or any(texts) else None
 

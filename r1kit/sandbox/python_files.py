@@ -23,31 +23,39 @@ _STANDARD_LIBRARY = os.path.realpath(os.path.dirname(os.__file__))
 _EXTENSIONS_NAME = "lib-dynload"  # of the directory with the compiled modules of the standard library
 _ALLOWED_NAMES = sys.stdlib_module_names | {"__pycache__", _EXTENSIONS_NAME}
 _ALLOWED_PREFIX = "_sysconfigdata"  # what the module sysconfig reads
-# Where the shared libraries stand, and what the C library reads for time zones and for the names of locales.
+# The loader's list of shared libraries, and what the C library reads for time zones and locales.
 _SYSTEM_DATA = ("/etc/ld.so.cache", "/usr/share/zoneinfo", "/usr/lib/locale")
 # Compiled modules that no program can use in a box; they need dozens of libraries.
 _USELESS_EXTENSIONS = ("_tkinter.", "nis.")
-_LOADED_AT_NEED = "libgcc_s.so.1"  # the C library loads it when a thread ends
-_LIBRARY_DIRECTORIES = ("/lib", "/usr/lib", "/usr/local/lib")  # of a loader that does not say what it loads
+_LOADED_ON_DEMAND = "libgcc_s.so.1"  # which the C library loads when a thread ends
+_LIBRARY_DIRECTORIES = ("/lib", "/usr/lib", "/usr/local/lib")  # where the loader does not print what it loads
 _MAX_VARIABLE_BYTES = 100_000  # of one environment variable, of which Linux takes 128 KiB
 
 
 @dataclass(frozen=True)
 class PythonFiles:
-    """`directory`: the standard library's, in which only `paths` may be seen, and not `hidden`.
-
-    `names`: the paths by which Python may look for the directory; where links lead to it, there are two. `modules`: the
-    file of each top-level module. `libraries`: shared libraries, by the names that the loader uses. `data`: other files
-    and directories that are needed.
-    """
+    """The files and directories of this machine that Python needs."""
 
     directory: str
+    """The directory of the standard library."""
+
     names: tuple[str, ...]
+    """The paths by which Python may look for that directory: two where a link leads to it."""
+
     paths: tuple[str, ...]
+    """What a box may see of the standard library: paths in its directory, and the directory of its compiled modules."""
+
     hidden: tuple[str, ...]
+    """What else lies in the directory, such as site-packages, and must not be seen."""
+
     modules: dict[str, str]
+    """The file of each top-level module, by the module's name."""
+
     libraries: tuple[str, ...]
+    """The shared libraries, by the paths that the dynamic loader uses."""
+
     data: tuple[str, ...]
+    """Other files and directories: time zones, locales, and the loader's cache."""
 
     @property
     def readable_paths(self) -> tuple[str, ...]:
@@ -81,7 +89,7 @@ def find_python_files(package_paths: tuple[str, ...] = ()) -> PythonFiles:
 
 
 def read_all(paths: Iterable[str]) -> None:
-    """Read a little of all files and directories, so that their times of access are of today.
+    """Read a little of all files and directories, so that the times of their last access are of today.
 
     Linux changes the time of access of a file once a day (unless the file system was mounted otherwise). After this, a
     program that reads a file changes nothing that another program could see.
@@ -98,7 +106,7 @@ def read_all(paths: Iterable[str]) -> None:
 
 
 def _compiled_files(paths: Iterable[str]) -> Iterator[str]:
-    """Give the shared objects among files and below directories."""
+    """Yield the shared objects among files and below directories."""
     for path in paths:
         candidates = Path(path).rglob("*.so*") if os.path.isdir(path) else [Path(path)]
         for candidate in candidates:
@@ -112,7 +120,7 @@ def _find_libraries(compiled_files: list[str]) -> list[str]:
     In this mode, which the command `ldd` uses too, the loader runs no program: it prints what it would load.
     """
     libraries: dict[str, None] = {}
-    waiting_files = [_LOADED_AT_NEED, *compiled_files]
+    waiting_files = [_LOADED_ON_DEMAND, *compiled_files]
     while waiting_files:
         preloaded = [waiting_files.pop()]
         while waiting_files and len(":".join([*preloaded, waiting_files[-1]])) < _MAX_VARIABLE_BYTES:

@@ -36,9 +36,9 @@ from r1kit.sandbox.stand_ins import (
 # File descriptors of both processes (see boot.py). What arrives on 0 is the other process's.
 INPUT_FD, ANSWER_FD, REQUEST_FD = 0, 3, 4
 PASSED = b"passed"  # what the tester sends the judge at the end of the test code
-FAULT = b"fault:"  # and a reason: there is no verdict
-MAX_WARNINGS = 1000  # of a program between two answers
-MISSING_MODULE = b"missing:"  # and a name: a module that test or program imports is not in the box
+FAULT = b"fault:"  # what it sends, with a reason, where there is no verdict
+MAX_WARNINGS = 1000  # of a program, which the test gets with one answer
+MISSING_MODULE = b"missing:"  # what it sends, with the name, where a module that is imported is not in the box
 
 
 # --- the program's process --------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class _ProgramNames:
         random.seed(*args)
 
     def take_changes(self):
-        """Return those names that have got another value since they were sent, as pairs with that value."""
+        """Return (name, value) of each name that has got another value since it was sent."""
         changes = {}
         for name, value in self.sent.items():
             if name in self.names and self.names[name] is not value:
@@ -298,7 +298,7 @@ def _end_without_verdict(reason):
 
 
 def _prepare_names(peer, test_frame):
-    """Return the global names of test code: Python's, and those of the program."""
+    """Return the global names with which test code starts: Python's, and those of the program."""
     names = {"__name__": "__main__", "__file__": "test.py", "__builtins__": builtins}
     requested = (*test_frame["names"], *test_frame["module_names"])
     described = peer.request("call", Reference(0), (requested,))
@@ -359,7 +359,7 @@ class _ProgramModule(type(sys)):  # type: ignore[misc]
 
 
 def _read_input(operation, method_name, args):
-    """Read from the tester's standard input, which the test may have replaced, for a program that reads its own."""
+    """Answer a program that reads its standard input: from the tester's, which the test may have replaced."""
     if operation == INPUT:
         return builtins.input(*args)
     if method_name not in ("read", "readline", "readlines"):

@@ -185,7 +185,7 @@ def _deny(error: int = EPERM) -> bytes:
 
 
 def _deny_calls(call_numbers: list[int]) -> bytes:
-    """Deny calls; all jump to one instruction, since the kernel compiles the filter again for each test."""
+    """Return instructions that deny calls. All jump to one denial: the kernel compiles the filter for each test."""
     assert len(call_numbers) < _MAX_JUMP
     program = b""
     for position, call_number in enumerate(call_numbers):
@@ -207,7 +207,7 @@ def _allow_if_first_argument(call_number: int, *tests: bytes) -> bytes:
 
 
 def _allow_commands(call_number: int, commands: tuple[int, ...], error: int = EPERM) -> bytes:
-    """Allow a call where its second argument is one of `commands`, else let it fail with `error`."""
+    """Return instructions that allow a call whose second argument is one of `commands`, else fail it with `error`."""
     body = _instruction(_LOAD, _SECOND_ARGUMENT)
     for command in commands:
         body += _is_equal(command) + _instruction(_RETURN, _ALLOW)

@@ -224,7 +224,7 @@ class Kinds:
         self.by_letter = {kind.letter: kind for kind in _PLAIN_KINDS.values()}
 
     def of(self, value, value_type):
-        """Return the kind of a value of exactly this type, or None if it is no container."""
+        """Return the kind of a value whose type is exactly `value_type`, or None if it is no container."""
         kind = self.by_type.get(value_type)
         if kind is None:
             for module_name, type_name, kind_class in _LIBRARY_KINDS:
@@ -261,7 +261,7 @@ class Kinds:
 
 
 def _count_same(items, old_items):
-    """Return how many first items are the same objects."""
+    """Return how many items, from the first one on, are the same objects in both."""
     if all(map(is_, items, old_items)):
         return min(len(items), len(old_items))
     return next(i for i, (item, old_item) in enumerate(zip(items, old_items, strict=False)) if item is not old_item)
@@ -350,7 +350,7 @@ class SharedValues:
             self.set_content(number, entry.content[:same_count] + content)
 
     def drop_unused(self):
-        """Stop sharing what nothing else in this process holds; return the numbers."""
+        """Stop sharing containers that nothing else in this process holds; return their numbers."""
         dropped = []
         for number, entry in list(self.entries.items()):
             is_stand_in = entry.object_number is not None

@@ -32,7 +32,7 @@ from r1kit.sandbox.seccomp import build_seccomp_filter
 MEMORY_BYTES = 1024 * 2**20  # of address space, of each process
 MAX_OPEN_FILES = 256  # of each process
 MAX_FILES = 16384  # in the directory of a box; each takes memory of the kernel, even if it is empty
-_REFRESH_SECONDS = 3600.0  # between two readings of what a box of Landlock may read
+_REFRESH_SECONDS = 3600.0  # between two readings of all files that a box of Landlock may read
 # The code that runs inside a box, in the order of their imports.
 MODULES_IN_BOX = (
     *("values", "pipes", "finder", "confinement", "known_values", "shared", "errors", "objects", "stand_ins"),
@@ -70,7 +70,7 @@ for name, code in modules:
 module.main(setup)
 """
 
-_refreshed_at: dict[tuple[str, ...], float] = {}
+_refreshed_at: dict[tuple[str, ...], float] = {}  # by paths, on the clock time.monotonic
 _starters: dict[int, ThreadPoolExecutor] = {}  # by process id
 _starters_lock = threading.Lock()
 
@@ -83,7 +83,10 @@ def start_box(isolation: str, packages: tuple[str, ...] = ()) -> Box:
     is_bubblewrap = isolation == "bubblewrap"
     with contextlib.ExitStack() as resources:
         # bubblewrap gives the box a directory of its own; otherwise it gets one of the machine's.
-        directory = _own_directory(python_files) if is_bubblewrap else resources.enter_context(temporary_directory())
+        if is_bubblewrap:
+            directory = _directory_of_bubblewrap(python_files)
+        else:
+            directory = resources.enter_context(temporary_directory())
         command = [PYTHON, *_PYTHON_OPTIONS, "-c", _START_CODE]
         if is_bubblewrap:
             command = [*_bubblewrap_command(directory, python_files, places_in_box), *command]
@@ -117,7 +120,7 @@ def start_box(isolation: str, packages: tuple[str, ...] = ()) -> Box:
 
 
 def _refresh_access_times(paths: tuple[str, ...]) -> None:
-    """Read what a box may read, from time to time (read_all)."""
+    """Read all that a box may read, unless that was done less than an hour ago (see read_all)."""
     if time.monotonic() - _refreshed_at.get(paths, -math.inf) > _REFRESH_SECONDS:
         _refreshed_at[paths] = time.monotonic()
         threading.Thread(target=read_all, args=(paths,), daemon=True).start()  # large packages have many files
@@ -147,7 +150,7 @@ def _starter_thread() -> ThreadPoolExecutor:
         return _starters[os.getpid()]
 
 
-def _own_directory(python_files: PythonFiles) -> str:
+def _directory_of_bubblewrap(python_files: PythonFiles) -> str:
     """Return where a box of bubblewrap has its directory: /tmp, unless Python itself lies there."""
     is_in_tmp = any(path.startswith("/tmp/") for path in (*python_files.names, *python_files.readable_paths))
     return _DIRECTORY_BESIDE_TMP if is_in_tmp else "/tmp"
@@ -167,11 +170,10 @@ def _bubblewrap_command(directory: str, python_files: PythonFiles, package_place
         # A mount for each path that is hidden: one for each that is not would take ten times longer.
         for path in python_files.hidden:
             hidden = name + path.removeprefix(python_files.directory)
-            command += (
-                ["--tmpfs", hidden, "--remount-ro", hidden]
-                if os.path.isdir(path)
-                else ["--ro-bind", "/dev/null", hidden]
-            )
+            if os.path.isdir(path):
+                command += ["--tmpfs", hidden, "--remount-ro", hidden]
+            else:
+                command += ["--ro-bind", "/dev/null", hidden]
     for path, place in package_places.items():
         command += ["--ro-bind", path, place]
     command += ["--tmpfs", "/dev"]

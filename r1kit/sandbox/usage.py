@@ -44,7 +44,7 @@ def _entry_bytes(entry: os.DirEntry) -> int:
 
 
 def nameless_bytes(pid: int, directory: str, limit: int) -> int:
-    """Return the bytes of deleted files of the file system of `directory` that processes below `pid` keep open.
+    """Return the bytes of deleted files that processes below `pid` keep open, on the file system of `directory`.
 
     Pages that are written through memory maps are in no counter of a process where the file system is in memory. A
     file that is only mapped, and open no more, cannot be measured: it counts as more than `limit`.
@@ -90,7 +90,7 @@ def count_threads(pid: int) -> int:
 
 
 def written_bytes(pid: int) -> int:
-    """Return the most bytes that any single process that runs a test has written, to files deleted since then as well.
+    """Return the most bytes that one process of a test has written, to files deleted since then as well.
 
     These are the processes that a child of `pid` has started; the child itself writes inputs and replies (boot.py).
     """
