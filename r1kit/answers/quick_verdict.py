@@ -64,6 +64,7 @@ def quick_verdict(gold: str, answer: str) -> AnswerVerdict | None:
         return AnswerVerdict.WRONG
     gold_label, gold = split_label(gold)
     answer_label, answer = split_label(answer, is_letter_label=bool(gold_label))
+    # Two labels must be the same. Where they are, an answer that is more than its label is compared as well.
     if gold_label and answer_label and (gold_label != answer_label or not answer):
         return AnswerVerdict.RIGHT if gold_label == answer_label else AnswerVerdict.WRONG
     if gold == answer:

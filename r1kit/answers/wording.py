@@ -12,6 +12,8 @@ ANSWER_WORDS = (
     "vastaus|cevap|cevabı|yanıt|jawaban|jawapan|válasz|răspuns|răspunsul|απάντηση|odgovor|jibu|trả lời|đáp án|đáp số|"
     "คำตอบ|答案|结果|結果|答え|正解|解答|回答|答复|答|정답|답변|답|الجواب|الإجابة|الاجابة|إجابة|جواب|پاسخ|उत्तर|উত্তর|תשובה"
 )
+# Where an answer may be introduced: by such a word in any of its forms, or by "therefore we get". Chinese, Japanese and
+# Korean words may stand directly behind a letter.
 ANSWER_WORD = re.compile(
     rf"(?<![^\W\d_])(?:{ANSWER_WORDS})(?:wort|es|en|et|t|s|о|а)?(?![a-zà-ÿ])"
     r"|(?<![^\W\d_])(?:therefore|thus|hence|so),? (?:we (?:get|have|find|obtain)|it (?:is|equals))(?= )"
@@ -91,8 +93,8 @@ DOUBT = re.compile(
     r"incorrect|almost)\b|\?",
     re.IGNORECASE,
 )
-# The sign of a number in words, "is minus 12", and what stands before such a sign. Elsewhere the word is an operator, as
-# in "the total minus 12".
+# The sign of a number in words, "is minus 12", and what stands before such a sign. Elsewhere the word is an operator,
+# as in "the total minus 12".
 SIGN_WORD = re.compile(
     r"(?<![^\W\d_])(?:minus|negative|moins|menos|meno|минус)\s{1,3}(?=\$?\\?[\d(])|(?:负|負|マイナス)\s?(?=\$?\d)",
     re.IGNORECASE,

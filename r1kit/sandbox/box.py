@@ -21,7 +21,7 @@ from marshal import dumps
 from typing import Any
 
 from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES, NONCE_BYTES
-from r1kit.sandbox.usage import count_threads, directory_bytes, nameless_bytes, written_bytes
+from r1kit.sandbox.usage import count_threads, deleted_file_bytes, directory_bytes, written_bytes
 
 DISK_BYTES = 64 * 2**20  # that a program may write
 MAX_THREADS = 256  # of a program
@@ -227,7 +227,7 @@ class Box:
     def _has_written_too_much(self, directory: str) -> bool:
         return (
             directory_bytes(directory, DISK_BYTES) > DISK_BYTES
-            or nameless_bytes(self._process.pid, directory, DISK_BYTES) > DISK_BYTES
+            or deleted_file_bytes(self._process.pid, directory, DISK_BYTES) > DISK_BYTES
             # What a test prints and answers counts as written, too.
             or written_bytes(self._process.pid) > DISK_BYTES + 2 * self._printable_bytes
         )

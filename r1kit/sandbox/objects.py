@@ -13,8 +13,8 @@ test waits. A message is an encoded tuple, of which `news` is what has changed s
 Requests are answered in the order in which they are made, nested ones first:
 
     ("do", news, operation, object, arguments, keyword arguments)
-    ("value", news, result)     the answer to a request
-    ("raise", news, exception)     the request ended in an exception
+    ("value", news, result)       the answer to a request
+    ("raise", news, exception)    the request ended in an exception
 
 What it defends against: see stand_ins.py, which decides what the program's objects may do in the tester's process. The
 tester in turn lets the program use only what the test has handed over: it answers for no name that begins with an
@@ -92,7 +92,7 @@ class Peer:
         self.loop = None
         self.lock = RLock()  # for one thread at a time
 
-    # --- what the tester's process does otherwise (remote.py) --------------------------------------------------------
+    # --- what the two processes do differently (remote.py) ------------------------------------------------------------
 
     def end(self):
         """End this process: the other one has ended, or sends what is no message."""

@@ -17,7 +17,7 @@ from r1kit.answers.verdict import AnswerVerdict
 from r1kit.answers.workers import read_message, shared_pool, take_verdict_pipe, write_message
 from r1kit.sandbox.assert_code import UnjudgeableTest, prepare_test_code
 
-COMPILE_SECONDS = 5.0  # for one test, on a machine that is busy
+COMPILE_SECONDS = 5.0  # for one test, enough on a busy machine
 MEMORY_BYTES = 512 * 2**20  # of address space: a test of usual size takes a few MiB
 _KEPT_TESTS = 1024  # compiled test codes: a group of completions is judged by the same tests
 _WORKER_COMMAND = (sys.executable, "-P", "-c", "from r1kit.sandbox.test_compiler import serve; serve()")
@@ -33,7 +33,7 @@ def compile_test(text: str, function_name: str | None, preamble: tuple[str, ...]
 
 @lru_cache(maxsize=_KEPT_TESTS)
 def _prepare(text: str, function_name: str | None, preamble: tuple[str, ...]) -> dict[str, Any] | str:
-    """Return what a tester needs, or the reason why there is nothing. Such a reason is kept as well."""
+    """Return what a tester needs, or a reason as text. No exception, so that the cache keeps reasons as well."""
     reply = _pool().ask([text, function_name, preamble], COMPILE_SECONDS)
     if reply is AnswerVerdict.TIMEOUT:
         return f"the code of an assert test takes more than {COMPILE_SECONDS:g} seconds to compile"

@@ -43,7 +43,7 @@ def _entry_bytes(entry: os.DirEntry) -> int:
         return 0
 
 
-def nameless_bytes(pid: int, directory: str, limit: int) -> int:
+def deleted_file_bytes(pid: int, directory: str, limit: int) -> int:
     """Return the bytes of deleted files that processes below `pid` keep open, on the file system of `directory`.
 
     Pages that are written through memory maps are in no counter of a process where the file system is in memory. A
@@ -61,12 +61,12 @@ def nameless_bytes(pid: int, directory: str, limit: int) -> int:
                     status = os.stat(descriptor.path)
                     if status.st_nlink == 0 and status.st_dev == device:
                         bytes_by_file[status.st_ino] = status.st_blocks * _BYTES_PER_BLOCK
-        for mapped_file in _mapped_files_without_name(child, device):
+        for mapped_file in _mapped_deleted_files(child, device):
             bytes_by_file.setdefault(mapped_file, limit + 1)
     return sum(bytes_by_file.values())
 
 
-def _mapped_files_without_name(pid: int, device: int) -> set[int]:
+def _mapped_deleted_files(pid: int, device: int) -> set[int]:
     """Return the inode numbers of deleted files of a file system that a process has mapped into its memory."""
     files = set()
     with contextlib.suppress(OSError):
