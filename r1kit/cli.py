@@ -138,7 +138,7 @@ def add_stage_command(stage: Stage) -> None:
         verbose: Verbose = False,
         quiet: Quiet = False,
     ) -> None:
-        supervise()
+        _supervise_command()
         _set_verbosity(verbose, quiet)
         words = list(arguments or [])
         if stage.name == "data" and words[:1] == ["inspect"]:
@@ -216,7 +216,7 @@ def rewards(
     ] = "any",
 ) -> None:
     """Score saved completions with any rewards, and summarise them."""
-    supervise()
+    _supervise_command()
     from r1kit.commands.score import score_file
 
     score_file(file, names.split(","), output, answers)
@@ -302,7 +302,7 @@ def merge(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Merge a LoRA adapter into its base, as one plain model."""
-    supervise()
+    _supervise_command()
     from r1kit.commands.merge import merge_adapter
 
     print_result(str(merge_adapter(run, Path(output), trust_remote_code)))
@@ -338,8 +338,20 @@ def _terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+# Whether this process runs a command line, and is no program that calls `app`.
+_owns_process = False
+
+
+def _supervise_command() -> None:
+    """Go on with the command in a child process (supervisor.py). A program that calls `app` is not forked."""
+    if _owns_process:
+        supervise()
+
+
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    global _owns_process
+    _owns_process = True
     sys.excepthook = print_traceback
     code, error_line = EXIT_FAILED, ""
     try:

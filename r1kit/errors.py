@@ -82,6 +82,9 @@ _REFUSED_FILE_ACTIONS = {
     errno.EFBIG: "make room, then give the same command again",
 }
 
+# These come from writing to a file that is open already, and name none.
+_FULL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def explain_refused_file(error: BaseException) -> UserError | None:
     """Return the UserError for a file that the system refuses: for its name, its permissions or a full disk.
@@ -91,6 +94,8 @@ def explain_refused_file(error: BaseException) -> UserError | None:
     """
     if not isinstance(error, OSError) or error.errno not in _REFUSED_FILE_ACTIONS:
         return None
+    if error.filename is None and error.errno not in _FULL_DISK_ERRORS:
+        return None  # a system call without a file
     path = UNSET if error.filename is None else error.filename
     return UserError("file", path, (error.strerror or str(error)).lower(), _REFUSED_FILE_ACTIONS[error.errno])
 

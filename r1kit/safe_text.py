@@ -96,7 +96,7 @@ def _mask_value(value: Any, name: str, is_secret: bool) -> Any:
     if isinstance(value, list | tuple):
         return [_mask_value(entry, name, is_secret) for entry in value]
     if isinstance(value, str):
-        if is_secret and value and not _is_variable_name(name, value):
+        if is_secret and re.search(r"\w", value) and not _is_variable_name(name, value):  # "|" is no secret
             return MASK
         return mask_text(value)
     if isinstance(value, int | float) and not isinstance(value, bool):

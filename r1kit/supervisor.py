@@ -18,6 +18,7 @@ import json
 import os
 import select
 import signal
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2): the signal that this process gets when its pa
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _CRASH_SIGNALS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 _PIPE_BYTES = 2**16
+_POLL_SECONDS = 0.05  # between two looks at whether the child has ended, where the system does not tell
 _SECONDS_WITHOUT_FILES = 5.0  # after which a child that has closed all its files is killed
 
 # What the parent does about a child that ended without a report. Its arguments: how the child ended, and its run.
@@ -169,8 +171,7 @@ def _send(pid: int, number: int) -> None:
 
 def _wait_for_child(child: int, reader: int, report_death: ReportDeath) -> int:
     """Wait for the end of the child, and return the exit code of the command."""
-    text, has_closed_all = _read_until_end(child, reader)
-    _, status = os.waitpid(child, 0)
+    text, status, has_closed_all = _read_until_end(child, reader)
     os.set_blocking(reader, False)
     with contextlib.suppress(BlockingIOError):  # forks of the child may still hold the pipe open
         text += os.read(reader, _PIPE_BYTES)
@@ -190,8 +191,8 @@ def _wait_for_child(child: int, reader: int, report_death: ReportDeath) -> int:
     return EXIT_FAILED
 
 
-def _read_until_end(child: int, reader: int) -> tuple[bytes, bool]:
-    """Return what the child reports until it ends, and whether it had to be killed.
+def _read_until_end(child: int, reader: int) -> tuple[bytes, int, bool]:
+    """Return what the child reports until it ends, its status as of os.waitpid, and whether it had to be killed.
 
     A child that has closed its end of the pipe, but lives, has closed all its files: it often waits for ever for one of
     them, and is killed after some seconds.
@@ -200,18 +201,34 @@ def _read_until_end(child: int, reader: int) -> tuple[bytes, bool]:
     try:
         ending = os.pidfd_open(child)  # can be read when the child has ended
     except (AttributeError, OSError):  # only Linux has it
-        return text, False
-    while True:
+        return *_poll_until_end(child, reader), False
+    must_be_killed = False
+    while not must_be_killed:
         ready, _, _ = select.select([reader, ending], [], [])
         if ending in ready:
-            return text, False
+            break
         received = os.read(reader, _PIPE_BYTES)
         text += received
         if not received:
-            if select.select([ending], [], [], _SECONDS_WITHOUT_FILES)[0]:
-                return text, False
-            _send(child, signal.SIGKILL)
-            return text, True
+            must_be_killed = not select.select([ending], [], [], _SECONDS_WITHOUT_FILES)[0]
+            break
+    if must_be_killed:
+        _send(child, signal.SIGKILL)
+    return text, os.waitpid(child, 0)[1], must_be_killed
+
+
+def _poll_until_end(child: int, reader: int) -> tuple[bytes, int]:
+    """Return what the child reports until it ends, and its status, on a system that does not tell of its end."""
+    text = b""
+    while True:
+        ended_pid, status = os.waitpid(child, os.WNOHANG)
+        if ended_pid:
+            return text, status
+        if select.select([reader], [], [], _POLL_SECONDS)[0]:
+            received = os.read(reader, _PIPE_BYTES)
+            text += received
+            if not received:  # the child has closed its end, but lives
+                time.sleep(_POLL_SECONDS)
 
 
 def _report_death(ending: str, run_dir: Path | None) -> None:

@@ -1004,10 +1004,23 @@ def test_no_object_of_a_program_decides_a_comparison_with_data(program, code):
             "assertLogs",
         ),
         ("import no_such_package\nassert len(Stack()) == 0", "a test imports no_such_package"),
+        ("import os\ndel os.environ['HOME']\nassert len(Stack()) == 0", "os.environ['HOME']"),
+        (
+            "import unittest.mock as m, time\nwith m.patch('time.time'):\n    assert len(Stack()) == 0",
+            "patches time.time",
+        ),
     ],
 )
 def test_what_two_processes_cannot_have_is_a_fault(code, reason):
     assert reason in judge_asserts(STACK, code)
+
+
+@pytest.mark.parametrize("name", ["patch", "dispatch", "apply_patch"])
+def test_a_function_whose_name_ends_in_patch_is_no_mock(name):
+    program = f"def {name}(key, value=0):\n    return key * 2 + str(value)\n"
+    assert judge_asserts(program, f"assert {name}('math', 2) == 'mathmath2'") is True
+    method = f"class Table:\n    def {name}(self, key):\n        return key + '!'\n"
+    assert judge_asserts(method, f"import json\nt = Table()\nassert t.{name}('json') == 'json!'") is True
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from helpers import COMMAND
+from typer.testing import CliRunner
 
 from r1kit import interrupts
 from r1kit.api import _run_and_record
+from r1kit.cli import app
 from r1kit.errors import UserError
 from r1kit.recipe import RewardConfig
 from r1kit.rewards.binding import bind_reward
@@ -202,6 +204,24 @@ def test_a_signal_that_a_script_ignores_reaches_code_that_does_not(own_rewards):
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert err.startswith("error: the command ended with exit code 7")
+
+
+def test_a_system_that_does_not_tell_of_the_end_of_a_process_changes_nothing():
+    """Reports that fill the pipe must be read while the work goes on."""
+    work = (
+        "import os, sys; del os.pidfd_open\n"
+        "from pathlib import Path; from r1kit import supervisor\n"
+        "supervisor.supervise()\n"
+        "for _ in range(3000): supervisor.report_run(Path('x' * 100))\n"
+        "supervisor.report_end(7); os._exit(0)"
+    )
+    assert subprocess.run([sys.executable, "-c", work]).returncode == 7
+
+
+def test_a_program_that_calls_the_app_is_not_forked(monkeypatch):
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("forked"))
+    assert CliRunner().invoke(app, ["rewards", "no-such-file.jsonl"]).exit_code != 0
+    assert CliRunner().invoke(app, ["sft", "no-such-recipe.yaml"]).exit_code != 0
 
 
 def test_the_work_ends_with_the_process_that_supervises_it(own_rewards):

@@ -77,6 +77,14 @@ def test_an_empty_folder_becomes_a_run(tmp_path):
     assert release(open_run("sft", make_recipe(tmp_path))).info["status"] == "running"
 
 
+def test_files_that_a_killed_process_was_writing_are_removed(tmp_path):
+    release(open_run("sft", make_recipe(tmp_path / "run")))
+    remnant = tmp_path / "run" / ".r1kit-0123.tmp"
+    remnant.write_text("half")
+    release(open_run("sft", make_recipe(tmp_path / "run")))
+    assert not remnant.exists()
+
+
 def test_the_same_recipe_again_resumes_the_run(tmp_path):
     first = start_run(tmp_path / "run", status="interrupted")
     first.update(seconds=5.0)

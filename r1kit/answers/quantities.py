@@ -78,14 +78,14 @@ _MATHEMATICAL_WORD = re.compile(
 # Words of other languages that scale the number before them, without their accents: whole words ...
 _SCALE_WORDS = re.compile(
     r"hundert|cien|cento|centos|cem|sto|tausend|mil|mila|mille|milles|mii|mie|ezer|elfu|bin|yuz|juta|ribu|ratus|puluh|"
-    r"ty|tys|tis|mln|mld|mio|mrd|mia|bn|lakhs?|crores?|nghin|ngan|tram|trieu|chuc|muoi|thousands|hundreds|dozens|"
-    r"tiers|tercios?|terz[oi]|halb|halber?|medi[ao]|mezzo|meio|demi"
+    r"ty|tys|tis|mln|mld|mio|mrd|mia|bn|lakhs?|crores?|nghin|ngan|trieu|chuc|muoi|thousands|hundreds|dozens|"
+    r"tiers|tercios?|terz[oi]|halb|halber?|mezzo|meio|demi"
 )
 # ... and beginnings of words.
 _SCALE_STEMS = re.compile(
     r"(?:millia?[oe]|milliar|milj|milio|milia?r|millon|milho|milyon|milyar|bili[oa]|billon|bilho|bilj|billiar|trilion|"
     r"trilj|trilho|tusen|duizend|tisic|tysi[ac]|tuhat|tukst|honderd|hundra|szaz|dutzend|douzain|docen|dozzin|duzia|"
-    r"tucet|dizain|decin|prozent|procent|pourcent|percent|porcent|ciento|poloviz|polovin|viertel|drittel|cuart)"
+    r"tucet|dizain|decin|prozent|procent|pourcent|percent(?!ile)|porcent|ciento|poloviz|polovin|viertel|drittel|cuart)"
 )
 _ACCENTED_LETTER = re.compile("[\u00e0-\u024f\u1ea0-\u1eff]")
 _LETTERS_WITH_STROKES = str.maketrans("łøđı", "lodi")  # letters that Unicode does not decompose
@@ -238,7 +238,7 @@ def parse_unit(text: str) -> str | None:
     if _FOREIGN_UNIT.fullmatch(suffix) and not _FOREIGN_SCALE.search(suffix):
         return ""
     if _ACCENTED_LETTER.search(suffix):
-        suffix = _ACCENT.sub("", unicodedata.normalize("NFKD", suffix.translate(_LETTERS_WITH_STROKES)))
+        suffix = _without_accents(suffix)
     words = re.findall("[a-z]+", suffix)
     if any(_SCALE_WORDS.fullmatch(word) or _SCALE_STEMS.match(word) for word in words):
         return None
@@ -260,9 +260,15 @@ def scales_number(text: str) -> bool:
     word = re.match(r"[^\W\d_]{2,20}", text.lower())
     if word is None:
         return False
-    plain_word = _ACCENT.sub("", unicodedata.normalize("NFKD", word[0]))
+    plain_word = _without_accents(word[0])
     is_english = plain_word.removesuffix("s") in SCALES
     return is_english or bool(_SCALE_WORDS.fullmatch(plain_word) or _SCALE_STEMS.match(plain_word))
+
+
+def _without_accents(text: str) -> str:
+    """Return a text in plain Latin letters, but for the Vietnamese hundred, which would be an English tram."""
+    text = unicodedata.normalize("NFC", text).replace("trăm", "hundreds").translate(_LETTERS_WITH_STROKES)
+    return _ACCENT.sub("", unicodedata.normalize("NFKD", text))
 
 
 def _unit_name(factor: str) -> str:

@@ -193,8 +193,10 @@ def _find_or_create(node: Any, name: str, created: Any) -> Any:
     elif name == str(len(node)):
         node.append(created)
         member = created
-    else:
+    elif name.isdecimal():
         member = node[int(name)]
+    else:
+        raise ValueError(name)
     if member is None:
         raise TypeError
     return member

@@ -56,6 +56,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
     sync_folder(path.parent)
 
 
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what killed processes have left of `atomic_file` below a folder, to which no other process writes."""
+    for path in folder.rglob(".r1kit-*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def write_file(path: Path, content: str | bytes) -> None:
     """Replace a file by one with this content, in one step."""
     with atomic_file(path) as temporary:

@@ -17,7 +17,7 @@ from r1kit.errors import UserError
 from r1kit.recipe import Recipe, dump_recipe, parse_recipe
 from r1kit.recipe.block import OnResume, find_resume_rule
 from r1kit.runs.exits import forget_exits
-from r1kit.runs.files import write_file
+from r1kit.runs.files import remove_temporary_files, write_file
 from r1kit.runs.lineage import describe_changed_parent, find_parents, paths_by_role
 from r1kit.runs.paths import RUN_PRODUCTS
 from r1kit.runs.run import Run, current_time, installed_versions
@@ -76,6 +76,7 @@ def _start_session(run: Run, stage: str, recipe: Recipe) -> None:
             action = "set output to another directory, or pass --overwrite"
             raise UserError("output", run.path, f"holds a run that was started with {difference}", action)
     forget_exits(run.path)
+    remove_temporary_files(run.path)
     (run.path / "stop").unlink(missing_ok=True)
     # run.json comes first: another rank that reads between the two must not take the run for a finished one.
     run.update(

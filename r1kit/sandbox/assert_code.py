@@ -33,6 +33,7 @@ PROGRAM_MODULES = frozenset(
     ("solution", "submission", "program", "candidate", "your_module", "my_module", "main", "answer", "source")
 )
 # What a test may replace by unittest.mock in its own process with the same effect on the program.
+_MOCK_MODULES = ("unittest.mock", "mock")
 _PATCHABLE = ("builtins.input", "sys.stdin", "sys.stdout", "sys.stderr")
 # What a test cannot use, because it concerns its own process only: assertions on logs, and the state of a process.
 _LOG_ASSERTIONS = ("assertLogs", "assertNoLogs")
@@ -215,16 +216,36 @@ def _refuse_patches(tree: ast.Module) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules.update(alias.asname or alias.name for alias in node.names if alias.name not in PROGRAM_MODULES)
+    patch_names = _names_of_patch(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            _refuse_patch(node, modules)
-        elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
+            _refuse_patch(node, modules, patch_names)
+        elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
             changed = ast.unparse(node)
             if changed.startswith(_UNSEEN_STATE):
                 raise UnjudgeableTest(f"the test changes {changed}, which the program has in a process of its own")
 
 
-def _refuse_patch(call: ast.Call, modules: set[str]) -> None:
+def _names_of_patch(tree: ast.Module) -> set[str]:
+    """Return what test code calls the `patch` of unittest.mock: a function `patch` may also be one that it tests."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        from_module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+        for alias in node.names:
+            origin = from_module + alias.name
+            name = alias.asname or alias.name
+            if origin in _MOCK_MODULES:
+                names.add(f"{name}.patch")
+            elif origin == "unittest":
+                names.add(f"{name}.mock.patch")
+            elif origin in {f"{module}.patch" for module in _MOCK_MODULES}:
+                names.add(name)
+    return names
+
+
+def _refuse_patch(call: ast.Call, modules: set[str], patch_names: set[str]) -> None:
     """Raise UnjudgeableTest for a `patch` of another module than the program's, and a call that changes its process.
 
     `modules`: the names of the modules that the test code imports, without the program's.
@@ -232,8 +253,8 @@ def _refuse_patch(call: ast.Call, modules: set[str]) -> None:
     name = ast.unparse(call.func)
     if name.startswith(_UNSEEN_STATE) and not name.endswith((".get", ".copy", ".items", ".keys", ".values")):
         raise UnjudgeableTest(f"the test calls {name}, which changes its own process and not the program's")
-    patch_name = name.partition("patch")[2]
-    if not call.args or patch_name not in ("", ".object", ".dict", ".multiple") or "patch" not in name:
+    form = name[len(name.removesuffix(".object").removesuffix(".dict").removesuffix(".multiple")) :]
+    if not call.args or name.removesuffix(form) not in patch_names:
         return
     target = call.args[0]
     if isinstance(target, ast.Constant):
@@ -242,7 +263,7 @@ def _refuse_patch(call: ast.Call, modules: set[str]) -> None:
         patched = ast.unparse(target)
         if patched.partition(".")[0] not in modules:  # an object that the test itself has made
             return
-        if patch_name == ".object" and len(call.args) > 1 and isinstance(call.args[1], ast.Constant):
+        if form == ".object" and len(call.args) > 1 and isinstance(call.args[1], ast.Constant):
             patched += "." + str(call.args[1].value)
     is_of_program = patched.partition(".")[0] in PROGRAM_MODULES and patched.count(".") <= 1
     if not patched.startswith(_PATCHABLE) and not is_of_program:

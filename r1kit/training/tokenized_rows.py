@@ -166,9 +166,9 @@ def tokenize_once(tokenize: Callable[[], list[TokenizedRows]], tokenizer: Any, f
     barrier()  # from here on the folder holds nothing of an earlier launch
     if not is_main_rank():
         return _wait_for_rows(tokenizer, folder)
-    folder.mkdir(parents=True)
     state: dict[str, Any] = {"error": "rank 0 could not tokenize the rows"}
     try:
+        folder.mkdir(parents=True)
         tokenized = tokenize()
         for number, rows in enumerate(tokenized):
             rows.dataset.save_to_disk(folder / str(number))
