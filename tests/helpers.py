@@ -13,8 +13,8 @@ import yaml
 
 COMMAND = [sys.executable, "-m", "r1kit.cli"]
 WARM_SERVER_COMMAND = [sys.executable, Path(__file__).with_name("warm.py")]
-# Variables that pytest and torch set in their own process, or that warm.py sets anew for each command.
-UNCOMPARED_VARIABLES = ("PYTEST_", "COVERAGE_", "TORCHINDUCTOR_", "PYTHONPATH", "R1KIT_LOG_LEVEL")
+# Variables that pytest, torch and scikit-learn set in their own process, or that warm.py sets anew for each command.
+UNCOMPARED_VARIABLES = ("PYTEST_", "COVERAGE_", "TORCHINDUCTOR_", "KMP_", "PYTHONPATH", "R1KIT_LOG_LEVEL")
 COMMAND_TIMEOUT = 3600  # seconds
 
 # The server of warm.py and the environment with which it was started; empty until the first command.
