@@ -84,7 +84,7 @@ def test_a_dict_of_splits_saved_to_disk_gives_the_one_asked_for():
 
 def test_a_run_gives_its_data(here):
     (here / "run" / "data").mkdir(parents=True)
-    (here / "run" / "run.json").write_text('{"status": "finished"}')
+    (here / "run" / "run.json").write_text('{"stage": "data", "status": "finished"}')
     datasets.Dataset.from_list(ROWS).to_parquet("run/data/train-00000.parquet")
     assert len(read_source(SourceConfig(path="run"))) == 6
 

@@ -235,7 +235,7 @@ def test_rows_of_other_filters_do_not_stay_where_none_is_left(here):
     with pytest.raises(UserError, match="this run is failed and has no data"):
         resolve_data_path("made")
     r1kit("generate", file, "output=made")
-    Run(here / "made").update(status="interrupted")
+    Run(here / "made").update(status="interrupted", has_result=False)
     with pytest.raises(UserError, match="this run is interrupted, and its data are from before"):
         resolve_data_path("made")
 
