@@ -167,7 +167,12 @@ def same_labels(gold: tuple[str, ...], answer: tuple[str, ...]) -> bool:
         return True
     if _is_latin(gold) == _is_latin(answer):
         return False
-    return {LATIN_OF.get(label, label) for label in gold} == {LATIN_OF.get(label, label) for label in answer}
+    return _to_latin(gold) == _to_latin(answer)
+
+
+def _to_latin(labels: tuple[str, ...]) -> set[str]:
+    """Return labels as the Latin letters of their places in the alphabet."""
+    return {LATIN_OF.get(label, label) for label in labels}
 
 
 def _is_latin(labels: tuple[str, ...]) -> bool:

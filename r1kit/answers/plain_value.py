@@ -158,12 +158,12 @@ def _strip_math(text: str) -> str:
 def drop_explanation_lines(text: str) -> str:
     """Return a text up to its first line that only explains the answer before it."""
     lines = text.strip().split("\n")
-    kept = [lines[0]]
+    answer_lines = [lines[0]]
     for line in lines[1:]:
         if EXPLANATION_LINE.match(line):
             break
-        kept.append(line)
-    return "\n".join(kept).strip()
+        answer_lines.append(line)
+    return "\n".join(answer_lines).strip()
 
 
 def join_assignments(text: str) -> str:

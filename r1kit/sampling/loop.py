@@ -193,7 +193,10 @@ def sample_missing_shards(
 
 def _count_failed_samples(groups: CompletionGroups) -> int:
     """Return how many samples have no completion because the server failed."""
-    return sum(sum(sample.finish_reason == "failed" for sample in group) for group in groups)
+    failed_samples = 0
+    for group in groups:
+        failed_samples += sum(sample.finish_reason == "failed" for sample in group)
+    return failed_samples
 
 
 def _remove_rewritten_shard(run: Run, shards: Shards, index: int) -> None:

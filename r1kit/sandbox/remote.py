@@ -301,7 +301,7 @@ def _prepare_names(peer, test_frame):
     """Return the global names with which test code starts: Python's, and those of the program."""
     names = {"__name__": "__main__", "__file__": "test.py", "__builtins__": builtins}
     requested = (*test_frame["names"], *test_frame["module_names"])
-    described = peer.request("call", Reference(0), (requested,))
+    described = peer.request(CALL, Reference(0), (requested,))
     described = {name: described[name] for name in requested if name in described}
     sys.modules.setdefault("pytest", sys.modules["r1kit.sandbox.pytest_stand_in"])
     for name, module_name in test_frame["imports"].items():
