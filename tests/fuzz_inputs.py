@@ -460,8 +460,9 @@ def ask_server(status: int, body: bytes, retry_after: str | None, folder: Path) 
 
 def sample_from(url: str, status: int, body: bytes) -> str:
     """Sample one completion from a server; the text that it gives is the text of its reply."""
+    from r1kit.completions import PromptBatch
     from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig, ServerConfig
-    from r1kit.sampling.engine import PromptBatch, make_sampler
+    from r1kit.sampling.engine import make_sampler
 
     server = ServerConfig(urls=[url], retries=1, backoff=0.0, timeout=5.0)
     sampling = SamplingConfig(engine="openai", server=server, max_tokens=8)

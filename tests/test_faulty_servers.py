@@ -11,7 +11,7 @@ from test_server import FAST, make_sampler, sample_all, sum_question, write_serv
 from r1kit.errors import UserError
 from r1kit.recipe import PromptConfig, SamplingConfig
 from r1kit.runs.warning_log import read_warnings
-from r1kit.sampling.server_requests import RequestFormat, UnusableResponse, read_retry_after
+from r1kit.servers.requests import RequestFormat, UnusableResponse, read_retry_after
 
 NESTED = b"[" * 200_000 + b"]" * 200_000
 PLAIN = {"template": "r1-zero"}
@@ -142,7 +142,7 @@ def test_a_broken_answer_is_counted_and_asked_for_again(name):
 
 
 def test_a_response_without_end_does_not_fill_the_memory(monkeypatch):
-    monkeypatch.setattr("r1kit.sampling.server_endpoints.MAX_RESPONSE_BYTES", 1000)
+    monkeypatch.setattr("r1kit.servers.endpoints.MAX_RESPONSE_BYTES", 1000)
     with raw_server(lambda number, body: http("x" * 5000) if number == 1 else answer()) as url:
         sampler = make_sampler(url, concurrency=1)
         groups = sample_all(sampler, [sum_question(n) for n in range(3)])
@@ -162,8 +162,8 @@ def test_prompts_are_not_sent_to_where_a_server_redirects():
 
 def test_a_long_wait_that_a_server_asks_for_is_said_and_bounded(monkeypatch, capsys):
     assert read_retry_after("100000") == 100000
-    monkeypatch.setattr("r1kit.sampling.server_endpoints.SILENT_PAUSE", 0.1)
-    monkeypatch.setattr("r1kit.sampling.server_endpoints.MAX_RETRY_AFTER", 0.2)
+    monkeypatch.setattr("r1kit.servers.endpoints.SILENT_PAUSE", 0.1)
+    monkeypatch.setattr("r1kit.servers.endpoints.MAX_RETRY_AFTER", 0.2)
     busy = http('{"error": {"message": "slow down"}}', "429 Too Many Requests", Retry_After="100000")
     with raw_server(lambda number, body: busy if number < 3 else answer()) as url:
         groups = sample_all(make_sampler(url, concurrency=4), [sum_question(n) for n in range(4)])

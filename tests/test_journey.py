@@ -184,8 +184,8 @@ def test_journeys_by_a_teacher_are_verified(tmp_path):
 
 def test_separate_reasoning_of_the_teacher_is_not_a_part_of_its_reply():
     """A teacher that thinks aloud, and then leaves the rewritten thoughts out."""
+    from r1kit.completions import SampledCompletion
     from r1kit.recipe import FiltersConfig, RewardConfig
-    from r1kit.sampling.engine import SampledCompletion
     from r1kit.sampling.rewrite import choose_rewrites
     from r1kit.sampling.scoring import bind_rewards
 

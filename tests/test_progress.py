@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from r1kit.completions import SampledCompletion
 from r1kit.messages import logger
 from r1kit.sampling import progress as progress_module
-from r1kit.sampling.engine import SampledCompletion
 from r1kit.sampling.progress import SamplingProgress
 
 GROUPS = [[SampledCompletion("a", 30, "stop"), SampledCompletion("b", 10, "stop")]]

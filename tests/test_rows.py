@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from r1kit.completions import SampledCompletion
 from r1kit.data.adapters import ADAPTERS
 from r1kit.data.writing.parquet import arrow_type, rows_schema
 from r1kit.recipe import ModelConfig
@@ -23,7 +24,6 @@ from r1kit.rows import (
     column_reference,
     columns_of,
 )
-from r1kit.sampling.engine import SampledCompletion
 from r1kit.sampling.scoring import score_samples
 from r1kit.training.rollouts import rollout_rows
 

@@ -131,7 +131,7 @@ def test_best_of_n_by_a_reward_model_takes_the_sample_that_it_scores_highest(her
 @pytest.mark.parametrize(("engine", "is_noted"), [("transformers", False), ("openai", True)])
 def test_identical_samples_are_noted_only_for_a_server(engine, is_noted, capsys):
     """An engine in this process heeds the temperature; if a search ends in equal paths, nothing is wrong."""
-    from r1kit.sampling.engine import SampledCompletion
+    from r1kit.completions import SampledCompletion
     from r1kit.sampling.progress import IdenticalSamplesCheck
 
     check = IdenticalSamplesCheck(SamplingConfig(engine=engine, samples=4))

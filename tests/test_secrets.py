@@ -357,7 +357,7 @@ def test_a_completion_is_printed_without_its_control_characters(capsys):
 
 
 def test_the_bar_takes_any_name_of_a_model(monkeypatch):
-    from r1kit.sampling.engine import SampledCompletion
+    from r1kit.completions import SampledCompletion
     from r1kit.sampling.progress import SamplingProgress
 
     with SamplingProgress("eval [/bold] [red]\x1b[2J", 2) as progress:

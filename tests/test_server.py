@@ -12,9 +12,9 @@ import pytest
 from helpers import r1kit, read_data, read_info, start_r1kit, write_recipe
 from servers import free_port, loopback_server, model_server, request_counts
 
+from r1kit.completions import PromptBatch
 from r1kit.errors import UserError
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
-from r1kit.sampling.engine import PromptBatch
 from r1kit.sampling.server import ServerSampler
 
 FAST = {"backoff": 0.01, "timeout": 1.0}
@@ -280,9 +280,9 @@ def test_a_response_with_empty_text_is_a_completion(tmp_path):
 
 
 def test_a_budget_allows_as_many_batches_as_the_mean_cost_of_finished_ones():
+    from r1kit.completions import SampledCompletion
     from r1kit.recipe import BudgetConfig
     from r1kit.sampling.budget import BudgetMeter
-    from r1kit.sampling.engine import SampledCompletion
 
     meter = BudgetMeter(BudgetConfig(tokens=1000))
     assert meter.can_start_batch()

@@ -10,12 +10,12 @@ import pytest
 from families import make_model
 from servers import free_port, loopback_server, model_server
 
+from r1kit.completions import PromptBatch
 from r1kit.errors import UserError
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
 from r1kit.runs.paths import SHIPPED_MODELS
-from r1kit.sampling.engine import PromptBatch
 from r1kit.sampling.server import ServerSampler
-from r1kit.sampling.server_defaults import NeutralParameters
+from r1kit.servers.defaults import NeutralParameters
 
 OFF = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 

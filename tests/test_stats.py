@@ -142,9 +142,9 @@ def test_faults_are_counted_and_left_out_of_pass_at_1():
 
 
 def test_a_sample_that_a_server_did_not_answer_is_a_fault_and_not_wrong():
+    from r1kit.completions import SampledCompletion
     from r1kit.recipe import ModelConfig, RewardConfig
     from r1kit.rewards.binding import bind_reward
-    from r1kit.sampling.engine import SampledCompletion
     from r1kit.sampling.scoring import score_samples
 
     unit = {"id": ["a"], "prompt": ["2 + 2?"], "answer": ["4"], "domain": [""], "thinking": [True], "language": ["en"]}

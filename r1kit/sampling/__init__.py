@@ -3,9 +3,7 @@
 engine.py             the interface of all engines, which are:
 local.py              `transformers`, in this process
 vllm_engine.py        `vllm`, in this process
-server.py             `openai`: what a request to a server attempts, and what its failures mean
-server_requests.py    request bodies, responses, kinds of errors
-server_endpoints.py   connections to several servers, and which of them is asked next
+server.py             `openai`, through the client of r1kit/servers
 loop.py               sample the shards that are missing
 scoring.py            make scored rows of samples
 shards.py             the Parquet files that make a run resumable

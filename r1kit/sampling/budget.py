@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from r1kit.completions import CompletionGroups
 from r1kit.recipe import BudgetConfig
-from r1kit.sampling.engine import CompletionGroups
 from r1kit.sampling.shards import Shards
 
 TOKENS_PER_PRICE = 1e6  # prices are quoted for a million tokens

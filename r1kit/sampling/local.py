@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from r1kit.completions import CompletionGroups, Prompt, SampledCompletion
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.messages import logger
 from r1kit.models.templates import apply_template, decode_completion, encode_prompts, template_prefix
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
-from r1kit.sampling.engine import CompletionGroups, InProcessSampler, Prompt, SampledCompletion
+from r1kit.sampling.engine import InProcessSampler
 
 UNLIMITED_CONTEXT = 10**9  # tokens, for a model whose config sets no limit
 

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1kit.completions import CompletionGroups, Prompt, PromptBatch
 from r1kit.data.filters import NO_ANSWER_FILTER
 from r1kit.data.questions import render_prompt
 from r1kit.errors import Interrupted
@@ -24,7 +25,7 @@ from r1kit.recipe.rewards import answers_of_accuracy
 from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.sampling.budget import BudgetMeter
-from r1kit.sampling.engine import CompletionGroups, Prompt, PromptBatch, Sampler, make_sampler
+from r1kit.sampling.engine import Sampler, make_sampler
 from r1kit.sampling.progress import IdenticalSamplesCheck, SamplingProgress
 from r1kit.sampling.scoring import bind_rewards, score_samples
 from r1kit.sampling.shards import Shards, text_fingerprint

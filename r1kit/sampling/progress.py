@@ -10,11 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from r1kit.completions import CompletionGroups
 from r1kit.messages import is_quiet, logger, print_progress
 from r1kit.ranks import world_size
 from r1kit.recipe import SamplingConfig
 from r1kit.safe_text import escape_control_characters
-from r1kit.sampling.engine import CompletionGroups
 from r1kit.tables import format_duration
 
 if TYPE_CHECKING:

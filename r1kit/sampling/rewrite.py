@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from r1kit.answers.extract import final_reply, parse_completion
+from r1kit.completions import CompletionGroups, Prompt
 from r1kit.data.filters import EVERY_PASS_RATE, RowFilter, build_filters
 from r1kit.data.hygiene.normalise import ngram_words
 from r1kit.data.journey import JourneyPair, find_journey_pairs, stitch_journey
@@ -37,7 +38,6 @@ from r1kit.rows import Row
 from r1kit.runs.reading import read_state
 from r1kit.runs.run import Run
 from r1kit.safe_text import mask_secrets
-from r1kit.sampling.engine import CompletionGroups, Prompt
 from r1kit.sampling.loop import SamplingJob, sample_missing_shards
 from r1kit.sampling.scoring import NewCompletion, bind_rewards, rescore_rows
 from r1kit.sampling.shards import Shards, text_fingerprint

@@ -13,6 +13,7 @@ from typing import Any
 
 from r1kit.answers.extract import parse_completion, read_answer
 from r1kit.answers.vote_clusters import row_checker
+from r1kit.completions import CompletionGroups, Prompt, SampledCompletion
 from r1kit.data.exact_json import dump_json
 from r1kit.recipe import ModelConfig, RewardConfig
 from r1kit.recipe.rewards import Answers
@@ -20,7 +21,6 @@ from r1kit.rewards import FAULT
 from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.registry import RewardFunction
 from r1kit.rows import CARRIED_COLUMNS, COLUMNS, Row
-from r1kit.sampling.engine import CompletionGroups, Prompt, SampledCompletion
 
 # A server gave no completion for these reasons, so the sample says nothing about the model.
 SERVER_FAULTS = ("failed", "refused")

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from r1kit.completions import CompletionGroups, Prompt, SampledCompletion
 from r1kit.errors import UserError
 from r1kit.models.templates import apply_template, decode_completion, encode_prompts, template_prefix
 from r1kit.ranks import local_rank
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
 from r1kit.runs.paths import resolve_model_path
-from r1kit.sampling.engine import CompletionGroups, InProcessSampler, Prompt, SampledCompletion
+from r1kit.sampling.engine import InProcessSampler
 
 # Environment variables of a launcher. vLLM would take these ranks for ranks of its own.
 LAUNCHER_VARIABLES = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from r1kit.completions import CompletionGroups, Prompt, SampledCompletion
 from r1kit.data.questions import render_prompt
 from r1kit.errors import UserError
 from r1kit.models.templates import THINK_END, THINK_START, apply_template, template_prefix
@@ -19,7 +20,6 @@ from r1kit.recipe import EvalRecipe, ModelConfig, PromptConfig
 from r1kit.rewards.registry import RewardFunction
 from r1kit.rows import Row
 from r1kit.runs.run import Run
-from r1kit.sampling.engine import CompletionGroups, Prompt, SampledCompletion
 from r1kit.sampling.loop import SamplingJob, sample_missing_shards
 from r1kit.sampling.scoring import NewCompletion, bind_rewards, rescore_rows
 from r1kit.sampling.shards import Shards

@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from r1kit.completions import CompletionGroups, Prompt, SampledCompletion
 from r1kit.errors import UserError
 from r1kit.models.templates import apply_template, encode_prompts, template_prefix
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import EvalRecipe, ModelConfig, ScalingConfig
 from r1kit.runs.run import Run
-from r1kit.sampling.engine import CompletionGroups, InProcessSampler, Prompt, SampledCompletion
+from r1kit.sampling.engine import InProcessSampler
 from r1kit.sampling.local import TransformersSampler
 from r1kit.sampling.loop import SamplingJob, sample_problems
 from r1kit.sampling.shards import Shards

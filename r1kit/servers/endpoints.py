@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.errors import UserError
 from r1kit.messages import logger
 from r1kit.recipe import ServerConfig
-from r1kit.sampling.server_requests import (
+from r1kit.servers.requests import (
     MAX_RESPONSE_BYTES,
     MAX_RETRY_AFTER,
     RETRYABLE_STATUSES,

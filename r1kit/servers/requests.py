@@ -1,18 +1,19 @@
 """What goes to an OpenAI-compatible server and what comes back: request bodies, responses, and kinds of errors.
 
-Nothing here opens a connection. r1kit/sampling/server.py sends the requests, and decides what an error means.
+Nothing here opens a connection. r1kit/servers/client.py sends the requests, and decides what an error means.
 """
 
 import hashlib
 import json
 from typing import Any
 
+from r1kit.completions import Prompt, SampledCompletion
 from r1kit.errors import UserError
 from r1kit.messages import logger
-from r1kit.models.templates import THINK_END, THINK_START
-from r1kit.prompts import CHAT_TEMPLATE
+from r1kit.prompts import CHAT_TEMPLATE, THINKING_TAGS
 from r1kit.recipe import PromptConfig, SamplingConfig
-from r1kit.sampling.engine import Prompt, SampledCompletion
+
+THINK_START, THINK_END = THINKING_TAGS
 
 # HTTP statuses after which another attempt may succeed. 404 is not among them: a hosted server that lacks the model
 # would be asked again and again.
@@ -127,7 +128,7 @@ class RequestFormat:
     def build_body(self, prompt: Prompt, seed: int, samples: int) -> dict[str, Any]:
         """Return the JSON body of a request for `samples` completions of a prompt.
 
-        What the recipe leaves off is added by r1kit/sampling/server_defaults.py.
+        What the recipe leaves off is added by r1kit/servers/defaults.py.
         """
         config = self.sampling_config
         body: dict[str, Any] = {
