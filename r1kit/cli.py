@@ -4,62 +4,17 @@
 A user's mistake is one line on stderr and exit code 2; see r1kit.errors for the other exit codes.
 """
 
-import contextlib
-import io
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-import typer.core
 
-from r1kit.errors import (
-    EXIT_DONE,
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_USER,
-    UNSET,
-    UserError,
-    explain_refused_file,
-    suggest,
-)
-from r1kit.messages import print_traceback, set_verbosity
-from r1kit.safe_text import escape_control_characters, mask_text, print_result
+from r1kit.command_line import Command, CommandGroup, run_command_line, supervise_command
+from r1kit.errors import UNSET, UserError
+from r1kit.messages import set_verbosity
+from r1kit.safe_text import print_result
 from r1kit.stages import STAGES, Stage
-from r1kit.supervisor import describe_sys_exit, find_closed_descriptors, report_end, supervise
-from r1kit.user_paths import expand_home
-
-if TYPE_CHECKING:
-    from r1kit.recipe import Recipe
-
-# Typer carries a copy of click of its own, from which it exports only some exceptions; this is their base class.
-UsageError: type[Exception] = typer.BadParameter.__bases__[0]
-# What click calls the types of options, in the words of a recipe's errors.
-_CLICK_TYPES = {"a valid int": "a whole number", "a valid float": "a number"}
-
-
-class CommandGroup(typer.core.TyperGroup):
-    """The group of all commands; its help lists the stages first and never cuts a line."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        stages: list[tuple[str, str]] = []
-        tools: list[tuple[str, str]] = []
-        width = max(map(len, self.commands))
-        for name, command in self.commands.items():
-            section = stages if name in STAGES else tools
-            section.append((name.ljust(width), (command.help or "").partition("\n")[0]))
-        with formatter.section("Stages of the pipeline"):
-            formatter.write_dl(stages)
-        with formatter.section("Tools"):
-            formatter.write_dl(tools)
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name = args[0]
-        if name not in self.commands and not name.startswith("-"):
-            raise UserError("COMMAND", name, "no such command", suggest(name, self.commands))
-        return super().resolve_command(ctx, args)
-
 
 HELP = """Build reasoning LLMs by the DeepSeek-R1 recipe.
 
@@ -109,6 +64,9 @@ def _set_verbosity(verbose: bool, quiet: bool) -> None:
 def add_stage_command(stage: Stage) -> None:
     """Add the command of a stage: all stages have the same arguments and options."""
     train_or_eval = "eval" if stage.name == "eval" else "train"
+    model_help = "The model: a hub id, a folder or a run. Sets model.path."
+    if stage.name == "eval":
+        model_help = "A model: a hub id, a folder or a run, or NAME=PATH. Several set models."
 
     def run_stage_command(
         arguments: Annotated[
@@ -119,9 +77,7 @@ def add_stage_command(stage: Stage) -> None:
                 show_default=False,
             ),
         ] = None,
-        model: Annotated[
-            str | None, typer.Option(help="The model: a hub id, a folder or a run. Sets model.path.")
-        ] = None,
+        model: Annotated[list[str] | None, typer.Option(help=model_help)] = None,
         dataset: Annotated[
             list[str] | None,
             typer.Option(help=f"The data: a hub id, a file or a run. Sets data.{train_or_eval}."),
@@ -138,7 +94,7 @@ def add_stage_command(stage: Stage) -> None:
         verbose: Verbose = False,
         quiet: Quiet = False,
     ) -> None:
-        _supervise_command()
+        supervise_command()
         _set_verbosity(verbose, quiet)
         words = list(arguments or [])
         if stage.name == "data" and words[:1] == ["inspect"]:
@@ -146,12 +102,9 @@ def add_stage_command(stage: Stage) -> None:
 
             inspect_source(words[1:])
             return
-        options = {
-            "model.path": model,
-            f"data.{train_or_eval}": [{"path": path} for path in dataset or []] or None,
-            "output": output,
-        }
-        recipe, notes = _read_recipe(stage, words, options, load_models=not dry_run)
+        from r1kit.stage_words import read_stage_recipe
+
+        recipe, notes = read_stage_recipe(stage, words, model or [], dataset or [], output, load_models=not dry_run)
         if dry_run:
             from r1kit.commands.dry_run import print_dry_run
 
@@ -162,26 +115,7 @@ def add_stage_command(stage: Stage) -> None:
         raise typer.Exit(start(stage.name, recipe, num_processes, accelerate_config, overwrite, notes))
 
     run_stage_command.__doc__ = _stage_help(stage)
-    app.command(stage.name)(run_stage_command)
-
-
-def _read_recipe(
-    stage: Stage, words: list[str], options: dict[str, Any], load_models: bool
-) -> tuple["Recipe", list[str]]:
-    """Return a stage's recipe, with the values of options and of `key=value` words set, and notes on its prompts.
-
-    `words` may begin with the recipe's file. `options` are keys with their values, None where an option is not given.
-    """
-    from r1kit.models.prompt_choice import choose_prompts
-    from r1kit.recipe import load_recipe, parse_override
-
-    has_file = bool(words) and ("=" not in words[0] or os.path.isfile(words[0]))
-    recipe_file = words[0] if has_file else None
-    overrides = {key: value for key, value in options.items() if value is not None}
-    for word in words[1:] if has_file else words:
-        key, value = parse_override(word)
-        overrides[key] = value
-    return choose_prompts(load_recipe(stage.name, recipe_file, overrides), load_models=load_models)
+    app.command(stage.name, cls=Command)(run_stage_command)
 
 
 def _stage_help(stage: Stage) -> str:
@@ -200,7 +134,7 @@ for _stage in STAGES.values():
     add_stage_command(_stage)
 
 
-@app.command()
+@app.command(cls=Command)
 def rewards(
     file: Annotated[
         str, typer.Argument(metavar="FILE.jsonl", help="Rows with a `completion` and the columns its rewards need.")
@@ -216,7 +150,7 @@ def rewards(
     ] = "any",
 ) -> None:
     """Score saved completions with any rewards, and summarise them."""
-    _supervise_command()
+    supervise_command()
     from r1kit.commands.score import score_file
 
     score_file(file, names.split(","), output, answers)
@@ -228,7 +162,7 @@ TrustRemoteCode = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 def report(
     runs: Runs,
     output: Annotated[
@@ -244,7 +178,7 @@ def report(
         print_result(written)
 
 
-@app.command()
+@app.command(cls=Command)
 def watch(
     runs: Runs,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes one that is free.")] = 8000,
@@ -255,7 +189,7 @@ def watch(
     serve_report(runs, port)
 
 
-@app.command()
+@app.command(cls=Command)
 def runs(
     folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="The folder that your runs are in.")] = "runs",
 ) -> None:
@@ -265,7 +199,7 @@ def runs(
     print(list_runs(Path(folder), _terminal_width()))
 
 
-@app.command()
+@app.command(cls=Command)
 def chat(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, a folder or a hub id.")],
     template: Annotated[
@@ -282,7 +216,7 @@ def chat(
     run_chat(model, template, fold, max_tokens, temperature, trust_remote_code)
 
 
-@app.command()
+@app.command(cls=Command)
 def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped recipe folder: tiny, qwen2.5-1.5b, ...")],
     output: Annotated[
@@ -295,20 +229,20 @@ def init(
     print_result(str(copy_recipe(name, Path(output or name))))
 
 
-@app.command()
+@app.command(cls=Command)
 def merge(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run or a folder with a LoRA adapter.")],
     output: Annotated[str, typer.Option("-o", "--output", help="The folder for the merged model.")],
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Merge a LoRA adapter into its base, as one plain model."""
-    _supervise_command()
+    supervise_command()
     from r1kit.commands.merge import merge_adapter
 
     print_result(str(merge_adapter(run, Path(output), trust_remote_code)))
 
 
-@app.command()
+@app.command(cls=Command)
 def fields(
     stage: Annotated[
         str | None, typer.Argument(metavar="[STAGE]", help="A stage such as sft; without it, all stages.")
@@ -323,7 +257,7 @@ def fields(
     print_fields(stage, key, _terminal_width())
 
 
-@app.command()
+@app.command(cls=Command)
 def schema(stage: Annotated[str, typer.Argument(metavar="STAGE", help="A stage such as sft.")]) -> None:
     """Print the JSON schema of a stage's recipe, for editors."""
     from r1kit.commands.fields import print_schema
@@ -338,109 +272,9 @@ def _terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-# Whether this process runs a command line, and is no program that calls `app`.
-_owns_process = False
-
-
-def _supervise_command() -> None:
-    """Go on with the command in a child process (supervisor.py). A program that calls `app` is not forked."""
-    if _owns_process:
-        supervise()
-
-
 def main() -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
-    global _owns_process
-    _owns_process = True
-    sys.excepthook = print_traceback
-    code, error_line = EXIT_FAILED, ""
-    try:
-        code_of_command, error_line = _run_command()
-        if error_line:
-            with contextlib.suppress(OSError):
-                print(f"error: {error_line}", file=sys.stderr, flush=True)
-        code = code_of_command
-    finally:
-        # A reward may have closed stderr: the parent process then prints the line.
-        report_end(code, error_line if 2 in find_closed_descriptors() else "")
-    sys.exit(code)
-
-
-def _run_command() -> tuple[int, str]:
-    """Run the command that the arguments name; return its exit code, and the error to print or ""."""
-    command = typer.main.get_command(app)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")  # prints file names that are not UTF-8 unchanged
-    try:
-        _check_arguments(sys.argv[1:])
-        words = [_expand_home_in_word(word) for word in sys.argv[1:]]
-        code = command(words, standalone_mode=False, prog_name="r1kit") or EXIT_DONE
-        sys.stdout.flush()
-        return code, ""
-    except UserError as error:
-        return EXIT_USER, str(error)
-    except UsageError as error:
-        return EXIT_USER, escape_control_characters(mask_text(_explain_usage_error(error)))
-    except (typer.Abort, KeyboardInterrupt):
-        return EXIT_INTERRUPTED, ""
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes stdout once more when it ends
-        return EXIT_FAILED, "stdout: was closed before all was written to it; let the command that reads it read it all"
-    except OSError as error:
-        refusal = explain_refused_file(error)
-        if refusal is None:
-            raise
-        return EXIT_USER, str(refusal)
-    except SystemExit as error:  # raised by a reward, a library or a model's code, never by r1kit's commands
-        return EXIT_FAILED, f"{describe_sys_exit(error)}; remove it there, or what calls it"
-
-
-def _check_arguments(arguments: list[str]) -> None:
-    """Raise UserError for an argument with the character NUL, which no file name has (only a caller in Python can)."""
-    for argument in arguments:
-        if "\0" in argument:
-            raise UserError("argument", argument.replace("\0", "\\0"), "must not have the character NUL", "correct it")
-
-
-def _expand_home_in_word(word: str) -> str:
-    """Return a word of the command line with the home folder for `~`, which shells leave in `--output=~/x`."""
-    option, equals_sign, value = word.partition("=")
-    if word.startswith("--") and equals_sign:
-        return f"{option}={expand_home(value)}"
-    return expand_home(word)
-
-
-def _explain_usage_error(error: Any) -> str:
-    """Return an error of click (an unknown option, a missing argument) as one line that names the way out."""
-    command = error.ctx.command_path if error.ctx else "r1kit"
-    unknown_option = getattr(error, "possibilities", UNSET) is not UNSET
-    if not unknown_option:
-        return _explain_wrong_value(error, f"see {command} --help")
-    options: list[str] = []
-    for parameter in error.ctx.command.params:
-        options += [name for name in parameter.opts if name.startswith("--")]
-    action = suggest(error.option_name, options)
-    if not action.startswith("did you mean"):
-        action = f"see {command} --help"
-    return str(UserError(error.option_name, UNSET, "no such option", action))
-
-
-def _explain_wrong_value(error: Any, action: str) -> str:
-    """Return an error of click about a missing argument or the value of an option as `field = value; ...; action`."""
-    parameter = getattr(error, "param", None)
-    if parameter is None:
-        return f"{error.format_message().rstrip('.')}; {action}"
-    options = [option for option in parameter.opts if option.startswith("--")]
-    field = options[0] if options else parameter.metavar or parameter.name
-    if not error.message:  # an argument or option that is missing
-        return str(UserError(field, UNSET, "is required", action))
-    value, verb, expected = error.message.rstrip(".").partition(" is not ")
-    if not verb:
-        return str(UserError(field, UNSET, error.message.rstrip("."), action))
-    expected = expected.removesuffix(" range")
-    requirement = f"must be {_CLICK_TYPES.get(expected, expected)}"
-    return str(UserError(field, value.strip("'"), requirement, action))
+    """Run the command line that this process was started with."""
+    run_command_line(app)
 
 
 if __name__ == "__main__":

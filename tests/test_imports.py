@@ -44,15 +44,27 @@ ORDER = (
     "report",
     "torch_launcher",
     "launch",
+    "stage_words",
     "commands",
     "api",
     "__init__",
+    "command_line",
     "cli",
+    "__main__",
 )
 LEVEL = {name: level for level, name in enumerate(ORDER)}
 HEAVY_LIBRARIES = {"torch", "transformers", "trl", "peft", "datasets", "accelerate"}
 # All up to the rewards import no heavy library at the top of a file, and neither do these.
-LIGHT_PACKAGES = {*ORDER[: LEVEL["rewards"] + 1], "launch", "api", "__init__", "cli"}
+LIGHT_PACKAGES = {
+    *ORDER[: LEVEL["rewards"] + 1],
+    "launch",
+    "stage_words",
+    "api",
+    "__init__",
+    "command_line",
+    "cli",
+    "__main__",
+}
 
 Graph = dict[str, set[str]]
 

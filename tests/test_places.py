@@ -197,7 +197,7 @@ def test_the_home_folder_stands_for_the_tilde_wherever_a_path_may_stand(here, mo
 
 
 def test_options_know_the_home_folder(here, monkeypatch):
-    from r1kit.cli import _expand_home_in_word
+    from r1kit.command_line import _expand_home_in_word
 
     monkeypatch.setenv("HOME", "/home/me")
     words = ["~/a", "--output=~/b", "-o", "a~b", "x=~/c", "--rewards=a=~"]

@@ -243,7 +243,8 @@ def test_suggest():
         ("rl", {"rewards": [{"weight": 1}]}, "rewards.0.name: is required; "),
         ("generate", {"keep": {"language": 1.2}}, "keep.language = 1.2"),
         ("generate", {"keep": {"pass_rate": [0, 2]}}, "keep.pass_rate.1 = 2"),
-        ("eval", {"models": ["a"]}, "models = [a]; must be a mapping, such as {key: value}; change it"),
+        ("eval", {"models": "a"}, "models = a; must be a mapping, such as {key: value}; change it"),
+        ("eval", {"models": ["a", "a"]}, "models = [a, a]; the name a stands for a already; change it"),
         ("sft", {"prompt": {"template": "r1zero"}}, "prompt.template = r1zero; must be r1-zero, tiny, chat"),
     ],
 )

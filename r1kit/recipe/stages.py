@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from r1kit.prompts import AUTO_TEMPLATE
 from r1kit.recipe.block import Block, KeysMayChange, OnResume, Seed, expand_path
 from r1kit.recipe.card import CardConfig
 from r1kit.recipe.data import DataConfig
+from r1kit.recipe.evaluated_models import EvaluatedModels
 from r1kit.recipe.filters import FiltersConfig
 from r1kit.recipe.head import HeadConfig
 from r1kit.recipe.hygiene import HygieneConfig
@@ -157,31 +158,15 @@ class DataRecipe(Recipe):
     """Data card, and whether the data set is pushed to the hub."""
 
 
-def _allow_paths_alone(schema: dict[str, Any]) -> None:
-    """Change the JSON schema of `models` so that it accepts a path in the place of a block."""
-    schema["additionalProperties"] = {"anyOf": [{"type": "string"}, schema["additionalProperties"]]}
-
-
-class EvaluatedModelConfig(Block):
-    """One of several models that `eval` measures."""
-
-    path: str
-    """Where the model is read from, as `model.path`."""
-    prompt: PromptConfig | None = None
-    """How this model is asked; a key that is not set here is taken from the recipe's `prompt`."""
-
-    _expand_path = field_validator("path")(expand_path)
-
-
 class EvalRecipe(Recipe):
     """`eval`: measure one model, or several on the same problems."""
 
     prompt: PromptConfig = PromptConfig(template=AUTO_TEMPLATE)
     """How a question is put to the model, or to each of `models` that has no prompt of its own."""
-    models: Annotated[dict[str, EvaluatedModelConfig], Field(json_schema_extra=_allow_paths_alone)] = {}
-    """Several models for one table, as name: path, such as {base: "tiny:base", R1: runs/tiny/r1}; or as a block, such
-    as {R1: {path: runs/r1, prompt: {template: chat}}}. Without a prompt, each is asked by its own (see
-    `prompt.template`)."""
+    models: EvaluatedModels = {}
+    """Several models for one table: a list of paths, such as [runs/zero, runs/r1]; or names with paths, such as
+    {base: "tiny:base", R1: runs/r1}; or blocks, such as {R1: {path: runs/r1, prompt: {template: chat}}}. Without a
+    prompt, each is asked by its own (see `prompt.template`)."""
     sampling: SamplingConfig = SamplingConfig(temperature=0.6, top_p=0.95, samples=4)
     """How completions are sampled; the defaults of temperature and top_p are the paper's."""
     rewards: list[RewardConfig] = [ACCURACY, FORMAT, LANGUAGE]
@@ -191,13 +176,6 @@ class EvalRecipe(Recipe):
     place."""
     scaling: Annotated[ScalingConfig | None, OnResume.MAY_CHANGE] = None
     """Report inference-time scaling too: votes, best of N and early stopping; `scaling: {}` takes the defaults."""
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _accept_paths_alone(cls, models: Any) -> Any:
-        if not isinstance(models, dict):
-            return models
-        return {name: {"path": model} if isinstance(model, str) else model for name, model in models.items()}
 
     @model_validator(mode="after")
     def _evaluate_train_sources(self) -> "EvalRecipe":
