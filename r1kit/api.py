@@ -18,7 +18,7 @@ from r1kit.errors import Interrupted, UserError, suggest
 from r1kit.launch import prepare_process, print_notes, stdout_to_stderr
 from r1kit.models.prompt_choice import choose_prompts
 from r1kit.ranks import is_main_rank
-from r1kit.recipe import Recipe, load_recipe
+from r1kit.recipe import Recipe, command_module, load_recipe
 from r1kit.recipe.data import normalise_sources
 from r1kit.runs.results import print_finished
 from r1kit.runs.resume import already_finished, open_run
@@ -67,7 +67,7 @@ def _run_and_record(stage: str, recipe: Recipe, run: Run) -> None:
     status = "failed"
     try:
         with record_warnings(run):
-            importlib.import_module(STAGES[stage].command_module).main(recipe, run)
+            importlib.import_module(command_module(stage, recipe)).main(recipe, run)
         status = "finished"
     except (Interrupted, KeyboardInterrupt):
         status = "interrupted"

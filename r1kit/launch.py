@@ -41,7 +41,7 @@ from r1kit.errors import (
 from r1kit.interrupts import raise_on_signals
 from r1kit.messages import logger, print_traceback
 from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_world_size, rank, world_size
-from r1kit.recipe import Recipe, collect_secrets, parse_recipe, restore_secrets
+from r1kit.recipe import Recipe, collect_secrets, command_module, parse_recipe, restore_secrets
 from r1kit.recipe.block import MAX_INT
 from r1kit.recipe.yaml_values import read_yaml
 from r1kit.runs.exits import RankExit, describe_exit, find_first_exit, forget_exits, record_exit
@@ -160,7 +160,7 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     code, error_line, trace = EXIT_FAILED, "", ""
     try:
         with record_warnings(run):
-            importlib.import_module(STAGES[stage].command_module).main(recipe, run)
+            importlib.import_module(command_module(stage, recipe)).main(recipe, run)
         code = EXIT_DONE
         if is_main_rank():
             run.finish()

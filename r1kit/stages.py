@@ -22,6 +22,8 @@ class Stage:
     """The class of r1kit.recipe that describes its recipe."""
     command_module: str
     """The module whose `main(recipe, run)` runs the stage."""
+    own_answers_module: str = ""
+    """The module of a stage's other methods, in which the model learns from its own answers."""
     trains_model: bool = False
     """Whether the stage changes the weights of a model, with TRL's trainer."""
 
@@ -56,9 +58,10 @@ _ALL_STAGES = (  # in the order of the pipeline
     ),
     Stage(
         name="distill",
-        summary="Fine-tune a small model on rows that a larger one generated.",
-        recipe_class="SFTRecipe",
+        summary="Train a small model on a larger one's rows, or on its judgement.",
+        recipe_class="DistillRecipe",
         command_module="r1kit.commands.sft",
+        own_answers_module="r1kit.commands.distill",
         trains_model=True,
     ),
     Stage(

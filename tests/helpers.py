@@ -136,6 +136,15 @@ RL = {
         "save_steps": 1,
     },
 }
+ON_POLICY = {
+    "model": {"path": "tiny:student"},
+    "teacher": {"path": "tiny:base"},
+    "distill": {"method": "on-policy"},
+    "data": {"train": [{"path": "world:arithmetic", "rows": 40}]},
+    "prompt": {"template": "tiny"},
+    "sampling": {"max_tokens": 24},
+    "training": {"steps": 6, "batch_size": 16, "micro_batch_size": 8, "learning_rate": 1e-3, "save_steps": 1},
+}
 SFT = {
     "model": {"path": "tiny:student"},
     "data": {"train": [{"path": "world:text", "rows": 60}]},

@@ -10,7 +10,7 @@ from r1kit.models.load import create_model, load_tokenizer
 from r1kit.recipe import ModelConfig, NewModelConfig, TrainingConfig, parse_recipe
 from r1kit.recipe.trl import DEFAULTED_TRL_FIELDS, OWNED_TRL_FIELDS
 from r1kit.runs.run import Run
-from r1kit.training.arguments import grpo_arguments, sft_arguments, split_batch
+from r1kit.training.arguments import distillation_arguments, grpo_arguments, sft_arguments, split_batch
 
 
 def make_recipe(stage: str, **changes: Any) -> Any:
@@ -34,6 +34,12 @@ def test_the_arguments_of_rl_are_those_of_the_table(tmp_path, stage):
     recipe = make_recipe(stage, sampling={"group_size": 4})
     arguments = grpo_arguments(recipe, Run(tmp_path))
     assert set(arguments) == set(OWNED_TRL_FIELDS["GRPOConfig"]) | DEFAULTED_TRL_FIELDS
+
+
+def test_the_arguments_of_on_policy_distillation_are_those_of_the_table(tmp_path):
+    recipe = make_recipe("distill", distill={"method": "on-policy"}, teacher={"path": "t"})
+    arguments = distillation_arguments(recipe, Run(tmp_path))
+    assert set(arguments) == set(OWNED_TRL_FIELDS["DistillationConfig"]) | DEFAULTED_TRL_FIELDS
 
 
 def test_checkpoints_and_evaluations_of_rl_fall_on_the_ends_of_rollouts(tmp_path):

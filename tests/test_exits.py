@@ -271,7 +271,7 @@ def test_a_stage_in_a_notebook_does_not_end_it(tmp_path, monkeypatch):
     run.update(status="running", seconds=0, session_started=time.time())
     (tmp_path / "leaving_stage.py").write_text("import sys\ndef main(recipe, run):\n    sys.exit(0)\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("r1kit.api.STAGES", {"sft": type("Stage", (), {"command_module": "leaving_stage"})})
+    monkeypatch.setattr("r1kit.api.command_module", lambda stage, recipe: "leaving_stage")
     monkeypatch.setattr("r1kit.api.prepare_process", lambda stage: None)
     with pytest.raises(RuntimeError, match=r"sys.exit\(0\) was called in .*leaving_stage.py, line 3 \(main\)"):
         _run_and_record("sft", None, run)

@@ -469,7 +469,7 @@ def test_trl_fields_hold_those_of_the_config_and_of_its_bases():
     assert "num_generations" not in sft
 
 
-@pytest.mark.parametrize("config", ["SFTConfig", "GRPOConfig"])
+@pytest.mark.parametrize("config", ["SFTConfig", "GRPOConfig", "DistillationConfig", "GOLDConfig"])
 def test_every_field_that_r1kit_sets_or_replaces_exists_in_trl(config):
     fields = set(OWNED_TRL_FIELDS[config]) | DEFAULTED_TRL_FIELDS | set(REPLACED_TRL_FIELDS[config])
     assert fields <= trl_fields(config)
@@ -484,7 +484,9 @@ def test_every_trl_field_that_may_change_on_resume_exists_and_may_be_set():
     assert servers <= RESUMABLE_TRL_FIELDS
 
 
-@pytest.mark.parametrize(("stage", "config"), [("sft", "SFTConfig"), ("rl", "GRPOConfig")])
+@pytest.mark.parametrize(
+    ("stage", "config"), [("sft", "SFTConfig"), ("rl", "GRPOConfig"), ("distill", "DistillationConfig")]
+)
 def test_the_recipe_field_named_for_each_trl_field_exists(stage, config):
     keys = {entry.key for stage_name in (stage, "sft") for entry in list_fields(stage_name)}
     for owner in [*OWNED_TRL_FIELDS[config].values(), *REPLACED_TRL_FIELDS[config].values()]:

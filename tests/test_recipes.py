@@ -32,6 +32,7 @@ STAGE_OF_FILE = {  # of every name of a recipe file
     "dev3": "sft",
     "r1": "rl",
     "distill": "distill",
+    "on_policy": "distill",
     "eval": "eval",
     "ladder": "eval",
     "scaling": "eval",

@@ -145,11 +145,13 @@ def test_the_json_schema_names_the_stage_and_refuses_unknown_keys():
     schema = json_schema("distill")
     assert schema["title"] == "Recipe of r1kit distill"
     assert schema["additionalProperties"] is False
-    assert set(schema["properties"]) == set(SFTRecipe.model_fields)
+    assert set(schema["properties"]) == {*SFTRecipe.model_fields, "distill", "teacher", "sampling"}
     assert (
         schema["$defs"]["RewardConfig"]["additionalProperties"] is True if "RewardConfig" in schema["$defs"] else True
     )
-    assert schema["$defs"]["SFTTrainingConfig"]["properties"]["packing"]["description"].startswith("Join several rows")
+    assert schema["$defs"]["DistillTrainingConfig"]["properties"]["packing"]["description"].startswith(
+        "Join several rows"
+    )
 
 
 def test_shipped_recipes_are_valid_by_the_json_schema_and_mistakes_are_not():

@@ -15,6 +15,7 @@ import pytest
 from helpers import (
     EVAL,
     GENERATE,
+    ON_POLICY,
     RL,
     SFT,
     largest_difference,
@@ -84,6 +85,15 @@ def test_sft_ends_in_the_same_weights(tmp_path):
     kill_then_finish("sft", file, killed, last_saved_step, seed=2)
     assert largest_difference(read_weights(unbroken / "model"), read_weights(killed / "model")) == 0.0
     assert read_info(killed)["steps"] == read_info(unbroken)["steps"] == 24
+
+
+def test_a_killed_on_policy_distillation_ends_with_the_same_weights_and_rollouts(tmp_path):
+    file = write_recipe(tmp_path / "recipe.yaml", **ON_POLICY)
+    unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
+    r1kit("distill", file, f"output={unbroken}")
+    kill_then_finish("distill", file, killed, last_saved_step, seed=4)
+    assert largest_difference(read_weights(unbroken / "model"), read_weights(killed / "model")) == 0.0
+    assert read_data(unbroken / "completions") == read_data(killed / "completions")
 
 
 def test_evaluated_rows_are_neither_lost_nor_doubled(tmp_path):

@@ -103,12 +103,12 @@ def test_vllm_is_told_every_parameter_and_every_end(qwen_base, monkeypatch):
 
 @pytest.mark.parametrize("use_vllm", [True, False])
 def test_rl_stops_where_a_turn_ends_and_saves_the_model_so(qwen_base, use_vllm):
-    from r1kit.commands.rl import _stop_at_end_of_turn
+    from r1kit.training.policy_prompts import stop_at_end_of_turn
 
     block = ModelConfig(path=str(qwen_base))
     tokenizer, model = load_tokenizer(block), load_model(block)
     arguments = SimpleNamespace(use_vllm=use_vllm, generation_kwargs={"n": 1})
-    _stop_at_end_of_turn(model, tokenizer, arguments, "chat")
+    stop_at_end_of_turn(model, tokenizer, arguments, "chat")
     ends = sorted(tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"]))
     assert model.generation_config.eos_token_id == ends
     assert arguments.generation_kwargs == ({"n": 1, "stop_token_ids": ends} if use_vllm else {"n": 1})

@@ -24,6 +24,7 @@ from r1kit.launch import count_processes, launch_command, needs_missing_deepspee
 from r1kit.messages import logger
 from r1kit.recipe import (
     DataRecipe,
+    DistillRecipe,
     EvalRecipe,
     GenerateRecipe,
     Recipe,
@@ -67,9 +68,11 @@ def print_dry_run(
     print_result(f"stage: {stage}")
     for name, path in _models_of(recipe).items():
         print_result(f"{name}: {describe_model(path, recipe)}")
+    if isinstance(recipe, DistillRecipe) and not recipe.trains_on_rows:
+        print_result(f"teacher: {describe_teacher(recipe)}")
     for line in work_lines:
         print_result(line)
-    if isinstance(recipe, SFTRecipe):
+    if isinstance(recipe, SFTRecipe) and recipe.trains_on_rows:
         print_result(describe_first_row(recipe))
     for note in notes:
         logger.info(note)
@@ -127,6 +130,21 @@ def describe_model(path: str | None, recipe: Recipe) -> str:
     return ", ".join(facts)
 
 
+def describe_teacher(recipe: DistillRecipe) -> str:
+    """Return one line on the teacher of an on-policy recipe: its parameters and the memory of its weights."""
+    with heavy_imports():
+        from r1kit.models.size import UnknownSizeError, count_parameters, load_config
+
+    teacher = recipe.teacher.to_model_config()
+    try:
+        size = count_parameters(load_config(teacher, teacher.path), None)
+    except UnknownSizeError as error:
+        return f"{teacher.path}, the number of parameters is not known: {error}"
+    bytes_per_parameter = 4 if teacher.dtype == "float32" else BYTES_PER_FROZEN_PARAMETER
+    memory = size.total * bytes_per_parameter / GIB
+    return f"{teacher.path}, {_in_millions(size.total)} parameters, {memory:,.2f} GiB for weights on each device"
+
+
 def memory_of_weights(total: int, trained: int, recipe: Recipe, quantized: int = 0) -> int:
     """Return the bytes of weights, gradients, AdamW's moments and RL's reference model; activations come on top.
 
@@ -162,7 +180,7 @@ def _describe_training(recipe: SFTRecipe | RLRecipe, processes: int) -> list[str
     training = recipe.training
     micro_batch_size, accumulation_steps = split_batch(training, processes)
     duration = f"{training.steps} steps" if training.steps else f"{training.epochs} epochs"
-    rows = "completions" if isinstance(recipe, RLRecipe) else "rows"
+    rows = "rows" if isinstance(recipe, SFTRecipe) and recipe.trains_on_rows else "completions"
     factors = [
         "1 process" if processes == 1 else f"{processes} processes",
         f"{micro_batch_size} {rows} at once",

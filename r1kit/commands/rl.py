@@ -9,16 +9,13 @@ Departures from the paper: the policy's ratio is clipped at 0.2 by default, wher
 the loss is TRL's default (DAPO's mean over tokens) unless the recipe sets `trl.loss_type`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from r1kit.answers import workers
 from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
-from r1kit.models.chat_templates import check_template_settings
-from r1kit.models.load import check_context, is_adapter, load_model_to_train, load_tokenizer
-from r1kit.models.stop_tokens import end_token_ids
-from r1kit.models.templates import apply_template, check_chat_template, check_prompts_render, encode_prompts
+from r1kit.models.load import is_adapter, load_model_to_train, load_tokenizer
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import RLRecipe
 from r1kit.rewards.binding import bind_reward, run_in_thread
@@ -26,14 +23,12 @@ from r1kit.rewards.checks import check_reward_data, preload_reward_models
 from r1kit.rewards.eager import EagerJudge
 from r1kit.runs.run import Run
 from r1kit.training.arguments import build_grpo_config
+from r1kit.training.policy_prompts import check_policy_prompts, stop_at_end_of_turn
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from r1kit.training.grpo import RLTrainer
-
-PROMPTS_MEASURED = 200
-"""Longest prompts that are measured before the training: do they fit into the model's context with a completion?"""
 
 
 def main(recipe: RLRecipe, run: Run) -> None:
@@ -90,8 +85,9 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
     model, lora_config = load_model_to_train(recipe.model)
     if recipe.training.kl > 0 and recipe.model.lora is None and is_adapter(recipe.model):
         save_start_model(model, run.path / "start")
-    _check_prompts(recipe, model, tokenizer, problems, held_out)
-    _stop_at_end_of_turn(model, tokenizer, arguments, recipe.prompt.template)
+    max_tokens = max([recipe.sampling.max_tokens, *(step.max_tokens for step in recipe.sampling.schedule)])
+    check_policy_prompts(model, tokenizer, recipe.prompt, max_tokens, problems, held_out)
+    stop_at_end_of_turn(model, tokenizer, arguments, recipe.prompt.template)
     preload_reward_models(recipe.rewards)
 
     reward_functions, eager_judges = [], []
@@ -120,32 +116,3 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
     if recipe.sampling.schedule:
         trainer.add_callback(LengthScheduleCallback(recipe.sampling.schedule, trainer))
     return trainer
-
-
-def _check_prompts(
-    recipe: RLRecipe, model: Any, tokenizer: Any, problems: "Dataset", held_out: "Dataset | None"
-) -> None:
-    """Raise UserError for a prompt that the chat template refuses, or that leaves no room for a completion."""
-    check_chat_template(tokenizer, recipe.prompt.template)
-    check_template_settings(tokenizer, recipe.prompt.template_settings)
-    check_prompts_render(tokenizer, problems["prompt"], recipe.prompt, "data.train")
-    if held_out is not None:
-        check_prompts_render(tokenizer, held_out["prompt"], recipe.prompt, "data.eval")
-    max_tokens = max([recipe.sampling.max_tokens, *(step.max_tokens for step in recipe.sampling.schedule)])
-    # The longest texts, since reading all prompts of a large set as tokens would take minutes.
-    longest = sorted(problems["prompt"], key=_count_chars, reverse=True)[:PROMPTS_MEASURED]
-    texts = [apply_template(tokenizer, prompt, recipe.prompt) for prompt in longest]
-    prompt_tokens = max(len(ids) for ids in encode_prompts(tokenizer, longest, texts))
-    check_context(model, prompt_tokens + max_tokens, "sampling.max_tokens", max_tokens)
-
-
-def _count_chars(prompt: Any) -> int:
-    return len(prompt) if isinstance(prompt, str) else sum(len(message["content"] or "") for message in prompt)
-
-
-def _stop_at_end_of_turn(model: Any, tokenizer: Any, arguments: Any, template: str) -> None:
-    """Let completions end at the tokens at which sampling ends them; the model is saved with those."""
-    ids = end_token_ids(tokenizer, model.generation_config.eos_token_id, template)
-    model.generation_config.eos_token_id = ids
-    if arguments.use_vllm:
-        arguments.generation_kwargs = {"stop_token_ids": ids, **(arguments.generation_kwargs or {})}

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from r1kit.errors import UserError
 from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE
 from r1kit.recipe import (
+    DistillRecipe,
     EvalRecipe,
     GenerateRecipe,
     ModelConfig,
@@ -43,6 +44,8 @@ def choose_prompts(recipe: AnyRecipe, load_models: bool = True) -> tuple[AnyReci
     """
     if isinstance(recipe, RLRecipe):
         return _choose_rl_prompt(recipe, load_models)
+    if isinstance(recipe, DistillRecipe) and not recipe.trains_on_rows:
+        return _choose_distill_prompt(recipe, load_models)
     notes: list[str] = []
     if not isinstance(recipe, GenerateRecipe | EvalRecipe | VerifierRecipe):
         return recipe, notes
@@ -97,6 +100,29 @@ def _choose_rl_prompt(recipe: AnyRecipe, load_models: bool) -> tuple[AnyRecipe, 
     note = (
         f"model.path = {recipe.model.path} was trained with {describe_prompt_block(trained)}; "
         f"this run goes on with {describe_prompt_block(recipe.prompt)} (prompt.template=auto keeps the former)"
+    )
+    return recipe, [note]
+
+
+def _choose_distill_prompt(recipe: AnyRecipe, load_models: bool) -> tuple[AnyRecipe, list[str]]:
+    """Return an on-policy recipe with its prompt block: with `auto`, the one that its teacher is asked by.
+
+    A note says where the teacher was trained with another one: asked in a way that it does not know, its probabilities
+    say little.
+    """
+    assert isinstance(recipe, DistillRecipe)
+    teacher = recipe.teacher.to_model_config()
+    if recipe.prompt.template == AUTO_TEMPLATE:
+        prompt, note = choose_prompt(teacher, recipe.prompt, "teacher.path", load_models)
+        chosen = recipe.model_copy(update={"prompt": prompt})
+        check_recipe(chosen)
+        return chosen, [note] if note else []
+    trained = read_trained_prompt(teacher.path or "")
+    if trained is None or _trained_values(trained) == _trained_values(recipe.prompt):
+        return recipe, []
+    note = (
+        f"teacher.path = {teacher.path} was trained with {describe_prompt_block(trained)}; here it and the student are "
+        f"asked by {describe_prompt_block(recipe.prompt)} (prompt.template=auto keeps the former)"
     )
     return recipe, [note]
 

@@ -8,6 +8,7 @@ and the JSON schema from the classes.
 from r1kit.recipe.card import CardConfig
 from r1kit.recipe.checks import check_recipe
 from r1kit.recipe.data import DataConfig, SourceConfig
+from r1kit.recipe.distill import DistillConfig, TeacherModelConfig
 from r1kit.recipe.filters import PREFERENCES, FiltersConfig
 from r1kit.recipe.head import HeadConfig
 from r1kit.recipe.hygiene import HygieneConfig
@@ -26,6 +27,7 @@ from r1kit.recipe.sampling import (
     SERVER_CONNECTION_FIELDS,
     BudgetConfig,
     LengthStepConfig,
+    PolicySamplingConfig,
     RLSamplingConfig,
     SamplingConfig,
     ServerConfig,
@@ -33,6 +35,7 @@ from r1kit.recipe.sampling import (
 from r1kit.recipe.scaling import ScalingConfig
 from r1kit.recipe.stages import (
     DataRecipe,
+    DistillRecipe,
     EvalRecipe,
     GenerateRecipe,
     Recipe,
@@ -40,10 +43,11 @@ from r1kit.recipe.stages import (
     RLZeroRecipe,
     SFTRecipe,
     VerifierRecipe,
+    command_module,
     recipe_class,
 )
 from r1kit.recipe.teacher import JourneyConfig, RefineConfig, TeacherConfig
-from r1kit.recipe.training import RLTrainingConfig, SFTTrainingConfig, TrainingConfig
+from r1kit.recipe.training import DistillTrainingConfig, RLTrainingConfig, SFTTrainingConfig, TrainingConfig
 
 __all__ = [
     "PREFERENCES",
@@ -52,6 +56,9 @@ __all__ = [
     "CardConfig",
     "DataConfig",
     "DataRecipe",
+    "DistillConfig",
+    "DistillRecipe",
+    "DistillTrainingConfig",
     "EvalRecipe",
     "FiltersConfig",
     "GenerateRecipe",
@@ -62,6 +69,7 @@ __all__ = [
     "LoraConfig",
     "ModelConfig",
     "NewModelConfig",
+    "PolicySamplingConfig",
     "PromptConfig",
     "RLRecipe",
     "RLSamplingConfig",
@@ -77,10 +85,12 @@ __all__ = [
     "ServerConfig",
     "SourceConfig",
     "TeacherConfig",
+    "TeacherModelConfig",
     "TrainingConfig",
     "VerifierRecipe",
     "check_recipe",
     "collect_secrets",
+    "command_module",
     "dump_recipe",
     "load_recipe",
     "parse_override",

@@ -9,16 +9,28 @@ from r1kit.languages.detect import LANGUAGES, language_code
 from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE, is_plain_template
 from r1kit.recipe.block import Block
 from r1kit.recipe.data import DataConfig, SourceConfig
+from r1kit.recipe.distill import DistillConfig, TeacherModelConfig
 from r1kit.recipe.filters import PREFERENCES, FiltersConfig
 from r1kit.recipe.prompt import PromptConfig
 from r1kit.recipe.rewards import RewardConfig, has_accuracy_reward
-from r1kit.recipe.sampling import SamplingConfig, ServerConfig
+from r1kit.recipe.sampling import PolicySamplingConfig, SamplingConfig, ServerConfig
 from r1kit.recipe.scaling import ScalingConfig
-from r1kit.recipe.stages import DataRecipe, EvalRecipe, GenerateRecipe, Recipe, RLRecipe, SFTRecipe, VerifierRecipe
-from r1kit.recipe.training import TrainingConfig
+from r1kit.recipe.stages import (
+    DataRecipe,
+    DistillRecipe,
+    EvalRecipe,
+    GenerateRecipe,
+    Recipe,
+    RLRecipe,
+    SFTRecipe,
+    VerifierRecipe,
+)
+from r1kit.recipe.training import SFTTrainingConfig, TrainingConfig
 from r1kit.recipe.trl import FIXED_BY_R1KIT, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
 from r1kit.user_paths import describe_unexpanded
 
+FIELDS_OF_ROWS = ("max_length", "too_long", "loss_on", "packing", "group_by_length")
+"""Fields of `training` that only a training on finished rows has."""
 SHARE_TOLERANCE = 1e-6  # by how much the shares of sources may miss 1, for shares such as three times 0.3333333
 
 
@@ -34,7 +46,9 @@ def check_recipe(recipe: Recipe) -> None:
     _check_prompts(recipe)
     if isinstance(recipe, SFTRecipe | RLRecipe):
         _check_training(recipe)
-    if isinstance(recipe, RLRecipe):
+    if isinstance(recipe, DistillRecipe):
+        _check_distill(recipe)
+    elif isinstance(recipe, RLRecipe):
         _check_rollouts(recipe)
     elif isinstance(recipe, GenerateRecipe):
         _check_generate(recipe)
@@ -118,7 +132,7 @@ def _check_prompts(recipe: Recipe) -> None:
         for name, evaluated in recipe.models.items():
             if evaluated.prompt is not None:
                 _check_prompt(evaluated.prompt, f"models.{name}.prompt")
-    if recipe.prompt.template == AUTO_TEMPLATE and isinstance(recipe, SFTRecipe):
+    if recipe.prompt.template == AUTO_TEMPLATE and isinstance(recipe, SFTRecipe) and recipe.trains_on_rows:
         requirement = "sft and distill decide how a model is asked later, and cannot take it from the model"
         raise UserError("prompt.template", AUTO_TEMPLATE, requirement, "use chat, r1-zero, or a text with {prompt}")
 
@@ -170,7 +184,7 @@ def _check_steps(training: TrainingConfig, has_eval_data: bool) -> None:
 
 def _check_trl_fields(recipe: SFTRecipe | RLRecipe) -> None:
     """Check the keys of the block `trl`: TRL must have them, and r1kit must not set them itself."""
-    config = "GRPOConfig" if isinstance(recipe, RLRecipe) else "SFTConfig"
+    config = recipe.trl_config
     recipe_fields = OWNED_TRL_FIELDS[config] | REPLACED_TRL_FIELDS[config]
     for key, value in recipe.trl.items():
         if key in recipe_fields:
@@ -183,6 +197,34 @@ def _check_trl_fields(recipe: SFTRecipe | RLRecipe) -> None:
             if key in type(recipe.training).model_fields:
                 raise UserError(f"trl.{key}", value, "it is a field of r1kit's", f"set training.{key} instead")
             raise UserError(f"trl.{key}", value, f"TRL's {config} has no such field", suggest(key, known_fields))
+
+
+def _check_distill(recipe: DistillRecipe) -> None:
+    """Check that each method of `distill` has what it needs, and nothing that it would not use."""
+    method = recipe.distill.method
+    if method == "rows":
+        use_other = "set distill.method=on-policy, or remove it"
+        requirement = "the method rows learns from finished rows and asks no teacher"
+        if recipe.teacher != TeacherModelConfig():
+            path = UNSET if recipe.teacher.path is None else recipe.teacher.path
+            raise UserError("teacher.path", path, requirement, use_other)
+        if recipe.distill.divergence != DistillConfig().divergence:
+            raise UserError("distill.divergence", recipe.distill.divergence, requirement, use_other)
+        if recipe.sampling != PolicySamplingConfig():
+            raise UserError("sampling", UNSET, "the method rows samples nothing", use_other)
+        return
+    if recipe.teacher.path is None:
+        requirement = f"the method {method} learns from the probabilities of a teacher"
+        raise UserError("teacher.path", UNSET, requirement, "set teacher.path, or distill.method=rows")
+    if recipe.model.new is not None:
+        requirement = f"the method {method} trains a model that can answer, and a new one cannot"
+        raise UserError("model.new", UNSET, requirement, "set model.path, or distill.method=rows")
+    for name in FIELDS_OF_ROWS:
+        value = getattr(recipe.training, name)
+        if value != SFTTrainingConfig.model_fields[name].default:
+            requirement = f"the method {method} trains no finished rows"
+            action = "set sampling.max_tokens instead" if name in ("max_length", "too_long") else "remove it"
+            raise UserError(f"training.{name}", value, requirement, action)
 
 
 def _check_rollouts(recipe: RLRecipe) -> None:

@@ -120,17 +120,22 @@ class LengthStepConfig(Block):
     """Longest completion from that step on, in tokens."""
 
 
-class RLSamplingConfig(Block):
-    """How rollouts are sampled from the policy in `rl-zero` and `rl`."""
+class PolicySamplingConfig(Block):
+    """How completions are sampled from the model that is trained on them; by `distill`, for other methods than rows."""
 
     temperature: PositiveTemperature = 1.0
-    """Divides the logits before sampling; 1 samples from the policy as it is, which the loss assumes."""
+    """Divides the logits before sampling; 1 samples from the model as it is, which the loss assumes."""
     top_p: PositiveFraction = 1.0
     """Sample from the most likely tokens whose probabilities add up to this (nucleus sampling); 1 takes all."""
     top_k: NonNegativeInt = 0
     """Sample from this many of the most likely tokens; 0 takes all."""
     max_tokens: PositiveInt = 1024
     """Longest completion, in tokens; a longer one is cut off there."""
+
+
+class RLSamplingConfig(PolicySamplingConfig):
+    """How rollouts are sampled from the policy in `rl-zero` and `rl`."""
+
     group_size: Annotated[int, Field(ge=2, le=MAX_DRAWS)] = 16
     """Number of completions of each prompt; their rewards are compared with each other (GRPO's group)."""
     resample: NonNegativeDrawCount = 0

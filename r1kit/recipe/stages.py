@@ -8,6 +8,7 @@ from r1kit.prompts import AUTO_TEMPLATE
 from r1kit.recipe.block import Block, KeysMayChange, OnResume, Seed, expand_path
 from r1kit.recipe.card import CardConfig
 from r1kit.recipe.data import DataConfig
+from r1kit.recipe.distill import DistillConfig, TeacherModelConfig
 from r1kit.recipe.evaluated_models import EvaluatedModels
 from r1kit.recipe.filters import FiltersConfig
 from r1kit.recipe.head import HeadConfig
@@ -15,10 +16,10 @@ from r1kit.recipe.hygiene import HygieneConfig
 from r1kit.recipe.model import ModelConfig
 from r1kit.recipe.prompt import PromptConfig
 from r1kit.recipe.rewards import Answers, RewardConfig
-from r1kit.recipe.sampling import RLSamplingConfig, SamplingConfig
+from r1kit.recipe.sampling import PolicySamplingConfig, RLSamplingConfig, SamplingConfig
 from r1kit.recipe.scaling import ScalingConfig
 from r1kit.recipe.teacher import JourneyConfig, RefineConfig
-from r1kit.recipe.training import RLTrainingConfig, SFTTrainingConfig
+from r1kit.recipe.training import DistillTrainingConfig, RLTrainingConfig, SFTTrainingConfig
 from r1kit.recipe.trl import RESUMABLE_TRL_FIELDS
 from r1kit.stages import STAGES
 
@@ -45,7 +46,7 @@ class Recipe(Block):
 
 
 class SFTRecipe(Recipe):
-    """`sft` and `distill`: fine-tune a model on rows, or train a new one on plain text."""
+    """`sft`: fine-tune a model on rows, or train a new one on plain text."""
 
     prompt: PromptConfig = PromptConfig(template="chat")
     """How a question is put to the model."""
@@ -61,6 +62,43 @@ class SFTRecipe(Recipe):
         if self.training.steps is None and self.training.epochs is None:
             self.training.epochs = 1.0
         return self
+
+    @property
+    def trains_on_rows(self) -> bool:
+        """Return whether finished rows are trained, rather than what the model itself answers to problems."""
+        return True
+
+    @property
+    def trl_config(self) -> str:
+        """Return the name of TRL's config whose fields `trl` may set."""
+        return "SFTConfig"
+
+
+class DistillRecipe(SFTRecipe):
+    """`distill`: train a student on rows that a teacher sampled, or on its own answers as the teacher judges them."""
+
+    distill: DistillConfig = DistillConfig()
+    """How the student learns: from rows, or on-policy."""
+    teacher: TeacherModelConfig = TeacherModelConfig()
+    """Model whose probabilities the student learns; for the methods on-policy and gold."""
+    sampling: PolicySamplingConfig = PolicySamplingConfig()
+    """How the student's answers are sampled; for the methods on-policy and gold. The temperature divides the logits in
+    on-policy's loss, too."""
+    training: DistillTrainingConfig = DistillTrainingConfig()
+    """How the weights are changed."""
+    trl: TrlFields = {}
+    """Any other field of TRL's SFTConfig, such as {adam_beta2: 0.95}; for the methods on-policy and gold, of its
+    DistillationConfig, and for gold the fields `uld_...` of its GOLDConfig, too."""
+
+    @property
+    def trains_on_rows(self) -> bool:
+        """Return whether finished rows are trained, rather than what the student itself answers to problems."""
+        return self.distill.method == "rows"
+
+    @property
+    def trl_config(self) -> str:
+        """Return the name of TRL's config whose fields `trl` may set."""
+        return {"rows": "SFTConfig", "on-policy": "DistillationConfig", "gold": "GOLDConfig"}[self.distill.method]
 
 
 class RLRecipe(Recipe):
@@ -87,6 +125,11 @@ class RLRecipe(Recipe):
         if self.training.steps is None and self.training.epochs is None:
             self.training.epochs = 1.0
         return self
+
+    @property
+    def trl_config(self) -> str:
+        """Return the name of TRL's config whose fields `trl` may set."""
+        return "GRPOConfig"
 
     @property
     def completions_per_rollout(self) -> int:
@@ -200,10 +243,26 @@ class VerifierRecipe(Recipe):
     """Settings of Head2Toe among which cross-validation chooses."""
 
 
-_RECIPE_CLASSES = (DataRecipe, RLZeroRecipe, GenerateRecipe, SFTRecipe, RLRecipe, EvalRecipe, VerifierRecipe)
+_RECIPE_CLASSES = (
+    DataRecipe,
+    RLZeroRecipe,
+    GenerateRecipe,
+    SFTRecipe,
+    RLRecipe,
+    DistillRecipe,
+    EvalRecipe,
+    VerifierRecipe,
+)
 _CLASS_OF_NAME: dict[str, type[Recipe]] = {recipe.__name__: recipe for recipe in _RECIPE_CLASSES}
 
 
 def recipe_class(stage: str) -> type[Recipe]:
-    """Return the class of a stage's recipe, such as SFTRecipe for `distill`."""
+    """Return the class of a stage's recipe, such as SFTRecipe for `sft`."""
     return _CLASS_OF_NAME[STAGES[stage].recipe_class]
+
+
+def command_module(stage: str, recipe: Recipe) -> str:
+    """Return the module whose `main(recipe, run)` runs a stage; the methods of `distill` have one each."""
+    if isinstance(recipe, DistillRecipe) and not recipe.trains_on_rows:
+        return STAGES[stage].own_answers_module
+    return STAGES[stage].command_module

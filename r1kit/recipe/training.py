@@ -95,3 +95,11 @@ class SFTTrainingConfig(TrainingConfig):
     """Join several rows into one sequence of up to `max_length` tokens, as for pre-training."""
     group_by_length: bool = False
     """Batch rows of similar length together; each batch is then a less random mixture. `savings` avoids padding too."""
+
+
+class DistillTrainingConfig(SFTTrainingConfig):
+    """Settings of the optimizer, and of the rows of the method `rows`."""
+
+    savings: list[Literal["trim", "rollouts"]] = ["trim", "rollouts"]  # type: ignore[assignment]
+    """Work of stock TRL that r1kit leaves out because the update is the same without it: `trim` padding. `rollouts`
+    samples the student's answers with r1kit's decoder: the same distribution, other draws. [] leaves nothing out."""

@@ -66,9 +66,19 @@ _GRPO_FIELDS = {
     "ref_model_sync_steps": "training.reference_reset_steps",
     "model_init_kwargs": "model.revision",
 }
+_DISTILLATION_FIELDS = {
+    "max_completion_length": "sampling.max_tokens",
+    "temperature": "sampling.temperature",
+    "top_p": "sampling.top_p",
+    "top_k": "sampling.top_k",
+    "beta": "distill.divergence",
+    "chat_template_kwargs": "prompt.template_settings",
+}
 OWNED_TRL_FIELDS = {
     "SFTConfig": _COMMON_FIELDS | _SFT_FIELDS,
     "GRPOConfig": _COMMON_FIELDS | _GRPO_FIELDS,
+    "DistillationConfig": _COMMON_FIELDS | _DISTILLATION_FIELDS,
+    "GOLDConfig": _COMMON_FIELDS | _DISTILLATION_FIELDS,
 }
 """Config of TRL: its fields that r1kit sets, each with the recipe's field that it is set from."""
 
@@ -88,6 +98,12 @@ _REPLACED_COMMON = {
     "hub_always_push": "card.push_to_hub",
     "hub_revision": "card.push_to_hub",
 }
+_REPLACED_DISTILLATION = {
+    "model_init_kwargs": "model",
+    "teacher_model_name_or_path": "teacher.path",
+    "teacher_model_revision": "teacher.revision",
+    "teacher_model_init_kwargs": "teacher",
+}
 REPLACED_TRL_FIELDS = {
     "SFTConfig": _REPLACED_COMMON
     | {
@@ -99,6 +115,8 @@ REPLACED_TRL_FIELDS = {
         "dataset_text_field": "data.train",
     },
     "GRPOConfig": _REPLACED_COMMON | {"generation_batch_size": "training.updates_per_rollout"},
+    "DistillationConfig": _REPLACED_COMMON | _REPLACED_DISTILLATION,
+    "GOLDConfig": _REPLACED_COMMON | _REPLACED_DISTILLATION,
 }
 """Config of TRL: its fields that would do nothing or contradict r1kit, each with the recipe's field to use instead."""
 
@@ -116,24 +134,44 @@ RESUMABLE_TRL_FIELDS = frozenset(
 )
 """Fields of the block `trl` that may change when a run is resumed: they change nothing of the result but rounding."""
 
-_CONFIG_FILES = {"SFTConfig": "trainer/sft_config.py", "GRPOConfig": "trainer/grpo_config.py"}
+_GOLD_FILE = "experimental/gold/gold_config.py"
+_CONFIG_FILES = {
+    "SFTConfig": "trainer/sft_config.py",
+    "GRPOConfig": "trainer/grpo_config.py",
+    "DistillationConfig": "trainer/distillation_config.py",
+    "GOLDConfig": "trainer/distillation_config.py",
+}
 
 
 @cache
 def trl_fields(config: str) -> frozenset[str]:
-    """Return the field names of TRL's `config` and its bases, such as `SFTConfig`; empty where TRL is not installed."""
+    """Return the field names of TRL's `config` and its bases, such as `SFTConfig`; empty where TRL is not installed.
+
+    Of GOLDConfig they are DistillationConfig's, and GOLDConfig's own for its loss: the trainer is DistillationTrainer.
+    """
     names: set[str] = set()
     for package, file in (
         ("trl", _CONFIG_FILES[config]),
         ("trl", "trainer/base_config.py"),
         ("transformers", "training_args.py"),
     ):
-        spec = importlib.util.find_spec(package)
-        if spec is None or not spec.submodule_search_locations:
-            return frozenset()
-        source = (Path(spec.submodule_search_locations[0]) / file).read_text()
-        names |= _annotated_names(ast.parse(source))
+        names |= _fields_in_file(package, file)
+    if config == "GOLDConfig":
+        names |= {name for name in _fields_in_file("trl", _GOLD_FILE) if is_uld_field(name)}
     return frozenset(names)
+
+
+def is_uld_field(name: str) -> bool:
+    """Return whether a field of TRL's GOLDConfig is one of its loss."""
+    return name.startswith("uld_") or name == "use_extended_uld"
+
+
+def _fields_in_file(package: str, file: str) -> set[str]:
+    """Return the names of the fields in a source file of a package; none where it is not installed."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return set()
+    return _annotated_names(ast.parse((Path(spec.submodule_search_locations[0]) / file).read_text()))
 
 
 def _annotated_names(tree: ast.Module) -> set[str]:

@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from r1kit.recipe import DataRecipe, GenerateRecipe, Recipe
+from r1kit.recipe import DataRecipe, DistillRecipe, GenerateRecipe, Recipe
 from r1kit.runs.reading import read_parents
 from r1kit.runs.run import Run
 from r1kit.safe_text import mask_text
@@ -56,6 +56,8 @@ def paths_by_role(recipe: Recipe) -> dict[str, list[str]]:
             if block and block.model and block.model.path:
                 teachers.append(block.model.path)
         paths["teacher"] = teachers
+    if isinstance(recipe, DistillRecipe) and recipe.teacher.path:
+        paths["teacher"] = [recipe.teacher.path]
     scaling = getattr(recipe, "scaling", None)
     if scaling is not None and scaling.verifier:
         paths["verifier"] = [scaling.verifier]

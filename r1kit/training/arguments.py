@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError, suggest
 from r1kit.ranks import world_size
-from r1kit.recipe import RLRecipe, SFTRecipe, TrainingConfig
+from r1kit.recipe import DistillRecipe, RLRecipe, SFTRecipe, TrainingConfig
+from r1kit.recipe.trl import is_uld_field
 from r1kit.runs.run import Run
 from r1kit.safe_text import mask_secrets
 
 if TYPE_CHECKING:
-    from trl import GRPOConfig, SFTConfig
+    from trl import DistillationConfig, GRPOConfig, SFTConfig
+    from trl.experimental.gold import GOLDConfig
 
 FITTING_ROWS_KEY = "micro_batch_size"
 """Key of run.json: the largest micro-batch that fitted into memory, once memory has run out."""
@@ -53,7 +55,7 @@ def split_batch(training: TrainingConfig, processes: int, fitting_rows: int | No
 
 
 def _common_arguments(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
-    """Return the arguments that SFTConfig and GRPOConfig have in common."""
+    """Return the arguments that the configs of all trainers have in common."""
     import torch
 
     training, dtype = recipe.training, recipe.model.dtype
@@ -157,6 +159,24 @@ def grpo_arguments(recipe: RLRecipe, run: Run) -> dict[str, Any]:
     return arguments
 
 
+def distillation_arguments(recipe: DistillRecipe, run: Run) -> dict[str, Any]:
+    """Return the arguments of DistillationConfig that a recipe's own blocks set."""
+    sampling = recipe.sampling
+    arguments = _common_arguments(recipe, run)
+    arguments |= {
+        "max_completion_length": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "beta": recipe.distill.divergence,
+        "chat_template_kwargs": recipe.prompt.template_settings or None,
+    }
+    if recipe.training.eval_steps:
+        arguments["metric_for_best_model"] = "eval_loss"
+        arguments["greater_is_better"] = False
+    return arguments
+
+
 def build_sft_config(recipe: SFTRecipe, run: Run) -> "SFTConfig":
     """Return TRL's SFTConfig for a recipe. Raises UserError for a value in `trl` that TRL refuses."""
     from trl import SFTConfig
@@ -172,6 +192,27 @@ def build_grpo_config(recipe: RLRecipe, run: Run) -> "GRPOConfig":
     if "num_completions_to_print" not in recipe.trl:
         config.num_completions_to_print = 0  # r1kit shows completions itself, without their control characters
     return config
+
+
+def build_distillation_config(recipe: DistillRecipe, run: Run) -> "DistillationConfig":
+    """Return TRL's DistillationConfig for a recipe. Raises UserError for a value in `trl` that TRL refuses."""
+    from trl import DistillationConfig
+
+    own_fields = {name: value for name, value in recipe.trl.items() if not is_uld_field(name)}
+    config = _build_config(DistillationConfig, distillation_arguments(recipe, run), own_fields)
+    if "num_completions_to_print" not in recipe.trl:
+        config.num_completions_to_print = 0  # r1kit shows completions itself, without their control characters
+    return config
+
+
+def build_uld_config(recipe: DistillRecipe, run: Run) -> "GOLDConfig":
+    """Return TRL's GOLDConfig with the settings of GOLD's loss. Raises UserError for a value that TRL refuses."""
+    from r1kit.training.gold import GOLDConfig
+
+    loss_fields = {name: value for name, value in recipe.trl.items() if is_uld_field(name)}
+    arguments = {"output_dir": str(run.path / "checkpoints"), "use_uld_loss": True, "beta": recipe.distill.divergence}
+    arguments |= {"use_cpu": True, "bf16": False}  # it configures a loss, which has no device or dtype of its own
+    return _build_config(GOLDConfig, arguments, loss_fields)
 
 
 def _build_config(config_class: Any, arguments: dict[str, Any], trl_block: dict[str, Any]) -> Any:

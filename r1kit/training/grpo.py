@@ -56,13 +56,13 @@ from r1kit.errors import UserError
 from r1kit.messages import logger
 from r1kit.rewards.accuracy import take_timeout_count
 from r1kit.rewards.eager import EagerJudge
-from r1kit.rows import PROBLEM, ROLLOUT, Row, columns_of
+from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.training import reference, turns
 from r1kit.training.checkpoints import CheckpointMixin, checkpoint_step
 from r1kit.training.resampling import SampledRows, draw_problem_indices, replace_groups_without_signal, round_rewards
 from r1kit.training.rollout_sampling import RolloutSampler, are_logprobs_exact, pad_logprobs
-from r1kit.training.rollouts import rollout_rows, write_rollouts
+from r1kit.training.rollouts import LOGGED_COLUMNS, rollout_rows, write_rollouts
 from r1kit.training.row_order import GroupSampler
 from r1kit.training.savings.completion_forward import CompletionForward, CompletionRows
 from r1kit.training.savings.obstacles import find_obstacle
@@ -70,9 +70,6 @@ from r1kit.training.savings.regroup import MicroBatch, cheapest_order, deal_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-LOGGED_COLUMNS = tuple(name for name in columns_of(PROBLEM) if name != "prompt" and name in columns_of(ROLLOUT))
-"""Columns of a problem that are kept with each of its rollouts: id, answer, domain, question."""
 
 MAX_GENERATIONS_WITHOUT_VERDICT = 10
 """Generations in a row without a single verdict after which a run ends: there is nothing to learn from."""

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.data.writing.parquet import write_parquet
-from r1kit.rows import Row
+from r1kit.rows import PROBLEM, ROLLOUT, Row, columns_of
+
+LOGGED_COLUMNS = tuple(name for name in columns_of(PROBLEM) if name != "prompt" and name in columns_of(ROLLOUT))
+"""Columns of a problem that are kept with each of its rollouts: id, answer, domain, question."""
 
 
 def rollout_rows(
@@ -28,7 +31,7 @@ def rollout_rows(
     for i in range(len(columns["prompt"])):
         row: Row = {"step": step, "group": i // group_size}
         for name, values in columns.items():
-            row[name] = _content(values[i])
+            row[name] = content_of(values[i])
         total = None
         for name, values in rewards.items():
             row[name] = None if math.isnan(values[i]) else values[i]
@@ -55,6 +58,6 @@ def _newest(values: Any, count: int) -> list[Any]:
     return list(values)[-count:]
 
 
-def _content(value: Any) -> Any:
+def content_of(value: Any) -> Any:
     """Return chat messages as the content of the last one, any other value as it is."""
     return value[-1]["content"] if isinstance(value, list) else value

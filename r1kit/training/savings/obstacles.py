@@ -50,6 +50,11 @@ def find_sampling_obstacle(trainer: Any) -> str:
     """Return why r1kit's decoder cannot sample the rollouts; an empty text if it can."""
     if trainer.use_vllm or trainer.use_transformers_continuous_batching or trainer.rollout_func or trainer.tools:
         return "another engine samples"
+    return find_decoder_obstacle(trainer)
+
+
+def find_decoder_obstacle(trainer: Any) -> str:
+    """Return why r1kit's decoder cannot sample from a trainer's model; an empty text if it can."""
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         return "ranks that share sharded weights must decode the same number of tokens"
     return why_generate_is_needed(base_model(trainer.model), trainer.generation_config)
