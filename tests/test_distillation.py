@@ -1,6 +1,9 @@
 """On-policy distillation: its gradient against stock TRL's, its loss against the divergence by hand, and the stage."""
 
+import json
 import math
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +17,8 @@ from r1kit.runs.paths import SHIPPED_MODELS
 
 TEXTS = ("Q: What is 3 + 4?\nA:", "Q: 1 - 2?\nA:", "Q: a?\nA:", "Q: Compute 5.\nA:")
 ROW_COUNT = 16
-BY_SAVINGS = [("trim",), ("trim", "rollouts"), ()]
+SERVED = {"path": "tiny:base", "server": "http://a"}
+BY_SAVINGS = [("trim",), ()]
 
 
 def draw_completions() -> list[list[int]]:
@@ -33,12 +37,13 @@ def make_trainer(
     savings: tuple[str, ...] | None,
     lora: bool = False,
     own_class: Any = None,
-    gold: dict[str, Any] | None = None,
+    own_arguments: dict[str, Any] | None = None,
+    config_class: Any = None,
     **settings: Any,
 ) -> Any:
     """Return a distillation trainer whose completions are fixed, stock TRL's where `savings` is None.
 
-    `own_class` is r1kit's trainer, by default OnPolicyTrainer; `gold` holds GoldTrainer's own arguments.
+    `own_class` is r1kit's trainer, by default OnPolicyTrainer; `own_arguments` are those in place of its teacher.
     """
     from datasets import Dataset
     from peft import LoraConfig
@@ -77,10 +82,10 @@ def make_trainer(
     torch.manual_seed(0)
     trainer_class, more = (StockTrainer, {}) if savings is None else (OwnTrainer, {"savings": savings})
     teacher = AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:base"])
-    more |= gold or {"teacher_model": teacher}
+    more |= {"teacher_model": teacher} if own_arguments is None else own_arguments
     trainer = trainer_class(
         model=AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:student"]),
-        args=DistillationConfig(**arguments),
+        args=(config_class or DistillationConfig)(**arguments),
         train_dataset=Dataset.from_list([{"prompt": TEXTS[row % 4]} for row in range(ROW_COUNT)]),
         processing_class=AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"], padding_side="left"),
         peft_config=LoraConfig(r=4, lora_alpha=8, init_lora_weights=False) if lora else None,
@@ -224,7 +229,7 @@ def test_the_gradient_of_gold_is_stock_trl_s(tmp_path, settings):
         "prompt": PromptConfig(template="{prompt}"),
         "uld_config": uld_config,
     }
-    trainer = make_trainer(tmp_path, ("trim",), own_class=GoldTrainer, gold=gold)
+    trainer = make_trainer(tmp_path, ("trim",), own_class=GoldTrainer, own_arguments=gold)
     batches = []
     compute_loss = trainer.compute_loss
     trainer.compute_loss = lambda model, inputs, *rest, **more: (
@@ -273,6 +278,84 @@ def test_the_gradient_of_gold_is_stock_trl_s(tmp_path, settings):
     assert relative_error(expected, gradients) < 1e-5
 
 
+class TeacherServer(BaseHTTPRequestHandler):
+    """What TRL's client asks of a vLLM server, answered by `tiny:base`."""
+
+    def do_GET(self):
+        self.send_json({"data": [{"id": "teacher"}]})
+
+    def do_POST(self):
+        from transformers import AutoModelForCausalLM
+
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        teacher = AutoModelForCausalLM.from_pretrained(SHIPPED_MODELS["tiny:base"])
+        choices = []
+        for ids in request["prompt"]:
+            with torch.no_grad():
+                log_q = (teacher(torch.tensor([ids])).logits[0] / request["temperature"]).log_softmax(-1)
+            entries = [None]
+            for position, token in enumerate(ids[1:]):
+                best = int(log_q[position].argmax())
+                entry = {str(token): {"logprob": log_q[position, token].item(), "rank": 2}}
+                entries.append({**entry, str(best): {"logprob": log_q[position, best].item(), "rank": 1}})
+            choices.append({"prompt_logprobs": entries})
+        self.send_json({"choices": choices})
+
+    def send_json(self, content):
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        """Print nothing."""
+
+
+@pytest.mark.slow
+def test_the_loss_of_a_teacher_behind_a_server_is_that_by_hand(tmp_path, monkeypatch):
+    """Of each token the reverse KL divergence of two cases: that the token comes, and that another one does."""
+    from trl.generation import vllm_client
+
+    from r1kit.training.served_teacher import ServedTeacherTrainer, ServerDistillationConfig, check_server
+
+    monkeypatch.setattr(vllm_client, "is_vllm_available", lambda *arguments: True)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), TeacherServer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    check_server(address)
+    settings = {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 1}
+    trainer = make_trainer(
+        tmp_path,
+        ("trim", "rollouts"),
+        own_class=ServedTeacherTrainer,
+        own_arguments={},
+        config_class=ServerDistillationConfig,
+        teacher_model_server_url=address,
+        **settings,
+    )
+    by_hand = make_trainer(tmp_path, None)
+    divergences = []
+    for row, completion in enumerate(draw_completions()):
+        prompt = trainer.processing_class(TEXTS[row % 4])["input_ids"]
+        ids = torch.tensor([prompt + completion])
+        with torch.no_grad():
+            columns = torch.tensor(completion).unsqueeze(1)
+            p = by_hand.model(ids).logits[0, len(prompt) - 1 : -1].double().softmax(-1).gather(1, columns)
+            q = by_hand.teacher_model(ids).logits[0, len(prompt) - 1 : -1].double().softmax(-1).gather(1, columns)
+        divergences += (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).flatten().tolist()
+    trainer._get_train_sampler = lambda dataset=None: list(range(ROW_COUNT))
+    trainer.train()
+    server.shutdown()
+    assert trainer.savings == {"rollouts"}
+    assert trainer.state.log_history[-1]["train_loss"] == pytest.approx(sum(divergences) / len(divergences), rel=1e-4)
+    with pytest.raises(UserError, match=r"^teacher\.server = http://127\.0\.0\.1:\d+; no server answers there"):
+        check_server(address.replace(str(server.server_port), "9"))
+    monkeypatch.setattr(vllm_client, "is_vllm_available", lambda *arguments: False)
+    with pytest.raises(UserError, match=r"vLLM is not installed here; pip install 'r1kit\[vllm\]'"):
+        check_server(address)
+
+
 @pytest.mark.slow
 def test_gold_trains_a_student_with_other_tokens_than_its_teacher(tmp_path):
     teacher, tokenizer = make_teacher_with_own_tokens()
@@ -313,10 +396,16 @@ def make_teacher_with_own_tokens() -> tuple[Any, Any]:
         ({"model": {"new": {}}}, "model.new: the method on-policy trains a model that can answer, and a new one"),
         ({"training": {"packing": True}}, "training.packing = true; the method on-policy trains no finished rows; "),
         ({"training": {"max_length": 9}}, "training.max_length = 9; the method on-policy trains no finished rows; set"),
+        (
+            {"distill": {"method": "gold"}, "teacher": SERVED},
+            "teacher.server = http://a; the method gold needs all of the",
+        ),
+        ({"teacher": {"server": "a:80"}}, "teacher.server = a:80; must be an address like http://localhost:8000"),
+        ({"teacher": {"server": "http://a"}}, "teacher.path: the method on-policy learns from the probabilities of a"),
         ({"trl": {"beta": 1}}, "trl.beta = 1; r1kit sets it from distill.divergence; set distill.divergence instead"),
         ({"trl": {"packing": True}}, "trl.packing = true; it is a field of r1kit's; set training.packing instead"),
         ({"trl": {"lmbda": 1}}, "trl.lmbda = 1; TRL's DistillationConfig has no such field; "),
-        ({"distill": {"method": "onpolicy"}}, "distill.method = onpolicy; must be one of: rows, on-policy, gold"),
+        ({"distill": {"method": "onpolicy"}}, "distill.method = onpolicy; must be rows, on-policy or gold; change"),
     ],
 )
 def test_what_contradicts_the_method_is_refused(changes, line):

@@ -469,7 +469,9 @@ def test_trl_fields_hold_those_of_the_config_and_of_its_bases():
     assert "num_generations" not in sft
 
 
-@pytest.mark.parametrize("config", ["SFTConfig", "GRPOConfig", "DistillationConfig", "GOLDConfig"])
+@pytest.mark.parametrize(
+    "config", ["SFTConfig", "GRPOConfig", "DistillationConfig", "GOLDConfig", "ServerDistillationConfig"]
+)
 def test_every_field_that_r1kit_sets_or_replaces_exists_in_trl(config):
     fields = set(OWNED_TRL_FIELDS[config]) | DEFAULTED_TRL_FIELDS | set(REPLACED_TRL_FIELDS[config])
     assert fields <= trl_fields(config)

@@ -13,7 +13,7 @@ from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.models.load import load_model_to_train, load_tokenizer
-from r1kit.models.teacher import check_byte_level, load_any_teacher, load_teacher
+from r1kit.models.teacher import check_byte_level, check_served_teacher, load_any_teacher, load_teacher
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import DistillRecipe
 from r1kit.runs.run import Run
@@ -76,6 +76,12 @@ def _load_teacher(
     """Return the class of the trainer, and its arguments that have to do with the teacher."""
     from r1kit.training.distillation import OnPolicyTrainer
 
+    if recipe.teacher.server is not None:
+        from r1kit.training.served_teacher import ServedTeacherTrainer, check_server
+
+        check_server(recipe.teacher.server)
+        check_served_teacher(recipe.teacher, recipe.model, tokenizer)
+        return ServedTeacherTrainer, {}
     if recipe.distill.method == "on-policy":
         return OnPolicyTrainer, {"teacher_model": load_teacher(recipe.teacher, recipe.model, student, tokenizer)}
     from r1kit.training.gold import GoldTrainer

@@ -28,6 +28,15 @@ def load_teacher(block: TeacherModelConfig, student_block: ModelConfig, student:
     return teacher
 
 
+def check_served_teacher(block: TeacherModelConfig, student_block: ModelConfig, tokenizer: Any) -> None:
+    """Raise UserError where the tokens of a teacher behind a server are not the student's."""
+    try:
+        teacher_tokenizer = load_tokenizer(block.to_model_config())
+    except UserError as error:
+        raise UserError.from_line(str(error).replace("model.", "teacher.", 1)) from None
+    _check_tokens(block, student_block, teacher_tokenizer, tokenizer)
+
+
 def load_any_teacher(block: TeacherModelConfig) -> tuple[Any, Any]:
     """Return a teacher, on the CPU, and its tokenizer. Raises UserError where they cannot be loaded."""
     model_config = block.to_model_config()

@@ -216,6 +216,9 @@ def _check_distill(recipe: DistillRecipe) -> None:
     if recipe.teacher.path is None:
         requirement = f"the method {method} learns from the probabilities of a teacher"
         raise UserError("teacher.path", UNSET, requirement, "set teacher.path, or distill.method=rows")
+    if recipe.teacher.server is not None and method == "gold":
+        requirement = "the method gold needs all of the teacher's probabilities, which a server does not give"
+        raise UserError("teacher.server", recipe.teacher.server, requirement, "remove it, and the teacher is loaded")
     if recipe.model.new is not None:
         requirement = f"the method {method} trains a model that can answer, and a new one cannot"
         raise UserError("model.new", UNSET, requirement, "set model.path, or distill.method=rows")

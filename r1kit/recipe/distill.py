@@ -1,10 +1,10 @@
 """The blocks `distill` and `teacher` of the stage distill: what the student learns from its teacher, and how."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import field_validator
 
-from r1kit.recipe.block import Block, Fraction, expand_path
+from r1kit.recipe.block import Block, Fraction, OnResume, expand_path
 from r1kit.recipe.model import ModelConfig
 
 
@@ -27,6 +27,10 @@ class TeacherModelConfig(Block):
     path: str | None = None
     """Where the teacher is read from: a hub id, a local folder or a run directory. For `on-policy` it must have the
     student's tokenizer."""
+    server: Annotated[str | None, OnResume.IGNORED] = None
+    """Address of a vLLM server that serves the teacher, such as http://localhost:8000; only for `on-policy`. Then only
+    the teacher's tokenizer is read from `path`, and the loss sees of its probabilities those of the student's token and
+    of the most likely one (TRL's ServerDistillationTrainer)."""
     revision: str | None = None
     """Branch, tag or commit of the teacher on the hub; default: its main branch."""
     trust_remote_code: bool = False
@@ -39,7 +43,14 @@ class TeacherModelConfig(Block):
 
     _expand_path = field_validator("path")(expand_path)
 
+    @field_validator("server")
+    @classmethod
+    def _check_server(cls, server: str | None) -> str | None:
+        if server is not None and not server.startswith(("http://", "https://")):
+            raise ValueError("must be an address like http://localhost:8000")
+        return server
+
     def to_model_config(self) -> ModelConfig:
         """Return the block as that of a model, from which the teacher and its tokenizer are loaded."""
-        values: dict[str, Any] = self.model_dump()
+        values: dict[str, Any] = self.model_dump(exclude={"server"})
         return ModelConfig(**values)

@@ -88,7 +88,8 @@ class DistillRecipe(SFTRecipe):
     """How the weights are changed."""
     trl: TrlFields = {}
     """Any other field of TRL's SFTConfig, such as {adam_beta2: 0.95}; for the methods on-policy and gold, of its
-    DistillationConfig, and for gold the fields `uld_...` of its GOLDConfig, too."""
+    DistillationConfig, and for gold the fields `uld_...` of its GOLDConfig, too; for a teacher behind a server, of its
+    ServerDistillationConfig."""
 
     @property
     def trains_on_rows(self) -> bool:
@@ -98,6 +99,8 @@ class DistillRecipe(SFTRecipe):
     @property
     def trl_config(self) -> str:
         """Return the name of TRL's config whose fields `trl` may set."""
+        if self.teacher.server is not None:
+            return "ServerDistillationConfig"
         return {"rows": "SFTConfig", "on-policy": "DistillationConfig", "gold": "GOLDConfig"}[self.distill.method]
 
 

@@ -79,6 +79,7 @@ OWNED_TRL_FIELDS = {
     "GRPOConfig": _COMMON_FIELDS | _GRPO_FIELDS,
     "DistillationConfig": _COMMON_FIELDS | _DISTILLATION_FIELDS,
     "GOLDConfig": _COMMON_FIELDS | _DISTILLATION_FIELDS,
+    "ServerDistillationConfig": _COMMON_FIELDS | _DISTILLATION_FIELDS | {"teacher_model_server_url": "teacher.server"},
 }
 """Config of TRL: its fields that r1kit sets, each with the recipe's field that it is set from."""
 
@@ -117,6 +118,7 @@ REPLACED_TRL_FIELDS = {
     "GRPOConfig": _REPLACED_COMMON | {"generation_batch_size": "training.updates_per_rollout"},
     "DistillationConfig": _REPLACED_COMMON | _REPLACED_DISTILLATION,
     "GOLDConfig": _REPLACED_COMMON | _REPLACED_DISTILLATION,
+    "ServerDistillationConfig": _REPLACED_COMMON | _REPLACED_DISTILLATION,
 }
 """Config of TRL: its fields that would do nothing or contradict r1kit, each with the recipe's field to use instead."""
 
@@ -134,12 +136,17 @@ RESUMABLE_TRL_FIELDS = frozenset(
 )
 """Fields of the block `trl` that may change when a run is resumed: they change nothing of the result but rounding."""
 
+_DISTILLATION_FILE = "trainer/distillation_config.py"
 _GOLD_FILE = "experimental/gold/gold_config.py"
 _CONFIG_FILES = {
-    "SFTConfig": "trainer/sft_config.py",
-    "GRPOConfig": "trainer/grpo_config.py",
-    "DistillationConfig": "trainer/distillation_config.py",
-    "GOLDConfig": "trainer/distillation_config.py",
+    "SFTConfig": ("trainer/sft_config.py",),
+    "GRPOConfig": ("trainer/grpo_config.py",),
+    "DistillationConfig": (_DISTILLATION_FILE,),
+    "GOLDConfig": (_DISTILLATION_FILE,),
+    "ServerDistillationConfig": (
+        _DISTILLATION_FILE,
+        "experimental/server_distillation/server_distillation_config.py",
+    ),
 }
 
 
@@ -149,13 +156,9 @@ def trl_fields(config: str) -> frozenset[str]:
 
     Of GOLDConfig they are DistillationConfig's, and GOLDConfig's own for its loss: the trainer is DistillationTrainer.
     """
-    names: set[str] = set()
-    for package, file in (
-        ("trl", _CONFIG_FILES[config]),
-        ("trl", "trainer/base_config.py"),
-        ("transformers", "training_args.py"),
-    ):
-        names |= _fields_in_file(package, file)
+    names = _fields_in_file("trl", "trainer/base_config.py") | _fields_in_file("transformers", "training_args.py")
+    for file in _CONFIG_FILES[config]:
+        names |= _fields_in_file("trl", file)
     if config == "GOLDConfig":
         names |= {name for name in _fields_in_file("trl", _GOLD_FILE) if is_uld_field(name)}
     return frozenset(names)

@@ -171,6 +171,8 @@ def distillation_arguments(recipe: DistillRecipe, run: Run) -> dict[str, Any]:
         "beta": recipe.distill.divergence,
         "chat_template_kwargs": recipe.prompt.template_settings or None,
     }
+    if recipe.teacher.server is not None:
+        arguments["teacher_model_server_url"] = recipe.teacher.server
     if recipe.training.eval_steps:
         arguments["metric_for_best_model"] = "eval_loss"
         arguments["greater_is_better"] = False
@@ -195,11 +197,17 @@ def build_grpo_config(recipe: RLRecipe, run: Run) -> "GRPOConfig":
 
 
 def build_distillation_config(recipe: DistillRecipe, run: Run) -> "DistillationConfig":
-    """Return TRL's DistillationConfig for a recipe. Raises UserError for a value in `trl` that TRL refuses."""
+    """Return TRL's DistillationConfig, or ServerDistillationConfig for a teacher behind a server.
+
+    Raises UserError for a value in `trl` that TRL refuses.
+    """
     from trl import DistillationConfig
 
+    config_class = DistillationConfig
+    if recipe.teacher.server is not None:
+        from r1kit.training.served_teacher import ServerDistillationConfig as config_class
     own_fields = {name: value for name, value in recipe.trl.items() if not is_uld_field(name)}
-    config = _build_config(DistillationConfig, distillation_arguments(recipe, run), own_fields)
+    config = _build_config(config_class, distillation_arguments(recipe, run), own_fields)
     if "num_completions_to_print" not in recipe.trl:
         config.num_completions_to_print = 0  # r1kit shows completions itself, without their control characters
     return config

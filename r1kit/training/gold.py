@@ -35,6 +35,8 @@ UNSCORED = -100
 class GoldTrainer(OnPolicyTrainer):
     """OnPolicyTrainer with GOLD's loss in place of a divergence over one vocabulary."""
 
+    processing_class: PreTrainedTokenizerBase  # TRL declares other classes, too, for models of more than text
+
     def __init__(
         self,
         *args: Any,
@@ -121,7 +123,7 @@ class GoldTrainer(OnPolicyTrainer):
         texts = []
         for ids in answers:
             text_ids = ids[:-1] if ids[-1] in self.eos_token_ids else ids
-            texts.append(self.processing_class.decode(text_ids, clean_up_tokenization_spaces=False))
+            texts.append(str(self.processing_class.decode(text_ids, clean_up_tokenization_spaces=False)))
         encoded = encode_with_byte_offsets(self.teacher_tokenizer.backend_tokenizer, texts)
         width = max(len(prompt) + len(ids) + 1 for prompt, (ids, _) in zip(prompt_ids, encoded, strict=True))
         pad_id = self.teacher_tokenizer.pad_token_id or 0
