@@ -159,7 +159,7 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
         "name": names[run_dir.resolve()],
         "path": str(run_dir),
         **{field: info.get(field) for field in RUN_JSON_FIELDS},
-        "method": training_method(info.get("stage")),
+        "method": training_method(info.get("stage"), parents),
         "status": status,
         "seconds": elapsed_seconds(info, status),
         "result": describe_result(Run(run_dir)),
@@ -191,11 +191,13 @@ def mask_recipe(recipe_text: str | None) -> str | None:
     return yaml.safe_dump(masked, sort_keys=False, allow_unicode=True)
 
 
-def training_method(stage: str | None) -> str | None:
-    """Return by which method a stage trains: rl or sft; None where it trains no model."""
+def training_method(stage: str | None, parents: Sequence[Mapping[str, Any]] = ()) -> str | None:
+    """Return by which method a stage trains: rl, sft, or distill with a teacher; None where it trains no model."""
     if stage not in STAGES or not STAGES[stage].trains_model:
         return None
-    return "rl" if STAGES[stage].command_module == RL_COMMAND else "sft"
+    if STAGES[stage].command_module == RL_COMMAND:
+        return "rl"
+    return "distill" if any(parent["role"] == "teacher" for parent in parents) else "sft"
 
 
 def describe_parents(info: dict[str, Any], run_dir: Path, names: Mapping[Path, str]) -> list[dict[str, Any]]:

@@ -173,7 +173,7 @@ REWARD_READINGS = {
         fraction=True,
     ),
 }
-# The loss of each method, by the stage of the run.
+# The loss of each method.
 LOSSES = {
     "sft": MetricText(
         "Loss of supervised fine-tuning",
@@ -184,6 +184,11 @@ LOSSES = {
         "Loss of reinforcement learning",
         "policy loss",
         "No measure of progress: it moves around 0, whether the model learns or not. Look at the reward.",
+    ),
+    "distill": MetricText(
+        "Distance from the teacher",
+        "nats per token",
+        "Should fall. It is taken on the student's own answers, which change as it learns.",
     ),
 }
 REWARD_KEY = re.compile(r"rewards/(.+)/(mean|std|none|faults)")
@@ -217,7 +222,7 @@ USUAL_METRICS = [
 
 
 def describe_metric(key: str, method: str = "rl") -> MetricText:
-    """Return the words for the metric `key` of a run of `method` (sft or rl); an unknown metric keeps its key."""
+    """Return the words for the metric `key` of a run of `method` (rl, sft or distill); an unknown one keeps its key."""
     if key == "loss":
         return LOSSES[method]
     if key in METRICS:
@@ -233,12 +238,12 @@ def describe_metric(key: str, method: str = "rl") -> MetricText:
 
 
 def describe_metrics(runs: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return for each method (sft, rl) the metrics that its runs logged, in words, in the order to show them.
+    """Return for each method (rl, sft, distill) the metrics that its runs logged, in words, in the order to show them.
 
     `usual` marks those that the page shows before a reader asks for all: the mean of every reward is among them.
     """
     described: dict[str, dict[str, dict[str, Any]]] = {}
-    for method in ("rl", "sft"):
+    for method in ("rl", "sft", "distill"):
         keys: set[str] = set()
         for run in runs:
             if run["method"] == method:

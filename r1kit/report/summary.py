@@ -15,11 +15,13 @@ MAX_NAMED_MODELS = 3  # an evaluation of more models says only how many
 STEPS_AT_EACH_END = 5  # of a training, averaged for "from ... to ..."
 MANY_TRUNCATED = 0.1  # fraction of an evaluated model's completions
 MANY_DROPPED = 0.9  # fraction of the rows that a stage sampled or read
+ON_POLICY = "on-policy"  # the key of a `distill` that has a teacher
 STAGE_SENTENCES = {
     "rl-zero": "reinforcement learning on {model} alone, without fine-tuning first, on problems from {data}",
     "rl": "reinforcement learning on {model}, on problems from {data}",
     "sft": "supervised fine-tuning of {model} on {data}",
     "distill": "distillation: supervised fine-tuning of the smaller model {model} on {data}",
+    ON_POLICY: "on-policy distillation: {model} learns from its own answers to problems of {data}",
     "generate": "completions of {model} for problems from {data}, sampled and filtered",
     "data": "rows prepared from {data}",
     "verifier": "a verifier trained on the layers of {model}, with problems from {data}",
@@ -80,7 +82,8 @@ def describe_stage(run: RunData) -> str:
     if len(models) > MAX_NAMED_MODELS:
         model_words = f"{len(models)} models"
     data_words = join_words(parent_names(run, ("data",)))
-    sentence = STAGE_SENTENCES.get(run["stage"], "a run").format(
+    kind = ON_POLICY if run["method"] == "distill" else run["stage"]
+    sentence = STAGE_SENTENCES.get(kind, "a run").format(
         model=model_words or "a new model", data=data_words or "no data"
     )
     teachers = parent_names(run, ("teacher",))

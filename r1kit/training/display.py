@@ -127,7 +127,9 @@ class TrainingDisplay(TrainerCallback):
         for label, row in read_best_and_worst(newest_file):
             texts = escape_control_characters(f"{row['prompt']}\n{_shorten(str(row['completion']))}")
             text = Text(texts, overflow="fold")
-            title = f"{label} completion, reward {row['reward']:.3g}"
+            title = f"{label} completion"
+            if "reward" in row:
+                title += f", reward {row['reward']:.3g}"
             panels.append(Panel(text, title=title, title_align="left", border_style="dim"))
         return panels
 
@@ -163,11 +165,17 @@ def _metric_cells(label: str, value: float, earlier_value: float | None) -> tupl
 
 @lru_cache(maxsize=1)
 def read_best_and_worst(file: Path) -> list[tuple[str, Row]]:
-    """Return ("best", row) and ("worst", row) of a Parquet file of rollouts; [] if it has none or cannot be read."""
+    """Return ("best", row) and ("worst", row) of a Parquet file of rollouts; [] if it cannot be read.
+
+    Of rollouts without rewards it is ("newest", row), the first of them.
+    """
     import pyarrow
     import pyarrow.parquet
 
     try:
+        if "reward" not in pyarrow.parquet.read_schema(file).names:
+            first_rows = pyarrow.parquet.read_table(file, columns=["prompt", "completion"]).slice(0, 1).to_pylist()
+            return [("newest", row) for row in first_rows]
         rewards = pyarrow.parquet.read_table(file, columns=["reward"])["reward"].to_pylist()
         judged = [index for index, reward in enumerate(rewards) if reward is not None]
         if not judged:

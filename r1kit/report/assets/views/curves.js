@@ -1,7 +1,11 @@
-// Training curves: one chart a metric, reinforcement learning and supervised fine-tuning apart, as their losses and
-// lengths mean different things.
+// Training curves: one chart a metric, and the methods of training apart, as their losses and lengths mean different
+// things.
 
-const METHODS = { rl: "Reinforcement learning", sft: "Supervised fine-tuning" };
+const METHODS = {
+  rl: "Reinforcement learning",
+  sft: "Supervised fine-tuning",
+  distill: "Distillation on-policy",
+};
 const SMOOTHING = [
   [0, "none"],
   [0.6, "some"],
