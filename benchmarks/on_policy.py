@@ -1,14 +1,14 @@
 """On-policy distillation beside SFT on the teacher's rows, at equal tokens and at equal seconds, over several seeds.
 
     bash recipes/tiny/run.sh runs/tiny               (the teacher R1 and the rows of Distill; about 11 minutes)
-    python benchmarks/on_policy.py --runs runs/tiny --seeds 0 1 2        (about 6 minutes a seed on one core)
+    python benchmarks/on_policy.py --runs runs/tiny --seeds 0 1 2        (about 8 minutes a seed on one core)
 
 Of the scale model's student there are four runs a seed, each with a checkpoint every 10 steps:
 
 - *Distill*: SFT on the rows, as recipes/tiny/distill.yaml has it;
 - *then on-policy*: Distill, then recipes/tiny/on_policy.yaml;
 - *then SFT*: Distill, then SFT on the same rows again, at the learning rate at which Distill ended;
-- *on-policy alone*: recipes/tiny/on_policy.yaml from the untrained student.
+- *on-policy alone*: recipes/tiny/on_policy.yaml from the untrained student, longer and at a higher learning rate.
 
 The second and third are compared at the tokens and at the seconds of the whole on-policy run; the fourth with Distill
 at Distill's. Seconds are those of the training steps, without the imports. A run that is there already is not made
@@ -29,8 +29,9 @@ ROOT = Path(__file__).parent.parent
 FILE = ROOT / "recipes/tiny/README.md"
 BEGIN, END = "<!-- on-policy -->", "<!-- /on-policy -->"
 STEPS_BETWEEN_CHECKPOINTS = 10
-ALONE_STEPS = 160  # enough to reach the tokens and the seconds of Distill
-SFT_AGAIN_EPOCHS = 6.0  # enough to reach the seconds of the on-policy run
+ALONE_STEPS = 115  # enough to reach the tokens and the seconds of Distill
+ALONE_LEARNING_RATE = 1e-3  # of a student that has to learn all of it, as Distill's 2e-3
+SFT_AGAIN_EPOCHS = 5.5  # enough to reach the seconds of the on-policy run
 DOMAINS = ("arithmetic", "facts", "code")
 
 
@@ -60,6 +61,7 @@ def train(runs: Path, out: Path, seed: int) -> dict[str, Path]:
             out / "alone",
             "model.path=tiny:student",
             f"training.steps={ALONE_STEPS}",
+            f"training.learning_rate={ALONE_LEARNING_RATE}",
             *on_policy,
         ),
     }

@@ -80,6 +80,18 @@ def test_rollouts_without_a_verdict_or_a_broken_file_show_nothing(tmp_path):
     assert read_best_and_worst(file) == []
 
 
+def test_of_rollouts_without_rewards_the_newest_is_shown(tmp_path):
+    """Those of an on-policy distillation have none."""
+    (tmp_path / "completions").mkdir()
+    for step in (1, 2):
+        table = pa.table({"prompt": ["Q"], "completion": [f"answer of step {step}"]})
+        pq.write_table(table, tmp_path / "completions" / f"step-{step}.parquet")
+    text = render(tmp_path, [{"loss": 1.0}])
+    assert "newest completion" in text
+    assert "answer of step 2" in text
+    assert "answer of step 1" not in text
+
+
 def test_long_completions_lose_their_middle(tmp_path):
     (tmp_path / "completions").mkdir()
     text = "a" * 300 + "b" * 300
