@@ -56,10 +56,11 @@ def change_box_code(monkeypatch):
 # The pipes between the judge and the box
 
 
-OPEN_PARENT = {
-    "domain": ('    if setup["own_domain"] is not None:\n        enter_domain(setup["own_domain"])\n', ""),
-    "inspection": ("    forbid_inspection()\n", ""),
-}
+ENTER_DOMAIN = (
+    '            if setup["own_domain"] is not None:\n                enter_domain(setup["own_domain"])\n',
+    "",
+)
+OPEN_PARENT = {"inspection": ("    forbid_inspection()\n", "")}
 FORGE = r"""
 import os
 reply = b"D1,0,0,0;A0,0,4,0;720\n"
@@ -76,12 +77,35 @@ def test_a_self_test_refuses_a_box_whose_parent_a_program_can_open(change_box_co
     assert "read other tests" in reason
 
 
-@pytest.mark.parametrize("barrier", OPEN_PARENT)
-def test_each_barrier_alone_closes_the_parent(change_box_code, barrier):
+FIND_OPEN_PROCESSES = r"""
+import os
+for pid in range(max(1, os.getppid() - 2000), os.getpid()):
+    try:
+        os.close(os.open(f"/proc/{pid}/fd/1", os.O_WRONLY))
+    except OSError:
+        continue
+    print("parent" if pid == os.getppid() else "other")
+"""
+
+
+def open_processes():
+    """Return the processes whose output a program in a box can open."""
+    box = start.start_box("landlock")
+    try:
+        box.load_program(FIND_OPEN_PROCESSES)
+        return set(box.run_test({"kind": "stdio", "stdin": b""}, 5.0).printed.decode().split())
+    finally:
+        box.end()
+
+
+def test_a_domain_closes_all_processes_but_those_of_the_program(change_box_code):
     if isolations.self_test("landlock"):
         pytest.skip("landlock does not work here")
-    change_box_code("boot", **{barrier: OPEN_PARENT[barrier]})
-    assert isolations.self_test("landlock") is None
+    assert open_processes() == set()
+    change_box_code("boot", **OPEN_PARENT)
+    assert open_processes() == {"parent"}
+    change_box_code("boot", **OPEN_PARENT, domain=ENTER_DOMAIN)
+    assert "other" in open_processes()
 
 
 def test_a_forged_reply_is_refused_even_where_a_program_can_write_it(change_box_code):

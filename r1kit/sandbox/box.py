@@ -17,10 +17,9 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from marshal import dumps
 from typing import Any
 
-from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES, NONCE_BYTES
+from r1kit.sandbox.pipes import MAX_OUTPUT_BYTES, NONCE_BYTES, make_frame
 from r1kit.sandbox.usage import count_threads, deleted_file_bytes, directory_bytes, written_bytes
 
 DISK_BYTES = 64 * 2**20  # that a program may write
@@ -201,8 +200,7 @@ class Box:
 
     def _send(self, value: Any, deadline: float, nonce: bytes = b"") -> None:
         """Send one frame (pipes.py), and a nonce after it if it is a test."""
-        body = dumps(value)
-        data = memoryview(b"%12d" % len(body) + body + nonce)
+        data = memoryview(make_frame(value) + nonce)
         while data:
             self._wait_for(self._input_fd, select.POLLOUT, deadline)
             with contextlib.suppress(BlockingIOError):

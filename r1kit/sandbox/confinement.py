@@ -4,8 +4,8 @@ What it defends against: dangerous system calls (`apply_seccomp_filter`, with th
 any file, network or signal beyond a list of paths (`restrict_with_landlock`). Both are inherited by every child process
 and cannot be undone. A process for which either fails ends at once, with exit code 120 to 123, and runs no program.
 Landlock does not hide the pipes and the memory of a process from others of its domain, which find them in /proc:
-therefore a test's process enters a domain of its own (`enter_domain`), and the processes above it are closed to
-all others (`forbid_inspection`).
+therefore the processes of each program enter a domain of their own (`enter_domain`), and those of them that run none
+of its code are closed to the one that does (`forbid_inspection`).
 
 What it does NOT defend against: what the process holds already (open files, memory), and faults of the kernel.
 

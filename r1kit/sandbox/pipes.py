@@ -38,6 +38,12 @@ def read_exactly(fd, size):
     return b"".join(chunks)
 
 
+def make_frame(value):
+    """Return a frame that holds `value`."""
+    data = marshal.dumps(value)
+    return b"%12d" % len(data) + data
+
+
 def read_frame(fd):
     """Return the judge's next frame, or None at the end of the pipe."""
     length = read_exactly(fd, FRAME_DIGITS)
