@@ -73,7 +73,8 @@ def add_stage_command(stage: Stage) -> None:
             list[str] | None,
             typer.Argument(
                 metavar="[RECIPE.yaml] [key.path=value ...]",
-                help="The recipe, and values that replace those in it.",
+                help="The recipe, and values that replace those in it."
+                + (" Or the model." if stage.name == "eval" else ""),
                 show_default=False,
             ),
         ] = None,
@@ -81,6 +82,20 @@ def add_stage_command(stage: Stage) -> None:
         dataset: Annotated[
             list[str] | None,
             typer.Option(help=f"The data: a hub id, a file or a run. Sets data.{train_or_eval}."),
+        ] = None,
+        suite: Annotated[
+            str | None,
+            typer.Option(
+                help="Benchmarks with commas between: r1, math500, gsm8k=FILE, ... Sets suite.",
+                hidden=stage.name != "eval",
+            ),
+        ] = None,
+        read: Annotated[
+            list[str] | None,
+            typer.Option(
+                help="A result file of lm-evaluation-harness or Inspect to show. Sets read.",
+                hidden=stage.name != "eval",
+            ),
         ] = None,
         output: Annotated[str | None, typer.Option(help="The run directory to write. Sets output.")] = None,
         num_processes: Annotated[int | None, typer.Option(help="Processes to start on this machine.")] = None,
@@ -102,9 +117,10 @@ def add_stage_command(stage: Stage) -> None:
 
             inspect_source(words[1:])
             return
-        from r1kit.stage_words import read_stage_recipe
+        from r1kit.stage_words import StageOptions, read_stage_recipe
 
-        recipe, notes = read_stage_recipe(stage, words, model or [], dataset or [], output, load_models=not dry_run)
+        options = StageOptions(model or [], dataset or [], suite, read or [], output)
+        recipe, notes = read_stage_recipe(stage, words, options, load_models=not dry_run)
         if dry_run:
             from r1kit.commands.dry_run import print_dry_run
 

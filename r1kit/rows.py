@@ -40,7 +40,7 @@ class Column:
     """Whether a row that an adapter reads keeps its own value of it, where the adapter is one for many data sets."""
 
 
-CHECKERS = ("math", "exact", "choice", "code", "reasoning_gym")
+CHECKERS = ("math", "exact", "choice", "code", "instructions", "reasoning_gym")
 """The values of the column `checker`: how the answer of a row is judged (r1kit/rewards/accuracy.py)."""
 
 # In the order in which `data/` and `samples/` have them on disk.
@@ -72,7 +72,7 @@ COLUMNS: dict[str, Column] = {
     "checker": Column(
         "string",
         (PROBLEM, SAMPLE),
-        "How the answer is judged: `math`, `exact`, `choice`, `code` or `reasoning_gym`; "
+        "How the answer is judged: `math`, `exact`, `choice`, `code`, `instructions` or `reasoning_gym`; "
         "without one, `code` if the row has tests, else `math`.",
         carried=True,
         adapted=True,
@@ -81,8 +81,9 @@ COLUMNS: dict[str, Column] = {
     "metadata": Column(
         "string",
         (PROBLEM, SAMPLE),
-        "What the checker `reasoning_gym` needs to know of the problem, as JSON.",
+        "What the checkers `instructions` and `reasoning_gym` need to know of the problem, as JSON.",
         carried=True,
+        adapted=True,
         kept_by_adapters=True,
     ),
     "fault": Column("bool", (SAMPLE,), "Whether a reward could not judge the completion, which is not a wrong answer."),

@@ -12,6 +12,8 @@ Settings:
     fault_seconds        how long a request with the fault `timeout` hangs
     answer_seconds       how long an answer takes
     wrong_fraction       the fraction of wrong answers
+    script               a JSON file of {question: [completion, ...]}: a prompt is answered by the completions of the
+                         question that it has last, one after the other, and by "" if it has none
     style                `teacher`: answer in the form that `refine:` asks for
     reasoning_field      where reasoning is returned: `text` (in the text), `reasoning` or `reasoning_content`
     supports_n           whether `n` of a request is heeded
@@ -65,6 +67,12 @@ def error_response(message: str, status: int, **headers: str) -> web.Response:
     return web.json_response({"error": {"message": message}}, status=status, headers=headers)
 
 
+def _end_of(question: str, text: str) -> int:
+    """Return where the last occurrence of a question in a text ends; -1 without one."""
+    start = text.rfind(question)
+    return start + len(question) if start >= 0 else -1
+
+
 class Server:
     """Count requests, and answer them."""
 
@@ -75,6 +83,9 @@ class Server:
         self.answered_requests: Counter = Counter()
         self.open_requests = 0
         self.last_body: dict = {}
+        script = settings.get("script")
+        self.script: dict[str, list[str]] = json.loads(Path(script).read_text()) if script else {}
+        self.scripted_answers: Counter = Counter()
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=2**24)
@@ -175,6 +186,8 @@ class Server:
 
     def _answer(self, body: dict) -> dict:
         text = prompt_text(body)
+        if self.script:
+            return self._answer_by_script("messages" in body, text, body.get("n") or 1)
         supports_n = self.settings.get("supports_n", True)
         choices = []
         for index in range(body.get("n", 1) if supports_n else 1):
@@ -184,6 +197,18 @@ class Server:
             choices.append(self._make_choice("messages" in body, thinking, answer, index))
         words = sum(len(json.dumps(choice).split()) for choice in choices)
         return {"choices": choices, "usage": {"prompt_tokens": len(text.split()), "completion_tokens": words}}
+
+    def _answer_by_script(self, is_chat: bool, text: str, count: int) -> dict:
+        """Return the next `count` completions of the question that stands last in the prompt."""
+        # The longer one of two questions that end at the same place contains the other.
+        question = max(self.script, key=lambda question: (_end_of(question, text), len(question)))
+        choices = []
+        for index in range(count):
+            completions = self.script[question] if question in text else [""]
+            completion = completions[self.scripted_answers[question] % len(completions)]
+            self.scripted_answers[question] += 1
+            choices.append(self._make_choice(is_chat, "", completion, index))
+        return {"choices": choices, "usage": {"prompt_tokens": len(text.split()), "completion_tokens": 1}}
 
     def _write_completion(self, text: str, rng: random.Random) -> tuple[str, str]:
         """Return the thinking and the rest of a completion."""

@@ -6,7 +6,7 @@ from helpers import r1kit, read_info, write_recipe
 from r1kit.errors import UserError
 from r1kit.recipe import parse_recipe
 from r1kit.recipe.evaluated_models import name_models
-from r1kit.stage_words import read_stage_recipe
+from r1kit.stage_words import StageOptions, read_stage_recipe
 from r1kit.stages import STAGES
 
 DATA = {"data": {"eval": "world:facts"}, "output": "runs/e"}
@@ -45,7 +45,8 @@ def test_a_list_of_models_is_the_mapping_of_their_names():
 
 
 def read_eval(words, models):
-    return read_stage_recipe(STAGES["eval"], words, models, ["world:facts"], "runs/e", load_models=False)
+    options = StageOptions(models, ["world:facts"], output="runs/e")
+    return read_stage_recipe(STAGES["eval"], words, options, load_models=False)
 
 
 def test_options_name_one_model_or_several(here):

@@ -27,6 +27,7 @@ ORDER = (
     "heavy_imports",
     "prompts",
     "completions",
+    "suites",
     "languages",
     "recipe",
     "runs",

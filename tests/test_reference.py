@@ -201,12 +201,12 @@ def test_the_fields_of_training_that_may_change_on_resume(stage):
     [
         ("generate", ("keep", "refine", "journey", "card")),
         ("data", ("keep", "card")),
-        ("eval", ("scaling",)),
+        ("eval", ("read", "scaling")),
         ("verifier", ("head",)),
     ],
 )
 def test_the_fields_of_other_stages_that_may_change_on_resume(stage, blocks):
-    """Filters, rewriting and the card come after the samples; budgets may grow, and servers may move."""
+    """Filters, rewriting, other results and the card come after the samples; budgets may grow, and servers may move."""
     outermost = {key.partition(".")[0] for key in allowed_keys(stage, OnResume.MAY_CHANGE)}
     assert outermost == {*blocks, *(["sampling"] if stage != "data" else [])}
     plain = {key for key in allowed_keys(stage, OnResume.MAY_CHANGE) if key.startswith("sampling.")}

@@ -7,6 +7,7 @@ docs/reference/recipe.md      every field of every recipe (r1kit/recipe/)
 docs/reference/commands.md    every command with its arguments and options (r1kit/cli.py)
 docs/reference/rows.md        the columns of a row (r1kit/rows.py)
 docs/reference/libraries.md   what is relied on in TRL and transformers (tests/contract.yaml)
+docs/reference/benchmarks.md  every benchmark with its protocol and published figures (r1kit/suites/)
 """
 
 import os
@@ -76,12 +77,14 @@ def row_reference() -> str:
 def pages() -> dict[str, str]:
     """Return the text of each generated page by its file name."""
     from r1kit.recipe.reference import recipe_reference
+    from r1kit.suites.reference import benchmark_reference
 
     return {
         "recipe.md": recipe_reference(),
         "commands.md": command_reference(),
         "rows.md": row_reference(),
         "libraries.md": library_reference(),
+        "benchmarks.md": benchmark_reference(),
     }
 
 

@@ -33,8 +33,10 @@ from r1kit.recipe import (
     VerifierRecipe,
     dump_recipe,
 )
+from r1kit.recipe.suite import BenchmarkConfig
 from r1kit.rewards.registry import resolve_reward
 from r1kit.safe_text import print_result
+from r1kit.suites import BENCHMARKS
 
 GIB = 2**30
 LARGEST_DATA_READ = 2**26
@@ -95,6 +97,8 @@ def _describe_launch(recipe: Recipe, processes: int | None, accelerate_config: s
 def _models_of(recipe: Recipe) -> dict[str, str | None]:
     """Return the path of each model that the stage loads, by the name that its line begins with."""
     if isinstance(recipe, DataRecipe):
+        return {}
+    if isinstance(recipe, EvalRecipe) and recipe.read and not recipe.suite:
         return {}
     if isinstance(recipe, EvalRecipe) and recipe.models:
         return {name: model.path for name, model in recipe.models.items()}
@@ -170,8 +174,21 @@ def _describe_work(recipe: Recipe, processes: int) -> list[str]:
     if isinstance(recipe, DataRecipe):
         return [f"work: {len(recipe.data.train)} sources are read, cleaned, filtered and written"]
     assert isinstance(recipe, GenerateRecipe | EvalRecipe | VerifierRecipe)
+    if isinstance(recipe, EvalRecipe) and (recipe.suite or recipe.read):
+        lines = [_describe_benchmark(name, benchmark) for name, benchmark in recipe.suite.items()]
+        return lines + [f"work: {file} is read, and its results are shown" for file in recipe.read]
     samples, max_tokens = recipe.sampling.samples, recipe.sampling.max_tokens
     return [f"work: {samples} samples of each prompt, each of at most {max_tokens:,} tokens"]
+
+
+def _describe_benchmark(name: str, config: BenchmarkConfig) -> str:
+    """Return a line on a benchmark: where its problems are, how they are sampled, and by which protocol."""
+    rows = f" {config.rows} problems" if config.rows else ""
+    temperature = f"temperature {config.temperature:g}, top_p {config.top_p:g}"
+    return (
+        f"work: {name}:{rows} from {config.path}, {config.samples} samples of each at {temperature}, of at most "
+        f"{config.max_tokens:,} tokens ({BENCHMARKS[name].protocol})"
+    )
 
 
 def _describe_training(recipe: SFTRecipe | RLRecipe, processes: int) -> list[str]:

@@ -2,10 +2,12 @@
 
     r1kit eval recipes/tiny/eval.yaml model.path=runs/tiny/r1
     r1kit eval recipes/tiny/ladder.yaml
+    r1kit eval Qwen/Qwen2.5-0.5B-Instruct --suite math500,gpqa-diamond
 
-Writes `eval.json` and prints a table to stderr. Several models (`models:`) make a ladder. With `scaling:` it also
-measures what N samples of a question are worth by each method of choosing among them (`scaling.json`, and a picture for
-each model).
+Writes `eval.json` and prints a table to stderr. With `suite:` it measures benchmarks by their published protocols, and
+the table has published figures beside the measured ones (r1kit/suites). `read:` shows results of other programs.
+Several models (`models:`) make a ladder. With `scaling:` it also measures what N samples of a question are worth by
+each method of choosing among them (`scaling.json`, and a picture for each model).
 
 pass@1 is the mean over samples at `sampling.temperature`; it is not the accuracy of the greedy answer. That is measured
 by `sampling.temperature=0 sampling.samples=1`.
@@ -13,12 +15,13 @@ by `sampling.temperature=0 sampling.samples=1`.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r1kit.answers.extract import FORMS, NO_ANSWER
 from r1kit.answers.forms import describe_unread
+from r1kit.data.benchmarks import load_benchmark
 from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.messages import logger, print_progress
@@ -26,54 +29,113 @@ from r1kit.ranks import is_main_rank
 from r1kit.recipe import EvalRecipe
 from r1kit.recipe.rewards import Answers, answers_of_accuracy
 from r1kit.rewards.checks import check_reward_data
+from r1kit.rows import Row
 from r1kit.runs.files import write_file
 from r1kit.runs.paths import resolve_model_path
 from r1kit.runs.reading import read_run_info
 from r1kit.runs.run import Run
 from r1kit.safe_text import mask_secrets
+from r1kit.sampling.benchmarks import Figure, figures_of, format_figures, with_protocol
 from r1kit.sampling.loop import sample_problems
+from r1kit.sampling.other_programs import read_results
 from r1kit.sampling.prompt_check import check_problem_prompts
+from r1kit.sampling.shards import Shards
 from r1kit.sampling.statistics import summarise_samples
 from r1kit.scaling.measure import measure_scaling, sample_other_methods
 from r1kit.tables import format_table
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 LadderRow = dict[str, Any]
 
 
 def main(recipe: EvalRecipe, run: Run) -> None:
     """Sample every model on the same questions, and write and print its statistics."""
-    problems = load_problems(recipe.data.eval, None, "data.eval", recipe.data)
-    reward_notes = check_reward_data(recipe.rewards, problems, recipe.data.eval[0].path)
-    if reward_notes and is_main_rank():
-        run.update(**reward_notes)
-    recipes = recipes_by_model(recipe)
+    read_figures = [figure for file in recipe.read for figure in read_results(file)]
+    problem_sets = load_problem_sets(recipe)
+    _check_rewards(recipe, problem_sets, run)
+    recipes = recipes_by_model(recipe) if problem_sets else {}
     _check_models(recipe, {name: model_recipe.model.path or "" for name, model_recipe in recipes.items()})
     for model_recipe in recipes.values():
-        engine = recipe.sampling.engine
-        check_problem_prompts(problems, model_recipe.model, model_recipe.prompt, engine, "data.eval")
+        for field, problems in problem_sets.items():
+            check_problem_prompts(
+                problems, model_recipe.model, model_recipe.prompt, recipe.sampling.engine, field or "data.eval"
+            )
 
     answers = answers_of_accuracy(recipe.rewards, recipe.answers)
     ladder: list[LadderRow] = []
+    figures: list[Figure] = []
     scaling_by_model: list[dict[str, Any]] = []
     for name, model_recipe in recipes.items():
-        model_config = model_recipe.model
-        folder = run.path / "samples" / _file_name(name)
-        samples = sample_problems(model_recipe, model_config, problems, run, folder, f"eval {name}")
-        rows = [row for shard_rows in samples for row in shard_rows]
-        ladder.append(ladder_row(name, model_config.path or "", summarise_samples(rows, answers)))
-        _write_json(run.path / "eval.json", {"models": ladder})
+        rows: list[Row] = []
+        for benchmark, problems in problem_sets.items():
+            if benchmark:
+                samples = _sample_benchmark(model_recipe, benchmark, problems, run, name)
+                benchmark_rows = list(_all_rows(samples))
+                answers_read = answers_of_accuracy(recipe.rewards, recipe.suite[benchmark].answers)
+                figures += figures_of(benchmark, name, benchmark_rows, answers_read)
+                rows += benchmark_rows
+            else:
+                folder = run.path / "samples" / _file_name(name)
+                samples = sample_problems(model_recipe, model_recipe.model, problems, run, folder, f"eval {name}")
+                rows += _all_rows(samples)
+        ladder.append(ladder_row(name, model_recipe.model.path or "", summarise_samples(rows, answers)))
+        _write_results(run, ladder, [*figures, *read_figures])
         if recipe.scaling is not None:
-            changed = sample_other_methods(model_recipe, model_config, problems, samples, run)
+            changed = sample_other_methods(model_recipe, model_recipe.model, problems, samples, run)
             if is_main_rank():
                 picture = run.path / f"scaling-{_file_name(name)}.png"
-                points = measure_scaling(model_recipe, model_config, name, rows, changed, picture)
+                points = measure_scaling(model_recipe, model_recipe.model, name, rows, changed, picture)
                 scaling_by_model.append({"model": name, "points": points})
     if scaling_by_model:
         _write_json(run.path / "scaling.json", {"models": scaling_by_model})
+    _write_results(run, ladder, [*figures, *read_figures])
     if is_main_rank():
-        print_progress(format_ladder(ladder))
+        if ladder:
+            print_progress(format_ladder(ladder, by_domain=not recipe.suite))
+        if figures or read_figures:
+            print_progress(format_figures([*figures, *read_figures]))
         _note_missing_verdicts(ladder)
         _warn_of_unread_answers(ladder, answers)
+
+
+def load_problem_sets(recipe: EvalRecipe) -> "dict[str, Dataset]":
+    """Return the problems of each benchmark of `suite` by its name, or those of `data.eval` by the name ""."""
+    if recipe.suite:
+        return {name: load_benchmark(name, benchmark) for name, benchmark in recipe.suite.items()}
+    if not recipe.data.eval:  # only results of other programs are read
+        return {}
+    return {"": load_problems(recipe.data.eval, None, "data.eval", recipe.data)}
+
+
+def _check_rewards(recipe: EvalRecipe, problem_sets: "dict[str, Dataset]", run: Run) -> None:
+    """Check that the rewards can judge all problems, and record how programs are isolated."""
+    for name, problems in problem_sets.items():
+        source = recipe.suite[name].path if name else recipe.data.eval[0].path
+        reward_notes = check_reward_data(recipe.rewards, problems, source)
+        if reward_notes and is_main_rank():
+            run.update(**reward_notes)
+
+
+def _sample_benchmark(recipe: EvalRecipe, benchmark: str, problems: "Dataset", run: Run, model: str) -> Shards:
+    """Sample one benchmark by its protocol, in a folder of its own."""
+    folder = run.path / "samples" / _file_name(f"{model}-{benchmark}")
+    benchmark_recipe = with_protocol(recipe, recipe.suite[benchmark])
+    return sample_problems(benchmark_recipe, recipe.model, problems, run, folder, f"{benchmark} {model}")
+
+
+def _all_rows(samples: Shards) -> Iterator[Row]:
+    for shard_rows in samples:
+        yield from shard_rows
+
+
+def _write_results(run: Run, ladder: Sequence[LadderRow], figures: Sequence[Figure]) -> None:
+    """Write `eval.json`: the models with their statistics, and the figures of benchmarks, if any."""
+    results: dict[str, Any] = {"models": ladder}
+    if figures:
+        results["suite"] = [figure.as_json() for figure in figures]
+    _write_json(run.path / "eval.json", results)
 
 
 def recipes_by_model(recipe: EvalRecipe) -> dict[str, EvalRecipe]:
@@ -158,9 +220,10 @@ def ladder_row(name: str, path: str, statistics: dict[str, Any]) -> LadderRow:
     }
 
 
-def format_ladder(ladder: Sequence[LadderRow]) -> str:
+def format_ladder(ladder: Sequence[LadderRow], by_domain: bool = True) -> str:
     """Return the ladder as a table with one line for each model; fractions are given in percent.
 
+    Without `by_domain` it has no accuracy, since another table has that of each benchmark.
     The last columns say what share of the answers was read by which form, as far as any was; an accuracy of 0 stands as
     "unread" where most answers could not be read.
     """
@@ -168,12 +231,15 @@ def format_ladder(ladder: Sequence[LadderRow]) -> str:
     figures = ["+-", "maj@k", "thinking", "format", "language", "tokens", "seconds"]
     forms = [form for form in FORMS if any(row["answer_forms"].get(form) for row in ladder)]
     form_headers = [f"by {form}" if form != NO_ANSWER else "unread" for form in forms]
+    if not by_domain:
+        domains, figures = [], [name for name in figures if name not in ("+-", "maj@k")]
     headers = ["model", *(domain or "accuracy" for domain in domains), *figures, *form_headers]
     rows = []
     for row in ladder:
         statistics = row["statistics"]
         fractions = [row["accuracy"].get(domain) for domain in domains]
-        fractions += [statistics["interval"], statistics["maj@k"]]
+        if by_domain:
+            fractions += [statistics["interval"], statistics["maj@k"]]
         fractions += [row["thinking"], row["format"], row["language_consistency"]]
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f}"
         cells = [row["model"], *map(_format_percent, fractions), f"{row['tokens']:.1f}", seconds]

@@ -36,16 +36,22 @@ def load_problems(
         action = f"it has {', '.join(dataset.column_names)}; rename one with {field}.0.columns"
         raise UserError(field, sources[0].path, "needs a column prompt", action)
 
-    def fill_batch(rows: list[Row], start: int) -> list[Row | None]:
-        return [_filled_columns(row, start + offset, prompt, field) for offset, row in enumerate(rows)]
-
-    problems = compute_columns(dataset, fill_batch)
+    problems = fill_problem_columns(dataset, prompt, field)
     first = first_rows_by_id(problems, sources[0].path, field)
     if len(first) == len(problems):
         return problems
     repeated = len(problems) - len(first)
     logger.info(f"{repeated} of {len(problems)} problems repeat an earlier one and are dropped")
     return problems.select(first)
+
+
+def fill_problem_columns(dataset: "Dataset", prompt: PromptConfig | None, field: str) -> "Dataset":
+    """Return problems with the columns that r1kit makes where a row lacks them; see load_problems."""
+
+    def fill_batch(rows: list[Row], start: int) -> list[Row | None]:
+        return [_filled_columns(row, start + offset, prompt, field) for offset, row in enumerate(rows)]
+
+    return compute_columns(dataset, fill_batch)
 
 
 def _filled_columns(row: Row, number: int, prompt: PromptConfig | None, field: str) -> Row:

@@ -49,6 +49,8 @@ def choose_prompts(recipe: AnyRecipe, load_models: bool = True) -> tuple[AnyReci
     notes: list[str] = []
     if not isinstance(recipe, GenerateRecipe | EvalRecipe | VerifierRecipe):
         return recipe, notes
+    if isinstance(recipe, EvalRecipe) and recipe.read and not recipe.suite:
+        return recipe, notes  # no model is asked
     has_own_tokenizer = recipe.sampling.engine != "openai"
     changes: dict[str, Any] = {}
     if isinstance(recipe, EvalRecipe) and recipe.models:

@@ -36,7 +36,12 @@ SHARE_TOLERANCE = 1e-6  # by how much the shares of sources may miss 1, for shar
 
 def check_recipe(recipe: Recipe) -> None:
     """Raise UserError where the fields of a recipe contradict each other, or a needed one is missing."""
-    _check_data(recipe.data, "eval" if isinstance(recipe, EvalRecipe) else "train")
+    if not isinstance(recipe, EvalRecipe):
+        _check_data(recipe.data, "train")
+    elif recipe.suite or recipe.read:
+        _check_suite(recipe)
+    else:
+        _check_data(recipe.data, "eval")
     if recipe.output is None:
         raise UserError("output", UNSET, "a run needs a directory to write to", "set output or pass --output DIR")
     unexpanded = describe_unexpanded(recipe.output)
@@ -116,6 +121,10 @@ def _check_model(recipe: Recipe) -> None:
         if new is not None and recipe.model.lora is not None:
             requirement = "an adapter needs a model that it changes, and a new one is not saved by itself"
             raise UserError("model.lora", UNSET, requirement, "remove it, or set model.path in place of model.new")
+    elif isinstance(recipe, EvalRecipe) and recipe.read and not recipe.suite:
+        if path is not None or recipe.models:
+            requirement = "only shows results of other programs, and asks no model"
+            raise UserError("read", recipe.read, requirement, "add --suite, or remove the model")
     elif isinstance(recipe, EvalRecipe) and recipe.models:
         if path is not None:
             raise UserError("model.path", path, "models is set too", "remove model.path or models")
@@ -339,8 +348,29 @@ def _check_generate(recipe: GenerateRecipe) -> None:
 # Evaluation
 
 
+def _check_suite(recipe: EvalRecipe) -> None:
+    """Check the benchmarks of a recipe, or that it only reads results of other programs."""
+    if recipe.data.eval:
+        field, value = ("suite", list(recipe.suite)) if recipe.suite else ("read", recipe.read)
+        requirement = "stands in place of data.eval, which is set too"
+        raise UserError(field, value, requirement, "remove one of the two, or measure them in two runs")
+    if recipe.scaling is not None:
+        requirement = "needs one set of problems with one way of sampling"
+        raise UserError("scaling", UNSET, requirement, "measure it with data.eval, in a run of its own")
+    for name, benchmark in recipe.suite.items():
+        if benchmark.temperature == 0 and benchmark.samples > 1:
+            requirement = "all samples are the same at temperature 0"
+            raise UserError(f"suite.{name}.samples", benchmark.samples, requirement, "set sampling.samples=1")
+        if not has_accuracy_reward(recipe.rewards):
+            requirement = "needs a reward that decides correctness"
+            raise UserError("suite", list(recipe.suite), requirement, "add accuracy to rewards")
+
+
 def _check_eval(recipe: EvalRecipe) -> None:
-    _check_sampling(recipe.sampling, "sampling")
+    if not recipe.suite:
+        _check_sampling(recipe.sampling, "sampling")
+    else:
+        _check_sampling(recipe.sampling.model_copy(update={"temperature": 1.0}), "sampling")
     if recipe.scaling is None:
         return
     _check_scaling(recipe.scaling, recipe.sampling, has_several_models=bool(recipe.models))

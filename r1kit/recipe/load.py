@@ -19,6 +19,7 @@ from r1kit.recipe.block import fields_along, find_block_class
 from r1kit.recipe.checks import check_recipe
 from r1kit.recipe.data import normalise_sources
 from r1kit.recipe.stages import Recipe, recipe_class
+from r1kit.recipe.suite import normalise_suite
 from r1kit.recipe.yaml_values import read_yaml
 from r1kit.safe_text import MASK, mask_secrets
 
@@ -34,6 +35,8 @@ def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Reci
     values = {} if file is None else _read_recipe_file(file)
     if "data" in values:  # so that data.train.0.rows is a key also where a source is given by its path alone
         values["data"] = normalise_sources(values["data"])
+    if values.get("suite"):
+        values["suite"] = normalise_suite(values["suite"])
     if file is not None:
         _check_trust(values, Path(file), overrides)
     for key, value in overrides.items():

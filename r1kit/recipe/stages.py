@@ -1,8 +1,9 @@
 """The recipe of each stage: its blocks and their defaults. The checks across fields are in r1kit.recipe.checks."""
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from r1kit.prompts import AUTO_TEMPLATE
 from r1kit.recipe.block import Block, KeysMayChange, OnResume, Seed, expand_path
@@ -18,10 +19,12 @@ from r1kit.recipe.prompt import PromptConfig
 from r1kit.recipe.rewards import Answers, RewardConfig
 from r1kit.recipe.sampling import PolicySamplingConfig, RLSamplingConfig, SamplingConfig
 from r1kit.recipe.scaling import ScalingConfig
+from r1kit.recipe.suite import BenchmarkConfig, complete_suite
 from r1kit.recipe.teacher import JourneyConfig, RefineConfig
 from r1kit.recipe.training import DistillTrainingConfig, RLTrainingConfig, SFTTrainingConfig
 from r1kit.recipe.trl import RESUMABLE_TRL_FIELDS
 from r1kit.stages import STAGES
+from r1kit.suites import suite_name
 
 TrlFields = Annotated[dict[str, Any], KeysMayChange(RESUMABLE_TRL_FIELDS)]
 
@@ -204,6 +207,13 @@ class DataRecipe(Recipe):
     """Data card, and whether the data set is pushed to the hub."""
 
 
+def _allow_names(schema: dict[str, Any]) -> None:
+    """Change the JSON schema of `suite` so that it accepts the names of benchmarks in the place of their settings."""
+    schema["additionalProperties"] = {"anyOf": [{"type": "string"}, schema["additionalProperties"]]}
+    mapping = {name: schema.pop(name) for name in ("type", "additionalProperties")}
+    schema["anyOf"] = [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, mapping]
+
+
 class EvalRecipe(Recipe):
     """`eval`: measure one model, or several on the same problems."""
 
@@ -220,13 +230,37 @@ class EvalRecipe(Recipe):
     answers: Answers = "any"
     """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
     place."""
+    suite: Annotated[dict[str, BenchmarkConfig], Field(json_schema_extra=_allow_names)] = {}
+    """Benchmarks to measure in place of `data.eval`, each by its published protocol: names such as [aime24, math500],
+    `r1` for those of the R1 report, `math500=rows.jsonl` for a local file; or blocks: {aime24: {samples: 16}}."""
+    read: Annotated[list[str], OnResume.MAY_CHANGE] = []
+    """Result files of lm-evaluation-harness (results_*.json) or Inspect (*.json, *.eval) that are shown in the table of
+    benchmarks, alone or beside what is measured."""
     scaling: Annotated[ScalingConfig | None, OnResume.MAY_CHANGE] = None
     """Report inference-time scaling too: votes, best of N and early stopping; `scaling: {}` takes the defaults."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_suite(cls, values: Any) -> Any:
+        """Write the whole protocol of each benchmark into the recipe, which a run directory then records."""
+        if not isinstance(values, dict) or not values.get("suite"):
+            return values
+        return {**values, "suite": complete_suite(values["suite"], values.get("sampling"), values.get("answers"))}
 
     @model_validator(mode="after")
     def _evaluate_train_sources(self) -> "EvalRecipe":
         if not self.data.eval and self.data.train:
             self.data.eval, self.data.train = self.data.train, []
+        return self
+
+    @model_validator(mode="after")
+    def _name_output(self) -> "EvalRecipe":
+        """Name the run of benchmarks after the model and the suite, so that no output needs to be set."""
+        if self.output is None and self.suite:
+            models = list(self.models) or [PurePath(self.model.path or "model").name]
+            self.output = f"runs/{'-'.join(models)}-{suite_name(list(self.suite))}"
+        elif self.output is None and self.read:
+            self.output = "runs/read-results"
         return self
 
 

@@ -92,6 +92,19 @@ class _LadderRow(TypedDict):
     statistics: _Statistics
 
 
+class _BenchmarkFigure(TypedDict):
+    model: str
+    benchmark: str
+    metric: str
+    program: str
+    score: _FiniteNumber | None
+    interval: _FiniteNumber | None
+    questions: Count | None
+    samples: Count | None
+    published: dict[str, _FiniteNumber]
+    sources: list[str]
+
+
 class _ScalingPoint(TypedDict):
     method: str
     score: str | None
@@ -170,6 +183,7 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
         "warnings": read_warnings(run_dir),
         "drops": read_json_object(run_dir / "drops.json") or None,
         "ladder": describe_ladder(run_dir / "eval.json", parents),
+        "benchmarks": read_entries(run_dir / "eval.json", "suite", _BenchmarkFigure) or None,
         "scaling": describe_scaling(run_dir / "scaling.json"),
         "verifier": read_json_object(run_dir / "verifier" / "verifier.json") or None,
     }

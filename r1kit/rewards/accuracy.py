@@ -6,6 +6,7 @@ R1's accuracy reward (arXiv 2501.12948, section 2.2). The column `checker` says 
     exact           the same text, except for case, white space and a full stop at the end; of a list, any member
     choice          the same letter of a multiple-choice question
     code            the row's tests, run in a sandbox (r1kit/sandbox/judge.py)
+    instructions    the rules that the prompt sets, as in IFEval (r1kit/rewards/instructions.py)
     reasoning_gym   the scorer of that library, for rows that it generated (gym.py)
 
 Which part of a completion is the answer is read by `read_answer` (r1kit/answers/extract.py); how strictly, the setting
@@ -21,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1kit.answers.extract import ANSWER_FORMS, AnswerForms, completion_text, read_answer, strip_box
+from r1kit.answers.extract import ANSWER_FORMS, AnswerForms, completion_text, final_reply, read_answer, strip_box
 from r1kit.answers.fault import FAULT
 from r1kit.answers.quick_verdict import MAX_CHARACTERS
 from r1kit.answers.sentences import read_bound
@@ -29,6 +30,7 @@ from r1kit.answers.text_match import accepted_texts, same_as_any, same_choice, s
 from r1kit.answers.verdict import AnswerVerdict
 from r1kit.answers.wording import DECIMAL_COMMA_LANGUAGE
 from r1kit.errors import UserError
+from r1kit.rewards.instructions import judge_instructions
 from r1kit.rewards.program_tests import parse_tests, require_packages, warn_of_fault
 from r1kit.rewards.settings import SettingError, require_seconds
 from r1kit.rows import CHECKERS
@@ -60,10 +62,12 @@ def accuracy(
     does not parse.
 
     Columns: `answer` (the gold answer), `checker`, `tests` (a list of tests of a program, or its JSON), `metadata` (of
-    reasoning_gym); `question` or `prompts`, since an answer that only copies a computation from the question is wrong.
+    instructions and reasoning_gym); `question` or `prompts`, since an answer that only copies a computation from the
+    question is wrong.
 
     Settings:
-        partial: pay `code` the fraction of tests that pass, and `reasoning_gym` the library's own score, in [0, 1].
+        partial: pay `code` the fraction of tests that pass, `instructions` that of those followed, and `reasoning_gym`
+            the library's own score, in [0, 1].
         seconds: time limit of one test of a program and of one comparison in mathematics; what takes longer is wrong.
         isolation: how programs are isolated: auto, bubblewrap, landlock or none (r1kit/sandbox/isolation.py).
         answers: which forms of an answer are read: `tags` (R1's own, the default here), `boxed` or `any`
@@ -90,6 +94,7 @@ def accuracy(
         "choice": _judge_choices,
         "math": lambda checker_rows: _judge_math(checker_rows, seconds),
         "code": lambda checker_rows: _judge_code(checker_rows, partial, seconds, isolation, packages),
+        "instructions": lambda checker_rows: [judge_instructions(r.metadata, r.reply, partial) for r in checker_rows],
         "reasoning_gym": lambda checker_rows: _judge_gym(checker_rows, partial, seconds),
     }
     for name, judge in judges.items():
@@ -127,6 +132,8 @@ class _Row:
     question: str
     tests: list[dict[str, Any]] | None  # None where they are broken
     gym_entry: dict[str, Any] | None
+    metadata: Any
+    reply: str  # all text after the thinking
 
 
 def _collect_rows(
@@ -161,8 +168,10 @@ def _collect_rows(
             raise ValueError(f"unknown checker {checker!r}: use {', '.join(CHECKERS)}")
         question = _question_text(prompt)
         gym_entry = _gym_entry(row_metadata, question, gold) if checker == "reasoning_gym" else None
-        read = read_answer(completion_text(completion), checker, answers, is_cut=finish_reason == "length")
-        rows.append(_Row(checker, gold, read.text, read.whole, question, parsed_tests, gym_entry))
+        text = completion_text(completion)
+        read = read_answer(text, checker, answers, is_cut=finish_reason == "length")
+        reply = final_reply(text) if checker == "instructions" else ""
+        rows.append(_Row(checker, gold, read.text, read.whole, question, parsed_tests, gym_entry, row_metadata, reply))
     return rows
 
 
@@ -170,6 +179,8 @@ def _can_be_judged(row: _Row) -> bool:
     """Return whether the row has what its checker needs."""
     if row.checker == "code":
         return row.tests != []
+    if row.checker == "instructions":
+        return row.metadata is not None
     if row.checker == "reasoning_gym":
         return row.gym_entry is not None
     return row.gold is not None and row.gold != []

@@ -34,7 +34,7 @@ TRAINER_ARGUMENTS = (
 )
 # Rewards that decide whether an answer is correct, which takes at least one of the columns ANSWER_COLUMNS.
 CORRECTNESS_REWARDS = ("accuracy", "length", "cosine")
-ANSWER_COLUMNS = ("answer", "tests")
+ANSWER_COLUMNS = ("answer", "tests", "metadata")
 
 
 RENAME_IN_RECIPE = "rename one with data.train.0.columns"

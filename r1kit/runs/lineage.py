@@ -50,6 +50,8 @@ def paths_by_role(recipe: Recipe) -> dict[str, list[str]]:
     models = [recipe.model.path] if recipe.model.path else []
     models += [model.path for model in getattr(recipe, "models", {}).values()]
     paths = {"model": models, "data": [source.path for source in recipe.data.train + recipe.data.eval]}
+    paths["data"] += [benchmark.path for benchmark in getattr(recipe, "suite", {}).values()]
+    paths["data"] += getattr(recipe, "read", [])
     if isinstance(recipe, GenerateRecipe):
         teachers = []
         for block in (recipe.refine, recipe.journey):

@@ -18,6 +18,8 @@ from r1kit.tables import format_duration
 # Enough for the last lines of metrics.jsonl, each of which has one to three thousand bytes.
 _TAIL_BYTES = 64 * 1024
 
+# Benchmarks of which each has its figure in the words on a run.
+_DESCRIBED_BENCHMARKS = 4
 
 # What code raises on values of other types than r1kit writes.
 _WRONG_VALUES = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
@@ -92,7 +94,10 @@ def _last_metrics(file: Path) -> dict[str, Any]:
 
 def _describe_evaluation(file: Path) -> str:
     """Return the pass@1 of the model of an eval.json, or of the best of its models."""
-    models = read_json_object(file).get("models")
+    content = read_json_object(file)
+    if content.get("suite"):
+        return _describe_suite(content["suite"])
+    models = content.get("models")
     if not isinstance(models, list):
         return ""
     scored = [(row["statistics"]["pass@1"], str(row.get("model"))) for row in models if _has_pass_rate(row)]
@@ -102,6 +107,18 @@ def _describe_evaluation(file: Path) -> str:
     if len(models) == 1:
         return f"pass@1 {best_rate:.3f}"
     return f"{len(models)} models, best {best_model}: pass@1 {best_rate:.3f}"
+
+
+def _describe_suite(figures: list[dict[str, Any]]) -> str:
+    """Return the first figure of each benchmark in percent, or of many benchmarks how many they are."""
+    models = {f"{figure['model']} {figure['program']}" for figure in figures}
+    headlines: dict[str, str] = {}
+    for figure in figures:
+        if figure["score"] is not None:
+            headlines.setdefault(str(figure["benchmark"]), f"{figure['benchmark']} {100 * figure['score']:.1f}")
+    if len(models) > 1 or len(headlines) > _DESCRIBED_BENCHMARKS:
+        return f"{len(headlines)} benchmarks" + (f", {len(models)} models" if len(models) > 1 else "")
+    return ", ".join(headlines.values())
 
 
 def _has_pass_rate(row: Any) -> bool:

@@ -58,7 +58,7 @@ def _summarise(rows: Sequence[Row], majority_is_correct: dict[str, bool]) -> dic
         "faults": sum(bool(row.get("fault")) for row in rows),
         "unanswered": finish_reasons["context"],
         "pass@1": mean_or_none(pass_rates),
-        "interval": _interval_half_width(pass_rates),
+        "interval": interval_half_width(pass_rates),
         "maj@k": mean_or_none(majorities),
         "format": _mean_of_column(rows, "format"),
         "thinking": _mean_of_column(rows_asked_to_think, "thinks"),
@@ -85,7 +85,7 @@ def _mean_of_column(rows: Sequence[Row], column: str) -> float | None:
     return mean_or_none([float(row[column]) for row in rows if row.get(column) is not None])
 
 
-def _interval_half_width(values: Sequence[float]) -> float | None:
+def interval_half_width(values: Sequence[float]) -> float | None:
     """Return half the width of the 95% interval of the mean, or None for fewer than two values."""
     # Over questions, not over samples: samples of one question are alike, and would make the interval too narrow.
     if len(values) < 2:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.adapters import code, finished, mathematics, verl
+from r1kit.data.adapters import code, finished, instructions, mathematics, verl
 from r1kit.data.adapters.chat import ConversationError, is_conversation, normalise_messages
 from r1kit.data.adapters.choices import ChoiceNumberError
 from r1kit.data.adapters.example_forms import asks, find_judged_examples
@@ -133,6 +133,7 @@ ADAPTERS: dict[str, Adapter] = {
     "deepcoder": _adapter("problem tests", code.adapt_problem_with_tests, _has_raw_tests),
     "kodcode": _adapter("question test test_info", code.adapt_kodcode),
     "verifiable-coding": _adapter("verification_info in_source_id", code.adapt_verifiable_coding),
+    "ifeval": _adapter("key prompt instruction_id_list kwargs", instructions.adapt_ifeval),
     "sky-t1": _adapter("system conversations", finished.adapt_conversation, _is_marked_conversation),
     "openthoughts": _adapter("problem deepseek_reasoning deepseek_solution", finished.adapt_openthoughts),
     "openthoughts3": _adapter("conversations", finished.adapt_conversation, _is_marked_conversation),

@@ -23,9 +23,9 @@ from r1kit.data.adapters.code_tests import (
 )
 from r1kit.rows import Row
 
-_COMPLETE_FUNCTION = "Complete this Python function. Reply with the whole function.\n\n```python\n{}\n```"
-_STDIO_INSTRUCTION = "\n\nWrite a Python program that reads from standard input and prints to standard output."
-_STARTER_CODE = "\n\nUse this starter code:\n\n```python\n{}\n```"
+COMPLETE_FUNCTION = "Complete this Python function. Reply with the whole function.\n\n```python\n{}\n```"
+STDIO_INSTRUCTION = "\n\nWrite a Python program that reads from standard input and prints to standard output."
+STARTER_CODE = "\n\nUse this starter code:\n\n```python\n{}\n```"
 
 _IMPORT_OF_SOLUTION = re.compile(r"^from solution import .*$|^import solution$", re.MULTILINE)
 
@@ -50,7 +50,7 @@ def adapt_humaneval(row: Row) -> Row | None:
     helpers.body = [node for node in helpers.body if getattr(node, "name", "") != function]
     test_code = f"{ast.unparse(helpers)}\n{row['test']}\ncheck({function})"
     return _code_row(
-        _COMPLETE_FUNCTION.format(row["prompt"].strip()),
+        COMPLETE_FUNCTION.format(row["prompt"].strip()),
         [{"kind": "assert", "code": test_code, "function": function}],
         answer=row["prompt"] + row["canonical_solution"],
         id=row["task_id"],
@@ -81,10 +81,10 @@ def adapt_apps(row: Row) -> Row | None:
     columns = {"source": row.get("source") or row.get("url"), "level": row.get("difficulty")}
     function = cases.get("fn_name")
     if not function:
-        return _code_row(row["question"] + _STDIO_INSTRUCTION, stdio_tests(inputs, outputs), **columns)
+        return _code_row(row["question"] + STDIO_INSTRUCTION, stdio_tests(inputs, outputs), **columns)
     starter_code = (row.get("starter_code") or "").strip()
     if starter_code:
-        instruction = _STARTER_CODE.format(starter_code)
+        instruction = STARTER_CODE.format(starter_code)
     else:
         instruction = f"\n\nCall the function {function}."
     return _code_row(row["question"] + instruction, call_tests(function, inputs, outputs), **columns)
@@ -95,7 +95,7 @@ def adapt_livecodebench(row: Row) -> Row | None:
     cases = parse_nested(row["public_test_cases"]) + private_cases(row["private_test_cases"])
     metadata = parse_nested(row.get("metadata") or "{}")
     starter_code = (row.get("starter_code") or "").strip()
-    instruction = _STARTER_CODE.format(starter_code) if starter_code else _STDIO_INSTRUCTION
+    instruction = STARTER_CODE.format(starter_code) if starter_code else STDIO_INSTRUCTION
     tests = tests_of_cases(cases, metadata.get("func_name"))
     columns = {"id": row.get("question_id"), "level": row.get("difficulty"), "source": row.get("platform")}
     return _code_row(row["question_content"] + instruction, tests, **columns)
@@ -110,7 +110,7 @@ def adapt_problem_with_tests(row: Row) -> Row | None:
         return None
     starter_code = (row.get("starter_code") or "").strip()
     uses_stdio = tests[0]["kind"] == "stdio"
-    instruction = _STARTER_CODE.format(starter_code) if starter_code else (_STDIO_INSTRUCTION if uses_stdio else "")
+    instruction = STARTER_CODE.format(starter_code) if starter_code else (STDIO_INSTRUCTION if uses_stdio else "")
     return _code_row(row["problem"] + instruction, tests)
 
 
@@ -124,7 +124,7 @@ def adapt_kodcode(row: Row) -> Row | None:
     tests = [{"kind": "assert", "code": f"{code}\n{name}()"} for name in names]
     info = row.get("test_info") or []
     declarations = [entry["function_declaration"] for entry in info if entry.get("function_declaration")]
-    instruction = _STARTER_CODE.format("\n".join(declarations)) if declarations else ""
+    instruction = STARTER_CODE.format("\n".join(declarations)) if declarations else ""
     columns = {"answer": row.get("solution"), "id": row.get("question_id")}
     return _code_row(row["question"] + instruction, tests, **columns)
 
@@ -139,7 +139,7 @@ def adapt_code_contests(row: Row) -> Row | None:
         tests = row[f"{group}_tests"] or {"input": [], "output": []}
         inputs += tests["input"]
         outputs += tests["output"]
-    return _code_row(row["description"] + _STDIO_INSTRUCTION, stdio_tests(inputs, outputs), id=row.get("name"))
+    return _code_row(row["description"] + STDIO_INSTRUCTION, stdio_tests(inputs, outputs), id=row.get("name"))
 
 
 def adapt_codeforces(row: Row) -> Row | None:
@@ -162,7 +162,7 @@ def adapt_codeforces(row: Row) -> Row | None:
     tests = stdio_tests(values_of(official_tests, "input"), values_of(official_tests, "output"))
     if checker:
         tests = [{**test, "kind": "checker", "code": checker} for test in tests]
-    return _code_row(prompt + _STDIO_INSTRUCTION, tests, id=row.get("id"), level=row.get("rating"))
+    return _code_row(prompt + STDIO_INSTRUCTION, tests, id=row.get("id"), level=row.get("rating"))
 
 
 def _is_python(code: str) -> bool:
@@ -195,7 +195,7 @@ def adapt_leetcode(row: Row) -> Row | None:
         tests.append({"kind": "call", "function": method, "args": arguments, "expected": expected})
     prompt = row["problem_description"]
     if row.get("starter_code"):
-        prompt += _STARTER_CODE.format(row["starter_code"].rstrip())
+        prompt += STARTER_CODE.format(row["starter_code"].rstrip())
     return _code_row(prompt, tests, answer=row.get("completion"), id=row["task_id"], level=row.get("difficulty"))
 
 

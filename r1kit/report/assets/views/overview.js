@@ -1,4 +1,4 @@
-// The first view: the summary, the graph of the pipeline, the evaluated models, and the runs.
+// The first view: the summary, the graph of the pipeline, the evaluated models, their benchmarks, and the runs.
 
 views.Overview = (section) => {
   const graph = element("div", { class: "graph scrolls", id: "graph" });
@@ -6,6 +6,8 @@ views.Overview = (section) => {
   drawPipeline(graph);
   const ladder = head.runs.flatMap((run) => run.ladder || []);
   if (ladder.length) section.append(element("h2", {}, "Evaluated models"), ...ladderTable(ladder));
+  const benchmarks = head.runs.flatMap((run) => run.benchmarks || []);
+  if (benchmarks.length) section.append(element("h2", {}, "Benchmarks"), ...benchmarkTable(benchmarks));
   section.append(element("h2", {}, "Runs"), runsTable());
   section.resize = () => {
     graph.replaceChildren();

@@ -78,6 +78,34 @@ function ladderTable(rows) {
   ];
 }
 
+/** Return the table of benchmarks: each figure of each model beside published ones, and where those stand. */
+function benchmarkTable(figures) {
+  const titles = ["benchmark", "metric", "model", "measured by", "score", "questions", "k", "published"];
+  const lines = figures.map((figure) => {
+    const published = Object.entries(figure.published).map(([model, percent]) => `${model} ${percent.toFixed(1)}`);
+    return [
+      figure.benchmark,
+      figure.metric,
+      figure.model,
+      figure.program,
+      fractionCell(figure.score, figure.interval),
+      formatCount(figure.questions),
+      formatCount(figure.samples),
+      element("td", { class: "words" }, published.join(", ") || "-"),
+    ];
+  });
+  const sources = [...new Set(figures.flatMap((figure) => figure.sources))];
+  return [
+    dataTable(titles, lines),
+    element(
+      "p",
+      { class: "note" },
+      "Scores and published figures in percent, \u00b1 half the 95% interval. ",
+      sources.length ? `Published in: ${sources.join("; ")}.` : "",
+    ),
+  ];
+}
+
 function runsTable() {
   const titles = ["run", "stage", "status", "time", "tokens", "seed", "result", "comes from"];
   const rows = head.runs.map((run) => {
