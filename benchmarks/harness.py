@@ -34,7 +34,7 @@ FORMS = {
     "box": ("So the total is \\boxed{{{gold}}}.", True),
     "phrase": ("Adding up, the answer is {gold}.", True),
     "dollars and cents": ("The answer is ${gold}.00.", True),
-    "a number behind the answer": ("The answer is {gold}, as 3 of 7 steps show.", True),
+    "a number behind the answer": ("The answer is {gold}. I needed 3 steps.", True),
     "an equation at the end": ("The answer is {gold} = 2 * {half}.", True),
     "in words alone": ("I cannot tell.", False),
     "wrong": ("Step by step we get -77777.\n#### -77777", False),
@@ -71,20 +71,21 @@ def write_script(rows: list[dict[str, Any]], file: Path) -> dict[str, str]:
 def write_task(folder: Path, test: Path, train: Path) -> None:
     """Write lm-evaluation-harness's own task gsm8k with the local files in the place of the set on the hub."""
     task = yaml.safe_load((Path(lm_eval.__file__).parent / "tasks/gsm8k/gsm8k.yaml").read_text())
-    task |= {"task": "gsm8k_local", "dataset_path": "json", "dataset_name": None, "tag": None}
+    task |= {"task": "gsm8k", "dataset_path": "json", "dataset_name": None, "tag": None}
     task["dataset_kwargs"] = {"data_files": {"train": str(train), "test": str(test)}}
-    (folder / "gsm8k_local.yaml").write_text(yaml.safe_dump(task))
+    (folder / "gsm8k.yaml").write_text(yaml.safe_dump(task))
 
 
 def run_harness(folder: Path, url: str) -> tuple[Path, dict[str, dict[str, float]]]:
     """Return the result file of lm-evaluation-harness, and the verdict of each filter on each question."""
     arguments = f"model=scripted,base_url={url}/completions,num_concurrent=16,tokenizer_backend=None"
     command = [sys.executable, "-m", "lm_eval", "run", "--model", "local-completions", "--model_args", arguments]
-    command += ["--tasks", "gsm8k_local", "--include_path", str(folder), "--output_path", str(folder / "results")]
+    command += ["--tasks", "gsm8k", "--include_path", str(folder), "--output_path", str(folder / "results")]
     subprocess.run([*command, "--log_samples"], check=True, stdout=sys.stderr)
     result_file = next((folder / "results").rglob("results_*.json"))
     verdicts: dict[str, dict[str, float]] = {name: {} for name in FILTERS}
-    for line in next((folder / "results").rglob("samples_*.jsonl")).read_text().splitlines():
+    sample_file = next((folder / "results").rglob("samples_*.jsonl"))
+    for line in sample_file.read_text().strip().split("\n"):  # texts have separators that splitlines would take
         sample = json.loads(line)
         verdicts[sample["filter"]][sample["doc"]["question"]] = sample["exact_match"]
     return result_file, verdicts
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("train", type=Path)
     parser.add_argument("--rows", type=int, help="use this many rows of the test set; default: all")
     options = parser.parse_args()
-    lines = options.test.read_text().splitlines()[: options.rows]
+    lines = options.test.read_text().strip().split("\n")[: options.rows]
     rows = [json.loads(line) for line in lines]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

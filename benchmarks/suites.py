@@ -34,7 +34,7 @@ WRONG_NUMBER = "\\boxed{-77777}"
 def read_questions(name: str, file: Path) -> list[tuple[str, str, str]]:
     """Return of each row the text that its prompt has, a right completion and a wrong one."""
     questions = []
-    for line in file.read_text().splitlines():
+    for line in file.read_text().strip().split("\n"):
         row = json.loads(line)
         if name == "mmlu-stem":
             choices = [f"{letter}. {text}" for letter, text in zip(LETTERS, row["choices"], strict=False)]

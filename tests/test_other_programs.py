@@ -1,9 +1,11 @@
 """Results of lm-evaluation-harness and Inspect in r1kit's table, from files as these programs write them."""
 
 import json
+import struct
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from helpers import r1kit
 
@@ -84,11 +86,26 @@ def test_results_of_the_harness_are_figures(tmp_path):
     assert by_name["ifeval", "prompt strict"].published["DeepSeek-R1"] == 83.3
 
 
-@pytest.mark.parametrize("form", ["json", "eval"])
+def write_zstd_archive(file: Path, text: str) -> None:
+    """Write an archive whose file header.json is compressed by zstd, as Inspect does it and zipfile does not."""
+    data = pa.Codec("zstd").compress(text.encode(), asbytes=True)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("header.json", data)
+    content = bytearray(file.read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    for method_offset, size_offset in ((8, 22), (directory + 10, directory + 24)):
+        struct.pack_into("<H", content, method_offset, 93)
+        struct.pack_into("<I", content, size_offset, len(text.encode()))
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("form", ["json", "eval", "zstd"])
 def test_logs_of_inspect_are_figures(tmp_path, form):
     file = tmp_path / f"log.{form}"
     if form == "json":
         write_json(file, INSPECT)
+    elif form == "zstd":
+        write_zstd_archive(file, json.dumps(INSPECT))
     else:
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("header.json", json.dumps(INSPECT))

@@ -8,6 +8,8 @@ theirs, with the filter by which lm-evaluation-harness read the answer, since th
 """
 
 import json
+import os
+import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +51,10 @@ IFEVAL_METRICS = {
     "inst_level_strict_acc": "instruction strict",
     "inst_level_loose_acc": "instruction loose",
 }
+_ZSTD = 93
+"""The number of the compression zstd in ZIP archives."""
+_LOCAL_HEADER_BYTES = 30
+"""Length of what stands before the name of a member in a ZIP archive; the lengths of name and extra field end it."""
 _ERROR_SUFFIX = "_stderr"
 _REQUIREMENT = "must be a result file of lm-evaluation-harness (results_*.json) or of Inspect (*.json, *.eval)"
 
@@ -75,18 +81,34 @@ def _read_content(file: str) -> dict[str, Any]:
     path = Path(file)
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                content = json.loads(archive.read("header.json"))
+            content = json.loads(_read_header(path))
         else:
             content = json.loads(path.read_text())
     except OSError as error:
         raise UserError("read", file, f"cannot be read: {str(error.strerror).lower()}", "check the path") from None
-    except (NotImplementedError, KeyError):
+    except (NotImplementedError, KeyError, struct.error):
         action = "convert it: inspect log convert --to json --output-dir DIR FILE"
         raise UserError("read", file, "is an archive that Python cannot read", action) from None
     except (ValueError, RecursionError, zipfile.BadZipFile):
         raise UserError("read", file, _REQUIREMENT, "correct the path") from None
     return content if isinstance(content, dict) else {}
+
+
+def _read_header(path: Path) -> bytes:
+    """Return the file header.json of Inspect's archive, also if it is compressed by zstd, which zipfile cannot read."""
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("header.json")
+        if member.compress_type != _ZSTD:
+            return archive.read(member)
+    with open(path, "rb") as file:
+        file.seek(member.header_offset)
+        fixed = file.read(_LOCAL_HEADER_BYTES)
+        name_bytes, extra_bytes = struct.unpack("<HH", fixed[-4:])
+        file.seek(name_bytes + extra_bytes, os.SEEK_CUR)
+        compressed = file.read(member.compress_size)
+    import pyarrow as pa
+
+    return pa.Codec("zstd").decompress(compressed, decompressed_size=member.file_size, asbytes=True)
 
 
 def benchmark_name(task: str) -> str:
