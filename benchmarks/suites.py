@@ -1,6 +1,6 @@
 """Run four public benchmarks whole, by name, against a server on the loopback whose answers are known beforehand.
 
-    python benchmarks/suites.py DATA_FOLDER
+    python benchmarks/suites.py DATA_FOLDER [--only gsm8k]
 
 DATA_FOLDER has math500.jsonl, aime24.jsonl, gsm8k_test.jsonl and mmlu_stem.jsonl as their publishers have them. Every
 third question of a set is answered wrongly, of AIME every third sample too, so that each figure is known as a
@@ -37,7 +37,7 @@ def read_questions(name: str, file: Path) -> list[tuple[str, str, str]]:
     for line in file.read_text().strip().split("\n"):
         row = json.loads(line)
         if name == "mmlu-stem":
-            choices = [f"{letter}. {text}" for letter, text in zip(LETTERS, row["choices"], strict=False)]
+            choices = [f"{letter}. {text.strip()}" for letter, text in zip(LETTERS, row["choices"], strict=False)]
             text = "\n".join([row["question"].strip(), "", *choices])
             wrong = (row["answer"] + 1) % len(choices)
             questions.append((text, f"Answer: {LETTERS[row['answer']]}", f"Answer: {LETTERS[wrong]}"))
@@ -72,10 +72,13 @@ def write_script(name: str, questions: list[tuple[str, str, str]], file: Path) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--only", choices=FILES, help="run this set alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for benchmark, file in FILES.items():
+            if options.only not in (None, benchmark):
+                continue
             questions = read_questions(benchmark, options.data / file)
             expected = write_script(benchmark, questions, folder / "script.json")
             started = time.perf_counter()
