@@ -284,7 +284,7 @@ def test_the_table_shows_the_published_figure_of_the_measured_model_first():
 def test_a_model_of_this_machine_is_measured(here):
     file = write_rows(here, "gsm8k")
     r1kit("eval", "tiny:base", "--suite", f"gsm8k={file}", "sampling.max_tokens=16", "prompt.template=tiny")
-    [figure] = json.loads(Path("runs/tiny:base-gsm8k/eval.json").read_text())["suite"]
+    [figure] = json.loads(Path("runs/tiny_base-gsm8k/eval.json").read_text())["suite"]
     assert figure["questions"] == 2
 
 

@@ -1,5 +1,6 @@
 """The recipe of each stage: its blocks and their defaults. The checks across fields are in r1kit.recipe.checks."""
 
+import re
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -258,7 +259,8 @@ class EvalRecipe(Recipe):
         """Name the run of benchmarks after the model and the suite, so that no output needs to be set."""
         if self.output is None and self.suite:
             models = list(self.models) or [PurePath(self.model.path or "model").name]
-            self.output = f"runs/{'-'.join(models)}-{suite_name(list(self.suite))}"
+            name = f"{'-'.join(models)}-{suite_name(list(self.suite))}"
+            self.output = "runs/" + re.sub(r"[^-.\w]", "_", name)
         elif self.output is None and self.read:
             self.output = "runs/read-results"
         return self

@@ -10,7 +10,10 @@ from r1kit.suites.benchmark import (
     stage_scores,
 )
 
-_SCORING = "The program in the last fenced block passes all tests of the problem, at most 64 of them, evenly drawn."
+_SCORING = (
+    "The program in the last fenced block passes all tests of the problem, at most 64 of them, evenly drawn, each "
+    "within 3 seconds (`seconds` of the reward `accuracy`)."
+)
 _LLAMA_3 = "arXiv 2407.21783, table 2, 0-shot"
 _LIVECODEBENCH_START = (
     "You will be given a question (problem specification) and will generate a correct Python program that matches the "
