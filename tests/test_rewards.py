@@ -166,7 +166,7 @@ def test_reasoning_gym_takes_its_own_answer_with_white_space_around_it(task):
 
 
 def test_an_unknown_checker_raises_an_error_that_names_the_known_ones():
-    with pytest.raises(ValueError, match="use math, exact, choice, code, reasoning_gym"):
+    with pytest.raises(ValueError, match="use math, exact, choice, code, instructions, reasoning_gym"):
         is_right("4", "4", "maths")
 
 

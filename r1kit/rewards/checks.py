@@ -34,7 +34,7 @@ TRAINER_ARGUMENTS = (
 )
 # Rewards that decide whether an answer is correct, which takes at least one of the columns ANSWER_COLUMNS.
 CORRECTNESS_REWARDS = ("accuracy", "length", "cosine")
-ANSWER_COLUMNS = ("answer", "tests", "metadata")
+ANSWER_COLUMNS = ("answer", "tests")
 
 
 RENAME_IN_RECIPE = "rename one with data.train.0.columns"
@@ -54,7 +54,8 @@ def check_reward_columns(
             if column not in columns or (column == "prompt" and column in entry.where):
                 action = f"add it, or {rename_action}"
                 raise UserError("data", source, f"reward {entry.name} needs the column {column}", action)
-        if entry.name in CORRECTNESS_REWARDS and not set(ANSWER_COLUMNS) & set(columns):
+        # Instructions, which rules check, stand in `metadata`.
+        if entry.name in CORRECTNESS_REWARDS and not {*ANSWER_COLUMNS, "metadata"} & set(columns):
             requirement = f"reward {entry.name} needs a column {' or '.join(ANSWER_COLUMNS)}"
             action = f"it has {', '.join(columns)}; {rename_action}"
             raise UserError("data", source, requirement, action)
