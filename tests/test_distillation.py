@@ -13,6 +13,7 @@ from helpers import ON_POLICY, r1kit, read_data, read_info, read_metrics, write_
 
 from r1kit.errors import UserError
 from r1kit.recipe import check_recipe, parse_recipe
+from r1kit.recipe.reference import json_schema
 from r1kit.runs.paths import SHIPPED_MODELS
 
 TEXTS = ("Q: What is 3 + 4?\nA:", "Q: 1 - 2?\nA:", "Q: a?\nA:", "Q: Compute 5.\nA:")
@@ -412,6 +413,13 @@ def test_what_contradicts_the_method_is_refused(changes, line):
     with pytest.raises(UserError) as caught:
         check_recipe(parse_recipe("distill", {**ON_POLICY, "output": "run", **changes}))
     assert str(caught.value).startswith(line)
+
+
+def test_a_text_stands_for_the_method_and_for_the_path_of_the_teacher():
+    jsonschema = pytest.importorskip("jsonschema")
+    values = {**ON_POLICY, "distill": "on-policy", "teacher": "tiny:base"}
+    jsonschema.validate(values, json_schema("distill"))
+    assert parse_recipe("distill", values) == parse_recipe("distill", ON_POLICY)
 
 
 def test_the_student_is_asked_as_its_teacher_was_trained(tmp_path):

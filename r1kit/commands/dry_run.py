@@ -135,7 +135,9 @@ def describe_model(path: str | None, recipe: Recipe) -> str:
 
 
 def describe_teacher(recipe: DistillRecipe) -> str:
-    """Return one line on the teacher of an on-policy recipe: its parameters and the memory of its weights."""
+    """Return one line on the teacher of an on-policy recipe: its parameters and memory, or which server serves it."""
+    if recipe.teacher.server is not None:
+        return f"{recipe.teacher.path}, served at {recipe.teacher.server}"
     with heavy_imports():
         from r1kit.models.size import UnknownSizeError, count_parameters, load_config
 

@@ -4,7 +4,7 @@ import re
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from r1kit.prompts import AUTO_TEMPLATE
 from r1kit.recipe.block import Block, KeysMayChange, OnResume, Seed, expand_path
@@ -78,13 +78,19 @@ class SFTRecipe(Recipe):
         return "SFTConfig"
 
 
+def _allow_text(schema: dict[str, Any]) -> None:
+    """Change the JSON schema of a block so that it accepts a text in the block's place."""
+    schema["anyOf"] = [{"type": "string"}, {"$ref": schema.pop("$ref")}]
+
+
 class DistillRecipe(SFTRecipe):
     """`distill`: train a student on rows that a teacher sampled, or on its own answers as the teacher judges them."""
 
-    distill: DistillConfig = DistillConfig()
-    """How the student learns: from rows, or on-policy."""
-    teacher: TeacherModelConfig = TeacherModelConfig()
-    """Model whose probabilities the student learns; for the methods on-policy and gold."""
+    distill: Annotated[DistillConfig, Field(json_schema_extra=_allow_text)] = DistillConfig()
+    """How the student learns: from rows, or on-policy. `distill: on-policy` is short for {method: on-policy}."""
+    teacher: Annotated[TeacherModelConfig, Field(json_schema_extra=_allow_text)] = TeacherModelConfig()
+    """Model whose probabilities the student learns; for the methods on-policy and gold. `teacher: runs/r1` is short for
+    {path: runs/r1}."""
     sampling: PolicySamplingConfig = PolicySamplingConfig()
     """How the student's answers are sampled; for the methods on-policy and gold. The temperature divides the logits in
     on-policy's loss, too."""
@@ -94,6 +100,13 @@ class DistillRecipe(SFTRecipe):
     """Any other field of TRL's SFTConfig, such as {adam_beta2: 0.95}; for the methods on-policy and gold, of its
     DistillationConfig, and for gold the fields `uld_...` of its GOLDConfig, too; for a teacher behind a server, of its
     ServerDistillationConfig."""
+
+    @field_validator("distill", "teacher", mode="before")
+    @classmethod
+    def _accept_text(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, str):
+            return value
+        return {"method" if info.field_name == "distill" else "path": value}
 
     @property
     def trains_on_rows(self) -> bool:
