@@ -54,7 +54,8 @@ def _build_trainer(
     model, lora_config = load_model_to_train(recipe.model)
     trainer_class, teacher_arguments = _load_teacher(recipe, run, model, tokenizer)
     max_tokens = recipe.sampling.max_tokens
-    check_policy_prompts(model, tokenizer, recipe.prompt, max_tokens, problems, held_out)
+    readers = [model, *filter(None, [teacher_arguments.get("teacher_model")])]
+    check_policy_prompts(readers, tokenizer, recipe.prompt, max_tokens, problems, held_out)
     stop_at_end_of_turn(model, tokenizer, arguments, recipe.prompt.template)
     return trainer_class(
         model=model,

@@ -86,7 +86,7 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
     if recipe.training.kl > 0 and recipe.model.lora is None and is_adapter(recipe.model):
         save_start_model(model, run.path / "start")
     max_tokens = max([recipe.sampling.max_tokens, *(step.max_tokens for step in recipe.sampling.schedule)])
-    check_policy_prompts(model, tokenizer, recipe.prompt, max_tokens, problems, held_out)
+    check_policy_prompts([model], tokenizer, recipe.prompt, max_tokens, problems, held_out)
     stop_at_end_of_turn(model, tokenizer, arguments, recipe.prompt.template)
     preload_reward_models(recipe.rewards)
 

@@ -1,5 +1,6 @@
 """What is checked and set of a model that is trained on its own completions, before its training begins."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from r1kit.models.chat_templates import check_template_settings
@@ -16,7 +17,7 @@ PROMPTS_MEASURED = 200
 
 
 def check_policy_prompts(
-    model: Any,
+    models: Sequence[Any],
     tokenizer: Any,
     prompt: PromptConfig,
     max_tokens: int,
@@ -25,7 +26,8 @@ def check_policy_prompts(
 ) -> None:
     """Raise UserError for a prompt that the chat template refuses, or that leaves no room for a completion.
 
-    `max_tokens` is the longest completion that the training samples.
+    `models` read the prompts: the policy, and a teacher that has its tokens. `max_tokens` is the longest completion
+    that the training samples.
     """
     check_chat_template(tokenizer, prompt.template)
     check_template_settings(tokenizer, prompt.template_settings)
@@ -36,7 +38,8 @@ def check_policy_prompts(
     longest = sorted(problems["prompt"], key=_count_chars, reverse=True)[:PROMPTS_MEASURED]
     texts = [apply_template(tokenizer, question, prompt) for question in longest]
     prompt_tokens = max(len(ids) for ids in encode_prompts(tokenizer, longest, texts))
-    check_context(model, prompt_tokens + max_tokens, "sampling.max_tokens", max_tokens)
+    for model in models:
+        check_context(model, prompt_tokens + max_tokens, "sampling.max_tokens", max_tokens)
 
 
 def _count_chars(prompt: Any) -> int:
