@@ -12,7 +12,7 @@ import torch
 from helpers import ON_POLICY, r1kit, read_data, read_info, read_metrics, write_recipe
 
 from r1kit.errors import UserError
-from r1kit.recipe import check_recipe, parse_recipe
+from r1kit.recipe import check_recipe, load_recipe, parse_recipe
 from r1kit.recipe.reference import json_schema
 from r1kit.runs.paths import SHIPPED_MODELS
 
@@ -420,6 +420,9 @@ def test_a_text_stands_for_the_method_and_for_the_path_of_the_teacher():
     values = {**ON_POLICY, "distill": "on-policy", "teacher": "tiny:base"}
     jsonschema.validate(values, json_schema("distill"))
     assert parse_recipe("distill", values) == parse_recipe("distill", ON_POLICY)
+    overrides = {"output": "run", "distill": "on-policy", "distill.divergence": 0.5, "teacher": "tiny:base"}
+    recipe = load_recipe("distill", None, {**{k: ON_POLICY[k] for k in ("model", "data")}, **overrides})
+    assert (recipe.distill.method, recipe.distill.divergence) == ("on-policy", 0.5)
 
 
 def test_the_student_is_asked_as_its_teacher_was_trained(tmp_path):

@@ -315,18 +315,23 @@ def test_a_verifier_from_elsewhere_runs_no_code(here):
         load_verifier_model(str(here), True)
 
 
-@pytest.mark.parametrize("block", ["model", "refine.model"])
-def test_a_recipe_that_came_with_a_run_runs_no_code(here, block):
+@pytest.mark.parametrize(
+    ("stage", "block"), [("generate", "model"), ("generate", "refine.model"), ("distill", "teacher")]
+)
+def test_a_recipe_that_came_with_a_run_runs_no_code(here, stage, block):
     model = {"path": "org/model", "trust_remote_code": True}
     values = {"output": "x", "data": {"train": "rows.jsonl"}, "model": {"path": "m"}}
-    values |= {"model": model} if block == "model" else {"refine": {"model": model}}
+    if stage == "distill":
+        values |= {"distill": {"method": "on-policy"}, "teacher": model}
+    else:
+        values |= {"model": model} if block == "model" else {"refine": {"model": model}}
     (here / "recipe.yaml").write_text(yaml.safe_dump(values))
     key = f"{block}.trust_remote_code"
-    load_recipe("generate", "recipe.yaml", {})
+    load_recipe(stage, "recipe.yaml", {})
     (here / "run.json").write_text("{}")
     with pytest.raises(UserError, match=f"{key} = true; this recipe came with a run"):
-        load_recipe("generate", "recipe.yaml", {})
-    load_recipe("generate", "recipe.yaml", {key: True})
+        load_recipe(stage, "recipe.yaml", {})
+    load_recipe(stage, "recipe.yaml", {key: True})
 
 
 # Terminals

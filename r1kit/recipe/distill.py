@@ -7,6 +7,14 @@ from pydantic import field_validator
 from r1kit.recipe.block import Block, Fraction, OnResume, expand_path
 from r1kit.recipe.model import ModelConfig
 
+KEY_OF_TEXT = {"distill": "method", "teacher": "path"}
+"""The key of each block here that a text in the block's place sets: `distill: on-policy`, `teacher: runs/r1`."""
+
+
+def expand_text(block_name: str, value: Any) -> Any:
+    """Return the block that a text stands for, any other value as it is."""
+    return {KEY_OF_TEXT[block_name]: value} if isinstance(value, str) else value
+
 
 class DistillConfig(Block):
     """How the student learns."""

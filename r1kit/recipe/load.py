@@ -18,6 +18,7 @@ from r1kit.errors import UNSET, UserError, suggest
 from r1kit.recipe.block import fields_along, find_block_class
 from r1kit.recipe.checks import check_recipe
 from r1kit.recipe.data import normalise_sources
+from r1kit.recipe.distill import KEY_OF_TEXT, expand_text
 from r1kit.recipe.stages import Recipe, recipe_class
 from r1kit.recipe.suite import normalise_suite
 from r1kit.recipe.yaml_values import read_yaml
@@ -40,6 +41,9 @@ def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Reci
     if file is not None:
         _check_trust(values, Path(file), overrides)
     for key, value in overrides.items():
+        block_name, dot, _ = key.partition(".")
+        if dot and block_name in KEY_OF_TEXT and block_name in values:  # teacher.dtype is a key after teacher=runs/r1
+            values[block_name] = expand_text(block_name, values[block_name])
         _set_key(values, key, value)
     _check_values(values, "")
     recipe = parse_recipe(stage, values)
@@ -54,7 +58,7 @@ def _check_trust(values: dict[str, Any], file: Path, overrides: dict[str, Any]) 
     """
     if not (file.parent / "run.json").exists():
         return
-    blocks = {"model": values.get("model")}
+    blocks = {"model": values.get("model"), "teacher": values.get("teacher")}
     for name in ("refine", "journey"):
         teacher = values.get(name)
         blocks[f"{name}.model"] = teacher.get("model") if isinstance(teacher, dict) else None

@@ -10,7 +10,7 @@ from r1kit.prompts import AUTO_TEMPLATE
 from r1kit.recipe.block import Block, KeysMayChange, OnResume, Seed, expand_path
 from r1kit.recipe.card import CardConfig
 from r1kit.recipe.data import DataConfig
-from r1kit.recipe.distill import DistillConfig, TeacherModelConfig
+from r1kit.recipe.distill import DistillConfig, TeacherModelConfig, expand_text
 from r1kit.recipe.evaluated_models import EvaluatedModels
 from r1kit.recipe.filters import FiltersConfig
 from r1kit.recipe.head import HeadConfig
@@ -104,9 +104,7 @@ class DistillRecipe(SFTRecipe):
     @field_validator("distill", "teacher", mode="before")
     @classmethod
     def _accept_text(cls, value: Any, info: ValidationInfo) -> Any:
-        if not isinstance(value, str):
-            return value
-        return {"method" if info.field_name == "distill" else "path": value}
+        return expand_text(str(info.field_name), value)
 
     @property
     def trains_on_rows(self) -> bool:
