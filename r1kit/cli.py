@@ -242,7 +242,7 @@ def init(
     """Copy a shipped recipe folder, to start your own from."""
     from r1kit.commands.init import copy_recipe
 
-    print_result(str(copy_recipe(name, Path(output or name))))
+    print_result(str(copy_recipe(name, Path(output or Path(name).name))))
 
 
 @app.command(cls=Command)

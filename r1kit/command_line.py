@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import typer
@@ -22,18 +23,19 @@ from r1kit.errors import (
     UNSET,
     UserError,
     explain_refused_file,
-    suggest,
 )
 from r1kit.messages import print_traceback
 from r1kit.safe_text import escape_control_characters, mask_text
 from r1kit.stages import STAGES
 from r1kit.supervisor import describe_sys_exit, find_closed_descriptors, report_end, supervise
+from r1kit.usage_errors import (
+    UsageError,
+    explain_unknown_command,
+    explain_unknown_option,
+    explain_usage_error,
+    is_unknown_option,
+)
 from r1kit.user_paths import expand_home
-
-# Typer carries a copy of click of its own, from which it exports only some exceptions; this is their base class.
-UsageError: type[Exception] = typer.BadParameter.__bases__[0]
-# What click calls the types of options, in the words of a recipe's errors.
-_CLICK_TYPES = {"a valid int": "a whole number", "a valid float": "a number"}
 
 
 class CommandGroup(typer.core.TyperGroup):
@@ -51,26 +53,43 @@ class CommandGroup(typer.core.TyperGroup):
         with formatter.section("Tools"):
             formatter.write_dl(tools)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _explained_options(args):
+            return super().parse_args(ctx, args)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
         if name not in self.commands and not name.startswith("-"):
-            raise UserError("COMMAND", name, "no such command", suggest(name, self.commands))
+            raise UserError("COMMAND", name, *explain_unknown_command(name, args[1:], self.commands))
         return super().resolve_command(ctx, args)
 
 
 class Command(typer.core.TyperCommand):
-    """A command that refuses an option which is given twice, unless its value is a list.
+    """A command that says what to type in the place of an option that it lacks, and refuses one that stands twice.
 
-    Click takes the last one, so that `--model a --model b` would do only half of what it says.
+    Click takes the last of two, so that `--model a --model b` would do only half of what it says.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         words = list(args)
-        rest = super().parse_args(ctx, args)
+        with _explained_options(args):
+            rest = super().parse_args(ctx, args)
         if not ctx.resilient_parsing:
             _, _, parameters = self.make_parser(ctx).parse_args(words)
             _check_repetition(parameters)
         return rest
+
+
+@contextlib.contextmanager
+def _explained_options(args: list[str]) -> Iterator[None]:
+    """Turn click's error about an unknown option among `args` into one that says what to type."""
+    words = list(args)  # click empties the list
+    try:
+        yield
+    except UsageError as error:
+        if not is_unknown_option(error):
+            raise
+        raise explain_unknown_option(error, words) from None
 
 
 def _check_repetition(parameters: list[Any]) -> None:
@@ -124,7 +143,7 @@ def _run_command(app: typer.Typer) -> tuple[int, str]:
     except UserError as error:
         return EXIT_USER, str(error)
     except UsageError as error:
-        return EXIT_USER, escape_control_characters(mask_text(_explain_usage_error(error)))
+        return EXIT_USER, escape_control_characters(mask_text(explain_usage_error(error)))
     except (typer.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED, ""
     except BrokenPipeError:
@@ -160,35 +179,3 @@ def _expand_home_in_word(word: str) -> str:
     if word.startswith("--") and equals_sign:
         return f"{option}={expand_home(value)}"
     return expand_home(word)
-
-
-def _explain_usage_error(error: Any) -> str:
-    """Return an error of click (an unknown option, a missing argument) as one line that names the way out."""
-    command = error.ctx.command_path if error.ctx else "r1kit"
-    unknown_option = getattr(error, "possibilities", UNSET) is not UNSET
-    if not unknown_option:
-        return _explain_wrong_value(error, f"see {command} --help")
-    options: list[str] = []
-    for parameter in error.ctx.command.params:
-        options += [name for name in parameter.opts if name.startswith("--")]
-    action = suggest(error.option_name, options)
-    if not action.startswith("did you mean"):
-        action = f"see {command} --help"
-    return str(UserError(error.option_name, UNSET, "no such option", action))
-
-
-def _explain_wrong_value(error: Any, action: str) -> str:
-    """Return an error of click about a missing argument or the value of an option as `field = value; ...; action`."""
-    parameter = getattr(error, "param", None)
-    if parameter is None:
-        return f"{error.format_message().rstrip('.')}; {action}"
-    options = [option for option in parameter.opts if option.startswith("--")]
-    field = options[0] if options else parameter.metavar or parameter.name
-    if not error.message:  # an argument or option that is missing
-        return str(UserError(field, UNSET, "is required", action))
-    value, verb, expected = error.message.rstrip(".").partition(" is not ")
-    if not verb:
-        return str(UserError(field, UNSET, error.message.rstrip("."), action))
-    expected = expected.removesuffix(" range")
-    requirement = f"must be {_CLICK_TYPES.get(expected, expected)}"
-    return str(UserError(field, value.strip("'"), requirement, action))

@@ -38,7 +38,7 @@ class UserError(Exception):
         shown_value = mask_secrets(value, name)
         if isinstance(value, str) and shown_value == MASK:  # the requirement and the action may repeat the secret
             requirement, action = requirement.replace(value, MASK), action.replace(value, MASK)
-        subject = f"{field}:" if value is UNSET else f"{field} = {_shorten(_format_value(shown_value))};"
+        subject = f"{field}:" if value is UNSET else f"{field} = {_shorten(format_value(shown_value))};"
         line = " ".join(mask_text(f"{subject} {requirement}; {action}").split())
         super().__init__(escape_control_characters(line))
 
@@ -52,7 +52,7 @@ def _shorten(text: str) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
-def _format_value(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value as YAML writes it on one line, since that is how the user wrote it."""
     if value is None:
         return "null"
@@ -61,10 +61,10 @@ def _format_value(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
-        entries = [f"{key}: {_format_value(entry)}" for key, entry in value.items()]
+        entries = [f"{key}: {format_value(entry)}" for key, entry in value.items()]
         return "{" + ", ".join(entries) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_format_value, value)) + "]"
+        return "[" + ", ".join(map(format_value, value)) + "]"
     return str(value)
 
 

@@ -12,6 +12,8 @@ from r1kit.errors import UserError
 from r1kit.models.prompt_choice import choose_prompts
 from r1kit.recipe import Recipe, load_recipe, parse_override
 from r1kit.recipe.evaluated_models import has_name, name_models
+from r1kit.recipe.key_words import suggest_setting
+from r1kit.recipe.stages import recipe_class
 from r1kit.stages import Stage
 from r1kit.suites import expand_suite
 
@@ -42,9 +44,16 @@ def read_stage_recipe(
         options, words = replace(options, models=[words[0]]), words[1:]
     has_file = bool(words) and ("=" not in words[0] or os.path.isfile(words[0]))
     recipe_file = words[0] if has_file else None
+    if recipe_file is not None:
+        _check_recipe_word(stage, words)
     overrides = _read_options(stage, options)
     keys_of_options = set(overrides)
-    for word in words[1:] if has_file else words:
+    settings = list(words[1:] if has_file else words)
+    for position, word in enumerate(settings):
+        following = settings[position + 1 : position + 2]
+        is_cut = word.endswith("=") and bool(following) and "=" not in following[0]  # `training.steps= 5`
+        if is_cut or not word.partition("=")[1] or word.startswith((*_DASHES, *_PLUS_SIGNS)):
+            raise _explain_word_without_value(stage, settings, position)
         key, value = parse_override(word)
         if key in keys_of_options:
             raise UserError(key, value, "an option of this command sets it too", "keep one of the two")
@@ -53,8 +62,18 @@ def read_stage_recipe(
 
 
 def _is_model(word: str) -> bool:
-    """Return whether the first word after `eval` names a model: it is neither a recipe's file nor a value."""
-    return "=" not in word and not os.path.isfile(word) and not word.endswith((".yaml", ".yml"))
+    """Return whether the first word after `eval` names a model: it is no file, no value, and no word for a setting."""
+    if "=" in word or word == "help" or os.path.isfile(word) or word.startswith((*_DASHES, *_PLUS_SIGNS)):
+        return False
+    if word.endswith((*_RECIPE_SUFFIXES, *_DATA_SUFFIXES)) or suggest_setting(recipe_class("eval"), word):
+        return False
+    return not os.path.isdir(word) or not any(name.endswith(_RECIPE_SUFFIXES) for name in _files_of_no_model(word))
+
+
+def _files_of_no_model(folder: str) -> list[str]:
+    """Return the files of a folder; none of a run and of a model, which may have a recipe beside it."""
+    names = os.listdir(folder)
+    return [] if {"run.json", "config.json", "adapter_config.json"} & set(names) else names
 
 
 def _read_options(stage: Stage, options: StageOptions) -> dict[str, Any]:
@@ -83,3 +102,67 @@ def _read_options(stage: Stage, options: StageOptions) -> dict[str, Any]:
     if options.output is not None:
         overrides["output"] = options.output
     return overrides
+
+
+# Words that are no recipe and no setting
+
+_DATA_SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
+_RECIPE_SUFFIXES = (".yaml", ".yml")
+# What word processors and web pages make of two hyphens.
+_DASHES = ("\N{EN DASH}", "\N{EM DASH}")
+# Hydra's signs for a value that is added to a recipe.
+_PLUS_SIGNS = ("+", "~")
+MOST_LISTED_FILES = 6
+
+
+def _check_recipe_word(stage: Stage, words: Sequence[str]) -> None:
+    """Raise UserError if the first word after a stage is clearly something else than the name of a recipe's file."""
+    word = words[0]
+    if word.endswith(_RECIPE_SUFFIXES):
+        return
+    requirement = "must be a YAML file"
+    if word.endswith(_DATA_SUFFIXES):
+        raise UserError("recipe", word, f"{requirement}, and this is data", f"write --dataset {word}")
+    if os.path.isfile(word):
+        return
+    if word == "help":
+        raise UserError("recipe", word, requirement, f"run r1kit {stage.name} --help")
+    if os.path.exists(os.path.join(word, "run.json")) or os.path.exists(os.path.join(word, "config.json")):
+        action = f"write --model {word}, or --dataset {word}"
+        raise UserError("recipe", word, f"{requirement}, and this is a run or a model", action)
+    if os.path.isdir(word):
+        names = sorted(name for name in os.listdir(word) if name.endswith(_RECIPE_SUFFIXES))
+        action = f"name one of its files, such as {', '.join(names[:MOST_LISTED_FILES])}"
+        if not names:
+            action = f"write --dataset {word}, or --model {word}"
+        raise UserError("recipe", word, f"{requirement}, and this is a folder", action)
+    if word.startswith(_DASHES) or suggest_setting(recipe_class(stage.name), word):
+        raise _explain_word_without_value(stage, words, 0)
+    action = f"write --model {word} or --dataset {word}; r1kit init NAME copies a shipped recipe"
+    raise UserError("recipe", word, f"{requirement}: no such file", action)
+
+
+def _explain_word_without_value(stage: Stage, words: Sequence[str], position: int) -> UserError:
+    """Return the error for a word on the command line that is no `key.path=value`."""
+    word, schema = words[position], recipe_class(stage.name)
+    requirement, action = "must be key.path=value", ""
+    plain_word, _, value = word.lstrip("".join((*_DASHES, *_PLUS_SIGNS))).partition("=")
+    following = [other.removeprefix("=") for other in words[position + 1 : position + 3] if other != "="]
+    if word.startswith(_DASHES):
+        requirement = "begins with a dash, as documents print two hyphens"
+        action = f"write --{word.lstrip(''.join(_DASHES))}"
+    elif word.startswith(_PLUS_SIGNS):
+        action = f"write {plain_word}={value}"
+    elif word.endswith(_RECIPE_SUFFIXES):
+        requirement, action = "a command reads one recipe, which stands first", "keep one of the two"
+    elif word.endswith(_DATA_SUFFIXES):
+        action = f"write --dataset {word}"
+    elif ":" in plain_word:
+        key, _, value = plain_word.partition(":")
+        action = suggest_setting(schema, key, value)
+    elif following and "=" not in following[0]:
+        setting = suggest_setting(schema, plain_word, following[0])
+        action = f"{setting}, without spaces" if setting else ""
+    else:
+        action = suggest_setting(schema, plain_word)
+    return UserError("argument", word, requirement, action or "write for example training.steps=50")

@@ -33,6 +33,7 @@ def copy_recipe(name: str, target: Path) -> Path:
     Raises UserError for an unknown name, and if `target` exists.
     """
     shipped_recipes = find_shipped_recipes()
+    name = Path(name).name  # of recipes/tiny/ too
     if name not in shipped_recipes:
         raise UserError("NAME", name, "no such recipe folder", suggest(name, shipped_recipes))
     if os.path.lexists(target):

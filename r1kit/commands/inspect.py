@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from r1kit.data.batches import READ_BATCH_ROWS
 from r1kit.data.hygiene.normalise import normalise_text
 from r1kit.data.sources import read_source
-from r1kit.errors import UNSET, UserError
+from r1kit.errors import UNSET, UserError, suggest
 from r1kit.languages.detect import detect_language
 from r1kit.recipe import SourceConfig, parse_override
-from r1kit.recipe.load import explain_validation
+from r1kit.recipe.wrong_values import explain_validation
 from r1kit.rows import COLUMNS, COLUMNS_BESIDE_REWARDS, Row
 from r1kit.safe_text import escape_control_characters
 from r1kit.tables import format_table
@@ -56,10 +56,12 @@ def inspect_source(words: list[str]) -> None:
 def _parse_source(words: list[str]) -> SourceConfig:
     """Return the source that the words of a command line describe. Raises UserError for what is no field of one."""
     values: dict[str, Any] = {"path": words[0]}
-    for word in words[1:]:
+    for word, following in zip(words[1:], [*words[2:], ""], strict=False):
+        if "=" not in word:
+            raise UserError("argument", word, "must be field=value", f"write {word}={following or '...'}")
         key, value = parse_override(word)
         if key not in SourceConfig.model_fields:
-            action = f"use one of: {', '.join(SourceConfig.model_fields)}"
+            action = suggest(key, SourceConfig.model_fields)
             raise UserError(key, value, "no such field of a source", action)
         values[key] = value
     try:

@@ -7,6 +7,7 @@ r1kit.recipe.reference makes the reference page, `r1kit fields` and the JSON sch
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from types import NoneType
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -99,6 +100,10 @@ def expand_path(value: Any) -> Any:
     return expand_home(value) if isinstance(value, str) else value
 
 
+# What stands in the place of a block that a recipe may leave out: the block with its defaults, or none.
+_SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
 class Block(NumbersAsWritten):
     """A block of a recipe. Unknown keys are refused."""
 
@@ -107,15 +112,30 @@ class Block(NumbersAsWritten):
     @model_validator(mode="before")
     @classmethod
     def _merge_with_default_blocks(cls, values: Any) -> Any:
-        """Put a nested block over that block's default, so that setting one of its keys does not reset the others."""
+        """Put a nested block over that block's default, so that setting one of its keys does not reset the others.
+
+        For a block that a recipe may leave out, `true` is that block with its defaults, and `false` is none:
+        `lora: true`.
+        """
         if not isinstance(values, dict):
             return values
         merged = dict(values)
         for name, value in values.items():
-            default = cls.model_fields[name].default if name in cls.model_fields else None
+            field = cls.model_fields.get(name)
+            default = field.default if field else None
             if isinstance(default, Block) and isinstance(value, dict):
                 merged[name] = {**default.model_dump(include=default.model_fields_set), **value}
+            elif field and default is None and str(value).lower() in _SWITCHES and _is_optional_block(field):
+                merged[name] = {} if _SWITCHES[str(value).lower()] else None
         return merged
+
+
+def _is_optional_block(field: FieldInfo) -> bool:
+    """Return whether a field is a block or nothing, as `lora: LoraConfig | None`, and the block needs no value."""
+    block = find_block_class(field.annotation)
+    if block is None or set(get_args(field.annotation)) != {block, NoneType}:
+        return False
+    return not any(inner.is_required() for inner in block.model_fields.values())
 
 
 def find_block_class(annotation: Any) -> type[BaseModel] | None:

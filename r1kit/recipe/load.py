@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from r1kit.errors import UNSET, UserError, suggest
-from r1kit.recipe.block import fields_along, find_block_class
+from r1kit.errors import UserError
 from r1kit.recipe.checks import check_recipe
 from r1kit.recipe.data import normalise_sources
 from r1kit.recipe.distill import KEY_OF_TEXT, expand_text
+from r1kit.recipe.rewards import normalise_rewards
 from r1kit.recipe.stages import Recipe, recipe_class
 from r1kit.recipe.suite import normalise_suite
+from r1kit.recipe.wrong_values import explain_validation
 from r1kit.recipe.yaml_values import read_yaml
 from r1kit.safe_text import MASK, mask_secrets
 
+_BRACKETS = re.compile(r"\[(\d+)\]")  # a position in a list, as Python writes it
 _UNUSABLE_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -38,6 +40,8 @@ def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Reci
         values["data"] = normalise_sources(values["data"])
     if values.get("suite"):
         values["suite"] = normalise_suite(values["suite"])
+    if "rewards" in values:
+        values["rewards"] = normalise_rewards(values["rewards"])
     if file is not None:
         _check_trust(values, Path(file), overrides)
     for key, value in overrides.items():
@@ -98,7 +102,8 @@ def _read_recipe_file(file: str) -> dict[str, Any]:
         values = read_yaml(Path(file).read_text())
     except OSError as error:
         requirement = f"must be a YAML file that can be read: {str(error.strerror).lower()}"
-        raise UserError("recipe", file, requirement, "check the path") from None
+        action = "check the path; r1kit init NAME copies a shipped recipe"
+        raise UserError("recipe", file, requirement, action) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         position = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -126,9 +131,11 @@ def parse_recipe(stage: str, values: dict[str, Any]) -> Recipe:
 def parse_override(text: str) -> tuple[str, Any]:
     """Split `key.path=value` of the command line into the key and the value, which is read as YAML.
 
-    parse_override("training.steps=50")   ("training.steps", 50)
+    parse_override("training.steps=50")         ("training.steps", 50)
+    parse_override("data.train[0].rows=50")     ("data.train.0.rows", 50)
     """
     key, equals_sign, value = text.partition("=")
+    key = _BRACKETS.sub(r".\1", key)
     if not equals_sign or not key:
         raise UserError("argument", text, "must be key.path=value", "write for example training.steps=50")
     try:
@@ -187,7 +194,21 @@ def _set_key(values: dict[str, Any], key: str, value: Any) -> None:
         else:
             node[last] = value
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise UserError(key, value, "the recipe has no such key", "check the names and numbers in the key") from None
+        action = "check the names and numbers in the key"
+        if isinstance(node, list):
+            action = f"name an entry of the list by its number, such as {_first_entry_key(key, values)}"
+        raise UserError(key, value, "the recipe has no such key", action) from None
+
+
+def _first_entry_key(key: str, values: dict[str, Any]) -> str:
+    """Return a dotted key with the number 0 after the first list in it: `data.train.rows` becomes data.train.0.rows."""
+    node: Any = values
+    names = key.split(".")
+    for position, name in enumerate(names):
+        node = node[name]
+        if isinstance(node, list):
+            return ".".join([*names[: position + 1], "0", *names[position + 1 :]])
+    return key
 
 
 def _find_or_create(node: Any, name: str, created: Any) -> Any:
@@ -207,61 +228,3 @@ def _find_or_create(node: Any, name: str, created: Any) -> Any:
     if member is None:
         raise TypeError
     return member
-
-
-# What pydantic's types of errors mean to somebody who writes a recipe; the names in braces are pydantic's.
-_REQUIREMENTS = {
-    "int_parsing": "must be a whole number",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "bool_parsing": "must be true or false",
-    "bool_type": "must be true or false",
-    "string_type": "must be text",
-    "list_type": "must be a list, such as [a, b]",
-    "tuple_type": "must be a list, such as [a, b]",
-    "too_long": "must have at most {max_length} entries",
-    "too_short": "must have at least {min_length} entries",
-    "dict_type": "must be a mapping, such as {{key: value}}",
-    "model_type": "must be a block of keys, such as {{key: value}}",
-    "literal_error": "must be {expected}",
-    "greater_than": "must be above {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be below {lt:.16g}",
-    "less_than_equal": "must be at most {le:.16g}",
-}
-
-
-def explain_validation(schema: type[BaseModel], error: ValidationError) -> UserError:
-    """Turn pydantic's first error into one that names the field by its dotted key.
-
-    Missing fields come last: often the field is there under a wrong name, and the error about that name says more.
-    """
-    errors = error.errors(include_url=False)
-    first = next((entry for entry in errors if entry["type"] != "missing"), errors[0])
-    location = [str(name) for name in first["loc"] if not str(name).startswith("function-")]
-    key = ".".join(location) or "recipe"
-    action = "change it in the recipe or on the command line"
-    if first["type"] == "missing":
-        return UserError(key, UNSET, "is required", "set it in the recipe or on the command line")
-    value = first["input"]
-    if first["type"] == "extra_forbidden":
-        return UserError(key, value, "no such key", suggest(location[-1], _sibling_fields(schema, location)))
-    if location[:-1] == ["rewards"] and isinstance(value, str):
-        return UserError(key, value, "must be a block with the key name", f"write {{name: {value}}}")
-    if first["type"] == "value_error":
-        return UserError(key, value, str(first["ctx"]["error"]), action)
-    if first["type"] in _REQUIREMENTS:
-        requirement = _REQUIREMENTS[first["type"]].format(**first.get("ctx", {}))
-        return UserError(key, value, requirement.replace("'", ""), action)  # pydantic quotes the names of a literal
-    return UserError(key, value, first["msg"].lower(), action)
-
-
-def _sibling_fields(schema: type[BaseModel], location: list[str]) -> list[str]:
-    """Return the field names of the block that the last name of `location` is in."""
-    block = schema
-    for _, field in fields_along(schema, ".".join(location[:-1])):
-        block = find_block_class(field.annotation) or block
-    return list(block.model_fields)

@@ -19,6 +19,7 @@ from r1kit.errors import UserError, suggest
 from r1kit.recipe.block import find_block_class, find_resume_rule
 from r1kit.recipe.stages import recipe_class
 from r1kit.stages import STAGES
+from r1kit.synonyms import KEYS, words_meaning
 
 # Characters for which a text needs quotes in YAML, at some place in it.
 _SPECIAL_IN_YAML = frozenset("\n{}[],:#&*!|>'\"%@` ")
@@ -175,6 +176,9 @@ def describe_field(stage: str | None, key: str) -> str:
         recipes = f"the recipe of {stage}" if stage else "any recipe"
         requirement = f"must be a key of {recipes}"
         known_keys = {_without_positions(entry.key) for entry in stages_of_entry}
+        meant = words_meaning(KEYS, key, known_keys)
+        if meant:
+            raise UserError("KEY", key, requirement, f"did you mean {meant[0]}?")
         raise UserError("KEY", key, requirement, suggest(_without_positions(key), known_keys))
     return "\n\n".join(_format_entry(entry, stages_of_entry[entry]) for entry in matches)
 

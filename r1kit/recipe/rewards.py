@@ -11,10 +11,27 @@ Answers = Literal["tags", "boxed", "any"]
 """Which forms of an answer are read; see `read_answer` in r1kit/answers/extract.py."""
 
 
-class RewardConfig(NumbersAsWritten):
-    """A reward function, its weight, and the rows and steps it applies to. Further keys are the function's settings."""
+def normalise_rewards(entries: Any) -> Any:
+    """Return the entries of `rewards` as mappings: `accuracy` alone becomes {"name": "accuracy"}."""
+    if not isinstance(entries, list):
+        return entries
+    return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
 
-    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+def _allow_name_alone(schema: dict[str, Any]) -> None:
+    """Change the JSON schema of a reward so that it accepts its name in the place of a block."""
+    block = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [{"type": "string"}, block]
+
+
+class RewardConfig(NumbersAsWritten):
+    """A reward function, its weight, and the rows and steps it applies to. Further keys are the function's settings.
+
+    A name alone, as in `rewards: [accuracy, format]`, takes the defaults.
+    """
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True, json_schema_extra=_allow_name_alone)
 
     name: str
     """Name of a reward of r1kit, such as accuracy, or dotted path of your own function, such as my_module.my_reward."""
@@ -30,6 +47,11 @@ class RewardConfig(NumbersAsWritten):
     max_seconds: Annotated[PositiveFloat | None, OnResume.IGNORED] = None
     """Seconds that one call of the reward may take; a longer call ends the run. Default: for functions of your own 600,
     and 10 more for each completion of the call; the rewards of r1kit limit each answer themselves."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_name_alone(cls, entry: Any) -> Any:
+        return normalise_rewards([entry])[0]
 
     @model_validator(mode="after")
     def _check_settings(self) -> Self:

@@ -32,7 +32,8 @@ class ServerConfig(Block):
     """Servers with OpenAI's interface: vLLM, SGLang, llama.cpp, `transformers serve`, or a hosted model."""
 
     urls: Annotated[list[str], OnResume.IGNORED, Field(json_schema_extra=_allow_one_url)] = ["http://localhost:8000/v1"]
-    """Addresses of the servers, up to /v1; each request goes to the server with the fewest requests under way."""
+    """Addresses of the servers, up to /v1, as a list or with commas between. Each request goes to the server with the
+    fewest requests under way."""
     key: Annotated[str | None, OnResume.IGNORED] = None
     """Name of the environment variable that holds the API key; default: OPENAI_API_KEY, if it is set."""
     concurrency: Annotated[PositiveInt, OnResume.IGNORED] = 64
@@ -55,8 +56,11 @@ class ServerConfig(Block):
 
     @field_validator("urls", mode="before")
     @classmethod
-    def _accept_one_url(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+    def _accept_text(cls, value: Any) -> Any:
+        """Return a list for one address, or for several with commas between."""
+        if not isinstance(value, str):
+            return value
+        return [url.strip() for url in value.split(",") if url.strip()]
 
     @field_validator("urls")
     @classmethod

@@ -21,6 +21,7 @@ from r1kit.rewards.own_code import keep_directory
 from r1kit.rewards.preference import preference
 from r1kit.rewards.settings import SettingError
 from r1kit.rewards.shaping import cosine, length, overlong, repetition, steps
+from r1kit.synonyms import suggest_value
 
 if TYPE_CHECKING:  # pydantic takes 0.2 s to import, which a script that only wants the functions is spared
     from r1kit.recipe import RewardConfig
@@ -76,7 +77,9 @@ def _find_function(name: str, field: str) -> RewardFunction:
     if name in REWARDS:
         return REWARDS[name]
     if "." not in name:
-        raise UserError(field, name, "no such reward", suggest(name, REWARDS))
+        meant = suggest_value("rewards", name)
+        action = f"did you mean {meant}?" if meant else suggest(name, REWARDS)
+        raise UserError(field, name, "no such reward", action)
     requirement = "must be a function that Python can import"
     module_name, _, function_name = name.rpartition(".")
     # An installed command does not search the working directory for modules, and users keep their rewards there.

@@ -69,8 +69,18 @@ def _resolve_local_path(path: str, field: str, product: str, requirement: str) -
             raise UserError(field, path, requirement, f"{action}, or take it as it is: {folder / product}")
         return str(folder / product)
     if not folder.exists() and (_looks_local(path) or describe_unexpanded(path)):
-        raise UserError(field, written_path, requirement, describe_unexpanded(path) or "check the path")
+        raise UserError(field, written_path, requirement, describe_unexpanded(path) or _describe_wrong_path(path))
     return path
+
+
+def _describe_wrong_path(path: str) -> str:
+    """Return what to do about a local path that does not exist."""
+    if "," in path:
+        return "write several as a list, such as [a, b], or give an option for each"
+    key, equals_sign, value = path.partition("=")
+    if equals_sign and "." in key:
+        return f"write {key}={value} without an option before it"
+    return "check the path"
 
 
 def _is_possible_path(path: str) -> bool:
