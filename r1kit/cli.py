@@ -153,8 +153,17 @@ for _stage in STAGES.values():
 @app.command(cls=Command)
 def rewards(
     file: Annotated[
-        str, typer.Argument(metavar="FILE.jsonl", help="Rows with a `completion` and the columns its rewards need.")
+        str,
+        typer.Argument(metavar="FILE", help="A run, or a JSONL, Parquet or CSV file whose rows have a `completion`."),
     ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[REWARD.SETTING=VALUE ...]",
+            help="Settings of the rewards, such as overlong.max_tokens=512.",
+            show_default=False,
+        ),
+    ] = None,
     names: Annotated[
         str, typer.Option("--rewards", help="Names of rewards or dotted paths of functions, with commas between.")
     ] = "accuracy,format",
@@ -169,7 +178,7 @@ def rewards(
     supervise_command()
     from r1kit.commands.score import score_file
 
-    score_file(file, names.split(","), output, answers)
+    score_file(file, names.split(","), output, answers, settings or [])
 
 
 Runs = Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories; their parents are added.")]

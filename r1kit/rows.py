@@ -71,7 +71,7 @@ COLUMNS: dict[str, Column] = {
     ),
     "checker": Column(
         "string",
-        (PROBLEM, SAMPLE),
+        (PROBLEM, SAMPLE, ROLLOUT),
         "How the answer is judged: `math`, `exact`, `choice`, `code`, `instructions` or `reasoning_gym`; "
         "without one, `code` if the row has tests, else `math`.",
         carried=True,

@@ -99,8 +99,8 @@ KEYS = {
     "model.attention": "attn attn_implementation flash_attention flash_attn use_flash_attn",
     "data.train": "dataset datasets train_data train_file train_dataset dataset_name data_path dataset_path "
     "train_files data_files training_data problems prompts input",
-    "data.eval": "eval_data val_data eval_file validation_file test_file eval_dataset val_dataset test_data benchmark "
-    "task tasks",
+    "suite": "benchmark benchmarks task tasks bench",
+    "data.eval": "eval_data val_data eval_file validation_file test_file eval_dataset val_dataset test_data",
     "data.train.0.rows": "limit max_samples num_rows max_rows subset n_rows max_train_samples",
     "data.train.0.columns": "column column_names prompt_column input_key prompt_key dataset_text_field",
     "data.train.0.name": "dataset_config dataset_config_name",
@@ -108,6 +108,7 @@ KEYS = {
     "prompt.system": "system_prompt system_message",
     "prompt.prefill": "prefix response_prefix",
     "rewards": "reward reward_funcs reward_functions reward_fn reward_func",
+    "teacher.path": "teacher_model teacher_model_name_or_path",
     "keep.prefer": "selection",
     "output": "output_dir out out_dir save_dir outdir output_path default_local_dir logging_dir run_name dest",
     "seed": "random_seed random_state data_seed",
@@ -183,7 +184,6 @@ POSITIONS = {
 
 EXTRA_ARGUMENT_ACTIONS = {
     "chat": "write echo {argument} | r1kit chat MODEL",
-    "rewards": "write --rewards {argument}",
     "init": "write --output {argument}",
     "merge": "write --output {argument}",
     "report": "write --output {argument}",

@@ -49,6 +49,8 @@ def explain_unknown_option(error: Any, words: Sequence[str]) -> UserError:
     option, value = _find_option(error.option_name, words)
     options: list[str] = []
     for parameter in error.ctx.command.get_params(error.ctx):
+        if getattr(parameter, "hidden", False):
+            continue
         options += [name for name in parameter.opts if name.startswith("--")]
     action = _suggest_option(option, value, options, error.ctx)
     if words[:1] == ["inspect"]:

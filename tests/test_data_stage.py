@@ -11,7 +11,7 @@ import yaml
 from helpers import r1kit, read_data, read_info, write_recipe
 from test_data import ROWS, write
 
-from r1kit.commands.inspect import describe_rows
+from r1kit.data.description import describe_rows
 from r1kit.data.writing.hub import push_data
 from r1kit.errors import UserError
 from r1kit.recipe import CardConfig
@@ -174,13 +174,14 @@ def test_inspect_says_what_a_source_holds():
     rows = [{**row, "level": None if n < 2 else "x"} for n, row in enumerate([*EXAMPLES, EXAMPLES[0]])]
     rows.append({"prompt": "حاصل 2 + 2 چیست؟", "completion": "y", "answer": "4", "level": "x"})
     out, _ = r1kit("data", "inspect", write("said.jsonl", rows))
-    assert out.startswith("22 rows: prompts with completions, which r1kit sft trains on.\n")
+    assert out.startswith("said.jsonl has the columns ")
+    assert "\n22 rows: prompts with completions, which r1kit sft trains on.\n" in out
     assert re.search(rf"^level +string +2  {COLUMNS['level'].description}$", out, re.MULTILINE)
     assert "Languages: en 21, fa 1." in out
     assert "Prompts that repeat an earlier one: 1." in out
     assert "level: x 20, None 2" in out or "level: x 19" in out
     drawn, _ = r1kit("data", "inspect", "said.jsonl", "rows=5", 'where={"level": ["x"]}')
-    assert drawn.startswith("5 rows")
+    assert "\n5 rows" in drawn
     assert re.search(rf"^level +string +0  {COLUMNS['level'].description}$", drawn, re.MULTILINE)
 
 
@@ -191,7 +192,7 @@ def test_inspect_says_what_a_source_holds():
         ({"prompt": "a"}, "prompts without answers or tests, so that no reward can tell whether a completion is right"),
         ({"text": "a"}, "documents, which r1kit sft trains on as they stand"),
         ({"messages": [{"role": "user", "content": "a"}]}, "conversations, which r1kit sft trains on"),
-        ({"b": "a"}, "no column prompt, messages or text; rename one with columns={prompt: NAME}"),
+        ({"b": "a"}, "no column prompt, messages or text, so that no stage can use them"),
     ],
 )
 def test_inspect_says_what_the_rows_can_be_used_for(row, use):
@@ -224,12 +225,12 @@ def test_inspect_of_what_is_no_source_is_one_line(words, line):
 
 def test_rows_of_any_type_are_inspected():
     write("odd.jsonl", [{"prompt": 5, "completion": [1, 2], "text": ["a"]}])
-    assert r1kit("data", "inspect", "odd.jsonl")[0].startswith("1 rows")
+    assert "\n1 rows" in r1kit("data", "inspect", "odd.jsonl")[0]
 
 
 def test_a_run_is_inspected(here):
     make_data(data={"train": write("rows.jsonl", ROWS)})
-    assert r1kit("data", "inspect", "run")[0].startswith("6 rows")
+    assert "\n6 rows" in r1kit("data", "inspect", "run")[0]
 
 
 # The hub. There is none here: HfApi is replaced, and what it is asked is looked at.

@@ -7,11 +7,13 @@ import pytest
 
 from r1kit import command_line, synonyms
 from r1kit.cli import app
-from r1kit.recipe import parse_recipe
+from r1kit.errors import UserError
+from r1kit.recipe import RewardConfig, parse_recipe
 from r1kit.recipe.key_words import suggest_setting
 from r1kit.recipe.reference import list_fields
 from r1kit.recipe.stages import recipe_class
-from r1kit.rewards.registry import REWARDS
+from r1kit.rewards.registry import REWARDS, resolve_reward
+from r1kit.runs.paths import resolve_data_path
 from r1kit.stages import STAGES
 
 
@@ -120,8 +122,11 @@ WORDS = {
     "sft help": "run r1kit sft --help",
     "sft x.yaml –output a": "write --output",  # as a web page prints it
     "sft —output a": "write --output",
-    "eval runs/zero": "write --model runs/zero",
-    "eval Qwen/Qwen2.5-1.5B": "write --model Qwen/Qwen2.5-1.5B or --dataset",
+    "rl runs/zero": "write --model runs/zero",
+    "sft Qwen/Qwen2.5-1.5B": "write --model Qwen/Qwen2.5-1.5B or --dataset",
+    "eval help": "run r1kit eval --help",
+    "eval temperature 0": "write sampling.temperature=0, without spaces",
+    "eval rows.jsonl": "write --dataset rows.jsonl",
     "data inspect rows.jsonl split test": "write split=test",
     "data inspect": "run r1kit data inspect PATH",
     "chat runs/zero 'What is 1 + 2?'": "write echo 'What is 1 + 2?' | r1kit chat MODEL",
@@ -159,9 +164,6 @@ KEYS = {
     "eval x.yaml sampling.engine=sglang": "did you mean openai?",
     "eval x.yaml sampling.urls=http://a/v1": "write sampling.server.urls=http://a/v1",
     "sft x.yaml prompt.template=chatml": "did you mean chat?",
-    "sft --model org/m --output a --dataset a.jsonl,b.jsonl": "such as [a, b], or give an option for each",
-    "sft --model org/m --output a --dataset data.train=rows.jsonl": "write data.train=rows.jsonl without an option",
-    "eval --model tiny:base --dataset rows.jsonl --output a rewards=[acc]": "did you mean accuracy?",
 }
 
 
@@ -169,6 +171,16 @@ KEYS = {
 @pytest.mark.parametrize(("line", "action"), [*COMMANDS.items(), *OPTIONS.items(), *WORDS.items(), *KEYS.items()])
 def test_a_wrong_word_is_answered_by_what_to_type(line, action, monkeypatch):
     assert action in error_of(line, monkeypatch)
+
+
+def test_wrong_paths_and_rewards_are_answered_too():
+    """These are looked at when the stage runs, not when its recipe is read."""
+    with pytest.raises(UserError, match=r"write several as a list, such as \[a, b\], or give an option for each"):
+        resolve_data_path("a.jsonl,b.jsonl")
+    with pytest.raises(UserError, match=r"write data.train=rows.jsonl without an option before it"):
+        resolve_data_path("data.train=rows.jsonl")
+    with pytest.raises(UserError, match=r"rewards.0.name = acc; no such reward; did you mean accuracy\?"):
+        resolve_reward(RewardConfig(name="acc"))
 
 
 # What people write in a recipe, and that is right

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from pydantic import ValidationError
 
+from r1kit.data.example_questions import example_questions
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.messages import logger, print_progress
@@ -23,8 +24,10 @@ from r1kit.models.prompt_choice import choose_prompt
 from r1kit.prompts import AUTO_TEMPLATE, CHAT_TEMPLATE, THINKING_TAGS
 from r1kit.recipe import ModelConfig, PromptConfig
 from r1kit.recipe.block import SMALLEST_TEMPERATURE
+from r1kit.runs.paths import resolve_model_path
 from r1kit.runs.run import Run
 from r1kit.safe_text import escape_control_characters
+from r1kit.synonyms import suggest_value
 
 # Escape sequences of a terminal: faint text, and back to normal.
 FAINT, NORMAL = "\x1b[2m", "\x1b[0m"
@@ -40,7 +43,9 @@ def find_prompt_config(model_path: str, template: str | None, trust_remote_code:
         settings = PromptConfig(template=template or AUTO_TEMPLATE)
     except ValidationError:
         requirement = "must be chat, r1-zero, tiny or a text with {prompt} in it"
-        raise UserError("--template", template, requirement, "use one of these") from None
+        meant = suggest_value("template", template)
+        action = f"did you mean {meant}?" if meant else "use one of these"
+        raise UserError("--template", template, requirement, action) from None
     model = ModelConfig(path=model_path, trust_remote_code=trust_remote_code)
     prompt_config, note = choose_prompt(model, settings, "MODEL")
     if note:
@@ -121,10 +126,11 @@ class ChatModel:
         from r1kit.models.stop_tokens import end_token_ids, neutral_generation_config
         from r1kit.models.templates import check_chat_template
 
+        resolve_model_path(path, "MODEL")
         block = ModelConfig(path=path, trust_remote_code=trust_remote_code)
         self.prompt_config = find_prompt_config(path, template, trust_remote_code)
         self.tokenizer = load_tokenizer(block)
-        check_chat_template(self.tokenizer, self.prompt_config.template)
+        check_chat_template(self.tokenizer, self.prompt_config.template, "--template")
         self.model: Any = load_model(block, training=False).eval()
         self.model.generation_config, _ = neutral_generation_config(self.model)
         self.end_token_ids = end_token_ids(
@@ -198,6 +204,8 @@ def run_chat(
     if is_interactive:
         kind = Run(Path(path)).info.get("stage") or "model"
         print_progress(f"{kind} {path}: write a question on one line; Ctrl-D ends the conversation")
+        for question in example_questions(Path(path)):
+            print_progress(f"for example: {question}")
     while True:
         try:
             question = input("> " if is_interactive else "").strip()

@@ -1,41 +1,38 @@
 """`r1kit data inspect PATH`: say in words what any data source holds, and show some of its rows.
 
     r1kit data inspect openai/gsm8k name=main split=test
-    r1kit data inspect runs/tiny/cold_start
+    r1kit data inspect rows.csv seed=1
 
-Prints what the rows can be used for, a table of the columns, how often the values of some columns occur, the lengths of
-the texts, the languages, the number of repeated prompts, and the first rows.
+Prints which columns the source has and how r1kit reads them, or what to write so that it can; then what the rows can be
+used for and by which command, a table of the columns, how often the values of some columns occur, the lengths of the
+texts as histograms, the languages, the number of repeated prompts, and rows drawn at random.
 """
 
+import json
 import os
-import statistics
-from collections import Counter
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from r1kit.data.batches import READ_BATCH_ROWS
-from r1kit.data.hygiene.normalise import normalise_text
-from r1kit.data.sources import read_source
+from r1kit.data.adapters import find_reading
+from r1kit.data.column_guess import find_origins, guess_columns, is_row_of_values
+from r1kit.data.description import describe_rows
+from r1kit.data.sources import adapt_stored, finish_rows, read_source
+from r1kit.data.sources.generated import is_generated_source
+from r1kit.data.sources.stored import read_stored
 from r1kit.errors import UNSET, UserError, suggest
-from r1kit.languages.detect import detect_language
 from r1kit.recipe import SourceConfig, parse_override
 from r1kit.recipe.wrong_values import explain_validation
-from r1kit.rows import COLUMNS, COLUMNS_BESIDE_REWARDS, Row
+from r1kit.rows import COLUMNS
 from r1kit.safe_text import escape_control_characters
-from r1kit.tables import format_table
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-READ_ROWS = 5_000
-"""Rows whose texts are read; a larger source is described by its first rows."""
-SHOWN_ROWS = 3
-SHOWN_CHARACTERS = 300
-SHOWN_VALUES = 8
-COUNTED_COLUMNS = ("domain", "checker", "source", "level", "finish_reason", "correct", "thinking")
-TEXT_COLUMNS = ("prompt", "messages", "completion", "text")
+COMPARED_ROWS = 100
+"""Rows whose values are compared to say which column came from which."""
 
 
 def inspect_source(words: list[str]) -> None:
@@ -49,8 +46,15 @@ def inspect_source(words: list[str]) -> None:
     if "=" in words[0]:
         raise UserError("PATH", " ".join(words), "must begin with the path of a data source", usage)
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    rows = read_source(_parse_source(words), "PATH")
-    print(escape_control_characters("\n".join(describe_rows(rows))))
+    source = _parse_source(words)
+    if is_generated_source(source.path):
+        lines, rows = [], read_source(source, "PATH")
+    else:
+        stored = read_stored(source, "PATH")
+        rows = finish_rows(adapt_stored(stored, source, "PATH"), source, "PATH")
+        lines = [*_describe_reading(stored, rows, source), ""]
+    lines += _with_command(describe_rows(rows, source.seed), source, rows.column_names)
+    print(escape_control_characters("\n".join(lines)))
 
 
 def _parse_source(words: list[str]) -> SourceConfig:
@@ -70,123 +74,88 @@ def _parse_source(words: list[str]) -> SourceConfig:
         raise explain_validation(SourceConfig, error) from None
 
 
-def describe_rows(rows: "Dataset") -> list[str]:
-    """Return the lines that `r1kit data inspect` prints of a data set."""
-    first_rows = rows.select(range(min(READ_ROWS, len(rows)))).to_list()
-    texts = {name: _column_texts(first_rows, name) for name in TEXT_COLUMNS if name in rows.column_names}
-    scope = "" if len(first_rows) == len(rows) else f" of the first {len(first_rows)} rows"
-    lines = [f"{len(rows)} rows: {_describe_use(rows.column_names)}.", ""]
-    lines += [_format_columns(rows), ""]
-    value_lines = _describe_values(rows)
-    if value_lines:
-        lines += ["Values, the most frequent first:", *value_lines, ""]
-    if any(texts.values()):
-        lines += [f"Lengths{scope} in words:", _format_lengths(texts), ""]
-    lines += _describe_questions(texts, scope)
-    for number, row in enumerate(first_rows[:SHOWN_ROWS], start=1):
-        lines += ["", f"Row {number}:", *_describe_row(row)]
+def _describe_reading(stored: "Dataset", rows: "Dataset", source: SourceConfig) -> list[str]:
+    """Return how the columns of a source are read, and what to write where r1kit does not know them."""
+    names = stored.column_names
+    lines = [f"{source.path} has the columns {', '.join(names)}."]
+    reading = find_reading(stored, source) if source.adapter is None else None
+    if source.columns:
+        renamed = ", ".join(f"{new} is {old}" for new, old in source.columns.items())
+        return [*lines, f"Read by columns={_to_yaml(source.columns)}: {renamed}."]
+    if reading is not None:
+        return [*lines, *_describe_origins(reading.name, reading.columns, stored, rows)]
+    known = [name for name in rows.column_names if name in COLUMNS]
+    if {"prompt", "messages", "text"} & set(known):
+        unknown = [name for name in names if name not in COLUMNS]
+        lines.append(f"r1kit knows these by their names: {', '.join(known)}.")
+        return [*lines, f"Kept as they are: {', '.join(unknown)}."] if unknown else lines
+    return [*lines, *_suggest_columns(names, source)]
+
+
+def _describe_origins(name: str, read_columns: frozenset[str], stored: "Dataset", rows: "Dataset") -> list[str]:
+    """Return which of r1kit's columns are made of which of the source's, and which of those are not read."""
+    count = min(COMPARED_ROWS, len(stored), len(rows))
+    stored_rows = stored.select(range(min(2 * COMPARED_ROWS, len(stored)))).to_list()
+    origins = find_origins(rows.select(range(count)).to_list(), stored_rows, read_columns)
+    sentences = [new if new == old else f"{new} is {old}" for new, old in origins.items()]
+    mixed = sorted(read_columns & set(stored.column_names) - set(origins.values()))
+    made = [new for new in ("prompt", "completion", "messages", "answer", "tests") if new in rows.column_names]
+    made = [new for new in made if new not in origins]
+    if made and mixed:
+        sentences.append(f"{' and '.join(made)} {'is' if len(made) == 1 else 'are'} made of {', '.join(mixed)}")
+    lines = [f"Read as {name}: {'; '.join(sentences)}." if sentences else f"Read as {name}."]
+    kept = [old for old in stored.column_names if old not in read_columns and old in rows.column_names]
+    left_out = [old for old in stored.column_names if old not in read_columns and old not in rows.column_names]
+    if "rejected" in read_columns:
+        lines.append("The rejected answers are not read: SFT trains on the chosen ones.")
+    if kept:
+        lines.append(f"Kept as they are: {', '.join(kept)}.")
+    if left_out:
+        lines.append(f"Left out: {', '.join(left_out)}.")
     return lines
 
 
-def _describe_use(names: Sequence[str]) -> str:
-    """Return in words what rows with these columns can be used for in r1kit."""
-    columns = set(names)
-    if "messages" in columns:
-        if "prompt" in columns and columns & {"answer", "tests"}:
-            return "problems with answers or tests, for r1kit rl, generate and eval, and conversations for r1kit sft"
-        return "conversations, which r1kit sft trains on"
-    if {"prompt", "completion"} <= columns:
-        if columns & {"correct", "sample"}:
-            return "sampled completions with their verdicts, which r1kit sft trains on"
-        return "prompts with completions, which r1kit sft trains on"
-    if "text" in columns and "prompt" not in columns:
-        return "documents, which r1kit sft trains on as they stand"
-    if "prompt" not in columns:
-        return "no column prompt, messages or text; rename one with columns={prompt: NAME}"
-    if columns & {"answer", "tests"}:
-        return "problems with answers or tests, for r1kit rl, generate and eval"
-    return "prompts without answers or tests, so that no reward can tell whether a completion is right"
+def _suggest_columns(names: Sequence[str], source: SourceConfig) -> list[str]:
+    """Return what to write for a source none of whose columns r1kit knows."""
+    if is_row_of_values(names):
+        return ["The first line of the file looks like a row: write the names above it, such as prompt,answer."]
+    guesses = guess_columns(names)
+    columns = guesses or {"prompt": "QUESTION", "answer": "ANSWER"}
+    command = f"r1kit data inspect {shlex.quote(source.path)} {shlex.quote('columns=' + _to_yaml(columns))}"
+    subject = "These columns may be meant:" if guesses else "Say which column is which, for example:"
+    return [
+        f"r1kit knows none of these names. {subject}",
+        f"  {command}",
+        f"In a recipe: data.train: [{{path: {source.path}, columns: {_to_yaml(columns)}}}]",
+    ]
 
 
-def _format_columns(rows: "Dataset") -> str:
-    """Return the table of the columns: type, rows without a value, and what the column means to r1kit."""
-    null_counts = _count_nulls(rows)
-    lines: list[list[str | int]] = []
-    for name, feature in rows.features.items():
-        type_name = getattr(feature, "dtype", None) or str(feature)
-        lines.append([name, type_name, null_counts[name], _describe_column(name, rows)])
-    return format_table(["column", "type", "empty", "meaning"], lines, right=["empty"])
+def _with_command(lines: list[str], source: SourceConfig, names: Sequence[str]) -> list[str]:
+    """Return the description of rows with the command that uses them after its first line."""
+    stage, result = _find_stage(set(names))
+    if not stage:
+        return lines
+    written = source.model_dump(exclude_defaults=True, exclude={"seed"})
+    data = f"--dataset {shlex.quote(source.path)}"
+    if set(written) != {"path"}:
+        data = shlex.quote(f"data.train=[{_to_yaml(written)}]")
+    return [lines[0], f"  r1kit {stage} --model MODEL {data} --output runs/{result}", *lines[1:]]
 
 
-def _describe_column(name: str, rows: "Dataset") -> str:
-    """Return what a column means to r1kit, an empty text for a column that it does not know."""
-    is_scored = not {"correct", "fault"}.isdisjoint(rows.column_names)
-    if is_scored and name not in COLUMNS_BESIDE_REWARDS and str(rows.features[name]) == "Value('float64')":
-        return "A reward's score."
-    return COLUMNS[name].description if name in COLUMNS else ""
+def _find_stage(names: set[str]) -> tuple[str, str]:
+    """Return the stage that uses rows of these columns, and a name for its run; ("", "") if none does."""
+    if "messages" in names or {"prompt", "completion"} <= names or ("text" in names and "prompt" not in names):
+        return "sft", "sft"
+    if "prompt" in names and names & {"answer", "tests"}:
+        return "rl-zero", "zero"
+    return "", ""
 
 
-def _count_nulls(rows: "Dataset") -> Counter[str]:
-    """Return the number of rows without a value, by column."""
-    arrow = rows.with_format("arrow")
-    null_counts: Counter[str] = Counter()
-    for start in range(0, len(rows), READ_BATCH_ROWS):
-        batch = arrow[start : start + READ_BATCH_ROWS]
-        null_counts.update({name: batch.column(name).null_count for name in rows.column_names})
-    return null_counts
-
-
-def _describe_values(rows: "Dataset") -> list[str]:
-    """Return a line on the values of each of COUNTED_COLUMNS that the rows have."""
-    lines = []
-    for name in COUNTED_COLUMNS:
-        if name not in rows.column_names:
-            continue
-        counts = Counter(str(value) for value in rows[name])
-        frequent = ", ".join(f"{value or '-'} {count}" for value, count in counts.most_common(SHOWN_VALUES))
-        others = len(counts) - SHOWN_VALUES
-        lines.append(f"  {name}: {frequent}" + (f", and {others} other values" if others > 0 else ""))
-    return lines
-
-
-def _format_lengths(texts: dict[str, list[str]]) -> str:
-    """Return the table of the lengths of the texts, in words."""
-    lines: list[list[str | int]] = []
-    for name, column_texts in texts.items():
-        if column_texts:
-            lengths = sorted(len(text.split()) for text in column_texts)
-            percentile_95 = lengths[int(0.95 * (len(lengths) - 1))]
-            lines.append([name, lengths[0], int(statistics.median(lengths)), percentile_95, lengths[-1]])
-    return format_table(["column", "shortest", "median", "95%", "longest"], lines)
-
-
-def _describe_questions(texts: dict[str, list[str]], scope: str) -> list[str]:
-    """Return lines on the languages of the prompts, and on how many of them repeat an earlier one."""
-    questions = texts.get("prompt") or texts.get("messages") or texts.get("text") or []
-    if not questions:
-        return []
-    languages = Counter(detect_language(text) for text in questions)
-    counted = ", ".join(f"{language} {count}" for language, count in languages.most_common())
-    repeated = len(questions) - len({normalise_text(text) for text in questions})
-    return [f"Languages{scope}: {counted}.", f"Prompts{scope} that repeat an earlier one: {repeated}."]
-
-
-def _describe_row(row: Row) -> list[str]:
-    lines = []
-    for name, value in row.items():
-        text = " ".join(str(_as_text(value)).split())
-        ellipsis = "..." if len(text) > SHOWN_CHARACTERS else ""
-        lines.append(f"  {name}: {text[:SHOWN_CHARACTERS]}{ellipsis}")
-    return lines
-
-
-def _column_texts(rows: Sequence[Row], name: str) -> list[str]:
-    return [str(_as_text(row[name])) for row in rows if row.get(name)]
-
-
-def _as_text(value: Any) -> Any:
-    """Return chat messages as one text with their roles, any other value as it is."""
-    is_chat = isinstance(value, list) and value and all(isinstance(m, dict) and "content" in m for m in value)
-    if is_chat:
-        return "\n".join(f"{message.get('role')}: {message['content']}" for message in value)
-    return value
+def _to_yaml(value: Any) -> str:
+    """Return a mapping as YAML on one line: {prompt: Question}."""
+    entries = []
+    for key, item in value.items():
+        text = _to_yaml(item) if isinstance(item, dict) else json.dumps(item, ensure_ascii=False)
+        plain = isinstance(item, str) and item.replace("_", "").replace("/", "").replace(".", "").isalnum()
+        entries.append(f"{key}: {item if plain else text}")
+    return "{" + ", ".join(entries) + "}"

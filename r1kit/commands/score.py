@@ -1,10 +1,12 @@
-"""`r1kit rewards FILE.jsonl`: the reward lab, which scores saved completions with any rewards, without training.
+"""`r1kit rewards FILE`: the reward lab, which scores saved completions with any rewards, without training.
 
     r1kit rewards saved.jsonl --rewards accuracy,format,my_module.my_reward -o scored.jsonl
-    r1kit rewards saved.jsonl --rewards accuracy --answers tags
+    r1kit rewards runs/zero --rewards accuracy,overlong overlong.max_tokens=512
+    r1kit rewards saved.parquet --rewards accuracy --answers tags
 
-Each row has a `completion` and what its rewards need: an `answer` or `tests`, a `checker`, a `prompt`. The scored rows
-have one more column for each reward; a table of the rewards and what would waste a training run go to stderr.
+FILE may be a run too: the rollouts of an RL run, the samples of `generate` and `eval`. Each row has a `completion` and
+what its rewards need: an `answer` or `tests`, a `checker`, a `prompt`. The scored rows have one more column for each
+reward; a table of the rewards and what would waste a training run go to stderr.
 """
 
 import json
@@ -13,20 +15,25 @@ import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from r1kit.answers.extract import ANSWER_FORMS, completion_text, parse_completion, read_answer
 from r1kit.answers.forms import count_answer_forms, describe_unread
 from r1kit.answers.thinking import split_thinking
 from r1kit.answers.vote_clusters import row_checker
-from r1kit.data.exact_json import dump_json, explain_json_error, parse_strictly
-from r1kit.errors import UserError
+from r1kit.data.completions import read_completions
+from r1kit.data.exact_json import dump_json
+from r1kit.errors import UNSET, UserError, format_value
 from r1kit.messages import logger, print_progress
-from r1kit.recipe import RewardConfig
+from r1kit.recipe import RewardConfig, parse_override
 from r1kit.recipe.rewards import Answers
+from r1kit.recipe.wrong_values import explain_validation
 from r1kit.rewards import FAULT
 from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.checks import check_reward_columns, check_reward_rows
+from r1kit.rewards.registry import REWARDS
 from r1kit.rows import CHECKERS, Row
 from r1kit.runs.files import is_stdout, open_output
 from r1kit.safe_text import escape_control_characters, print_result
@@ -37,19 +44,21 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 FAULT_TEXT = "fault"
 
 
-def score_file(file: str, reward_names: Sequence[str], output: str | None, answers: str = "any") -> None:
-    """Score the rows of a JSONL file, write them to `output` or stdout, and print a table to stderr.
+def score_file(
+    file: str, reward_names: Sequence[str], output: str | None, answers: str = "any", settings: Sequence[str] = ()
+) -> None:
+    """Score the rows of a file or a run, write them to `output` or stdout, and print a table to stderr.
 
-    `answers` says which forms of an answer are read.
+    `answers` says which forms of an answer are read; `settings` are words such as overlong.max_tokens=512.
 
-    Raises UserError for a file or a row that cannot be read, an unknown reward, and a missing column.
+    Raises UserError for a file or a row that cannot be read, an unknown reward or setting, and a missing column.
     """
     if answers not in ANSWER_FORMS:
         raise UserError("--answers", answers, f"must be one of {', '.join(ANSWER_FORMS)}", "use one of them")
     forms: Answers = answers  # type: ignore[assignment]  # it is one of them
-    read_rows = _read_rows(file)
+    entries = _read_entries([name.strip() for name in reward_names if name.strip()], settings)
+    read_rows = read_completions(file)
     rows = [_name_checker(row) for row in read_rows]
-    entries = [RewardConfig(name=name.strip()) for name in reward_names]
     columns = _column_names(rows)
     check_reward_columns(entries, columns, file, rename_action="rename one in the file")
     check_reward_rows(entries, {name: [row.get(name) for row in rows] for name in columns}, file)
@@ -64,6 +73,32 @@ def score_file(file: str, reward_names: Sequence[str], output: str | None, answe
         _note_answer_forms(rows, forms)
     for warning in reward_warnings(scored_rows, names):
         logger.info(warning)
+
+
+def _read_entries(names: Sequence[str], settings: Sequence[str]) -> list[RewardConfig]:
+    """Return the entries of `rewards` that the command line describes: names, and words REWARD.SETTING=VALUE."""
+    if not names:
+        raise UserError("--rewards", UNSET, "names no reward", f"use some of: {', '.join(sorted(REWARDS))}")
+    values: dict[str, dict[str, Any]] = {name: {"name": name} for name in names}
+    names_by_short_name = {name.rpartition(".")[2]: name for name in names} | {name: name for name in names}
+    for word in settings:
+        if "=" not in word:
+            raise UserError("argument", word, "must be REWARD.SETTING=VALUE", f"write --rewards {word} for a reward")
+        key, value = parse_override(word)
+        reward, dot, setting = key.rpartition(".")
+        if not dot or reward not in names_by_short_name:
+            requirement = "must be REWARD.SETTING, with a reward of --rewards"
+            raise UserError(key, value, requirement, f"write for example {names[0]}.{setting}={format_value(value)}")
+        values[names_by_short_name[reward]][setting] = value
+    return [_make_entry(entry) for entry in values.values()]
+
+
+def _make_entry(values: dict[str, Any]) -> RewardConfig:
+    """Return an entry of `rewards`. Raises UserError, which names the setting as REWARD.SETTING, for a wrong value."""
+    try:
+        return RewardConfig(**values)
+    except ValidationError as error:
+        raise UserError.from_line(f"{values['name']}.{explain_validation(RewardConfig, error)}") from None
 
 
 def _note_answer_forms(rows: Sequence[Row], answers: Answers) -> None:
@@ -104,32 +139,6 @@ def score_rows(
         for row, score in zip(scored_rows, scores, strict=True):
             row[reward.__name__] = FAULT_TEXT if score == FAULT else score
     return scored_rows
-
-
-def _read_rows(file: str) -> list[Row]:
-    """Return the rows of a JSONL file. Raises UserError if it cannot be read, or a row has no completion."""
-    try:
-        lines = Path(file).read_text().split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
-        raise UserError("FILE", file, f"must be a JSONL file that can be read: {reason}", "check the file") from None
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = parse_strictly(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError("FILE", f"{file}:{number}", explain_json_error(error), "correct the line") from None
-        if not isinstance(row, dict) or not isinstance(row.get("completion"), str | list):
-            raise UserError("FILE", f"{file}:{number}", "needs a key completion", "add it")
-        if isinstance(row["completion"], list) and not all(isinstance(item, dict) for item in row["completion"]):
-            requirement = "has a completion that is a list but holds no chat messages"
-            raise UserError("FILE", f"{file}:{number}", requirement, "make it a text or a list of messages")
-        rows.append(row)
-    if not rows:
-        raise UserError("FILE", file, "has no rows", "use a file with at least one row")
-    return rows
 
 
 def _name_checker(row: Row) -> Row:

@@ -227,12 +227,15 @@ def _thinking_token_ids(tokenizer: Any) -> frozenset[int]:
     return frozenset(special_tokens[token] for token in marks - ends if token in special_tokens)
 
 
-def check_chat_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> None:
-    """Raise UserError where the recipe's template is `chat` and the model has no chat template, or is still `auto`."""
+def check_chat_template(tokenizer: "PreTrainedTokenizerBase", template: str, field: str = "prompt.template") -> None:
+    """Raise UserError where the template is `chat` and the model has no chat template, or where it is still `auto`.
+
+    `field` is what the user sets the template by.
+    """
     if template == AUTO_TEMPLATE:
         # The model could not be loaded when the template was to be chosen by it, and now it can.
         requirement = "was not chosen, since the model could not be loaded when the command started"
-        raise UserError("prompt.template", AUTO_TEMPLATE, requirement, "run the same command again")
+        raise UserError(field, AUTO_TEMPLATE, requirement, "run the same command again")
     if template == CHAT_TEMPLATE and tokenizer.chat_template is None:
         requirement = "this model has no chat template"
-        raise UserError("prompt.template", CHAT_TEMPLATE, requirement, "use r1-zero, tiny or a text with {prompt}")
+        raise UserError(field, CHAT_TEMPLATE, requirement, "use r1-zero, tiny or a text with {prompt}")

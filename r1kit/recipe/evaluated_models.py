@@ -90,7 +90,7 @@ def _accept_short_forms(models: Any) -> Any:
         try:
             models = name_models(models, "models")
         except UserError as error:
-            raise ValueError(str(error).partition("; ")[2]) from None
+            raise ValueError(str(error).split("; ")[1]) from None
     if not isinstance(models, dict):
         return models
     return {name: {"path": model} if isinstance(model, str) else model for name, model in models.items()}

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from r1kit.errors import UNSET, format_value, suggest
 from r1kit.recipe.block import fields_along, find_block_class
-from r1kit.recipe.stages import EvalRecipe
+from r1kit.recipe.stages import EvalRecipe, RLRecipe
 from r1kit.recipe.trl import FIXED_BY_R1KIT, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
 from r1kit.synonyms import BLOCK_FIELDS, KEYS, normalise_word, suggest_value, words_meaning
 
@@ -126,7 +126,7 @@ def _find_trl_meaning(schema: type[BaseModel], name: str, keys: list[str]) -> tu
     """Return the key that sets a field of TRL's config, if the recipe has a block `trl`."""
     if "trl" not in schema.model_fields:
         return "", False
-    config = "GRPOConfig" if "sampling" in schema.model_fields else "SFTConfig"
+    config = "GRPOConfig" if issubclass(schema, RLRecipe) else "SFTConfig"
     owner = (OWNED_TRL_FIELDS[config] | REPLACED_TRL_FIELDS[config]).get(name)
     if owner is not None:
         is_same_value = name not in _FIELDS_OF_OTHER_VALUES

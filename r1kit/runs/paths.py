@@ -60,7 +60,9 @@ def _resolve_local_path(path: str, field: str, product: str, requirement: str) -
     if (folder / "run.json").exists():
         run = Run(folder)
         status = run_status(run) if run.info.get("status") else "damaged (its run.json has no status)"
-        action = "finish that run, or use another one"
+        action = f"use a run that has {'data' if product == 'data' else 'one'}"
+        if status != "finished":
+            action = "finish that run, or use another one"
         if not (folder / product).exists():
             raise UserError(field, path, f"this run is {status} and has no {product}", action)
         if status != "finished" and not run.info.get("has_result"):

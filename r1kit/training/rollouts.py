@@ -12,7 +12,7 @@ from r1kit.data.writing.parquet import write_parquet
 from r1kit.rows import PROBLEM, ROLLOUT, Row, columns_of
 
 LOGGED_COLUMNS = tuple(name for name in columns_of(PROBLEM) if name != "prompt" and name in columns_of(ROLLOUT))
-"""Columns of a problem that are kept with each of its rollouts: id, answer, domain, question."""
+"""Columns of a problem that are kept with each of its rollouts: id, answer, checker, domain, question."""
 
 
 def rollout_rows(

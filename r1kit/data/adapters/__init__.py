@@ -154,7 +154,7 @@ def adapt_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Data
     if source.adapter == "none" or len(dataset) == 0:
         return dataset
     if source.adapter is None:
-        reading = _find_reading(dataset, source)
+        reading = find_reading(dataset, source)
         return dataset if reading is None else _adapt_rows(dataset, _settle(reading, dataset, field), source, field)
     name = source.adapter
     if name not in ADAPTERS:
@@ -168,7 +168,7 @@ def adapt_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Data
     return _adapt_rows(dataset, _reading_of(name), source, field)
 
 
-def _find_reading(dataset: "Dataset", source: SourceConfig) -> Reading | None:
+def find_reading(dataset: "Dataset", source: SourceConfig) -> Reading | None:
     """Return how the data set is read: as a known one, else as one of a usual form; None if neither fits or is needed.
 
     Of the adapters that fit, the one with the most columns is chosen.

@@ -30,10 +30,12 @@ def read_source(source: SourceConfig, field: str = "data.train.0", draw: bool = 
     stored source: the caller draws rows by the sources' shares. Raises UserError if the source cannot be read.
     """
     if is_generated_source(source.path):
-        dataset = _read_generated(source, field)
-        draw = True
-    else:
-        dataset = _read_stored_and_adapted(source, field)
+        return finish_rows(_read_generated(source, field), source, field)
+    return finish_rows(adapt_stored(read_stored(source, field), source, field), source, field, draw)
+
+
+def finish_rows(dataset: "Dataset", source: SourceConfig, field: str, draw: bool = True) -> "Dataset":
+    """Return adapted rows as the source's other fields have them: drawn, renamed, with the same values in all rows."""
     if draw and source.rows and source.rows < len(dataset):
         dataset = dataset.shuffle(seed=source.seed).select(range(source.rows))
     dataset = _rename_columns(dataset, source, field)
@@ -57,12 +59,13 @@ def _with_text_tests(row: Row) -> Row:
     return row if tests is None else {**row, "tests": to_text(tests)}
 
 
-def _read_stored_and_adapted(source: SourceConfig, field: str) -> "Dataset":
+def adapt_stored(stored: "Dataset", source: SourceConfig, field: str) -> "Dataset":
+    """Return the rows of a stored source that its conditions take, in r1kit's columns."""
     if source.settings:
         raise UserError(
             f"{field}.settings", source.settings, "only generated sources have settings", "remove the settings"
         )
-    stored = _name_checker(read_stored(source, field), field)
+    stored = _name_checker(stored, field)
     # A condition on a column of the source is checked before an adapter removes that column; one on a column that only
     # the adapter makes, after it.
     conditions_before = {name: values for name, values in source.where.items() if name in stored.column_names}
