@@ -34,14 +34,15 @@ def read_stage_recipe(
 ) -> tuple[Recipe, list[str]]:
     """Return a stage's recipe, with the values of options and of `key=value` words set, and notes on its prompts.
 
-    `words` may begin with the recipe's file, and of `eval` with a model. Raises UserError for words that are neither,
+    `words` may begin with the recipe's file, and of `eval` with models. Raises UserError for words that are neither,
     for a key that an option sets too, and for all that is wrong with the recipe.
     """
     if stage.name == "eval" and words and _is_model(words[0]):
         if options.models:
             action = "name each model by --model"
             raise UserError("--model", ", ".join(options.models), f"{words[0]} is a model too", action)
-        options, words = replace(options, models=[words[0]]), words[1:]
+        count = next((n for n, word in enumerate(words) if not _is_model(word)), len(words))
+        options, words = replace(options, models=words[:count]), words[count:]
     has_file = bool(words) and ("=" not in words[0] or os.path.isfile(words[0]))
     recipe_file = words[0] if has_file else None
     if recipe_file is not None:
@@ -80,6 +81,10 @@ def _read_options(stage: Stage, options: StageOptions) -> dict[str, Any]:
     """Return the values of a stage's options by the keys of the recipe that they set."""
     overrides: dict[str, Any] = {}
     models, datasets = options.models, options.datasets
+    for model in models:
+        if "," in model and not os.path.exists(model):
+            action = f"write {' '.join(f'--model {name.strip()}' for name in model.split(','))}"
+            raise UserError("--model", model, "names one model", action)
     if stage.name == "eval" and models:
         # The recipe's own models are replaced, whether it has one or several.
         several = len(models) > 1 or has_name(models[0])

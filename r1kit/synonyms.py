@@ -61,7 +61,7 @@ COMMAND_ACTIONS = {
 KEYS = {
     "training.learning_rate": "lr rate max_lr",
     "training.min_learning_rate": "min_lr lr_min final_lr",
-    "training.epochs": "epoch n_epochs num_epochs max_epochs",
+    "training.epochs": "epoch n_epochs num_epochs max_epochs total_epochs",
     "training.steps": "step iters iterations num_steps total_steps train_steps max_iters",
     "training.batch_size": "bs batch global_batch_size train_batch_size bsz effective_batch_size",
     "training.micro_batch_size": "mbs micro_bs device_batch_size",
@@ -76,7 +76,7 @@ KEYS = {
     "training.max_length": "max_seq_length max_seq_len seq_len sequence_length cutoff_len context_length context",
     "training.kl": "kl_coef kl_coeff kl_beta kl_penalty kl_weight",
     "training.clip": "clip_eps clip_range cliprange eps clip_epsilon",
-    "sampling.group_size": "group g n_generations rollouts_per_prompt num_rollouts rollout_n generations",
+    "sampling.group_size": "group g n n_generations rollouts_per_prompt num_rollouts rollout_n generations",
     "sampling.max_tokens": "max_new_tokens max_gen_len max_response_length max_output_tokens response_length tokens "
     "max_completion_tokens max_model_len max_gen_tokens",
     "sampling.samples": "n k num_samples n_samples samples_per_prompt num_return_sequences best_of pass_at_k",
@@ -85,7 +85,6 @@ KEYS = {
     "sampling.top_k": "topk",
     "sampling.engine": "backend inference_engine provider use_vllm",
     "sampling.server.urls": "url base_url api_base endpoint_url openai_api_base server_url host",
-    "sampling.server.key": "api_key openai_api_key",
     "sampling.server.concurrency": "workers num_workers max_concurrency parallel num_concurrent",
     "model.path": "model_name model_name_or_path base_model checkpoint pretrained base model_id init_from hf_model "
     "pretrained_model_name_or_path actor_rollout_ref.model.path",
@@ -114,9 +113,22 @@ KEYS = {
     "seed": "random_seed random_state data_seed",
     "card.push_to_hub": "push_to_hub hub_model_id hub upload repo_id",
     "trl.report_to": "wandb tensorboard mlflow logger tracker report trackio",
+    "trl.vllm_gpu_memory_utilization": "gpu_memory_utilization gpu_memory",
     "trl.use_vllm": "vllm use_vllm engine backend inference_engine",
 }
 """Fields of recipes, each with the words that mean it. A recipe that lacks a word's first field takes its next."""
+
+KEY_ACTIONS = {
+    "set OPENAI_API_KEY before the command, or name another variable by sampling.server.key": "api_key openai_api_key",
+    "pass --num-processes N, for one process on each GPU": "num_processes gpus n_gpus num_gpus nproc_per_node "
+    "n_gpus_per_node nproc world_size",
+    "pass --accelerate-config FILE, such as recipes/accelerate/fsdp2.yaml": "deepspeed fsdp accelerate "
+    "fsdp_config zero",
+    "start the command on each node with torchrun --nnodes N; see docs/how-to/cluster.md": "nnodes num_nodes nodes",
+    "leave it out: the same command goes on where the run stopped": "resume resume_from_checkpoint resume_mode",
+    "set CUDA_VISIBLE_DEVICES=0 before the command; without a GPU it runs on the CPU": "device gpu cuda device_map",
+}
+"""What to do about keys that no recipe has, each with the words that ask for it."""
 
 OPTIONS = {
     "--model": "models m pretrained checkpoint base_model",
@@ -130,8 +142,8 @@ OPTIONS = {
     "--quiet": "silent no_progress",
     "--max-tokens": "tokens max_new_tokens max_length length",
     "--temperature": "temp t",
-    "--template": "prompt prompt_template chat_template system",
-    "--fold": "hide_thinking no_thinking short",
+    "--template": "prompt prompt_template chat_template",
+    "--fold": "hide_thinking no_thinking no_think short",
     "--port": "p",
     "--suite": "tasks task benchmarks benchmark bench",
     "--rewards": "reward names reward_funcs r",
@@ -205,6 +217,7 @@ VALUES = {
         "everything": "all full prompt both",
     },
     "use_vllm": {"true": "vllm"},
+    "lora": {"true": "lora peft use_peft use_lora adapter"},
     "rewards": {
         "accuracy": "acc correct correctness math exact_match answer verify em",
         "format": "fmt think_format xml thinking",
@@ -231,6 +244,7 @@ VALUES = {
 
 BLOCK_FIELDS = {
     "model": "path",
+    "teacher": "path",
     "data": "train",
     "prompt": "template",
     "lora": "r",

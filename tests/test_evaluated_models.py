@@ -60,6 +60,12 @@ def test_options_name_one_model_or_several(here):
     }
 
 
+def test_models_may_stand_without_an_option(here):
+    recipe, _ = read_eval(["tiny:base", "tiny:student", "seed=3"], [])
+    assert list(recipe.models) == ["tiny:base", "tiny:student"]
+    assert recipe.seed == 3
+
+
 def test_options_replace_the_models_of_the_recipe(here):
     file = write_recipe(here / "ladder.yaml", models={"a": "tiny:base", "b": "tiny:student"})
     recipe, _ = read_eval([str(file)], ["tiny:base"])

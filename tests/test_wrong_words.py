@@ -81,7 +81,7 @@ OPTIONS = {
     "sft x.yaml --deepspeed ds.json": "did you mean --accelerate-config?",
     "sft x.yaml --force": "did you mean --overwrite?",
     "sft x.yaml --resume": "leave it out: the same command goes on where the run stopped",
-    "sft x.yaml --lora": "write model.lora=",
+    "sft x.yaml --lora": "write model.lora=true",
     "sft x.yaml --bf16": "write model.dtype=bfloat16",
     "sft x.yaml --load-in-4bit": "write model.quantize=4bit",
     "sft x.yaml --max-seq-length 2048": "write training.max_length=2048",
@@ -104,6 +104,8 @@ OPTIONS = {
     "sft x.yaml --output a --output b": "--output: stands 2 times in this command; keep one of them",
     "sft --model a --model b": "--model = a, b; stands 2 times in this command, and sft takes one model; keep one",
     "sft x.yaml --model a model.path=b": "model.path = b; an option of this command sets it too; keep one of the two",
+    "eval --model a,b": "--model = a,b; names one model; write --model a --model b",
+    "distill --teacher big/model": "write teacher.path=big/model",
     "eval --model a --model a": "the name a stands for a already",
 }
 WORDS = {
@@ -164,6 +166,17 @@ KEYS = {
     "eval x.yaml sampling.engine=sglang": "did you mean openai?",
     "eval x.yaml sampling.urls=http://a/v1": "write sampling.server.urls=http://a/v1",
     "sft x.yaml prompt.template=chatml": "did you mean chat?",
+    "rl x.yaml actor_rollout_ref.rollout.n=8": "write sampling.group_size=8",
+    "rl x.yaml algorithm.kl_ctrl.kl_coef=0.01": "write training.kl=0.01",
+    "rl x.yaml gpu_memory_utilization=0.5": "write trl.vllm_gpu_memory_utilization=0.5",
+    "rl x.yaml rewards.accuracy=1": "write rewards=[{name: accuracy, weight: 1}]",
+    "rl x.yaml trl=report_to=wandb": "write trl.report_to=wandb",
+    "rl x.yaml trl.lr=1e-3": "did you mean training.learning_rate?",
+    "sft x.yaml deepspeed=zero3.json": "pass --accelerate-config FILE",
+    "sft x.yaml data.train.0.columns=question": "write data.train.0.columns={prompt: question}",
+    "distill x.yaml teacher=big/model": "write teacher.path=big/model",
+    "generate x.yaml api_key=sk-abc": "set OPENAI_API_KEY before the command",
+    "generate x.yaml sampling.server=http://a/v1": "write sampling.server.urls=http://a/v1",
 }
 
 

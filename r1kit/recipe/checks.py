@@ -27,6 +27,7 @@ from r1kit.recipe.stages import (
 )
 from r1kit.recipe.training import SFTTrainingConfig, TrainingConfig
 from r1kit.recipe.trl import FIXED_BY_R1KIT, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
+from r1kit.synonyms import KEYS, words_meaning
 from r1kit.user_paths import describe_unexpanded
 
 FIELDS_OF_ROWS = ("max_length", "too_long", "loss_on", "packing", "group_by_length")
@@ -205,7 +206,9 @@ def _check_trl_fields(recipe: SFTRecipe | RLRecipe) -> None:
         if known_fields and key not in known_fields:
             if key in type(recipe.training).model_fields:
                 raise UserError(f"trl.{key}", value, "it is a field of r1kit's", f"set training.{key} instead")
-            raise UserError(f"trl.{key}", value, f"TRL's {config} has no such field", suggest(key, known_fields))
+            meant = words_meaning(KEYS, key)
+            action = f"did you mean {meant[0]}?" if meant else suggest(key, known_fields)
+            raise UserError(f"trl.{key}", value, f"TRL's {config} has no such field", action)
 
 
 def _check_distill(recipe: DistillRecipe) -> None:

@@ -17,7 +17,7 @@ from r1kit.errors import UNSET, format_value, suggest
 from r1kit.recipe.block import fields_along, find_block_class
 from r1kit.recipe.stages import EvalRecipe, RLRecipe
 from r1kit.recipe.trl import FIXED_BY_R1KIT, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
-from r1kit.synonyms import BLOCK_FIELDS, KEYS, normalise_word, suggest_value, words_meaning
+from r1kit.synonyms import BLOCK_FIELDS, KEY_ACTIONS, KEYS, normalise_word, suggest_value, words_meaning
 
 # Names that several blocks have, and that say nothing without their block.
 _NAMES_OF_MANY_BLOCKS = frozenset({"name", "path", "type", "r", "by", "body", "where", "settings", "values", "key"})
@@ -47,11 +47,14 @@ _REPEATING_BLOCKS = ("refine", "journey")
 
 
 def suggest_setting(schema: type[BaseModel], word: str, value: object = UNSET) -> str:
-    """Return `write KEY=VALUE` for the field of a recipe that a word means; "" if it means none.
+    """Return what to do about a word that is no key: `write KEY=VALUE` for the field that it means; "" for none.
 
     `schema` is the class of the recipe. With the value UNSET, as of an option without one, `...` stands for it, unless
     the word says the value too, as `bf16` does.
     """
+    action = words_meaning(KEY_ACTIONS, word)
+    if action:
+        return action[0]
     key, is_same_value = _find_meaning(schema, word)
     if not key:
         return ""
@@ -60,6 +63,9 @@ def suggest_setting(schema: type[BaseModel], word: str, value: object = UNSET) -
     if value is UNSET or value is True:
         value = suggest_value(key, normalise_word(word)) or value
     value = suggest_value(key, value) or value
+    name = BLOCK_FIELDS.get(key, "")
+    if name and not isinstance(value, bool | dict) and _has_key(schema, f"{key}.{name}", list(_walk_keys(schema))):
+        key = f"{key}.{name}"
     text = format_value(value) if is_same_value and value is not UNSET else "..."
     return f"write {key}={text}"
 
@@ -77,7 +83,15 @@ def suggest_key(schema: type[BaseModel], location: list[str], value: object) -> 
     nearest = suggest(word, siblings)
     if nearest.startswith("did you mean"):
         return nearest
-    return _suggest_in_other_blocks(schema, word) or nearest
+    return _suggest_in_other_blocks(schema, word) or _suggest_for_leaf(schema, value) or nearest
+
+
+def _suggest_for_leaf(schema: type[BaseModel], value: object) -> str:
+    """Return what the innermost key of nested mappings means, as in algorithm.kl_ctrl.kl_coef=0.01; "" for nothing."""
+    word = ""
+    while isinstance(value, dict) and len(value) == 1:
+        word, value = next(iter(value.items()))
+    return suggest_setting(schema, str(word), value) if word else ""
 
 
 def _suggest_in_other_blocks(schema: type[BaseModel], word: str) -> str:
@@ -126,7 +140,7 @@ def _find_trl_meaning(schema: type[BaseModel], name: str, keys: list[str]) -> tu
     """Return the key that sets a field of TRL's config, if the recipe has a block `trl`."""
     if "trl" not in schema.model_fields:
         return "", False
-    config = "GRPOConfig" if issubclass(schema, RLRecipe) else "SFTConfig"
+    config = _trl_config(schema)
     owner = (OWNED_TRL_FIELDS[config] | REPLACED_TRL_FIELDS[config]).get(name)
     if owner is not None:
         is_same_value = name not in _FIELDS_OF_OTHER_VALUES
@@ -134,12 +148,18 @@ def _find_trl_meaning(schema: type[BaseModel], name: str, keys: list[str]) -> tu
     return (f"trl.{name}", True) if name in trl_fields(config) else ("", False)
 
 
+def _trl_config(schema: type[BaseModel]) -> str:
+    """Return the name of the config of TRL that a recipe's block `trl` sets fields of."""
+    return "GRPOConfig" if issubclass(schema, RLRecipe) else "SFTConfig"
+
+
 def _has_key(schema: type[BaseModel], key: str, keys: list[str]) -> bool:
     """Return whether a dotted key is one of a recipe; positions in lists are stepped over."""
     plain_key = ".".join(name for name in key.split(".") if not name.isdecimal())
     first, _, rest = plain_key.partition(".")
-    is_trl_key = first == "trl" and "trl" in schema.model_fields and bool(rest)
-    return is_trl_key or plain_key in {other.replace(".0", "") for other in keys}
+    if first == "trl" and "trl" in schema.model_fields:
+        return rest in trl_fields(_trl_config(schema))
+    return plain_key in {other.replace(".0", "") for other in keys}
 
 
 def _walk_keys(block: type[BaseModel], prefix: str = "") -> Iterator[str]:

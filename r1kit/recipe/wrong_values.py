@@ -5,7 +5,7 @@ import re
 
 from pydantic import BaseModel, ValidationError
 
-from r1kit.errors import UNSET, UserError
+from r1kit.errors import UNSET, UserError, format_value
 from r1kit.recipe.key_words import suggest_for_block, suggest_key
 from r1kit.synonyms import suggest_value
 
@@ -59,9 +59,21 @@ def explain_validation(schema: type[BaseModel], error: ValidationError) -> UserE
         action = suggest_for_block(schema, location, value)
     elif first["type"] == "list_type" and isinstance(value, str):
         action = f"write {key}=[{value}]"
+    elif first["type"] == "list_type" and key == "rewards" and isinstance(value, dict):
+        entries = [f"{{name: {name}, weight: {format_value(weight)}}}" for name, weight in value.items()]
+        action = f"write rewards=[{', '.join(entries)}]"
+    elif first["type"] == "dict_type" and isinstance(value, str):
+        action = _suggest_mapping(key, value) or action
     elif first["type"] == "literal_error":
         action = _suggest_other_value(key, value, first["ctx"]["expected"]) or action
     return UserError(key, value, requirement, action)
+
+
+def _suggest_mapping(key: str, value: str) -> str:
+    """Return how to write a mapping for a text in its place, such as trl=report_to=wandb; "" if that is not clear."""
+    if "=" in value:
+        return f"write {key}.{value}"
+    return f"write {key}={{prompt: {value}}}" if key.endswith(".columns") else ""
 
 
 def _suggest_other_value(key: str, value: object, expected: str = "") -> str:
