@@ -276,7 +276,7 @@ def test_rewards_take_a_function_of_ones_own(saved, here):
         ("[1]\n", [], "FILE = none.jsonl:1; has no completion; "),
         ('{"completion": "a"}\n', [], "reward accuracy needs a column answer or tests"),
         ('{"completion": "a"}\n', ["--rewards", "formt"], "no such reward; did you mean format?"),
-        ('{"completion": "a"}\n', ["--rewards", ""], "no such reward"),
+        ('{"completion": "a"}\n', ["--rewards", ""], "names no reward"),
         ('{"completion": "a", "answer": "1", "checker": "maths"}\n', [], "maths"),
         ('{"completion": "a"}\n', ["--rewards", "format", "-o", "no/folder/x"], "--output = no/folder/x; "),
         ('{"completion": null}\n', ["--rewards", "format"], "completion"),

@@ -58,7 +58,7 @@ def test_a_rollout_of_a_training_has_described_columns_and_rewards_only():
     logs = {
         "prompt": ["p", "p"],
         "completion": ["a", "b"],
-        "extra": {name: ["x", "x"] for name in ("id", "domain", "answer", "question")},
+        "extra": {name: ["x", "x"] for name in ("id", "domain", "answer", "checker", "question")},
         "rewards": {"accuracy": [1.0, 0.0]},
         "advantages": [1.0, -1.0],
     }
