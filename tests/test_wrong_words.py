@@ -174,7 +174,6 @@ KEYS = {
     "rl x.yaml trl.lr=1e-3": "did you mean training.learning_rate?",
     "sft x.yaml deepspeed=zero3.json": "pass --accelerate-config FILE",
     "sft x.yaml data.train.0.columns=question": "write data.train.0.columns={prompt: question}",
-    "distill x.yaml teacher=big/model": "write teacher.path=big/model",
     "generate x.yaml api_key=sk-abc": "set OPENAI_API_KEY before the command",
     "generate x.yaml sampling.server=http://a/v1": "write sampling.server.urls=http://a/v1",
 }
