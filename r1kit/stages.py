@@ -17,7 +17,7 @@ class Stage:
     name: str
     """The subcommand, such as `rl-zero`."""
     summary: str
-    """One line for `r1kit --help`; at most 66 characters, so that a terminal of 80 columns does not cut it."""
+    """One line for `r1kit --help`; at most 62 characters, so that a terminal of 80 columns does not cut it."""
     recipe_class: str
     """The class of r1kit.recipe that describes its recipe."""
     command_module: str
@@ -26,6 +26,8 @@ class Stage:
     """The module of a stage's other methods, in which the model learns from its own answers."""
     trains_model: bool = False
     """Whether the stage changes the weights of a model, with TRL's trainer."""
+    product: str = "model"
+    """The folder of the run that holds the weights, if the stage trains some."""
 
 
 _ALL_STAGES = (  # in the order of the pipeline
@@ -38,7 +40,7 @@ _ALL_STAGES = (  # in the order of the pipeline
     ),
     Stage(
         name="generate",
-        summary="Sample completions, score them, keep the good ones as SFT data.",
+        summary="Sample completions, score them, keep good ones as SFT data.",
         recipe_class="GenerateRecipe",
         command_module="r1kit.commands.generate",
     ),
@@ -50,6 +52,14 @@ _ALL_STAGES = (  # in the order of the pipeline
         trains_model=True,
     ),
     Stage(
+        name="reward-model",
+        summary="Train a reward model on pairs of a better and a worse answer.",
+        recipe_class="RewardModelRecipe",
+        command_module="r1kit.commands.reward_model",
+        trains_model=True,
+        product="reward_model",
+    ),
+    Stage(
         name="rl",
         summary="Train a fine-tuned model by RL, with language consistency.",
         recipe_class="RLRecipe",
@@ -58,7 +68,7 @@ _ALL_STAGES = (  # in the order of the pipeline
     ),
     Stage(
         name="distill",
-        summary="Train a small model on a larger one's rows, or on its judgement.",
+        summary="Train a small model on a larger one's rows or its judgement.",
         recipe_class="DistillRecipe",
         command_module="r1kit.commands.sft",
         own_answers_module="r1kit.commands.distill",

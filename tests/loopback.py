@@ -14,6 +14,7 @@ Settings:
     wrong_fraction       the fraction of wrong answers
     script               a JSON file of {question: [completion, ...]}: a prompt is answered by the completions of the
                          question that it has last, one after the other, and by "" if it has none
+    replies              pairs of a regular expression and the reply to prompts in which it is found; the first counts
     style                `teacher`: answer in the form that `refine:` asks for
     reasoning_field      where reasoning is returned: `text` (in the text), `reasoning` or `reasoning_content`
     supports_n           whether `n` of a request is heeded
@@ -212,6 +213,9 @@ class Server:
 
     def _write_completion(self, text: str, rng: random.Random) -> tuple[str, str]:
         """Return the thinking and the rest of a completion."""
+        for pattern, reply in self.settings.get("replies", []):
+            if re.search(pattern, text):
+                return "", reply
         answer = solve_sum(text)
         if rng.random() < self.settings.get("wrong_fraction", 0.0):
             answer += rng.randint(1, 9)

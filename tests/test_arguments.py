@@ -10,7 +10,13 @@ from r1kit.models.load import create_model, load_tokenizer
 from r1kit.recipe import ModelConfig, NewModelConfig, TrainingConfig, parse_recipe
 from r1kit.recipe.trl import DEFAULTED_TRL_FIELDS, OWNED_TRL_FIELDS
 from r1kit.runs.run import Run
-from r1kit.training.arguments import distillation_arguments, grpo_arguments, sft_arguments, split_batch
+from r1kit.training.arguments import (
+    distillation_arguments,
+    grpo_arguments,
+    reward_model_arguments,
+    sft_arguments,
+    split_batch,
+)
 
 
 def make_recipe(stage: str, **changes: Any) -> Any:
@@ -27,6 +33,11 @@ def make_recipe(stage: str, **changes: Any) -> Any:
 def test_the_arguments_of_sft_are_those_of_the_table(tmp_path):
     arguments = sft_arguments(make_recipe("sft"), Run(tmp_path))
     assert set(arguments) == set(OWNED_TRL_FIELDS["SFTConfig"]) | DEFAULTED_TRL_FIELDS
+
+
+def test_the_arguments_of_reward_models_are_those_of_the_table(tmp_path):
+    arguments = reward_model_arguments(make_recipe("reward-model"), Run(tmp_path))
+    assert set(arguments) == set(OWNED_TRL_FIELDS["RewardConfig"]) | DEFAULTED_TRL_FIELDS
 
 
 @pytest.mark.parametrize("stage", ["rl-zero", "rl"])

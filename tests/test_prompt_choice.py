@@ -184,7 +184,7 @@ def test_rl_says_where_a_model_was_trained_with_another_prompt(tmp_path):
         ("eval", {"template": "tiny", "system": "Hi"}, "prompt.system = Hi; only a chat template has it, and"),
         ("rl", {"template": "tiny", "template_settings": {"a": 1}}, "prompt.template_settings = {a: 1}; only a chat"),
         ("eval", {"template_settings": {"tokenize": False}}, "prompt.template_settings = {tokenize: false}; must be"),
-        ("sft", {"template": "auto"}, "prompt.template = auto; sft and distill decide how a model is asked later"),
+        ("sft", {"template": "auto"}, "prompt.template = auto; this training decides how its model is asked later"),
         ("eval", {"template": "none"}, "prompt.template = none; must be r1-zero, tiny, chat, auto or a text with"),
     ],
 )

@@ -400,14 +400,15 @@ def test_preference_of_a_completion_that_cannot_be_judged_is_a_fault(judges, mon
     scores = preference([RIGHT, completion_of("4 " * 100)], ["What?"] * 2, **settings)  # 64 tokens are its longest
     assert 0 < scores[0] < 1
     assert scores[1] == FAULT
-    stub = SimpleNamespace(render=lambda prompt, text: text, score=lambda texts, size: [math.nan, math.inf])
-    monkeypatch.setattr(sys.modules["r1kit.rewards.preference"], "_load", lambda *_: stub)
+    stub = SimpleNamespace(judged=None)
+    stub.render, stub.score = lambda prompt, text: text, lambda texts, size: [math.nan, math.inf]
+    monkeypatch.setattr(sys.modules["r1kit.rewards.reward_models"], "_load", lambda *_: stub)
     assert preference(["a", "b"], ["?"] * 2, scale="none", device="cpu", model="m") == [FAULT, 10.0]
 
 
 def test_an_empty_completion_gets_the_lowest_value_and_needs_no_model():
     silent = ["", " ", "<think>never", "<think>so</think>", "<think>so</think><answer> </answer>"]
-    assert preference(silent, ["?"] * 5, model="no/where", scale="none", clamp=3.0) == [-3.0] * 5
+    assert preference(silent, ["?"] * 5, model="no/where", part="answer", scale="none", clamp=3.0) == [-3.0] * 5
     assert preference([""], ["?"], model="no/where") == [pytest.approx(1 / (1 + math.exp(10)))]
 
 
@@ -430,7 +431,7 @@ def test_final_reply(completion, answer):
 
 
 def test_a_reward_model_is_loaded_once(judges):
-    from r1kit.rewards.preference import _load
+    from r1kit.rewards.reward_models import _load
 
     settings = {"model": str(judges / "plain"), "device": "cpu"}
     preference([RIGHT], ["?"], **settings)
@@ -455,7 +456,7 @@ def test_a_model_that_is_no_reward_model_is_refused(judges):
 def test_the_device_is_that_of_the_local_rank(monkeypatch):
     import torch
 
-    from r1kit.rewards.preference import _accelerator
+    from r1kit.rewards.reward_models import _accelerator
 
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     assert _accelerator() == "cpu"

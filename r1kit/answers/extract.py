@@ -18,7 +18,7 @@ ReadAnswer(text='4', form='phrase')
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from r1kit.answers.boxes import boxed_answer
 from r1kit.answers.choices import chosen_letters
@@ -36,6 +36,7 @@ __all__ = [
     "completion_text",
     "extract_program",
     "final_reply",
+    "judged_part",
     "last_boxed",
     "parse_completion",
     "read_answer",
@@ -307,6 +308,15 @@ def final_reply(completion: str) -> str:
     if answers:
         return answers[-1].strip()
     return re.sub("</?answer>", "", reply).strip()
+
+
+def judged_part(completion: Any, part: str) -> str:
+    """Return what a reward model or a judge reads of a completion, which is text or chat messages.
+
+    That is `final_reply` for the part `answer`, and the whole text for `all`.
+    """
+    text = completion_text(completion)
+    return text.strip() if part == "all" else final_reply(text)
 
 
 def extract_program(answer: str | None) -> str:

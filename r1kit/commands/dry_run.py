@@ -28,12 +28,16 @@ from r1kit.recipe import (
     EvalRecipe,
     GenerateRecipe,
     Recipe,
+    RewardModelRecipe,
     RLRecipe,
     SFTRecipe,
+    TrainingRecipe,
     VerifierRecipe,
     dump_recipe,
 )
 from r1kit.recipe.suite import BenchmarkConfig
+from r1kit.rewards.judge import judge_settings
+from r1kit.rewards.judge_server import describe_servers
 from r1kit.rewards.registry import resolve_reward
 from r1kit.safe_text import print_result
 from r1kit.suites import BENCHMARKS
@@ -76,6 +80,10 @@ def print_dry_run(
         print_result(line)
     if isinstance(recipe, SFTRecipe) and recipe.trains_on_rows:
         print_result(describe_first_row(recipe))
+    for entry in getattr(recipe, "rewards", []):
+        if entry.name == "judge":
+            for line in describe_servers(judge_settings(entry)):
+                print_result(line)
     for note in notes:
         logger.info(note)
     if not isinstance(recipe, DataRecipe):
@@ -116,7 +124,7 @@ def describe_model(path: str | None, recipe: Recipe) -> str:
     name = path or "a new model"
     if recipe.model.new:
         name = f"a new {recipe.model.new.type} model"
-    is_trained = isinstance(recipe, SFTRecipe | RLRecipe)
+    is_trained = isinstance(recipe, TrainingRecipe)
     try:
         config = load_config(recipe.model, path)
         size = count_parameters(config, recipe.model if is_trained else None)
@@ -171,7 +179,7 @@ def _in_millions(count: int) -> str:
 
 def _describe_work(recipe: Recipe, processes: int) -> list[str]:
     """Return one or two lines on how much the stage trains, samples or reads."""
-    if isinstance(recipe, SFTRecipe | RLRecipe):
+    if isinstance(recipe, TrainingRecipe):
         return _describe_training(recipe, processes)
     if isinstance(recipe, DataRecipe):
         return [f"work: {len(recipe.data.train)} sources are read, cleaned, filtered and written"]
@@ -193,13 +201,15 @@ def _describe_benchmark(name: str, config: BenchmarkConfig) -> str:
     )
 
 
-def _describe_training(recipe: SFTRecipe | RLRecipe, processes: int) -> list[str]:
+def _describe_training(recipe: TrainingRecipe, processes: int) -> list[str]:
     from r1kit.training.arguments import split_batch
 
     training = recipe.training
     micro_batch_size, accumulation_steps = split_batch(training, processes)
     duration = f"{training.steps} steps" if training.steps else f"{training.epochs} epochs"
     rows = "rows" if isinstance(recipe, SFTRecipe) and recipe.trains_on_rows else "completions"
+    if isinstance(recipe, RewardModelRecipe):
+        rows = "pairs"
     factors = [
         "1 process" if processes == 1 else f"{processes} processes",
         f"{micro_batch_size} {rows} at once",

@@ -189,8 +189,11 @@ def _as_text(value: Any) -> str:
     return f"[{', '.join(sorted(value))}]" if isinstance(value, list | set | tuple) else str(value)
 
 
-def build_lora_config(block: ModelConfig) -> "LoraConfig | None":
-    """Return peft's LoraConfig for the recipe's adapter, None where all weights are trained."""
+def build_lora_config(block: ModelConfig, scores: bool = False) -> "LoraConfig | None":
+    """Return peft's LoraConfig for the recipe's adapter, None where all weights are trained.
+
+    `scores` is for a model that scores texts, whose score layer is trained whole.
+    """
     if block.lora is None:
         return None
     from peft import LoraConfig
@@ -200,7 +203,7 @@ def build_lora_config(block: ModelConfig) -> "LoraConfig | None":
         lora_alpha=block.lora.alpha,
         lora_dropout=block.lora.dropout,
         target_modules=block.lora.targets,
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if scores else "CAUSAL_LM",
         revision=block.revision,
     )
 

@@ -76,7 +76,9 @@ def _read_tokenizer(path: str, revision: str | None, block: ModelConfig, local_f
     )
 
 
-def load_model(block: ModelConfig, training: bool = True, device: str | None = None) -> "PreTrainedModel":
+def load_model(
+    block: ModelConfig, training: bool = True, device: str | None = None, scores: bool = False
+) -> "PreTrainedModel":
     """Return a model in the recipe's dtype; an adapter is merged into its base.
 
     For training it is on the CPU, from where the trainer moves it. For sampling it is on `device`, by default this
@@ -85,6 +87,8 @@ def load_model(block: ModelConfig, training: bool = True, device: str | None = N
     The dtype `auto` means, for training, float32 weights (a GPU computes in bfloat16), or bfloat16 under an adapter;
     for sampling, bfloat16 on a GPU that has it and float32 otherwise.
 
+    With `scores` it is a model with one score for a text in place of the next token, such as a reward model.
+
     Raises UserError where the model cannot be loaded.
     """
     import torch
@@ -92,11 +96,10 @@ def load_model(block: ModelConfig, training: bool = True, device: str | None = N
     path = resolve_model_path(block.path or "")
     adapter = find_adapter(path, block.revision)
     if adapter is None:
-        model = _read_model(path, block.revision, block, training)
+        model = _read_model(path, block.revision, block, training, scores=scores)
     else:
-        model = merge_adapter(
-            _read_model(adapter.base_path, adapter.config.revision, block, training, adapter), adapter
-        )
+        base = _read_model(adapter.base_path, adapter.config.revision, block, training, adapter, scores)
+        model = merge_adapter(base, adapter)
     if not training and device is None and torch.cuda.is_available():
         device = f"cuda:{local_rank()}"
     if device is not None:
@@ -128,19 +131,46 @@ def load_model_to_train(block: ModelConfig) -> tuple["PreTrainedModel", "LoraCon
     return model, None
 
 
+def load_scoring_model_to_train(block: ModelConfig) -> tuple["PreTrainedModel", "LoraConfig | None"]:
+    """Return a model that scores texts, and the config of the adapter that the trainer is to add to it, if any.
+
+    The layers are those of the language model or the reward model at `model.path`. A language model gets a new score
+    layer, drawn from torch's seed. Raises UserError where it cannot be loaded, and for an adapter.
+    """
+    if is_adapter(block):
+        requirement = "is an adapter of a language model, which a reward model cannot start from"
+        raise UserError("model.path", block.path, requirement, "merge it first: r1kit merge RUN -o FOLDER")
+    model = _read_model(resolve_model_path(block.path or ""), block.revision, block, training=True, scores=True)
+    check_lora_targets(model, block)
+    return model, build_lora_config(block, scores=True)
+
+
 def is_adapter(block: ModelConfig) -> bool:
     """Return whether `model.path` is an adapter rather than a model."""
     return find_adapter(resolve_model_path(block.path or ""), block.revision) is not None
 
 
 def _read_model(
-    path: str, revision: str | None, block: ModelConfig, training: bool, adapter: Adapter | None = None
+    path: str,
+    revision: str | None,
+    block: ModelConfig,
+    training: bool,
+    adapter: Adapter | None = None,
+    scores: bool = False,
 ) -> Any:
-    """Return the model in a folder or on the hub; `adapter` is the one of `model.path`, whose base this is."""
-    from transformers import AutoModelForCausalLM
+    """Return the model in a folder or on the hub; `adapter` is the one of `model.path`, whose base this is.
+
+    With `scores` it has a layer with one score on top, which is new where the files hold a language model.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     settings = {**_loading_settings(block, training), "revision": revision}
     try:
+        if scores:
+            from trl.trainer.reward_trainer import suppress_seqcls_warning
+
+            with suppress_seqcls_warning():  # that a language model has no score layer
+                return AutoModelForSequenceClassification.from_pretrained(path, num_labels=1, **settings)
         return AutoModelForCausalLM.from_pretrained(path, **settings)
     except _loading_errors() as error:
         raise _loading_error(block, error, adapter) from None

@@ -21,6 +21,7 @@ from r1kit.recipe.load import (
     restore_secrets,
 )
 from r1kit.recipe.model import LoraConfig, ModelConfig, NewModelConfig
+from r1kit.recipe.pairs import PairsConfig
 from r1kit.recipe.prompt import PromptConfig
 from r1kit.recipe.rewards import RewardConfig
 from r1kit.recipe.sampling import (
@@ -39,15 +40,23 @@ from r1kit.recipe.stages import (
     EvalRecipe,
     GenerateRecipe,
     Recipe,
+    RewardModelRecipe,
     RLRecipe,
     RLZeroRecipe,
     SFTRecipe,
+    TrainingRecipe,
     VerifierRecipe,
     command_module,
     recipe_class,
 )
 from r1kit.recipe.teacher import JourneyConfig, RefineConfig, TeacherConfig
-from r1kit.recipe.training import DistillTrainingConfig, RLTrainingConfig, SFTTrainingConfig, TrainingConfig
+from r1kit.recipe.training import (
+    DistillTrainingConfig,
+    RewardModelTrainingConfig,
+    RLTrainingConfig,
+    SFTTrainingConfig,
+    TrainingConfig,
+)
 
 __all__ = [
     "PREFERENCES",
@@ -69,6 +78,7 @@ __all__ = [
     "LoraConfig",
     "ModelConfig",
     "NewModelConfig",
+    "PairsConfig",
     "PolicySamplingConfig",
     "PromptConfig",
     "RLRecipe",
@@ -78,6 +88,8 @@ __all__ = [
     "Recipe",
     "RefineConfig",
     "RewardConfig",
+    "RewardModelRecipe",
+    "RewardModelTrainingConfig",
     "SFTRecipe",
     "SFTTrainingConfig",
     "SamplingConfig",
@@ -87,6 +99,7 @@ __all__ = [
     "TeacherConfig",
     "TeacherModelConfig",
     "TrainingConfig",
+    "TrainingRecipe",
     "VerifierRecipe",
     "check_recipe",
     "collect_secrets",

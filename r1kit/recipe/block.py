@@ -58,7 +58,7 @@ class OnResume(Enum):
 
 @dataclass(frozen=True)
 class KeysMayChange:
-    """The keys of a field with free keys (`trl`) that may change when a run is resumed."""
+    """The keys of a field with free keys (`trl`, or the entries of `rewards`) that may change on resume."""
 
     keys: frozenset[str]
 
@@ -179,8 +179,8 @@ def find_resume_rule(block: type[BaseModel], key: str) -> OnResume | None:
             if isinstance(marker, OnResume):
                 rule = marker
             elif isinstance(marker, KeysMayChange):
-                free_key = key.partition(f"{name}.")[2].partition(".")[0]
-                if free_key in marker.keys:
+                inner_names = [inner for inner in key.partition(f"{name}.")[2].split(".") if not inner.isdigit()]
+                if inner_names and inner_names[0] in marker.keys:
                     rule = OnResume.MAY_CHANGE
     return rule
 

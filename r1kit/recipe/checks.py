@@ -21,8 +21,10 @@ from r1kit.recipe.stages import (
     EvalRecipe,
     GenerateRecipe,
     Recipe,
+    RewardModelRecipe,
     RLRecipe,
     SFTRecipe,
+    TrainingRecipe,
     VerifierRecipe,
 )
 from r1kit.recipe.training import SFTTrainingConfig, TrainingConfig
@@ -50,12 +52,14 @@ def check_recipe(recipe: Recipe) -> None:
         raise UserError("output", recipe.output, unexpanded, "write the folder itself, or pass --output DIR")
     _check_model(recipe)
     _check_prompts(recipe)
-    if isinstance(recipe, SFTRecipe | RLRecipe):
+    if isinstance(recipe, TrainingRecipe):
         _check_training(recipe)
     if isinstance(recipe, DistillRecipe):
         _check_distill(recipe)
     elif isinstance(recipe, RLRecipe):
         _check_rollouts(recipe)
+    elif isinstance(recipe, RewardModelRecipe):
+        _check_pairs(recipe)
     elif isinstance(recipe, GenerateRecipe):
         _check_generate(recipe)
     elif isinstance(recipe, DataRecipe):
@@ -142,8 +146,9 @@ def _check_prompts(recipe: Recipe) -> None:
         for name, evaluated in recipe.models.items():
             if evaluated.prompt is not None:
                 _check_prompt(evaluated.prompt, f"models.{name}.prompt")
-    if recipe.prompt.template == AUTO_TEMPLATE and isinstance(recipe, SFTRecipe) and recipe.trains_on_rows:
-        requirement = "sft and distill decide how a model is asked later, and cannot take it from the model"
+    trains_rows = isinstance(recipe, SFTRecipe) and recipe.trains_on_rows
+    if recipe.prompt.template == AUTO_TEMPLATE and (trains_rows or isinstance(recipe, RewardModelRecipe)):
+        requirement = "this training decides how its model is asked later, and cannot take it from the model"
         raise UserError("prompt.template", AUTO_TEMPLATE, requirement, "use chat, r1-zero, or a text with {prompt}")
 
 
@@ -167,13 +172,14 @@ def _with_origin(block: Block, name: str) -> object:
 # Training
 
 
-def _check_training(recipe: SFTRecipe | RLRecipe) -> None:
+def _check_training(recipe: TrainingRecipe) -> None:
     if recipe.prompt.prefill:
         requirement = "only generate, eval and verifier can begin a completion"
         raise UserError("prompt.prefill", recipe.prompt.prefill, requirement, "remove it")
     if recipe.model.quantize and not recipe.model.lora:
         raise UserError("model.quantize", recipe.model.quantize, "4-bit weights cannot be trained", "add model.lora")
-    _check_steps(recipe.training, has_eval_data=bool(recipe.data.eval))
+    has_held_out_pairs = isinstance(recipe, RewardModelRecipe) and recipe.pairs.held_out > 0
+    _check_steps(recipe.training, has_eval_data=bool(recipe.data.eval) or has_held_out_pairs)
     _check_trl_fields(recipe)
 
 
@@ -192,7 +198,7 @@ def _check_steps(training: TrainingConfig, has_eval_data: bool) -> None:
         raise UserError("training.eval_steps", training.eval_steps, requirement, "set both to the same number")
 
 
-def _check_trl_fields(recipe: SFTRecipe | RLRecipe) -> None:
+def _check_trl_fields(recipe: TrainingRecipe) -> None:
     """Check the keys of the block `trl`: TRL must have them, and r1kit must not set them itself."""
     config = recipe.trl_config
     recipe_fields = OWNED_TRL_FIELDS[config] | REPLACED_TRL_FIELDS[config]
@@ -240,6 +246,19 @@ def _check_distill(recipe: DistillRecipe) -> None:
             requirement = f"the method {method} trains no finished rows"
             action = "set sampling.max_tokens instead" if name in ("max_length", "too_long") else "remove it"
             raise UserError(f"training.{name}", value, requirement, action)
+
+
+def _check_pairs(recipe: RewardModelRecipe) -> None:
+    for role in ("train", "eval"):
+        for index, source in enumerate(getattr(recipe.data, role)):
+            if source.share is not None:
+                requirement = "reward-model makes several pairs of a prompt's rows, of which no share can be taken"
+                raise UserError(f"data.{role}.{index}.share", source.share, requirement, "set rows instead")
+    if recipe.data.eval and "held_out" in recipe.pairs.model_fields_set:
+        requirement = "data.eval is set too, and is what is measured"
+        raise UserError("pairs.held_out", recipe.pairs.held_out, requirement, "remove one of the two")
+    if recipe.pairs.held_out == 1:
+        raise UserError("pairs.held_out", 1, "leaves no pair to train on", "use a smaller fraction, such as 0.1")
 
 
 def _check_rollouts(recipe: RLRecipe) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, model_validator
 
-from r1kit.recipe.block import NonNegativeInt, NumbersAsWritten, OnResume, PositiveFloat, PositiveInt
+from r1kit.recipe.block import KeysMayChange, NonNegativeInt, NumbersAsWritten, OnResume, PositiveFloat, PositiveInt
 
 Answers = Literal["tags", "boxed", "any"]
 """Which forms of an answer are read; see `read_answer` in r1kit/answers/extract.py."""
@@ -69,6 +69,10 @@ class RewardConfig(NumbersAsWritten):
     def short_name(self) -> str:
         """Return the name without the modules of a dotted path: the reward's column in the rows."""
         return self.name.rpartition(".")[2]
+
+
+Rewards = Annotated[list[RewardConfig], KeysMayChange(frozenset({"server", "budget", "cache"}))]
+"""The rewards of a recipe. How a judge is reached, and what it may cost, may change when a run is resumed."""
 
 
 def has_accuracy_reward(rewards: list[RewardConfig]) -> bool:

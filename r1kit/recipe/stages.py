@@ -16,13 +16,19 @@ from r1kit.recipe.filters import FiltersConfig
 from r1kit.recipe.head import HeadConfig
 from r1kit.recipe.hygiene import HygieneConfig
 from r1kit.recipe.model import ModelConfig
+from r1kit.recipe.pairs import PairsConfig
 from r1kit.recipe.prompt import PromptConfig
-from r1kit.recipe.rewards import Answers, RewardConfig
+from r1kit.recipe.rewards import Answers, RewardConfig, Rewards
 from r1kit.recipe.sampling import PolicySamplingConfig, RLSamplingConfig, SamplingConfig
 from r1kit.recipe.scaling import ScalingConfig
 from r1kit.recipe.suite import BenchmarkConfig, complete_suite
 from r1kit.recipe.teacher import JourneyConfig, RefineConfig
-from r1kit.recipe.training import DistillTrainingConfig, RLTrainingConfig, SFTTrainingConfig
+from r1kit.recipe.training import (
+    DistillTrainingConfig,
+    RewardModelTrainingConfig,
+    RLTrainingConfig,
+    SFTTrainingConfig,
+)
 from r1kit.recipe.trl import RESUMABLE_TRL_FIELDS
 from r1kit.stages import STAGES
 from r1kit.suites import suite_name
@@ -119,6 +125,32 @@ class DistillRecipe(SFTRecipe):
         return {"rows": "SFTConfig", "on-policy": "DistillationConfig", "gold": "GOLDConfig"}[self.distill.method]
 
 
+class RewardModelRecipe(Recipe):
+    """`reward-model`: train a model that scores completions, on pairs of a better and a worse completion."""
+
+    prompt: PromptConfig = PromptConfig(template="chat")
+    """How a question and its completion are put to the reward model."""
+    pairs: PairsConfig = PairsConfig()
+    """How pairs are made, and which are held out."""
+    training: RewardModelTrainingConfig = RewardModelTrainingConfig()
+    """How the weights are changed."""
+    trl: TrlFields = {}
+    """Any other field of TRL's RewardConfig, such as {center_rewards_coefficient: 0.01}."""
+    card: Annotated[CardConfig, OnResume.MAY_CHANGE] = CardConfig()
+    """Model card, and whether the model is pushed to the hub."""
+
+    @model_validator(mode="after")
+    def _train_one_epoch_by_default(self) -> "RewardModelRecipe":
+        if self.training.steps is None and self.training.epochs is None:
+            self.training.epochs = 1.0
+        return self
+
+    @property
+    def trl_config(self) -> str:
+        """Return the name of TRL's config whose fields `trl` may set."""
+        return "RewardConfig"
+
+
 class RLRecipe(Recipe):
     """`rl`: GRPO on a fine-tuned model, with rewards for accuracy, format and language consistency."""
 
@@ -126,7 +158,7 @@ class RLRecipe(Recipe):
     """How a question is put to the model."""
     sampling: RLSamplingConfig = RLSamplingConfig()
     """How rollouts are sampled from the policy."""
-    rewards: list[RewardConfig] = [ACCURACY, FORMAT, LANGUAGE]
+    rewards: Rewards = [ACCURACY, FORMAT, LANGUAGE]
     """Reward functions; the reward of a completion is their weighted sum."""
     answers: Answers = "tags"
     """Which forms of an answer are read: `tags`, R1's own, with a box or a fenced program in their place; `boxed`; or
@@ -170,7 +202,7 @@ class RLZeroRecipe(RLRecipe):
 
     prompt: PromptConfig = PromptConfig()
     """How a question is put to the model."""
-    rewards: list[RewardConfig] = [ACCURACY, FORMAT]
+    rewards: Rewards = [ACCURACY, FORMAT]
     """Reward functions; the reward of a completion is their weighted sum."""
 
 
@@ -184,7 +216,7 @@ class GenerateRecipe(Recipe):
     thinking of at most `keep.max_thinking` words."""
     sampling: SamplingConfig = SamplingConfig(samples=4)
     """How the completions of each prompt are sampled."""
-    rewards: list[RewardConfig] = [ACCURACY, FORMAT, LANGUAGE]
+    rewards: Rewards = [ACCURACY, FORMAT, LANGUAGE]
     """Reward functions that score the completions; each becomes a column."""
     answers: Answers = "any"
     """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
@@ -204,7 +236,7 @@ class GenerateRecipe(Recipe):
 class DataRecipe(Recipe):
     """`data`: read, mix, filter and clean data sets, without sampling."""
 
-    rewards: list[RewardConfig] = []
+    rewards: Rewards = []
     """Reward functions that score rows with completions; each becomes a column."""
     answers: Answers = "any"
     """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
@@ -237,7 +269,7 @@ class EvalRecipe(Recipe):
     prompt, each is asked by its own (see `prompt.template`)."""
     sampling: SamplingConfig = SamplingConfig(temperature=0.6, top_p=0.95, samples=4)
     """How completions are sampled; the defaults of temperature and top_p are the paper's."""
-    rewards: list[RewardConfig] = [ACCURACY, FORMAT, LANGUAGE]
+    rewards: Rewards = [ACCURACY, FORMAT, LANGUAGE]
     """Reward functions whose means are reported."""
     answers: Answers = "any"
     """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
@@ -284,7 +316,7 @@ class VerifierRecipe(Recipe):
     """How a question is put to the model."""
     sampling: SamplingConfig = SamplingConfig(samples=8)
     """How the completions that the verifier learns from are sampled."""
-    rewards: list[RewardConfig] = [ACCURACY]
+    rewards: Rewards = [ACCURACY]
     """Reward functions that score the completions; accuracy is what the verifier learns."""
     answers: Answers = "any"
     """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
@@ -293,11 +325,15 @@ class VerifierRecipe(Recipe):
     """Settings of Head2Toe among which cross-validation chooses."""
 
 
+TrainingRecipe = SFTRecipe | RLRecipe | RewardModelRecipe
+"""The recipes of the stages that train a model. Each names the config of TRL that its block `trl` belongs to."""
+
 _RECIPE_CLASSES = (
     DataRecipe,
     RLZeroRecipe,
     GenerateRecipe,
     SFTRecipe,
+    RewardModelRecipe,
     RLRecipe,
     DistillRecipe,
     EvalRecipe,

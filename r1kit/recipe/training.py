@@ -73,6 +73,24 @@ class RLTrainingConfig(TrainingConfig):
     """Number of optimizer steps that the completions of one rollout are split into; the paper has 16."""
 
 
+class RewardModelTrainingConfig(TrainingConfig):
+    """Settings of the optimizer and of the pairs of a reward model."""
+
+    batch_size: PositiveInt = 64
+    """Pairs of one optimizer step, over all devices together."""
+    micro_batch_size: Annotated[PositiveInt | None, OnResume.MAY_CHANGE] = None
+    """Pairs that one device processes at once; fewer need less memory, and the gradients of several micro-batches are
+    added up. Default: the whole share of the device, halved whenever memory runs out."""
+    schedule: Schedule = "cosine"
+    """How the learning rate changes after the warm-up: not at all, down to 0 on a line, or down to `min_learning_rate`
+    on half a cosine."""
+    max_length: PositiveInt = 4096
+    """Longest prompt and completion together, in tokens; a pair with a longer one is dropped and counted."""
+    eval_steps: PositiveInt | None = None
+    """Number of optimizer steps between evaluations on the held-out pairs; the best checkpoint becomes the model.
+    Default: they are measured once, at the end."""
+
+
 class SFTTrainingConfig(TrainingConfig):
     """Settings of the optimizer and of the rows of fine-tuning."""
 

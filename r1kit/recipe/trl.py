@@ -74,9 +74,14 @@ _DISTILLATION_FIELDS = {
     "beta": "distill.divergence",
     "chat_template_kwargs": "prompt.template_settings",
 }
+_REWARD_MODEL_FIELDS = {
+    "max_length": "training.max_length",
+    "include_num_input_tokens_seen": FIXED_BY_R1KIT,
+}
 OWNED_TRL_FIELDS = {
     "SFTConfig": _COMMON_FIELDS | _SFT_FIELDS,
     "GRPOConfig": _COMMON_FIELDS | _GRPO_FIELDS,
+    "RewardConfig": _COMMON_FIELDS | _REWARD_MODEL_FIELDS,
     "DistillationConfig": _COMMON_FIELDS | _DISTILLATION_FIELDS,
     "GOLDConfig": _COMMON_FIELDS | _DISTILLATION_FIELDS,
     "ServerDistillationConfig": _COMMON_FIELDS | _DISTILLATION_FIELDS | {"teacher_model_server_url": "teacher.server"},
@@ -115,6 +120,11 @@ REPLACED_TRL_FIELDS = {
         "chat_template_path": "model.chat_template",
         "dataset_text_field": "data.train",
     },
+    "RewardConfig": _REPLACED_COMMON
+    | {
+        "model_init_kwargs": "model",
+        "chat_template_path": "model.chat_template",
+    },
     "GRPOConfig": _REPLACED_COMMON | {"generation_batch_size": "training.updates_per_rollout"},
     "DistillationConfig": _REPLACED_COMMON | _REPLACED_DISTILLATION,
     "GOLDConfig": _REPLACED_COMMON | _REPLACED_DISTILLATION,
@@ -141,6 +151,7 @@ _GOLD_FILE = "experimental/gold/gold_config.py"
 _CONFIG_FILES = {
     "SFTConfig": ("trainer/sft_config.py",),
     "GRPOConfig": ("trainer/grpo_config.py",),
+    "RewardConfig": ("trainer/reward_config.py",),
     "DistillationConfig": (_DISTILLATION_FILE,),
     "GOLDConfig": (_DISTILLATION_FILE,),
     "ServerDistillationConfig": (

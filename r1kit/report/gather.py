@@ -177,7 +177,7 @@ def describe_run(run_dir: Path, names: Mapping[Path, str]) -> dict[str, Any]:
         "seconds": elapsed_seconds(info, status),
         "result": describe_result(Run(run_dir)),
         "parents": parents,
-        "parameters": count_parameters(run_dir / "model"),
+        "parameters": count_parameters(run_dir / product_of(info.get("stage"))),
         "recipe": recipe_text,
         "recipe_without_defaults": drop_defaults(info.get("stage"), recipe_text, run_dir / "recipe.yaml"),
         "warnings": read_warnings(run_dir),
@@ -205,10 +205,17 @@ def mask_recipe(recipe_text: str | None) -> str | None:
     return yaml.safe_dump(masked, sort_keys=False, allow_unicode=True)
 
 
+def product_of(stage: str | None) -> str:
+    """Return the folder of a stage's run that holds weights, `model` where the stage is not known."""
+    return STAGES[stage].product if stage in STAGES else "model"
+
+
 def training_method(stage: str | None, parents: Sequence[Mapping[str, Any]] = ()) -> str | None:
-    """Return by which method a stage trains: rl, sft, or distill with a teacher; None where it trains no model."""
+    """Return how a stage trains: rl, reward-model, sft, or distill with a teacher; None where it trains no model."""
     if stage not in STAGES or not STAGES[stage].trains_model:
         return None
+    if stage == "reward-model":
+        return stage
     if STAGES[stage].command_module == RL_COMMAND:
         return "rl"
     return "distill" if any(parent["role"] == "teacher" for parent in parents) else "sft"

@@ -53,6 +53,23 @@ METRICS = {
         "nats per token",
         "Should fall. Rising while the training loss falls means that the model learns the rows by heart.",
     ),
+    "accuracy": MetricText(
+        "Pairs that the reward model orders rightly",
+        "fraction of pairs",
+        "Of the pairs that it is trained on. Should rise from 0.5, which is a coin's; 1 on few pairs means little.",
+        fraction=True,
+    ),
+    "eval_accuracy": MetricText(
+        "Held-out pairs that the reward model orders rightly",
+        "fraction of pairs",
+        "Should rise and stay. What it misjudges, a policy that is paid by it will find.",
+        fraction=True,
+    ),
+    "margin": MetricText(
+        "Score of the better completion minus that of the worse one",
+        "score",
+        "Should rise slowly. Without end, the model grows sure of the pairs that it has seen.",
+    ),
     "mean_token_accuracy": MetricText(
         "Tokens predicted correctly",
         "fraction of tokens",
@@ -180,6 +197,11 @@ LOSSES = {
         "nats per token",
         "Should fall, then flatten. It is comparable only between runs on the same data.",
     ),
+    "reward-model": MetricText(
+        "Loss of the reward model",
+        "nats per pair",
+        "Should fall from 0.69, which is a coin's. Far below the loss on held-out pairs: it learns the pairs by heart.",
+    ),
     "rl": MetricText(
         "Loss of reinforcement learning",
         "policy loss",
@@ -214,6 +236,9 @@ USUAL_METRICS = [
     "frac_reward_zero_std",
     "loss",
     "eval_loss",
+    "accuracy",
+    "eval_accuracy",
+    "margin",
     "mean_token_accuracy",
     "entropy",
     "kl",
@@ -222,7 +247,7 @@ USUAL_METRICS = [
 
 
 def describe_metric(key: str, method: str = "rl") -> MetricText:
-    """Return the words for the metric `key` of a run of `method` (rl, sft or distill); an unknown one keeps its key."""
+    """Return the words for the metric `key` of a run of `method`, one of LOSSES; an unknown metric keeps its key."""
     if key == "loss":
         return LOSSES[method]
     if key in METRICS:
@@ -238,12 +263,12 @@ def describe_metric(key: str, method: str = "rl") -> MetricText:
 
 
 def describe_metrics(runs: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return for each method (rl, sft, distill) the metrics that its runs logged, in words, in the order to show them.
+    """Return for each method of LOSSES the metrics that its runs logged, in words, in the order to show them.
 
     `usual` marks those that the page shows before a reader asks for all: the mean of every reward is among them.
     """
     described: dict[str, dict[str, dict[str, Any]]] = {}
-    for method in ("rl", "sft", "distill"):
+    for method in ("rl", "reward-model", "sft", "distill"):
         keys: set[str] = set()
         for run in runs:
             if run["method"] == method:

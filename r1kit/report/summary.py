@@ -20,6 +20,7 @@ STAGE_SENTENCES = {
     "rl-zero": "reinforcement learning on {model} alone, without fine-tuning first, on problems from {data}",
     "rl": "reinforcement learning on {model}, on problems from {data}",
     "sft": "supervised fine-tuning of {model} on {data}",
+    "reward-model": "a reward model trained from {model} on pairs of completions from {data}",
     "distill": "distillation: supervised fine-tuning of the smaller model {model} on {data}",
     ON_POLICY: "on-policy distillation: {model} learns from its own answers to problems of {data}",
     "generate": "completions of {model} for problems from {data}, sampled and filtered",
@@ -89,6 +90,9 @@ def describe_stage(run: RunData) -> str:
     teachers = parent_names(run, ("teacher",))
     if teachers:
         sentence += f", with {join_words(teachers)} as the teacher"
+    reward_models = parent_names(run, ("reward_model",))
+    if reward_models:
+        sentence += f", with the reward model {join_words(reward_models)}"
     if run["steps"]:
         sentence += f"; {run['steps']:,} steps"
     if run["rows"] is not None and run["samples"]:

@@ -23,6 +23,7 @@ Importing this package imports neither torch nor transformers.
 from r1kit.answers.fault import FAULT
 from r1kit.rewards.accuracy import accuracy
 from r1kit.rewards.form import brevity, fenced, format, tags
+from r1kit.rewards.judge import judge
 from r1kit.rewards.language import language
 from r1kit.rewards.preference import preference
 from r1kit.rewards.registry import REWARDS, RewardFunction
@@ -37,6 +38,7 @@ __all__ = [
     "cosine",
     "fenced",
     "format",
+    "judge",
     "language",
     "length",
     "overlong",

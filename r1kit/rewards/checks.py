@@ -15,8 +15,10 @@ from r1kit.errors import UserError, suggest
 from r1kit.languages.detect import UNKNOWN_LANGUAGE, is_known_language
 from r1kit.messages import logger
 from r1kit.recipe import RewardConfig
-from r1kit.rewards.preference import load_reward_model
+from r1kit.rewards.judge import judge_settings
+from r1kit.rewards.judge_server import connect_judge
 from r1kit.rewards.registry import RewardFunction, resolve_reward
+from r1kit.rewards.reward_models import load_reward_model
 from r1kit.rows import CHECKERS
 
 if TYPE_CHECKING:
@@ -121,11 +123,14 @@ def check_reward_data(entries: Sequence[RewardConfig], rows: "Dataset", source: 
 
 
 def preload_reward_models(entries: Sequence[RewardConfig]) -> None:
-    """Load the reward models now, which `preference` would load at its first call, perhaps after days of training.
+    """Load reward models and connect to judges now, which rewards would do at their first call.
 
-    Raises UserError for a model that cannot be loaded.
+    That may be after days of training. Raises UserError for a model that cannot be loaded, and for a judge whose
+    servers do not answer.
     """
     for entry in entries:
         if entry.name == "preference":
             settings = entry.settings
             load_reward_model(settings["model"], settings.get("revision"), settings.get("device"))
+        elif entry.name == "judge":
+            connect_judge(judge_settings(entry))

@@ -16,6 +16,7 @@ from r1kit.errors import UNSET, UserError, suggest
 from r1kit.interrupts import is_interrupt
 from r1kit.rewards.accuracy import accuracy
 from r1kit.rewards.form import brevity, fenced, format, tags
+from r1kit.rewards.judge import judge
 from r1kit.rewards.language import language
 from r1kit.rewards.own_code import keep_directory
 from r1kit.rewards.preference import preference
@@ -41,6 +42,7 @@ REWARDS: dict[str, RewardFunction] = {
     "repetition": repetition,
     "steps": steps,
     "preference": preference,
+    "judge": judge,
 }
 
 # Keys of a recipe's reward entry that are not settings of the reward function.

@@ -63,6 +63,13 @@ def paths_by_role(recipe: Recipe) -> dict[str, list[str]]:
     scaling = getattr(recipe, "scaling", None)
     if scaling is not None and scaling.verifier:
         paths["verifier"] = [scaling.verifier]
+    reward_models = []
+    for entry in getattr(recipe, "rewards", []):
+        model = entry.settings.get("model")
+        if entry.name == "preference" and isinstance(model, str):
+            reward_models.append(model)
+    if reward_models:
+        paths["reward_model"] = reward_models
     if isinstance(recipe, GenerateRecipe | DataRecipe):
         paths["benchmark"] = [source.path for source in recipe.hygiene.decontaminate]
     return paths
@@ -71,11 +78,11 @@ def paths_by_role(recipe: Recipe) -> dict[str, list[str]]:
 def content_hash(path: Path, product: str) -> str | None:
     """Return 16 hexadecimal digits that identify the content of a model or of data; None if there are no files.
 
-    `path` may be a run directory, whose folder `product` is read (`model`, `data` or `verifier`). Cards (.md) and
-    hidden files do not count.
+    `path` may be a run directory, whose folder `product` is read, such as `model` or `data`. Cards (.md) and hidden
+    files do not count.
     """
     path = path / product if (path / "run.json").exists() else path
-    files = _content_files(path, is_model=product == "model")
+    files = _content_files(path, is_model=product in ("model", "reward_model"))
     if not files:
         return None
     digest = hashlib.sha256()

@@ -11,7 +11,7 @@ from r1kit.user_paths import describe_unexpanded, expand_home
 
 PACKAGE_DIR = Path(__file__).parent.parent
 
-RUN_PRODUCTS = ("model", "data", "eval.json", "verifier")
+RUN_PRODUCTS = ("model", "data", "eval.json", "verifier", "reward_model")
 """The results that stages leave in a run directory."""
 
 SHIPPED_MODELS = {"tiny:base": PACKAGE_DIR / "tiny" / "base", "tiny:student": PACKAGE_DIR / "tiny" / "student"}
@@ -39,6 +39,16 @@ def resolve_model_path(path: str, field: str = "model.path") -> str:
     return resolved
 
 
+def resolve_reward_model_path(path: str, field: str) -> str:
+    """Return what `from_pretrained` takes for a reward model: a hub id or a folder.
+
+    resolve_reward_model_path("runs/preferred", "rewards.preference.model")   "runs/preferred/reward_model"
+
+    Raises UserError, which names `field`, for a local path that does not exist and for a run without a reward model.
+    """
+    return _resolve_local_path(path, field, "reward_model", _MODEL_REQUIREMENT)
+
+
 def resolve_data_path(path: str, field: str = "data") -> str:
     """Return the folder, file or hub id of a recipe's data source.
 
@@ -64,10 +74,11 @@ def _resolve_local_path(path: str, field: str, product: str, requirement: str) -
         if status != "finished":
             action = "finish that run, or use another one"
         if not (folder / product).exists():
-            raise UserError(field, path, f"this run is {status} and has no {product}", action)
+            name = product.replace("_", " ")
+            raise UserError(field, path, f"this run is {status} and has no {name}", action)
         if status != "finished" and not run.info.get("has_result"):
             verb = "are" if product == "data" else "is"
-            requirement = f"this run is {status}, and its {product} {verb} from before"
+            requirement = f"this run is {status}, and its {product.replace('_', ' ')} {verb} from before"
             raise UserError(field, path, requirement, f"{action}, or take it as it is: {folder / product}")
         return str(folder / product)
     if not folder.exists() and (_looks_local(path) or describe_unexpanded(path)):

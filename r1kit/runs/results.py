@@ -52,6 +52,8 @@ def _describe_result(run: Run) -> str:
         return _describe_evaluation(run.path / "eval.json")
     if (run.path / "verifier.json").exists():
         return _describe_verifier(run.path / "verifier.json")
+    if (run.path / "reward_model.json").exists():
+        return _describe_reward_model(run.path / "reward_model.json")
     if "rows" in info:
         samples = f" of {info['samples']:,} samples" if info.get("samples") else ""
         return f"{info['rows']:,} rows{samples}"
@@ -124,6 +126,15 @@ def _describe_suite(figures: list[dict[str, Any]]) -> str:
 def _has_pass_rate(row: Any) -> bool:
     statistics = row.get("statistics") if isinstance(row, dict) else None
     return isinstance(statistics, dict) and isinstance(statistics.get("pass@1"), int | float)
+
+
+def _describe_reward_model(file: Path) -> str:
+    """Return how many held-out pairs the reward model of a reward_model.json orders rightly."""
+    measures = read_json_object(file)
+    accuracy = measures.get("accuracy")
+    if accuracy is not None:
+        return f"{accuracy:.1%} of {measures['held_out_pairs']:,} held-out pairs ordered rightly"
+    return f"{measures.get('trained_pairs', 0):,} pairs"
 
 
 def _describe_verifier(file: Path) -> str:

@@ -24,7 +24,7 @@ from r1kit.runs.run import Run, current_time, installed_versions
 from r1kit.safe_text import MASK
 
 # Files that show that a run has made something; before that, it may be started again with another recipe.
-_WORK_FILES = ("metrics.jsonl", "checkpoints", "samples", "model", "data")
+_WORK_FILES = ("metrics.jsonl", "checkpoints", "samples", "model", "reward_model", "data")
 # All that a kill before the first run.json leaves behind.
 _FIRST_FILES = (".lock", "recipe.yaml")
 

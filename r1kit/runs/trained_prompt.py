@@ -28,7 +28,7 @@ TRAINED_FIELDS = ("template", "system", "template_settings")
 """The fields of the prompt block that a training follows; `prefill` is for sampling alone."""
 
 # The folders within a run that hold a model.
-_MODEL_FOLDERS = ("model", "adapter")
+_MODEL_FOLDERS = ("model", "adapter", "reward_model")
 
 
 def write_trained_prompt(prompt: PromptConfig, model_folder: Path) -> None:

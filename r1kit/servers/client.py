@@ -75,9 +75,14 @@ class ServerClient:
         sampling_config: SamplingConfig,
         field: str = "sampling",
         stop_token_ids: Sequence[int] = (),
+        model_field: str = "model.path",
     ):
-        """`stop_token_ids` end a completion in addition to those that the server knows."""
+        """`stop_token_ids` end a completion in addition to those that the server knows.
+
+        `field` and `model_field` name the blocks of servers and the model's name in the recipe, for errors.
+        """
         self.model_name = model_name
+        self.model_field = model_field
         self.sampling_config = sampling_config
         self.server_config = sampling_config.server
         self.field = field
@@ -334,7 +339,7 @@ class ServerClient:
         action = "check the address, the key and the model's name"
         if not self.request_format.is_chat:
             action += ", or use prompt.template=chat"
-        return UserError("model.path", self.model_name, requirement, action)
+        return UserError(self.model_field, self.model_name, requirement, action)
 
     async def _handle_refusal(
         self, status: int, message: str, samples: int, body: dict[str, Any]

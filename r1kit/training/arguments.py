@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError, suggest
 from r1kit.ranks import world_size
-from r1kit.recipe import DistillRecipe, RLRecipe, SFTRecipe, TrainingConfig
+from r1kit.recipe import DistillRecipe, RewardModelRecipe, RLRecipe, SFTRecipe, TrainingConfig, TrainingRecipe
 from r1kit.recipe.trl import is_uld_field
 from r1kit.runs.run import Run
 from r1kit.safe_text import mask_secrets
 
 if TYPE_CHECKING:
-    from trl import DistillationConfig, GRPOConfig, SFTConfig
+    from trl import DistillationConfig, GRPOConfig, RewardConfig, SFTConfig
     from trl.experimental.gold import GOLDConfig
 
 FITTING_ROWS_KEY = "micro_batch_size"
@@ -54,8 +54,8 @@ def split_batch(training: TrainingConfig, processes: int, fitting_rows: int | No
     return micro_batch_size, rows_per_process // micro_batch_size
 
 
-def _common_arguments(recipe: SFTRecipe | RLRecipe, run: Run) -> dict[str, Any]:
-    """Return the arguments that the configs of all trainers have in common."""
+def _common_arguments(recipe: TrainingRecipe, run: Run) -> dict[str, Any]:
+    """Return the arguments that the configs of TRL have in common."""
     import torch
 
     training, dtype = recipe.training, recipe.model.dtype
@@ -118,6 +118,17 @@ def sft_arguments(recipe: SFTRecipe, run: Run) -> dict[str, Any]:
     if recipe.training.eval_steps:
         arguments["metric_for_best_model"] = "eval_loss"
         arguments["greater_is_better"] = False
+    return arguments
+
+
+def reward_model_arguments(recipe: RewardModelRecipe, run: Run) -> dict[str, Any]:
+    """Return the arguments of TRL's RewardConfig that a recipe's own blocks set."""
+    arguments = _common_arguments(recipe, run)
+    arguments["max_length"] = recipe.training.max_length
+    arguments["include_num_input_tokens_seen"] = "non_padding"
+    if recipe.training.eval_steps:
+        arguments["metric_for_best_model"] = "eval_accuracy"
+        arguments["greater_is_better"] = True
     return arguments
 
 
@@ -184,6 +195,13 @@ def build_sft_config(recipe: SFTRecipe, run: Run) -> "SFTConfig":
     from trl import SFTConfig
 
     return _build_config(SFTConfig, sft_arguments(recipe, run), recipe.trl)
+
+
+def build_reward_model_config(recipe: RewardModelRecipe, run: Run) -> "RewardConfig":
+    """Return TRL's RewardConfig for a recipe. Raises UserError for a value in `trl` that TRL refuses."""
+    from trl import RewardConfig
+
+    return _build_config(RewardConfig, reward_model_arguments(recipe, run), recipe.trl)
 
 
 def build_grpo_config(recipe: RLRecipe, run: Run) -> "GRPOConfig":

@@ -16,6 +16,8 @@ from r1kit.runs.run import Run
 
 PROGRESS_LINE_METRICS = (
     "loss",
+    "accuracy",
+    "eval_accuracy",
     "reward",
     "rewards/accuracy/mean",
     "rewards/format/mean",

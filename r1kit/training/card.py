@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 
 from r1kit.errors import UserError
-from r1kit.recipe import CardConfig, PromptConfig, RLRecipe, SFTRecipe, dump_recipe
+from r1kit.recipe import CardConfig, PromptConfig, RewardModelRecipe, TrainingRecipe, dump_recipe
+from r1kit.rewards.reward_models import describe_judged_text, write_judged_text
 from r1kit.runs.files import write_file
 from r1kit.runs.reading import read_json_lines
 from r1kit.runs.run import Run
@@ -21,6 +22,9 @@ from r1kit.version import __version__
 CARD_METRICS = (
     "loss",
     "eval_loss",
+    "accuracy",
+    "eval_accuracy",
+    "margin",
     "reward",
     "eval_reward",
     "completions/mean_length",
@@ -47,8 +51,20 @@ model = AutoPeftModelForCausalLM.from_pretrained("{path}")
 
 `r1kit chat {path} --template {template}` takes it as it is; `r1kit merge {path} -o FOLDER` makes a plain model."""
 
+REWARD_MODEL_USAGE = """```yaml
+rewards: [{{name: preference, model: {path}}}]    # in a recipe of r1kit
+```
 
-def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
+```python
+from r1kit.rewards import preference
+
+scores = preference(["Paris."], prompts=["What is the capital of France?"], model="{path}")
+```
+
+`AutoModelForSequenceClassification.from_pretrained("{folder}")` loads it; it has one label, the score."""
+
+
+def model_card(run: Run, recipe: TrainingRecipe) -> str:
     """Return the README.md of a run's model, in Markdown with front matter for the hub."""
     sections = [
         f"# {run.path.name}",
@@ -69,7 +85,7 @@ def model_card(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
     return f"---\n{_front_matter(run, recipe)}\n---\n\n{text}\n"
 
 
-def _front_matter(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
+def _front_matter(run: Run, recipe: TrainingRecipe) -> str:
     """Return the YAML that the hub reads."""
     from huggingface_hub import ModelCardData
 
@@ -78,7 +94,7 @@ def _front_matter(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
     is_hub_id = "/" in base and not Path(base).exists()
     data = ModelCardData(
         library_name="peft" if _is_adapter(run) else "transformers",
-        pipeline_tag="text-generation",
+        pipeline_tag="text-classification" if isinstance(recipe, RewardModelRecipe) else "text-generation",
         license=recipe.card.license or None,
         language=recipe.card.language or None,
         base_model=base if is_hub_id else None,
@@ -91,7 +107,7 @@ def _is_adapter(run: Run) -> bool:
     return (run.path / "model" / "adapter_config.json").exists()
 
 
-def _describe_training(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
+def _describe_training(run: Run, recipe: TrainingRecipe) -> str:
     """Return such as "Made by `r1kit sft` 0.3.0: seed 0, 200 steps, 81920 tokens."."""
     info = run.info
     facts = [f"seed {recipe.seed}", f"{info.get('steps')} steps"]
@@ -161,7 +177,10 @@ def format_code_block(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _describe_usage(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
+def _describe_usage(run: Run, recipe: TrainingRecipe) -> str:
+    if isinstance(recipe, RewardModelRecipe):
+        path = recipe.card.push_to_hub or str(run.path)
+        return REWARD_MODEL_USAGE.format(path=path, folder=recipe.card.push_to_hub or f"{run.path}/reward_model")
     path = recipe.card.push_to_hub or str(run.path / "model")
     template = recipe.prompt.template
     if template not in ("r1-zero", "tiny", "chat"):
@@ -170,15 +189,17 @@ def _describe_usage(run: Run, recipe: SFTRecipe | RLRecipe) -> str:
     return usage.format(path=path, template=template)
 
 
-def write_card(run: Run, recipe: SFTRecipe | RLRecipe) -> None:
-    """Write the card of a run's model, and send both to the hub where the recipe names a repository.
+def write_card(run: Run, recipe: TrainingRecipe, model_dir: Path) -> None:
+    """Write the card of a run's model in `model_dir`, and send both to the hub where the recipe names a repository.
 
     Raises UserError where the hub does not take them.
     """
-    write_file(run.path / "model" / "README.md", mask_text(model_card(run, recipe)))
-    write_trained_prompt(recipe.prompt, run.path / "model")
+    write_file(model_dir / "README.md", mask_text(model_card(run, recipe)))
+    write_trained_prompt(recipe.prompt, model_dir)
+    if isinstance(recipe, RewardModelRecipe):
+        write_judged_text(describe_judged_text(recipe), model_dir)
     if recipe.card.push_to_hub:
-        run.update(hub=push_model(run.path / "model", recipe.card, recipe.trl.get("hub_token")))
+        run.update(hub=push_model(model_dir, recipe.card, recipe.trl.get("hub_token")))
 
 
 def push_model(model_dir: Path, card: CardConfig, token: str | None = None) -> str:

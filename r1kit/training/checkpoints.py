@@ -141,13 +141,15 @@ def _deepspeed_state(has_sharded_weights: bool, parts: int) -> str:
     return f"as DeepSpeed's {stage} saves it, for {parts} process{'es' if parts > 1 else ''}"
 
 
-def export_model(checkpoint: Path, run_dir: Path, block: ModelConfig) -> None:
-    """Make `model/` of a run out of a checkpoint: plain Hugging Face files.
+def export_model(checkpoint: Path, model_dir: Path, block: ModelConfig) -> None:
+    """Make `model_dir` of a run out of a checkpoint: plain Hugging Face files.
 
     Of an adapter it is the adapter's own files, or, with `model.lora.merge`, the merged model, beside which the adapter
-    stands in `adapter/`. Raises UserError where the checkpoint has its weights in shards of FSDP or ZeRO only.
+    stands in `adapter/`. A reward model's adapter is merged in any case, since rewards load plain models. Raises
+    UserError where the checkpoint has its weights in shards of FSDP or ZeRO only.
     """
-    # It is made beside `model/` and renamed at the end, so that a model of an earlier session stays until then.
+    run_dir = model_dir.parent
+    # It is made beside `model_dir` and renamed at the end, so that a model of an earlier session stays until then.
     new_dir = run_dir / ".model.tmp"
     shutil.rmtree(new_dir, ignore_errors=True)
     new_dir.mkdir()
@@ -157,13 +159,13 @@ def export_model(checkpoint: Path, run_dir: Path, block: ModelConfig) -> None:
     if not any(path.suffix == ".safetensors" for path in new_dir.iterdir()):
         action = "set fsdp_state_dict_type: FULL_STATE_DICT, or ZeRO-3's stage3_gather_16bit_weights_on_model_save"
         raise UserError("--accelerate-config", checkpoint, "this checkpoint holds sharded weights only", action)
-    if block.lora and block.lora.merge:
+    if block.lora and (block.lora.merge or _is_scoring_adapter(new_dir)):
         merged_dir = run_dir / ".merged.tmp"
         shutil.rmtree(merged_dir, ignore_errors=True)
         _save_merged_model(new_dir, merged_dir, block)
         replace_folder(new_dir, run_dir / "adapter")
         new_dir = merged_dir
-    replace_folder(new_dir, run_dir / "model")
+    replace_folder(new_dir, model_dir)
 
 
 def _save_merged_model(adapter_dir: Path, target: Path, block: ModelConfig) -> None:
@@ -173,8 +175,14 @@ def _save_merged_model(adapter_dir: Path, target: Path, block: ModelConfig) -> N
 
     adapter_block = block.model_copy(update={"path": str(adapter_dir), "quantize": None, "lora": None})
     unset_hf_deepspeed_config()  # after ZeRO-3, transformers would have all ranks load the model together
-    load_model(adapter_block, training=False, device="cpu").save_pretrained(target)
+    scores = _is_scoring_adapter(adapter_dir)
+    load_model(adapter_block, training=False, device="cpu", scores=scores).save_pretrained(target)
     load_tokenizer(adapter_block).save_pretrained(target)
+
+
+def _is_scoring_adapter(adapter_dir: Path) -> bool:
+    """Return whether an adapter changes a model that scores texts, such as a reward model."""
+    return read_state(adapter_dir / "adapter_config.json").get("task_type") == "SEQ_CLS"
 
 
 class CheckpointMixin(_TrainerBase):
@@ -206,7 +214,9 @@ class CheckpointMixin(_TrainerBase):
         super()._save(output_dir, state_dict)
         if output_dir and self.args.should_save and hasattr(self.model, "peft_config"):
             # peft saves the adapter alone, and the tokens at which the model stops may have changed with it.
-            self.model.generation_config.save_pretrained(output_dir)  # type: ignore[union-attr, operator]
+            generation_config = getattr(self.model, "generation_config", None)
+            if generation_config is not None:  # a model that scores text has none
+                generation_config.save_pretrained(output_dir)
 
     def _determine_best_metric(self, metrics: dict[str, Any], trial: Any) -> bool:
         name = self.args.metric_for_best_model

@@ -18,7 +18,7 @@ from transformers import PrinterCallback, ProgressCallback
 from r1kit.errors import Interrupted, OutOfMemory, UserError
 from r1kit.messages import logger
 from r1kit.ranks import is_main_rank, world_size
-from r1kit.recipe import RLRecipe, SFTRecipe
+from r1kit.recipe import TrainingRecipe
 from r1kit.runs.run import Run
 from r1kit.training import card, checkpoints
 from r1kit.training.alerts import AlertCallback
@@ -29,9 +29,11 @@ from r1kit.training.refusals import library_refusals
 
 
 def run_training(
-    build_trainer: Callable[[], Any], recipe: SFTRecipe | RLRecipe, run: Run, resume_interval: int = 1
+    build_trainer: Callable[[], Any], recipe: TrainingRecipe, run: Run, resume_interval: int = 1, product: str = "model"
 ) -> None:
-    """Train with the trainer that `build_trainer` returns, a transformers Trainer, and save `model/` and its card.
+    """Train with the trainer that `build_trainer` returns, a transformers Trainer, and save the model and its card.
+
+    The model is saved in the run's folder `product`.
 
     `resume_interval` is the number of optimizer steps between those from which the run can be resumed. Where memory
     runs out, the training goes on from the newest checkpoint with a smaller micro-batch and the same batch.
@@ -49,7 +51,7 @@ def run_training(
         try:
             with library_refusals(recipe.trl):
                 trainer = build_trainer()
-            last_checkpoint = _train(trainer, recipe, run, last_checkpoint, resume_interval)
+            last_checkpoint = _train(trainer, recipe, run, last_checkpoint, resume_interval, product)
             break
         except RuntimeError as error:
             if not _is_out_of_memory(error):
@@ -66,10 +68,10 @@ def run_training(
     if is_main_rank():
         if last_checkpoint is not None:
             best = checkpoints.best_checkpoint(last_checkpoint)
-            checkpoints.export_model(best, run.path, recipe.model)
+            checkpoints.export_model(best, run.path / product, recipe.model)
             run.update(model_step=checkpoints.checkpoint_step(best))
         run.record_result()
-        card.write_card(run, recipe)
+        card.write_card(run, recipe, run.path / product)
 
 
 def _newest_checkpoint(checkpoints_dir: Path) -> Path | None:
@@ -77,7 +79,7 @@ def _newest_checkpoint(checkpoints_dir: Path) -> Path | None:
     return complete[-1] if complete else None
 
 
-def _is_finished(last_checkpoint: Path | None, recipe: SFTRecipe | RLRecipe) -> bool:
+def _is_finished(last_checkpoint: Path | None, recipe: TrainingRecipe) -> bool:
     """Return whether the checkpoint is that of the recipe's last step; of epochs the trainer knows the last step."""
     if last_checkpoint is None or recipe.training.steps is None:
         return False
@@ -91,7 +93,7 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return "not enough memory" in str(error) or "DefaultCPUAlloc" in str(error)
 
 
-def _reduce_micro_batch(recipe: SFTRecipe | RLRecipe, run: Run, fitting_rows: int | None) -> tuple[int, str]:
+def _reduce_micro_batch(recipe: TrainingRecipe, run: Run, fitting_rows: int | None) -> tuple[int, str]:
     """Set in run.json at most half as many rows at once as did not fit; return that number and a message on it.
 
     Raises UserError where a single row did not fit.
@@ -114,7 +116,12 @@ def _reduce_micro_batch(recipe: SFTRecipe | RLRecipe, run: Run, fitting_rows: in
 
 
 def _train(
-    trainer: Any, recipe: SFTRecipe | RLRecipe, run: Run, last_checkpoint: Path | None, resume_interval: int
+    trainer: Any,
+    recipe: TrainingRecipe,
+    run: Run,
+    last_checkpoint: Path | None,
+    resume_interval: int,
+    product: str,
 ) -> Path | None:
     """Train from `last_checkpoint` on and return the newest checkpoint.
 
@@ -127,7 +134,7 @@ def _train(
     # is left out of a new run, which has nothing to compare them with.
     if last_checkpoint is not None and _count_total_steps(trainer) <= checkpoints.checkpoint_step(last_checkpoint):
         return last_checkpoint
-    if last_checkpoint is None and (run.path / "model").exists():
+    if last_checkpoint is None and (run.path / product).exists():
         if _count_total_steps(trainer) <= run.info.get("steps", 0):
             return None
         action = "pass --overwrite, which trains anew and keeps the old run under another name"
@@ -172,7 +179,7 @@ def _add_callbacks(trainer: Any, run: Run, stop_callback: StopCallback) -> Train
     return live_display
 
 
-def _divergence_error(error: FloatingPointError, step: int, recipe: SFTRecipe | RLRecipe, run: Run) -> UserError:
+def _divergence_error(error: FloatingPointError, step: int, recipe: TrainingRecipe, run: Run) -> UserError:
     """Set the checkpoints aside that hold weights without numbers, and return what to tell the user."""
     if is_main_rank():
         # The weights saved after the step before are those with which this step was computed.

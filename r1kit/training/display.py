@@ -33,6 +33,9 @@ from r1kit.tables import format_duration
 METRIC_LABELS = {
     "loss": "loss",
     "eval_loss": "held-out loss",
+    "accuracy": "pairs ordered rightly",
+    "eval_accuracy": "held-out pairs ordered rightly",
+    "margin": "margin of scores",
     "reward": "reward",
     "completions/mean_length": "tokens per completion",
     "completions/clipped_ratio": "truncated completions",

@@ -3,6 +3,7 @@
 
 const METHODS = {
   rl: "Reinforcement learning",
+  "reward-model": "Reward models",
   sft: "Supervised fine-tuning",
   distill: "Distillation on-policy",
 };
