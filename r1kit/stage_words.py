@@ -66,9 +66,14 @@ def _is_model(word: str) -> bool:
     """Return whether the first word after `eval` names a model: it is no file, no value, and no word for a setting."""
     if "=" in word or word == "help" or os.path.isfile(word) or word.startswith((*_DASHES, *_PLUS_SIGNS)):
         return False
-    if word.endswith((*_RECIPE_SUFFIXES, *_DATA_SUFFIXES)) or suggest_setting(recipe_class("eval"), word):
+    if word.endswith((*_RECIPE_SUFFIXES, *_DATA_SUFFIXES)) or _is_setting_word("eval", word):
         return False
     return not os.path.isdir(word) or not any(name.endswith(_RECIPE_SUFFIXES) for name in _files_of_no_model(word))
+
+
+def _is_setting_word(stage: str, word: str) -> bool:
+    """Return whether a word without a value is a field of a recipe, or means one, and no path or hub id."""
+    return "/" not in word and not os.path.exists(word) and bool(suggest_setting(recipe_class(stage), word))
 
 
 def _files_of_no_model(folder: str) -> list[str]:
@@ -141,7 +146,7 @@ def _check_recipe_word(stage: Stage, words: Sequence[str]) -> None:
         if not names:
             action = f"write --dataset {word}, or --model {word}"
         raise UserError("recipe", word, f"{requirement}, and this is a folder", action)
-    if word.startswith(_DASHES) or suggest_setting(recipe_class(stage.name), word):
+    if word.startswith(_DASHES) or _is_setting_word(stage.name, word):
         raise _explain_word_without_value(stage, words, 0)
     action = f"write --model {word} or --dataset {word}; r1kit init NAME copies a shipped recipe"
     raise UserError("recipe", word, f"{requirement}: no such file", action)

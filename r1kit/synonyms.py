@@ -198,7 +198,6 @@ EXTRA_ARGUMENT_ACTIONS = {
     "chat": "write echo {argument} | r1kit chat MODEL",
     "init": "write --output {argument}",
     "merge": "write --output {argument}",
-    "report": "write --output {argument}",
 }
 """Commands, each with what to do about an argument more than it takes."""
 

@@ -79,9 +79,9 @@ def _suggest_option(option: str, value: str | None, options: Sequence[str], cont
     word = normalise_word(option)
     stage = STAGES.get(context.command.name)
     same = [name for name in options if normalise_word(name) == word]
-    meant = same or words_meaning(OPTIONS, option, options)
-    if meant:
-        return f"did you mean {meant[0]}?"
+    similar_options = same or words_meaning(OPTIONS, option, options)
+    if similar_options:
+        return f"did you mean {similar_options[0]}?"
     if word in OPTION_ACTIONS and stage is not None:
         return OPTION_ACTIONS[word].format(command=context.command_path)
     if stage is not None:

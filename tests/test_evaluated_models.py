@@ -66,6 +66,15 @@ def test_models_may_stand_without_an_option(here):
     assert recipe.seed == 3
 
 
+def test_a_run_may_be_called_as_a_field_is(here):
+    (here / "kl").mkdir()
+    (here / "kl/config.json").write_text("{}")
+    recipe, _ = read_eval(["kl"], [])
+    assert recipe.model.path == "kl"
+    recipe, _ = read_eval(["org/learning_rate"], [])
+    assert recipe.model.path == "org/learning_rate"
+
+
 def test_options_replace_the_models_of_the_recipe(here):
     file = write_recipe(here / "ladder.yaml", models={"a": "tiny:base", "b": "tiny:student"})
     recipe, _ = read_eval([str(file)], ["tiny:base"])

@@ -43,8 +43,8 @@ def find_prompt_config(model_path: str, template: str | None, trust_remote_code:
         settings = PromptConfig(template=template or AUTO_TEMPLATE)
     except ValidationError:
         requirement = "must be chat, r1-zero, tiny or a text with {prompt} in it"
-        meant = suggest_value("template", template)
-        action = f"did you mean {meant}?" if meant else "use one of these"
+        other_template = suggest_value("template", template)
+        action = f"did you mean {other_template}?" if other_template else "use one of these"
         raise UserError("--template", template, requirement, action) from None
     model = ModelConfig(path=model_path, trust_remote_code=trust_remote_code)
     prompt_config, note = choose_prompt(model, settings, "MODEL")

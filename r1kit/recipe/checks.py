@@ -212,8 +212,8 @@ def _check_trl_fields(recipe: TrainingRecipe) -> None:
         if known_fields and key not in known_fields:
             if key in type(recipe.training).model_fields:
                 raise UserError(f"trl.{key}", value, "it is a field of r1kit's", f"set training.{key} instead")
-            meant = words_meaning(KEYS, key)
-            action = f"did you mean {meant[0]}?" if meant else suggest(key, known_fields)
+            similar_keys = words_meaning(KEYS, key)
+            action = f"did you mean {similar_keys[0]}?" if similar_keys else suggest(key, known_fields)
             raise UserError(f"trl.{key}", value, f"TRL's {config} has no such field", action)
 
 

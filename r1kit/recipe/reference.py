@@ -176,9 +176,9 @@ def describe_field(stage: str | None, key: str) -> str:
         recipes = f"the recipe of {stage}" if stage else "any recipe"
         requirement = f"must be a key of {recipes}"
         known_keys = {_without_positions(entry.key) for entry in stages_of_entry}
-        meant = words_meaning(KEYS, key, known_keys)
-        if meant:
-            raise UserError("KEY", key, requirement, f"did you mean {meant[0]}?")
+        similar_keys = words_meaning(KEYS, key, known_keys)
+        if similar_keys:
+            raise UserError("KEY", key, requirement, f"did you mean {similar_keys[0]}?")
         raise UserError("KEY", key, requirement, suggest(_without_positions(key), known_keys))
     return "\n\n".join(_format_entry(entry, stages_of_entry[entry]) for entry in matches)
 

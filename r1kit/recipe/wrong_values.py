@@ -78,8 +78,8 @@ def _suggest_mapping(key: str, value: str) -> str:
 
 def _suggest_other_value(key: str, value: object, expected: str = "") -> str:
     """Return `did you mean X?` for a value that a word means, or that is spelt like one of those expected; else ""."""
-    meant = suggest_value(key, value)
+    other_value = suggest_value(key, value)
     names = re.findall("'([^']*)'", expected)
-    if not meant and names:
-        meant = next(iter(difflib.get_close_matches(str(value), names, n=1)), "")
-    return f"did you mean {meant}?" if meant else ""
+    if not other_value and names:
+        other_value = next(iter(difflib.get_close_matches(str(value), names, n=1)), "")
+    return f"did you mean {other_value}?" if other_value else ""

@@ -79,8 +79,8 @@ def _find_function(name: str, field: str) -> RewardFunction:
     if name in REWARDS:
         return REWARDS[name]
     if "." not in name:
-        meant = suggest_value("rewards", name)
-        action = f"did you mean {meant}?" if meant else suggest(name, REWARDS)
+        other_name = suggest_value("rewards", name)
+        action = f"did you mean {other_name}?" if other_name else suggest(name, REWARDS)
         raise UserError(field, name, "no such reward", action)
     requirement = "must be a function that Python can import"
     module_name, _, function_name = name.rpartition(".")
