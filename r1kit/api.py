@@ -20,7 +20,7 @@ from r1kit.models.prompt_choice import choose_prompts
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import Recipe, command_module, load_recipe
 from r1kit.recipe.data import normalise_sources
-from r1kit.runs.results import print_finished
+from r1kit.runs.ending import print_finished
 from r1kit.runs.resume import already_finished, open_run
 from r1kit.runs.run import Run
 from r1kit.runs.warning_log import record_warnings

@@ -101,7 +101,10 @@ def add_stage_command(stage: Stage) -> None:
         num_processes: Annotated[int | None, typer.Option(help="Processes to start on this machine.")] = None,
         accelerate_config: Annotated[str | None, typer.Option(help="An Accelerate config file to launch with.")] = None,
         dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="Print the recipe, launch command and sizes; run nothing.")
+            bool, typer.Option("--dry-run", help="Check and print all that can be known; run nothing.")
+        ] = False,
+        smoke: Annotated[
+            bool, typer.Option("--smoke", help="Try the recipe in two minutes, in OUTPUT.smoke: few rows and steps.")
         ] = False,
         overwrite: Annotated[
             bool, typer.Option("--overwrite", help="Start anew: move an existing run to OUTPUT.1.")
@@ -120,7 +123,12 @@ def add_stage_command(stage: Stage) -> None:
         from r1kit.stage_words import StageOptions, read_stage_recipe
 
         options = StageOptions(model or [], dataset or [], suite, read or [], output)
-        recipe, notes = read_stage_recipe(stage, words, options, load_models=not dry_run)
+        # A smoke run replaces models first, and only then looks at them.
+        recipe, notes = read_stage_recipe(stage, words, options, load_models=not (dry_run or smoke))
+        if smoke:
+            from r1kit.commands.smoke import prepare_smoke_run
+
+            recipe, notes = prepare_smoke_run(recipe, num_processes, accelerate_config, load_models=not dry_run)
         if dry_run:
             from r1kit.commands.dry_run import print_dry_run
 
@@ -128,7 +136,7 @@ def add_stage_command(stage: Stage) -> None:
             return
         from r1kit.launch import start
 
-        raise typer.Exit(start(stage.name, recipe, num_processes, accelerate_config, overwrite, notes))
+        raise typer.Exit(start(stage.name, recipe, num_processes, accelerate_config, overwrite, notes, smoke))
 
     run_stage_command.__doc__ = _stage_help(stage)
     app.command(stage.name, cls=Command)(run_stage_command)

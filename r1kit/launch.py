@@ -44,10 +44,10 @@ from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_wo
 from r1kit.recipe import Recipe, collect_secrets, command_module, parse_recipe, restore_secrets
 from r1kit.recipe.block import MAX_INT
 from r1kit.recipe.yaml_values import read_yaml
+from r1kit.runs.ending import print_finished, print_interrupted
 from r1kit.runs.exits import RankExit, describe_exit, find_first_exit, forget_exits, record_exit
 from r1kit.runs.files import write_file
-from r1kit.runs.results import print_finished
-from r1kit.runs.resume import already_finished, open_run
+from r1kit.runs.resume import already_finished, open_run, remove_smoke_run
 from r1kit.runs.run import Run
 from r1kit.runs.warning_log import record_warnings
 from r1kit.safe_text import format_result
@@ -104,11 +104,12 @@ def start(
     config: str | None,
     overwrite: bool,
     notes: Sequence[str] = (),
+    is_smoke: bool = False,
 ) -> int:
     """Run `stage` to its end, and return the exit code of the command; `notes` are printed if there is work to do.
 
     `processes` and `config` are the options --num-processes and --accelerate-config. The path of the run is the one
-    line on stdout; everything else goes to stderr.
+    line on stdout; everything else goes to stderr. A smoke run (`is_smoke`) replaces an earlier one.
     """
     adopt_slurm_ranks()
     has_ranks = world_size() > 1
@@ -117,6 +118,8 @@ def start(
         action = f"run on each node: accelerate launch --config_file {config} ... -m r1kit.cli ..., without this option"
         raise UserError("--accelerate-config", config, requirement, action)
     with stdout_to_stderr() as print_path:
+        if is_smoke and is_main_rank():
+            remove_smoke_run(Path(recipe.output or ""))
         if not overwrite and already_finished(stage, recipe):
             if is_main_rank():
                 print_finished(Run(Path(recipe.output or "")), earlier=True)
@@ -127,17 +130,25 @@ def start(
         if config is not None and needs_missing_deepspeed(config):
             action = "run pip install 'r1kit[deepspeed]', or use recipes/accelerate/fsdp2.yaml"
             raise UserError("--accelerate-config", config, "needs DeepSpeed, which is not installed", action)
-        if command is not None:
-            return _start_processes(stage, recipe, command, count_processes(processes, config), overwrite, print_path)
         run = Run(Path(recipe.output or ""))
         if is_main_rank():
-            run = open_run(stage, recipe, overwrite)
+            run = open_run(stage, recipe, overwrite, is_smoke)
             report_run(run.path)
+        if command is not None:
+            return _start_processes(recipe, command, count_processes(processes, config), run, print_path)
         code = work(stage, recipe, run)
-        if code == EXIT_DONE and is_main_rank():
-            print_finished(run)
-            print_path(str(run.path))
+        if is_main_rank():
+            _print_end(run, code, print_path)
         return code
+
+
+def _print_end(run: Run, code: int, print_path: PrintLine) -> None:
+    """Print how a run ended: on stderr what came of it, and the path of one that is done on stdout."""
+    if code == EXIT_DONE:
+        print_finished(run)
+        print_path(str(run.path))
+    elif code == EXIT_INTERRUPTED:
+        print_interrupted(run)
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -303,12 +314,8 @@ def count_processes(processes: int | None, config: str | None) -> int:
     return max(1, int(values.get("num_processes", 1)) // int(values.get("num_machines", 1)))
 
 
-def _start_processes(
-    stage: str, recipe: Recipe, command: list[str], processes: int, overwrite: bool, print_path: PrintLine
-) -> int:
-    """Open the run and run the stage in several processes; again if they ask for it with EXIT_AGAIN."""
-    run = open_run(stage, recipe, overwrite)
-    report_run(run.path)
+def _start_processes(recipe: Recipe, command: list[str], processes: int, run: Run, print_path: PrintLine) -> int:
+    """Run the stage of an open run in several processes; again if they ask for it with EXIT_AGAIN."""
     with record_warnings(run, "launcher"):
         while True:
             code = _launch_and_wait(recipe, command, processes, run, print_path)
@@ -332,8 +339,7 @@ def _launch_and_wait(recipe: Recipe, command: list[str], processes: int, run: Ru
     )
     status = _wait_for_launcher(launcher, run.path / "stop")
     if status == 0 and run.info.get("status") == "finished":
-        print_finished(run)
-        print_path(str(run.path))
+        _print_end(run, EXIT_DONE, print_path)
         return EXIT_DONE
     if run.info.get("status") == "running":
         run.pause("failed")
@@ -348,6 +354,7 @@ def _launch_and_wait(recipe: Recipe, command: list[str], processes: int, run: Ru
     if line:
         report = logger.info if first_exit.code == EXIT_AGAIN else logger.error
         report(line)
+    _print_end(run, first_exit.code, print_path)
     return first_exit.code
 
 

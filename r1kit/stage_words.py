@@ -29,6 +29,10 @@ class StageOptions:
     output: str | None = None
 
 
+# Options of a stage that are no fields of a recipe.
+_OPTIONS = ("dry-run", "smoke", "overwrite", "num-processes", "accelerate-config")
+
+
 def read_stage_recipe(
     stage: Stage, words: Sequence[str], options: StageOptions = StageOptions(), load_models: bool = True
 ) -> tuple[Recipe, list[str]]:
@@ -37,6 +41,8 @@ def read_stage_recipe(
     `words` may begin with the recipe's file, and of `eval` with models. Raises UserError for words that are neither,
     for a key that an option sets too, and for all that is wrong with the recipe.
     """
+    for word in words:
+        _refuse_option_name(word)
     if stage.name == "eval" and words and _is_model(words[0]):
         if options.models:
             action = "name each model by --model"
@@ -60,6 +66,15 @@ def read_stage_recipe(
             raise UserError(key, value, "an option of this command sets it too", "keep one of the two")
         overrides[key] = value
     return choose_prompts(load_recipe(stage.name, recipe_file, overrides), load_models=load_models)
+
+
+def _refuse_option_name(word: str) -> None:
+    """Raise UserError for a word that is an option without its dashes, such as `dry-run` or `smoke=true`."""
+    name = word.partition("=")[0].replace("_", "-")
+    if name in _OPTIONS and not os.path.isfile(word):
+        raise UserError(
+            "argument", word, "is an option, and stands where a field of the recipe does", f"write --{name}"
+        )
 
 
 def _is_model(word: str) -> bool:

@@ -26,8 +26,8 @@ def answer(text: str = "<think>a</think><answer>7</answer>", **fields: object) -
 
 
 @contextlib.contextmanager
-def raw_server(respond: Respond) -> Iterator[str]:
-    """Yield the address of a server that answers each POST with what `respond` returns, and any GET with 404."""
+def raw_server(respond: Respond, get_response: bytes = http("", "404 Not Found")) -> Iterator[str]:
+    """Yield the address of a server that answers each POST with what `respond` returns, and any GET alike."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     numbers = iter(range(10**9))
     lock = threading.Lock()
@@ -45,7 +45,7 @@ def raw_server(respond: Respond) -> Iterator[str]:
                         length = int(value)
                 body = stream.read(length)
             if not request.startswith(b"POST"):
-                response: bytes | None = http("", "404 Not Found")
+                response: bytes | None = get_response
             else:
                 with lock:
                     number = next(numbers)

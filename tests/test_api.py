@@ -62,12 +62,12 @@ def test_a_stage_runs_resumes_and_leaves_the_process_as_it_was(here, rows, capfd
     print("still on stdout")
     output, messages = capfd.readouterr()
     assert output == "still on stdout\n"
-    assert "done: run in " in messages
+    assert "done: sft, " in messages
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert dict(os.environ) == environment
 
     assert r1kit.run_stage("sft", RECIPE, output="run") == run
-    assert "done already: run in " in capfd.readouterr().err
+    assert "done already: sft, " in capfd.readouterr().err
 
     r1kit.run_stage("sft", RECIPE, output="run", **{"training.steps": 3})
     assert json.loads((run / "run.json").read_text())["steps"] == 3

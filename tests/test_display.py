@@ -151,4 +151,4 @@ def test_a_terminal_shows_the_newest_best_and_worst(here):
     assert "tokens per second" in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor is visible again
     assert json.loads((here / "run/run.json").read_text())["status"] == "finished"
-    assert re.search(r"done: run in \d+ s \(4 steps, reward [\d.]+, accuracy [\d.]+\)$", text.rstrip())
+    assert re.search(r"done: rl-zero, 4 steps in \d+ s: reward [\d.]+( to [\d.]+)?, accuracy ", text)

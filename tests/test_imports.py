@@ -43,6 +43,7 @@ ORDER = (
     "training",
     "head2toe",
     "scaling",
+    "preflight",
     "report",
     "torch_launcher",
     "launch",

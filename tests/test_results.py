@@ -1,13 +1,10 @@
-"""What `r1kit runs` and the end of a stage say of a run: its result, and its line in the table."""
+"""What `r1kit runs` says of a run: its result, and its line in the table."""
 
 import json
 from pathlib import Path
 
-import pytest
-
-from r1kit.messages import set_verbosity
 from r1kit.runs.listing import list_runs
-from r1kit.runs.results import describe_result, print_finished
+from r1kit.runs.results import describe_result
 from r1kit.runs.run import Run
 
 
@@ -75,31 +72,6 @@ def test_the_result_of_a_verifier_is_its_auroc(tmp_path):
 
 def test_a_run_without_a_result_has_none(tmp_path):
     assert describe_result(make_run(tmp_path / "run")) == ""
-
-
-def test_a_finished_stage_prints_its_run_its_duration_and_its_result(tmp_path, capsys):
-    run = make_run(tmp_path / "run", [{"step": 66, "loss": 0.41, "epoch": 5}])
-    print_finished(run)
-    print_finished(run, earlier=True)
-    print_finished(make_run(tmp_path / "bare"))
-    assert capsys.readouterr().err.splitlines() == [
-        f"done: {run.path} in 29 s (66 steps, 5 epochs, loss 0.41)",
-        f"done already: {run.path} in 29 s (66 steps, 5 epochs, loss 0.41)",
-        f"done: {tmp_path}/bare in 29 s",
-    ]
-
-
-@pytest.fixture
-def quiet():
-    set_verbosity(quiet=True)
-    yield
-    set_verbosity()
-
-
-@pytest.mark.usefixtures("quiet")
-def test_a_quiet_stage_prints_nothing_at_its_end(tmp_path, capsys):
-    print_finished(make_run(tmp_path / "run"))
-    assert capsys.readouterr() == ("", "")
 
 
 PARENTS = [

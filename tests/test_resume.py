@@ -182,5 +182,5 @@ def test_a_finished_run_answers_with_its_path_and_does_nothing(tmp_path):
     before = modification_times(run)
     out, err = r1kit("sft", file, f"output={run}")
     assert out == f"{run}\n"
-    assert re.fullmatch(rf"done already: {run} in [\d.]+ s \(8 steps, 1 epoch, loss [\d.]+\)\n", err)
+    assert re.fullmatch(rf"done already: sft, 8 steps in [\d.]+ s: loss .*\nmodel: {run}/model\nnext: .*\n", err)
     assert modification_times(run) == before

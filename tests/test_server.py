@@ -432,8 +432,7 @@ def test_a_budget_ends_the_run_with_what_it_has_and_a_larger_one_goes_on(tmp_pat
         assert "the budget is spent" in err
         again, err = r1kit("generate", file, f"output={run}", "sampling.budget.cost=900", *prices)
         assert again == f"{run}\n"
-        [line] = err.splitlines()
-        assert line.startswith(f"done already: {run} in ")
+        assert err.startswith("done already: generate, ")
         r1kit("generate", file, f"output={run}", "sampling.budget.cost=100000", *prices)
         assert read_info(run)["rows"] == 100
         assert request_counts(url)["repeated"] == 0

@@ -18,7 +18,12 @@ from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import DistillRecipe
 from r1kit.runs.run import Run
 from r1kit.training.arguments import build_distillation_config, build_uld_config
-from r1kit.training.policy_prompts import check_policy_prompts, stop_at_end_of_turn
+from r1kit.training.policy_prompts import (
+    check_policy_prompts,
+    check_problem_count,
+    check_room,
+    stop_at_end_of_turn,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,13 +35,7 @@ def main(recipe: DistillRecipe, run: Run) -> None:
     """Train the student and save it."""
     # Data comes first, so that a fault in it is reported before torch is imported.
     problems = load_problems(recipe.data.train, recipe.prompt, data=recipe.data)
-    if len(problems) < recipe.training.batch_size:
-        raise UserError(
-            "data.train",
-            recipe.data.train[0].path,
-            f"has {len(problems)} problems, but one step needs {recipe.training.batch_size}",
-            "add problems, or use a smaller training.batch_size",
-        )
+    check_problem_count(recipe, problems)
     held_out = load_problems(recipe.data.eval, recipe.prompt, "data.eval") if recipe.data.eval else None
 
     with heavy_imports():
@@ -49,13 +48,14 @@ def main(recipe: DistillRecipe, run: Run) -> None:
 def _build_trainer(
     recipe: DistillRecipe, run: Run, problems: "Dataset", held_out: "Dataset | None"
 ) -> "OnPolicyTrainer":
-    tokenizer: Any = load_tokenizer(recipe.model)
+    # All checks that need no weights come before these are loaded.
     arguments = build_distillation_config(recipe, run)
+    tokenizer: Any = load_tokenizer(recipe.model)
+    prompt_tokens = check_policy_prompts(recipe, tokenizer, problems, held_out)
     model, lora_config = load_model_to_train(recipe.model)
     trainer_class, teacher_arguments = _load_teacher(recipe, run, model, tokenizer)
-    max_tokens = recipe.sampling.max_tokens
-    readers = [model, *filter(None, [teacher_arguments.get("teacher_model")])]
-    check_policy_prompts(readers, tokenizer, recipe.prompt, max_tokens, problems, held_out)
+    for reader in filter(None, (model, teacher_arguments.get("teacher_model"))):
+        check_room(recipe, reader.config, prompt_tokens)
     stop_at_end_of_turn(model, tokenizer, arguments, recipe.prompt.template)
     return trainer_class(
         model=model,

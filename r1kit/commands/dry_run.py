@@ -2,26 +2,37 @@
 
     r1kit sft recipes/qwen2.5-0.5b/dev1.yaml --dry-run
 
-After the recipe come a few lines of what the stage would do, and for SFT the first row as it would be trained:
+After the recipe come lines on what the stage would do and on everything that can be looked at without the network:
 
     launch: in this process
-    stage: sft
-    model: Qwen/Qwen2.5-0.5B, 494.0M parameters, context 32,768, 7.36 GiB for weights, gradients and optimizer
-    work: 2.0 epochs, each step of 128 rows = 1 process x 8 rows at once x 16 accumulated
+    stage: rl-zero
+    model: tiny:base, 1.1M parameters, context 512, 0.02 GiB for weights, gradients and optimizer
+    work: 60 steps, each step of 128 completions = 1 process x 128 completions at once x 1 accumulated
+    rollout: 16 prompts x 8 completions
+    output: runs/tiny/r1_zero, a new run
+    data.train.0: world:arithmetic, 3,000 rows with prompt, answer, checker, domain
+    data.train: 2,957 problems, of which a rollout takes 16
+    first prompt: Q: What is 8 minus 3?
+    A:
+    prompts: the longest has 41 tokens, and sampling.max_tokens = 48 makes 89 of the model's context of 512
+
+A mistake that the stage would report after minutes is an error here. What is not on this machine is named.
 """
 
+import contextlib
 import importlib.util
+import logging
+import os
 import shlex
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from r1kit.data.examples import load_examples
-from r1kit.data.sources.generated import is_generated_source
-from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.launch import count_processes, launch_command, needs_missing_deepspeed
 from r1kit.messages import logger
+from r1kit.preflight.rows import ProblemRecipe, look_at_examples, look_at_problems
+from r1kit.preflight.servers import describe_sampling_servers
+from r1kit.preflight.sources import look_at_sources
 from r1kit.recipe import (
     DataRecipe,
     DistillRecipe,
@@ -39,14 +50,13 @@ from r1kit.recipe.suite import BenchmarkConfig
 from r1kit.rewards.judge import judge_settings
 from r1kit.rewards.judge_server import describe_servers
 from r1kit.rewards.registry import resolve_reward
+from r1kit.runs.ending import describe_progress
+from r1kit.runs.resume import already_finished, describe_difference
+from r1kit.runs.run import Run
 from r1kit.safe_text import print_result
 from r1kit.suites import BENCHMARKS
 
 GIB = 2**30
-LARGEST_DATA_READ = 2**26
-"""The most bytes of a data set that is read whole to show its first row; of a larger one ROWS_TRIED are drawn."""
-ROWS_TRIED = 100
-"""The number of rows that a dry run renders, to find the way that is right for them."""
 BYTES_PER_TRAINED_PARAMETER = 16  # four values in float32: weight, gradient and the two moments of AdamW
 BYTES_PER_FROZEN_PARAMETER = 2  # bfloat16, in which the weights under an adapter are loaded
 # NF4 with double quantization: 4 bits, and 8 bits for each block of 64 (QLoRA, section 3: 0.127 bits for each weight).
@@ -64,11 +74,15 @@ def print_dry_run(
 
     Raises UserError where a reward or one of its settings does not exist.
     """
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # before `datasets` is imported
     # A stage finds a mistake in a reward only once it has read the data.
     for index, entry in enumerate(getattr(recipe, "rewards", [])):
         resolve_reward(entry, index)
     launch = _describe_launch(recipe, processes, accelerate_config)
     work_lines = _describe_work(recipe, count_processes(processes, accelerate_config))
+    _check_trl_block(recipe)
+    with _messages_shown_once():
+        data_lines = _look_at_data(recipe)
     print_result(dump_recipe(recipe))
     print_result(f"launch: {launch}")
     print_result(f"stage: {stage}")
@@ -76,10 +90,8 @@ def print_dry_run(
         print_result(f"{name}: {describe_model(path, recipe)}")
     if isinstance(recipe, DistillRecipe) and not recipe.trains_on_rows:
         print_result(f"teacher: {describe_teacher(recipe)}")
-    for line in work_lines:
+    for line in (*work_lines, _describe_output(stage, recipe), *_look_at_servers(recipe), *data_lines):
         print_result(line)
-    if isinstance(recipe, SFTRecipe) and recipe.trains_on_rows:
-        print_result(describe_first_row(recipe))
     for entry in getattr(recipe, "rewards", []):
         if entry.name == "judge":
             for line in describe_servers(judge_settings(entry)):
@@ -221,54 +233,85 @@ def _describe_training(recipe: TrainingRecipe, processes: int) -> list[str]:
     return lines
 
 
-def describe_first_row(recipe: SFTRecipe) -> str:
-    """Return the first row of an SFT recipe as it is trained, or why it is not shown.
+@contextlib.contextmanager
+def _messages_shown_once() -> Iterator[None]:
+    """Print a message once that several readings of the same data repeat."""
+    shown: set[str] = set()
 
-    Nothing is fetched for it: both the data and the tokenizer must be on this machine. Raises UserError for rows that
-    cannot be trained, as the stage would.
-    """
-    source = recipe.data.train[0]
-    if recipe.model.new is not None:
-        return "first row: not shown, because the tokenizer of a new model is trained on all rows"
-    size = _local_size(source.path)
-    if size is None:
-        return f"first row: not shown, because {source.path} is not on this machine"
-    if size > LARGEST_DATA_READ:
-        source = source.model_copy(update={"rows": ROWS_TRIED})
-    rows = load_examples([source.model_copy(update={"share": None})], recipe.prompt)
-    with heavy_imports():
-        from r1kit.models.stop_tokens import read_end_token_ids
-        from r1kit.training.sft_tokenizer import make_tokenizer
-        from r1kit.training.tokenized_rows import describe_first_row, tokenize_examples
+    def is_new(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        is_first = text not in shown
+        shown.add(text)
+        return is_first
+
+    logger.addFilter(is_new)
     try:
-        tokenizer = make_tokenizer(recipe, rows, local_files_only=True)
-    except UserError as error:
-        if str(error).startswith("model.path"):
-            return f"first row: not shown, because the tokenizer of {recipe.model.path} is not on this machine"
-        raise
-    stops = tokenizer.convert_ids_to_tokens(sorted(read_end_token_ids(recipe.model, tokenizer)))
-    # How many rows are too long can be told from all of them alone.
-    training = recipe.training.model_copy(update={"max_length": sys.maxsize})
-    unlimited = recipe.model_copy(update={"training": training})
-    # How rows are rendered depends on all of them: whether any of them thinks, for one.
-    first_rows = rows.select(range(min(len(rows), ROWS_TRIED)))
-    tokenized = tokenize_examples(first_rows, tokenizer, unlimited, "data.train", stops)
-    if tokenized.renderer is not None and tokenized.renderer.note:
-        logger.info(tokenized.renderer.note)
-    return describe_first_row(tokenizer, tokenized.dataset[0])
+        yield
+    finally:
+        logger.removeFilter(is_new)
 
 
-def _local_size(path: str) -> int | None:
-    """Return the bytes of a data set on this machine, 0 for generated rows; None where it is not here."""
-    if is_generated_source(path):
-        return 0
-    local_path = Path(path)
-    if (local_path / "run.json").exists():
-        local_path = local_path / "data"
-    if not local_path.exists():
-        return None
-    files = [local_path] if local_path.is_file() else [file for file in local_path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)
+def _look_at_data(recipe: Recipe) -> list[str]:
+    """Return lines on the sources of a recipe and on its first row, as far as they are on this machine."""
+    lines = []
+    for role, sources in (("data.train", recipe.data.train), ("data.eval", recipe.data.eval)):
+        if not sources:
+            continue
+        view = look_at_sources(sources, role)
+        lines += view.lines
+        if isinstance(recipe, SFTRecipe) and recipe.trains_on_rows:
+            lines += look_at_examples(recipe, view) if role == "data.train" else []
+        elif isinstance(recipe, ProblemRecipe):
+            lines += look_at_problems(recipe, role, view)
+    return lines
+
+
+def _look_at_servers(recipe: Recipe) -> list[str]:
+    """Return lines on the servers that a recipe asks, with those of a teacher that rewrites its rows."""
+    lines: list[str] = []
+    if isinstance(recipe, GenerateRecipe | EvalRecipe | VerifierRecipe) and recipe.sampling.engine == "openai":
+        for path in filter(None, _models_of(recipe).values()):
+            lines += describe_sampling_servers(path, recipe.sampling)
+    for name in ("refine", "journey"):
+        teacher = getattr(recipe, name, None)
+        if teacher is not None and teacher.sampling.engine == "openai":
+            model = teacher.model or recipe.model
+            lines += describe_sampling_servers(model.path or "", teacher.sampling, f"{name}.sampling")
+    return lines
+
+
+def _check_trl_block(recipe: Recipe) -> None:
+    """Raise UserError for a value of the block `trl` that TRL or transformers refuse."""
+    if not isinstance(recipe, TrainingRecipe) or not recipe.trl:
+        return
+    with heavy_imports():
+        import trl  # noqa: F401
+    from r1kit.training import arguments
+
+    run = Run(Path(recipe.output or ""))
+    if isinstance(recipe, RLRecipe):
+        arguments.build_grpo_config(recipe, run)
+    elif isinstance(recipe, DistillRecipe) and not recipe.trains_on_rows:
+        arguments.build_distillation_config(recipe, run)
+        if recipe.distill.method == "gold":
+            arguments.build_uld_config(recipe, run)
+    elif isinstance(recipe, RewardModelRecipe):
+        arguments.build_reward_model_config(recipe, run)
+    else:
+        arguments.build_sft_config(recipe, run)
+
+
+def _describe_output(stage: str, recipe: Recipe) -> str:
+    """Return what is in the run directory of a recipe now, and what the stage would make of it."""
+    run = Run(Path(recipe.output or ""))
+    if not run.info:
+        return f"output: {run.path}, a new run"
+    if already_finished(stage, recipe):
+        return f"output: {run.path} holds this run, finished: the command prints its path and does nothing"
+    difference = describe_difference(run, recipe, stage)
+    if difference:
+        return f"output: {run.path} holds a run that was started with {difference}: the command needs --overwrite"
+    return f"output: {run.path} holds this run {describe_progress(run, recipe)}: the command goes on with it"
 
 
 def _needs_missing_vllm(recipe: Recipe) -> bool:

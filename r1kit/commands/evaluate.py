@@ -38,7 +38,7 @@ from r1kit.safe_text import mask_secrets
 from r1kit.sampling.benchmarks import Figure, figures_of, format_figures, with_protocol
 from r1kit.sampling.loop import sample_problems
 from r1kit.sampling.other_programs import read_results
-from r1kit.sampling.prompt_check import check_problem_prompts
+from r1kit.sampling.prompt_check import check_completion_room, check_problem_prompts
 from r1kit.sampling.shards import Shards
 from r1kit.sampling.statistics import summarise_samples
 from r1kit.scaling.measure import measure_scaling, sample_other_methods
@@ -62,6 +62,9 @@ def main(recipe: EvalRecipe, run: Run) -> None:
             check_problem_prompts(
                 problems, model_recipe.model, model_recipe.prompt, recipe.sampling.engine, field or "data.eval"
             )
+        for name in problem_sets:
+            benchmark_recipe = with_protocol(model_recipe, recipe.suite[name]) if name else model_recipe
+            check_completion_room(model_recipe.model, benchmark_recipe.sampling)
 
     answers = answers_of_accuracy(recipe.rewards, recipe.answers)
     ladder: list[LadderRow] = []

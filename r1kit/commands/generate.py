@@ -25,7 +25,7 @@ from r1kit.rewards.checks import check_reward_data
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 from r1kit.sampling.loop import sample_problems, without_thinking
-from r1kit.sampling.prompt_check import check_problem_prompts
+from r1kit.sampling.prompt_check import check_completion_room, check_problem_prompts
 from r1kit.sampling.rewrite import ProblemsOfShard
 from r1kit.sampling.selection import (
     make_problem_lookup,
@@ -48,6 +48,7 @@ def main(recipe: GenerateRecipe, run: Run) -> None:
         recipe = _recipe_without_thinking(recipe)
     problems = load_problems(recipe.data.train, None, data=recipe.data)
     check_problem_prompts(problems, recipe.model, prompt_config, recipe.sampling.engine, "data.train")
+    check_completion_room(recipe.model, recipe.sampling)
     problems = problems.shuffle(seed=recipe.seed).flatten_indices()
     problems, hygiene = _clean_on_main_rank(problems, recipe.hygiene, run)
     if len(problems) == 0:

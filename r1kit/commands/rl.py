@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from r1kit.answers import workers
 from r1kit.data.problems import load_problems
-from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.models.load import is_adapter, load_model_to_train, load_tokenizer
 from r1kit.ranks import is_main_rank
@@ -23,7 +22,12 @@ from r1kit.rewards.checks import check_reward_data, preload_reward_models
 from r1kit.rewards.eager import EagerJudge
 from r1kit.runs.run import Run
 from r1kit.training.arguments import build_grpo_config
-from r1kit.training.policy_prompts import check_policy_prompts, stop_at_end_of_turn
+from r1kit.training.policy_prompts import (
+    check_policy_prompts,
+    check_problem_count,
+    check_room,
+    stop_at_end_of_turn,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -50,14 +54,7 @@ def _load_data(recipe: RLRecipe, run: Run) -> tuple["Dataset", "Dataset | None"]
     source = recipe.data.train[0].path
     problems = load_problems(recipe.data.train, recipe.prompt, data=recipe.data)
     info = check_reward_data(recipe.rewards, problems, source)
-    prompts_per_rollout = recipe.prompts_per_rollout
-    if len(problems) < prompts_per_rollout:
-        raise UserError(
-            "data.train",
-            source,
-            f"has {len(problems)} problems, but one rollout needs {prompts_per_rollout}",
-            "add problems, or use a smaller training.batch_size",
-        )
+    check_problem_count(recipe, problems)
     held_out = None
     if recipe.data.eval:
         held_out = load_problems(recipe.data.eval, recipe.prompt, "data.eval")
@@ -80,13 +77,14 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
     from r1kit.training.grpo import RLTrainer
     from r1kit.training.reference import save_start_model
 
-    tokenizer = load_tokenizer(recipe.model)
+    # All checks that need no weights come before these are loaded.
     arguments = build_grpo_config(recipe, run)
+    tokenizer = load_tokenizer(recipe.model)
+    prompt_tokens = check_policy_prompts(recipe, tokenizer, problems, held_out)
     model, lora_config = load_model_to_train(recipe.model)
+    check_room(recipe, model.config, prompt_tokens)
     if recipe.training.kl > 0 and recipe.model.lora is None and is_adapter(recipe.model):
         save_start_model(model, run.path / "start")
-    max_tokens = max([recipe.sampling.max_tokens, *(step.max_tokens for step in recipe.sampling.schedule)])
-    check_policy_prompts([model], tokenizer, recipe.prompt, max_tokens, problems, held_out)
     stop_at_end_of_turn(model, tokenizer, arguments, recipe.prompt.template)
     preload_reward_models(recipe.rewards)
 

@@ -25,7 +25,7 @@ from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 from r1kit.safe_text import mask_secrets
 from r1kit.sampling.loop import sample_problems
-from r1kit.sampling.prompt_check import check_problem_prompts
+from r1kit.sampling.prompt_check import check_completion_room, check_problem_prompts
 from r1kit.tables import format_table
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def main(recipe: VerifierRecipe, run: Run) -> None:
             options = recipe.data if split == "train" else None
             problems[split] = load_problems(sources, None, f"data.{split}", options)
             check_problem_prompts(problems[split], recipe.model, recipe.prompt, recipe.sampling.engine, f"data.{split}")
+            check_completion_room(recipe.model, recipe.sampling)
             checked |= check_reward_data(recipe.rewards, problems[split], sources[0].path)
     if checked and is_main_rank():
         run.update(**checked)

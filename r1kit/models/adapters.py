@@ -40,22 +40,23 @@ class Adapter:
     config: "PeftConfig"
 
 
-def find_adapter(path: str, revision: str | None = None) -> Adapter | None:
+def find_adapter(path: str, revision: str | None = None, local_files_only: bool = False) -> Adapter | None:
     """Return the adapter that a folder or hub id holds, None where it holds a model.
 
-    Raises UserError for an adapter that peft cannot read or that does not name its base.
+    With `local_files_only` the hub is not asked. Raises UserError for an adapter that peft cannot read or that does not
+    name its base.
     """
     from transformers.utils import find_adapter_config_file
 
     try:
-        if find_adapter_config_file(path, revision=revision) is None:
+        if find_adapter_config_file(path, revision=revision, local_files_only=local_files_only) is None:
             return None
     except (OSError, ValueError):  # the id of no repository: whoever loads the model says so
         return None
     from peft import PeftConfig
 
     try:
-        config = PeftConfig.from_pretrained(path, revision=revision)
+        config = PeftConfig.from_pretrained(path, revision=revision, local_files_only=local_files_only)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         requirement = f"its adapter_config.json cannot be read: {_first_line(error)}"
         raise UserError(

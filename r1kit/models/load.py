@@ -49,7 +49,7 @@ def load_tokenizer(block: ModelConfig, local_files_only: bool = False) -> "PreTr
     try:
         tokenizer = _read_tokenizer(path, block.revision, block, local_files_only)
     except _loading_errors() as error:
-        adapter = find_adapter(path, block.revision)
+        adapter = find_adapter(path, block.revision, local_files_only)
         if adapter is None:
             raise _loading_error(block, error) from None
         try:  # an adapter may come without the tokenizer of its base
@@ -247,17 +247,6 @@ def create_model(block: NewModelConfig, tokenizer: "PreTrainedTokenizerBase") ->
         reason = reason.removeprefix("TypeError: ").removeprefix("ValueError: ")
         requirement = f"must be fields of a {block.type} config: {reason}"
         raise UserError("model.new.settings", block.settings, requirement, "correct them") from None
-
-
-def check_context(model: "PreTrainedModel", tokens: int, field: str, value: int) -> None:
-    """Raise UserError where `tokens`, those of prompt and completion, do not fit into the model's context.
-
-    The error names the recipe's `field`, which sets the length of completions, and its `value`.
-    """
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if context is not None and tokens > context:
-        requirement = f"with the prompt that is {tokens} tokens, and the model's context has {context}"
-        raise UserError(field, value, requirement, f"use at most {max(1, value - (tokens - context))}")
 
 
 def _loading_error(block: ModelConfig, error: Exception, adapter: Adapter | None = None) -> UserError:

@@ -38,9 +38,9 @@ AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 def choose_prompts(recipe: AnyRecipe, load_models: bool = True) -> tuple[AnyRecipe, list[str]]:
     """Return a recipe in which each model that is asked has its whole prompt block, and notes on what was chosen.
 
-    Without `load_models` nothing is loaded or fetched, and a template that depends on a model's tokenizer stays `auto`,
-    as it does for a run that is not there yet and for a model that cannot be loaded. Raises UserError for settings that
-    the template does not have.
+    Without `load_models` nothing is fetched: a template that depends on the tokenizer of a model on the hub stays
+    `auto`, as it does for a run that is not there yet and for a model that cannot be loaded. Raises UserError for
+    settings that the template does not have.
     """
     if isinstance(recipe, RLRecipe):
         return _choose_rl_prompt(recipe, load_models)
@@ -155,7 +155,7 @@ def choose_prompt(
         return settings, ""
     if not has_own_tokenizer:
         template, reason = CHAT_TEMPLATE, "a server's, which has a chat template of its own"
-    elif not load_models:
+    elif not load_models and is_on_hub:
         return settings, f"{label} = {path}: prompt.template = {AUTO_TEMPLATE} is chosen when the model is read"
     else:
         try:

@@ -129,6 +129,17 @@ def context_length(config: "PretrainedConfig") -> int | None:
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
+def check_context(config: "PretrainedConfig", tokens: int, field: str, value: int) -> None:
+    """Raise UserError where `tokens`, those of prompt and completion, do not fit into the model's context.
+
+    The error names the recipe's `field`, which sets the length of completions, and its `value`.
+    """
+    context = context_length(config)
+    if context is not None and tokens > context:
+        requirement = f"with the prompt that is {tokens} tokens, and the model's context has {context}"
+        raise UserError(field, value, requirement, f"use at most {max(1, value - (tokens - context))}")
+
+
 def _reason(error: Exception) -> str:
     """Return an exception's message as one line, or its type where it has none."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

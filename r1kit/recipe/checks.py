@@ -28,8 +28,7 @@ from r1kit.recipe.stages import (
     VerifierRecipe,
 )
 from r1kit.recipe.training import SFTTrainingConfig, TrainingConfig
-from r1kit.recipe.trl import FIXED_BY_R1KIT, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
-from r1kit.synonyms import KEYS, words_meaning
+from r1kit.recipe.trl_checks import check_trl_fields, check_vllm_length
 from r1kit.user_paths import describe_unexpanded
 
 FIELDS_OF_ROWS = ("max_length", "too_long", "loss_on", "packing", "group_by_length")
@@ -180,7 +179,7 @@ def _check_training(recipe: TrainingRecipe) -> None:
         raise UserError("model.quantize", recipe.model.quantize, "4-bit weights cannot be trained", "add model.lora")
     has_held_out_pairs = isinstance(recipe, RewardModelRecipe) and recipe.pairs.held_out > 0
     _check_steps(recipe.training, has_eval_data=bool(recipe.data.eval) or has_held_out_pairs)
-    _check_trl_fields(recipe)
+    check_trl_fields(recipe)
 
 
 def _check_steps(training: TrainingConfig, has_eval_data: bool) -> None:
@@ -196,25 +195,6 @@ def _check_steps(training: TrainingConfig, has_eval_data: bool) -> None:
     if training.eval_steps and training.save_steps != training.eval_steps:
         requirement = f"must equal training.save_steps = {training.save_steps}, or the best checkpoint is not saved"
         raise UserError("training.eval_steps", training.eval_steps, requirement, "set both to the same number")
-
-
-def _check_trl_fields(recipe: TrainingRecipe) -> None:
-    """Check the keys of the block `trl`: TRL must have them, and r1kit must not set them itself."""
-    config = recipe.trl_config
-    recipe_fields = OWNED_TRL_FIELDS[config] | REPLACED_TRL_FIELDS[config]
-    for key, value in recipe.trl.items():
-        if key in recipe_fields:
-            owner = recipe_fields[key]
-            if owner == FIXED_BY_R1KIT:
-                raise UserError(f"trl.{key}", value, "r1kit sets it itself", "remove it")
-            raise UserError(f"trl.{key}", value, f"r1kit sets it from {owner}", f"set {owner} instead")
-        known_fields = trl_fields(config)
-        if known_fields and key not in known_fields:
-            if key in type(recipe.training).model_fields:
-                raise UserError(f"trl.{key}", value, "it is a field of r1kit's", f"set training.{key} instead")
-            similar_keys = words_meaning(KEYS, key)
-            action = f"did you mean {similar_keys[0]}?" if similar_keys else suggest(key, known_fields)
-            raise UserError(f"trl.{key}", value, f"TRL's {config} has no such field", action)
 
 
 def _check_distill(recipe: DistillRecipe) -> None:
@@ -237,6 +217,7 @@ def _check_distill(recipe: DistillRecipe) -> None:
     if recipe.teacher.server is not None and method == "gold":
         requirement = "the method gold needs all of the teacher's probabilities, which a server does not give"
         raise UserError("teacher.server", recipe.teacher.server, requirement, "remove it, and the teacher is loaded")
+    check_vllm_length(recipe)
     if recipe.model.new is not None:
         requirement = f"the method {method} trains a model that can answer, and a new one cannot"
         raise UserError("model.new", UNSET, requirement, "set model.path, or distill.method=rows")
@@ -268,6 +249,7 @@ def _check_rollouts(recipe: RLRecipe) -> None:
         requirement = f"batch_size x updates_per_rollout must be a multiple of sampling.group_size = {group_size}"
         nearest = max(1, training.batch_size // group_size) * group_size
         raise UserError("training.batch_size", _with_origin(training, "batch_size"), requirement, f"use {nearest}")
+    check_vllm_length(recipe)
     block = recipe.steps_per_rollout
     if training.steps and training.steps % block:
         requirement = f"must be a multiple of {block}, the steps on one rollout, because a run is resumed between them"
@@ -297,6 +279,10 @@ def _check_sampling(sampling: SamplingConfig, field: str) -> None:
     if sampling.vllm and sampling.engine != "vllm":
         requirement = f"the engine {sampling.engine} does not use it"
         raise UserError(f"{field}.vllm", sampling.vllm, requirement, f"set {field}.engine=vllm")
+    length = sampling.vllm.get("max_model_len")
+    if isinstance(length, int) and sampling.max_tokens >= length:
+        requirement = f"must be above {field}.max_tokens = {sampling.max_tokens}, to hold a prompt too"
+        raise UserError(f"{field}.vllm.max_model_len", length, requirement, f"lower {field}.max_tokens, or raise it")
     if sampling.server != ServerConfig() and sampling.engine != "openai":
         requirement = f"the engine {sampling.engine} asks no server"
         raise UserError(f"{field}.server", UNSET, requirement, f"set {field}.engine=openai")

@@ -146,6 +146,23 @@ RESUMABLE_TRL_FIELDS = frozenset(
 )
 """Fields of the block `trl` that may change when a run is resumed: they change nothing of the result but rounding."""
 
+TRL_CHOICES: dict[str, dict[str, tuple[object, ...]]] = {
+    "SFTConfig": {
+        "loss_type": ("nll", "dft"),
+        "packing_strategy": ("bfd", "bfd_split", "bfd-requeue", "wrapped"),
+    },
+    "GRPOConfig": {
+        "loss_type": ("grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo"),
+        "importance_sampling_level": ("token", "sequence"),
+        "scale_rewards": ("group", "batch", "none", True, False),
+        "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+        "vllm_mode": ("colocate", "server"),
+        "vllm_model_impl": ("vllm", "transformers"),
+        "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
+    },
+}
+"""Config of TRL: the values of the fields that TRL itself checks only when the trainer samples or computes a loss."""
+
 _DISTILLATION_FILE = "trainer/distillation_config.py"
 _GOLD_FILE = "experimental/gold/gold_config.py"
 _CONFIG_FILES = {

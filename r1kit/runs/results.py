@@ -3,17 +3,15 @@
     describe_result(Run(Path("runs/tiny/r1_zero")))     "60 steps, reward 1.97, accuracy 0.98"
     describe_result(Run(Path("runs/tiny/facts_data")))  "302 rows of 328 samples"
 
-`r1kit runs` lists these words, and a stage prints them when it has finished.
+`r1kit runs` and the report show these words; what a stage prints at its end is in r1kit.runs.ending.
 """
 
 import os
 from pathlib import Path
 from typing import Any
 
-from r1kit.messages import print_progress
 from r1kit.runs.reading import describe_damage, parse_json_lines, read_json_object, read_run_info, warn_of_damage
 from r1kit.runs.run import Run
-from r1kit.tables import format_duration
 
 # Enough for the last lines of metrics.jsonl, each of which has one to three thousand bytes.
 _TAIL_BYTES = 64 * 1024
@@ -21,27 +19,15 @@ _TAIL_BYTES = 64 * 1024
 # Benchmarks of which each has its figure in the words on a run.
 _DESCRIBED_BENCHMARKS = 4
 
-# What code raises on values of other types than r1kit writes.
-_WRONG_VALUES = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
-
-
-def print_finished(run: Run, earlier: bool = False) -> None:
-    """Print the line that ends a stage on stderr: the run, how long it took and what came of it.
-
-    `earlier` says that the run had been finished before, so that nothing was done now.
-    """
-    info = read_run_info(run.path)
-    verb = "done already" if earlier else "done"
-    result = describe_result(run)
-    suffix = f" ({result})" if result else ""
-    print_progress(f"{verb}: {run.path} in {format_duration(info.get('seconds') or 0)}{suffix}")
+WRONG_VALUES = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
+"""What code raises on values of other types than r1kit writes."""
 
 
 def describe_result(run: Run) -> str:
     """Return what came of a run so far in a few words, or "" if nothing has or its files are damaged."""
     try:
         return _describe_result(run)
-    except _WRONG_VALUES as error:
+    except WRONG_VALUES as error:
         warn_of_damage(run.path, f"its result cannot be read: {describe_damage(error)}")
         return ""
 
@@ -57,7 +43,7 @@ def _describe_result(run: Run) -> str:
     if "rows" in info:
         samples = f" of {info['samples']:,} samples" if info.get("samples") else ""
         return f"{info['rows']:,} rows{samples}"
-    return _describe_training(_last_metrics(run.metrics_file))
+    return _describe_training(last_metrics(run.metrics_file))
 
 
 def _describe_training(metrics: dict[str, Any]) -> str:
@@ -79,7 +65,7 @@ def _describe_training(metrics: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _last_metrics(file: Path) -> dict[str, Any]:
+def last_metrics(file: Path) -> dict[str, Any]:
     """Return the newest value of each metric that stands in the last lines of a metrics.jsonl; {} without a file."""
     try:
         with open(file, "rb") as stream:
@@ -98,7 +84,7 @@ def _describe_evaluation(file: Path) -> str:
     """Return the pass@1 of the model of an eval.json, or of the best of its models."""
     content = read_json_object(file)
     if content.get("suite"):
-        return _describe_suite(content["suite"])
+        return describe_suite(content["suite"])
     models = content.get("models")
     if not isinstance(models, list):
         return ""
@@ -111,7 +97,7 @@ def _describe_evaluation(file: Path) -> str:
     return f"{len(models)} models, best {best_model}: pass@1 {best_rate:.3f}"
 
 
-def _describe_suite(figures: list[dict[str, Any]]) -> str:
+def describe_suite(figures: list[dict[str, Any]]) -> str:
     """Return the first figure of each benchmark in percent, or of many benchmarks how many they are."""
     models = {f"{figure['model']} {figure['program']}" for figure in figures}
     headlines: dict[str, str] = {}

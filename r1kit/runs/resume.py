@@ -6,6 +6,7 @@ r1kit.recipe allows it, such as more steps; any other difference is named in an 
 
 import contextlib
 import os
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -42,8 +43,8 @@ def already_finished(stage: str, recipe: Recipe) -> bool:
     return not describe_changed_parent(run, find_parents(recipe))
 
 
-def open_run(stage: str, recipe: Recipe, overwrite: bool = False) -> Run:
-    """Create the run directory of `recipe`, or resume the run in it, and lock it.
+def open_run(stage: str, recipe: Recipe, overwrite: bool = False, is_smoke: bool = False) -> Run:
+    """Create the run directory of `recipe`, or resume the run in it, and lock it; `is_smoke` marks a smoke run.
 
     `overwrite` renames an existing run to NAME.1 first. Where `output` is a link, the run is behind it, and the link
     stays. Raises UserError if the directory holds a run of another recipe or no run, is in use, or cannot be written.
@@ -58,10 +59,28 @@ def open_run(stage: str, recipe: Recipe, overwrite: bool = False) -> Run:
         run = Run(path)
         run.lock()
         _start_session(run, stage, recipe)
+        if is_smoke:
+            run.update(smoke=True)
     except OSError as error:
         requirement = f"must be a folder that can be written: {(error.strerror or str(error)).lower()}"
         raise UserError("output", path, requirement, "set output to another directory") from None
     return run
+
+
+def remove_smoke_run(path: Path) -> None:
+    """Remove an earlier smoke run, which is made anew each time.
+
+    Raises UserError for a directory that is no smoke run, and for one that another process works on.
+    """
+    if not os.path.lexists(path):
+        return
+    run = Run(path)
+    if run.info.get("smoke") is not True and _has_other_files(path):
+        requirement = "is no smoke run of r1kit, and --smoke writes here"
+        raise UserError("output", path, requirement, "move it, or set output to another directory")
+    run.lock()
+    shutil.rmtree(os.path.realpath(path))
+    run.unlock()
 
 
 def _start_session(run: Run, stage: str, recipe: Recipe) -> None:

@@ -29,7 +29,8 @@ class TransformersSampler(InProcessSampler):
             import transformers  # noqa: F401
 
             import r1kit.models.decode  # noqa: F401
-        from r1kit.models.load import check_context, load_model, load_tokenizer
+        from r1kit.models.load import load_model, load_tokenizer
+        from r1kit.models.size import check_context
         from r1kit.models.stop_tokens import end_token_ids
         from r1kit.models.templates import check_chat_template
 
@@ -39,7 +40,7 @@ class TransformersSampler(InProcessSampler):
         self.tokenizer = load_tokenizer(model_config)
         self.model = load_model(model_config, training=False).eval()
         self._reset_generation_config()
-        check_context(self.model, sampling_config.max_tokens, f"{field}.max_tokens", sampling_config.max_tokens)
+        check_context(self.model.config, sampling_config.max_tokens, f"{field}.max_tokens", sampling_config.max_tokens)
         check_chat_template(self.tokenizer, prompt_config.template)
         text_config = self.model.config.get_text_config()
         self.context_length: int = getattr(text_config, "max_position_embeddings", None) or UNLIMITED_CONTEXT

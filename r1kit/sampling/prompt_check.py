@@ -4,6 +4,7 @@ A template may refuse a system message, or two messages of the user in a row. Fo
 the row's turn comes, it would cost the hours of sampling before it.
 """
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from r1kit.data.questions import render_prompt
 from r1kit.messages import logger
 from r1kit.prompts import is_plain_template
 from r1kit.ranks import is_main_rank
-from r1kit.recipe import ModelConfig, PromptConfig
+from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -40,6 +41,21 @@ def check_problem_prompts(
     check_template_settings(tokenizer, prompt_config.template_settings)
     prompts = (render_prompt(question, prompt_config) for question in _questions(problems))
     check_prompts_render(tokenizer, prompts, prompt_config, field)
+
+
+def check_completion_room(model_config: ModelConfig, sampling_config: SamplingConfig, field: str = "sampling") -> None:
+    """Raise UserError where `max_tokens` alone exceeds the model's context, before the model is loaded.
+
+    Nothing is checked of a server's model, and of a model whose config is not on this machine; `field` is the key of
+    the sampling settings.
+    """
+    if sampling_config.engine == "openai":
+        return
+    from r1kit.models.size import UnknownSizeError, check_context, load_config
+
+    with contextlib.suppress(UnknownSizeError):
+        max_tokens = sampling_config.max_tokens
+        check_context(load_config(model_config), max_tokens, f"{field}.max_tokens", max_tokens)
 
 
 def _questions(problems: "Dataset") -> Iterator[Any]:

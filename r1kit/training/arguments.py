@@ -6,6 +6,7 @@ arguments made here. The block `trl` of a recipe adds any other field of TRL.
     config = build_grpo_config(recipe, run)      # trl.GRPOConfig
 """
 
+import contextlib
 import copy
 import math
 from functools import cache
@@ -248,6 +249,8 @@ def _build_config(config_class: Any, arguments: dict[str, Any], trl_block: dict[
     trl_fields = {name: value for name, value in trl_block.items() if name != "hub_token"}
     with library_refusals(trl_block):
         config = _masked_class(config_class)(**{**arguments, **check_types(config_class, trl_fields)})
+        if "optim" in trl_fields:
+            _check_optimizer(config)
     _check_trackers(config.report_to)
     return config
 
@@ -280,6 +283,17 @@ def _masked_class(config_class: Any) -> Any:
 
     MaskedConfig.__name__ = MaskedConfig.__qualname__ = config_class.__name__
     return MaskedConfig
+
+
+def _check_optimizer(config: Any) -> None:
+    """Raise the ImportError of transformers for an optimizer whose library is not installed.
+
+    Its ValueErrors are about the model, which some optimizers need and which is not loaded yet.
+    """
+    from transformers import Trainer
+
+    with contextlib.suppress(ValueError):
+        Trainer.get_optimizer_cls_and_kwargs(config)
 
 
 def _check_trackers(names: list[str]) -> None:

@@ -29,14 +29,15 @@ def make_tokenizer(recipe: SFTRecipe, rows: "Dataset", local_files_only: bool = 
     if "text" not in rows.column_names:
         check_chat_template(tokenizer, recipe.prompt.template)
         check_template_settings(tokenizer, recipe.prompt.template_settings)
-    end_token = recipe.trl.get("eos_token")
-    if end_token is not None:
-        if not isinstance(end_token, str) or end_token not in tokenizer.get_vocab():
+    for name, meaning in (("eos_token", "end"), ("pad_token", "padding")):
+        token = recipe.trl.get(name)
+        if token is None:
+            continue
+        if not isinstance(token, str) or token not in tokenizer.get_vocab():
             requirement = "must be a token of the model's tokenizer"
-            raise UserError(
-                "trl.eos_token", end_token, requirement, f"remove it; the end token is {tokenizer.eos_token}"
-            )
-        tokenizer.eos_token = end_token
+            action = f"remove it; the {meaning} token is {getattr(tokenizer, name)}"
+            raise UserError(f"trl.{name}", token, requirement, action)
+        setattr(tokenizer, name, token)
     return tokenizer
 
 

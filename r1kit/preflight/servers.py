@@ -1,0 +1,71 @@
+"""Whether the servers of a recipe answer, and whether they serve the model that the recipe names.
+
+describe_sampling_servers("qwen3", recipe.sampling)
+["server: http://localhost:8000/v1 answers, and serves qwen3"]
+"""
+
+import asyncio
+import os
+from typing import Any
+
+from r1kit.recipe import SamplingConfig
+
+PROBE_SECONDS = 5.0
+"""Seconds that a server has to list its models."""
+MAX_MODELS = 5
+"""The most names of models in a line."""
+
+
+def describe_sampling_servers(model: str, sampling: SamplingConfig, field: str = "sampling") -> list[str]:
+    """Return one line for each server of the engine `openai`: what it serves, or why nothing is known of it.
+
+    `field` is the key of `sampling`, which stands in the line where it is not the recipe's own.
+    """
+    label = "server" if field == "sampling" else f"{field} server"
+    answers = asyncio.run(_ask_all(sampling))
+    lines = []
+    for url, answer in zip(sampling.server.urls, answers, strict=True):
+        lines.append(f"{label}: {url} {_describe_answer(answer, model)}")
+    return lines
+
+
+def _describe_answer(answer: "list[str] | str", model: str) -> str:
+    if isinstance(answer, str):
+        return answer
+    if not answer:
+        return "answers, and lists no models"
+    if model in answer:
+        return f"answers, and serves {model}"
+    more = f" and {len(answer) - MAX_MODELS} more" if len(answer) > MAX_MODELS else ""
+    names = ", ".join(answer[:MAX_MODELS])
+    return f"answers, and does not list {model}, which the recipe names in model.path; it lists {names}{more}"
+
+
+async def _ask_all(sampling: SamplingConfig) -> "list[list[str] | str]":
+    import aiohttp
+
+    key = os.environ.get(sampling.server.key or "OPENAI_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+        return await asyncio.gather(*(_list_models(session, url) for url in sampling.server.urls))
+
+
+async def _list_models(session: Any, url: str) -> "list[str] | str":
+    """Return the names of the models at an address, or as words what came back in their place."""
+    import aiohttp
+
+    try:
+        async with session.get(f"{url.rstrip('/')}/models", allow_redirects=False) as response:
+            if response.status != 200:
+                return f"answers with status {response.status} when it is asked for its models"
+            listed = (await response.json(content_type=None))["data"]
+            return [str(entry["id"]) for entry in listed]
+    except TimeoutError:
+        return f"has not answered within {PROBE_SECONDS:g} s"
+    except aiohttp.ClientConnectorError as error:
+        return f"does not answer ({error.os_error.strerror or error})"
+    except (aiohttp.ClientError, OSError) as error:
+        return f"does not answer ({type(error).__name__})"
+    except (ValueError, KeyError, TypeError):
+        return "answers, and does not list its models as OpenAI's interface does"
