@@ -110,6 +110,7 @@ def test_right_and_wrong_completions_make_pairs(tmp_path):
         sampled("2 + 2?", "6", False),
         sampled("2 + 2?", "no verdict", None),
         sampled("2 + 2?", "a fault", False, fault=True),
+        sampled("2 + 2?", None, False),
         sampled("3 + 3?", "6", True),
         sampled("9 + 9?", "1", False),
     ]

@@ -109,13 +109,6 @@ def load_pairs(recipe: RewardModelRecipe) -> tuple[list[Pair], list[Pair]]:
     return train, held_out
 
 
-def pairs_dataset(pairs: Sequence[Pair]) -> "Dataset":
-    """Return pairs as a data set with the columns `prompt` (messages), `chosen`, `rejected` and `domain`."""
-    from r1kit.data.row_tables import make_dataset
-
-    return make_dataset(lambda: [vars(pair) for pair in pairs])
-
-
 def _draw_number(text: str) -> float:
     """Return a number in [0, 1) that depends on a text alone."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
@@ -182,16 +175,31 @@ def _read_given_pair(row: Row, config: PairsConfig) -> Pair:
     rejected_prompt, rejected = _split_conversation(row, row["rejected"])
     if prompt != rejected_prompt:
         raise _NoPairError("have two different prompts")
-    return _checked_pair(prompt, chosen, rejected, row.get("domain"), config)
+    return _checked_pair(prompt, chosen, rejected, _read_domain(row), config)
 
 
-def _checked_pair(prompt: list[Message], chosen: Any, rejected: Any, domain: Any, config: PairsConfig) -> Pair:
-    chosen_text, rejected_text = judged_part(chosen, config.part), judged_part(rejected, config.part)
+def _checked_pair(prompt: list[Message], chosen: Any, rejected: Any, domain: str | None, config: PairsConfig) -> Pair:
+    chosen_text, rejected_text = _read_part(chosen, config), _read_part(rejected, config)
     if not chosen_text or not rejected_text:
         raise _NoPairError(f"have an empty {'answer' if config.part == 'answer' else 'completion'}")
     if chosen_text == rejected_text:
         raise _NoPairError("have twice the same text")
-    return Pair(prompt, chosen_text, rejected_text, domain if isinstance(domain, str) else None)
+    return Pair(prompt, chosen_text, rejected_text, domain)
+
+
+def _read_domain(row: Row) -> str | None:
+    domain = row.get("domain")
+    return domain if isinstance(domain, str) else None
+
+
+def _read_part(completion: Any, config: PairsConfig) -> str:
+    """Return the part of a completion that is judged. Raises _NoPairError for what is neither text nor messages."""
+    if not isinstance(completion, str) and not is_conversation(completion):
+        raise _NoPairError("have no completion")
+    try:
+        return judged_part(completion, config.part)
+    except (TypeError, KeyError, AttributeError):  # messages without text
+        raise _NoPairError("have no completion") from None
 
 
 def _split_conversation(row: Row, value: Any) -> tuple[list[Message], Any]:
@@ -283,9 +291,9 @@ def _read_scored(
                 raise _NoPairError("could not be judged")
             yield _Scored(
                 _as_messages(row[question_column]),
-                judged_part(row["completion"], config.part),
+                _read_part(row["completion"], config),
                 _read_value(row[by]),
-                row.get("domain"),
+                _read_domain(row),
             )
         except _NoPairError as error:
             counts.left_out[str(error)] += 1
@@ -306,7 +314,7 @@ def _read_scored_lists(rows: Iterable[Row], config: PairsConfig, counts: PairCou
             try:
                 text = next((completion[key] for key in SCORED_TEXT_KEYS if completion.get(key)), "")
                 score = completion.get(config.by, completion.get(SCORE_KEY))
-                yield _Scored(prompt, judged_part(text, config.part), _read_value(score), row.get("domain"))
+                yield _Scored(prompt, _read_part(text, config), _read_value(score), _read_domain(row))
             except (_NoPairError, AttributeError):
                 counts.left_out["could not be judged"] += 1
 
