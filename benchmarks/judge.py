@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from servers import free_port, model_server  # noqa: E402
 
+from r1kit.errors import UserError  # noqa: E402
 from r1kit.rewards import FAULT, judge  # noqa: E402
 
 CAPITALS = {
@@ -63,7 +64,11 @@ def measure_mode(mode: str, model: str, url: str, count: int) -> None:
         completions += [f"The capital of {country} is {CAPITALS[country]}.", f"The capital of {country} is {wrong}."]
     started = time.perf_counter()
     server = {"urls": url, "concurrency": 4}
-    rewards = judge(completions, prompts, model=model, rubric=RUBRIC, mode=mode, server=server, max_tokens=64)
+    try:
+        rewards = judge(completions, prompts, model=model, rubric=RUBRIC, mode=mode, server=server, max_tokens=64)
+    except UserError as error:  # not one verdict in three calls
+        print(f"{mode}: {error}")
+        return
     seconds = time.perf_counter() - started
     with_verdict = sum(reward != FAULT for reward in rewards)
     pairs = [pair for pair in zip(rewards[::2], rewards[1::2], strict=True) if FAULT not in pair]

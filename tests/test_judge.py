@@ -58,6 +58,7 @@ def server_block(url, **changes):
         ('{"score": 2}\nNo, better:\n{"score": 3}', 3.0),
         ('<think>{"score": 1}\n</think>\n{"score": 9}', 9.0),
         ('```json\n{"score": 4}\n```', 4.0),
+        ('{\n  "score": 6\n}', 6.0),
     ],
 )
 def test_a_score_is_read_from_the_last_line(reply, score):
@@ -81,6 +82,7 @@ def test_a_score_is_read_from_the_last_line(reply, score):
         '["score", 10]',
         '<think>{"score": 10}',
         "[" * 100_000,
+        'It says {\n"score": 10\n}',
     ],
 )
 def test_any_other_reply_has_no_score(reply):

@@ -162,18 +162,30 @@ def read_scores(reply: str, scores: ScoreRange, count: int) -> list[float]:
 
 
 def _read_verdict(reply: str, key: str) -> Any:
-    """Return the value of a verdict: the last line of a reply, after its thinking, must be `{key: value}` in JSON."""
+    """Return the value of a verdict: `{key: value}` in JSON, as the last line of a reply or as all of it.
+
+    Thinking does not count. A server that is made to reply in JSON may spread the object over several lines.
+    """
     lines = [line.strip() for line in split_thinking(reply).reply.splitlines()]
     lines = [line for line in lines if line and not line.startswith("```")]  # a fence around the JSON
     if not lines:
         raise UnreadableVerdict("it is empty")
-    try:
-        verdict = json.loads(lines[-1])
-    except (ValueError, RecursionError):
-        raise UnreadableVerdict("its last line is no JSON") from None
+    verdict = _parse_json(lines[-1])
+    if verdict is None:
+        verdict = _parse_json("\n".join(lines))
+    if verdict is None:
+        raise UnreadableVerdict("its last line is no JSON")
     if not isinstance(verdict, dict) or set(verdict) != {key}:
         raise UnreadableVerdict(f"its last line has no {key}")
     return verdict[key]
+
+
+def _parse_json(text: str) -> Any:
+    """Return what a JSON text means, None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _check_score(value: Any, scores: ScoreRange) -> float:
