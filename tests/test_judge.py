@@ -254,8 +254,8 @@ def test_the_same_question_is_asked_once(tmp_path):
         assert request_counts(url)["requests"] == 2
         # Another process reads what this one has kept.
         code = f"from r1kit.rewards import judge; print(judge(['good'], ['q'], **{arguments!r}))"
-        output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        assert output == "[1.0]\n"
+        process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert (process.stdout, process.stderr) == ("[1.0]\n", "")
         assert request_counts(url)["requests"] == 2
         assert judge(["good"], ["q"], **{**arguments, "rubric": "Another."}) == [1.0]
         assert request_counts(url)["requests"] == 3

@@ -5,6 +5,7 @@ be read. Each kind of fault is said once. If not one request of a process was an
 verdict at all, the run ends, since it would train on nothing; the same command resumes it.
 """
 
+import atexit
 import json
 import os
 import threading
@@ -102,6 +103,7 @@ class JudgeServer:
         prompt = PromptConfig(template="chat")
         sampling = settings.sampling_config()
         self.client = ServerClient(settings.model, prompt, sampling, FIELD, model_field=f"{FIELD}.model")
+        atexit.register(self.client.close)  # or aiohttp would complain of open connections
         self.has_answered = False
         self.empty_calls = 0
         self.reported_kinds: set[str] = set()
