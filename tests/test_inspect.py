@@ -10,7 +10,7 @@ from r1kit.data.description import _draw_histogram
 
 CHAT = [{"from": "human", "value": "3 + 4?"}, {"from": "gpt", "value": "It is 7."}]
 CHOSEN = [{"role": "user", "content": "3 + 4?"}, {"role": "assistant", "content": "7"}]
-PREFERENCE = "The rejected answers are not read: SFT trains on the chosen ones."
+PREFERENCE = "SFT trains on the chosen answers alone; r1kit reward-model trains on both."
 UNKNOWN = "r1kit knows none of these names."
 # Name and content of a file, and lines that must stand in what is printed of it.
 SOURCES = {

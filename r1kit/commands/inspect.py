@@ -107,7 +107,7 @@ def _describe_origins(name: str, read_columns: frozenset[str], stored: "Dataset"
     kept = [old for old in stored.column_names if old not in read_columns and old in rows.column_names]
     left_out = [old for old in stored.column_names if old not in read_columns and old not in rows.column_names]
     if "rejected" in read_columns:
-        lines.append("The rejected answers are not read: SFT trains on the chosen ones.")
+        lines.append("SFT trains on the chosen answers alone; r1kit reward-model trains on both.")
     if kept:
         lines.append(f"Kept as they are: {', '.join(kept)}.")
     if left_out:

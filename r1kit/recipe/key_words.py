@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from r1kit.errors import UNSET, format_value, suggest
 from r1kit.recipe.block import fields_along, find_block_class
-from r1kit.recipe.stages import EvalRecipe, RLRecipe
+from r1kit.recipe.stages import EvalRecipe, RewardModelRecipe, RLRecipe
 from r1kit.recipe.trl import FIXED_BY_R1KIT, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
 from r1kit.synonyms import BLOCK_FIELDS, KEY_ACTIONS, KEYS, normalise_word, suggest_value, words_meaning
 
@@ -150,7 +150,9 @@ def _find_trl_meaning(schema: type[BaseModel], name: str, keys: list[str]) -> tu
 
 def _trl_config(schema: type[BaseModel]) -> str:
     """Return the name of the config of TRL that a recipe's block `trl` sets fields of."""
-    return "GRPOConfig" if issubclass(schema, RLRecipe) else "SFTConfig"
+    if issubclass(schema, RLRecipe):
+        return "GRPOConfig"
+    return "RewardConfig" if issubclass(schema, RewardModelRecipe) else "SFTConfig"
 
 
 def _has_key(schema: type[BaseModel], key: str, keys: list[str]) -> bool:
