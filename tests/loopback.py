@@ -181,7 +181,7 @@ class Server:
             return error_response(f"Unrecognized request argument supplied: {unknown[0]}", 400)
         if len(text) > settings.get("max_prompt_chars", UNLIMITED):
             return error_response("This model's maximum context length is 64 tokens", 400)
-        if body["max_tokens"] > settings.get("max_tokens_limit", UNLIMITED):
+        if (body.get("max_tokens") or 0) > settings.get("max_tokens_limit", UNLIMITED):
             return error_response("max_tokens is too large: this model's maximum context length is 64 tokens", 400)
         return None
 
@@ -209,7 +209,9 @@ class Server:
             completion = completions[self.scripted_answers[question] % len(completions)]
             self.scripted_answers[question] += 1
             choices.append(self._make_choice(is_chat, "", completion, index))
-        return {"choices": choices, "usage": {"prompt_tokens": len(text.split()), "completion_tokens": 1}}
+        prompt_tokens = len(text.split())
+        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 1, "total_tokens": prompt_tokens + 1}
+        return {"choices": choices, "usage": usage}
 
     def _write_completion(self, text: str, rng: random.Random) -> tuple[str, str]:
         """Return the thinking and the rest of a completion."""
