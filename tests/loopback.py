@@ -211,7 +211,7 @@ class Server:
             choices.append(self._make_choice(is_chat, "", completion, index))
         prompt_tokens = len(text.split())
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 1, "total_tokens": prompt_tokens + 1}
-        return {"choices": choices, "usage": usage}
+        return {"model": "scripted", "choices": choices, "usage": usage}
 
     def _write_completion(self, text: str, rng: random.Random) -> tuple[str, str]:
         """Return the thinking and the rest of a completion."""

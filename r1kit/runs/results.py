@@ -105,7 +105,8 @@ def describe_suite(figures: list[dict[str, Any]]) -> str:
         if figure["score"] is not None:
             headlines.setdefault(str(figure["benchmark"]), f"{figure['benchmark']} {100 * figure['score']:.1f}")
     if len(models) > 1 or len(headlines) > _DESCRIBED_BENCHMARKS:
-        return f"{len(headlines)} benchmarks" + (f", {len(models)} models" if len(models) > 1 else "")
+        benchmarks = "1 benchmark" if len(headlines) == 1 else f"{len(headlines)} benchmarks"
+        return f"{benchmarks}, {len(models)} models" if len(models) > 1 else benchmarks
     return ", ".join(headlines.values())
 
 
