@@ -206,9 +206,10 @@ def _describe_work(recipe: Recipe, processes: int) -> list[str]:
 def _describe_benchmark(name: str, config: BenchmarkConfig) -> str:
     """Return a line on a benchmark: where its problems are, how they are sampled, and by which protocol."""
     rows = f" {config.rows} problems" if config.rows else ""
+    samples = "1 sample" if config.samples == 1 else f"{config.samples} samples"
     temperature = f"temperature {config.temperature:g}, top_p {config.top_p:g}"
     return (
-        f"work: {name}:{rows} from {config.path}, {config.samples} samples of each at {temperature}, of at most "
+        f"work: {name}:{rows} from {config.path}, {samples} of each problem at {temperature}, of at most "
         f"{config.max_tokens:,} tokens ({BENCHMARKS[name].protocol})"
     )
 
