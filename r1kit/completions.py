@@ -30,7 +30,8 @@ class SampledCompletion:
     mean_logprob: float | None = None
     """The mean log-probability of `ids`, None if the engine does not return it.
 
-    The engine transformers measures it at the temperature of the sampling, vLLM at temperature 1.
+    The engine transformers measures it at the temperature of the sampling, vLLM at temperature 1, and a server as it is
+    started: that of vLLM at temperature 1 without `--logprobs-mode processed_logprobs`.
     """
 
 

@@ -17,6 +17,8 @@ Settings:
     replies              pairs of a regular expression and the reply to prompts in which it is found; the first counts
     style                `teacher`: answer in the form that `refine:` asks for
     reasoning_field      where reasoning is returned: `text` (in the text), `reasoning` or `reasoning_content`
+    logprobs             the log-probabilities of each answer's tokens, for requests that ask for them
+    logprobs_form        `tokens`: {"token_logprobs": [...]}; `content`: [{"logprob": ...}]; default: by the interface
     supports_n           whether `n` of a request is heeded
     key                  the only key that is accepted
     error_text           prompts with this text are answered with 500
@@ -195,7 +197,11 @@ class Server:
             # Drawn from the request alone, so that the same request has the same answer.
             rng = random.Random(hashlib.sha256(f"{text}/{body.get('seed')}/{index}".encode()).digest())
             thinking, answer = self._write_completion(text, rng)
-            choices.append(self._make_choice("messages" in body, thinking, answer, index))
+            choice = self._make_choice("messages" in body, thinking, answer, index)
+            # As llama.cpp reads it: 0 asks for none.
+            if body.get("logprobs") and "logprobs" in self.settings:
+                choice["logprobs"] = self._write_logprobs("messages" in body)
+            choices.append(choice)
         words = sum(len(json.dumps(choice).split()) for choice in choices)
         return {"choices": choices, "usage": {"prompt_tokens": len(text.split()), "completion_tokens": words}}
 
@@ -212,6 +218,13 @@ class Server:
         prompt_tokens = len(text.split())
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 1, "total_tokens": prompt_tokens + 1}
         return {"model": "scripted", "choices": choices, "usage": usage}
+
+    def _write_logprobs(self, is_chat: bool) -> dict:
+        values = self.settings["logprobs"]
+        form = self.settings.get("logprobs_form", "content" if is_chat else "tokens")
+        if form == "tokens":
+            return {"tokens": ["a"] * len(values), "token_logprobs": values}
+        return {"content": [{"token": "a", "logprob": value, "top_logprobs": []} for value in values]}
 
     def _write_completion(self, text: str, rng: random.Random) -> tuple[str, str]:
         """Return the thinking and the rest of a completion."""

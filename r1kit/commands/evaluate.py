@@ -16,6 +16,7 @@ by `sampling.temperature=0 sampling.samples=1`.
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +57,11 @@ def main(recipe: EvalRecipe, run: Run) -> None:
     problem_sets = load_problem_sets(recipe)
     _check_rewards(recipe, problem_sets, run)
     recipes = recipes_by_model(recipe) if problem_sets else {}
-    _check_models(recipe, {name: model_recipe.model.path or "" for name, model_recipe in recipes.items()})
+    _check_models(recipe, recipes)
     for model_recipe in recipes.values():
+        engine = model_recipe.sampling.engine
         for field, problems in problem_sets.items():
-            check_problem_prompts(
-                problems, model_recipe.model, model_recipe.prompt, recipe.sampling.engine, field or "data.eval"
-            )
+            check_problem_prompts(problems, model_recipe.model, model_recipe.prompt, engine, field or "data.eval")
         for name in problem_sets:
             benchmark_recipe = with_protocol(model_recipe, recipe.suite[name]) if name else model_recipe
             check_completion_room(model_recipe.model, benchmark_recipe.sampling)
@@ -72,21 +72,23 @@ def main(recipe: EvalRecipe, run: Run) -> None:
     scaling_by_model: list[dict[str, Any]] = []
     for name, model_recipe in recipes.items():
         rows: list[Row] = []
-        for benchmark, problems in problem_sets.items():
-            if benchmark:
-                samples = _sample_benchmark(model_recipe, benchmark, problems, run, name)
-                benchmark_rows = list(_all_rows(samples))
-                answers_read = answers_of_accuracy(recipe.rewards, recipe.suite[benchmark].answers)
-                figures += figures_of(benchmark, name, benchmark_rows, answers_read)
-                rows += benchmark_rows
-            else:
-                folder = run.path / "samples" / _file_name(name)
-                samples = sample_problems(model_recipe, model_recipe.model, problems, run, folder, f"eval {name}")
-                rows += _all_rows(samples)
+        with _errors_of_model(name, recipe):
+            for benchmark, problems in problem_sets.items():
+                if benchmark:
+                    samples = _sample_benchmark(model_recipe, benchmark, problems, run, name)
+                    benchmark_rows = list(_all_rows(samples))
+                    answers_read = answers_of_accuracy(recipe.rewards, recipe.suite[benchmark].answers)
+                    figures += figures_of(benchmark, name, benchmark_rows, answers_read)
+                    rows += benchmark_rows
+                else:
+                    folder = run.path / "samples" / _file_name(name)
+                    samples = sample_problems(model_recipe, model_recipe.model, problems, run, folder, f"eval {name}")
+                    rows += _all_rows(samples)
         ladder.append(ladder_row(name, model_recipe.model.path or "", summarise_samples(rows, answers)))
         _write_results(run, ladder, [*figures, *read_figures])
         if recipe.scaling is not None:
-            changed = sample_other_methods(model_recipe, model_recipe.model, problems, samples, run)
+            with _errors_of_model(name, recipe):
+                changed = sample_other_methods(model_recipe, model_recipe.model, problems, samples, run)
             if is_main_rank():
                 picture = run.path / f"scaling-{_file_name(name)}.png"
                 points = measure_scaling(model_recipe, model_recipe.model, name, rows, changed, picture)
@@ -142,7 +144,7 @@ def _write_results(run: Run, ladder: Sequence[LadderRow], figures: Sequence[Figu
 
 
 def recipes_by_model(recipe: EvalRecipe) -> dict[str, EvalRecipe]:
-    """Return for each model, by its name, the recipe as if it were the only one: with its path and its prompt."""
+    """Return for each model, by its name, the recipe as if it were the only one: with its path, prompt and servers."""
     if not recipe.models:
         return {Path(recipe.model.path or "").name: recipe}
     recipes = {}
@@ -150,20 +152,35 @@ def recipes_by_model(recipe: EvalRecipe) -> dict[str, EvalRecipe]:
         changes = {
             "model": recipe.model.model_copy(update={"path": evaluated.path}),
             "prompt": evaluated.prompt or recipe.prompt,
+            "sampling": evaluated.choose_sampling(recipe.sampling),
             "models": {},
         }
         recipes[name] = recipe.model_copy(update=changes)
     return recipes
 
 
-def _check_models(recipe: EvalRecipe, model_paths: dict[str, str]) -> None:
+@contextmanager
+def _errors_of_model(name: str, recipe: EvalRecipe) -> Iterator[None]:
+    """Name in errors the field of a model's own servers, which the recipe as if it were the only one has elsewhere."""
+    try:
+        yield
+    except UserError as error:
+        line = str(error)
+        has_own_server = name in recipe.models and recipe.models[name].server is not None
+        if not (has_own_server and line.startswith("sampling.server.")):
+            raise
+        raise UserError.from_line(line.replace("sampling.", f"models.{name}.", 1)) from None
+
+
+def _check_models(recipe: EvalRecipe, recipes: dict[str, EvalRecipe]) -> None:
     """Raise UserError before hours of sampling if a model or the verifier is missing, or two names clash."""
     if recipe.scaling is not None and recipe.scaling.verifier:
         from r1kit.head2toe.verifier import read_metadata
 
         read_metadata(Path(recipe.scaling.verifier))
-    if recipe.sampling.engine != "openai":  # a server has names of its own for its models
-        for name, path in model_paths.items():
+    model_paths = {name: model_recipe.model.path or "" for name, model_recipe in recipes.items()}
+    for name, path in model_paths.items():
+        if recipes[name].sampling.engine != "openai":  # a server has names of its own for its models
             resolve_model_path(path, f"models.{name}" if recipe.models else "model.path")
     file_name_counts = Counter(map(_file_name, model_paths))
     for name, path in model_paths.items():

@@ -58,6 +58,7 @@ def choose_prompts(recipe: AnyRecipe, load_models: bool = True) -> tuple[AnyReci
         for name, evaluated in recipe.models.items():
             settings = _merge_settings(recipe.prompt, evaluated.prompt)
             block = recipe.model.model_copy(update={"path": evaluated.path})
+            has_own_tokenizer = evaluated.choose_sampling(recipe.sampling).engine != "openai"
             prompt, note = choose_prompt(block, settings, f"models.{name}", load_models, has_own_tokenizer)
             notes.append(note)
             models[name] = evaluated.model_copy(update={"prompt": prompt})

@@ -3,6 +3,7 @@
 models: [runs/zero, runs/r1]                                  named by their paths: zero and r1
 models: {base: "tiny:base", R1: runs/r1}
 models: {R1: {path: runs/r1, prompt: {template: chat}}}
+models: {student: runs/distill, teacher: {path: deepseek-r1, server: {urls: "http://gpu1:8000/v1"}}}
 """
 
 import os
@@ -16,6 +17,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from r1kit.errors import UserError
 from r1kit.recipe.block import Block, expand_path
 from r1kit.recipe.prompt import PromptConfig
+from r1kit.recipe.sampling import SamplingConfig, ServerConfig
 
 # The folder of a run that holds its model: such a path is named by the run.
 _MODEL_FOLDER = "model"
@@ -28,8 +30,17 @@ class EvaluatedModelConfig(Block):
     """Where the model is read from, as `model.path`."""
     prompt: PromptConfig | None = None
     """How this model is asked; a key that is not set here is taken from the recipe's `prompt`."""
+    server: ServerConfig | None = None
+    """Servers of this model, which the engine `openai` asks; nothing is taken from `sampling.server`. Default: it is
+    sampled as `sampling` says."""
 
     _expand_path = field_validator("path")(expand_path)
+
+    def choose_sampling(self, sampling: SamplingConfig) -> SamplingConfig:
+        """Return how this model is sampled: as the recipe says, or from servers of its own."""
+        if self.server is None:
+            return sampling
+        return sampling.model_copy(update={"engine": "openai", "server": self.server, "vllm": {}})
 
 
 def name_models(models: Sequence[str], field: str) -> dict[str, str]:

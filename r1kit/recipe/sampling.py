@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from r1kit.recipe.block import (
     MAX_DRAWS,
@@ -21,19 +21,24 @@ from r1kit.recipe.block import (
 )
 
 
-def _allow_one_url(schema: dict[str, Any]) -> None:
-    """Change the JSON schema of a list of addresses so that it accepts a single one instead of a list."""
-    urls = {"type": "array", "items": schema.pop("items")}
+def _allow_one_text(schema: dict[str, Any]) -> None:
+    """Change the JSON schema of a list of texts, such as addresses, so that it accepts a single one too."""
+    texts = {"type": "array", "items": schema.pop("items")}
     schema.pop("type")
-    schema["anyOf"] = [{"type": "string"}, urls]
+    schema["anyOf"] = [{"type": "string"}, texts]
 
 
 class ServerConfig(Block):
     """Servers with OpenAI's interface: vLLM, SGLang, llama.cpp, `transformers serve`, or a hosted model."""
 
-    urls: Annotated[list[str], OnResume.IGNORED, Field(json_schema_extra=_allow_one_url)] = ["http://localhost:8000/v1"]
+    urls: Annotated[list[str], OnResume.IGNORED, Field(json_schema_extra=_allow_one_text)] = [
+        "http://localhost:8000/v1"
+    ]
     """Addresses of the servers, up to /v1, as a list or with commas between. Each request goes to the server with the
     fewest requests under way."""
+    models: Annotated[list[str], OnResume.IGNORED, Field(json_schema_extra=_allow_one_text)] = []
+    """Name of the model on the servers, where it is not `model.path`: one for all of `urls`, or one for each in their
+    order."""
     key: Annotated[str | None, OnResume.IGNORED] = None
     """Name of the environment variable that holds the API key; default: OPENAI_API_KEY, if it is set."""
     concurrency: Annotated[PositiveInt, OnResume.IGNORED] = 64
@@ -51,16 +56,19 @@ class ServerConfig(Block):
     seeds: bool = True
     """Whether requests carry a seed, so that a run that is killed and resumed has the same rows. vLLM's CPU build
     crashes on seeds unless it is started with --no-enable-chunked-prefill."""
+    logprobs: Annotated[bool, OnResume.MAY_CHANGE] = True
+    """Whether requests ask for the log-probabilities of the sampled tokens, which the column `logprob` and `scaling`
+    use; responses are then longer. A server that gives none is named in a note."""
     body: dict[str, Any] = {}
     """Further fields of each request, such as {chat_template_kwargs: {enable_thinking: false}}."""
 
-    @field_validator("urls", mode="before")
+    @field_validator("urls", "models", mode="before")
     @classmethod
     def _accept_text(cls, value: Any) -> Any:
-        """Return a list for one address, or for several with commas between."""
+        """Return a list for one address or name, or for several with commas between."""
         if not isinstance(value, str):
             return value
-        return [url.strip() for url in value.split(",") if url.strip()]
+        return [text.strip() for text in value.split(",") if text.strip()]
 
     @field_validator("urls")
     @classmethod
@@ -68,6 +76,14 @@ class ServerConfig(Block):
         if not value or any(not url.startswith(("http://", "https://")) for url in value):
             raise ValueError("must be addresses like http://localhost:8000/v1")
         return value
+
+    @model_validator(mode="after")
+    def _check_models(self) -> "ServerConfig":
+        if any(not name for name in self.models):
+            raise ValueError("models must be names of models, none of them empty")
+        if len(self.models) > 1 and len(self.models) != len(self.urls):
+            raise ValueError(f"models has {len(self.models)} names and urls {len(self.urls)} addresses: one for each")
+        return self
 
 
 SERVER_CONNECTION_FIELDS = fields_with_rule(ServerConfig, OnResume.IGNORED)

@@ -89,12 +89,20 @@ class ServerClient:
         self.request_format = RequestFormat(self.model_name, prompt_config, sampling_config, field)
         key = self._read_key()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.neutral = NeutralParameters(sampling_config, list(stop_token_ids))
-        self.pool = EndpointPool(self.server_config, self.request_format.url_path, headers, field)
+        self.neutral = NeutralParameters(sampling_config, list(stop_token_ids), self.request_format.logprobs_field)
+        self.pool = EndpointPool(
+            self.server_config,
+            self.request_format.url_path,
+            headers,
+            field,
+            self.model_name,
+            self.request_format.logprob_bytes,
+        )
         self.health = HealthCheck(self.pool, self._is_usable)
         self.events: Counter[str] = Counter()
         self.shown_message_kinds: set[str] = set()
         self.unanswered_prompts: set[int] = set()  # hashes of prompts that got no answer
+        self.without_logprobs: set[str] = set()  # addresses of servers that gave none
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="server", daemon=True)
         self.thread.start()
@@ -298,10 +306,22 @@ class ServerClient:
             # Such a server rests as a failing one does: a server that answers nonsense quickly would get all requests.
             self._count_retry("body", endpoint)
             raise RetryableError("body", f"the answer makes no sense: {error}") from None
+        self._note_missing_logprobs(endpoint, completions)
         endpoint.resting_until = 0.0
         self.events["answered"] += 1
         self.health.remember(body)
         return completions
+
+    def _note_missing_logprobs(self, endpoint: Endpoint, completions: list[SampledCompletion]) -> None:
+        """Tell the user once of each server that gives no log-probabilities, though the recipe asks for them."""
+        is_asked_for = bool(self.request_format.logprobs_field)
+        has_none = any(sample.text and sample.mean_logprob is None for sample in completions)
+        if is_asked_for and has_none and endpoint.url not in self.without_logprobs:
+            self.without_logprobs.add(endpoint.url)
+            logger.info(
+                f"{endpoint.url} gives no log-probabilities: the column logprob of its samples is empty, and scaling "
+                "cannot choose by it"
+            )
 
     async def _post(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[dict[str, Any], Response]:
         """Send one request with the parameters that are off; return the body as it was sent, and the response.

@@ -34,8 +34,11 @@ _TRANSFORMERS_REFUSAL = "Unexpected fields in the request"
 class NeutralParameters:
     """The fields by which requests switch parameters off, as far as the server has accepted them."""
 
-    def __init__(self, config: SamplingConfig, stop_token_ids: list[int]):
-        """`stop_token_ids` end a completion in addition to those that the server knows; they may be empty."""
+    def __init__(self, config: SamplingConfig, stop_token_ids: list[int], logprobs_field: Fields | None = None):
+        """`stop_token_ids` end a completion in addition to those that the server knows; they may be empty.
+
+        `logprobs_field` asks for log-probabilities, which a server may refuse as it may the parameters.
+        """
         self.config = config
         fields: dict[str, Any] = {
             name: value for name, value in NEUTRAL_FIELDS.items() if name not in config.server.body
@@ -44,13 +47,19 @@ class NeutralParameters:
             fields["top_k"] = config.top_k
         if stop_token_ids:
             fields["stop_token_ids"] = stop_token_ids
+        fields |= logprobs_field or {}
         self.fields: Fields = fields
         self.is_settled = False
 
     def settle(self, fields: Fields) -> list[str]:
-        """Send these fields from now on, with which a request was answered; return the names that the server lacks."""
+        """Send these fields from now on, with which a request was answered; return the names that the server lacks.
+
+        `logprobs` is not among them: its absence changes no sample, and is seen in the response.
+        """
         self.is_settled = True
-        lacking = [] if "generation_config" in fields else [name for name in self.fields if name not in fields]
+        lacking = [name for name in self.fields if name not in fields and name != "logprobs"]
+        if "generation_config" in fields:
+            lacking = []
         self.fields = fields
         return lacking
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 30.0  # until a connection stands
 KEEPALIVE_SECONDS = 60.0
 PROBE_SECONDS = 5.0  # for the first request to a server, before anything is sampled
+SECONDS_BETWEEN_PROBES = 15.0  # of a server that was down at the start
 SILENT_PAUSE = 10.0  # seconds; a server that asks for a longer pause is named in a warning
+INVALID_ADDRESS = "is not a valid address"
 LONGEST_PAUSE = 60.0  # seconds between two attempts, unless the server asks for more
 
 
@@ -41,29 +43,55 @@ class ConnectionFailure(Exception):
 class Endpoint:
     """One server, and how many requests it has."""
 
-    def __init__(self, url: str, concurrency: int):
+    def __init__(self, url: str, concurrency: int, model_name: str):
         self.url = url.rstrip("/")
+        self.model_name = model_name
         self.slots = asyncio.Semaphore(concurrency)
         self.requests = 0  # those that wait for a slot included
         self.resting_until = 0.0  # on the clock time.monotonic
+        self.is_down = False  # since the start; it gets no requests
 
 
 class EndpointPool:
-    """The servers of a sampler. `url_path` is the interface, such as `chat/completions`."""
+    """The servers of a sampler. `url_path` is the interface, such as `chat/completions`.
 
-    def __init__(self, config: ServerConfig, url_path: str, headers: dict[str, str], field: str):
+    `model_name` is the name of the model on the servers for which the recipe has no other. A response may be
+    MAX_RESPONSE_BYTES and `further_bytes` long.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        url_path: str,
+        headers: dict[str, str],
+        field: str,
+        model_name: str = "",
+        further_bytes: int = 0,
+    ):
         self.config = config
         self.url_path = url_path
         self.headers = headers
         self.field = field
-        self.endpoints = [Endpoint(url, config.concurrency) for url in config.urls]
+        self.further_bytes = further_bytes
+        names = config.models or [model_name]
+        if len(names) == 1:
+            names = names * len(config.urls)
+        self.endpoints = []
+        for url, name in zip(config.urls, names, strict=True):
+            self.endpoints.append(Endpoint(url, config.concurrency, name))
         self._session: aiohttp.ClientSession | None = None
+        self._waiting: set[asyncio.Task[None]] = set()  # for servers that were down at the start
         self._silent_until = 0.0  # on the clock time.monotonic: until then, no further wait is reported
 
     @property
     def slots(self) -> int:
         """The number of requests that all servers together take at once."""
-        return self.config.concurrency * len(self.endpoints)
+        return self.config.concurrency * len(self.running)
+
+    @property
+    def running(self) -> list[Endpoint]:
+        """The servers that were not down at the start, or have answered since."""
+        return [endpoint for endpoint in self.endpoints if not endpoint.is_down]
 
     @property
     def session(self) -> "aiohttp.ClientSession":
@@ -71,21 +99,49 @@ class EndpointPool:
         return self._session
 
     async def open(self) -> None:
-        """Open the connections. Raises UserError if no server answers at one of the addresses."""
+        """Open the connections.
+
+        A server that is down while others answer gets no requests until it answers, too. Raises UserError if no server
+        answers, and for an address that cannot be one.
+        """
         import aiohttp
 
+        limit = self.config.concurrency * len(self.endpoints)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.slots, keepalive_timeout=KEEPALIVE_SECONDS),
+            connector=aiohttp.TCPConnector(limit=limit, keepalive_timeout=KEEPALIVE_SECONDS),
             timeout=aiohttp.ClientTimeout(total=self.config.timeout, sock_connect=CONNECT_SECONDS),
             headers=self.headers,
         )
         reasons = await asyncio.gather(*(self._probe(endpoint) for endpoint in self.endpoints))
+        action = "start the server, or correct the address"
         for index, reason in enumerate(reasons):
+            if reason and (reason == INVALID_ADDRESS or all(reasons)):
+                others = len(reasons) - 1
+                at_others = f", nor at the {others} other addresses" if others and reason != INVALID_ADDRESS else ""
+                raise UserError(
+                    f"{self.field}.server.urls.{index}", self.config.urls[index], reason + at_others, action
+                )
+        for endpoint, reason in zip(self.endpoints, reasons, strict=True):
             if reason:
-                action = "start the server, or correct the address"
-                raise UserError(f"{self.field}.server.urls.{index}", self.config.urls[index], reason, action)
+                endpoint.is_down = True
+                self._waiting.add(asyncio.create_task(self._wait_until_up(endpoint)))
+        for endpoint, reason in zip(self.endpoints, reasons, strict=True):
+            if reason:
+                logger.warning(
+                    f"{endpoint.url}: {reason}; {len(self.running)} of {len(self.endpoints)} servers are asked until "
+                    "it answers"
+                )
+
+    async def _wait_until_up(self, endpoint: Endpoint) -> None:
+        """Ask a server that is down again and again until it answers, and give it requests from then on."""
+        while await self._probe(endpoint):
+            await asyncio.sleep(SECONDS_BETWEEN_PROBES)
+        endpoint.is_down = False
+        logger.info(f"{endpoint.url} answers, and is asked too")
 
     async def close(self) -> None:
+        for task in self._waiting:
+            task.cancel()
         if self._session is not None:
             await self._session.close()
 
@@ -102,7 +158,7 @@ class EndpointPool:
         except aiohttp.ClientConnectorError as error:
             return f"no server answers there ({error.os_error.strerror or error})"
         except (aiohttp.InvalidURL, ValueError):
-            return "is not a valid address"
+            return INVALID_ADDRESS
         except (aiohttp.ClientError, OSError):
             return ""
 
@@ -116,7 +172,7 @@ class EndpointPool:
         def preference(endpoint: Endpoint) -> tuple[bool, bool, int]:
             return endpoint is failed, endpoint.resting_until > now, endpoint.requests
 
-        return min(self.endpoints, key=preference)
+        return min(self.running, key=preference)
 
     def rest(self, endpoint: Endpoint) -> None:
         """Prefer the other servers for a while, after an attempt on this one failed."""
@@ -164,13 +220,14 @@ class EndpointPool:
 
     async def _exchange(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[int, bytes, float | None]:
         url = f"{endpoint.url}/{self.url_path}"
+        body = {**body, "model": self.config.body.get("model", endpoint.model_name)}
         async with self.session.post(url, json=body, allow_redirects=False) as response:
             if 300 <= response.status < 400:
                 return response.status, response.headers.get("Location", "").encode(), None
             content = bytearray()
             async for chunk in response.content.iter_any():
                 content += chunk
-                if len(content) > MAX_RESPONSE_BYTES:
+                if len(content) > MAX_RESPONSE_BYTES + self.further_bytes:
                     return response.status, b"", None  # no completion; the connection is closed
             return response.status, bytes(content), read_retry_after(response.headers.get("Retry-After"))
 
@@ -182,7 +239,8 @@ class EndpointPool:
         pause = self.config.backoff
         for _ in range(self.config.retries + 1):
             refusals = 0
-            for endpoint in self.endpoints:
+            running = self.running
+            for endpoint in running:
                 try:
                     # Past the slots: the question must not wait behind the requests that it is about.
                     status, content, retry_after = await self._send(endpoint, body)
@@ -192,7 +250,7 @@ class EndpointPool:
                     return True
                 refusals += status >= 300 and status not in RETRYABLE_STATUSES
                 pause = max(pause, self.limit_pause(endpoint, retry_after) or 0.0)
-            if refusals == len(self.endpoints):
+            if refusals == len(running):
                 return False
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, 2 * pause)

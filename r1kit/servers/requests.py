@@ -49,6 +49,9 @@ MAX_VALUE_CHARS = 80
 MAX_RETRY_AFTER = 600.0  # seconds; a server that asks for more is asked sooner
 MAX_RESPONSE_BYTES = 2**26  # 64 MiB: the longest completions with their reasoning are a hundredth of that
 MAX_PROMPT_TOKENS = 2**31
+SMALLEST_LOGPROB = -1e6  # a sampled token has no smaller one
+LOGPROB_ROUNDING = 1e-3  # by which a log-probability may be above 0
+LOGPROB_BYTES = 512  # at most, of a token in a response: its text, its bytes, its log-probability and the likeliest one
 
 
 class RetryableError(Exception):
@@ -120,10 +123,21 @@ class RequestFormat:
         self.template_opens_thinking = False
         self.has_noted_usage = False
         self.noted_models: set[str] = set()
+        # What asks for log-probabilities; {} where nothing uses them, as those of a teacher's replies.
+        self.logprobs_field: dict[str, Any] = {}
+        if sampling_config.server.logprobs and field == "sampling":
+            # 1, though the sampled token alone would do: for llama.cpp 0 means none.
+            self.logprobs_field = {"logprobs": True if self.is_chat else 1}
 
     @property
     def url_path(self) -> str:
         return "chat/completions" if self.is_chat else "completions"
+
+    @property
+    def logprob_bytes(self) -> int:
+        """The most bytes that the log-probabilities of a response take."""
+        tokens = self.sampling_config.max_tokens * self.sampling_config.server.samples_per_request
+        return tokens * LOGPROB_BYTES if self.logprobs_field else 0
 
     def build_body(self, prompt: Prompt, seed: int, samples: int) -> dict[str, Any]:
         """Return the JSON body of a request for `samples` completions of a prompt.
@@ -209,6 +223,7 @@ class RequestFormat:
                 finish_reason=finish_reasons[i],
                 prompt_tokens=prompt_tokens if i == 0 else 0,  # paid once for all choices
                 separate_reasoning_chars=reasoning_chars[i],
+                mean_logprob=_read_mean_logprob(choices[i].get("logprobs")),
             )
             completions.append(completion)
         return completions
@@ -230,7 +245,7 @@ class RequestFormat:
 
     def _note_model(self, name: Any) -> None:
         """Warn once where the server names another model; a longer or shorter form of the same name is no other."""
-        names = (self.model_name, *self.noted_models)
+        names = (self.model_name, *self.sampling_config.server.models, *self.noted_models)
         if not isinstance(name, str) or not name or any(name in known or known in name for known in names):
             return
         self.noted_models.add(name)
@@ -301,6 +316,31 @@ def _join_texts(block: Any) -> str:
     if isinstance(block, str):
         return block
     return "".join(_join_texts(inner.get("text")) for inner in block or [])
+
+
+def _read_mean_logprob(logprobs: Any) -> float | None:
+    """Return the mean log-probability of a choice's tokens; None where the server gives none that can be used.
+
+    Chat completions have `{"content": [{"logprob": -0.1, ...}, ...]}`, as llama.cpp's plain ones do; those of OpenAI,
+    vLLM and SGLang have `{"token_logprobs": [-0.1, ...]}`.
+    """
+    if not isinstance(logprobs, dict):
+        return None
+    values = logprobs.get("token_logprobs")
+    if not isinstance(values, list):
+        entries = logprobs.get("content")
+        if not isinstance(entries, list):
+            return None
+        values = [entry.get("logprob") if isinstance(entry, dict) else None for entry in entries]
+    if not values or not all(_is_logprob(value) for value in values):
+        return None
+    return sum(values) / len(values)
+
+
+def _is_logprob(value: Any) -> bool:
+    """Return whether a value can be a log-probability: a number of at most 0, but for rounding; NaN is none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and SMALLEST_LOGPROB <= value <= LOGPROB_ROUNDING
 
 
 def _read_finish_reason(choice: dict[str, Any]) -> str:
