@@ -43,6 +43,7 @@ from r1kit.messages import logger, print_traceback
 from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_world_size, rank, world_size
 from r1kit.recipe import Recipe, collect_secrets, command_module, parse_recipe, restore_secrets
 from r1kit.recipe.block import MAX_INT
+from r1kit.recipe.webhook import webhook_address
 from r1kit.recipe.yaml_values import read_yaml
 from r1kit.runs.ending import print_finished, print_interrupted
 from r1kit.runs.exits import RankExit, describe_exit, find_first_exit, forget_exits, record_exit
@@ -50,6 +51,7 @@ from r1kit.runs.files import write_file
 from r1kit.runs.resume import already_finished, open_run, remove_smoke_run
 from r1kit.runs.run import Run
 from r1kit.runs.warning_log import record_warnings
+from r1kit.runs.webhook import Webhook, post_alerts, post_end
 from r1kit.safe_text import format_result
 from r1kit.stages import STAGES
 from r1kit.supervisor import (
@@ -133,7 +135,7 @@ def start(
         run = Run(Path(recipe.output or ""))
         if is_main_rank():
             run = open_run(stage, recipe, overwrite, is_smoke)
-            report_run(run.path)
+            report_run(run.path, stage, webhook_address(recipe.webhook))
         if command is not None:
             return _start_processes(recipe, command, count_processes(processes, config), run, print_path)
         code = work(stage, recipe, run)
@@ -168,9 +170,10 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     """
     prepare_process(stage)
     raise_on_signals()
-    code, error_line, trace = EXIT_FAILED, "", ""
+    code, error_line, trace, reason = EXIT_FAILED, "", "", ""
+    webhook = Webhook.of(recipe.webhook, stage, run.path) if is_main_rank() else None
     try:
-        with record_warnings(run):
+        with record_warnings(run), post_alerts(webhook):
             importlib.import_module(command_module(stage, recipe)).main(recipe, run)
         code = EXIT_DONE
         if is_main_rank():
@@ -184,6 +187,7 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     except SystemExit as error:  # of a library or of a model's code: r1kit itself calls it nowhere
         error_line = f"{describe_sys_exit(error)}; remove it there, or what calls it"
     except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
         refusal = explain_refused_file(error)
         if is_disk_full(error):
             action = "make room, then give the same command again"
@@ -197,6 +201,10 @@ def work(stage: str, recipe: Recipe, run: Run, quiet: bool = False) -> int:
     finally:
         if code != EXIT_DONE:
             _record_exit(run, RankExit(rank(), code, error_line, trace=trace))
+        if webhook is not None and quiet:
+            webhook.wait()  # for alerts; the process that launched the ranks posts the end
+        else:
+            post_end(webhook, run, code, error_line or reason)
     if error_line and is_main_rank() and not quiet:
         logger.error(error_line)
     return code
@@ -318,15 +326,21 @@ def _start_processes(recipe: Recipe, command: list[str], processes: int, run: Ru
     """Run the stage of an open run in several processes; again if they ask for it with EXIT_AGAIN."""
     with record_warnings(run, "launcher"):
         while True:
-            code = _launch_and_wait(recipe, command, processes, run, print_path)
+            code, reason = _launch_and_wait(recipe, command, processes, run, print_path)
             if code != EXIT_AGAIN:
+                post_end(Webhook.of(recipe.webhook, run.info["stage"], run.path), run, code, reason)
                 return code
             forget_exits(run.path)
             run.update(status="running", session_started=time.time())
 
 
-def _launch_and_wait(recipe: Recipe, command: list[str], processes: int, run: Run, print_path: PrintLine) -> int:
-    """Start the launcher, wait for its end, report it, and return the exit code that the processes left."""
+def _launch_and_wait(
+    recipe: Recipe, command: list[str], processes: int, run: Run, print_path: PrintLine
+) -> tuple[int, str]:
+    """Start the launcher, wait for its end, and report it.
+
+    Returns the exit code that the processes left, and what went wrong in one line, "" if nothing did.
+    """
     environment = {"GOMP_SPINCOUNT": _SPIN_COUNT, **os.environ}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, cores_of_rank() // processes)))
     environment[_SECRETS_VARIABLE] = json.dumps(collect_secrets(recipe))
@@ -340,14 +354,14 @@ def _launch_and_wait(recipe: Recipe, command: list[str], processes: int, run: Ru
     status = _wait_for_launcher(launcher, run.path / "stop")
     if status == 0 and run.info.get("status") == "finished":
         _print_end(run, EXIT_DONE, print_path)
-        return EXIT_DONE
+        return EXIT_DONE, ""
     if run.info.get("status") == "running":
         run.pause("failed")
     first_exit = find_first_exit(run.path)
     if first_exit is None:
         ending = describe_exit_code(status) if status < 0 else f"failed with exit code {status}"
         logger.error(f"the launcher of {run.path} {ending}; the same command goes on from what is saved")
-        return EXIT_FAILED
+        return EXIT_FAILED, f"the launcher {ending}"
     if first_exit.trace:
         print(first_exit.trace, file=sys.stderr, end="")
     line = describe_exit(first_exit, processes)
@@ -355,7 +369,7 @@ def _launch_and_wait(recipe: Recipe, command: list[str], processes: int, run: Ru
         report = logger.info if first_exit.code == EXIT_AGAIN else logger.error
         report(line)
     _print_end(run, first_exit.code, print_path)
-    return first_exit.code
+    return first_exit.code, line or first_exit.trace.strip().rpartition("\n")[2]
 
 
 def _wait_for_launcher(launcher: subprocess.Popen, stop_file: Path) -> int:

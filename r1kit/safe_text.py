@@ -21,7 +21,7 @@ MASK = "***masked***"
 
 # The last word or words of the names of fields that hold a secret, such as hub_token, api_key and Authorization.
 _SECRET_NAME = re.compile(
-    r"(?:^|_)(?:token|key|auth|authorization|cookie|pw|pwd|passphrase|passwd|password|secret|credentials?|apikey)\d*$"
+    r"(?:^|_)(?:token|key|auth|authorization|cookie|pw|pwd|passphrase|passwd|password|secret|credentials?|apikey|webhook|webhook_url)\d*$"
     r"|(?:^|_)(?:bearer|jwt|sig|signature)$"
     r"|(?:api|access|secret|private|auth|hub|hf)_?(?:key|token)(?:s|_id)?\d*$"
     r"|(?:password|passwd|secret)s?(?:_value|\d+)?$"
@@ -34,8 +34,8 @@ _TOKENIZER_NAME = re.compile(
 )
 # Blocks of a recipe whose keys are names of columns: a column called `key` holds no secret.
 _COLUMN_BLOCKS = frozenset({"columns", "where", "values"})
-# `server.key` holds the name of an environment variable, such as OPENAI_API_KEY; any other value there is masked.
-_VARIABLE_FIELD = "key"
+# These fields hold the name of an environment variable, such as OPENAI_API_KEY; any other value there is masked.
+_VARIABLE_FIELDS = frozenset({"key", "webhook"})
 _VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z]{1,20}")
 
 # Secrets by their shape: those of Hugging Face, OpenAI, Anthropic, Groq, NVIDIA, GitHub, GitLab, Slack, AWS, Google,
@@ -49,7 +49,7 @@ _SECRET_SHAPES = re.compile(
     r"|gh[pousr]_[A-Za-z0-9]{10,}|github_pat_\w{16,}|glpat-[\w-]{10,}|xox[abeoprs]-[\w-]{8,}"
     r"|(?:AKIA|ASIA)[A-Z0-9]{8,}|AIza[\w-]{20,}"
     r"|eyJ[\w-]{8,}\.eyJ[\w-]{4,}\.[\w-]{4,}"
-    r"|hooks\.slack\.com/services/[\w/]{10,}"
+    r"|hooks\.slack\.com/services/[\w/]{10,}|discord(?:app)?\.com/api/webhooks/[\w/-]{10,}"
     r")|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )
@@ -106,7 +106,7 @@ def _mask_value(value: Any, name: str, is_secret: bool) -> Any:
 
 def _is_variable_name(name: str, value: str) -> bool:
     """Return whether a value is the name of an environment variable, in a field that holds one."""
-    if name.rpartition(".")[2] != _VARIABLE_FIELD or _SECRET_SHAPES.search(value):
+    if name.rpartition(".")[2] not in _VARIABLE_FIELDS or _SECRET_SHAPES.search(value):
         return False
     return value in os.environ or _VARIABLE_NAME.fullmatch(value) is not None
 

@@ -84,9 +84,12 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def report_run(run_dir: Path) -> None:
-    """Tell the parent which run this process works on, so that it can mark the run as failed."""
-    _send_report({"run": str(run_dir)})
+def report_run(run_dir: Path, stage: str = "", webhook: str | None = None) -> None:
+    """Tell the parent which run this process works on, so that it can mark the run as failed.
+
+    The parent posts to the address `webhook`, if there is one, that the process of this `stage` has died.
+    """
+    _send_report({"run": str(run_dir), "stage": stage, "webhook": webhook})
 
 
 def report_call(name: str) -> None:
@@ -188,6 +191,12 @@ def _wait_for_child(child: int, reader: int, report_death: ReportDeath) -> int:
     if has_closed_all:
         ending = "has lost its file descriptors, which code that it ran has closed, such as a reward or a library"
     report_death(ending, Path(report["run"]) if "run" in report else None)
+    if report.get("webhook"):
+        from r1kit.runs.run import Run
+        from r1kit.runs.webhook import Webhook, post_end
+
+        run = Run(Path(report["run"]))
+        post_end(Webhook(report["webhook"], report["stage"], run.path), run, EXIT_FAILED, f"the process {ending}")
     return EXIT_FAILED
 
 

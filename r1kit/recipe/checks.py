@@ -29,6 +29,7 @@ from r1kit.recipe.stages import (
 )
 from r1kit.recipe.training import SFTTrainingConfig, TrainingConfig
 from r1kit.recipe.trl_checks import check_trl_fields, check_vllm_length
+from r1kit.recipe.webhook import webhook_address
 from r1kit.user_paths import describe_unexpanded
 
 FIELDS_OF_ROWS = ("max_length", "too_long", "loss_on", "packing", "group_by_length")
@@ -49,6 +50,7 @@ def check_recipe(recipe: Recipe) -> None:
     unexpanded = describe_unexpanded(recipe.output)
     if unexpanded:
         raise UserError("output", recipe.output, unexpanded, "write the folder itself, or pass --output DIR")
+    _check_webhook(recipe.webhook)
     _check_model(recipe)
     _check_prompts(recipe)
     if isinstance(recipe, TrainingRecipe):
@@ -67,6 +69,12 @@ def check_recipe(recipe: Recipe) -> None:
         _check_eval(recipe)
     elif isinstance(recipe, VerifierRecipe):
         _check_verifier(recipe)
+
+
+def _check_webhook(value: str | None) -> None:
+    if value is not None and webhook_address(value) is None:
+        requirement = "must be an address, or the name of an environment variable that holds one"
+        raise UserError("webhook", value, requirement, "correct it, or export the variable")
 
 
 def reward_names(rewards: list[RewardConfig]) -> list[str]:
@@ -381,7 +389,15 @@ def _check_eval(recipe: EvalRecipe) -> None:
         _check_sampling(recipe.sampling.model_copy(update={"temperature": 1.0}), "sampling")
     if recipe.scaling is None:
         return
-    _check_scaling(recipe.scaling, recipe.sampling, has_several_models=bool(recipe.models))
+    ways_to_ask = [(recipe.sampling, recipe.prompt)]
+    for evaluated in recipe.models.values():
+        ways_to_ask.append((evaluated.choose_sampling(recipe.sampling), evaluated.prompt or recipe.prompt))
+    for sampling, prompt in ways_to_ask:
+        _check_scaling(recipe.scaling, sampling, has_several_models=bool(recipe.models))
+        is_server_chat = sampling.engine == "openai" and prompt.template == CHAT_TEMPLATE
+        if recipe.scaling.direct and is_server_chat:
+            requirement = "r1kit cannot switch off thinking in a server's chat template"
+            raise UserError("scaling.direct", recipe.scaling.direct, requirement, "remove it, or use another engine")
     names = reward_names(recipe.rewards)
     for name in recipe.scaling.by:
         if name not in names:
@@ -389,10 +405,6 @@ def _check_eval(recipe: EvalRecipe) -> None:
             raise UserError("scaling.by", name, "must be a reward of this recipe", action)
     if not has_accuracy_reward(recipe.rewards):
         raise UserError("scaling", UNSET, "needs a reward that decides correctness", "add accuracy to rewards")
-    is_server_chat = recipe.sampling.engine == "openai" and recipe.prompt.template == CHAT_TEMPLATE
-    if recipe.scaling.direct and is_server_chat:
-        requirement = "r1kit cannot switch off thinking in a server's chat template"
-        raise UserError("scaling.direct", recipe.scaling.direct, requirement, "remove it, or use another engine")
 
 
 def _check_scaling(scaling: ScalingConfig, sampling: SamplingConfig, has_several_models: bool) -> None:

@@ -45,6 +45,9 @@ class Recipe(Block):
     """Run directory that the stage writes, such as runs/dev1."""
     seed: Seed = 0
     """Seed of everything random in the stage: shuffling, sampling, dropout, new weights."""
+    webhook: Annotated[str | None, OnResume.IGNORED] = None
+    """Address to which warnings of a training and the end of a run are posted, such as that of Slack or Discord, or the
+    name of an environment variable that holds it."""
     model: ModelConfig = ModelConfig()
     """Model that the stage trains, samples from or evaluates."""
     data: DataConfig = DataConfig()
