@@ -12,11 +12,14 @@ The page sends it along with each of its requests. It is in no cookie, which bro
 machine, and along with the requests of other sites' pages.
 """
 
+import getpass
+import os
 import secrets
+import shlex
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
@@ -24,6 +27,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from r1kit.errors import UserError
+from r1kit.messages import logger
 from r1kit.report.gather import collect_runs, find_run_dirs
 from r1kit.report.page import page_head, set_columns, to_json, write_page
 from r1kit.report.rollouts import RolloutSet
@@ -44,6 +48,7 @@ WATCHED_FILES = (
 )
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 TOKEN_BYTES = 24
+DEFAULT_SSH_PORT = "22"
 SECONDS_OF_SILENCE = 60  # after which a connection that sends nothing is closed
 # No other page can show this one in a frame, and no site that it links to learns its token.
 SECURITY_HEADERS = {
@@ -198,10 +203,33 @@ def make_server(paths: Sequence[str], port: int) -> ReportServer:
         raise UserError("--port", port, f"cannot be listened on: {error.strerror}", "give another one") from None
 
 
+def tunnel_command(port: int, environment: Mapping[str, str]) -> str | None:
+    """Return the command by which a browser on the user's machine reaches `port` of this one; None if this is theirs.
+
+    sshd sets SSH_CONNECTION: the user's address and port, then those of this machine as they reach it. A job of Slurm
+    has inherited it from the node where it was submitted, through which the way to its own node leads.
+    """
+    _, _, host, ssh_port = ([*environment.get("SSH_CONNECTION", "").split(), "", "", "", ""])[:4]
+    if not host:
+        return None
+    user = getpass.getuser()
+    options = ["ssh", "-N", "-L", f"{port}:127.0.0.1:{port}"]
+    node = environment.get("SLURMD_NODENAME")
+    if node:
+        jump_host = f"[{host}]" if ":" in host else host  # an address of IPv6
+        return shlex.join([*options, "-J", f"{user}@{jump_host}:{ssh_port}", f"{user}@{node}"])
+    if ssh_port not in ("", DEFAULT_SSH_PORT):
+        options += ["-p", ssh_port]
+    return shlex.join([*options, f"{user}@{host}"])
+
+
 def serve_report(paths: Sequence[str], port: int) -> None:
-    """Serve the page until interrupted; its address is printed first."""
+    """Serve the page until interrupted; its address is printed first, and on a remote machine how to reach it."""
     with make_server(paths, port) as server:
         print(server.address, flush=True)
+        command = tunnel_command(server.server_address[1], os.environ)
+        if command is not None:
+            logger.info(f"this is a remote machine: run `{command}` on yours, and open the address there")
         try:
             server.serve_forever()
         except KeyboardInterrupt:
