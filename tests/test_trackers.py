@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from helpers import r1kit, write_recipe
 
+from r1kit.runs.run import Run
+from r1kit.training.trackers import tracker_environment
+
 ZERO = {
     "model": {"path": "tiny:base"},
     "data": {"train": [{"path": "world:arithmetic", "rows": 16}]},
@@ -15,6 +18,10 @@ ZERO = {
     "rewards": [{"name": "accuracy"}, {"name": "format"}],
     "training": {"steps": 3, "batch_size": 8, "learning_rate": 1e-4},
 }
+
+
+MAX_TERMINAL_CHARS = 10_000
+"""More than this no training of three steps prints, whichever tracker it has."""
 
 
 def read_metric(run: Path, name: str) -> dict[int, float]:
@@ -29,7 +36,7 @@ def test_tensorboard_holds_the_curves(here):
 
     r1kit("rl-zero", write_recipe(here / "z.yaml", **ZERO, trl={"report_to": ["tensorboard"]}), f"output={here}/run")
     [file] = here.rglob("events.out.tfevents.*")
-    assert here / "run" in file.parents
+    assert file.parent == here / "run/tensorboard"
     events = EventAccumulator(str(file.parent)).Reload()
     for name in ("reward", "rewards/accuracy/mean", "completions/mean_length"):
         values = {event.step: event.value for event in events.Scalars(f"train/{name}")}
@@ -39,17 +46,38 @@ def test_tensorboard_holds_the_curves(here):
 
 @pytest.mark.slow
 def test_weights_and_biases_hold_the_curves_and_the_completions(here, monkeypatch):
-    """wandb runs offline: it asks no server and writes its files to WANDB_DIR."""
+    """wandb runs offline: it asks no server, and writes its files into the run."""
+    from wandb.proto.wandb_internal_pb2 import RunRecord
+
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(here))
     trl = {"report_to": ["wandb"], "log_completions": True}
-    r1kit("rl-zero", write_recipe(here / "z.yaml", **ZERO, trl=trl), f"output={here}/run")
-    [run] = here.glob("wandb/offline-run-*")
+    _, err = r1kit("rl-zero", write_recipe(here / "z.yaml", **ZERO, trl=trl), "output=zero/first")
+    assert len(err) < MAX_TERMINAL_CHARS
+    assert not (here / "wandb").exists()
+    [run] = here.glob("zero/first/wandb/offline-run-*")
+    sent = next(run.glob("*.wandb")).read_bytes()
+    assert RunRecord(project="r1kit").SerializeToString() in sent
+    assert RunRecord(display_name="first").SerializeToString() in sent
     tables = sorted(run.glob("files/media/table/completions*.table.json"))
     table = json.loads(tables[-1].read_text())
     assert {"prompt", "completion", "accuracy", "format"} <= set(table["columns"])
     assert len(table["data"]) >= 8
     assert os.path.getsize(next(run.glob("*.wandb"))) > 0
+
+
+def test_variables_of_trackers_are_set_for_the_training_alone_and_those_of_the_user_are_kept(tmp_path, monkeypatch):
+    for name in ("WANDB_PROJECT", "WANDB_QUIET", "TENSORBOARD_LOGGING_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_DIR", "mine")
+    run = Run(tmp_path / "run")
+    with tracker_environment(["wandb", "tensorboard"], run):
+        assert os.environ["WANDB_PROJECT"] == "r1kit"
+        assert os.environ["WANDB_DIR"] == "mine"
+        assert os.environ["TENSORBOARD_LOGGING_DIR"] == str(tmp_path / "run/tensorboard")
+    assert os.environ["WANDB_DIR"] == "mine"
+    assert "WANDB_PROJECT" not in os.environ
+    with tracker_environment(None, run):
+        assert "WANDB_PROJECT" not in os.environ
 
 
 @pytest.mark.slow

@@ -89,7 +89,15 @@ OWNED_TRL_FIELDS = {
 """Config of TRL: its fields that r1kit sets, each with the recipe's field that it is set from."""
 
 DEFAULTED_TRL_FIELDS = frozenset(
-    {"report_to", "dataloader_pin_memory", "metric_for_best_model", "greater_is_better", "hub_private_repo"}
+    {
+        "report_to",
+        "run_name",
+        "project",
+        "dataloader_pin_memory",
+        "metric_for_best_model",
+        "greater_is_better",
+        "hub_private_repo",
+    }
 )
 """Fields that r1kit gives another default than TRL, and that the block `trl` may set."""
 

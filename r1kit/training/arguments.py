@@ -12,12 +12,13 @@ import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from r1kit.errors import UserError, suggest
+from r1kit.errors import UserError
 from r1kit.ranks import world_size
 from r1kit.recipe import DistillRecipe, RewardModelRecipe, RLRecipe, SFTRecipe, TrainingConfig, TrainingRecipe
 from r1kit.recipe.trl import is_uld_field
 from r1kit.runs.run import Run
 from r1kit.safe_text import mask_secrets
+from r1kit.training.trackers import PROJECT, check_trackers
 
 if TYPE_CHECKING:
     from trl import DistillationConfig, GRPOConfig, RewardConfig, SFTConfig
@@ -87,6 +88,8 @@ def _common_arguments(recipe: TrainingRecipe, run: Run) -> dict[str, Any]:
         "fp16": has_gpu and dtype == "float16",
         "trust_remote_code": recipe.model.trust_remote_code,
         "report_to": [],
+        "run_name": run.path.name,
+        "project": PROJECT,
         "disable_tqdm": True,  # r1kit has a display of its own
         "use_cpu": not has_gpu,
         "dataloader_pin_memory": has_gpu,
@@ -251,7 +254,7 @@ def _build_config(config_class: Any, arguments: dict[str, Any], trl_block: dict[
         config = _masked_class(config_class)(**{**arguments, **check_types(config_class, trl_fields)})
         if "optim" in trl_fields:
             _check_optimizer(config)
-    _check_trackers(config.report_to)
+    check_trackers(config.report_to)
     return config
 
 
@@ -294,19 +297,3 @@ def _check_optimizer(config: Any) -> None:
 
     with contextlib.suppress(ValueError):
         Trainer.get_optimizer_cls_and_kwargs(config)
-
-
-def _check_trackers(names: list[str]) -> None:
-    """Raise UserError for a tracker that transformers does not know, or that is not installed."""
-    from transformers.integrations.integration_utils import (
-        INTEGRATION_TO_CALLBACK,
-        get_available_reporting_integrations,
-    )
-
-    for name in names:
-        if name not in INTEGRATION_TO_CALLBACK:
-            requirement = "must be a tracker that transformers knows"
-            raise UserError("trl.report_to", name, requirement, suggest(name, INTEGRATION_TO_CALLBACK))
-        # transformers lists all installed trackers but flyte.
-        if name != "flyte" and name not in get_available_reporting_integrations():
-            raise UserError("trl.report_to", name, "needs the tracker's own library", f"run pip install {name}")
