@@ -248,6 +248,38 @@ def test_sft_goes_on_from_an_adapter(tmp_path, sft_run):
     assert Path(config["base_model_name_or_path"]) == STUDENT
 
 
+def test_a_new_adapter_may_be_started_on_the_merged_one(tmp_path, sft_run):
+    """It begins at the loss of the merged model and has its own shape; its base is in the run, and moves with it."""
+    run, recipe = sft_run
+    r1kit("merge", run, "-o", tmp_path / "merged")
+    r1kit("sft", recipe, f"output={tmp_path / 'plain'}", f"model.path={tmp_path / 'merged'}")
+    lora = "model.lora={r: 8, alpha: 8, targets: [q_proj], start: new}"
+    _, err = r1kit("sft", recipe, f"output={tmp_path / 'second'}", f"model.path={run}", lora)
+    assert "note: model.path is an adapter: it is merged into its base, and a new adapter is trained" in err
+    assert first_loss(tmp_path / "second") == pytest.approx(first_loss(tmp_path / "plain"), abs=1e-5)
+    config = json.loads((tmp_path / "second/model/adapter_config.json").read_text())
+    assert (config["r"], config["target_modules"]) == (8, ["q_proj"])
+    assert config["base_model_name_or_path"] == str(tmp_path / "second/base")
+    base, merged = read_weights(tmp_path / "second/base"), read_weights(tmp_path / "merged")
+    assert largest_difference(base, merged) < 1e-6
+    before = load_model(ModelConfig(path=str(tmp_path / "second")), training=False, device="cpu")(IDS).logits
+    (tmp_path / "second").rename(tmp_path / "moved")
+    after = load_model(ModelConfig(path=str(tmp_path / "moved")), training=False, device="cpu")(IDS).logits
+    assert torch.equal(before, after)
+
+
+def test_rl_starts_a_new_adapter_whose_reference_is_the_merged_one(tmp_path, sft_run):
+    run, _ = sft_run
+    training = {**RL["training"], "steps": 2, "reference_reset_steps": None, "savings": []}
+    recipe = write_recipe(tmp_path / "rl.yaml", **{**RL, "training": training})
+    lora = "model.lora={r: 8, targets: [q_proj], start: new}"
+    r1kit("rl-zero", recipe, f"output={tmp_path / 'run'}", f"model.path={run}", lora)
+    divergences = [line["kl"] for line in read_metrics(tmp_path / "run") if "kl" in line]
+    assert divergences[0] == pytest.approx(0.0, abs=1e-6)
+    config = json.loads((tmp_path / "run/model/adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(tmp_path / "run/base")
+
+
 def test_sft_from_an_adapter_with_another_shape_is_refused(tmp_path, sft_run):
     run, recipe = sft_run
     _, err = r1kit("sft", recipe, f"output={tmp_path / 'x'}", f"model.path={run}", "model.lora.r=8", code=2)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from r1kit.answers import workers
 from r1kit.data.problems import load_problems
 from r1kit.heavy_imports import heavy_imports
-from r1kit.models.load import is_adapter, load_model_to_train, load_tokenizer
+from r1kit.models.adapters import ADAPTER_BASE_FOLDER
+from r1kit.models.load import is_adapter, load_model_to_train, load_tokenizer, starts_new_adapter
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import RLRecipe
 from r1kit.rewards.binding import bind_reward, run_in_thread
@@ -83,7 +84,9 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
     prompt_tokens = check_policy_prompts(recipe, tokenizer, problems, held_out)
     model, lora_config = load_model_to_train(recipe.model)
     check_room(recipe, model.config, prompt_tokens)
-    if recipe.training.kl > 0 and recipe.model.lora is None and is_adapter(recipe.model):
+    if starts_new_adapter(recipe.model):
+        save_start_model(model, run.path / ADAPTER_BASE_FOLDER)
+    elif recipe.training.kl > 0 and recipe.model.lora is None and is_adapter(recipe.model):
         save_start_model(model, run.path / "start")
     stop_at_end_of_turn(model, tokenizer, arguments, recipe.prompt.template)
     preload_reward_models(recipe.rewards)

@@ -17,7 +17,8 @@ from r1kit.data.examples import load_examples
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.messages import logger, print_progress
-from r1kit.models.load import create_model, load_model_to_train
+from r1kit.models.adapters import ADAPTER_BASE_FOLDER
+from r1kit.models.load import create_model, load_model_to_train, starts_new_adapter
 from r1kit.models.stop_tokens import add_stop_tokens, configured_stops
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import SFTRecipe
@@ -46,6 +47,7 @@ def main(recipe: SFTRecipe, run: Run) -> None:
 
     with heavy_imports():
         from r1kit.training.core import run_training
+        from r1kit.training.reference import save_start_model
         from r1kit.training.sft import FineTuningTrainer
 
     tokenizer = make_tokenizer(recipe, train_rows)
@@ -54,6 +56,8 @@ def main(recipe: SFTRecipe, run: Run) -> None:
     def build_trainer() -> FineTuningTrainer:
         arguments = build_sft_config(recipe, run)
         model, lora_config = _load_or_create(recipe, tokenizer)
+        if starts_new_adapter(recipe.model):
+            save_start_model(model, run.path / ADAPTER_BASE_FOLDER)
         if not tokenized:
             tokenized.extend(_tokenize(recipe, tokenizer, model, train_rows, eval_rows, run))
         train, *held_out = [rows.dataset for rows in tokenized]

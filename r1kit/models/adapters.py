@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 ALL_LINEAR = "all-linear"
 """The value of `model.lora.targets` for all linear layers but the output head."""
 
+ADAPTER_BASE_FOLDER = "base"
+"""Folder of a run that holds the base of its adapter, where that is a merged model of no other folder."""
+
 _MISSING_WEIGHTS_WARNING = "Found missing adapter keys"  # how peft's warning begins
 
 
@@ -69,6 +72,9 @@ def find_adapter(path: str, revision: str | None = None, local_files_only: bool 
     if not base_path:
         requirement = "is an adapter that does not name its base"
         raise UserError("model.path", path, requirement, "set base_model_name_or_path in its adapter_config.json")
+    beside_adapter = Path(path).parent / ADAPTER_BASE_FOLDER
+    if not Path(base_path).exists() and Path(base_path).is_absolute() and beside_adapter.is_dir():
+        base_path = str(beside_adapter)  # the run was moved, and its base with it
     return Adapter(path, revision, base_path, config)
 
 

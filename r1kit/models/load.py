@@ -111,7 +111,8 @@ def load_model_to_train(block: ModelConfig) -> tuple["PreTrainedModel", "LoraCon
     """Return the model that a stage trains, and the config of the adapter that the trainer is to add to it, if any.
 
     Where `model.path` is an adapter, it is trained further if the recipe has `model.lora`; else it is merged into its
-    base, and all weights are trained. Raises UserError where the model cannot be loaded or does not fit `model.lora`.
+    base, and all weights are trained. With `model.lora.start: new` it is merged, and gets a new adapter. Raises
+    UserError where the model cannot be loaded or does not fit `model.lora`.
     """
     path = resolve_model_path(block.path or "")
     adapter = find_adapter(path, block.revision)
@@ -124,6 +125,18 @@ def load_model_to_train(block: ModelConfig) -> tuple["PreTrainedModel", "LoraCon
             action = "set model.lora={} to train the adapter further"
             logger.info(f"model.path is an adapter: it is merged into its base, and all weights are trained; {action}")
         return load_model(block), None
+    if starts_new_adapter(block):
+        if block.quantize:
+            requirement = "an adapter cannot be merged into weights of 4 bits"
+            raise UserError(
+                "model.quantize", block.quantize, requirement, "merge it (r1kit merge) and train the result"
+            )
+        if is_main_rank():
+            logger.info("model.path is an adapter: it is merged into its base, and a new adapter is trained")
+        model = load_model(block)
+        check_lora_targets(model, block)
+        model.requires_grad_(False)  # as peft leaves the weights under an adapter
+        return model, build_lora_config(block)
     base = _read_model(adapter.base_path, adapter.config.revision, block, training=True, adapter=adapter)
     model = continue_adapter(base, adapter, block)
     if is_main_rank():
@@ -143,6 +156,11 @@ def load_scoring_model_to_train(block: ModelConfig) -> tuple["PreTrainedModel", 
     model = _read_model(resolve_model_path(block.path or ""), block.revision, block, training=True, scores=True)
     check_lora_targets(model, block)
     return model, build_lora_config(block, scores=True)
+
+
+def starts_new_adapter(block: ModelConfig) -> bool:
+    """Return whether `model.path` is an adapter, which is merged before another one is trained."""
+    return block.lora is not None and block.lora.start == "new" and is_adapter(block)
 
 
 def is_adapter(block: ModelConfig) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from r1kit.completions import CompletionGroups, Prompt, SampledCompletion
 from r1kit.errors import UserError
+from r1kit.models.adapters import Adapter, find_adapter
 from r1kit.models.templates import apply_template, decode_completion, encode_prompts, template_prefix
 from r1kit.ranks import local_rank
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig
@@ -31,6 +32,8 @@ LAUNCHER_VARIABLES = {
 CPU_ARGUMENTS = {"dtype": "float32", "enforce_eager": True, "enable_chunked_prefill": False}
 # Bytes of keys and values on a CPU, where vLLM would take 92% of the memory, also that which others use.
 CPU_CACHE_BYTES = 4 << 30
+# The ranks of adapters for which vLLM has room; an adapter takes the next larger one.
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 # Each prompt has a seed of its own: batch seed * stride + index. A prime, so that batches do not overlap.
 SEED_STRIDE = 10_007
 
@@ -49,17 +52,17 @@ class VllmSampler(InProcessSampler):
         from r1kit.models.templates import check_chat_template
 
         model_path = resolve_model_path(model_config.path or "")
-        if (Path(model_path) / "adapter_config.json").exists():
-            requirement = "is a LoRA adapter, and vLLM samples from whole models only"
-            action = "train it again with model.lora.merge=true, or use the engine transformers"
-            raise UserError("model.path", model_config.path, requirement, action)
+        adapter = find_adapter(model_path, model_config.revision)
+        if adapter is not None:
+            _check_adapter(adapter, model_config)
+        self.adapter = adapter
         self.prompt_config = prompt_config
         self.sampling_config = sampling_config
         self.tokenizer = load_tokenizer(model_config)
         check_chat_template(self.tokenizer, prompt_config.template)
         self.end_token_ids = _end_token_ids(self.tokenizer, model_config, prompt_config)
         with _rank_environment(gpus=int(sampling_config.vllm.get("tensor_parallel_size", 1))):
-            self.llm = _start_vllm(model_path, model_config, sampling_config, field)
+            self.llm = _start_vllm(model_path, adapter, model_config, sampling_config, field)
 
     def sample(self, prompts: Sequence[Prompt], group_size: int, seed: int) -> CompletionGroups:
         """Return `group_size` samples of each prompt; a prompt that fills the context has none (reason `context`)."""
@@ -78,6 +81,7 @@ class VllmSampler(InProcessSampler):
             # A seed for each prompt, so that its samples do not depend on what else is sampled at the same time.
             [self._sampling_params(group_size, seed * SEED_STRIDE + i) for i in fitting],
             use_tqdm=False,
+            lora_request=self._lora_request(),
         )
         for i, output in zip(fitting, outputs, strict=True):
             # A prompt of ids is continued; only a text or a chat can have begun the completion already.
@@ -86,6 +90,14 @@ class VllmSampler(InProcessSampler):
             samples = sorted(output.outputs, key=lambda sample: sample.index)
             groups[i] = [self._make_completion(sample, prefix) for sample in samples]
         return groups
+
+    def _lora_request(self) -> Any:
+        """Return what has vLLM sample with the adapter; None where the model is no adapter."""
+        if self.adapter is None:
+            return None
+        from vllm.lora.request import LoRARequest
+
+        return LoRARequest("adapter", 1, self.adapter.path)
 
     def _make_completion(self, sample: Any, prefix: str) -> SampledCompletion:
         ids = tuple(sample.token_ids)
@@ -118,8 +130,37 @@ class VllmSampler(InProcessSampler):
         )
 
 
-def _start_vllm(model_path: str, model_config: ModelConfig, sampling_config: SamplingConfig, field: str) -> Any:
-    """Return a vllm.LLM. Raises UserError if vLLM is not installed or does not start."""
+def _check_adapter(adapter: Adapter, model_config: ModelConfig) -> None:
+    """Raise UserError for an adapter that vLLM would not sample with, or with a part of it only."""
+    config: Any = adapter.config
+    kind = str(getattr(config.peft_type, "value", config.peft_type))
+    reason = ""
+    if kind != "LORA":
+        reason = f"is an adapter of the type {kind}"
+    elif config.use_dora:
+        reason = "is an adapter with DoRA"
+    elif config.modules_to_save or config.trainable_token_indices:
+        reason = "is an adapter that holds whole weights beside its own"
+    elif config.bias != "none":
+        reason = "is an adapter with trained biases"
+    elif config.r > LORA_RANKS[-1]:
+        reason = f"is an adapter of rank {config.r}, above vLLM's {LORA_RANKS[-1]}"
+    if reason:
+        action = "merge it (r1kit merge) and sample from the result, or use the engine transformers"
+        raise UserError("model.path", model_config.path, f"{reason}, with which vLLM does not sample", action)
+
+
+def _start_vllm(
+    model_path: str,
+    adapter: Adapter | None,
+    model_config: ModelConfig,
+    sampling_config: SamplingConfig,
+    field: str,
+) -> Any:
+    """Return a vllm.LLM, of an adapter's base where there is one.
+
+    Raises UserError if vLLM is not installed or does not start.
+    """
     import torch
 
     try:
@@ -133,6 +174,16 @@ def _start_vllm(model_path: str, model_config: ModelConfig, sampling_config: Sam
         "revision": model_config.revision,
         "trust_remote_code": model_config.trust_remote_code,
     }
+    if adapter is not None:
+        rank = min(rank for rank in LORA_RANKS if rank >= adapter.config.r)  # type: ignore[attr-defined]
+        arguments |= {
+            "model": adapter.base_path,
+            "revision": adapter.config.revision,
+            "tokenizer": adapter.path if Path(adapter.path, "tokenizer_config.json").exists() else adapter.base_path,
+            "enable_lora": True,
+            "max_lora_rank": rank,
+            "max_loras": 1,
+        }
     if not torch.cuda.is_available():
         arguments |= _cpu_arguments()
     arguments |= sampling_config.vllm

@@ -76,10 +76,10 @@ def load_reference_adapter(model: Any, checkpoint: Path) -> None:
 
 
 def save_start_model(model: Any, folder: Path) -> None:
-    """Save the model from which a training starts, and have TRL load the reference model from there; all ranks call it.
+    """Save the model from which a training starts, and name it by that folder from then on; all ranks call it.
 
-    TRL loads the reference by the name of the policy's folder. The folder of an adapter that was merged would be that
-    of its base, without the adapter.
+    TRL loads the reference model by the name of the policy, and peft writes it into a new adapter as that of its base.
+    The name of an adapter that was merged would be that of its base, without the adapter.
     """
     if is_main_rank() and not folder.exists():
         unfinished = folder.with_name(f".{folder.name}.tmp")
@@ -87,7 +87,7 @@ def save_start_model(model: Any, folder: Path) -> None:
         model.save_pretrained(unfinished)
         replace_folder(unfinished, folder)
     barrier()
-    model.config._name_or_path = str(folder)
+    model.config._name_or_path = model.name_or_path = str(folder.resolve())
 
 
 def save_reference_model(reference: Any, checkpoint: Path, is_writer: bool) -> None:
