@@ -50,6 +50,24 @@ def test_the_log_probabilities_are_those_of_a_whole_forward_pass():
         assert ids[-1] == END_ID or len(ids) == 32
 
 
+def test_each_step_tells_how_many_rows_go_on():
+    model, prompts = model_and_prompts(6)
+    torch.manual_seed(0)
+    steps = []
+
+    def record_step(tokens, rows):
+        steps.append((tokens, rows))
+
+    completions, _ = sample_completions(model, repeat(prompts, 4), settings(), [END_ID], on_step=record_step)
+    longest = max(map(len, completions))
+    going_on = []
+    for tokens in range(1, longest + 1):
+        going_on.append(
+            (tokens, sum(len(ids) > tokens or (len(ids) == 32 and ids[-1] != END_ID) for ids in completions))
+        )
+    assert steps == going_on
+
+
 def chi_squared_limit(freedom):
     """Return a value that chi squared exceeds about once in 30,000 times (four standard deviations, and 8)."""
     return freedom + 4 * math.sqrt(2 * freedom) + 8

@@ -15,7 +15,10 @@ from helpers import COMMAND, write_recipe
 from rich.console import Console
 
 from r1kit.messages import set_verbosity
+from r1kit.runs.run import Run
+from r1kit.training.callbacks import MetricsCallback
 from r1kit.training.display import TrainingDisplay, can_display, read_best_and_worst
+from r1kit.training.rollout_sampling import SampledSoFar
 
 RECIPE = {
     "model": {"path": "tiny:student"},
@@ -100,6 +103,37 @@ def test_long_completions_lose_their_middle(tmp_path):
     shown = render(tmp_path, [{"loss": 1.0}])
     assert shown.count("a") < 2 * 300
     assert "..." in shown
+
+
+SAMPLED = SampledSoFar(ended=3, completions=16, tokens=200, max_tokens=1024)
+SAMPLED_LINE = "sampling: 3/16 completions ended, the others have 200 of 1024 tokens"
+
+
+def test_a_rollout_is_shown_above_the_rest_while_it_is_sampled(tmp_path):
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    display = TrainingDisplay(tmp_path, "rl", console)
+    state = SimpleNamespace(global_step=0, max_steps=12, num_input_tokens_seen=0, is_world_process_zero=True)
+    display.on_train_begin(None, state, None)
+    display.show_sampling(SAMPLED)
+    display.show_sampling(SampledSoFar(4, 16, 201, 1024))  # too soon to be drawn
+    display.stop()
+    text = console.file.getvalue()
+    assert SAMPLED_LINE in text
+    assert "0/12" in text
+    assert "201 of" not in text
+
+
+def test_plain_lines_say_every_ten_seconds_how_far_a_rollout_has_come(tmp_path, monkeypatch, capsys):
+    callback = MetricsCallback(Run(tmp_path), "rl")
+    state = SimpleNamespace(global_step=4, max_steps=12)
+    now = callback.last_line_time
+    monkeypatch.setattr("r1kit.training.callbacks.time.time", lambda: now)
+    callback.on_step_begin(None, state, None)
+    for seconds in (0, 9.5, 10.5, 11, 20, 21):
+        monkeypatch.setattr("r1kit.training.callbacks.time.time", lambda seconds=seconds: now + seconds)
+        callback.show_sampling(SAMPLED)
+    callback.on_train_end(None, state, None)
+    assert capsys.readouterr().err.splitlines() == [f"rl 5/12  {SAMPLED_LINE}"] * 2
 
 
 class Terminal(io.StringIO):

@@ -94,7 +94,7 @@ def test_the_last_names_of_a_key_suffice_and_positions_do_not_matter():
 def test_a_block_is_described_with_its_fields():
     lines = describe_field("sft", "model.lora").splitlines()
     assert "    r: Rank of the adapter's matrices." in lines
-    assert sum(line.startswith("    ") for line in lines) == 5
+    assert sum(line.startswith("    ") for line in lines) == 6
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ TRAINING_MAY_CHANGE = {
     "training.micro_batch_size",
     "training.gradient_checkpointing",
 }
-SERVER_CONNECTION = {"urls", "key", "concurrency", "timeout", "retries", "backoff"}
+SERVER_CONNECTION = {"urls", "models", "key", "concurrency", "timeout", "retries", "backoff"}
 
 
 @pytest.mark.parametrize("stage", ["rl-zero", "rl", "sft", "distill"])
@@ -192,7 +192,7 @@ def test_the_fields_of_training_that_may_change_on_resume(stage):
         key for key in allowed_keys(stage, OnResume.MAY_CHANGE) if not key.startswith("card")
     } == TRAINING_MAY_CHANGE
     assert allowed_keys(stage, OnResume.MAY_GROW) == {"training.steps", "training.epochs"}
-    assert allowed_keys(stage, OnResume.IGNORED) - {"teacher.server"} == {"output"}
+    assert allowed_keys(stage, OnResume.IGNORED) - {"teacher.server"} == {"output", "webhook"}
     assert allowed_keys(stage, OnResume.MAY_GROW_OR_BE_REMOVED) == set()
 
 
@@ -210,8 +210,8 @@ def test_the_fields_of_other_stages_that_may_change_on_resume(stage, blocks):
     outermost = {key.partition(".")[0] for key in allowed_keys(stage, OnResume.MAY_CHANGE)}
     assert outermost == {*blocks, *(["sampling"] if stage != "data" else [])}
     plain = {key for key in allowed_keys(stage, OnResume.MAY_CHANGE) if key.startswith("sampling.")}
-    assert plain == (set() if stage == "data" else {"sampling.vllm"})
-    for key in allowed_keys(stage, OnResume.IGNORED) - {"output"}:
+    assert plain == (set() if stage == "data" else {"sampling.vllm", "sampling.server.logprobs"})
+    for key in allowed_keys(stage, OnResume.IGNORED) - {"output", "webhook"}:
         assert key.rpartition(".server.")[2] in SERVER_CONNECTION
     for key in allowed_keys(stage, OnResume.MAY_GROW_OR_BE_REMOVED):
         assert key.endswith((".budget.tokens", ".budget.cost"))

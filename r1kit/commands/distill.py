@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
+from r1kit.models.adapters import ADAPTER_BASE_FOLDER
 from r1kit.models.load import load_model_to_train, load_tokenizer
 from r1kit.models.teacher import check_byte_level, check_served_teacher, load_any_teacher, load_teacher
 from r1kit.prompts import CHAT_TEMPLATE
@@ -52,7 +53,7 @@ def _build_trainer(
     arguments = build_distillation_config(recipe, run)
     tokenizer: Any = load_tokenizer(recipe.model)
     prompt_tokens = check_policy_prompts(recipe, tokenizer, problems, held_out)
-    model, lora_config = load_model_to_train(recipe.model)
+    model, lora_config = load_model_to_train(recipe.model, run.path / ADAPTER_BASE_FOLDER)
     trainer_class, teacher_arguments = _load_teacher(recipe, run, model, tokenizer)
     for reader in filter(None, (model, teacher_arguments.get("teacher_model"))):
         check_room(recipe, reader.config, prompt_tokens)

@@ -15,7 +15,7 @@ from r1kit.answers import workers
 from r1kit.data.problems import load_problems
 from r1kit.heavy_imports import heavy_imports
 from r1kit.models.adapters import ADAPTER_BASE_FOLDER
-from r1kit.models.load import is_adapter, load_model_to_train, load_tokenizer, starts_new_adapter
+from r1kit.models.load import is_adapter, load_model_to_train, load_tokenizer, save_start_model
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import RLRecipe
 from r1kit.rewards.binding import bind_reward, run_in_thread
@@ -76,17 +76,14 @@ def _judges_mathematics(recipe: RLRecipe, problems: "Dataset") -> bool:
 def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "Dataset | None") -> "RLTrainer":
     from r1kit.training.callbacks import LengthScheduleCallback
     from r1kit.training.grpo import RLTrainer
-    from r1kit.training.reference import save_start_model
 
     # All checks that need no weights come before these are loaded.
     arguments = build_grpo_config(recipe, run)
     tokenizer = load_tokenizer(recipe.model)
     prompt_tokens = check_policy_prompts(recipe, tokenizer, problems, held_out)
-    model, lora_config = load_model_to_train(recipe.model)
+    model, lora_config = load_model_to_train(recipe.model, run.path / ADAPTER_BASE_FOLDER)
     check_room(recipe, model.config, prompt_tokens)
-    if starts_new_adapter(recipe.model):
-        save_start_model(model, run.path / ADAPTER_BASE_FOLDER)
-    elif recipe.training.kl > 0 and recipe.model.lora is None and is_adapter(recipe.model):
+    if recipe.training.kl > 0 and recipe.model.lora is None and is_adapter(recipe.model):
         save_start_model(model, run.path / "start")
     stop_at_end_of_turn(model, tokenizer, arguments, recipe.prompt.template)
     preload_reward_models(recipe.rewards)

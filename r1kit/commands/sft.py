@@ -11,6 +11,7 @@ is kept in the run as `first_row.txt`.
 """
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.examples import load_examples
@@ -18,7 +19,7 @@ from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.messages import logger, print_progress
 from r1kit.models.adapters import ADAPTER_BASE_FOLDER
-from r1kit.models.load import create_model, load_model_to_train, starts_new_adapter
+from r1kit.models.load import create_model, load_model_to_train
 from r1kit.models.stop_tokens import add_stop_tokens, configured_stops
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import SFTRecipe
@@ -47,7 +48,6 @@ def main(recipe: SFTRecipe, run: Run) -> None:
 
     with heavy_imports():
         from r1kit.training.core import run_training
-        from r1kit.training.reference import save_start_model
         from r1kit.training.sft import FineTuningTrainer
 
     tokenizer = make_tokenizer(recipe, train_rows)
@@ -55,9 +55,7 @@ def main(recipe: SFTRecipe, run: Run) -> None:
 
     def build_trainer() -> FineTuningTrainer:
         arguments = build_sft_config(recipe, run)
-        model, lora_config = _load_or_create(recipe, tokenizer)
-        if starts_new_adapter(recipe.model):
-            save_start_model(model, run.path / ADAPTER_BASE_FOLDER)
+        model, lora_config = _load_or_create(recipe, tokenizer, run.path / ADAPTER_BASE_FOLDER)
         if not tokenized:
             tokenized.extend(_tokenize(recipe, tokenizer, model, train_rows, eval_rows, run))
         train, *held_out = [rows.dataset for rows in tokenized]
@@ -81,11 +79,14 @@ def main(recipe: SFTRecipe, run: Run) -> None:
 
 
 def _load_or_create(
-    recipe: SFTRecipe, tokenizer: "PreTrainedTokenizerBase"
+    recipe: SFTRecipe, tokenizer: "PreTrainedTokenizerBase", base_dir: Path
 ) -> tuple["PreTrainedModel", "LoraConfig | None"]:
-    """Return the recipe's model, loaded or new for the vocabulary of `tokenizer`, and the adapter to add to it."""
+    """Return the recipe's model, loaded or new for the vocabulary of `tokenizer`, and the adapter to add to it.
+
+    `base_dir` is where the base of a new adapter is saved, if it is a merged model.
+    """
     if recipe.model.new is None:
-        return load_model_to_train(recipe.model)
+        return load_model_to_train(recipe.model, base_dir)
     from transformers import set_seed
 
     set_seed(recipe.seed)

@@ -169,6 +169,7 @@ def sample_completions(
     generation_config: "GenerationConfig",
     end_token_ids: Sequence[int],
     on_row_end: Callable[[int, list[int]], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> tuple[list[list[int]], list[list[float]]]:
     """Return a completion for each prompt: its ids, the end token among them, and their log-probabilities.
 
@@ -176,6 +177,7 @@ def sample_completions(
     temperature of `generation_config`, before top_k, top_p and min_p.
 
     `on_row_end(row, ids)` is called for each row that ends before the last one, as soon as it has ended.
+    `on_step(tokens, rows)` is called after each step: so many tokens are sampled of the rows that go on.
 
     Raises FloatingPointError where the model's logits are NaN.
     """
@@ -207,6 +209,8 @@ def sample_completions(
             has_ended = running & torch.isin(next_ids.squeeze(1), end_ids)
             batch.is_running = running & ~has_ended
             running_count = int(batch.is_running.sum())
+            if on_step:
+                on_step(step + 1, running_count)
             if running_count == 0 or step + 1 == max_new_tokens:
                 break
             if on_row_end:

@@ -5,6 +5,7 @@ tokenizer = load_tokenizer(block)
 model = load_model(block, training=False)
 """
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,9 @@ from r1kit.models.adapters import (
     merge_adapter,
 )
 from r1kit.models.chat_templates import set_chat_template
-from r1kit.ranks import is_main_rank, local_rank
+from r1kit.ranks import barrier, is_main_rank, local_rank
 from r1kit.recipe import ModelConfig, NewModelConfig
+from r1kit.runs.files import replace_folder
 from r1kit.runs.paths import resolve_model_path
 
 if TYPE_CHECKING:
@@ -107,12 +109,14 @@ def load_model(
     return model
 
 
-def load_model_to_train(block: ModelConfig) -> tuple["PreTrainedModel", "LoraConfig | None"]:
+def load_model_to_train(
+    block: ModelConfig, base_dir: Path | None = None
+) -> tuple["PreTrainedModel", "LoraConfig | None"]:
     """Return the model that a stage trains, and the config of the adapter that the trainer is to add to it, if any.
 
     Where `model.path` is an adapter, it is trained further if the recipe has `model.lora`; else it is merged into its
-    base, and all weights are trained. With `model.lora.start: new` it is merged, and gets a new adapter. Raises
-    UserError where the model cannot be loaded or does not fit `model.lora`.
+    base, and all weights are trained. With `model.lora.start: new` it is merged, saved in `base_dir`, and gets
+    a new adapter. Raises UserError where the model cannot be loaded or does not fit `model.lora`.
     """
     path = resolve_model_path(block.path or "")
     adapter = find_adapter(path, block.revision)
@@ -135,7 +139,8 @@ def load_model_to_train(block: ModelConfig) -> tuple["PreTrainedModel", "LoraCon
             logger.info("model.path is an adapter: it is merged into its base, and a new adapter is trained")
         model = load_model(block)
         check_lora_targets(model, block)
-        model.requires_grad_(False)  # as peft leaves the weights under an adapter
+        if base_dir is not None:
+            save_start_model(model, base_dir)
         return model, build_lora_config(block)
     base = _read_model(adapter.base_path, adapter.config.revision, block, training=True, adapter=adapter)
     model = continue_adapter(base, adapter, block)
@@ -156,6 +161,21 @@ def load_scoring_model_to_train(block: ModelConfig) -> tuple["PreTrainedModel", 
     model = _read_model(resolve_model_path(block.path or ""), block.revision, block, training=True, scores=True)
     check_lora_targets(model, block)
     return model, build_lora_config(block, scores=True)
+
+
+def save_start_model(model: Any, folder: Path) -> None:
+    """Save the model from which a training starts, and name it by that folder from then on; all ranks call it.
+
+    TRL loads the reference model by the name of the policy, and peft writes it into a new adapter as that of its base.
+    The name of an adapter that was merged would be that of its base, without the adapter.
+    """
+    if is_main_rank() and not folder.exists():
+        unfinished = folder.with_name(f".{folder.name}.tmp")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        model.save_pretrained(unfinished)
+        replace_folder(unfinished, folder)
+    barrier()
+    model.config._name_or_path = model.name_or_path = str(folder.resolve())
 
 
 def starts_new_adapter(block: ModelConfig) -> bool:

@@ -13,6 +13,7 @@ from r1kit.interrupts import is_new_signal
 from r1kit.messages import logger, print_progress, training_step
 from r1kit.recipe import LengthStepConfig
 from r1kit.runs.run import Run
+from r1kit.training.rollout_sampling import SampledSoFar
 
 PROGRESS_LINE_METRICS = (
     "loss",
@@ -40,6 +41,7 @@ class MetricsCallback(TrainerCallback):
         self.quiet = quiet
         self.started = self.last_line_time = time.time()
         self.first_step = 0
+        self.position = ""  # such as 3/100: the step that is being computed, and their number
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -54,6 +56,14 @@ class MetricsCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         training_step.number = state.global_step + 1
+        self.position = f"{state.global_step + 1}/{state.max_steps}"
+
+    def show_sampling(self, progress: SampledSoFar) -> None:
+        """Print how far a rollout has come, if there was no line of progress for ten seconds."""
+        now = time.time()
+        if not self.quiet and now - self.last_line_time >= SECONDS_BETWEEN_PROGRESS_LINES:
+            self.last_line_time = now
+            print_progress(f"{self.stage} {self.position}  {progress}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

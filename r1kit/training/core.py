@@ -26,6 +26,7 @@ from r1kit.training.arguments import FITTING_ROWS_KEY, split_batch
 from r1kit.training.callbacks import MetricsCallback, StopCallback
 from r1kit.training.display import TrainingDisplay, can_display
 from r1kit.training.refusals import library_refusals
+from r1kit.training.trackers import tracker_environment
 
 
 def run_training(
@@ -41,6 +42,24 @@ def run_training(
     Raises Interrupted after SIGINT or SIGTERM, once the state is saved; OutOfMemory where memory runs out in one of
     several processes, which must all begin anew; UserError where a single row does not fit or the training diverges.
     """
+    with tracker_environment(recipe.trl.get("report_to"), run):
+        last_checkpoint = _train_to_the_end(build_trainer, recipe, run, resume_interval, product)
+    if is_main_rank():
+        if last_checkpoint is not None:
+            best = checkpoints.best_checkpoint(last_checkpoint)
+            checkpoints.export_model(best, run.path / product, recipe.model)
+            run.update(model_step=checkpoints.checkpoint_step(best))
+        run.record_result()
+        card.write_card(run, recipe, run.path / product)
+
+
+def _train_to_the_end(
+    build_trainer: Callable[[], Any], recipe: TrainingRecipe, run: Run, resume_interval: int, product: str
+) -> Path | None:
+    """Train from where the run stands, with smaller micro-batches where memory runs out; return the last checkpoint.
+
+    None is returned for a run that was finished and whose checkpoints were deleted since.
+    """
     checkpoints_dir = run.path / "checkpoints"
     if is_main_rank():
         checkpoints.drop_incomplete(checkpoints_dir)
@@ -51,8 +70,7 @@ def run_training(
         try:
             with library_refusals(recipe.trl):
                 trainer = build_trainer()
-            last_checkpoint = _train(trainer, recipe, run, last_checkpoint, resume_interval, product)
-            break
+            return _train(trainer, recipe, run, last_checkpoint, resume_interval, product)
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
@@ -65,13 +83,7 @@ def run_training(
         torch.cuda.empty_cache()
         checkpoints.drop_incomplete(checkpoints_dir)
         last_checkpoint = _newest_checkpoint(checkpoints_dir)
-    if is_main_rank():
-        if last_checkpoint is not None:
-            best = checkpoints.best_checkpoint(last_checkpoint)
-            checkpoints.export_model(best, run.path / product, recipe.model)
-            run.update(model_step=checkpoints.checkpoint_step(best))
-        run.record_result()
-        card.write_card(run, recipe, run.path / product)
+    return last_checkpoint
 
 
 def _newest_checkpoint(checkpoints_dir: Path) -> Path | None:
@@ -169,7 +181,10 @@ def _add_callbacks(trainer: Any, run: Run, stop_callback: StopCallback) -> Train
     live_display = None
     if can_display() and is_main_rank():
         live_display = TrainingDisplay(run.path, stage)
-    trainer.add_callback(MetricsCallback(run, stage, quiet=live_display is not None))
+    metrics_callback = MetricsCallback(run, stage, quiet=live_display is not None)
+    trainer.add_callback(metrics_callback)
+    if hasattr(trainer, "rollout_sampler"):
+        trainer.rollout_sampler.on_progress = (live_display or metrics_callback).show_sampling
     if live_display:
         trainer.add_callback(live_display)
     # After MetricsCallback, so that metrics.jsonl has the step at which an alert ends a diverging training.

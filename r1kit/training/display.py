@@ -28,6 +28,7 @@ from r1kit.messages import is_quiet
 from r1kit.rows import Row
 from r1kit.safe_text import escape_control_characters
 from r1kit.tables import format_duration
+from r1kit.training.rollout_sampling import SampledSoFar
 
 # The metrics of metrics.jsonl that are shown, in this order, and their labels.
 METRIC_LABELS = {
@@ -46,6 +47,7 @@ METRIC_LABELS = {
     "learning_rate": "learning rate",
 }
 BAR_COLUMNS = 30
+SECONDS_BETWEEN_REDRAWS = 0.5  # while a rollout is sampled
 # Of a longer completion only so many characters of its beginning and of its end are shown.
 LONGEST_COMPLETION = 400
 EXCERPT_CHARACTERS = 200
@@ -69,6 +71,8 @@ class TrainingDisplay(TrainerCallback):
         self.stage = stage
         self._live = Live(console=console or Console(stderr=True), auto_refresh=False, transient=True)
         self._metrics: dict[str, float] = {}
+        self._rendered: RenderableType = ""
+        self._drawn_at = 0.0  # on the clock time.monotonic
         # Where this session of the training began: it may resume an earlier one.
         self._start_time = time.time()
         self._start_step = 0
@@ -80,6 +84,7 @@ class TrainingDisplay(TrainerCallback):
         self._start_tokens = state.num_input_tokens_seen
         if state.is_world_process_zero:
             self._live.start()
+            self._rendered = self._render_progress(state, 0.0)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.stop()
@@ -91,7 +96,15 @@ class TrainingDisplay(TrainerCallback):
         for name, value in logs.items():
             if isinstance(value, int | float):
                 self._metrics[name] = float(value)
-        self._live.update(self.render(state, self._metrics, earlier_metrics), refresh=True)
+        self._rendered = self.render(state, self._metrics, earlier_metrics)
+        self._live.update(self._rendered, refresh=True)
+
+    def show_sampling(self, progress: SampledSoFar) -> None:
+        """Show how far a rollout has come, in a line above the rest until the step has its metrics."""
+        now = time.monotonic()
+        if now - self._drawn_at >= SECONDS_BETWEEN_REDRAWS:
+            self._drawn_at = now
+            self._live.update(Group(Text(str(progress), style="dim"), self._rendered), refresh=True)
 
     def stop(self) -> None:
         """Remove the display from the terminal and show its cursor again."""

@@ -5,15 +5,11 @@ Here the reference is saved in each checkpoint, and for an adapter it is a secon
 for the reference wherever there is one.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
-
-from r1kit.ranks import barrier, is_main_rank
-from r1kit.runs.files import replace_folder
 
 REFERENCE_FILE = "reference.pt"
 """In a checkpoint: the reference model's weights, or those of its adapter."""
@@ -73,21 +69,6 @@ def load_reference_adapter(model: Any, checkpoint: Path) -> None:
     state = torch.load(checkpoint / REFERENCE_FILE, weights_only=True)
     for name, weight in _reference_weights(model).items():
         weight.copy_(state[name])
-
-
-def save_start_model(model: Any, folder: Path) -> None:
-    """Save the model from which a training starts, and name it by that folder from then on; all ranks call it.
-
-    TRL loads the reference model by the name of the policy, and peft writes it into a new adapter as that of its base.
-    The name of an adapter that was merged would be that of its base, without the adapter.
-    """
-    if is_main_rank() and not folder.exists():
-        unfinished = folder.with_name(f".{folder.name}.tmp")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        model.save_pretrained(unfinished)
-        replace_folder(unfinished, folder)
-    barrier()
-    model.config._name_or_path = model.name_or_path = str(folder.resolve())
 
 
 def save_reference_model(reference: Any, checkpoint: Path, is_writer: bool) -> None:

@@ -4,6 +4,7 @@ The distribution is that of transformers' `generate`; the draws for a seed are o
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,11 +16,31 @@ Completions = tuple[list[list[int]], list[list[float]]]
 """Of each row: the ids of its completion, the end token among them, and the ids' log-probabilities."""
 
 
+@dataclass(frozen=True)
+class SampledSoFar:
+    """How far the sampling of a rollout has come in this process."""
+
+    ended: int
+    """Completions that have ended."""
+    completions: int
+    """All completions of the rollout."""
+    tokens: int
+    """Tokens so far of each completion that has not ended."""
+    max_tokens: int
+    """Tokens at which a completion is cut off."""
+
+    def __str__(self) -> str:
+        length = f"{self.tokens} of {self.max_tokens} tokens"
+        return f"sampling: {self.ended}/{self.completions} completions ended, the others have {length}"
+
+
 class RolloutSampler:
     """Samples as many rows at once as fit into memory; where they do not, half as many from then on."""
 
     def __init__(self) -> None:
         self.rows_at_once: int | None = None  # None: all of them, until memory runs out
+        # Is told on the main rank how far the sampling has come, after each token.
+        self.on_progress: Callable[[SampledSoFar], None] | None = None
 
     def sample_on_all_ranks(
         self,
@@ -58,9 +79,15 @@ class RolloutSampler:
             def report_row(row: int, row_ids: list[int], first_row: int = start) -> None:
                 on_row_end(first_row + row, row_ids)
 
+            def report_step(tokens: int, running: int, first_row: int = start, batch_rows: int = len(batch)) -> None:
+                if self.on_progress is not None and trainer.accelerator.is_main_process:
+                    ended = first_row + batch_rows - running
+                    limit = trainer.generation_config.max_new_tokens or 0
+                    self.on_progress(SampledSoFar(ended, len(prompt_ids), tokens, limit))
+
             try:
                 batch_ids, batch_logprobs = sample_completions(
-                    model, batch, trainer.generation_config, trainer.eos_token_ids, report_row
+                    model, batch, trainer.generation_config, trainer.eos_token_ids, report_row, report_step
                 )
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
