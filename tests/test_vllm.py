@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers import r1kit, read_info, write_recipe
 from servers import free_port, model_server
+from test_lora import save_adapter
 
 pytestmark = pytest.mark.vllm
 
@@ -125,3 +126,49 @@ def test_a_prompt_beyond_the_context_has_the_finish_reason_context(tmp_path, bas
         r1kit("generate", write_recipe(tmp_path / "r.yaml", **values), f"output={run}")
         assert [r["finish_reason"] for r in sampled_rows(run) if r["answer"] == "1"] == ["context"] * 2
         assert len(sampled_rows(run)) == 10
+
+
+@pytest.fixture(scope="module")
+def adapter_path(base_model_path, tmp_path_factory) -> str:
+    """Return an adapter of the scale model with random weights, which change what it says."""
+    folder = tmp_path_factory.mktemp("adapter")
+    save_adapter(folder, base_model_path, target_modules=["q_proj", "v_proj", "down_proj"])
+    return str(folder)
+
+
+def sample_greedily(tmp_path, name: str, path: str, **sampling) -> dict[str, dict]:
+    """Return a greedy completion of each question, with its row, by the row's id."""
+    greedy = {"temperature": 0, "samples": 1, "max_tokens": 24, "batch_size": 12}
+    values = {**CAPITALS, "model": {"path": path}, "sampling": {**greedy, **sampling}}
+    r1kit("generate", write_recipe(tmp_path / f"{name}.yaml", **values), f"output={tmp_path / name}")
+    return {row["id"]: row for row in sampled_rows(tmp_path / name)}
+
+
+def count_same(rows: dict[str, dict], others: dict[str, dict]) -> int:
+    return sum(row["completion"] == others[name]["completion"] for name, row in rows.items())
+
+
+def test_vllm_samples_with_an_adapter_as_the_merged_model_does(tmp_path, base_model_path, adapter_path):
+    merged = sample_greedily(tmp_path, "merged", adapter_path)
+    by_vllm = sample_greedily(tmp_path, "vllm", adapter_path, engine="vllm")
+    base = sample_greedily(tmp_path, "base", base_model_path)
+    assert count_same(by_vllm, merged) >= 22  # two tokens of equal logits may part them
+    assert count_same(by_vllm, base) < 12
+
+
+def test_a_vllm_server_gives_log_probabilities_and_samples_with_an_adapter(tmp_path, base_model_path, adapter_path):
+    port = free_port()
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", base_model_path]
+    command += ["--port", str(port), "--dtype", "float32", "--enforce-eager", "--no-enable-chunked-prefill"]
+    command += ["--enable-lora", "--lora-modules", f"mine={adapter_path}"]
+    with model_server(command, port, tmp_path / "log", VLLM_CPU_KVCACHE_SPACE="1") as url:
+        server = {"urls": [url], "concurrency": 8, "models": "mine"}
+        by_server = sample_greedily(tmp_path, "server", adapter_path, engine="openai", server=server)
+    merged = sample_greedily(tmp_path, "merged", adapter_path)
+    by_vllm = sample_greedily(tmp_path, "vllm", adapter_path, engine="vllm")
+    assert count_same(by_server, merged) >= 22
+    same = [name for name in by_server if by_server[name]["completion"] == by_vllm[name]["completion"]]
+    assert len(same) >= 22
+    for name in same:
+        assert by_server[name]["logprob"] == pytest.approx(by_vllm[name]["logprob"], abs=1e-3)
+        assert by_server[name]["logprob"] < 0

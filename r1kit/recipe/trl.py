@@ -143,6 +143,8 @@ REPLACED_TRL_FIELDS = {
 RESUMABLE_TRL_FIELDS = frozenset(
     {
         "report_to",
+        "run_name",
+        "project",
         "vllm_gpu_memory_utilization",
         "vllm_enable_sleep_mode",
         "vllm_tensor_parallel_size",

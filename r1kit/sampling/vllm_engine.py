@@ -34,6 +34,8 @@ CPU_ARGUMENTS = {"dtype": "float32", "enforce_eager": True, "enable_chunked_pref
 CPU_CACHE_BYTES = 4 << 30
 # The ranks of adapters for which vLLM has room; an adapter takes the next larger one.
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+MERGE_ACTION = "merge it (r1kit merge) and sample from the result, or use the engine transformers"
+MAX_REASON_CHARS = 300
 # Each prompt has a seed of its own: batch seed * stride + index. A prime, so that batches do not overlap.
 SEED_STRIDE = 10_007
 
@@ -55,7 +57,6 @@ class VllmSampler(InProcessSampler):
         adapter = find_adapter(model_path, model_config.revision)
         if adapter is not None:
             _check_adapter(adapter, model_config)
-        self.adapter = adapter
         self.prompt_config = prompt_config
         self.sampling_config = sampling_config
         self.tokenizer = load_tokenizer(model_config)
@@ -63,6 +64,12 @@ class VllmSampler(InProcessSampler):
         self.end_token_ids = _end_token_ids(self.tokenizer, model_config, prompt_config)
         with _rank_environment(gpus=int(sampling_config.vllm.get("tensor_parallel_size", 1))):
             self.llm = _start_vllm(model_path, adapter, model_config, sampling_config, field)
+        self.lora_request: Any = None
+        if adapter is not None:
+            from vllm.lora.request import LoRARequest
+
+            self.lora_request = LoRARequest("adapter", 1, adapter.path)
+            _load_adapter(self.llm, self.lora_request, model_config)
 
     def sample(self, prompts: Sequence[Prompt], group_size: int, seed: int) -> CompletionGroups:
         """Return `group_size` samples of each prompt; a prompt that fills the context has none (reason `context`)."""
@@ -81,7 +88,7 @@ class VllmSampler(InProcessSampler):
             # A seed for each prompt, so that its samples do not depend on what else is sampled at the same time.
             [self._sampling_params(group_size, seed * SEED_STRIDE + i) for i in fitting],
             use_tqdm=False,
-            lora_request=self._lora_request(),
+            lora_request=self.lora_request,
         )
         for i, output in zip(fitting, outputs, strict=True):
             # A prompt of ids is continued; only a text or a chat can have begun the completion already.
@@ -90,14 +97,6 @@ class VllmSampler(InProcessSampler):
             samples = sorted(output.outputs, key=lambda sample: sample.index)
             groups[i] = [self._make_completion(sample, prefix) for sample in samples]
         return groups
-
-    def _lora_request(self) -> Any:
-        """Return what has vLLM sample with the adapter; None where the model is no adapter."""
-        if self.adapter is None:
-            return None
-        from vllm.lora.request import LoRARequest
-
-        return LoRARequest("adapter", 1, self.adapter.path)
 
     def _make_completion(self, sample: Any, prefix: str) -> SampledCompletion:
         ids = tuple(sample.token_ids)
@@ -131,23 +130,33 @@ class VllmSampler(InProcessSampler):
 
 
 def _check_adapter(adapter: Adapter, model_config: ModelConfig) -> None:
-    """Raise UserError for an adapter that vLLM would not sample with, or with a part of it only."""
+    """Raise UserError for an adapter of which some version of vLLM would leave out a part in silence.
+
+    What vLLM itself refuses is seen when it loads the adapter.
+    """
     config: Any = adapter.config
     kind = str(getattr(config.peft_type, "value", config.peft_type))
     reason = ""
     if kind != "LORA":
         reason = f"is an adapter of the type {kind}"
-    elif config.use_dora:
-        reason = "is an adapter with DoRA"
-    elif config.modules_to_save or config.trainable_token_indices:
+    elif config.trainable_token_indices or config.modules_to_save:
         reason = "is an adapter that holds whole weights beside its own"
-    elif config.bias != "none":
-        reason = "is an adapter with trained biases"
+    elif config.rank_pattern or config.alpha_pattern:
+        reason = "is an adapter whose layers have ranks or scales of their own"
     elif config.r > LORA_RANKS[-1]:
         reason = f"is an adapter of rank {config.r}, above vLLM's {LORA_RANKS[-1]}"
     if reason:
-        action = "merge it (r1kit merge) and sample from the result, or use the engine transformers"
-        raise UserError("model.path", model_config.path, f"{reason}, with which vLLM does not sample", action)
+        raise UserError("model.path", model_config.path, f"{reason}, with which vLLM does not sample", MERGE_ACTION)
+
+
+def _load_adapter(llm: Any, request: Any, model_config: ModelConfig) -> None:
+    """Have vLLM load an adapter. Raises UserError where it refuses."""
+    try:
+        llm.llm_engine.add_lora(request)
+    except Exception as error:  # of vLLM's own process, which wraps it in classes of its own
+        reason = " ".join(str(error).split())[:MAX_REASON_CHARS] or type(error).__name__
+        requirement = f"vLLM does not load this adapter: {reason}"
+        raise UserError("model.path", model_config.path, requirement, MERGE_ACTION) from None
 
 
 def _start_vllm(
