@@ -201,7 +201,7 @@ def test_the_fields_of_training_that_may_change_on_resume(stage):
     [
         ("generate", ("keep", "refine", "journey", "card")),
         ("data", ("keep", "card")),
-        ("eval", ("read", "scaling")),
+        ("eval", ("read", "scaling", "models")),
         ("verifier", ("head",)),
     ],
 )

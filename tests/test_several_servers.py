@@ -13,6 +13,8 @@ from test_server import FAST, chat_question, make_sampler, sample_all, sum_quest
 
 from r1kit.errors import UserError
 from r1kit.recipe import ModelConfig, PromptConfig, SamplingConfig, ServerConfig, load_recipe
+from r1kit.recipe.block import OnResume, find_resume_rule
+from r1kit.recipe.stages import recipe_class
 from r1kit.sampling.server import ServerSampler
 from r1kit.servers import endpoints
 
@@ -181,3 +183,10 @@ def test_what_a_server_cannot_do_is_refused_for_a_model_with_a_server_of_its_own
     file = write_eval_recipe(tmp_path, models, scaling={"budgets": [8]})
     with pytest.raises(UserError, match=r"scaling\.budgets = \[8\]; continues completions from their token ids"):
         load_recipe("eval", str(file), {"output": "run"})
+
+
+def test_the_servers_of_a_model_may_move_when_a_run_is_resumed():
+    rules = {"urls": OnResume.IGNORED, "models": OnResume.IGNORED, "logprobs": OnResume.MAY_CHANGE, "seeds": None}
+    for name, rule in rules.items():
+        assert find_resume_rule(recipe_class("eval"), f"models.R1.server.{name}") is rule
+    assert find_resume_rule(recipe_class("eval"), "models.R1.path") is None

@@ -73,7 +73,8 @@ def find_adapter(path: str, revision: str | None = None, local_files_only: bool 
         requirement = "is an adapter that does not name its base"
         raise UserError("model.path", path, requirement, "set base_model_name_or_path in its adapter_config.json")
     beside_adapter = Path(path).parent / ADAPTER_BASE_FOLDER
-    if not Path(base_path).exists() and Path(base_path).is_absolute() and beside_adapter.is_dir():
+    is_base_of_run = Path(base_path).is_absolute() and Path(base_path).name == ADAPTER_BASE_FOLDER
+    if is_base_of_run and not Path(base_path).exists() and beside_adapter.is_dir():
         base_path = str(beside_adapter)  # the run was moved, and its base with it
     return Adapter(path, revision, base_path, config)
 

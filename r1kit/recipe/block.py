@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from types import NoneType
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -154,18 +154,23 @@ def find_block_class(annotation: Any) -> type[BaseModel] | None:
 def fields_along(block: type[BaseModel], key: str) -> Iterator[tuple[str, FieldInfo]]:
     """Yield each name in a dotted key with its field, from the outermost block inwards.
 
-    Positions in lists are stepped over: `data.train.0.rows` yields `data`, `train` and `rows`. It ends where a name is
-    no field of a block, such as at a column's name within `where`.
+    Positions in lists and names of blocks are stepped over: `data.train.0.rows` yields `data`, `train` and `rows`,
+    `models.R1.server` yields `models` and `server`. It ends where a name is no field of a block, such as at a column's
+    name within `where`.
     """
     current: type[BaseModel] | None = block
+    has_named_blocks = False
     for name in key.split("."):
-        if name.isdigit():
+        is_name_of_block = has_named_blocks and current is not None and name not in current.model_fields
+        has_named_blocks = False
+        if name.isdigit() or is_name_of_block:
             continue
         if current is None or name not in current.model_fields:
             return
         field = current.model_fields[name]
         yield name, field
         current = find_block_class(field.annotation)
+        has_named_blocks = get_origin(field.annotation) is dict
 
 
 def find_resume_rule(block: type[BaseModel], key: str) -> OnResume | None:
