@@ -143,6 +143,11 @@ COLUMNS: dict[str, Column] = {
     "question": Column(
         "string", (PROBLEM, ROLLOUT), "The question as bare text, without a template; r1kit makes it of `prompt`."
     ),
+    "turns": Column(
+        "string",
+        (ROLLOUT,),
+        "The messages of a rollout with tools, as JSON: calls, results and answer; `completion` has the model's text.",
+    ),
     "step": Column("int64", (ROLLOUT,), "The optimizer step that the completion was sampled for, from 1."),
     "group": Column("int64", (ROLLOUT,), "Number of the completion's group within its step, from 0."),
     "reward": Column("float64", (ROLLOUT,), "Weighted sum of the rewards; null if none applies."),

@@ -96,6 +96,9 @@ def test_the_python_api_runs_in_a_notebook(tmp_path):
     assert outputs[0].strip().endswith("runs/from_python/model")
     assert "did you mean steps?" in outputs[1]
     assert outputs[2] == "[1.0, 0.0]\n[1.0, 0.0]\n"
+    assert outputs[3] == "[1.0, None]\n"
+    assert outputs[4] == "42\n"
+    assert outputs[5] == "B\n2 plus 2\n"
 
 
 def _printed(cell) -> str:

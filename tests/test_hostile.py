@@ -47,8 +47,8 @@ def find_remnants():
     return remnants
 
 
-def run_all(isolation, *, python=sys.executable, paths=(ROOT, ROOT / "tests"), prefix=()):
-    command = [*prefix, python, "-m", "hostile.run", "--isolation", isolation]
+def run_all(isolation, *options, python=sys.executable, paths=(ROOT, ROOT / "tests"), prefix=()):
+    command = [*prefix, python, "-m", "hostile.run", "--isolation", isolation, *options]
     environment = {"PYTHONPATH": ":".join(map(str, paths)), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/")
     assert done.returncode == 0, done.stderr
@@ -117,6 +117,19 @@ def test_no_verdict_depends_on_the_box_or_on_the_user():
             if verdict != verdicts[first_name][case] and case not in SEEN_IN_LANDLOCK:
                 differing[case] = {first_name: verdicts[first_name][case], name: verdict}
     assert differing == {}
+
+
+@pytest.mark.alone
+def test_no_hostile_program_does_harm_as_a_call_of_the_tool_python():
+    """Every tenth program; R1KIT_HOSTILE=all calls all of them."""
+    if not any(map(works, ALL)):
+        pytest.skip("no box works here")
+    before = find_remnants()
+    every = "1" if os.environ.get("R1KIT_HOSTILE") == "all" else "10"
+    wrong, summary = run_all("auto", "--as-tool", "--every", every)
+    assert wrong == []
+    assert len(summary["verdicts"]) >= 30
+    assert find_remnants() <= before
 
 
 def test_a_box_that_a_program_can_leave_is_refused(monkeypatch):

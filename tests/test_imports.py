@@ -38,6 +38,7 @@ ORDER = (
     "data",
     "servers",
     "rewards",
+    "tools",
     "models",
     "sampling",
     "training",
@@ -58,9 +59,9 @@ ORDER = (
 )
 LEVEL = {name: level for level, name in enumerate(ORDER)}
 HEAVY_LIBRARIES = {"torch", "transformers", "trl", "peft", "datasets", "accelerate"}
-# All up to the rewards import no heavy library at the top of a file, and neither do these.
+# All up to the tools import no heavy library at the top of a file, and neither do these.
 LIGHT_PACKAGES = {
-    *ORDER[: LEVEL["rewards"] + 1],
+    *ORDER[: LEVEL["tools"] + 1],
     "launch",
     "stage_words",
     "api",

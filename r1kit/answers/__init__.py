@@ -27,3 +27,17 @@ r"""Are two answers the same? And which part of a completion is the answer?
 The reward `accuracy` (r1kit/rewards/accuracy.py) turns verdicts into rewards: right is 1, wrong and timeout are 0, a
 broken gold answer is a FAULT.
 """
+
+from r1kit.answers.extract import ParsedCompletion, ReadAnswer, completion_text, parse_completion, read_answer
+from r1kit.answers.fault import FAULT
+from r1kit.answers.thinking import split_thinking
+
+__all__ = [
+    "FAULT",
+    "ParsedCompletion",
+    "ReadAnswer",
+    "completion_text",
+    "parse_completion",
+    "read_answer",
+    "split_thinking",
+]

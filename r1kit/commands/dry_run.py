@@ -55,6 +55,7 @@ from r1kit.runs.resume import already_finished, describe_difference
 from r1kit.runs.run import Run
 from r1kit.safe_text import print_result
 from r1kit.suites import BENCHMARKS
+from r1kit.tools import resolve_environment, resolve_tools
 
 GIB = 2**30
 BYTES_PER_TRAINED_PARAMETER = 16  # four values in float32: weight, gradient and the two moments of AdamW
@@ -78,6 +79,10 @@ def print_dry_run(
     # A stage finds a mistake in a reward only once it has read the data.
     for index, entry in enumerate(getattr(recipe, "rewards", [])):
         resolve_reward(entry, index)
+    if isinstance(recipe, RLRecipe):
+        resolve_tools(recipe.tools)
+        if recipe.environment:
+            resolve_environment(recipe.environment)
     launch = _describe_launch(recipe, processes, accelerate_config)
     work_lines = _describe_work(recipe, count_processes(processes, accelerate_config))
     _check_trl_block(recipe)

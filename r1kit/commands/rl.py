@@ -9,7 +9,9 @@ Departures from the paper: the policy's ratio is clipped at 0.2 by default, wher
 the loss is TRL's default (DAPO's mean over tokens) unless the recipe sets `trl.loss_type`.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from r1kit.answers import workers
 from r1kit.data.problems import load_problems
@@ -22,32 +24,58 @@ from r1kit.rewards.binding import bind_reward, run_in_thread
 from r1kit.rewards.checks import check_reward_data, preload_reward_models
 from r1kit.rewards.eager import EagerJudge
 from r1kit.runs.run import Run
+from r1kit.sandbox.isolation import require_isolation
+from r1kit.tools import resolve_environment, resolve_tools
 from r1kit.training.arguments import build_grpo_config
 from r1kit.training.policy_prompts import (
     check_policy_prompts,
     check_problem_count,
     check_room,
+    longest_prompt_tokens,
     stop_at_end_of_turn,
 )
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from transformers import TrainerCallback
 
     from r1kit.training.grpo import RLTrainer
+
+
+@dataclass(frozen=True)
+class OwnCode:
+    """The functions and classes that a recipe names by their dotted paths, or r1kit's where it names none."""
+
+    tools: list[Callable[..., Any]]
+    environment: Callable[[], Any] | None
+    trainer_class: "type[RLTrainer]"
+    callbacks: "list[TrainerCallback]"
 
 
 def main(recipe: RLRecipe, run: Run) -> None:
     """Train the policy and save it."""
     # Data comes first, so that a fault in it is reported before torch is imported.
+    tools = resolve_tools(recipe.tools)
+    environment = resolve_environment(recipe.environment) if recipe.environment else None
     problems, held_out = _load_data(recipe, run)
+    if "python" in recipe.tools and is_main_rank():
+        run.update(isolation=require_isolation("auto"))
     if _judges_mathematics(recipe, problems):
         workers.start_worker()  # it starts while torch is imported
 
     with heavy_imports():
-        import r1kit.training.grpo  # noqa: F401  # the slowest to import; `_build_trainer` takes it from here
         from r1kit.training.core import run_training
+        from r1kit.training.grpo import RLTrainer
+        from r1kit.training.own_code import resolve_callbacks, resolve_trainer
 
-    run_training(lambda: _build_trainer(recipe, run, problems, held_out), recipe, run, recipe.steps_per_rollout)
+    # Before the model is loaded, so that a mistake in them is reported soon.
+    trainer_class = resolve_trainer(recipe.trainer, RLTrainer)
+    own_code = OwnCode(tools, environment, trainer_class, resolve_callbacks(recipe.callbacks))
+
+    def build_trainer() -> RLTrainer:
+        return _build_trainer(recipe, run, problems, held_out, own_code)
+
+    run_training(build_trainer, recipe, run, recipe.steps_per_rollout)
 
 
 def _load_data(recipe: RLRecipe, run: Run) -> tuple["Dataset", "Dataset | None"]:
@@ -73,14 +101,22 @@ def _judges_mathematics(recipe: RLRecipe, problems: "Dataset") -> bool:
     return "math" in checkers or None in checkers
 
 
-def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "Dataset | None") -> "RLTrainer":
+def _build_trainer(
+    recipe: RLRecipe,
+    run: Run,
+    problems: "Dataset",
+    held_out: "Dataset | None",
+    own_code: "OwnCode",
+) -> "RLTrainer":
+    from r1kit.training import tool_calls
     from r1kit.training.callbacks import LengthScheduleCallback
-    from r1kit.training.grpo import RLTrainer
 
     # All checks that need no weights come before these are loaded.
     arguments = build_grpo_config(recipe, run)
     tokenizer = load_tokenizer(recipe.model)
     prompt_tokens = check_policy_prompts(recipe, tokenizer, problems, held_out)
+    if own_code.tools or own_code.environment:
+        tool_calls.check_tool_template(tokenizer, recipe)
     model, lora_config = load_model_to_train(recipe.model, run.path / ADAPTER_BASE_FOLDER)
     check_room(recipe, model.config, prompt_tokens)
     if recipe.training.kl > 0 and recipe.model.lora is None and is_adapter(recipe.model):
@@ -96,7 +132,7 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
             eager_judges.append(reward)
         reward_functions.append(run_in_thread(reward))
 
-    trainer = RLTrainer(
+    trainer = own_code.trainer_class(
         model=model,
         args=arguments,
         reward_funcs=reward_functions,
@@ -104,6 +140,9 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
         eval_dataset=held_out,
         processing_class=tokenizer,
         peft_config=lora_config,
+        tools=own_code.tools or None,
+        environment_factory=own_code.environment,
+        callbacks=own_code.callbacks,
         run=run,
         savings=recipe.training.savings,
         resample=recipe.sampling.resample,
@@ -113,4 +152,10 @@ def _build_trainer(recipe: RLRecipe, run: Run, problems: "Dataset", held_out: "D
     )
     if recipe.sampling.schedule:
         trainer.add_callback(LengthScheduleCallback(recipe.sampling.schedule, trainer))
+    if trainer.tools:
+        tool_calls.check_tool_ranks(trainer, recipe)
+        # The tools are described in the prompt, which is longer by them.
+        settings = {**recipe.prompt.template_settings, "tools": trainer.tools}
+        prompt = recipe.prompt.model_copy(update={"template_settings": settings})
+        check_room(recipe, model.config, longest_prompt_tokens(tokenizer, problems["prompt"], prompt))
     return trainer

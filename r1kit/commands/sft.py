@@ -48,7 +48,11 @@ def main(recipe: SFTRecipe, run: Run) -> None:
 
     with heavy_imports():
         from r1kit.training.core import run_training
+        from r1kit.training.own_code import resolve_callbacks, resolve_trainer
         from r1kit.training.sft import FineTuningTrainer
+
+    trainer_class = resolve_trainer(recipe.trainer, FineTuningTrainer)
+    callbacks = resolve_callbacks(recipe.callbacks)
 
     tokenizer = make_tokenizer(recipe, train_rows)
     tokenized: list[TokenizedRows] = []  # filled once; a trainer is built anew where memory runs out
@@ -63,13 +67,14 @@ def main(recipe: SFTRecipe, run: Run) -> None:
         if not recipe.training.packing:
             arguments.max_length = None  # long rows are dealt with already, and TRL would read all rows twice again
         arguments.eos_token = _stop_at_turn_ends(model, tokenizer, train, arguments.eos_token)
-        return FineTuningTrainer(
+        return trainer_class(
             model=model,
             args=arguments,
             train_dataset=train,
             eval_dataset=held_out[0] if held_out else None,
             processing_class=tokenizer,
             peft_config=lora_config,
+            callbacks=callbacks,
             recipe=recipe,
         )
 

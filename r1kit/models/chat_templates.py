@@ -1,6 +1,7 @@
 """The chat template of a model where a recipe names one: a file, a family of TRL, or the plain one of R1-Distill.
 
     set_chat_template(tokenizer, "r1-distill")              for a base model that has none
+    set_chat_template(tokenizer, "plain-tools")             the same with calls of tools (tool_template.py)
     set_chat_template(tokenizer, "qwen3")                   one of the templates that TRL ships
     set_chat_template(tokenizer, "templates/mine.jinja")    a file
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError, suggest
+from r1kit.models.tool_template import PLAIN_TOOLS, PLAIN_TOOLS_TEMPLATE, make_response_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -51,6 +53,8 @@ R1_DISTILL_TEMPLATE = """\
 {%- endif -%}
 """
 
+# The templates of r1kit, whose marks need no tokens of their own.
+_OWN_TEMPLATES = {R1_DISTILL: R1_DISTILL_TEMPLATE, PLAIN_TOOLS: PLAIN_TOOLS_TEMPLATE}
 _TEMPLATE_SUFFIXES = (".jinja", ".jinja2", ".j2", ".txt")
 _TRAINING_SUFFIX = "_training"
 # Marks that families write as single tokens: <|im_start|>, <｜User｜>, <start_of_turn>, <|turn>.
@@ -91,8 +95,8 @@ def _trl_folder() -> Path | None:
 
 def read_chat_template(name: str) -> str:
     """Return the text of the template that `model.chat_template` names. Raises UserError where there is none."""
-    if name.lower() == R1_DISTILL:
-        return R1_DISTILL_TEMPLATE
+    if name.lower() in _OWN_TEMPLATES:
+        return _OWN_TEMPLATES[name.lower()]
     path = Path(name)
     if path.is_file():
         try:
@@ -106,8 +110,8 @@ def read_chat_template(name: str) -> str:
         return (folder / f"{family}.jinja").read_text()
     if "/" in name or path.suffix in _TEMPLATE_SUFFIXES:
         raise UserError("model.chat_template", name, "there is no such file", "check the path")
-    requirement = f"must be a file, {R1_DISTILL}, or a family whose template TRL ships"
-    raise UserError("model.chat_template", name, requirement, suggest(name, [R1_DISTILL, *family_names()]))
+    requirement = f"must be a file, {R1_DISTILL}, {PLAIN_TOOLS}, or a family whose template TRL ships"
+    raise UserError("model.chat_template", name, requirement, suggest(name, [*_OWN_TEMPLATES, *family_names()]))
 
 
 def _without_signs(name: str) -> str:
@@ -122,11 +126,13 @@ def set_chat_template(tokenizer: "PreTrainedTokenizerBase", name: str) -> None:
     marks that are no tokens of this model: it would read each of them as half a dozen pieces of text.
     """
     template = read_chat_template(name)
-    unknown = [] if template == R1_DISTILL_TEMPLATE else find_unknown_marks(tokenizer, template, name)
+    unknown = [] if template in _OWN_TEMPLATES.values() else find_unknown_marks(tokenizer, template, name)
     if unknown:
         requirement = f"writes {', '.join(unknown)}, which no token of this model is"
         raise UserError("model.chat_template", name, requirement, f"use {R1_DISTILL}, which needs no tokens of its own")
     tokenizer.chat_template = template
+    if template == PLAIN_TOOLS_TEMPLATE:
+        tokenizer.response_template = make_response_template(tokenizer.eos_token)
 
 
 def find_unknown_marks(tokenizer: "PreTrainedTokenizerBase", template: str, name: str) -> list[str]:

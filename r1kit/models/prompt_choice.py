@@ -27,7 +27,7 @@ from r1kit.recipe import (
     check_recipe,
 )
 from r1kit.runs.paths import SHIPPED_MODELS, resolve_model_path
-from r1kit.runs.trained_prompt import PROMPT_FILE, TRAINED_FIELDS, read_trained_prompt
+from r1kit.runs.trained_prompt import PROMPT_FILE, TRAINED_FIELDS, read_trained_prompt, read_trained_tools
 
 BASE_TEMPLATE = "r1-zero"
 """The template by which a base model is asked that was not trained by r1kit."""
@@ -60,18 +60,26 @@ def choose_prompts(recipe: AnyRecipe, load_models: bool = True) -> tuple[AnyReci
             block = recipe.model.model_copy(update={"path": evaluated.path})
             has_own_tokenizer = evaluated.choose_sampling(recipe.sampling).engine != "openai"
             prompt, note = choose_prompt(block, settings, f"models.{name}", load_models, has_own_tokenizer)
-            notes.append(note)
+            notes += [note, _note_tools(evaluated.path, f"models.{name}")]
             models[name] = evaluated.model_copy(update={"prompt": prompt})
         changes["models"] = models
     else:
         prompt, note = choose_prompt(recipe.model, recipe.prompt, "model.path", load_models, has_own_tokenizer)
-        notes.append(note)
+        notes += [note, _note_tools(recipe.model.path or "", "model.path")]
         changes["prompt"] = prompt
     if isinstance(recipe, GenerateRecipe):
         changes |= _choose_teacher_prompts(recipe, load_models, notes)
     chosen = recipe.model_copy(update=changes)
     check_recipe(chosen)
     return chosen, list(filter(None, notes))
+
+
+def _note_tools(path: str, label: str) -> str:
+    """Return a note on a model that was trained with tools, which no stage but RL offers; empty for any other."""
+    tools = read_trained_tools(path)
+    if not tools:
+        return ""
+    return f"{label} = {path} was trained with {', '.join(tools)}; here it is offered no tools, and answers in one turn"
 
 
 def _choose_teacher_prompts(recipe: GenerateRecipe, load_models: bool, notes: list[str]) -> dict[str, Any]:

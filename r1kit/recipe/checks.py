@@ -219,6 +219,11 @@ def _check_distill(recipe: DistillRecipe) -> None:
         if recipe.sampling != PolicySamplingConfig():
             raise UserError("sampling", UNSET, "the method rows samples nothing", use_other)
         return
+    for name in ("trainer", "callbacks"):
+        value = getattr(recipe, name)
+        if value:
+            requirement = f"only training on rows takes it, and distill.method = {method}"
+            raise UserError(name, value, requirement, "remove it, or set distill.method=rows")
     if recipe.teacher.path is None:
         requirement = f"the method {method} learns from the probabilities of a teacher"
         raise UserError("teacher.path", UNSET, requirement, "set teacher.path, or distill.method=rows")
@@ -266,7 +271,7 @@ def _check_rollouts(recipe: RLRecipe) -> None:
         requirement = "needs a reference model, and training.kl = 0 has none"
         action = "set training.kl above 0, or remove training.reference_reset_steps"
         raise UserError("training.reference_reset_steps", training.reference_reset_steps, requirement, action)
-    if not recipe.rewards:
+    if not recipe.rewards and recipe.environment is None:  # an environment may have a reward of its own
         raise UserError("rewards", recipe.rewards, "RL needs at least one reward", "add a reward, such as accuracy")
     # The name of a reward is its column in the rows and its curve in the metrics.
     names = reward_names(recipe.rewards)
@@ -274,6 +279,21 @@ def _check_rollouts(recipe: RLRecipe) -> None:
         if names.count(name) > 1:
             requirement = "each reward may be used once"
             raise UserError("rewards", name, requirement, "remove one of them, or give your own function another name")
+    if recipe.tools or recipe.environment:
+        _check_tools(recipe)
+
+
+def _check_tools(recipe: RLRecipe) -> None:
+    """Check what rollouts with tools or an environment need of the other fields."""
+    field, value = ("tools", recipe.tools) if recipe.tools else ("environment", recipe.environment)
+    if is_plain_template(recipe.prompt.template):
+        requirement = (
+            f"calls of tools are turns of a chat, and prompt.template = {recipe.prompt.template} is plain text"
+        )
+        raise UserError(field, value, requirement, "set prompt.template=chat")
+    if recipe.sampling.resample:
+        requirement = f"groups of rollouts with {field} cannot be replaced by other problems"
+        raise UserError("sampling.resample", recipe.sampling.resample, requirement, "set it to 0")
 
 
 # Sampling and filters

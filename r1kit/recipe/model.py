@@ -48,7 +48,8 @@ class ModelConfig(Block):
     """Branch, tag or commit of the model on the hub; default: its main branch."""
     chat_template: str | None = None
     """Chat template in place of the model's own, for training and for sampling: a file, `r1-distill` (plain text, for a
-    base model without a template) or a family whose template TRL ships, such as qwen3 or llama3_1."""
+    base model without a template), `plain-tools` (plain text with calls of tools) or a family whose template TRL ships,
+    such as qwen3 or llama3_1."""
     trust_remote_code: bool = False
     """Whether to run Python code that comes with the model; set it only for authors you trust."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

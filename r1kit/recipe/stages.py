@@ -65,6 +65,12 @@ class SFTRecipe(Recipe):
     """How a question is put to the model."""
     training: SFTTrainingConfig = SFTTrainingConfig()
     """How the weights are changed."""
+    trainer: str | None = None
+    """Dotted path of a trainer of your own, such as my_module.MyTrainer: a subclass of
+    r1kit.training.sft.FineTuningTrainer."""
+    callbacks: Annotated[list[str], OnResume.MAY_CHANGE] = []
+    """Dotted paths of callbacks of your own, such as [my_module.MyCallback]: classes of transformers' TrainerCallback,
+    made without arguments."""
     trl: TrlFields = {}
     """Any other field of TRL's SFTConfig, such as {adam_beta2: 0.95}."""
     card: Annotated[CardConfig, OnResume.MAY_CHANGE] = CardConfig()
@@ -168,6 +174,18 @@ class RLRecipe(Recipe):
     `any`, also what is stated in words."""
     training: RLTrainingConfig = RLTrainingConfig()
     """How the weights are changed."""
+    tools: list[str] = []
+    """Tools that the model may call while it answers: `python`, which runs a program in r1kit's box, and functions of
+    your own by their dotted paths, such as my_tools.search. They need the template `chat`."""
+    environment: str | None = None
+    """Dotted path of an environment's class, as TRL's `environment_factory`: its method `reset` begins a rollout, its
+    other public methods are tools, and `get_reward`, if it has one, is a reward."""
+    trainer: str | None = None
+    """Dotted path of a trainer of your own, such as my_module.MyTrainer, with an advantage or a loss of your own: a
+    subclass of r1kit.training.grpo.RLTrainer."""
+    callbacks: Annotated[list[str], OnResume.MAY_CHANGE] = []
+    """Dotted paths of callbacks of your own, such as [my_module.MyCallback]: classes of transformers' TrainerCallback,
+    made without arguments."""
     trl: TrlFields = {}
     """Any other field of TRL's GRPOConfig, such as {loss_type: grpo}."""
     card: Annotated[CardConfig, OnResume.MAY_CHANGE] = CardConfig()

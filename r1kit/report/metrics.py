@@ -47,6 +47,22 @@ METRICS = {
         "Should stay near 0. A completion that was cut off has no answer: raise sampling.max_tokens.",
         fraction=True,
     ),
+    "tools/call_frequency": MetricText(
+        "Calls of tools",
+        "calls for each completion",
+        "Rises where calling pays. Falling to 0 means that the model has learnt to answer without its tools.",
+    ),
+    "tools/failure_frequency": MetricText(
+        "Calls of tools that failed",
+        "fraction of calls",
+        "Should fall. Such calls name no tool, have wrong arguments, or raise an exception, which the model reads.",
+        fraction=True,
+    ),
+    "tools/faults": MetricText(
+        "Rollouts in which a tool could not work",
+        "rollouts",
+        "Should be 0. Such rollouts get no reward and are left out: repair the tool, or what it needs.",
+    ),
     "loss": MetricText("Loss", "loss", "See the learning curves of the rewards instead."),
     "eval_loss": MetricText(
         "Loss on held-out rows",

@@ -9,6 +9,7 @@ the texts of `ROLLOUTS_PER_CHUNK` rollouts at a time, when a reader opens one of
         rollout_set.columns["reward"]  # one number for each rollout
 """
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -206,12 +207,36 @@ def rollout_texts(row: Row) -> dict[str, Any]:
     """Return what the page shows of one opened rollout."""
     return {
         "question": question_of_row(row),
-        "completion": row["completion"] or "",
+        "completion": text_of_turns(row["turns"]) if row.get("turns") else row["completion"] or "",
         "answer": row.get("answer"),
         "rewards": rollout_rewards(row),
         "finish_reason": row.get("finish_reason"),
         "domain": row.get("domain"),
     }
+
+
+def text_of_turns(turns: str) -> str:
+    """Return the turns of a rollout with tools as text: what the model wrote, its calls, and their results.
+
+    >>> call = {"function": {"name": "python", "arguments": {"code": "print(6 * 7)"}}}
+    >>> messages = [{"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "content": "42"}]
+    >>> print(text_of_turns(json.dumps(messages)))
+    [call of python] print(6 * 7)
+    [result] 42
+    """
+    lines = []
+    for message in json.loads(turns):
+        if message["role"] == "tool":
+            lines.append(f"[result] {message['content']}")
+            continue
+        if message.get("content"):
+            lines.append(message["content"])
+        for call in message.get("tool_calls") or []:
+            function = call.get("function", call)
+            arguments = function.get("arguments")
+            values = arguments.values() if isinstance(arguments, dict) else [arguments]
+            lines.append(f"[call of {function.get('name')}] {', '.join(map(str, values))}")
+    return "\n".join(lines)
 
 
 def question_of_row(row: Row) -> str:

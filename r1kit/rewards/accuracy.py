@@ -8,6 +8,7 @@ R1's accuracy reward (arXiv 2501.12948, section 2.2). The column `checker` says 
     code            the row's tests, run in a sandbox (r1kit/sandbox/judge.py)
     instructions    the rules that the prompt sets, as in IFEval (r1kit/rewards/instructions.py)
     reasoning_gym   the scorer of that library, for rows that it generated (gym.py)
+    a name of yours a function of your own, which the setting `checkers` names (own_checkers.py)
 
 Which part of a completion is the answer is read by `read_answer` (r1kit/answers/extract.py); how strictly, the setting
 `answers` says.
@@ -18,7 +19,7 @@ import math
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ from r1kit.answers.verdict import AnswerVerdict
 from r1kit.answers.wording import DECIMAL_COMMA_LANGUAGE
 from r1kit.errors import UserError
 from r1kit.rewards.instructions import judge_instructions
+from r1kit.rewards.own_checkers import Checkers, call_checker, checker_paths, load_checker
 from r1kit.rewards.program_tests import parse_tests, require_packages, warn_of_fault
 from r1kit.rewards.settings import SettingError, require_seconds
 from r1kit.rows import CHECKERS
@@ -53,6 +55,7 @@ def accuracy(
     isolation: str = "auto",
     answers: AnswerForms = "tags",
     packages: Sequence[str] = ("numpy", "sortedcontainers"),
+    checkers: Checkers | None = None,
     **columns: Any,
 ) -> list[float | None]:
     """Pay 1.0 for a right answer and 0.0 for a wrong one, as the row's `checker` judges it.
@@ -74,6 +77,8 @@ def accuracy(
             (r1kit/answers/extract.py). In a recipe it is the key `answers`, unless the entry sets it.
         packages: what programs and tests may import beside the standard library, if it is installed: a list of names
             as they are imported. A program that needs another package gets a FAULT, and one warning names the package.
+        checkers: functions of your own by the names that rows have in `checker`, such as {geometry: my_checkers.check},
+            or a list of their dotted paths (r1kit/rewards/own_checkers.py).
 
     Raises ValueError for an unknown checker or a wrong setting.
     Source: the accuracy reward of R1 (arXiv 2501.12948, section 2.2).
@@ -87,7 +92,10 @@ def accuracy(
     if answers not in ANSWER_FORMS:
         raise SettingError("accuracy", "answers", answers, f"must be one of {', '.join(ANSWER_FORMS)}")
     require_packages(packages)
-    rows = _collect_rows(completions, answer, checker, tests, metadata, answers, columns)
+    own_paths = checker_paths(checkers)
+    for path in own_paths.values():
+        load_checker(path)
+    rows = _collect_rows(completions, answer, checker, tests, metadata, answers, {*CHECKERS, *own_paths}, columns)
     rewards: list[float | None] = [None] * len(rows)
     judges: dict[str, Callable[[list[_Row]], list[float]]] = {
         "exact": _judge_texts,
@@ -97,6 +105,8 @@ def accuracy(
         "instructions": lambda checker_rows: [judge_instructions(r.metadata, r.reply, partial) for r in checker_rows],
         "reasoning_gym": lambda checker_rows: _judge_gym(checker_rows, partial, seconds),
     }
+    for name, path in own_paths.items():
+        judges[name] = _own_judge(path)
     for name, judge in judges.items():
         indices = [i for i, row in enumerate(rows) if row.checker == name and _can_be_judged(row)]
         checker_rewards = _judge_or_fault(judge, [rows[i] for i in indices]) if indices else []
@@ -134,6 +144,7 @@ class _Row:
     gym_entry: dict[str, Any] | None
     metadata: Any
     reply: str  # all text after the thinking
+    columns: dict[str, Any]  # the row's other columns, for a checker of the user's own
 
 
 def _collect_rows(
@@ -143,6 +154,7 @@ def _collect_rows(
     tests: Sequence[Any] | None,
     metadata: Sequence[Any] | None,
     answers: AnswerForms,
+    known_checkers: Collection[str],
     columns: dict[str, Any],
 ) -> list[_Row]:
     """Return the columns as rows. Raises ValueError for an unknown checker."""
@@ -160,23 +172,46 @@ def _collect_rows(
         strict=True,
     )
     rows = []
-    for completion, gold, checker, row_tests, row_metadata, prompt, finish_reason in values:
+    for i, (completion, gold, checker, row_tests, row_metadata, prompt, finish_reason) in enumerate(values):
         parsed_tests = parse_tests(row_tests)
         if not checker:
             checker = "math" if parsed_tests == [] else "code"
-        if checker not in CHECKERS:
-            raise ValueError(f"unknown checker {checker!r}: use {', '.join(CHECKERS)}")
+        if checker not in known_checkers:
+            raise ValueError(f"unknown checker {checker!r}: use {', '.join(sorted(known_checkers))}")
         question = _question_text(prompt)
         gym_entry = _gym_entry(row_metadata, question, gold) if checker == "reasoning_gym" else None
         text = completion_text(completion)
         read = read_answer(text, checker, answers, is_cut=finish_reason == "length")
         reply = final_reply(text) if checker == "instructions" else ""
-        rows.append(_Row(checker, gold, read.text, read.whole, question, parsed_tests, gym_entry, row_metadata, reply))
+        row = _Row(checker, gold, read.text, read.whole, question, parsed_tests, gym_entry, row_metadata, reply, {})
+        if checker not in CHECKERS:
+            row.columns = {**_columns_of_row(columns, i, len(completions)), "question": question, "completion": text}
+        rows.append(row)
     return rows
 
 
+def _columns_of_row(columns: dict[str, Any], index: int, row_count: int) -> dict[str, Any]:
+    """Return the values of one row; what is no column (a logger, say) is left out, as is the prompt (`question`)."""
+    values = {}
+    for name, column in columns.items():
+        if name != "prompts" and isinstance(column, list | tuple) and len(column) == row_count:
+            values[name] = column[index]
+    return values
+
+
+def _own_judge(path: str) -> Callable[["list[_Row]"], list[float]]:
+    """Return the judge of rows whose checker is the user's function at a dotted path."""
+
+    def judge(rows: list[_Row]) -> list[float]:
+        return [call_checker(path, row.answer, row.gold, row.columns) for row in rows]
+
+    return judge
+
+
 def _can_be_judged(row: _Row) -> bool:
-    """Return whether the row has what its checker needs."""
+    """Return whether the row has what its checker needs; a checker of the user's own may need no gold answer."""
+    if row.checker not in CHECKERS:
+        return True
     if row.checker == "code":
         return row.tests != []
     if row.checker == "instructions":

@@ -17,6 +17,7 @@ from r1kit.messages import logger
 from r1kit.recipe import RewardConfig
 from r1kit.rewards.judge import judge_settings
 from r1kit.rewards.judge_server import connect_judge
+from r1kit.rewards.own_checkers import checker_paths
 from r1kit.rewards.registry import RewardFunction, resolve_reward
 from r1kit.rewards.reward_models import load_reward_model
 from r1kit.rows import CHECKERS
@@ -56,8 +57,9 @@ def check_reward_columns(
             if column not in columns or (column == "prompt" and column in entry.where):
                 action = f"add it, or {rename_action}"
                 raise UserError("data", source, f"reward {entry.name} needs the column {column}", action)
-        # Instructions, which rules check, stand in `metadata`.
-        if entry.name in CORRECTNESS_REWARDS and not {*ANSWER_COLUMNS, "metadata"} & set(columns):
+        # Instructions, which rules check, stand in `metadata`; checkers of the user's own may need other columns.
+        has_answers = {*ANSWER_COLUMNS, "metadata"} & set(columns) or entry.settings.get("checkers")
+        if entry.name in CORRECTNESS_REWARDS and not has_answers:
             requirement = f"reward {entry.name} needs a column {' or '.join(ANSWER_COLUMNS)}"
             action = f"it has {', '.join(columns)}; {rename_action}"
             raise UserError("data", source, requirement, action)
@@ -89,8 +91,13 @@ def check_reward_rows(
     if not correctness_entries:
         return {}
     checkers = {str(checker) for checker in columns.get("checker", ()) if checker is not None}
-    for checker in sorted(checkers - set(CHECKERS)):
-        raise UserError("data", source, f"has rows of checker {checker}", suggest(checker, CHECKERS))
+    for entry in correctness_entries:
+        known_checkers = [*CHECKERS, *checker_paths(entry.settings.get("checkers"))]
+        for checker in sorted(checkers - set(known_checkers)):
+            action = suggest(checker, known_checkers)
+            if "." in checker:  # a data set alone does not decide which code is run
+                action = f"list it in the recipe: {{name: {entry.name}, checkers: [{checker}]}}"
+            raise UserError("data", source, f"has rows of checker {checker}", action)
     if "reasoning_gym" in checkers and importlib.util.find_spec("reasoning_gym") is None:
         raise UserError("data", source, "has rows of checker reasoning_gym", "pip install r1kit[reasoning-gym]")
     if "code" not in checkers and not any(columns.get("tests", ())):

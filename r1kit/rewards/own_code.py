@@ -1,5 +1,6 @@
-"""Call a user's own reward function with a time limit, and undo its changes of the working directory.
+"""Import a user's own code by its dotted path, call it with a time limit, and undo its changes of the directory.
 
+    import_object("my_rewards.politeness", "rewards.0.name", "a function that Python can import")
     call_with_limit(function, 600)      what function() returns; CallTimeout after 600 seconds
     with keep_directory("my_reward"):   a working directory that is changed in here is changed back
 
@@ -13,6 +14,7 @@ hung is printed.
 import contextlib
 import contextvars
 import faulthandler
+import importlib
 import os
 import signal
 import sys
@@ -22,7 +24,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from r1kit.errors import EXIT_FAILED
+from r1kit.errors import EXIT_FAILED, UserError
+from r1kit.interrupts import is_interrupt
 from r1kit.messages import logger
 from r1kit.supervisor import report_call
 
@@ -37,6 +40,25 @@ _lock = threading.Lock()
 
 class CallTimeout(BaseException):
     """A call took too long. It is a BaseException, so that no `except Exception` in the called code catches it."""
+
+
+def import_object(path: str, field: str, kind: str) -> Any:
+    """Return what stands at a dotted path, such as `my_rewards.politeness`, in a module that Python can import.
+
+    Raises UserError, which names the recipe's `field` and says that `kind` is wanted, where it cannot be imported.
+    """
+    module_name, _, name = path.rpartition(".")
+    # An installed command does not search the working directory for modules, and users keep their code there.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        with keep_directory(path):
+            return getattr(importlib.import_module(module_name), name)
+    except BaseException as error:  # the user's module may raise anything while it is imported, SystemExit included
+        if is_interrupt(error):
+            raise
+        reason = str(error) if isinstance(error, Exception) else repr(error)
+        raise UserError(field, path, f"must be {kind}", f"correct this: {reason}") from None
 
 
 def call_with_limit(function: Callable[[], Any], seconds: float, name: str = "a function") -> Any:
@@ -117,7 +139,7 @@ def _set_hard_limit(call: object, deadline: float | None) -> None:
 
 @contextlib.contextmanager
 def keep_directory(name: str) -> Iterator[None]:
-    """Change the working directory back, with a warning, where code of the reward `name` has changed it."""
+    """Change the working directory back, with a warning, where the user's code `name` has changed it."""
     try:
         before = os.getcwd()
     except OSError:  # it has been removed
@@ -132,7 +154,7 @@ def keep_directory(name: str) -> Iterator[None]:
         if after != before:
             with contextlib.suppress(OSError):
                 os.chdir(before)
-            warn_once(f"reward {name} changed the working directory to {after}; it is changed back after each call")
+            warn_once(f"{name} changed the working directory to {after}; it is changed back after each call")
 
 
 _printed_warnings: set[str] = set()

@@ -4,21 +4,17 @@ resolve_reward(RewardConfig(name="brevity", max_tokens=20))     brevity, with ma
 resolve_reward(RewardConfig(name="my_rewards.politeness"))      the function `politeness` of my_rewards.py
 """
 
-import importlib
 import inspect
-import os
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UNSET, UserError, suggest
-from r1kit.interrupts import is_interrupt
 from r1kit.rewards.accuracy import accuracy
 from r1kit.rewards.form import brevity, fenced, format, tags
 from r1kit.rewards.judge import judge
 from r1kit.rewards.language import language
-from r1kit.rewards.own_code import keep_directory
+from r1kit.rewards.own_code import import_object
 from r1kit.rewards.preference import preference
 from r1kit.rewards.settings import SettingError
 from r1kit.rewards.shaping import cosine, length, overlong, repetition, steps
@@ -82,21 +78,9 @@ def _find_function(name: str, field: str) -> RewardFunction:
         other_name = suggest_value("rewards", name)
         action = f"did you mean {other_name}?" if other_name else suggest(name, REWARDS)
         raise UserError(field, name, "no such reward", action)
-    requirement = "must be a function that Python can import"
-    module_name, _, function_name = name.rpartition(".")
-    # An installed command does not search the working directory for modules, and users keep their rewards there.
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        with keep_directory(name):
-            function = getattr(importlib.import_module(module_name), function_name)
-    except BaseException as error:  # the user's module may raise anything while it is imported, SystemExit included
-        if is_interrupt(error):
-            raise
-        reason = str(error) if isinstance(error, Exception) else repr(error)
-        raise UserError(field, name, requirement, f"correct this: {reason}") from None
+    function = import_object(name, field, "a function that Python can import")
     if not callable(function):
-        raise UserError(field, name, requirement, "use the path of a function")
+        raise UserError(field, name, "must be a function that Python can import", "use the path of a function")
     return function
 
 

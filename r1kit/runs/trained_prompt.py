@@ -54,6 +54,15 @@ def read_trained_prompt(path: str) -> PromptConfig | None:
     return _parse_prompt(_read_yaml(folder / PROMPT_FILE))
 
 
+def read_trained_tools(path: str) -> list[str]:
+    """Return the tools, and the environment, that the run at `path` was trained with; none where that is not known."""
+    run_folder = _find_run(Path(SHIPPED_MODELS.get(path, path)))
+    recipe = _read_yaml(run_folder / "recipe.yaml") if run_folder is not None else {}
+    tools = recipe.get("tools")
+    names = [*(tools if isinstance(tools, list) else []), recipe.get("environment")]
+    return [str(name) for name in names if name]
+
+
 def _find_run(folder: Path) -> Path | None:
     """Return the run that a folder is, or that it is the model or a checkpoint of; None for other folders."""
     candidates = [folder]

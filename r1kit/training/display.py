@@ -41,6 +41,8 @@ METRIC_LABELS = {
     "completions/mean_length": "tokens per completion",
     "completions/clipped_ratio": "truncated completions",
     "frac_reward_zero_std": "groups without signal",
+    "tools/call_frequency": "calls of tools per completion",
+    "tools/failure_frequency": "failed calls of tools",
     "kl": "KL",
     "entropy": "entropy",
     "grad_norm": "gradient norm",

@@ -58,7 +58,8 @@ from r1kit.rewards.accuracy import take_timeout_count
 from r1kit.rewards.eager import EagerJudge
 from r1kit.rows import Row
 from r1kit.runs.run import Run
-from r1kit.training import reference, turns
+from r1kit.tools.watch import ToolWatch
+from r1kit.training import reference, tool_calls, turns
 from r1kit.training.checkpoints import CheckpointMixin, checkpoint_step
 from r1kit.training.resampling import SampledRows, draw_problem_indices, replace_groups_without_signal, round_rewards
 from r1kit.training.rollout_sampling import RolloutSampler, are_logprobs_exact, pad_logprobs
@@ -86,6 +87,8 @@ class GenerationState:
     rows_in_sampling: list[Row] = field(default_factory=list)  # those whose completions are sampled at the moment
     prompts_in_sampling: list[tuple[Any, list[int]]] = field(default_factory=list)  # their prompts, with the ids
     completion_ids: list[list[int]] = field(default_factory=list)
+    tool_mask: list[list[int]] | None = None  # 0 for tokens that a tool returned; None without tools
+    tool_watch: ToolWatch | None = None
     sampling_logprobs: list[list[float]] | None = None  # taken as the old log-probabilities, where they are exact
     known_rewards: torch.Tensor | None = None  # (B of all processes, R), if they were computed to replace groups
 
@@ -222,6 +225,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             output = self._replace_groups(prompts, output)
         prompt_ids, completion_ids, tool_mask, completions, logprobs, *others = output
         self.generation.completion_ids = completion_ids
+        self.generation.tool_mask = tool_mask
         if "rollouts" in self.savings:
             # To TRL, log-probabilities of a sampling are those of another engine, which it corrects for.
             self.generation.sampling_logprobs = logprobs if are_logprobs_exact(self) else None
@@ -230,10 +234,11 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
 
     def _generate_turns(self, prompts: list[Any]) -> tuple:
         """Return what TRL's `_generate` returns, with the completions as `generate` and `eval` read them."""
-        if turns.needs_trl_rendering(self):
-            return super()._generate(prompts)
+        self.generation.tool_watch = tool_calls.watch_calls(self)
         with turns.own_sampling_settings(self):
             output = super()._generate(prompts)
+        if turns.needs_trl_rendering(self):
+            return output
         prompt_ids, completion_ids, tool_mask, _, *others = output
         completions = []
         for prompt, ids_of_prompt, ids in zip(prompts, prompt_ids, completion_ids, strict=True):
@@ -358,6 +363,12 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         else:
             rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         has_fault = torch.isinf(rewards).any(dim=1)
+        if self.tools:
+            has_tool_fault = tool_calls.rows_with_fault(self.generation.tool_watch, rewards)
+            self._metrics["train" if self.model.training else "eval"]["tools/faults"].append(
+                has_tool_fault.sum().item()
+            )
+            has_fault |= has_tool_fault
         self._count_faults(rewards, has_fault)
         return torch.where(has_fault.unsqueeze(1), torch.nan, round_rewards(rewards))
 
@@ -397,8 +408,9 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
     def _write_rollouts(self, run: Run) -> None:
         # Lengths are not those of TRL's mask, in which a completion that was cut may have no token at all.
         endings = []
-        for ids in self.generation.completion_ids:
-            endings.append((len(ids), int(bool(ids) and ids[-1] in self.eos_token_ids)))
+        own_tokens = tool_calls.count_own_tokens(self.generation.completion_ids, self.generation.tool_mask)
+        for ids, token_count in zip(self.generation.completion_ids, own_tokens, strict=True):
+            endings.append((token_count, int(bool(ids) and ids[-1] in self.eos_token_ids)))
         endings_of_all_ranks = self.accelerator.gather(torch.tensor(endings, device=self.accelerator.device))
         if not self.accelerator.is_main_process:
             return

@@ -4,10 +4,12 @@ TRL keeps only the newest completions, in a deque, and writes them when it logs,
 here are named by the step that they were generated for, so that a resumed run writes the same files again.
 """
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
+from r1kit.answers.extract import completion_text
 from r1kit.data.writing.parquet import write_parquet
 from r1kit.rows import PROBLEM, ROLLOUT, Row, columns_of
 
@@ -32,6 +34,9 @@ def rollout_rows(
         row: Row = {"step": step, "group": i // group_size}
         for name, values in columns.items():
             row[name] = content_of(values[i])
+        turns = turns_as_json(columns["completion"][i])
+        if turns is not None:
+            row["completion"], row["turns"] = completion_text(columns["completion"][i]), turns
         total = None
         for name, values in rewards.items():
             row[name] = None if math.isnan(values[i]) else values[i]
@@ -52,6 +57,13 @@ def write_rollouts(
         row["finish_reason"] = "stop" if finished else "length"
     path = run_path / "completions" / f"step-{rows[0]['step']:08d}.parquet"
     write_parquet(rows, path, [*reward_names, "reward"])
+
+
+def turns_as_json(completion: Any) -> str | None:
+    """Return the messages of a rollout with calls of tools as JSON; None for a completion of one turn."""
+    if not isinstance(completion, list) or not any(message.get("tool_calls") for message in completion):
+        return None
+    return json.dumps(completion, ensure_ascii=False, default=str)
 
 
 def _newest(values: Any, count: int) -> list[Any]:

@@ -43,12 +43,14 @@ def own_sampling_settings(trainer: Any) -> Iterator[None]:
     """Within the block, let nothing but the trainer's own settings say how is sampled and how completions are read.
 
     The model's generation_config, whose penalties `generate` would follow where TRL leaves a field open, and the
-    tokenizer's `response_template` are as before after it: both are saved along with the model.
+    tokenizer's `response_template`, by which calls of tools are read and nothing else, are as before after it: both are
+    saved along with the model.
     """
     model = base_model(trainer.model)
     tokenizer = trainer.processing_class
     generation_config = model.generation_config
-    response_template = getattr(tokenizer, "response_template", None)
+    reads_calls = needs_trl_rendering(trainer)
+    response_template = None if reads_calls else getattr(tokenizer, "response_template", None)
     model.generation_config, _ = neutral_generation_config(model)
     if response_template is not None:
         tokenizer.response_template = None

@@ -1,5 +1,7 @@
 """Judge the cases and print one JSON line for each that went wrong, then a summary: `python -m hostile.run`.
 
+With `--as-tool` the hostile programs are calls of the tool `python`, and none may print that its harm was done.
+
 The summary has the verdict on each case, also on those of maybe.py, which cannot go wrong: boxes are compared by them.
 
 A script of its own, so that tests can run it as another user and see what it leaves behind.
@@ -19,6 +21,7 @@ from pathlib import Path
 import hostile
 from r1kit.sandbox.judge import judge_program
 from r1kit.sandbox.prompt_code import complete_program
+from r1kit.tools import python_box
 
 SLACK = 0.6  # seconds after its limit in which a verdict must be there
 
@@ -29,6 +32,15 @@ def judged(case: hostile.Case, seconds: float, isolation: str) -> dict:
     verdict = judge_program(program, case.tests, seconds, isolation=isolation)
     spent = time.monotonic() - started
     return {"name": case.name, "ok": verdict.ok, "fault": verdict.fault, "seconds": round(spent, 2)}
+
+
+def called(case: hostile.Case, seconds: float, isolation: str) -> dict:
+    """Run a program as a call of the tool `python`; it is `ok` if it has printed that its harm was done."""
+    started = time.monotonic()
+    python_box.CALL_SECONDS = seconds
+    result = python_box.python(case.program)
+    spent = time.monotonic() - started
+    return {"name": case.name, "ok": hostile.ESCAPED in result.split(), "fault": False, "seconds": round(spent, 2)}
 
 
 def has_packages(case: hostile.Case) -> bool:
@@ -42,6 +54,8 @@ def main() -> None:
     parser.add_argument("--isolation", default="auto")
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--only", default="")
+    parser.add_argument("--as-tool", action="store_true", help="hostile programs as calls of the tool python")
+    parser.add_argument("--every", type=int, default=1, help="run every so many-th case")
     options = parser.parse_args()
     os.environ["R1KIT_CANARY"] = hostile.CANARY_TEXT
     wrong, slowest, verdicts = [], 0.0, {}
@@ -65,11 +79,14 @@ def main() -> None:
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         kinds = {"hostile": hostile.HOSTILE, "honest": hostile.HONEST, "wrong": hostile.WRONG}
         kinds["maybe"] = [*hostile.MAYBE_HOSTILE, *hostile.MAYBE_HONEST]
+        run_case = judged
+        if options.as_tool:
+            run_case, kinds = called, {"hostile": hostile.HOSTILE[:: options.every]}
         for kind, cases in kinds.items():
             cases = [c for c in cases if options.only in c.name and has_packages(c)]
             limit = options.seconds if kind == "hostile" else 10.0
             for result, case in zip(
-                pool.map(lambda c, s=limit: judged(c, s, options.isolation), cases), cases, strict=True
+                pool.map(lambda c, s=limit: run_case(c, s, options.isolation), cases), cases, strict=True
             ):
                 verdicts[case.name] = "fault" if result["fault"] else result["ok"]
                 if kind == "maybe":

@@ -22,6 +22,13 @@ SPLITS = ("train", "test")
 # The test split of a reasoning_gym task has a seed of its own, far from any that a recipe would set.
 TEST_SEED_OFFSET = 1_000_003
 
+# Rows of the world that are no questions of its three domains: documents to pre-train on, and the calculator's.
+_OTHER_WORLD_ROWS: dict[str, Callable[[str, int, int], Iterator[Row]]] = {
+    "text": world.world_documents,
+    "calculator": world.calculator_problems,
+    "calculator_turns": world.calculator_conversations,
+}
+
 
 def is_generated_source(path: str) -> bool:
     """Return whether a source's path names a generator, as `world:arithmetic` does."""
@@ -40,11 +47,11 @@ def _generate_world_rows(name: str, source: SourceConfig, field: str) -> Iterato
         raise UserError(f"{field}.settings", source.settings, "the world has no settings", "remove the settings")
     _check_split(source, field)
     count = source.rows or DEFAULT_ROWS
-    if name == "text":
-        return world.world_documents(source.split, count, source.seed)
+    if name in _OTHER_WORLD_ROWS:
+        return _OTHER_WORLD_ROWS[name](source.split, count, source.seed)
     if name in world.DOMAINS:
         return world.world_rows(name, source.split, count, source.seed)
-    action = suggest(name, [*world.DOMAINS, "text"])
+    action = suggest(name, [*world.DOMAINS, *_OTHER_WORLD_ROWS])
     raise UserError(f"{field}.path", source.path, "no such domain of the world", action)
 
 

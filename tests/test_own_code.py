@@ -1,0 +1,109 @@
+"""Functions and classes of a user's own by dotted paths: checkers, trainers; and r1kit's rewards in TRL's scripts."""
+
+import json
+
+import pytest
+from helpers import r1kit
+
+from r1kit.rewards import FAULT, accuracy, brevity, for_trl
+from r1kit.rewards.own_checkers import load_checker
+
+MODULE = """
+def reversed_text(answer, gold):
+    return answer == gold[::-1]
+
+def by_level(answer, gold, question, level):
+    assert question == "Q?", question
+    return {"low": 0.25, "high": True, "none": None, "nan": float("nan")}[level]
+
+def with_all(answer, gold, **row):
+    return sorted(row) == ["completion", "level", "question"]
+
+def broken(answer, gold):
+    raise OSError("no disk")
+
+def too_much(answer, gold):
+    return 7
+
+number = 3
+"""
+
+
+@pytest.fixture
+def module(here, monkeypatch):
+    (here / "mine_checkers.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(here))
+    load_checker.cache_clear()
+
+
+def judge(paths, answers, **columns):
+    completions = [f"<answer>{text}</answer>" if text else "nothing" for text in answers]
+    count = len(completions)
+    names = [next(iter(paths))] * count
+    return accuracy(completions, checker=names, prompts=["Q?"] * count, checkers=paths, **columns)
+
+
+def test_a_checker_of_ones_own_judges_the_rows_that_name_it(module):
+    assert judge({"back": "mine_checkers.reversed_text"}, ["21", "12", None], answer=["12"] * 3) == [1.0, 0.0, 0.0]
+    assert accuracy(
+        ["<answer>21</answer>", "<answer>21</answer>"],
+        answer=["12", "21"],
+        checker=["mine_checkers.reversed_text", "math"],
+        checkers=["mine_checkers.reversed_text"],
+    ) == [1.0, 1.0]
+
+
+def test_it_gets_the_columns_that_it_names_and_no_verdict_is_a_fault(module):
+    paths = {"level": "mine_checkers.by_level"}
+    levels = ["low", "high", "none", "nan"]
+    assert judge(paths, ["a"] * 4, level=levels, other=levels) == [0.25, 1.0, FAULT, FAULT]
+    assert judge({"all": "mine_checkers.with_all"}, ["a"], level=["low"]) == [1.0]
+    assert judge({"b": "mine_checkers.broken"}, ["a"], answer=["a"]) == [FAULT]
+    assert judge({"b": "mine_checkers.too_much"}, ["a"], answer=["a"]) == [FAULT]
+
+
+@pytest.mark.parametrize(
+    ("reward", "error"),
+    [
+        ("{name: accuracy}", "has rows of checker mine_checkers.broken; list it in the recipe"),
+        ("{name: accuracy, checkers: back}", "must map names to dotted paths, or list such paths"),
+        ("{name: accuracy, checkers: {back: broken}}", "must be the dotted path of a function"),
+        ("{name: accuracy, checkers: [mine_checkers.none]}", "must be a function that Python can import"),
+        ("{name: accuracy, checkers: [mine_checkers.number]}", "must be a function that Python can import"),
+        ("{name: accuracy, checkers: {bak: mine_checkers.broken}}", "has rows of checker mine_checkers.broken"),
+    ],
+)
+def test_a_checker_that_is_not_listed_or_is_none_is_one_line(module, here, reward, error):
+    row = {"prompt": "Q?", "completion": "<answer>1</answer>", "checker": "mine_checkers.broken"}
+    (here / "rows.jsonl").write_text(json.dumps(row | {"answer": "1"}) + "\n")
+    _, errors = r1kit("data", "--dataset", "rows.jsonl", "output=run", f"rewards=[{reward}]", code=2)
+    assert error in errors.strip().splitlines()[-1]
+
+
+def test_data_scores_rows_by_a_listed_checker(module, here):
+    row = {"prompt": "Q?", "completion": "<answer>21</answer>", "checker": "back", "answer": "12"}
+    (here / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    reward = "{name: accuracy, checkers: {back: mine_checkers.reversed_text}}"
+    r1kit("data", "--dataset", "rows.jsonl", "output=run", f"rewards=[{reward}]")
+    assert json.loads((here / "run/run.json").read_text())["rows"] == 1
+
+
+def test_for_trl_turns_a_fault_into_none_and_fixes_settings():
+    completions = ["<answer>4</answer>", "<answer>4</answer>", "<answer>5</answer>"]
+    reward = for_trl(accuracy)
+    assert reward.__name__ == "accuracy"
+    assert reward(completions, answer=["4", r"\frac{", "4"]) == [1.0, None, 0.0]
+    assert for_trl(brevity, max_tokens=2)(["a", "b"], completion_ids=[[1], [1, 2, 3]]) == [1.0, 0.5]
+    with pytest.raises(TypeError, match="accuracy has no setting max_tokens"):
+        for_trl(accuracy, max_tokens=2)
+
+
+def test_the_packages_of_rewards_and_answers_export_what_the_documents_name():
+    import r1kit
+    import r1kit.answers
+    import r1kit.rewards
+    import r1kit.tools
+
+    for package in (r1kit, r1kit.answers, r1kit.rewards, r1kit.tools):
+        for name in package.__all__:
+            assert getattr(package, name) is not None
