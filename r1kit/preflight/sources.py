@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from r1kit.data.sources import read_source
-from r1kit.data.sources.generated import is_generated_source
+from r1kit.data.sources.generated import DEFAULT_ROWS, is_generated_source
 from r1kit.recipe import SourceConfig
 from r1kit.rows import COLUMNS
 
@@ -18,6 +18,8 @@ LARGEST_DATA_READ = 2**26
 """The most bytes of a source that a dry run reads whole; of a larger one it draws ROWS_TRIED rows."""
 ROWS_TRIED = 100
 """The number of rows that a dry run draws of a large source, and that it renders."""
+GYM_ROWS_TRIED = 10
+"""The number of rows of a reasoning_gym task that a dry run generates; some tasks take a tenth of a second for each."""
 MAX_NAMES = 12
 """The most names of columns in a line."""
 # Columns that trainers read and that are no row of r1kit's own table.
@@ -49,10 +51,16 @@ def look_at_sources(sources: Sequence[SourceConfig], role: str) -> SourcesView:
             view.is_complete = False
             view.lines.append(f"{label}, not looked at, because {why_missing(source.path)}")
             continue
-        is_small = size <= LARGEST_DATA_READ
+        generated_rows = source.rows or DEFAULT_ROWS
+        is_slow = source.path.startswith("reasoning_gym:") and generated_rows > GYM_ROWS_TRIED
+        is_small = size <= LARGEST_DATA_READ and not is_slow
         drawn = source if is_small else draw_few(source)
         rows = read_source(drawn, f"{role}.{index}", draw=source.share is None)
-        count = f"{len(rows):,} rows" if is_small else f"{size / 2**20:,.0f} MiB, of which {len(rows)} rows were drawn"
+        count = f"{len(rows):,} rows"
+        if is_slow:
+            count = f"{generated_rows:,} rows, of which {len(rows)} were generated now,"
+        elif not is_small:
+            count = f"{size / 2**20:,.0f} MiB, of which {len(rows)} rows were drawn"
         view.lines.append(f"{label}, {count} with {describe_columns(rows.column_names)}")
         view.readable.append(drawn)
         view.is_complete = view.is_complete and is_small
@@ -61,6 +69,8 @@ def look_at_sources(sources: Sequence[SourceConfig], role: str) -> SourcesView:
 
 def draw_few(source: SourceConfig) -> SourceConfig:
     """Return a large source with ROWS_TRIED of its rows, which are drawn without reading the rest."""
+    if is_generated_source(source.path):
+        return source.model_copy(update={"rows": GYM_ROWS_TRIED})
     return source.model_copy(update={"rows": min(source.rows or ROWS_TRIED, ROWS_TRIED), "stream": True})
 
 
