@@ -70,7 +70,10 @@ def test_a_broken_file_is_refused(tmp_path, text, line):
 
 def test_what_is_neither_a_file_nor_a_family_is_refused():
     assert "there is no such file" in refused("templates/none.jinja")
-    assert "must be a file, r1-distill, or a family whose template TRL ships; did you mean qwen3?" in refused("qwenn3")
+    assert (
+        "must be a file, r1-distill, plain-tools, or a family whose template TRL ships; did you mean qwen3?"
+        in refused("qwenn3")
+    )
 
 
 def test_settings_that_a_template_does_not_read_are_refused():

@@ -63,7 +63,7 @@ def test_a_rollout_of_a_training_has_described_columns_and_rewards_only():
         "advantages": [1.0, -1.0],
     }
     row = rollout_rows(logs, row_count=2, group_size=2, step=1, reward_weights={"accuracy": 1.0})[0]
-    trainer_columns = {"tokens", "finish_reason"}  # which the trainer adds
+    trainer_columns = {"tokens", "finish_reason", "turns"}  # the first two the trainer adds, the last with tools alone
     assert {*row, *trainer_columns} == {*columns_of(ROLLOUT), "accuracy"}
 
 

@@ -79,7 +79,10 @@ def test_a_dry_run_renders_the_first_row_as_the_others_need_it(tmp_path):
         (["prompt.template_settings={think: true}"], "the model's chat template reads no such setting"),
         (["trl.assistant_only_loss=true"], "set training.loss_on instead"),
         (["training.max_length=8"], "training.max_length = 8; 1 of the 1 rows of data.train are longer"),
-        (["model.chat_template=none"], "model.chat_template = none; must be a file, r1-distill, or a family"),
+        (
+            ["model.chat_template=none"],
+            "model.chat_template = none; must be a file, r1-distill, plain-tools, or a family",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(tmp_path, settings, line):
