@@ -35,13 +35,13 @@ SUITES: dict[str, tuple[str, ...]] = {
 """Names that stand for several benchmarks; `r1` is the table of the R1 report (arXiv 2501.12948)."""
 
 LEFT_OUT_OF_R1 = {
-    "DROP": "its figure is by three examples in the prompt, which the report does not name",
+    "DROP": "its figure is by three examples in the prompt, which the report shortens",
     "SimpleQA, FRAMES, C-SimpleQA": "a model judges their answers",
     "AlpacaEval 2.0, ArenaHard": "a model compares two replies",
     "Codeforces": "contests rate a model against people",
     "SWE-bench Verified, Aider-Polyglot": "a model works in repositories, with tools",
-    "CNMO 2024": "its problems are not published as a data set",
-    "CLUEWSC": "its sentences have no published protocol for a chat model",
+    "CNMO 2024": "the report names no data set of its problems",
+    "CLUEWSC": "the report says that it asks without examples, and shows a prompt with five",
 }
 """Sets of the R1 report's table that the suite `r1` does not have, and why."""
 

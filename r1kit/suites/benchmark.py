@@ -9,13 +9,17 @@ from typing import Literal
 PUBLISHED_TEMPERATURE = 0.6
 PUBLISHED_TOP_P = 0.95
 PUBLISHED_MAX_TOKENS = 32_768
-"""The sampling of the R1 report for all of its benchmarks (arXiv 2501.12948, section 3)."""
+"""The sampling of the R1 report for all of its benchmarks (arXiv 2501.12948v2, appendix D.1)."""
 
-R1_REPORT = "DeepSeek-AI, DeepSeek-R1 (arXiv 2501.12948)"
-R1_TABLE = "arXiv 2501.12948, the table that compares DeepSeek-R1 with other models"
-R1_DISTILL_TABLE = "arXiv 2501.12948, the table of the distilled models"
+R1_REPORT = "DeepSeek-AI, DeepSeek-R1 (arXiv 2501.12948v2), appendix D.1"
+R1_TABLE = "arXiv 2501.12948v2, table 8"
+R1_DISTILL_TABLE = "arXiv 2501.12948v2, table 15"
 R1_STAGES_TABLE = "Nature s41586-025-09422-z, table 2"
-R1_README = "README of github.com/deepseek-ai/DeepSeek-R1, usage recommendations"
+R1_README_TABLE = "README of github.com/deepseek-ai/DeepSeek-R1, distilled model evaluation"
+R1_MATH_PROMPT = (
+    "README of github.com/deepseek-ai/DeepSeek-R1, usage recommendations, and table 32 of the report, which shows it "
+    "for AIME, MATH and CNMO"
+)
 SIMPLE_EVALS = "github.com/openai/simple-evals, which the R1 report names for this set"
 
 BOXED = "{question}\nPlease reason step by step, and put your final answer within \\boxed{}."
@@ -25,7 +29,10 @@ CHOICE = (
     "'Answer: $LETTER' (without quotes) where LETTER is one of {letters}. Think step by step before answering.\n\n"
     "{question}"
 )
-"""The instruction of simple-evals for multiple choice. Choices are written as "A. ...", there as "A) ..."."""
+"""The instruction of simple-evals for multiple choice.
+
+Choices are written as "A. ...", as the R1 report shows them for MMLU (table 18); simple-evals writes "A) ...".
+"""
 
 Metric = Literal["pass@1", "cons@k", "prompt strict", "prompt loose", "instruction strict", "instruction loose", "F1"]
 """A figure of a benchmark.
@@ -62,7 +69,7 @@ class Benchmark:
     checker: str
     """How an answer is judged: a value of the column `checker` (r1kit/rows.py)."""
     samples: int
-    """Completions of each problem, k of the R1 report."""
+    """Completions of each problem: k of the R1 report, for the sets of which it names one."""
     scoring: str
     """How a completion is scored, in a sentence."""
     protocol: str

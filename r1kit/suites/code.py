@@ -42,11 +42,15 @@ CODE = {
         samples=8,
         scoring=_SCORING,
         protocol=(
-            f"{R1_REPORT}, section 3: problems of August 2024 to January 2025, with a chain of thought, temperature "
-            "0.6, top_p 0.95, 32,768 tokens, 4 to 64 samples by the size of the set, here 8; prompt: "
-            "github.com/LiveCodeBench/LiveCodeBench, lcb_runner/prompts/code_generation.py"
+            f"{R1_REPORT}: problems of August 2024 to January 2025, with a chain of thought, temperature 0.6, top_p "
+            "0.95, 32,768 tokens, k = 8; prompt: github.com/LiveCodeBench/LiveCodeBench, "
+            "lcb_runner/prompts/code_generation.py, the generic one, with the second sentence of the system message "
+            "before the question. The report shows a shorter prompt (table 20), and none for starter code"
         ),
-        citation="Jain et al., LiveCodeBench (arXiv 2403.07974)",
+        citation=(
+            "Jain et al., LiveCodeBench: Holistic and Contamination Free Evaluation of Large Language Models for Code "
+            "(arXiv 2403.07974)"
+        ),
         published=(
             r1_scores("pass@1", claude=38.9, gpt_4o=32.9, v3=36.2, o1_mini=53.8, o1=63.4, r1=65.9),
             stage_scores("pass@1", 50.0, 57.5, 63.5, 64.6),
@@ -65,8 +69,8 @@ CODE = {
         samples=8,
         scoring=_SCORING,
         protocol=(
-            f"sampling of {R1_REPORT}, which has figures for HumanEval-Mul alone; 8 samples for 164 problems are "
-            f"r1kit's choice; prompt: {SIMPLE_EVALS.partition(',')[0]}. Published figures are 0-shot and greedy"
+            f"sampling of {R1_REPORT}; the report names HumanEval-Mul alone; 8 samples for 164 problems are "
+            f"r1kit's choice; prompt: {SIMPLE_EVALS.partition(',')[0]}, with the function in a fenced block"
         ),
         citation="Chen et al., Evaluating Large Language Models Trained on Code (arXiv 2107.03374)",
         published=(Published("pass@1", _LLAMA_3, {"Llama-3.1-8B-Instruct": 72.6, "Llama-3.1-70B-Instruct": 80.5}),),
@@ -81,8 +85,9 @@ CODE = {
         samples=4,
         scoring=_SCORING,
         protocol=(
-            f"sampling of {R1_REPORT}, which has no figure for this set; 4 samples for 500 problems are r1kit's "
-            "choice; prompt of the set's paper without its examples, with one test of the problem"
+            f"sampling of {R1_REPORT}; no figure in the report; 4 samples for 500 problems are r1kit's "
+            "choice; prompt: README of the set (google-research, mbpp), without its examples and with one test of the "
+            "problem"
         ),
         citation="Austin et al., Program Synthesis with Large Language Models (arXiv 2108.07732)",
     ),

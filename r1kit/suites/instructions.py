@@ -16,8 +16,8 @@ INSTRUCTIONS = {
             "loosely, also without its first line, last line or asterisks."
         ),
         protocol=(
-            f"arXiv 2311.07911, sections 2 and 3: the prompt as it is, strict and loose accuracy; sampling of "
-            f"{R1_REPORT}, section 3; one sample for 541 prompts is r1kit's choice"
+            f"arXiv 2311.07911 and its code (google-research, instruction_following_eval): the prompt as it is, strict "
+            f"and loose accuracy; sampling of {R1_REPORT}; one sample for 541 prompts is r1kit's choice"
         ),
         citation="Zhou et al., Instruction-Following Evaluation for Large Language Models (arXiv 2311.07911)",
         published=(

@@ -13,11 +13,11 @@ from r1kit.suites.benchmark import (
 from r1kit.suites.subjects import CEVAL_SUBJECTS, MMLU_STEM_SUBJECTS, MMLU_SUBJECTS
 
 _SCORING = "The chosen letter is that of the right choice."
-_SAMPLING = f"{R1_REPORT}, section 3: temperature 0.6, top_p 0.95, 32,768 tokens"
+_SAMPLING = f"{R1_REPORT}: temperature 0.6, top_p 0.95, 32,768 tokens"
 _FOUR = CHOICE.replace("{letters}", "ABCD")
 _TEN = (
-    "The following is a multiple choice question. Think step by step and then finish your answer with "
-    '"the answer is (X)" where X is the correct letter choice.\n\n{question}'
+    "The following is a multiple choice question. Think step by step and then output the answer in the format of "
+    '"The answer is (X)" at the end.\n\n{question}'
 )
 _CHINESE = (
     "以下是一道单项选择题。请一步一步思考，并在最后一行用“答案：$LETTER”的格式写出答案（不含引号），"
@@ -34,9 +34,9 @@ KNOWLEDGE = {
         split="train",
         prompt=_FOUR,
         checker="choice",
-        samples=8,
+        samples=64,
         scoring=f"{_SCORING} The choices are shuffled by the seed of the set and the question.",
-        protocol=f"{_SAMPLING}, 4 to 64 samples by the size of the set, here 8; prompt: {SIMPLE_EVALS}",
+        protocol=f"{_SAMPLING}, k = 64; prompt: {SIMPLE_EVALS}",
         citation="Rein et al., GPQA: A Graduate-Level Google-Proof Q&A Benchmark (arXiv 2311.12022)",
         published=(
             r1_scores("pass@1", claude=65.0, gpt_4o=49.9, v3=59.1, o1_mini=60.0, o1=75.7, r1=71.5),
@@ -70,7 +70,10 @@ KNOWLEDGE = {
         checker="choice",
         samples=1,
         scoring=_SCORING,
-        protocol=f"{_SAMPLING}; prompt: {SIMPLE_EVALS}; the subjects are those of arXiv 2009.03300",
+        protocol=(
+            f"{_SAMPLING}; prompt: {SIMPLE_EVALS.replace('this set', 'MMLU')}; one sample is r1kit's choice; the "
+            "subjects are those that github.com/hendrycks/test, categories.py, groups as STEM"
+        ),
         citation=_MMLU_CITATION,
     ),
     "mmlu-redux": Benchmark(
@@ -84,8 +87,8 @@ KNOWLEDGE = {
         samples=1,
         scoring=f"{_SCORING} Questions that the set marks as faulty are left out.",
         protocol=(
-            f"{_SAMPLING}; the report asks in Zero-Eval's format, without examples, and here the prompt is that of "
-            f"{SIMPLE_EVALS.replace('this set', 'MMLU')}; one sample is r1kit's choice"
+            f"{_SAMPLING}; the report asks in the format of Zero-Eval, without examples (table 19), and here the "
+            f"prompt is that of {SIMPLE_EVALS.replace('this set', 'MMLU')}; one sample is r1kit's choice"
         ),
         citation="Gema et al., Are We Done with MMLU? (arXiv 2406.04127)",
         published=(
@@ -102,10 +105,14 @@ KNOWLEDGE = {
         samples=1,
         scoring=_SCORING,
         protocol=(
-            f"{_SAMPLING}; prompt of the set's paper without its examples, as the report changes it to zero-shot; one "
+            f"{_SAMPLING}; prompt: table 21 of the report and evaluate_from_api.py of "
+            "github.com/TIGER-AI-Lab/MMLU-Pro, without the subject and, as the report says, without examples; one "
             "sample for 12,032 questions is r1kit's choice"
         ),
-        citation="Wang et al., MMLU-Pro: A More Robust and Challenging Benchmark (arXiv 2406.01574)",
+        citation=(
+            "Wang et al., MMLU-Pro: A More Robust and Challenging Multi-Task Language Understanding Benchmark "
+            "(arXiv 2406.01574)"
+        ),
         published=(
             r1_scores("pass@1", claude=78.0, gpt_4o=72.6, v3=75.9, o1_mini=80.3, o1=None, r1=84.0),
             stage_scores("pass@1", 68.9, 74.1, 83.8, 83.1),
@@ -124,7 +131,10 @@ KNOWLEDGE = {
             f"{_SAMPLING}, zero-shot; the prompt, one sample and the split `val` are r1kit's choice, since the answers "
             "of `test` are not public"
         ),
-        citation="Huang et al., C-Eval (arXiv 2305.08322)",
+        citation=(
+            "Huang et al., C-Eval: A Multi-Level Multi-Discipline Chinese Evaluation Suite for Foundation Models "
+            "(arXiv 2305.08322)"
+        ),
         published=(
             r1_scores("pass@1", claude=76.7, gpt_4o=76.0, v3=86.5, o1_mini=68.9, o1=None, r1=91.8),
             stage_scores("pass@1", 92.8, 85.7, 91.9, 86.4),
@@ -139,8 +149,11 @@ KNOWLEDGE = {
         checker="choice",
         samples=1,
         scoring=_SCORING,
-        protocol=f"sampling of {R1_REPORT}, which has no figure for it; prompt of MMLU; one sample is r1kit's choice",
-        citation="Clark et al., Think you have Solved Question Answering? Try ARC (arXiv 1803.05457)",
+        protocol=f"sampling of {R1_REPORT}; no figure in the report; prompt of MMLU; one sample is r1kit's choice",
+        citation=(
+            "Clark et al., Think you have Solved Question Answering? Try ARC, the AI2 Reasoning Challenge "
+            "(arXiv 1803.05457)"
+        ),
         published=(Published("pass@1", _LLAMA_3, {"Llama-3.1-8B-Instruct": 83.4, "Llama-3.1-70B-Instruct": 94.8}),),
     ),
 }

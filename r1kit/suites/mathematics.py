@@ -2,8 +2,8 @@
 
 from r1kit.suites.benchmark import (
     BOXED,
-    R1_DISTILL_TABLE,
-    R1_README,
+    R1_MATH_PROMPT,
+    R1_README_TABLE,
     R1_REPORT,
     Benchmark,
     Published,
@@ -13,11 +13,11 @@ from r1kit.suites.benchmark import (
 )
 
 _SCORING = "The answer in the last box, or the stated one, is the same mathematics as the gold answer."
-_R1_0528_CARD = "model card of deepseek-ai/DeepSeek-R1-0528"
+_R1_0528_CARD = "model card of deepseek-ai/DeepSeek-R1-0528, 64K tokens, 16 samples"
 _LLAMA_3 = "arXiv 2407.21783, table 2, 8-shot with a chain of thought"
-_QWEN_MATH = "arXiv 2409.12122, the table of instruction models, greedy"
+_QWEN_MATH = "arXiv 2409.12122, the table of instruction models in English, 0-shot with a chain of thought, greedy"
 _AIME_PROTOCOL = (
-    f"{R1_REPORT}, section 3: temperature 0.6, top_p 0.95, 32,768 tokens, cons@64, so 64 samples; prompt: {R1_README}"
+    f"{R1_REPORT}: temperature 0.6, top_p 0.95, 32,768 tokens, k = 64, also for cons@k; prompt: {R1_MATH_PROMPT}"
 )
 
 MATHEMATICS = {
@@ -37,7 +37,7 @@ MATHEMATICS = {
             stage_scores("pass@1", 77.9, 59.0, 74.0, 78.1),
             distilled_scores("pass@1", 28.9, 55.5, 69.7, 72.6, 50.4, 70.0),
             distilled_scores("cons@k", 52.7, 83.3, 80.0, 83.3, 80.0, 86.7),
-            Published("cons@k", R1_DISTILL_TABLE, {"OpenAI-o1-mini": 80.0, "GPT-4o-0513": 13.4}),
+            Published("cons@k", R1_README_TABLE, {"OpenAI-o1-mini": 80.0, "GPT-4o-0513": 13.4}),
             Published("pass@1", _R1_0528_CARD, {"DeepSeek-R1-0528": 91.4}),
         ),
     ),
@@ -71,12 +71,9 @@ MATHEMATICS = {
         split="test",
         prompt=BOXED,
         checker="math",
-        samples=4,
+        samples=16,
         scoring=_SCORING,
-        protocol=(
-            f"{R1_REPORT}, section 3: temperature 0.6, top_p 0.95, 32,768 tokens, 4 to 64 samples by the size of the "
-            f"set, here 4; prompt: {R1_README}"
-        ),
+        protocol=f"{R1_REPORT}: temperature 0.6, top_p 0.95, 32,768 tokens, k = 16; prompt: {R1_MATH_PROMPT}",
         citation=(
             "Hendrycks et al., Measuring Mathematical Problem Solving With the MATH Dataset (arXiv 2103.03874); the "
             "500 problems: Lightman et al., Let's Verify Step by Step (arXiv 2305.20050)"
@@ -97,8 +94,8 @@ MATHEMATICS = {
         samples=1,
         scoring=_SCORING,
         protocol=(
-            f"sampling of {R1_REPORT}, section 3, which has no figure for this set; prompt: {R1_README}; one sample "
-            "for 1,319 problems is r1kit's choice. Published figures are few-shot or greedy, as their source says"
+            f"sampling of {R1_REPORT}; no figure in the report; prompt: {R1_MATH_PROMPT}; one sample for "
+            "1,319 problems is r1kit's choice. Published figures are by other protocols, which stand by their source"
         ),
         citation="Cobbe et al., Training Verifiers to Solve Math Word Problems (arXiv 2110.14168)",
         published=(

@@ -15,7 +15,7 @@ MMLU_SUBJECTS = (
     *("public_relations", "security_studies", "sociology", "us_foreign_policy", "virology", "world_religions"),
 )
 
-# Those that the paper of MMLU groups as science, technology, engineering and mathematics.
+# Those that github.com/hendrycks/test, categories.py, groups as science, technology, engineering and mathematics.
 MMLU_STEM_SUBJECTS = (
     *("abstract_algebra", "astronomy", "college_biology", "college_chemistry", "college_computer_science"),
     *("college_mathematics", "college_physics", "computer_security", "conceptual_physics"),
