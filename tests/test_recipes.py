@@ -34,6 +34,8 @@ STAGE_OF_FILE = {  # of every name of a recipe file
     "r1_preference": "rl",
     "preference_data": "generate",
     "reward_model": "reward-model",
+    "calculator_sft": "sft",
+    "calculator": "rl",
     "distill": "distill",
     "on_policy": "distill",
     "eval": "eval",
