@@ -48,6 +48,22 @@ def test_a_run_that_has_made_nothing_accepts_a_corrected_recipe(tmp_path):
     assert release(open_run("sft", make_recipe(tmp_path / "run"))).info["status"] == "running"
 
 
+@pytest.mark.parametrize("folder", ["base", "start"])
+def test_a_corrected_recipe_starts_without_the_merged_model_of_the_first_one(tmp_path, folder):
+    run = release(open_run("sft", make_recipe(tmp_path / "run", learning_rate=0.5)))
+    (run.path / folder).mkdir()
+    (run.path / folder / "config.json").write_text("{}")
+    assert not (release(open_run("sft", make_recipe(tmp_path / "run"))).path / folder).exists()
+
+
+@pytest.mark.parametrize("folder", ["base", "start"])
+def test_a_run_that_has_work_keeps_the_model_that_it_started_from(tmp_path, folder):
+    run = release(open_run("sft", make_recipe(tmp_path / "run")))
+    (run.path / "checkpoints").mkdir()
+    (run.path / folder).mkdir()
+    assert (release(open_run("sft", make_recipe(tmp_path / "run"))).path / folder).exists()
+
+
 def file_names(folder):
     """Return the sorted names in a folder."""
     return sorted(p.name for p in folder.iterdir())

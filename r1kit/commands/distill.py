@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from r1kit.data.problems import load_problems
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
-from r1kit.models.adapters import ADAPTER_BASE_FOLDER
 from r1kit.models.load import load_model_to_train, load_tokenizer
 from r1kit.models.teacher import check_byte_level, check_served_teacher, load_any_teacher, load_teacher
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import DistillRecipe
+from r1kit.runs.paths import ADAPTER_BASE_FOLDER
 from r1kit.runs.run import Run
 from r1kit.training.arguments import build_distillation_config, build_uld_config
 from r1kit.training.policy_prompts import (

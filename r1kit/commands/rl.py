@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from r1kit.answers import workers
 from r1kit.data.problems import load_problems
 from r1kit.heavy_imports import heavy_imports
-from r1kit.models.adapters import ADAPTER_BASE_FOLDER
 from r1kit.models.load import is_adapter, load_model_to_train, load_tokenizer, save_start_model
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import RLRecipe
 from r1kit.rewards.binding import bind_reward, run_in_thread
 from r1kit.rewards.checks import check_reward_data, preload_reward_models
 from r1kit.rewards.eager import EagerJudge
+from r1kit.runs.paths import ADAPTER_BASE_FOLDER, START_MODEL_FOLDER
 from r1kit.runs.run import Run
 from r1kit.sandbox.isolation import require_isolation
 from r1kit.tools import resolve_environment, resolve_tools
@@ -120,7 +120,7 @@ def _build_trainer(
     model, lora_config = load_model_to_train(recipe.model, run.path / ADAPTER_BASE_FOLDER)
     check_room(recipe, model.config, prompt_tokens)
     if recipe.training.kl > 0 and recipe.model.lora is None and is_adapter(recipe.model):
-        save_start_model(model, run.path / "start")
+        save_start_model(model, run.path / START_MODEL_FOLDER)
     stop_at_end_of_turn(model, tokenizer, arguments, recipe.prompt.template)
     preload_reward_models(recipe.rewards)
 

@@ -18,12 +18,12 @@ from r1kit.data.examples import load_examples
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.messages import logger, print_progress
-from r1kit.models.adapters import ADAPTER_BASE_FOLDER
 from r1kit.models.load import create_model, load_model_to_train
 from r1kit.models.stop_tokens import add_stop_tokens, configured_stops
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import SFTRecipe
 from r1kit.runs.files import write_file
+from r1kit.runs.paths import ADAPTER_BASE_FOLDER
 from r1kit.runs.run import Run
 from r1kit.training.arguments import build_sft_config
 from r1kit.training.sft_tokenizer import make_tokenizer

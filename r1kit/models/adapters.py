@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Any
 from r1kit.errors import UserError, suggest
 from r1kit.recipe import ModelConfig
 from r1kit.recipe.model import LoraConfig as LoraBlock
+from r1kit.runs.paths import ADAPTER_BASE_FOLDER
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftConfig
 
 ALL_LINEAR = "all-linear"
 """The value of `model.lora.targets` for all linear layers but the output head."""
-
-ADAPTER_BASE_FOLDER = "base"
-"""Folder of a run that holds the base of its adapter, where that is a merged model of no other folder."""
 
 _MISSING_WEIGHTS_WARNING = "Found missing adapter keys"  # how peft's warning begins
 

@@ -14,6 +14,12 @@ PACKAGE_DIR = Path(__file__).parent.parent
 RUN_PRODUCTS = ("model", "data", "eval.json", "verifier", "reward_model")
 """The results that stages leave in a run directory."""
 
+ADAPTER_BASE_FOLDER = "base"
+"""The folder of a run with the base of its adapter, where that is a merged model of no other folder."""
+
+START_MODEL_FOLDER = "start"
+"""The folder of a run with the merged model that all of its weights are trained from, for a penalty on the KL."""
+
 SHIPPED_MODELS = {"tiny:base": PACKAGE_DIR / "tiny" / "base", "tiny:student": PACKAGE_DIR / "tiny" / "student"}
 """The two models of about 1M parameters that come with r1kit, by their names in recipes."""
 

@@ -20,7 +20,7 @@ from r1kit.recipe.block import OnResume, find_resume_rule
 from r1kit.runs.exits import forget_exits
 from r1kit.runs.files import remove_temporary_files, write_file
 from r1kit.runs.lineage import describe_changed_parent, find_parents, paths_by_role
-from r1kit.runs.paths import RUN_PRODUCTS
+from r1kit.runs.paths import ADAPTER_BASE_FOLDER, RUN_PRODUCTS, START_MODEL_FOLDER
 from r1kit.runs.run import Run, current_time, installed_versions
 from r1kit.safe_text import MASK
 
@@ -94,6 +94,9 @@ def _start_session(run: Run, stage: str, recipe: Recipe) -> None:
         if difference:
             action = "set output to another directory, or pass --overwrite"
             raise UserError("output", run.path, f"holds a run that was started with {difference}", action)
+    elif info:  # the corrected recipe may start from another model
+        for name in (ADAPTER_BASE_FOLDER, START_MODEL_FOLDER):
+            shutil.rmtree(run.path / name, ignore_errors=True)
     forget_exits(run.path)
     remove_temporary_files(run.path)
     (run.path / "stop").unlink(missing_ok=True)
