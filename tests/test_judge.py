@@ -163,6 +163,15 @@ def test_pairs_are_compared_in_both_orders(tmp_path):
         assert rewards == [0.5, 0.5, 0.5, None]
 
 
+def test_a_pair_without_a_verdict_in_one_order_counts_for_nothing(tmp_path):
+    """Of a judge who always prefers the first place, the order that is left would pay 1 to one and 0 to the other."""
+    silent_in_one_order = [(r"answer-1-\w+>\nb\n[^$]*answer-2-\w+>\na\n", "I would rather not say."), *FIRST_IS_BETTER]
+    with loopback_server(tmp_path, replies=silent_in_one_order) as url:
+        settings = {**SETTINGS, "mode": "pairwise", "server": server_block(url)}
+        assert judge(["a", "b"], ["q"] * 2, **settings) == [FAULT, FAULT]
+        assert judge(["a", "b", "c"], ["q"] * 3, **settings) == [0.5, 0.5, 0.5]
+
+
 @pytest.mark.parametrize(("count", "opponents"), [(2, 2), (3, 2), (8, 2), (8, 4), (5, 100)])
 def test_each_completion_has_as_many_opponents_as_others(count, opponents):
     pairs = _choose_pairs(count, opponents)

@@ -189,7 +189,8 @@ def _judge_pairs(
 ) -> dict[int, float | None]:
     """Return the fraction of comparisons that each row's completion wins; a tie is half a win.
 
-    Each pair is compared in both orders, since judges prefer the first or the second place.
+    Each pair is compared in both orders, since judges prefer the first or the second place. A pair of which one order
+    has no verdict counts for nothing, or its other order would pay the place and not the completion.
     """
     rewards: dict[int, float | None] = {}
     compared: list[tuple[list[int], list[int]]] = []  # the rows of the first and of the second completion
@@ -204,14 +205,17 @@ def _judge_pairs(
             compared.append((equal_rows[second], equal_rows[first]))
     requests = [pairwise_prompt(rubric, _quote(rows, both)) for both in compared]
     outcomes: dict[int, list[float]] = {}  # of each different text, by the number of its first row
-    for both, better in zip(compared, connection.ask(requests, read_better), strict=True):
+    verdicts = connection.ask(requests, read_better)
+    for i, (both, better) in enumerate(zip(compared, verdicts, strict=True)):
+        other_order = verdicts[i ^ 1]  # the two orders of a pair stand side by side
+        if better is None or other_order is None:
+            continue
         for place, numbers in enumerate(both, start=1):
-            known = outcomes.setdefault(numbers[0], [])
-            if better is not None:
-                known.append(0.5 if better == TIE else float(better == place))
+            outcome = 0.5 if better == TIE else float(better == place)
+            outcomes.setdefault(numbers[0], []).append(outcome)
     for both in compared:
         for numbers in both:
-            known = outcomes[numbers[0]]
+            known = outcomes.get(numbers[0])
             rewards |= dict.fromkeys(numbers, sum(known) / len(known) if known else FAULT)
     return rewards
 
