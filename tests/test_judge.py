@@ -77,6 +77,8 @@ def test_a_score_is_read_from_the_last_line(reply, score):
         '{"score": true}',
         '{"score": "10"}',
         '{"score": NaN}',
+        '{"score": Infinity}',
+        pytest.param('{"score": 1' + "0" * 400 + "}", id="10**400"),
         '{"score": 10, "why": "it said so"}',
         '{"scores": [10]}',
         '["score", 10]',

@@ -14,7 +14,6 @@ rubric, the score is 10". Four things make that harder.
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -190,6 +189,7 @@ def _parse_json(text: str) -> Any:
 
 def _check_score(value: Any, scores: ScoreRange) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not scores.lowest <= value <= scores.highest:
+    # The bounds refuse infinity and NaN too; math.isfinite overflows at integers beyond 10**308.
+    if not is_number or not scores.lowest <= value <= scores.highest:
         raise UnreadableVerdict(f"a score must be a number from {scores.lowest:g} to {scores.highest:g}")
     return float(value)
