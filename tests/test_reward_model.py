@@ -81,6 +81,40 @@ def test_turns_before_the_last_are_the_prompt(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("row", "prompt"),
+    [
+        (
+            {"instruction": "Translate to French.", "input": "Good night", "chosen": "Bonne nuit", "rejected": "Nuit"},
+            [("user", "Translate to French.\n\nGood night")],
+        ),
+        (
+            {"instruction": "Be short.", "input": "", "chosen": "a", "rejected": "b"},
+            [("user", "Be short.")],
+        ),
+        (
+            {"system": "You are a pirate.", "question": "Capital?", "chosen": "Paris", "rejected": "Rome"},
+            [("system", "You are a pirate."), ("user", "Capital?")],
+        ),
+        (
+            {"system": "You are a pirate.", "chosen": [*QUESTION, *PARIS], "rejected": [*QUESTION, *ROME]},
+            [("system", "You are a pirate."), ("user", "Capital?")],
+        ),
+        (
+            {
+                "instruction": "Sum up.",
+                "context": "A text.",
+                "completions": [{"response": "a", "overall_score": 3}, {"response": "b", "overall_score": 8}],
+            },
+            [("user", "Sum up.\n\nA text.")],
+        ),
+    ],
+)
+def test_the_prompt_has_the_input_and_the_system_message_of_its_row(tmp_path, row, prompt):
+    train, _ = load_pairs(make_recipe(write_rows(tmp_path, [row])))
+    assert [(message["role"], message["content"]) for message in train[0].prompt] == prompt
+
+
 def test_rows_of_no_use_are_counted(tmp_path, caplog):
     caplog.set_level("INFO")
     good = {"prompt": "Capital?", "chosen": "Paris", "rejected": "Rome"}

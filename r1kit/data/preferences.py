@@ -3,6 +3,8 @@
     {"prompt": "Capital of France?", "chosen": "Paris", "rejected": "Rome"}              TRL's form, text or messages
     {"chosen": [{"role": "user", ...}, ...], "rejected": [...]}                          whole conversations
     {"chosen": "\\n\\nHuman: Hi\\n\\nAssistant: Hello", "rejected": ...}                     Anthropic's HH
+    {"system": "...", "question": "...", "chosen": "...", "rejected": "..."}             Orca's, with a system message
+    {"instruction": "...", "input": "...", "chosen": "...", "rejected": "..."}           Alpaca's columns
     {"instruction": "...", "completions": [{"response": "...", "overall_score": 7}]}     UltraFeedback
     {"prompt": "2 + 2?", "completion": "4", "correct": true}                             sampled rows of r1kit
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 PROMPT_COLUMNS = ("prompt", "question", "instruction", "input")
 """Columns with the prompt of a pair whose completions are text, the first that a row has."""
+INPUT_COLUMNS = ("input", "context")
+"""Columns with the text that an `instruction` works on, the first that a row has; it belongs to the prompt."""
 ROLLOUT_QUESTION = "question"
 """Column of an RL training's rollouts with the question as bare text; their `prompt` has the template around it."""
 SCORED_TEXT_KEYS = ("response", "completion", "text")
@@ -207,22 +211,22 @@ def _split_conversation(row: Row, value: Any) -> tuple[list[Message], Any]:
     if isinstance(value, Mapping):  # a single message, as in some sets of the hub
         value = [value]
     if isinstance(value, str):
-        question = next((row[name] for name in PROMPT_COLUMNS if row.get(name)), None)
-        if question is not None:
-            return _as_messages(question), value
+        prompt = _read_prompt(row)
+        if prompt is not None:
+            return prompt, value
         messages = _read_hh(value)
     elif is_conversation(value):
         messages = _normalise(value)
         if all(message["role"] == "assistant" for message in messages):
-            question = next((row[name] for name in PROMPT_COLUMNS if row.get(name)), None)
-            if question is None:
+            prompt = _read_prompt(row)
+            if prompt is None:
                 raise _NoPairError("have no prompt")
-            return _as_messages(question), [messages[-1]]
+            return prompt, [messages[-1]]
     else:
         raise _NoPairError("have no text or messages in chosen or rejected")
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
         raise _NoPairError("do not end with the assistant's turn after a prompt")
-    return messages[:-1], [messages[-1]]
+    return _with_system(row, messages[:-1]), [messages[-1]]
 
 
 def _read_hh(text: str) -> list[Message]:
@@ -234,6 +238,29 @@ def _read_hh(text: str) -> list[Message]:
     if not messages:
         raise _NoPairError("have no prompt")
     return messages
+
+
+def _read_prompt(row: Row) -> list[Message] | None:
+    """Return the prompt that stands in columns of its own, with the row's system message; None where there is none.
+
+    The input of an instruction follows it after a blank line, as in rows for SFT.
+    """
+    column = next((name for name in PROMPT_COLUMNS if row.get(name)), None)
+    if column is None:
+        return None
+    question = row[column]
+    if column == "instruction" and isinstance(question, str):
+        text = next((row[name] for name in INPUT_COLUMNS if row.get(name)), None)
+        question = f"{question.strip()}\n\n{str(text).strip()}" if text else question
+    return _with_system(row, _as_messages(question))
+
+
+def _with_system(row: Row, messages: list[Message]) -> list[Message]:
+    """Return messages after that of the column `system`, where a row has one and the messages have none."""
+    system = row.get("system")
+    if not isinstance(system, str) or not system.strip() or messages[0]["role"] == "system":
+        return messages
+    return [{"role": "system", "content": system}, *messages]
 
 
 def _as_messages(question: Any) -> list[Message]:
@@ -303,10 +330,9 @@ def _read_scored_lists(rows: Iterable[Row], config: PairsConfig, counts: PairCou
     """Yield the completions of rows that hold several, each with a score, as UltraFeedback's do."""
     for row in rows:
         try:
-            question = next((row[name] for name in PROMPT_COLUMNS if row.get(name)), None)
-            if question is None or not isinstance(row["completions"], list):
+            prompt = _read_prompt(row)
+            if prompt is None or not isinstance(row["completions"], list):
                 raise _NoPairError("have no prompt or no completions")
-            prompt = _as_messages(question)
         except _NoPairError as error:
             counts.left_out[str(error)] += 1
             continue
