@@ -234,6 +234,28 @@ def test_plain_tools_writes_what_it_reads():
     )
 
 
+@pytest.mark.parametrize("depth", [300, 3000])
+def test_a_call_that_is_nested_too_deep_is_text(depth):
+    import copy
+
+    from transformers import AutoTokenizer
+    from trl.chat_template_utils import parse_response
+
+    from r1kit.training.tool_calls import check_tool_template
+
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"])
+    tokenizer.chat_template = PLAIN_TOOLS_TEMPLATE
+    tokenizer.response_template = make_response_template(tokenizer.eos_token)
+    check_tool_template(tokenizer, SimpleNamespace(tools=["python"], environment=None))
+    deep = '<tool>python {"code": ' + "[" * depth + "]" * depth + "}</tool>"
+    completion = {"role": "assistant", "content": deep}
+    assert parse_response(tokenizer, tokenizer(deep)["input_ids"], prefix=[], tools=[python]) == completion
+    call = '<tool>python {"code": "1"}</tool>'
+    [read] = parse_response(tokenizer, tokenizer(call)["input_ids"], prefix=[], tools=[python])["tool_calls"]
+    assert read["function"] == {"name": "python", "arguments": {"code": "1"}}
+    assert copy.deepcopy(tokenizer).parse_response(call, prefix="")["tool_calls"]
+
+
 def test_tools_are_functions_by_name_or_path(project, monkeypatch):
     monkeypatch.syspath_prepend(str(project))
     [own, echo] = resolve_tools(["python", "mine_tools.echo"])

@@ -9,7 +9,8 @@ What tools returned is masked out of the loss (`tool_mask`), which r1kit's own l
     watch = watch_calls(trainer)                before the turns of a generation are sampled
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ from accelerate.utils import gather
 from r1kit.errors import UserError
 from r1kit.recipe import RLRecipe
 from r1kit.tools.watch import ToolWatch
+
+MAX_ARGUMENT_DEPTH = 100
+"""Lists and mappings within each other in the arguments of a call; a deeper one is text, and no call."""
 
 _OTHER_TEMPLATE = "set model.chat_template to plain-tools, or to a family with tools such as qwen3"
 
@@ -48,6 +52,37 @@ def check_tool_template(tokenizer: Any, recipe: RLRecipe) -> None:
     except ValueError:
         requirement = "calls of tools cannot be read from what this model writes: TRL does not know its chat template"
         raise UserError(field, value, requirement, _OTHER_TEMPLATE) from None
+    refuse_deep_calls(tokenizer)
+
+
+def refuse_deep_calls(tokenizer: Any) -> None:
+    """Let a tokenizer's `parse_response` raise ValueError for calls whose arguments are nested too deep for Python.
+
+    TRL reads a completion as text where `parse_response` raises ValueError. It does not catch the RecursionError of
+    thousands of brackets, which would end the run.
+    """
+    tokenizer.parse_response = functools.partial(_parse_shallow_response, tokenizer.parse_response)
+
+
+def _parse_shallow_response(parse_response: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    try:
+        response = parse_response(*args, **kwargs)
+    except RecursionError:
+        raise ValueError("the arguments of a call are nested too deep") from None
+    level, depth = [response], 0
+    while level:
+        if depth > MAX_ARGUMENT_DEPTH:
+            raise ValueError(f"the arguments of a call are nested deeper than {MAX_ARGUMENT_DEPTH} levels")
+        level = [child for value in level for child in _children(value)]
+        depth += 1
+    return response
+
+
+def _children(value: Any) -> list[Any]:
+    """Return what a list or a mapping holds."""
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def check_tool_ranks(trainer: Any, recipe: RLRecipe) -> None:
