@@ -250,6 +250,36 @@ def chat(
 
 
 @app.command(cls=Command)
+def answer(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, a folder or a hub id.")],
+    questions: Annotated[
+        str,
+        typer.Argument(metavar="QUESTIONS", help="Rows with a `prompt`: JSONL, CSV, Parquet, text lines; - is stdin."),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[key.path=value ...]", help="How is sampled, such as sampling.batch_size=64."),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=1, help="Completion tokens that a question may cost, on average.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="The method, such as greedy, vote@8 or best@8,by=logprob.")] = None,
+    scaling: Annotated[
+        str | None, typer.Option(help="The run of `r1kit eval` that measured the model; else it is looked for.")
+    ] = None,
+    verifier: Annotated[str | None, typer.Option(help="The run of `r1kit verifier`, for methods by=verifier.")] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="File, pipe or `-` for the answers; default: stdout.")
+    ] = None,
+) -> None:
+    """Answer new questions by the method that eval recommends."""
+    supervise_command()
+    from r1kit.commands.answer import answer_questions
+
+    answer_questions(model, questions, budget, method, scaling, verifier, output, settings or [])
+
+
+@app.command(cls=Command)
 def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped recipe folder: tiny, qwen2.5-1.5b, ...")],
     output: Annotated[

@@ -18,8 +18,9 @@ from typing import Any, Literal
 Row = dict[str, Any]
 """One row: the values of its columns by name."""
 
-ColumnType = Literal["string", "bool", "int64", "float64", "messages"]
-"""An Arrow type by its name, or chat messages: a list of `{"role": string, "content": string}`."""
+ColumnType = Literal["string", "bool", "int64", "float64", "messages", "text or number"]
+"""An Arrow type by its name; chat messages: a list of `{"role": string, "content": string}`; or the type that the
+values have, text or numbers."""
 
 PROBLEM, EXAMPLE, SAMPLE, ROLLOUT = "problem", "SFT example", "sample", "rollout"
 
@@ -32,8 +33,8 @@ class Column:
     rows: tuple[str, ...]
     description: str
     carried: bool = False
-    """Whether sampling copies it, as text, from a problem to the problem's samples. `id`, `domain` and `thinking` are
-    copied as they are."""
+    """Whether sampling copies it from a problem to the problem's samples, as text if that is its type. `id`, `domain`
+    and `thinking` are copied as they are."""
     adapted: bool = False
     """Whether an adapter of a known data set may fill it."""
     kept_by_adapters: bool = False
@@ -88,6 +89,11 @@ COLUMNS: dict[str, Column] = {
     ),
     "fault": Column("bool", (SAMPLE,), "Whether a reward could not judge the completion, which is not a wrong answer."),
     "correct": Column("bool", (SAMPLE,), "Whether the answer is right; null without a verdict."),
+    "pass_rate": Column(
+        "float64",
+        (SAMPLE,),
+        "In `data/`: the fraction of the problem's samples that are correct, of those with a verdict.",
+    ),
     "domain": Column(
         "string",
         (PROBLEM, SAMPLE, ROLLOUT),
@@ -95,8 +101,22 @@ COLUMNS: dict[str, Column] = {
         adapted=True,
         kept_by_adapters=True,
     ),
-    "source": Column("string", (PROBLEM, SAMPLE), "Where the problem comes from.", carried=True, adapted=True),
-    "level": Column("string", (PROBLEM, SAMPLE), "How hard the problem is.", carried=True, adapted=True),
+    "source": Column(
+        "string",
+        (PROBLEM, SAMPLE),
+        "Where the problem comes from.",
+        carried=True,
+        adapted=True,
+        kept_by_adapters=True,
+    ),
+    "level": Column(
+        "text or number",
+        (PROBLEM, SAMPLE),
+        "How hard the problem is, in the words or numbers of its source.",
+        carried=True,
+        adapted=True,
+        kept_by_adapters=True,
+    ),
     "thinking": Column(
         "bool", (PROBLEM, SAMPLE), "Whether the completion must think before it answers.", kept_by_adapters=True
     ),
@@ -105,6 +125,9 @@ COLUMNS: dict[str, Column] = {
         "string",
         (SAMPLE,),
         "By what the answer was read: `tags`, `box`, `program`, `phrase`, `last line`, or `none`.",
+    ),
+    "parsed_answer": Column(
+        "string", (SAMPLE,), "The answer as it was read in the completion; null where none could be read."
     ),
     "target_language": Column(
         "string",

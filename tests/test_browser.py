@@ -116,7 +116,7 @@ def small(tmp_path_factory):
     line = {"thinking": 0.5, "format": 0.9, "language_consistency": 0.8, "tokens": 12.0}
     models = []
     for name, path, accuracy in (("base", "tiny:base", 0.3), ("R1", str(folder / "zero"), 0.9)):
-        statistics = {"questions": 400, "pass@1": accuracy, "interval": 0.03, "maj@k": 0.6}
+        statistics = {"questions": 400, "pass@1": accuracy, "interval": 0.03, "vote@k": 0.6}
         models.append(
             {"model": name, "path": path, "accuracy": {"arithmetic": accuracy}, **line, "statistics": statistics}
         )

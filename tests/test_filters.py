@@ -168,8 +168,8 @@ def test_the_report_names_each_filter_with_an_example():
     assert chosen == [rows[0]]
     assert report["dropped"] == {"truncated": 1, "incorrect": 2, "format": 1, "per_prompt": 0}
     assert report["examples"]["incorrect"] == [
-        {"prompt": "3 + 3?", "completion": rows[1]["completion"]},
-        {"prompt": "2 + 2?", "completion": rows[2]["completion"]},
+        {"prompt": "3 + 3?", "completion": rows[1]["completion"], "answer": None, "parsed_answer": "4"},
+        {"prompt": "2 + 2?", "completion": rows[2]["completion"], "answer": None, "parsed_answer": "4"},
     ]
     assert "per_prompt" not in report["examples"]
 

@@ -96,6 +96,70 @@ def test_samples_keep_them(here):
     assert parse_json(samples[0]["extra"]) == [1, "s"]
 
 
+KEEP_ALL = {"correct": False, "finished": False, "format": False, "language": 0}
+
+
+def test_generated_rows_keep_them_with_pass_rate_and_parsed_answer(here):
+    rows = []
+    for n in range(4):
+        # Each problem is a shard of its own: the first has no `score`, and whole numbers and fractions follow.
+        score = [None, 1, 0.5, 2][n]
+        own = {"license": "MIT", "url": f"https://example.org/{n}", "level": n, "source": "mine", "score": score}
+        rows.append({"question": f"What is {n} + 4?", "answer": n + 4, **own})
+    recipe = {
+        "model": {"path": "tiny:base"},
+        "data": {"train": write_jsonl(here / "rows.jsonl", rows)},
+        "prompt": {"template": "tiny"},
+        "sampling": {"max_tokens": 48, "samples": 4, "batch_size": 4, "temperature": 1.0},
+        "rewards": [{"name": "accuracy"}],
+        "keep": KEEP_ALL,
+        "output": "run",
+    }
+    (here / "generate.yaml").write_text(json.dumps(recipe))
+    r1kit("generate", "generate.yaml")
+    written = pq.read_table(here / "run" / "data").to_pylist()
+    assert len(written) == 16
+    by_question = {row["question"]: row for row in rows}
+    for sample in written:
+        row = by_question[sample["prompt"]]
+        own = {name: sample[name] for name in ("license", "url", "level", "source", "score")}
+        assert own == {name: row[name] for name in own}
+        verdicts = [other["correct"] for other in written if other["id"] == sample["id"]]
+        assert sample["pass_rate"] == sum(verdicts) / 4
+        if sample["answer_form"] == "none":
+            assert sample["parsed_answer"] is None
+        else:
+            assert sample["parsed_answer"] in sample["completion"]
+            assert sample["correct"] == (sample["parsed_answer"].strip() == sample["answer"])
+    assert 0 < sum(sample["pass_rate"] for sample in written) < 16
+
+    r1kit("generate", "generate.yaml", "keep.correct=true")
+    examples = json.loads((here / "run/drops.json").read_text())["examples"]["incorrect"]
+    wrong = {(sample["completion"], sample["answer"], sample["parsed_answer"]) for sample in written}
+    assert {(row["completion"], row["answer"], row["parsed_answer"]) for row in examples} <= wrong
+
+
+def test_columns_that_name_a_known_set_stay(here):
+    rows = [{"problem": "What is 3 + 4?", "answer": 7, "url": "u", "year": 2024, "license": "MIT"}]
+    r1kit("data", "--dataset", write_jsonl(here / "rows.jsonl", rows), "output=run")
+    [written] = read_data(here / "run")
+    assert (written["url"], written["year"], written["license"], written["answer"]) == ("u", 2024, "MIT", "7")
+
+
+def test_data_prints_no_table_of_samples_where_nothing_is_sampled(here):
+    rows = [{"prompt": f"{n} + 1?", "completion": f"<answer> {n} </answer>", "answer": n + 1} for n in range(4)]
+    path = write_jsonl(here / "rows.jsonl", rows)
+    _, err = r1kit("data", "--dataset", path, "output=run")
+    assert "filter" not in err
+    assert "sampled" not in (here / "run/README.md").read_text() + (here / "run/drops.json").read_text()
+    filters = ["rewards=[{name: accuracy}]", "keep.correct=true"]
+    _, err = r1kit("data", "--dataset", path, "output=run2", *filters, code=2)
+    drops = json.loads((here / "run2/drops.json").read_text())
+    assert (drops["rows"], drops["dropped"]["incorrect"]) == (4, 4)
+    example = drops["examples"]["incorrect"][0]
+    assert int(example["answer"]) == int(example["parsed_answer"]) + 1
+
+
 def test_columns_of_several_shapes_have_one_type_in_all_files(here):
     plain = [{"role": "user", "content": "a"}]
     tools = [{"role": "tool", "content": "7", "tool_call_id": "c"}]

@@ -29,6 +29,8 @@ from r1kit.training.rollouts import rollout_rows
 
 # Only a teacher's rewriting adds these to a sampled row.
 REWRITING_COLUMNS = {"teacher", "original", "held", "teacher_prompt_tokens", "teacher_tokens"}
+# `generate` adds it to the rows that it writes, when all samples of a problem are there.
+GROUP_COLUMNS = {"pass_rate"}
 
 
 def accuracy(completions, **columns):
@@ -45,7 +47,7 @@ def sampled_row():
 
 
 def test_the_sampler_fills_every_column_of_a_sample():
-    assert set(sampled_row()) == {*columns_of(SAMPLE), "accuracy"} - REWRITING_COLUMNS
+    assert set(sampled_row()) == {*columns_of(SAMPLE), "accuracy"} - REWRITING_COLUMNS - GROUP_COLUMNS
 
 
 def test_a_problem_s_columns_are_carried_into_its_samples():
@@ -73,7 +75,8 @@ def test_the_report_takes_for_rewards_what_is_no_described_column():
 
 
 def test_stored_columns_have_their_described_types_in_their_described_order():
-    values = {"string": "x", "bool": True, "int64": 1, "float64": 0.5, "messages": [{"role": "user", "content": "x"}]}
+    values = {"string": "x", "bool": True, "int64": 1, "float64": 0.5, "text or number": "x"}
+    values["messages"] = [{"role": "user", "content": "x"}]
     row = {name: values[COLUMNS[name].type] for name in reversed(STORED_COLUMNS)} | {"accuracy": 1}
     schema = rows_schema([row], ["accuracy"])
     assert schema.names == [*STORED_COLUMNS, "accuracy"]
@@ -84,14 +87,14 @@ def test_stored_columns_have_their_described_types_in_their_described_order():
 
 def test_a_described_column_of_nulls_alone_has_its_described_type():
     schema = rows_schema([{"step": None, "advantage": None, "note": None}])
-    assert schema == pa.schema([("step", pa.int64()), ("advantage", pa.float64()), ("note", pa.string())])
+    assert schema == pa.schema([("step", pa.int64()), ("advantage", pa.float64()), ("note", pa.null())])
 
 
 @pytest.mark.parametrize("name", sorted(ADAPTERS))
 def test_adapters_fill_text_columns_of_problems_and_examples(name):
     names = {*ADAPTED_COLUMNS, *(COLUMNS_KEPT_BY_ADAPTERS if ADAPTERS[name].general else ())}
     assert names <= {*columns_of(PROBLEM, EXAMPLE), "target_language"}
-    assert {COLUMNS[column].type for column in ADAPTED_COLUMNS} == {"string"}
+    assert {COLUMNS[column].type for column in ADAPTED_COLUMNS} == {"string", "text or number"}
 
 
 def test_the_reference_has_the_table_of_columns():

@@ -28,7 +28,8 @@ from r1kit.scaling.estimators import (
     vote_accuracy,
 )
 from r1kit.scaling.methods import method_colour, short_setting
-from r1kit.scaling.points import MethodSamples, gather_problems, recommend_methods, scaling_points
+from r1kit.scaling.points import MethodSamples, gather_problems, measure_methods
+from r1kit.scaling.recommend import MIN_IMPROVEMENT, method_option, recommend_methods, split_questions
 
 
 def make_problem(answers: str, right: str = "a", tokens=None, **scores) -> SampledProblem:
@@ -220,21 +221,75 @@ def test_problems_are_gathered_from_sample_rows():
     assert gather_problems(make_rows("45", correct=None)) == []
 
 
+def scaling_points(*args, **kwargs):
+    return [method.point for method in measure_methods(*args, **kwargs)]
+
+
 def test_recommended_methods_go_from_cheap_to_expensive_and_improve():
     problems = gather_problems([row for n in range(20) for row in make_rows("45464443", str(n))])
-    points = scaling_points(problems, ScalingConfig(sure=[0.6]))
+    measured = measure_methods(problems, ScalingConfig(sure=[0.6]))
+    points = [method.point for method in measured]
     by = {(p["method"], p["score"], p["samples"]): p for p in points}
     assert by["pass", None, 1]["accuracy"] == by["vote", None, 1]["accuracy"] == pytest.approx(5 / 8)
     assert by["vote", None, 8]["accuracy"] == 1.0
     assert by["best", "shortness", 8]["accuracy"] == 1.0  # the first is the shortest, and right
     assert by["vote", None, 8]["tokens"] == pytest.approx(sum(range(10, 18)))
     assert by["vote", None, 8]["more"]["difference"] == pytest.approx(3 / 8)
-    chosen = recommend_methods(points)
-    assert chosen[0]["name"] == "one sample"
+    chosen = recommend_methods(measured)
+    assert chosen[0]["method"] == "sample"
     assert [p["tokens"] for p in chosen] == sorted(p["tokens"] for p in chosen)
-    assert all(b["accuracy"] >= a["accuracy"] + 0.005 for a, b in itertools.pairwise(chosen))
-    assert "pass" not in {p["method"] for p in chosen}
-    assert "one of N is right" in format_points("m", points)
+    assert all(b["accuracy"] >= a["accuracy"] + MIN_IMPROVEMENT for a, b in itertools.pairwise(chosen))
+    assert not any("pass" in p["method"] for p in chosen)
+    text = format_points("m", points, chosen)
+    assert "one of N is right" in text
+    assert "What to use" in text
+
+
+def test_what_to_use_is_chosen_on_one_half_and_reported_on_the_other():
+    ids = [str(n) for n in range(40)]
+    choosing, reporting = split_questions(set(ids), seed=0)
+    assert (len(choosing), len(reporting), choosing & reporting) == (20, 20, set())
+    assert split_questions(set(ids), seed=1)[0] != choosing
+    # A vote of 3 that is right on the choosing half alone: chosen there, and reported with what it is worth elsewhere.
+    rows = []
+    for name in ids:
+        rows += make_rows("454" if name in choosing else "545", name)
+    measured = measure_methods(gather_problems(rows), ScalingConfig(samples=[3], sure=[]))
+    vote = next(row for row in recommend_methods(measured) if row["method"].startswith(("vote@3", "best@3")))
+    assert (vote["accuracy"], vote["low"], vote["high"], vote["questions"]) == (0.0, 0.0, 0.0, 20)
+
+
+def test_a_method_that_is_better_by_chance_alone_is_not_recommended():
+    # Of 40 questions, the vote of 3 gets one right that the sample gets wrong, and otherwise each is as good.
+    rows = [row for n in range(40) for row in make_rows("455" if n == 0 else "444", str(n))]
+    measured = measure_methods(gather_problems(rows), ScalingConfig(samples=[3], sure=[]))
+    assert [row["method"] for row in recommend_methods(measured)] == ["sample"]
+
+
+def test_greedy_takes_the_place_of_a_sample_that_costs_the_same():
+    problems = gather_problems([row for n in range(20) for row in make_rows("4555", str(n))])
+    greedy = gather_problems([row for n in range(20) for row in make_rows("4", str(n))])
+    changed = [MethodSamples("greedy", None, [replace(p, tokens=np.array([11.9])) for p in greedy])]
+    measured = measure_methods(problems, ScalingConfig(sure=[]), changed=changed)
+    [row] = recommend_methods(measured)
+    assert (row["method"], row["accuracy"], row["over_greedy"]["difference"]) == ("greedy", 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("point", "option"),
+    [
+        ({"method": "greedy", "samples": 1}, "greedy"),
+        ({"method": "vote", "samples": 1}, "sample"),
+        ({"method": "vote", "samples": 4}, "vote@4"),
+        ({"method": "best", "samples": 4, "score": "verifier"}, "best@4,by=verifier"),
+        ({"method": "stop", "samples": 16, "score": "verifier", "sure": 0.95}, "stop@16,by=verifier,sure=0.95"),
+        ({"method": "direct", "samples": 1, "score": "logprob", "sure": 0.5, "at": 4}, "direct@4,sure=0.5"),
+        ({"method": "budget", "samples": 1, "at": 512}, "budget@512"),
+        ({"method": "beam", "samples": 16, "score": "verifier", "at": 16}, "beam@16"),
+    ],
+)
+def test_a_method_as_it_is_typed(point, option):
+    assert method_option({"score": None, "sure": None, "at": None, "name": "", **point}) == option
 
 
 def test_a_method_has_its_name_and_its_colour_whichever_others_are_measured():
@@ -290,11 +345,15 @@ def test_eval_prints_and_draws_what_samples_are_worth(here):
     values = {**SCALED, "data": {"eval": [{"path": "world:arithmetic", "rows": 20, "split": "test"}]}}
     out, err = r1kit("eval", write_recipe(here / "e.yaml", **values), "output=run")
     assert out == "run\n"
-    assert "Recommended methods, by the tokens that a question may cost:" in err
+    assert "What to use, by the tokens that a question may cost" in err
     [model] = json.loads((here / "run/scaling.json").read_text())["models"]
-    assert {p["method"] for p in model["points"]} == {"pass", "vote", "best", "stop"}
+    assert {p["method"] for p in model["points"]} == {"greedy", "pass", "vote", "best", "stop"}
     stats = json.loads((here / "run/eval.json").read_text())["models"][0]["statistics"]
     assert model["points"][0]["accuracy"] == pytest.approx(stats["pass@1"])
+    [vote] = [p for p in model["points"] if (p["name"], p["samples"]) == ("vote", 4)]
+    assert vote["accuracy"] == pytest.approx(stats["vote@k"])
+    assert model["path"] == "tiny:base"
+    assert all(row["questions"] == 10 for row in model["recommended"])
     assert (here / "run/scaling-tiny_base.png").read_bytes()[:4] == b"\x89PNG"
     assert "<svg" in (here / "run/scaling-tiny_base.svg").read_text()
 

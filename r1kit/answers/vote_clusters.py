@@ -54,6 +54,25 @@ def cluster_answers(answers: Sequence[Sequence[str | None]], checkers: Sequence[
     return clusters
 
 
+def vote_accuracy(clusters: Sequence[int], correct: Sequence[bool]) -> float:
+    """Return the probability that the most frequent answer of a problem's samples is correct.
+
+    `clusters` and `correct` have an entry for each sample. Of equally frequent answers each is taken equally often, and
+    an answer of which only some samples are judged correct counts by their fraction. Samples without an answer do not
+    vote; if nobody votes, the result is 0.
+
+    >>> vote_accuracy([0, 0, 1, NO_CLUSTER], [True, True, False, False])
+    1.0
+    """
+    verdicts: dict[int, list[bool]] = {}
+    for cluster, is_correct in zip(clusters, correct, strict=True):
+        if cluster != NO_CLUSTER:
+            verdicts.setdefault(cluster, []).append(is_correct)
+    most_votes = max(map(len, verdicts.values()), default=0)
+    winners = [votes for votes in verdicts.values() if len(votes) == most_votes]
+    return sum(sum(votes) / len(votes) for votes in winners) / len(winners) if winners else 0.0
+
+
 def _compare_round(
     next_texts: dict[int, str], first_texts: Sequence[Sequence[str]], checkers: Sequence[str]
 ) -> dict[tuple[int, str], bool]:

@@ -54,7 +54,7 @@ def _make_data(recipe: DataRecipe, run: Run) -> None:
     if len(rows) == 0:
         raise UserError("data.train", recipe.data.train[0].path, "has no rows", "give a source with at least one")
     rows, hygiene_report = _clean_rows(rows, recipe.hygiene)
-    row_filter = RowFilter(recipe.keep, recipe.answers)
+    row_filter = RowFilter(recipe.keep, recipe.answers, total="rows")
     if "_completion" in rows.column_names:
         if recipe.rewards:
             run.update(**check_reward_data(recipe.rewards, rows, recipe.data.train[0].path))
@@ -72,8 +72,10 @@ def _make_data(recipe: DataRecipe, run: Run) -> None:
     chosen = rows.select(kept)
     if recipe.shuffle:
         chosen = chosen.shuffle(seed=recipe.seed)
-    reports = {"Problems": hygiene_report}
-    if filter_report is not None:
+    reports: dict[str, DropReport] = {}
+    if recipe.hygiene.is_enabled:
+        reports["Problems"] = hygiene_report
+    if filter_report is not None and filter_report["dropped"]:
         reports["Rows"] = filter_report
     _write_rows(chosen, reports, recipe, run)
 
@@ -231,7 +233,8 @@ def _read_groups(rows: "Dataset", order: list[int]) -> Iterator[list[Row]]:
 
     A list is yielded each time READ_BATCH_ROWS rows wait and their last id has ended.
     """
-    names = [name for name in ("id", *HELPER_COLUMNS, "correct", "fault") if name in rows.column_names]
+    columns = ("id", *HELPER_COLUMNS, "correct", "fault", "answer", "checker")
+    names = [name for name in columns if name in rows.column_names]
     waiting: list[Row] = []
     for number, row in zip(order, iterate_rows(rows.select_columns(names).select(order)), strict=True):
         if len(waiting) >= READ_BATCH_ROWS and row["id"] != waiting[-1]["id"]:
@@ -252,6 +255,8 @@ def _filter_view(row: Row, number: int) -> Row:
         "thinking": row["_thinking"],
         "target_language": row["_language"],
         "tokens": row["_tokens"],
+        "answer": row.get("answer"),
+        "checker": row.get("checker"),
         "correct": row.get("correct"),
         "fault": row.get("fault"),
     }
@@ -260,15 +265,18 @@ def _filter_view(row: Row, number: int) -> Row:
 def _report_drops(
     hygiene_report: HygieneReport, filter_report: DropReport | None, recipe: DataRecipe, run: Run
 ) -> None:
-    """Write `drops.json`, and print what was dropped; `filter_report` is None for problems, which are not filtered."""
+    """Write `drops.json`, and print what was dropped, where the recipe has anything that drops rows.
+
+    `filter_report` is None for problems, which are not filtered.
+    """
     drops = hygiene_report if filter_report is None else dict(filter_report)
     if filter_report is not None and recipe.hygiene.is_enabled:
         drops["hygiene"] = hygiene_report
     write_file(run.path / "drops.json", json.dumps(drops, indent=2, ensure_ascii=False) + "\n")
-    if recipe.hygiene.is_enabled or filter_report is None:
+    if recipe.hygiene.is_enabled:
         print_progress(format_drop_report(hygiene_report, "rows"))
-    if filter_report is not None:
-        print_progress(format_drop_report(filter_report))
+    if filter_report is not None and filter_report["dropped"]:
+        print_progress(format_drop_report(filter_report, "rows"))
 
 
 def _write_rows(rows: "Dataset", reports: dict[str, DropReport], recipe: DataRecipe, run: Run) -> None:

@@ -7,7 +7,8 @@
 Writes `eval.json` and prints a table to stderr. With `suite:` it measures benchmarks by their published protocols, and
 the table has published figures beside the measured ones (r1kit/suites). `read:` shows results of other programs.
 Several models (`models:`) make a ladder. With `scaling:` it also measures what N samples of a question are worth by
-each method of choosing among them (`scaling.json`, and a picture for each model).
+each method of choosing among them, and says which to use at which budget of tokens (`scaling.json`, and a picture for
+each model).
 
 pass@1 is the mean over samples at `sampling.temperature`; it is not the accuracy of the greedy answer. That is measured
 by `sampling.temperature=0 sampling.samples=1`.
@@ -91,8 +92,9 @@ def main(recipe: EvalRecipe, run: Run) -> None:
                 changed = sample_other_methods(model_recipe, model_recipe.model, problems, samples, run)
             if is_main_rank():
                 picture = run.path / f"scaling-{_file_name(name)}.png"
-                points = measure_scaling(model_recipe, model_recipe.model, name, rows, changed, picture)
-                scaling_by_model.append({"model": name, "points": points})
+                scaling = measure_scaling(model_recipe, model_recipe.model, name, rows, changed, picture)
+                entry = {"model": name, "path": model_recipe.model.path, "recommended": scaling.recommended}
+                scaling_by_model.append({**entry, "points": scaling.points})
     if scaling_by_model:
         _write_json(run.path / "scaling.json", {"models": scaling_by_model})
     _write_results(run, ladder, [*figures, *read_figures])
@@ -248,18 +250,18 @@ def format_ladder(ladder: Sequence[LadderRow], by_domain: bool = True) -> str:
     "unread" where most answers could not be read.
     """
     domains = list(dict.fromkeys(domain for row in ladder for domain in row["accuracy"]))
-    figures = ["+-", "maj@k", "thinking", "format", "language", "tokens", "seconds"]
+    figures = ["+-", "vote@k", "thinking", "format", "language", "tokens", "seconds"]
     forms = [form for form in FORMS if any(row["answer_forms"].get(form) for row in ladder)]
     form_headers = [f"by {form}" if form != NO_ANSWER else "unread" for form in forms]
     if not by_domain:
-        domains, figures = [], [name for name in figures if name not in ("+-", "maj@k")]
+        domains, figures = [], [name for name in figures if name not in ("+-", "vote@k")]
     headers = ["model", *(domain or "accuracy" for domain in domains), *figures, *form_headers]
     rows = []
     for row in ladder:
         statistics = row["statistics"]
         fractions = [row["accuracy"].get(domain) for domain in domains]
         if by_domain:
-            fractions += [statistics["interval"], statistics["maj@k"]]
+            fractions += [statistics["interval"], statistics["vote@k"]]
         fractions += [row["thinking"], row["format"], row["language_consistency"]]
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f}"
         cells = [row["model"], *map(_format_percent, fractions), f"{row['tokens']:.1f}", seconds]

@@ -18,6 +18,7 @@ from typing import Any
 from r1kit.answers.extract import parse_completion
 from r1kit.answers.forms import count_answer_forms
 from r1kit.answers.thinking import split_thinking
+from r1kit.answers.vote_clusters import voted_answer
 from r1kit.languages.detect import UNKNOWN_LANGUAGE, language_fraction
 from r1kit.languages.words import word_scripts
 from r1kit.prompts import ANSWER_TAGS
@@ -27,8 +28,8 @@ from r1kit.rows import Row
 from r1kit.tables import format_table
 
 DropReport = dict[str, Any]
-"""`sampled`, `kept`, `answer_forms` (how many answers were read by which form), and by filter, `dropped` (counts) and
-`examples` (prompts and completions)."""
+"""`sampled` (or `rows`, for `r1kit data`), `kept`, `answer_forms` (how many answers were read by which form), and by
+filter, `dropped` (counts) and `examples` (prompts and completions, with the gold answer and the one that was read)."""
 
 Predicate = Callable[[Row], bool]
 Ngram = tuple[str, ...]
@@ -115,12 +116,11 @@ def _word_ngrams(text: str, n: int) -> list[Ngram]:
     return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
 
 
-def ids_within_pass_rate(rows: list[Row], pass_rate: tuple[float, float], column: str = "correct") -> set[str]:
-    """Return the ids of the prompts whose pass rate lies within `pass_rate`, both ends included.
+def pass_rates(rows: list[Row], column: str = "correct") -> dict[str, float | None]:
+    """Return the pass rate of each prompt by its id: the fraction of its samples that are correct.
 
-    The pass rate of a prompt is the fraction of its samples that are correct, without those that have no verdict. If
-    `column` is a reward, it is that reward's mean over the samples that it applies to; a prompt to which it never
-    applies lies within.
+    Samples that have no verdict do not count. If `column` is a reward, the rate is that reward's mean over the samples
+    that it applies to. A prompt has the rate None if no sample counts, and none at all if its samples are all faults.
     """
     values_by_id: dict[str, list[float]] = defaultdict(list)
     for row in rows:
@@ -129,12 +129,17 @@ def ids_within_pass_rate(rows: list[Row], pass_rate: tuple[float, float], column
         values = values_by_id[row["id"]]
         if row[column] is not None or column == "correct":
             values.append(float(row[column] or 0.0))
+    return {prompt_id: sum(values) / len(values) if values else None for prompt_id, values in values_by_id.items()}
+
+
+def ids_within_pass_rate(rows: list[Row], pass_rate: tuple[float, float], column: str = "correct") -> set[str]:
+    """Return the ids of the prompts whose pass rate lies within `pass_rate`, both ends included.
+
+    A prompt to which the reward `column` never applies lies within.
+    """
     lowest, highest = pass_rate
-    return {name for name, values in values_by_id.items() if not values or lowest <= _mean(values) <= highest}
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+    rates = pass_rates(rows, column)
+    return {prompt_id for prompt_id, rate in rates.items() if rate is None or lowest <= rate <= highest}
 
 
 class RowFilter:
@@ -144,21 +149,24 @@ class RowFilter:
     `build_filters`, and `per_prompt` last.
     """
 
-    def __init__(self, keep: FiltersConfig, answers: Answers = "tags"):
+    def __init__(self, keep: FiltersConfig, answers: Answers = "tags", total: str = "sampled"):
+        """`total` is what the report calls the rows that are filtered: `sampled`, or `rows` that nobody sampled."""
         self.keep = keep
+        self.answers = answers
+        self.total = total
         self.filters = build_filters(keep, answers)
         names = list(self.filters)
         if keep.pass_rate != EVERY_PASS_RATE:
             names.insert(0, "pass_rate")
         if keep.per_prompt:
             names.append("per_prompt")
-        self.report: DropReport = {"sampled": 0, "dropped": dict.fromkeys(names, 0), "examples": {}, "kept": 0}
+        self.report: DropReport = {total: 0, "dropped": dict.fromkeys(names, 0), "examples": {}, "kept": 0}
         self.report["answer_forms"] = {}
 
     def filter(self, rows: list[Row]) -> list[Row]:
         """Return the rows to keep of `rows`, which are whole groups, and count the others."""
         keep = self.keep
-        self.report["sampled"] += len(rows)
+        self.report[self.total] += len(rows)
         self._count_answer_forms(rows)
         rows = self._apply("unanswered", rows, lambda row: row.get("finish_reason") not in NO_ANSWER_FILTER)
         # A row without a verdict is neither right nor wrong: it must not count towards a pass rate.
@@ -191,7 +199,7 @@ class RowFilter:
         if after_filters:
             self.report["kept"] -= len(rows)
         else:
-            self.report["sampled"] += len(rows)
+            self.report[self.total] += len(rows)
             self._count_answer_forms(rows)
         if rows:
             self._count_dropped(reason, rows)
@@ -210,7 +218,10 @@ class RowFilter:
         self.report["dropped"][name] = self.report["dropped"].get(name, 0) + len(rows)
         examples = self.report["examples"].setdefault(name, [])
         for row in rows[: EXAMPLES_PER_FILTER - len(examples)]:
-            examples.append({"prompt": row["prompt"], "completion": row["completion"]})
+            read_before = "parsed_answer" in row
+            parsed_answer = row["parsed_answer"] if read_before else voted_answer(row, self.answers)
+            example = {"prompt": row["prompt"], "completion": row["completion"]}
+            examples.append({**example, "answer": row.get("answer"), "parsed_answer": parsed_answer})
 
 
 def filter_rows(rows: list[Row], keep: FiltersConfig) -> tuple[list[Row], DropReport]:

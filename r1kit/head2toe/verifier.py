@@ -127,26 +127,38 @@ def load_verifier(run: Path, field: str = "scaling.verifier") -> tuple[LinearHea
     return linear_head, metadata
 
 
+class VerifierScorer:
+    """The verifier of a run with the model whose layers it reads: it scores sampled rows."""
+
+    def __init__(self, run: Path, model: ModelConfig, prompt: PromptConfig, field: str = "scaling.verifier"):
+        """Load the verifier and the model. Raises UserError, about the recipe's `field`, if either cannot be loaded."""
+        self.run, self.field = run, field
+        self.linear_head, self.metadata = load_verifier(run, field)
+        trained_on = self.metadata["model"]["path"]
+        if trained_on != model.path:
+            logger.info(f"{field} = {run} was trained on {trained_on}, and is used on {model.path}")
+        trained_prompt = PromptConfig(**self.metadata["prompt"])
+        if (trained_prompt.template, trained_prompt.system) != (prompt.template, prompt.system):
+            logger.info(f"{field} = {run} was trained on completions of another prompt than that of this recipe")
+        self.reader = FeatureReader(model, prompt)
+
+    def score(self, rows: Sequence[Row]) -> list[float]:
+        """Return the probability that each row is right. Raises UserError if the model has other layers."""
+        scores: list[float] = []
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            x = self.reader.read_features(rows[start : start + ROWS_AT_ONCE])  # (B, F)
+            if x.shape[1] != self.metadata["features"]:
+                requirement = f"reads {self.metadata['features']} features, but this model has {x.shape[1]}"
+                raise UserError(self.field, self.run, requirement, "train a verifier on this model")
+            scores += self.linear_head.probabilities(x).tolist()
+        return scores
+
+
 def verifier_scores(
     run: Path, model: ModelConfig, prompt: PromptConfig, rows: Sequence[Row], field: str = "scaling.verifier"
 ) -> list[float]:
     """Return the probability that each sampled row of a model is right, by the verifier of `run`. Raises UserError."""
-    linear_head, metadata = load_verifier(run, field)
-    trained_on = metadata["model"]["path"]
-    if trained_on != model.path:
-        logger.info(f"{field} = {run} was trained on {trained_on}, and is used on {model.path}")
-    trained_prompt = PromptConfig(**metadata["prompt"])
-    if (trained_prompt.template, trained_prompt.system) != (prompt.template, prompt.system):
-        logger.info(f"{field} = {run} was trained on completions of another prompt than that of this recipe")
-    reader = FeatureReader(model, prompt)
-    scores: list[float] = []
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        x = reader.read_features(rows[start : start + ROWS_AT_ONCE])
-        if x.shape[1] != metadata["features"]:
-            requirement = f"reads {metadata['features']} features, but this model has {x.shape[1]}"
-            raise UserError(field, run, requirement, "train a verifier on this model")
-        scores += linear_head.probabilities(x).tolist()
-    return scores
+    return VerifierScorer(run, model, prompt, field).score(rows)
 
 
 def verifier_metrics(scores: Tensor, is_right: Tensor, problem_ids: Sequence[Any]) -> dict[str, float | None]:

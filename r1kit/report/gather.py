@@ -110,8 +110,25 @@ class _ScalingPoint(TypedDict):
     score: str | None
 
 
+class _Difference(TypedDict):
+    difference: _FiniteNumber
+    low: _FiniteNumber
+    high: _FiniteNumber
+
+
+class _RecommendedMethod(TypedDict):
+    method: str
+    name: str
+    tokens: _FiniteNumber
+    accuracy: _FiniteNumber
+    low: _FiniteNumber
+    high: _FiniteNumber
+    over_greedy: _Difference | None
+
+
 class _ScalingModel(TypedDict):
     points: list[_ScalingPoint]
+    recommended: NotRequired[list[_RecommendedMethod]]
 
 
 def find_run_dirs(paths: Sequence[str]) -> list[Path]:

@@ -18,7 +18,7 @@ from r1kit.recipe.rewards import Answers
 from r1kit.recipe.suite import SAMPLING_FIELDS, BenchmarkConfig
 from r1kit.rewards.instructions import BrokenInstructionError, follow_all, read_instructions
 from r1kit.rows import Row
-from r1kit.sampling.statistics import interval_half_width, majority_verdicts, mean_or_none
+from r1kit.sampling.statistics import interval_half_width, mean_or_none, vote_accuracies
 from r1kit.suites import BENCHMARKS, Benchmark
 from r1kit.tables import format_table
 
@@ -102,8 +102,8 @@ def published_figures(benchmark: Benchmark, metric: str) -> tuple[dict[str, floa
 
 def _scores_by_question(metric: str, rows: Sequence[Row], answers: Answers) -> list[list[float]]:
     """Return the scores of a metric, in a list for each question: of its samples, of its vote, or of instructions."""
-    if metric == "cons@k":
-        return [[float(is_correct)] for is_correct in majority_verdicts(rows, answers).values()]
+    if metric == "cons@k":  # the published name of vote@k
+        return [[accuracy] for accuracy in vote_accuracies(rows, answers).values()]
     groups: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         if row["correct"] is not None:

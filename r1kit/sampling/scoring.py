@@ -69,9 +69,7 @@ def score_samples(
         row: Row = {"id": columns["id"][i], "prompt": question_of_sample[i], "completion": sample.text}
         for name in CARRIED_COLUMNS:
             if name in columns:
-                value = columns[name][i]
-                # As text, so that a column has one type in all shards.
-                row[name] = None if value is None else str(value)
+                row[name] = _carried_value(name, columns[name][i])
         for name in own_columns:
             value = columns[name][i]
             row[name] = dump_json(value) if isinstance(value, list | dict) else value
@@ -82,10 +80,7 @@ def score_samples(
         row |= {
             "domain": columns["domain"][i],
             "thinking": columns["thinking"][i],
-            "thinks": parse_completion(sample.text).thinks,
-            "answer_form": read_answer(
-                sample.text, row_checker(row), answers, is_cut=sample.finish_reason == "length"
-            ).form,
+            **_read_columns(row, sample.text, sample.finish_reason, answers),
             "target_language": columns["language"][i],
             "tokens": sample.tokens,
             "prompt_tokens": sample.prompt_tokens,
@@ -97,6 +92,19 @@ def score_samples(
         }
         rows.append(row)
     return rows
+
+
+def _carried_value(name: str, value: Any) -> Any:
+    """Return the value of one of CARRIED_COLUMNS: as text where that is the column's type, so in all shards."""
+    if value is None or (COLUMNS[name].type == "text or number" and isinstance(value, str | int | float)):
+        return value
+    return str(value)
+
+
+def _read_columns(row: Row, completion: str, finish_reason: str, answers: Answers) -> Row:
+    """Return the columns of a row that say what was read in its completion."""
+    read = read_answer(completion, row_checker(row), answers, is_cut=finish_reason == "length")
+    return {"thinks": parse_completion(completion).thinks, "answer_form": read.form, "parsed_answer": read.text}
 
 
 def compute_rewards(
@@ -166,10 +174,7 @@ def rescore_rows(
             **new.row,
             "completion": new.completion,
             **row_verdict(rewards, i),
-            "thinks": parse_completion(new.completion).thinks,
-            "answer_form": read_answer(
-                new.completion, row_checker(new.row), answers, is_cut=new.finish_reason == "length"
-            ).form,
+            **_read_columns(new.row, new.completion, new.finish_reason, answers),
             "tokens": new.tokens,
             "finish_reason": new.finish_reason,
             "logprob": None,  # the model did not sample this completion as a whole

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from r1kit.data.filters import EVERY_PASS_RATE, RowFilter, ids_within_pass_rate
+from r1kit.data.filters import EVERY_PASS_RATE, RowFilter, ids_within_pass_rate, pass_rates
 from r1kit.data.questions import render_prompt
 from r1kit.data.writing.parquet import order_columns
 from r1kit.recipe import GenerateRecipe, JourneyConfig, RefineConfig
@@ -89,18 +89,23 @@ def select_rows(
     problems_of: ProblemsOfShard,
     row_filter: RowFilter,
 ) -> Iterator[list[Row]]:
-    """Yield the rows to write, shard by shard; `row_filter` counts the rows that are dropped."""
+    """Yield the rows to write, shard by shard, each with its problem's `pass_rate`.
+
+    `row_filter` counts the rows that are dropped.
+    """
     finished_rewrites = set(rewritten.finished()) if rewritten else set()
     for index in shards.finished():
         rows = shards.read_shard(index)
         teacher_rows = rewritten.read_shard(index) if rewritten and index in finished_rewrites else None
         if recipe.journey:
             journeys = _select_journeys(recipe, recipe.journey, rows, teacher_rows, problems_of(index), row_filter)
-            yield row_filter.filter(journeys)
+            selected_rows = row_filter.filter(journeys)
         elif recipe.refine:
-            yield _select_refined(recipe.refine, row_filter.filter(rows), teacher_rows, row_filter)
+            selected_rows = _select_refined(recipe.refine, row_filter.filter(rows), teacher_rows, row_filter)
         else:
-            yield row_filter.filter(rows)
+            selected_rows = row_filter.filter(rows)
+        rate_by_id = pass_rates(rows)
+        yield [{**row, "pass_rate": rate_by_id.get(row["id"])} for row in selected_rows]
 
 
 def _select_journeys(
@@ -166,6 +171,7 @@ def output_schema(recipe: GenerateRecipe, shards: Shards, rewritten: Shards | No
     import pyarrow as pa
 
     fields = {field.name: field for field in shards.schema()}
+    fields["pass_rate"] = pa.field("pass_rate", pa.float64())
     if recipe.refine or recipe.journey:
         fields["original"] = pa.field("original", pa.string())
     if rewritten:

@@ -2,11 +2,11 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from r1kit.answers.forms import answer_form_fractions
-from r1kit.answers.vote_clusters import NO_CLUSTER, cluster_answers, row_checker, voted_answer
+from r1kit.answers.vote_clusters import cluster_answers, row_checker, vote_accuracy, voted_answer
 from r1kit.recipe.rewards import Answers
 from r1kit.rows import Row
 
@@ -25,7 +25,8 @@ def summarise_samples(rows: Sequence[Row], answers: Answers = "any") -> dict[str
 
     pass@1              the mean over questions of the fraction of correct samples, of those with a verdict
     interval            1.96 standard errors of pass@1 over questions
-    maj@k               the fraction of questions whose most frequent answer is correct
+    vote@k              the fraction of questions whose most frequent answer of k samples is correct (`scaling:` gives
+                        the same number at N = k)
     thinking            of the samples that were asked to think, the fraction that did
     language_consistency  of those that did, the mean reward `language`
     faults              the number of samples without a verdict
@@ -35,20 +36,21 @@ def summarise_samples(rows: Sequence[Row], answers: Answers = "any") -> dict[str
 
     `answers` says which forms of an answer votes read. All fractions lie between 0 and 1.
     """
-    majority_is_correct = majority_verdicts(rows, answers)
+    accuracy_of_vote = vote_accuracies(rows, answers)
     by_domain: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_domain[row["domain"]].append(row)
-    domains = {domain: _summarise(by_domain[domain], majority_is_correct) for domain in sorted(by_domain)}
-    return {**_summarise(rows, majority_is_correct), "domains": domains}
+    domains = {domain: _summarise(by_domain[domain], accuracy_of_vote) for domain in sorted(by_domain)}
+    return {**_summarise(rows, accuracy_of_vote), "domains": domains}
 
 
-def _summarise(rows: Sequence[Row], majority_is_correct: dict[str, bool]) -> dict[str, Any]:
+def _summarise(rows: Sequence[Row], accuracy_of_vote: dict[str, float]) -> dict[str, Any]:
     pass_rates: list[float] = []
-    majorities: list[float] = []
-    for question_id, group in _judged_rows_by_question(rows).items():
-        pass_rates.append(sum(row["correct"] for row in group) / len(group))
-        majorities.append(float(majority_is_correct[question_id]))
+    votes: list[float] = []
+    for question_id, indices in judged_groups(rows).items():
+        pass_rates.append(sum(rows[index]["correct"] for index in indices) / len(indices))
+        if question_id in accuracy_of_vote:
+            votes.append(accuracy_of_vote[question_id])
     rows_asked_to_think = [row for row in rows if row["thinking"]]
     thinking_rows = [row for row in rows_asked_to_think if row["thinks"]]
     finish_reasons = Counter(row["finish_reason"] for row in rows)
@@ -59,7 +61,7 @@ def _summarise(rows: Sequence[Row], majority_is_correct: dict[str, bool]) -> dic
         "unanswered": finish_reasons["context"],
         "pass@1": mean_or_none(pass_rates),
         "interval": interval_half_width(pass_rates),
-        "maj@k": mean_or_none(majorities),
+        "vote@k": mean_or_none(votes),
         "format": _mean_of_column(rows, "format"),
         "thinking": _mean_of_column(rows_asked_to_think, "thinks"),
         "language_consistency": _mean_of_column(thinking_rows, "language"),
@@ -70,13 +72,20 @@ def _summarise(rows: Sequence[Row], majority_is_correct: dict[str, bool]) -> dic
     }
 
 
-def _judged_rows_by_question(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Return the rows that have a verdict on their correctness, by the id of their question."""
-    groups: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
+def judged_groups(rows: Sequence[Row]) -> dict[str, list[int]]:
+    """Return the indices of the rows that have a verdict on their correctness, by the id of their question."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
         if row["correct"] is not None:
-            groups[row["id"]].append(row)
+            groups[row["id"]].append(index)
     return groups
+
+
+def complete_groups(rows: Sequence[Row]) -> dict[str, list[int]]:
+    """Return the groups of `judged_groups` that have as many samples as the largest, since a vote of k needs k."""
+    groups = judged_groups(rows)
+    group_size = max(map(len, groups.values()), default=0)
+    return {question_id: indices for question_id, indices in groups.items() if len(indices) == group_size}
 
 
 def _mean_of_column(rows: Sequence[Row], column: str) -> float | None:
@@ -95,27 +104,22 @@ def interval_half_width(values: Sequence[float]) -> float | None:
     return NORMAL_QUANTILE * math.sqrt(variance / len(values))
 
 
-def majority_verdicts(rows: Sequence[Row], answers: Answers = "any") -> dict[str, bool]:
-    """Return for each question with a verdict whether its most frequent answer is correct.
+def vote_accuracies(rows: Sequence[Row], answers: Answers = "any") -> dict[str, float]:
+    """Return, for each question all of whose samples have a verdict, how often its most frequent answer is correct.
 
-    Equivalent answers such as 1/2 and 0.5 count as one (r1kit/answers/vote_clusters.py). Of equally frequent answers,
-    the one that was sampled first is taken. Samples without an answer do not vote.
+    That is 1 or 0, but for a tie, in which each answer is taken equally often. Equivalent answers such as 1/2 and 0.5
+    count as one (r1kit/answers/vote_clusters.py). Samples without an answer do not vote.
     """
-    groups = _judged_rows_by_question(rows)
-    voted = []
-    checkers = []
-    for group in groups.values():
-        voted.append([voted_answer(row, answers) for row in group])
-        checkers.append(row_checker(group[0]))  # all rows of a question have the same checker
-    verdicts = {}
-    for (question_id, group), clusters in zip(groups.items(), cluster_answers(voted, checkers), strict=True):
-        verdicts[question_id] = _is_majority_correct(group, clusters)
-    return verdicts
+    groups = complete_groups(rows)
+    clusters = cluster_groups([[rows[index] for index in indices] for indices in groups.values()], answers)
+    accuracies = {}
+    for (question_id, indices), clusters_of_group in zip(groups.items(), clusters, strict=True):
+        accuracies[question_id] = vote_accuracy(clusters_of_group, [rows[index]["correct"] for index in indices])
+    return accuracies
 
 
-def _is_majority_correct(group: Sequence[Row], clusters: Sequence[int]) -> bool:
-    votes = [cluster for cluster in clusters if cluster != NO_CLUSTER]
-    if not votes:
-        return False
-    winner = Counter(votes).most_common(1)[0][0]
-    return bool(group[clusters.index(winner)]["correct"])
+def cluster_groups(groups: Sequence[Sequence[Row]], answers: Answers = "any") -> list[list[int]]:
+    """Return for each question's rows the clusters of their answers, as `cluster_answers` numbers them."""
+    voted = [[voted_answer(row, answers) for row in group] for group in groups]
+    checkers = [row_checker(group[0]) for group in groups]  # all rows of a question have the same checker
+    return cluster_answers(voted, checkers)

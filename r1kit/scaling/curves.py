@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.runs.files import atomic_file
 from r1kit.scaling.methods import ONE_SAMPLE, SEARCH_NAMES, ScalingPoint, describe_point, method_colour, short_setting
-from r1kit.scaling.points import recommend_methods
+from r1kit.scaling.recommend import Recommendation, format_recommendations, method_option
 from r1kit.tables import format_table
 
 if TYPE_CHECKING:
@@ -17,23 +17,18 @@ if TYPE_CHECKING:
 # Methods that are measured at several N of the same samples: the columns of the table.
 METHODS_BY_N = ("pass", "vote", "best")
 # Methods with a setting of their own: a line each under the table.
-METHODS_BY_SETTING = ("stop", "direct", "budget", "wait", *SEARCH_NAMES)
+METHODS_BY_SETTING = ("greedy", "stop", "direct", "budget", "wait", *SEARCH_NAMES)
 # The size of a label in the picture: doublings of the tokens, and accuracy. Closer points share one label.
 LABEL_WIDTH, LABEL_HEIGHT = 0.35, 0.02
 
 
-def format_points(model_name: str, points: Sequence[ScalingPoint]) -> str:
-    """Return the points as text: a table of accuracy (%) by N, the other methods, and what is recommended."""
+def format_points(model_name: str, points: Sequence[ScalingPoint], recommended: Sequence[Recommendation]) -> str:
+    """Return the points as text: a table of accuracy (%) by N, the other methods, and what to use."""
     blocks = [_format_table_by_n(model_name, points)]
     for point in points:
         if point["method"] in METHODS_BY_SETTING:
             blocks.append(f"{describe_point(point)}: {_percent(point['accuracy'])} for {point['tokens']:.0f} tokens")
-    blocks.append("Recommended methods, by the tokens that a question may cost:")
-    rows = []
-    for point in recommend_methods(points):
-        interval = f"{_percent(point['low'])} to {_percent(point['high'])}"
-        rows.append([f"{point['tokens']:.0f}", _percent(point["accuracy"]), interval, describe_point(point)])
-    blocks.append(format_table(["tokens", "accuracy, %", "95% interval", "method"], rows))
+    blocks.append(format_recommendations(recommended))
     return "\n".join(blocks)
 
 
@@ -59,7 +54,9 @@ def _percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
-def draw_curves(model_name: str, points: Sequence[ScalingPoint], file: Path) -> None:
+def draw_curves(
+    model_name: str, points: Sequence[ScalingPoint], recommended: Sequence[Recommendation], file: Path
+) -> None:
     """Draw accuracy against tokens, a curve for each method, as `file` with the endings .png and .svg.
 
     Every method has the same colour in every picture. Each point is labelled with its N or its setting, and recommended
@@ -73,7 +70,7 @@ def draw_curves(model_name: str, points: Sequence[ScalingPoint], file: Path) -> 
     figure, axes = pyplot.subplots(figsize=(10, 6), layout="constrained")
     for curve in group_by_method(points):
         _draw_curve(axes, curve)
-    _mark_recommended(axes, points)
+    _mark_recommended(axes, points, recommended)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xlabel("completion tokens spent on a question, on average (logarithmic)")
@@ -153,10 +150,11 @@ def _is_close(point: ScalingPoint, other: ScalingPoint) -> bool:
     return width < LABEL_WIDTH and height < LABEL_HEIGHT
 
 
-def _mark_recommended(axes: "Axes", points: Sequence[ScalingPoint]) -> None:
+def _mark_recommended(axes: "Axes", points: Sequence[ScalingPoint], recommended: Sequence[Recommendation]) -> None:
     """Draw a ring around each recommended point, and name the one that all curves start from."""
-    recommended = recommend_methods(points)
-    tokens, accuracy, _, _ = _columns_of(recommended)
+    options = {row["method"] for row in recommended}
+    ringed = [point for point in points if point["method"] != "pass" and method_option(point) in options]
+    tokens, accuracy, _, _ = _columns_of(ringed)
     axes.scatter(
         tokens,
         accuracy,
@@ -167,7 +165,7 @@ def _mark_recommended(axes: "Axes", points: Sequence[ScalingPoint]) -> None:
         zorder=6,
         label="recommended at this budget",
     )
-    for point in recommended:
+    for point in points:
         if point["name"] == ONE_SAMPLE:
             _annotate(axes, point, f"{ONE_SAMPLE}, N = 1", "#222222", offset=(-4, -14))
 

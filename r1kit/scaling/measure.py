@@ -16,7 +16,8 @@ from r1kit.sampling.shards import Shards
 from r1kit.scaling.budget import force_budget
 from r1kit.scaling.curves import draw_curves, format_points
 from r1kit.scaling.methods import SEARCH_NAMES, ScalingPoint
-from r1kit.scaling.points import MethodSamples, gather_problems, scaling_points
+from r1kit.scaling.points import MethodSamples, gather_problems, measure_methods
+from r1kit.scaling.recommend import Recommendation, recommend_methods
 from r1kit.scaling.search import search_problems
 
 if TYPE_CHECKING:
@@ -24,20 +25,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class ModelScaling:
+    """What was measured of one model: each method with each setting, and which to use."""
+
+    points: list[ScalingPoint]
+    recommended: list[Recommendation]
+
+
+@dataclass(frozen=True)
 class ChangedShards:
     """The questions sampled in another way: `method` with its setting `at` (see r1kit.scaling.methods.ScalingPoint)."""
 
     method: str
-    at: int
+    at: int | None
     shards: Shards
 
 
 def sample_other_methods(
     recipe: EvalRecipe, model_config: ModelConfig, problems: "Dataset", samples: Shards, run: Run
 ) -> list[ChangedShards]:
-    """Sample the questions in all the other ways that `scaling:` asks for; `samples` are the model's plain samples."""
+    """Sample the questions greedily, and in all the other ways that `scaling:` asks for.
+
+    `samples` are the model's plain samples.
+    """
     assert recipe.scaling
-    changed = []
+    greedy = sample_greedily(recipe, model_config, problems, samples, run)
+    changed = [ChangedShards("greedy", None, greedy)]
     if recipe.scaling.direct:
         direct = _sample_without_thinking(recipe, model_config, problems, samples, run, recipe.scaling.direct)
         changed.append(ChangedShards("direct", recipe.scaling.direct, direct))
@@ -49,6 +62,18 @@ def sample_other_methods(
     if recipe.scaling.budgets or recipe.scaling.waits:
         changed += _force_budgets(recipe, model_config, problems, samples, run)
     return changed
+
+
+def sample_greedily(
+    recipe: EvalRecipe, model_config: ModelConfig, problems: "Dataset", samples: Shards, run: Run
+) -> Shards:
+    """Return the greedy answer to each question, with which all else is compared."""
+    if recipe.sampling.temperature == 0:
+        return samples
+    sampling = recipe.sampling.model_copy(update={"samples": 1, "temperature": 0.0})
+    folder = samples.folder.with_name(f"{samples.folder.name}-greedy")
+    greedy_recipe = recipe.model_copy(update={"sampling": sampling})
+    return sample_problems(greedy_recipe, model_config, problems, run, folder, "eval greedy")
 
 
 def _sample_without_thinking(
@@ -94,16 +119,16 @@ def measure_scaling(
     rows: Sequence[Row],
     changed: Sequence[ChangedShards],
     picture: Path,
-) -> list[ScalingPoint]:
-    """Return the points of a model, draw them to `picture` (.png and .svg), and print them to stderr.
+) -> ModelScaling:
+    """Return what was measured of a model, draw it to `picture` (.png and .svg), and print it to stderr.
 
-    `rows` are its plain samples. The list is empty if no sample has a verdict.
+    `rows` are its plain samples. The lists are empty if no sample has a verdict.
     """
     assert recipe.scaling
     answers = answers_of_accuracy(recipe.rewards, recipe.answers)
     problems = gather_problems(rows, _score_rows(recipe, model_config, rows), answers)
     if not problems:
-        return []
+        return ModelScaling([], [])
     method_samples = []
     for resampled in changed:
         changed_rows = [row for shard_rows in resampled.shards for row in shard_rows]
@@ -112,10 +137,12 @@ def measure_scaling(
         method_samples.append(
             MethodSamples(resampled.method, resampled.at, gather_problems(changed_rows, scores, answers))
         )
-    points = scaling_points(problems, recipe.scaling, recipe.seed, method_samples)
-    draw_curves(model_name, points, picture)
-    print_progress(format_points(model_name, points))
-    return points
+    measured = measure_methods(problems, recipe.scaling, recipe.seed, method_samples)
+    points = [method.point for method in measured]
+    recommended = recommend_methods(measured, recipe.seed)
+    draw_curves(model_name, points, recommended, picture)
+    print_progress(format_points(model_name, points, recommended))
+    return ModelScaling(points, recommended)
 
 
 def _score_rows(recipe: EvalRecipe, model_config: ModelConfig, rows: Sequence[Row]) -> dict[str, list[float]]:

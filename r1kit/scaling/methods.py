@@ -14,6 +14,7 @@ SEARCH_NAMES = {
     "dvts": "tree search under the verifier (DVTS)",
 }
 METHOD_NAMES = {
+    "greedy": "greedy",
     "pass": "one of N is right (pass@N)",
     "vote": "vote",
     "stop": "vote, stopped when sure",
@@ -28,8 +29,8 @@ ONE_SAMPLE = "one sample"
 class ScalingPoint(TypedDict):
     """One method with one setting, measured: an entry of `scaling.json`.
 
-    `method` is pass, vote, best, stop, direct, budget, wait, beam or dvts. `at` is the setting of the last five: direct
-    answers, tokens of the budget, waits, paths.
+    `method` is greedy, pass, vote, best, stop, direct, budget, wait, beam or dvts. `at` is the setting of the last
+    five: direct answers, tokens of the budget, waits, paths.
     """
 
     name: str
@@ -62,9 +63,13 @@ def method_name(method: str, score: str | None, samples: int) -> str:
 
 
 def describe_point(point: ScalingPoint) -> str:
-    """Return a method with its settings, such as `best of N by verifier, N 4`."""
+    """Return a method with its settings, such as `vote@8` or `best of 4 by verifier`."""
     description = point["name"]
-    if point["samples"] > 1:
+    if point["samples"] > 1 and point["method"] == "vote":
+        description = description.replace("vote", f"vote@{point['samples']}", 1)
+    elif point["samples"] > 1 and point["method"] == "best":
+        description = description.replace("best of N", f"best of {point['samples']}", 1)
+    elif point["samples"] > 1:
         description += f", N {point['samples']}"
     if point["sure"]:
         description += f", sure {point['sure']:g}"
@@ -79,6 +84,8 @@ def describe_point(point: ScalingPoint) -> str:
 
 def short_setting(point: ScalingPoint) -> str:
     """Return the setting in which the points of one method differ, as it is written beside them in a picture."""
+    if point["method"] == "greedy":
+        return "greedy"
     if point["method"] in ("stop", "direct"):
         return f"sure {point['sure']:g}"
     if point["method"] == "budget":
@@ -91,6 +98,7 @@ def short_setting(point: ScalingPoint) -> str:
 # Each method has its colour, whichever others are in a picture. Choosing by the same score has the same hue, the vote
 # in a lighter shade than best of N. The hues are those of Okabe and Ito, which colour-blind readers can tell apart.
 _COLOURS: dict[tuple[str, str | None], str] = {
+    ("greedy", None): "#a50026",
     ("pass", None): "#9a9a9a",
     ("vote", None): "#000000",
     ("best", "shortness"): "#8c5a2b",

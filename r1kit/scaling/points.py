@@ -3,21 +3,20 @@
 Example:
 
     problems = gather_problems(rows)
-    points = scaling_points(problems, ScalingConfig())
-    recommend_methods(points)  # from cheap to expensive, each better than the one before
+    measured = measure_methods(problems, ScalingConfig())
+    [method.point for method in measured]
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from r1kit.answers.vote_clusters import cluster_answers, row_checker, voted_answer
 from r1kit.data.filters import NO_ANSWER_FILTER
 from r1kit.recipe import ScalingConfig
 from r1kit.recipe.rewards import Answers
 from r1kit.rows import Row
+from r1kit.sampling.statistics import cluster_groups, complete_groups
 from r1kit.scaling.estimators import (
     MethodEstimate,
     SampledProblem,
@@ -26,9 +25,7 @@ from r1kit.scaling.estimators import (
     paired_difference,
     thinking_when_unsure,
 )
-from r1kit.scaling.methods import ONE_SAMPLE, SEARCH_NAMES, ScalingPoint, method_name
-
-MIN_IMPROVEMENT = 0.005  # of accuracy; a method that is better by less is not worth recommending
+from r1kit.scaling.methods import SEARCH_NAMES, ScalingPoint, method_name
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,17 @@ class MethodSamples:
     """The problems again, sampled in another way: `method` with its setting `at` (see ScalingPoint)."""
 
     method: str
-    at: int
+    at: int | None
     problems: Sequence[SampledProblem]
+
+
+@dataclass(frozen=True)
+class MeasuredMethod:
+    """A point, and what it is the mean of: the accuracy and the tokens of each problem, by the problem's id."""
+
+    point: ScalingPoint
+    accuracy: Mapping[str, float]
+    tokens: Mapping[str, float]
 
 
 def gather_problems(
@@ -50,23 +56,13 @@ def gather_problems(
     without a verdict on their correctness are left out, and so are problems that have fewer samples than others then.
     """
     row_scores = row_scores or {}
-    groups: dict[str, list[Row]] = defaultdict(list)
-    row_indices: dict[str, list[int]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        if row["correct"] is not None:
-            groups[row["id"]].append(row)
-            row_indices[row["id"]].append(index)
-    if not groups:
-        return []
+    rows = list(rows)
     # Estimates need the same number of samples of every problem.
-    group_size = max(map(len, groups.values()))
-    groups = {problem_id: group for problem_id, group in groups.items() if len(group) == group_size}
-    voted = []
-    checkers = []
-    for group in groups.values():
-        voted.append([voted_answer(row, answers) for row in group])
-        checkers.append(row_checker(group[0]))  # all rows of a problem have the same checker
-    clusters_by_problem = cluster_answers(voted, checkers)
+    indices_by_id = complete_groups(rows)
+    if not indices_by_id:
+        return []
+    groups = {problem_id: [rows[index] for index in indices] for problem_id, indices in indices_by_id.items()}
+    clusters_by_problem = cluster_groups(list(groups.values()), answers)
     has_logprobs = _has_logprobs(groups.values())
 
     problems = []
@@ -78,7 +74,7 @@ def gather_problems(
             logprobs = [-np.inf if row["logprob"] is None else row["logprob"] for row in group]
             scores["logprob"] = np.exp(logprobs)
         for score_name, values in row_scores.items():
-            scores[score_name] = np.array([values[index] for index in row_indices[problem_id]])
+            scores[score_name] = np.array([values[index] for index in indices_by_id[problem_id]])
         correct = np.array([float(row["correct"]) for row in group])
         problems.append(SampledProblem(correct, np.array(clusters), tokens, scores, problem_id))
     return problems
@@ -97,34 +93,34 @@ def _has_logprobs(groups: Iterable[Sequence[Row]]) -> bool:
     return has_completion
 
 
-def scaling_points(
+def measure_methods(
     problems: Sequence[SampledProblem],
     settings: ScalingConfig,
     seed: int = 0,
     changed: Sequence[MethodSamples] = (),
-) -> list[ScalingPoint]:
-    """Return a point for each method and setting: its accuracy with a 95% interval, and its tokens a problem.
+) -> list[MeasuredMethod]:
+    """Return each method and setting, measured: its accuracy with a 95% interval, and its tokens a problem.
 
-    `changed` are the problems sampled in other ways: answered without thinking (direct), with their thinking cut
-    (budget) or continued (wait), or searched (beam, dvts).
+    `changed` are the problems sampled in other ways: greedily, answered without thinking (direct), with their thinking
+    cut (budget) or continued (wait), or searched (beam, dvts).
     """
-    points = _points_from_samples(problems, settings, seed)
+    measured = _measure_samples(problems, settings, seed)
     for method_samples in changed:
         if method_samples.method == "direct":
-            points += _points_from_direct(problems, method_samples, settings.sure, seed)
+            measured += _measure_direct(problems, method_samples, settings.sure, seed)
         else:
-            points += _points_from_changed(problems, method_samples, seed)
-    return points
+            measured += _measure_changed(problems, method_samples, seed)
+    return measured
 
 
-def _points_from_samples(problems: Sequence[SampledProblem], settings: ScalingConfig, seed: int) -> list[ScalingPoint]:
-    """Return the points of the methods that choose among the samples of a run."""
-    points: list[ScalingPoint] = []
+def _measure_samples(problems: Sequence[SampledProblem], settings: ScalingConfig, seed: int) -> list[MeasuredMethod]:
+    """Return the methods that choose among the samples of a run."""
+    measured: list[MeasuredMethod] = []
     one_sample = estimate_method(problems, "pass", 1)
 
     def add_point(method: str, k: int, score: str | None = None, sure: float | None = None) -> None:
         estimate = estimate_method(problems, method, k, score, settings.draws, seed, sure or 1.0)
-        points.append(_make_point(estimate, one_sample, seed, method, score=score, samples=k, sure=sure))
+        measured.append(_measure(problems, estimate, one_sample, seed, method, score=score, samples=k, sure=sure))
 
     sample_count = len(problems[0])
     score_names = list(problems[0].scores)
@@ -140,7 +136,7 @@ def _points_from_samples(problems: Sequence[SampledProblem], settings: ScalingCo
     # Early stopping spends as many of the samples as it needs, so it has one N: all of them.
     for sure in settings.sure:
         add_point("stop", measured_counts[-1], "verifier" if "verifier" in score_names else None, sure)
-    return points
+    return measured
 
 
 def _powers_of_two(count: int) -> list[int]:
@@ -149,56 +145,63 @@ def _powers_of_two(count: int) -> list[int]:
     return sorted({*powers, count})
 
 
-def _points_from_direct(
+def _measure_direct(
     problems: Sequence[SampledProblem], samples: MethodSamples, certainties: Iterable[float], seed: int
-) -> list[ScalingPoint]:
-    """Return the points of thinking only if the direct answers are unsure, one for each degree of certainty."""
+) -> list[MeasuredMethod]:
+    """Return thinking only if the direct answers are unsure, one method for each degree of certainty."""
     thinking, direct = _shared_problems(problems, samples.problems)
     if not direct:
         return []
-    # Both are paired problem by problem, and shards may come in different orders.
-    thinking = sorted(thinking, key=lambda problem: problem.id)
-    direct = sorted(direct, key=lambda problem: problem.id)
     one_sample = estimate_method(thinking, "pass", 1)
     score = "logprob" if "logprob" in direct[0].scores else None
-    points = []
+    measured = []
     for sure in certainties:
         estimate = thinking_when_unsure(direct, thinking, sure, score)
-        point = _make_point(estimate, one_sample, seed, "direct", score=score, samples=1, sure=sure, at=samples.at)
-        points.append(point)
-    return points
+        method = _measure(
+            thinking, estimate, one_sample, seed, "direct", score=score, samples=1, sure=sure, at=samples.at
+        )
+        measured.append(method)
+    return measured
 
 
-def _points_from_changed(problems: Sequence[SampledProblem], samples: MethodSamples, seed: int) -> list[ScalingPoint]:
-    """Return the point of a search or of budget forcing, compared with one unchanged sample of the same problems."""
+def _measure_changed(problems: Sequence[SampledProblem], samples: MethodSamples, seed: int) -> list[MeasuredMethod]:
+    """Return greedy answers, a search or budget forcing, compared with one plain sample of the same problems."""
     unchanged, changed = _shared_problems(problems, samples.problems)
     if not changed:
         return []
     # Not all problems may be in both, if a budget was spent; so the comparison has its own baseline.
     one_sample = estimate_method(unchanged, "pass", 1)
-    if samples.method in SEARCH_NAMES:
+    method = samples.method
+    if method in SEARCH_NAMES:
         # The paths that remain vote, weighted by the verifier.
         estimate = estimate_method(changed, "vote", len(changed[0]), "verifier")
-        score, sample_count = "verifier", samples.at
+        samples_taken = samples.at or 1
         return [
-            _make_point(estimate, one_sample, seed, samples.method, score=score, samples=sample_count, at=samples.at)
+            _measure(
+                changed, estimate, one_sample, seed, method, score="verifier", samples=samples_taken, at=samples.at
+            )
         ]
     estimate = estimate_method(changed, "pass", 1)
-    return [_make_point(estimate, one_sample, seed, samples.method, samples=1, at=samples.at)]
+    return [_measure(changed, estimate, one_sample, seed, method, samples=1, at=samples.at)]
 
 
 def _shared_problems(
     first: Sequence[SampledProblem], second: Sequence[SampledProblem]
 ) -> tuple[list[SampledProblem], list[SampledProblem]]:
-    """Return the problems of both sequences that are in the other one too."""
+    """Return the problems of both sequences that are in the other one too, both in the order of their ids.
+
+    Methods are compared problem by problem, and shards may come in different orders.
+    """
     shared_ids = {problem.id for problem in first} & {problem.id for problem in second}
-    return (
-        [problem for problem in first if problem.id in shared_ids],
-        [problem for problem in second if problem.id in shared_ids],
-    )
+    shared = []
+    for problems in (first, second):
+        in_both = (problem for problem in problems if problem.id in shared_ids)
+        shared.append(sorted(in_both, key=lambda problem: problem.id))
+    return shared[0], shared[1]
 
 
-def _make_point(
+def _measure(
+    problems: Sequence[SampledProblem],
     estimate: MethodEstimate,
     one_sample: MethodEstimate,
     seed: int,
@@ -207,9 +210,10 @@ def _make_point(
     score: str | None = None,
     sure: float | None = None,
     at: int | None = None,
-) -> ScalingPoint:
+) -> MeasuredMethod:
+    """Return a method with its `estimate` on `problems`, compared with one sample of each."""
     low, high = bootstrap_interval(estimate.accuracy, seed=seed)
-    return {
+    point: ScalingPoint = {
         "name": method_name(method, score, samples),
         "method": method,
         "score": score,
@@ -222,20 +226,9 @@ def _make_point(
         "tokens": float(estimate.tokens.mean()),
         "more": paired_difference(estimate.accuracy, one_sample.accuracy, seed=seed),
     }
-
-
-def recommend_methods(points: Sequence[ScalingPoint]) -> list[ScalingPoint]:
-    """Return which method to use at which budget, in the order of the tokens they cost.
-
-    The list starts with one sample; each further method is more accurate than the one before by at least half a
-    percentage point. pass@N is never recommended: without the gold answer nobody knows which sample is correct.
-    """
-    recommended: list[ScalingPoint] = []
-    for point in sorted(points, key=lambda point: (point["tokens"], -point["accuracy"])):
-        if point["name"] == ONE_SAMPLE:
-            recommended.append(point)
-            continue
-        is_better = bool(recommended) and point["accuracy"] >= recommended[-1]["accuracy"] + MIN_IMPROVEMENT
-        if is_better and point["method"] != "pass":
-            recommended.append(point)
-    return recommended
+    ids = [problem.id for problem in problems]
+    return MeasuredMethod(
+        point,
+        dict(zip(ids, estimate.accuracy.tolist(), strict=True)),
+        dict(zip(ids, estimate.tokens.tolist(), strict=True)),
+    )

@@ -27,11 +27,16 @@ from r1kit.rows import ADAPTED_COLUMNS, COLUMNS, COLUMNS_KEPT_BY_ADAPTERS, Row
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# Columns of an adapted row that may hold chat messages; all others are text.
+# Columns of an adapted row that may hold chat messages.
 CHAT_COLUMNS = ("prompt", "completion", "messages", "tools")
+# Columns of an adapted row that are text, whatever the source has there.
 TEXT_COLUMNS = tuple(
-    name for name in dict.fromkeys([*ADAPTED_COLUMNS, *COLUMNS_KEPT_BY_ADAPTERS]) if name not in CHAT_COLUMNS
+    name
+    for name in dict.fromkeys([*ADAPTED_COLUMNS, *COLUMNS_KEPT_BY_ADAPTERS])
+    if name not in CHAT_COLUMNS and (name not in COLUMNS or COLUMNS[name].type != "text or number")
 )
+# Columns by which some adapters recognise their data sets, but which they do not read: rows keep them.
+UNREAD_COLUMNS = frozenset({"url", "year", "license", "problem_type", "question_type", "skill_types"})
 ADAPT_BATCH_ROWS = 100
 """Rows that are adapted at once; few, since a problem of CodeContests has megabytes of tests."""
 # What an adapter may raise on a row whose nested values are not as they should be.
@@ -80,6 +85,10 @@ def _is_gsm8k(row: Row) -> bool:
     return "####" in str(row["answer"])
 
 
+def _has_id(row: Row) -> bool:
+    return "id" in row
+
+
 def _has_no_body(row: Row) -> bool:
     """Return whether a question stands alone, unlike SVAMP's, which ends a story in a column of its own."""
     return "Body" not in row
@@ -111,7 +120,7 @@ ADAPTERS: dict[str, Adapter] = {
     "math": _adapter("problem solution level type", mathematics.adapt_boxed_solution),
     "math-500": _adapter("problem solution answer subject level unique_id", mathematics.adapt_problem_and_answer),
     "problem-answer": _adapter("problem answer", mathematics.adapt_problem_and_answer, general=True),
-    "aime": _adapter("problem answer url year", mathematics.adapt_aime),
+    "aime": _adapter("problem answer url year", mathematics.adapt_aime, _has_id),
     "aime-2024": _adapter("ID Problem Answer", mathematics.adapt_capitalised_aime),
     "aime-1983-2024": _adapter("ID Question Answer", mathematics.adapt_capitalised_aime, _has_no_body),
     "numina-math": _adapter("problem solution source messages", mathematics.adapt_boxed_solution),
@@ -264,7 +273,8 @@ def _carried_columns(dataset: "Dataset", reading: Reading, general: bool) -> lis
     """
     from datasets import Value
 
-    names = [name for name in dataset.column_names if name not in reading.columns and name not in COLUMNS]
+    read_columns = reading.columns - UNREAD_COLUMNS
+    names = [name for name in dataset.column_names if name not in read_columns and name not in COLUMNS]
     if not general:
         names = [name for name in names if isinstance(dataset.features[name], Value)]
     return names

@@ -48,7 +48,7 @@ def _math_row(prompt: Any, answer: Any, row: Row, **columns: Any) -> Row | None:
         "checker": "math",
         "domain": "math",
         "source": row.get("source") or row.get("data_source"),
-        "level": row.get("level") or row.get("difficulty"),
+        "level": row["level"] if row.get("level") is not None else row.get("difficulty"),
         **columns,
     }
 

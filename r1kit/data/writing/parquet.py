@@ -33,7 +33,8 @@ def rows_schema(rows: Sequence[Row], reward_names: Sequence[str] = ()) -> "pa.Sc
 
     The stored columns of `r1kit.rows` come first, in their order and with their types; then the rewards, as numbers;
     then other columns in the order of the rows, with the types of their values. So all files of a data set agree on
-    the type of a column, even where one of them has only nulls in it.
+    the type of a described column, even where one of them has only nulls in it. Any other column of nulls alone has the
+    type null, which `merge_schemas` replaces by that of the other files.
     """
     import pyarrow as pa
 
@@ -42,13 +43,15 @@ def rows_schema(rows: Sequence[Row], reward_names: Sequence[str] = ()) -> "pa.Sc
         names.update(dict.fromkeys(row))
     types: dict[str, ColumnType] = {name: COLUMNS[name].type for name in STORED_COLUMNS}
     types |= dict.fromkeys(reward_names, "float64")
-    fields = [pa.field(name, arrow_type(column_type)) for name, column_type in types.items() if name in names]
-    for index, field in enumerate(fields):
-        if field.name in CHAT_COLUMNS and any(isinstance(row.get(field.name), list) for row in rows):
-            fields[index] = pa.field(field.name, _messages_type([row.get(field.name) for row in rows]))
-    for name in names:
-        if name not in types:
-            fields.append(pa.field(name, _type_of_values(name, [row.get(name) for row in rows])))
+    fields = []
+    for name in [*(name for name in types if name in names), *(name for name in names if name not in types)]:
+        values = [row.get(name) for row in rows]
+        if types.get(name, "text or number") == "text or number":
+            fields.append(pa.field(name, _type_of_values(name, values)))
+        elif name in CHAT_COLUMNS and any(isinstance(value, list) for value in values):
+            fields.append(pa.field(name, _messages_type(values)))
+        else:
+            fields.append(pa.field(name, arrow_type(types[name])))
     return pa.schema(fields)
 
 
@@ -107,12 +110,16 @@ def written_schema(dataset: "Dataset") -> "pa.Schema":
 
 
 def _type_of_values(name: str, values: Sequence[Any]) -> "pa.DataType":
-    """Return the type of a column that rows have besides the stored ones: text for values of several types."""
+    """Return the type of a column by its values: text for values of several types.
+
+    A column of nulls alone has its described type, or the type null.
+    """
     import pyarrow as pa
 
     shape = shape_of_values(values)
-    if shape == NULL:  # a column of nulls alone tells no type: it has the described one, or text
-        return arrow_type(COLUMNS[name].type if name in COLUMNS else "string")
+    if shape == NULL:
+        is_described = name in COLUMNS and COLUMNS[name].type != "text or number"
+        return arrow_type(COLUMNS[name].type) if is_described else pa.null()
     if shape == MIXED:
         return pa.string()
     return features_of_shapes({name: shape}).arrow_schema.field(name).type
@@ -124,6 +131,8 @@ def arrow_type(column_type: ColumnType) -> "pa.DataType":
 
     if column_type == "messages":
         return _type_of_keys(MESSAGE_KEYS)
+    if column_type == "text or number":
+        return pa.string()
     return {"string": pa.string(), "bool": pa.bool_(), "int64": pa.int64(), "float64": pa.float64()}[column_type]
 
 
@@ -142,8 +151,9 @@ def order_columns(schema: "pa.Schema") -> "pa.Schema":
 def merge_schemas(schemas: Sequence["pa.Schema"]) -> "pa.Schema":
     """Return the columns of all schemas; a column of different types gets a type that holds the values of all.
 
-    Chat messages get the keys of all schemas. Messages and text together, and JSON with anything else, become JSON; any
-    other different types become text.
+    Nulls take the type of the others, and whole numbers beside fractions become floats. Chat messages get the keys of
+    all schemas. Messages and text together, and JSON with anything else, become JSON; any other different types become
+    text.
     """
     import pyarrow as pa
 
@@ -157,8 +167,11 @@ def merge_schemas(schemas: Sequence["pa.Schema"]) -> "pa.Schema":
 def _common_type(column_types: Sequence["pa.DataType"]) -> "pa.DataType":
     import pyarrow as pa
 
+    column_types = [column_type for column_type in column_types if not pa.types.is_null(column_type)] or column_types
     if len(column_types) == 1:
         return column_types[0]
+    if all(pa.types.is_integer(column_type) or pa.types.is_floating(column_type) for column_type in column_types):
+        return pa.float64()
     if pa.json_() in column_types:
         return pa.json_()
     keys_of_types = [_keys_of_messages(column_type) for column_type in column_types]

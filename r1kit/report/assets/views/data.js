@@ -36,7 +36,13 @@ function droppedExample(row) {
     ? element("div", {}, element("span", { class: "note" }, "similar to: "), textBlock(promptText(row.like)))
     : null;
   const completion = row.completion ? completionNodes(promptText(row.completion), "", true) : [];
-  return element("article", { class: "card" }, question, similar, ...completion);
+  const answers = [
+    ["gold answer: ", row.answer],
+    ["answer that was read: ", row.parsed_answer],
+  ]
+    .filter(([, text]) => text != null)
+    .map(([label, text]) => element("div", {}, element("span", { class: "note" }, label), textBlock(text)));
+  return element("article", { class: "card" }, question, similar, ...completion, ...answers);
 }
 
 /** Return the table of a drop report, and its examples in folds. */

@@ -70,6 +70,26 @@ function scalingTable(points) {
   return dataTable(["method", "samples", "tokens", "accuracy, %", "95% interval"], rows);
 }
 
+function recommendedTable(recommended) {
+  const rows = recommended.map((row) => [
+    element("td", { class: "words" }, row.name, " ", element("code", { class: "metric-key" }, row.method)),
+    formatNumber(row.tokens, 0),
+    fractionCell(row.accuracy),
+    `${percent(row.low)} to ${percent(row.high)}`,
+    row.over_greedy && row.method !== "greedy"
+      ? `${percent(row.over_greedy.difference)} (${percent(row.over_greedy.low)} to ${percent(row.over_greedy.high)})`
+      : "-",
+  ]);
+  return [
+    element("h3", {}, "What to use"),
+    dataTable(["method", "tokens a question", "accuracy, %", "95% interval", "more than greedy, points"], rows),
+    note(
+      "By the tokens that a question may cost. Chosen on one half of the questions, and reported on the other. " +
+        "`r1kit answer MODEL QUESTIONS --budget TOKENS` answers new questions so.",
+    ),
+  ];
+}
+
 function verifierTable(measures) {
   const rows = Object.entries(measures)
     .filter(([, values]) => values && typeof values === "object")
@@ -102,6 +122,7 @@ views.Scaling = (section) => {
     const container = element("div");
     section.append(container);
     drawScaling(container, model);
+    if (model.recommended?.length) section.append(...recommendedTable(model.recommended));
     const fold = element("details", {}, element("summary", {}, "the same as a table"), scalingTable(model.points));
     section.append(fold);
   }

@@ -42,14 +42,14 @@ function runLink(name) {
 /** Return the table of evaluated models: accuracy over all questions and by domain, then how they answer. */
 function ladderTable(rows) {
   const domains = [...new Set(rows.flatMap((row) => Object.keys(row.accuracy || {})))].filter(Boolean);
-  const titles = ["model", "accuracy", ...domains, "maj@k", "thinking", "format", "language", "tokens"];
+  const titles = ["model", "accuracy", ...domains, "vote@k", "thinking", "format", "language", "tokens"];
   const lines = rows.map((row) => {
     const statistics = row.statistics || {};
     return [
       row.model,
       fractionCell(statistics["pass@1"], statistics.interval),
       ...domains.map((domain) => fractionCell(row.accuracy?.[domain], statistics.domains?.[domain]?.interval)),
-      fractionCell(statistics["maj@k"]),
+      fractionCell(statistics["vote@k"]),
       fractionCell(row.thinking),
       fractionCell(row.format),
       fractionCell(row.language_consistency),
@@ -64,7 +64,7 @@ function ladderTable(rows) {
       "All in percent but the tokens. ",
       element("b", {}, "accuracy"),
       ": answers that are correct, over all questions and by domain, \u00b1 half the 95% interval. ",
-      element("b", {}, "maj@k"),
+      element("b", {}, "vote@k"),
       ": the majority vote of the samples of a question is correct. ",
       element("b", {}, "thinking"),
       ": completions with a chain of thought. ",
