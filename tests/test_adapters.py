@@ -44,7 +44,7 @@ MATH = {
             "level": 1,
             "unique_id": "test/prealgebra/1.json",
         },
-        {"prompt": "What is $10 - 3$?", "answer": "7", "id": "test/prealgebra/1.json", "level": "1"},
+        {"prompt": "What is $10 - 3$?", "answer": "7", "id": "test/prealgebra/1.json", "level": 1},
     ),
     "aime": (
         {"id": 60, "problem": "Every morning", "solution": "...", "answer": "033", "url": "https://x", "year": "2024"},
