@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from r1kit.errors import UserError
+from r1kit.preflight.servers import describe_sampling_servers
 from r1kit.recipe import RewardConfig, RLRecipe
 from r1kit.recipe.block import OnResume, find_resume_rule
 from r1kit.rewards import FAULT, judge
@@ -22,7 +23,6 @@ from r1kit.rewards.judge_prompts import (
     read_score,
     read_scores,
 )
-from r1kit.rewards.judge_server import describe_servers
 from r1kit.rewards.registry import resolve_reward
 from tests.servers import free_port, loopback_server, request_counts
 
@@ -224,6 +224,11 @@ def test_a_judge_that_never_gives_a_verdict_ends_the_run(tmp_path):
     )
 
 
+def describe_servers(entry):
+    settings = judge_settings(entry)
+    return describe_sampling_servers(settings.model, settings.sampling_config(), "judge", "rewards.judge.model")
+
+
 def test_a_judge_that_is_not_there_is_an_error_at_once():
     port = free_port()
     entry = RewardConfig(name="judge", **SETTINGS, server=server_block(f"http://127.0.0.1:{port}/v1"))
@@ -231,8 +236,8 @@ def test_a_judge_that_is_not_there_is_an_error_at_once():
         UserError, match=r"rewards.judge.server.urls.0 = http://127.0.0.1:\d+/v1; no server answers there"
     ):
         preload_reward_models([entry])
-    [line] = describe_servers(judge_settings(entry))
-    assert line.startswith(f"judge: loopback at http://127.0.0.1:{port}/v1: does not answer (")
+    [line] = describe_servers(entry)
+    assert line.startswith(f"judge server: http://127.0.0.1:{port}/v1 does not answer (")
 
 
 def test_a_model_that_the_server_lacks_is_named_by_the_setting(tmp_path):
@@ -247,10 +252,10 @@ def test_the_key_is_read_from_the_environment(tmp_path, monkeypatch):
         block = server_block(url, key="R1KIT_JUDGE_KEY")
         assert judge(["good"], ["q"], **SETTINGS, server=block) == [1.0]
         entry = RewardConfig(name="judge", **SETTINGS, server=block)
-        assert describe_servers(judge_settings(entry)) == [f"judge: loopback at {url}: answers and has this model"]
+        assert describe_servers(entry) == [f"judge server: {url} answers, and serves loopback"]
     monkeypatch.delenv("R1KIT_JUDGE_KEY")
-    assert describe_servers(judge_settings(entry)) == [
-        "rewards.judge.server.key: the environment variable R1KIT_JUDGE_KEY is not set"
+    assert describe_servers(entry) == [
+        "judge server: the environment variable R1KIT_JUDGE_KEY, which should hold the key, is not set"
     ]
 
 
@@ -311,7 +316,7 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path):
         ({"opponents": 0}, "rewards.0.opponents = 0; must be a whole number of at least 1"),
         ({"temperature": -1}, "rewards.0.temperature = -1; must be from 0 to 2"),
         ({"max_tokens": 0.5}, "rewards.0.max_tokens = 0.5; must be a whole number of at least 1"),
-        ({"server": {"url": "x"}}, "rewards.0.server.url = x; no such field; use one of: urls, key,"),
+        ({"server": {"url": "x"}}, "rewards.0.server.url = x; no such field; use one of: urls, models, key,"),
         ({"server": {"urls": "localhost:8000"}}, "rewards.0.server.urls = localhost:8000; must be addresses like"),
         ({"server": "http://localhost"}, "rewards.0.server = http://localhost; must be a block of fields"),
         ({"budget": {"tokens": 10}}, "rewards.0.budget = {tokens: 10}; needs cache, the file that keeps"),

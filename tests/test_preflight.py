@@ -260,6 +260,24 @@ def test_a_dry_run_with_a_server_that_is_down_is_no_error(here):
     assert any(line.startswith("server: http://127.0.0.1:9/v1 does not answer (") for line in lines)
 
 
+def test_a_dry_run_sends_a_judge_s_key_nowhere_else_and_shows_no_password(here, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "open-sesame")
+    redirecting = http("", "302 Found", Location="http://127.0.0.1:9/v1/models")
+    with (
+        raw_server(lambda *_: None, redirecting) as redirects,
+        raw_server(lambda *_: None, b"SSH-2.0-OpenSSH_9.6\r\n") as no_http,
+        listing_server('{"data": [{"id": "qwen3"}]}') as other,
+    ):
+        urls = [redirects, no_http, other, "http://me:hunter2@127.0.0.1:9/v1"]
+        reward = {"name": "judge", "model": "r1", "rubric": "It is good.", "server": {"urls": urls}}
+        lines = [line for line in dry_run("rl", here, with_values(RL, rewards=[reward])) if "judge server" in line]
+    assert lines[0] == f"judge server: {redirects} answers with status 302 when it is asked for its models"
+    assert lines[1].startswith(f"judge server: {no_http} does not answer (")
+    assert lines[2].endswith("does not list r1, which the recipe names in rewards.judge.model; it lists qwen3")
+    assert "@127.0.0.1:9/v1 cannot be asked (" in lines[3]  # with a key and a password
+    assert "hunter2" not in lines[3]
+
+
 # The output
 
 

@@ -48,12 +48,12 @@ from r1kit.recipe import (
 )
 from r1kit.recipe.suite import BenchmarkConfig
 from r1kit.rewards.judge import judge_settings
-from r1kit.rewards.judge_server import describe_servers
+from r1kit.rewards.judge_server import FIELD as JUDGE_FIELD
 from r1kit.rewards.registry import resolve_reward
 from r1kit.runs.ending import describe_progress
 from r1kit.runs.resume import already_finished, describe_difference
 from r1kit.runs.run import Run
-from r1kit.safe_text import print_result
+from r1kit.safe_text import mask_text, print_result
 from r1kit.suites import BENCHMARKS
 from r1kit.tools import resolve_environment, resolve_tools
 
@@ -99,7 +99,10 @@ def print_dry_run(
         print_result(line)
     for entry in getattr(recipe, "rewards", []):
         if entry.name == "judge":
-            for line in describe_servers(judge_settings(entry)):
+            settings = judge_settings(entry)
+            for line in describe_sampling_servers(
+                settings.model, settings.sampling_config(), "judge", f"{JUDGE_FIELD}.model"
+            ):
                 print_result(line)
     for note in notes:
         logger.info(note)
@@ -162,7 +165,7 @@ def describe_model(path: str | None, recipe: Recipe) -> str:
 def describe_teacher(recipe: DistillRecipe) -> str:
     """Return one line on the teacher of an on-policy recipe: its parameters and memory, or which server serves it."""
     if recipe.teacher.server is not None:
-        return f"{recipe.teacher.path}, served at {recipe.teacher.server}"
+        return mask_text(f"{recipe.teacher.path}, served at {recipe.teacher.server}")
     with heavy_imports():
         from r1kit.models.size import UnknownSizeError, count_parameters, load_config
 

@@ -5,10 +5,12 @@ describe_sampling_servers("qwen3", recipe.sampling)
 """
 
 import asyncio
+import json
 import os
 from typing import Any
 
 from r1kit.recipe import SamplingConfig
+from r1kit.safe_text import mask_text
 
 PROBE_SECONDS = 5.0
 """Seconds that a server has to list its models."""
@@ -16,20 +18,30 @@ MAX_MODELS = 5
 """The most names of models in a line."""
 
 
-def describe_sampling_servers(model: str, sampling: SamplingConfig, field: str = "sampling") -> list[str]:
+def describe_sampling_servers(
+    model: str, sampling: SamplingConfig, field: str = "sampling", model_field: str = "model.path"
+) -> list[str]:
     """Return one line for each server of the engine `openai`: what it serves, or why nothing is known of it.
 
-    `field` is the key of `sampling`, which stands in the line where it is not the recipe's own.
+    `field` is the key of `sampling`, which stands in the line where it is not the recipe's own, and `model_field` that
+    of the model's name. Secrets in addresses are masked.
     """
     label = "server" if field == "sampling" else f"{field} server"
+    server = sampling.server
+    if server.key and not os.environ.get(server.key):
+        return [f"{label}: the environment variable {server.key}, which should hold the key, is not set"]
+    names, name_field = [model] * len(server.urls), model_field
+    if server.models:
+        names = server.models * len(server.urls) if len(server.models) == 1 else server.models
+        name_field = "server.models"
     answers = asyncio.run(_ask_all(sampling))
     lines = []
-    for url, answer in zip(sampling.server.urls, answers, strict=True):
-        lines.append(f"{label}: {url} {_describe_answer(answer, model)}")
+    for url, answer, name in zip(server.urls, answers, names, strict=True):
+        lines.append(mask_text(f"{label}: {url} {_describe_answer(answer, name, name_field)}"))
     return lines
 
 
-def _describe_answer(answer: "list[str] | str", model: str) -> str:
+def _describe_answer(answer: "list[str] | str", model: str, model_field: str) -> str:
     if isinstance(answer, str):
         return answer
     if not answer:
@@ -38,7 +50,7 @@ def _describe_answer(answer: "list[str] | str", model: str) -> str:
         return f"answers, and serves {model}"
     more = f" and {len(answer) - MAX_MODELS} more" if len(answer) > MAX_MODELS else ""
     names = ", ".join(answer[:MAX_MODELS])
-    return f"answers, and does not list {model}, which the recipe names in model.path; it lists {names}{more}"
+    return f"answers, and does not list {model}, which the recipe names in {model_field}; it lists {names}{more}"
 
 
 async def _ask_all(sampling: SamplingConfig) -> "list[list[str] | str]":
@@ -59,13 +71,16 @@ async def _list_models(session: Any, url: str) -> "list[str] | str":
         async with session.get(f"{url.rstrip('/')}/models", allow_redirects=False) as response:
             if response.status != 200:
                 return f"answers with status {response.status} when it is asked for its models"
-            listed = (await response.json(content_type=None))["data"]
-            return [str(entry["id"]) for entry in listed]
+            content = await response.read()
     except TimeoutError:
         return f"has not answered within {PROBE_SECONDS:g} s"
     except aiohttp.ClientConnectorError as error:
         return f"does not answer ({error.os_error.strerror or error})"
     except (aiohttp.ClientError, OSError) as error:
         return f"does not answer ({type(error).__name__})"
+    except ValueError as error:  # a key together with a password in the address, say
+        return f"cannot be asked ({error})"
+    try:
+        return [str(entry["id"]) for entry in json.loads(content)["data"]]
     except (ValueError, KeyError, TypeError):
         return "answers, and does not list its models as OpenAI's interface does"

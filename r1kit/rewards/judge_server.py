@@ -29,7 +29,6 @@ Verdict = TypeVar("Verdict")
 FIELD = "rewards.judge"
 MAX_EMPTY_CALLS = 3
 """Calls in a row without a single verdict after which the run ends."""
-PROBE_SECONDS = 5.0
 TOKENS_PER_PRICE = 1e6  # prices are quoted for a million tokens
 # Finish reasons of a request without a completion, and what a warning says of them.
 _FAILED_REASONS = {
@@ -258,34 +257,3 @@ _connecting_lock = threading.Lock()
 @lru_cache(maxsize=4)
 def _connect(settings: JudgeSettings, _process: int) -> JudgeServer:
     return JudgeServer(settings)
-
-
-def describe_servers(settings: JudgeSettings) -> list[str]:
-    """Return a line on each of a judge's servers: whether it answers now, and whether it has the model."""
-    server = settings.server_config()
-    key = os.environ.get(server.key or "OPENAI_API_KEY")
-    if server.key and not key:
-        return [f"{FIELD}.server.key: the environment variable {server.key} is not set"]
-    return [f"judge: {settings.model} at {url}: {_probe(url.rstrip('/'), key, settings.model)}" for url in server.urls]
-
-
-def _probe(url: str, key: str | None, model: str) -> str:
-    import urllib.error
-    import urllib.request
-
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    try:
-        request = urllib.request.Request(f"{url}/models", headers=headers)
-        with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as response:
-            models = json.load(response)["data"]
-            names = [str(entry["id"]) for entry in models]
-    except urllib.error.HTTPError as error:
-        meaning = {401: ", the key is refused", 403: ", access is refused"}.get(error.code, "")
-        return f"answers with status {error.code}{meaning}"
-    except (OSError, ValueError) as error:
-        return f"does not answer ({getattr(error, 'reason', error)})"
-    except (KeyError, TypeError):
-        return "answers, but does not list its models"
-    if model in names:
-        return "answers and has this model"
-    return f"answers, and lists other models: {', '.join(names[:5]) or 'none'}"
