@@ -5,10 +5,15 @@ import json
 import pytest
 from helpers import r1kit
 
-from r1kit.rewards import FAULT, accuracy, brevity, for_trl
+from r1kit.errors import UserError
+from r1kit.recipe import RewardConfig
+from r1kit.rewards import FAULT, accuracy, brevity, for_trl, own_checkers
+from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.own_checkers import load_checker
 
 MODULE = """
+import time
+
 def reversed_text(answer, gold):
     return answer == gold[::-1]
 
@@ -24,6 +29,11 @@ def broken(answer, gold):
 
 def too_much(answer, gold):
     return 7
+
+def hangs_at_b(answer, gold):
+    while answer == "b":
+        time.sleep(0.01)
+    return True
 
 number = 3
 """
@@ -60,6 +70,19 @@ def test_it_gets_the_columns_that_it_names_and_no_verdict_is_a_fault(module):
     assert judge({"all": "mine_checkers.with_all"}, ["a"], level=["low"]) == [1.0]
     assert judge({"b": "mine_checkers.broken"}, ["a"], answer=["a"]) == [FAULT]
     assert judge({"b": "mine_checkers.too_much"}, ["a"], answer=["a"]) == [FAULT]
+
+
+def test_a_checker_that_never_returns_is_a_fault_of_its_row(module, monkeypatch, caplog):
+    monkeypatch.setattr(own_checkers, "CALL_SECONDS", 0.2)
+    assert judge({"h": "mine_checkers.hangs_at_b"}, ["a", "b", "b", "c"]) == [1.0, FAULT, FAULT, 1.0]
+    assert caplog.text.count("checker mine_checkers.hangs_at_b: it did not return within 0.2 seconds") == 1
+
+
+def test_the_limit_of_the_whole_reward_holds_while_a_checker_runs(module):
+    entry = RewardConfig(name="accuracy", checkers={"h": "mine_checkers.hangs_at_b"}, max_seconds=0.3)
+    reward = bind_reward(entry)
+    with pytest.raises(UserError, match="accuracy has not returned after so many seconds"):
+        reward(completions=["<answer>b</answer>"], prompts=["Q?"], checker=["h"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from helpers import EVAL, GENERATE, RL, SFT, r1kit, write_recipe
 from raw_servers import http, raw_server
 
+from r1kit.commands.dry_run import _look_at_servers
 from r1kit.errors import UserError
 from r1kit.preflight.servers import describe_sampling_servers
 from r1kit.preflight.sources import describe_columns, look_at_sources
@@ -260,7 +261,7 @@ def test_a_dry_run_with_a_server_that_is_down_is_no_error(here):
     assert any(line.startswith("server: http://127.0.0.1:9/v1 does not answer (") for line in lines)
 
 
-def test_a_dry_run_sends_a_judge_s_key_nowhere_else_and_shows_no_password(here, monkeypatch):
+def test_a_dry_run_sends_a_judge_s_key_nowhere_else_and_shows_no_password(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "open-sesame")
     redirecting = http("", "302 Found", Location="http://127.0.0.1:9/v1/models")
     with (
@@ -270,7 +271,7 @@ def test_a_dry_run_sends_a_judge_s_key_nowhere_else_and_shows_no_password(here, 
     ):
         urls = [redirects, no_http, other, "http://me:hunter2@127.0.0.1:9/v1"]
         reward = {"name": "judge", "model": "r1", "rubric": "It is good.", "server": {"urls": urls}}
-        lines = [line for line in dry_run("rl", here, with_values(RL, rewards=[reward])) if "judge server" in line]
+        lines = _look_at_servers(load_recipe("rl", None, with_values(RL, output="run", rewards=[reward])))
     assert lines[0] == f"judge server: {redirects} answers with status 302 when it is asked for its models"
     assert lines[1].startswith(f"judge server: {no_http} does not answer (")
     assert lines[2].endswith("does not list r1, which the recipe names in rewards.judge.model; it lists qwen3")

@@ -97,13 +97,6 @@ def print_dry_run(
         print_result(f"teacher: {describe_teacher(recipe)}")
     for line in (*work_lines, _describe_output(stage, recipe), *_look_at_servers(recipe), *data_lines):
         print_result(line)
-    for entry in getattr(recipe, "rewards", []):
-        if entry.name == "judge":
-            settings = judge_settings(entry)
-            for line in describe_sampling_servers(
-                settings.model, settings.sampling_config(), "judge", f"{JUDGE_FIELD}.model"
-            ):
-                print_result(line)
     for note in notes:
         logger.info(note)
     if not isinstance(recipe, DataRecipe):
@@ -276,7 +269,7 @@ def _look_at_data(recipe: Recipe) -> list[str]:
 
 
 def _look_at_servers(recipe: Recipe) -> list[str]:
-    """Return lines on the servers that a recipe asks, with those of a teacher that rewrites its rows."""
+    """Return lines on the servers that a recipe asks, with those of a judge and of a teacher that rewrites its rows."""
     lines: list[str] = []
     if isinstance(recipe, GenerateRecipe | EvalRecipe | VerifierRecipe) and recipe.sampling.engine == "openai":
         for path in filter(None, _models_of(recipe).values()):
@@ -286,6 +279,10 @@ def _look_at_servers(recipe: Recipe) -> list[str]:
         if teacher is not None and teacher.sampling.engine == "openai":
             model = teacher.model or recipe.model
             lines += describe_sampling_servers(model.path or "", teacher.sampling, f"{name}.sampling")
+    for entry in getattr(recipe, "rewards", []):
+        if entry.name == "judge":
+            judge = judge_settings(entry)
+            lines += describe_sampling_servers(judge.model, judge.sampling_config(), "judge", f"{JUDGE_FIELD}.model")
     return lines
 
 

@@ -10,22 +10,26 @@
 
 A checker gets the text of an answer and the gold answer, and besides, by their names, the columns of the row that its
 signature asks for; `question` and `completion` are among them. It returns whether the answer is right, or a number from
-0 to 1. The functions must be listed in the recipe: what a data set names is never imported for that alone.
+0 to 1. An answer on which it does not return within CALL_SECONDS is a FAULT. The functions must be listed in the
+recipe: what a data set names is never imported for that alone.
 """
 
 import inspect
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from r1kit.answers.fault import FAULT
 from r1kit.errors import UserError
-from r1kit.rewards.own_code import import_object
+from r1kit.rewards.own_code import CallTimeout, call_with_limit, import_object, warn_once
 from r1kit.rewards.settings import SettingError
 
 Checkers = Mapping[str, str] | Sequence[str]
 """Dotted paths by the names that rows have, or dotted paths alone."""
+CALL_SECONDS = 60.0
+"""Seconds that a checker may take for one answer."""
 
 
 def checker_paths(checkers: Checkers | None) -> dict[str, str]:
@@ -60,7 +64,17 @@ def call_checker(path: str, answer: str | None, gold: Any, columns: Mapping[str,
     if answer is None:
         return 0.0
     checker = load_checker(path)
-    verdict = checker(answer, gold, **_wanted_columns(checker, columns))
+    wanted = _wanted_columns(checker, columns)
+    start = time.monotonic()
+    try:
+        verdict = call_with_limit(lambda: checker(answer, gold, **wanted), CALL_SECONDS, f"the checker {path}")
+    except CallTimeout:
+        if time.monotonic() - start < CALL_SECONDS:
+            raise  # the limit of the whole reward, `max_seconds`
+        warn_once(
+            f"checker {path}: it did not return within {CALL_SECONDS:g} seconds; such rows are left out as faults"
+        )
+        return FAULT
     if verdict is None:
         return FAULT
     reward = float(verdict)
