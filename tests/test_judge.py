@@ -277,6 +277,18 @@ def test_the_same_question_is_asked_once(tmp_path):
         assert request_counts(url)["requests"] == 3
 
 
+def test_another_model_on_the_server_is_asked_again(tmp_path):
+    with loopback_server(tmp_path, replies=GRADES) as url:
+        for models, requests in ((["loopback"], 1), (["loopback"], 1), ([], 2)):
+            arguments = {
+                **SETTINGS,
+                "server": server_block(url, models=models),
+                "cache": str(tmp_path / "judge.sqlite"),
+            }
+            assert judge(["good"], ["q"], **arguments) == [1.0]
+            assert request_counts(url)["requests"] == requests
+
+
 def test_the_budget_counts_earlier_sessions(tmp_path):
     """The script answers each of 20 requests at about the same price; the budget covers some of them."""
     cache = str(tmp_path / "judge.sqlite")

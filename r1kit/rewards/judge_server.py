@@ -136,10 +136,14 @@ class JudgeServer:
             return None
 
     def _identify(self, request: str) -> dict[str, Any]:
-        """Return all that a reply depends on, where the servers are excepted."""
+        """Return all that a reply depends on, where the addresses of the servers are excepted.
+
+        The names in `server.models` are those that are really sent; which server answers is not known before.
+        """
         settings = self.settings
         return {
             "model": settings.model,
+            "models": sorted(set(settings.server_config().models)),
             "request": request,
             "temperature": settings.temperature,
             "max_tokens": settings.max_tokens,
