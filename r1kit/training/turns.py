@@ -19,7 +19,8 @@ from r1kit.training.savings.obstacles import base_model
 
 def needs_trl_rendering(trainer: Any) -> bool:
     """Return whether a trainer's prompts need TRL's rendering: pictures, tools or environments are in them."""
-    return bool(trainer._is_vlm or trainer.tools or trainer.environment_factories is not None)
+    environments = getattr(trainer, "environment_factories", None)  # TRL's trainers of distillation have none
+    return bool(trainer._is_vlm or trainer.tools or environments is not None)
 
 
 def prompt_ids_as_sampled(trainer: Any, prompts: Sequence[Any]) -> list[list[int]]:

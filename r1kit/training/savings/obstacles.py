@@ -50,7 +50,7 @@ def find_sampling_obstacle(trainer: Any) -> str:
     """Return why r1kit's decoder cannot sample the rollouts; an empty text if it can."""
     if trainer.use_vllm or trainer.use_transformers_continuous_batching or trainer.rollout_func:
         return "another engine samples"
-    if trainer.tools or trainer.environment_factories is not None:
+    if trainer.tools or getattr(trainer, "environment_factories", None) is not None:
         return "rollouts with tools have turns, which TRL's own loop samples"
     return find_decoder_obstacle(trainer)
 
