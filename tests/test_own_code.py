@@ -130,3 +130,17 @@ def test_the_packages_of_rewards_and_answers_export_what_the_documents_name():
     for package in (r1kit, r1kit.answers, r1kit.rewards, r1kit.tools):
         for name in package.__all__:
             assert getattr(package, name) is not None
+
+
+def test_a_callback_that_cannot_be_made_is_one_line(here, monkeypatch):
+    from r1kit.training.own_code import resolve_callbacks
+
+    code = "    def __init__(self):\n        open('no-such-file')\n"
+    (here / "my_callbacks.py").write_text(
+        f"from transformers import TrainerCallback\n\nclass Broken(TrainerCallback):\n{code}"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    with pytest.raises(
+        UserError, match=r"^callbacks\.0 = my_callbacks\.Broken; could not be made \(FileNotFoundError: "
+    ):
+        resolve_callbacks(["my_callbacks.Broken"])

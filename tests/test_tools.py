@@ -281,6 +281,23 @@ def test_a_guarded_tool_marks_its_row_for_what_is_not_the_models_fault():
     assert watch.has_fault == [True, False, False]
 
 
+def test_an_environment_that_cannot_work_ends_the_run_in_one_line(monkeypatch):
+    from trl import GRPOTrainer
+
+    from r1kit.training.grpo import RLTrainer
+
+    def fail(trainer, inputs):
+        raise ToolFault("the game's server is down")
+
+    monkeypatch.setattr(GRPOTrainer, "_generate_and_score_completions", fail)
+    trainer = RLTrainer.__new__(RLTrainer)
+    trainer.eager_judges = []
+    with pytest.raises(
+        UserError, match=r"^environment: reset or get_reward could not work: the game's server is down; "
+    ):
+        trainer._generate_and_score_completions([])
+
+
 def test_python_returns_what_a_program_prints_or_how_it_failed():
     assert python("print(6 * 7)") == "42"
     assert python("x = 1") == "(nothing was printed)"

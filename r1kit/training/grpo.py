@@ -52,13 +52,13 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.extras.profiling import profiling_context
 from trl.models import unwrap_model_for_generation
 
-from r1kit.errors import UserError
+from r1kit.errors import UNSET, UserError
 from r1kit.messages import logger
 from r1kit.rewards.accuracy import take_timeout_count
 from r1kit.rewards.eager import EagerJudge
 from r1kit.rows import Row
 from r1kit.runs.run import Run
-from r1kit.tools.watch import ToolWatch
+from r1kit.tools.watch import ToolFault, ToolWatch
 from r1kit.training import reference, tool_calls, turns
 from r1kit.training.checkpoints import CheckpointMixin, checkpoint_step
 from r1kit.training.resampling import SampledRows, draw_problem_indices, replace_groups_without_signal, round_rewards
@@ -397,9 +397,13 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         self.generation = GenerationState(rows=inputs)
         try:
             output = super()._generate_and_score_completions(inputs)
-        except BaseException:
+        except BaseException as error:
             for judge in self.eager_judges:
                 judge.forget()
+            if isinstance(error, ToolFault):  # those of tools are counted in part 5
+                requirement = f"reset or get_reward could not work: {error}"
+                action = "repair it, then run the same command again"
+                raise UserError("environment", UNSET, requirement, action) from None
             raise
         if self.run is not None and self.model.training:
             self._write_rollouts(self.run)

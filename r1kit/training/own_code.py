@@ -41,4 +41,7 @@ def resolve_callbacks(paths: Sequence[str]) -> list[TrainerCallback]:
             callbacks.append(callback_class())
         except TypeError as error:
             raise UserError(field, path, f"must be made without arguments: {error}", "give them defaults") from None
+        except Exception as error:
+            requirement = f"could not be made ({type(error).__name__}: {error})"
+            raise UserError(field, path, requirement, "repair its __init__") from None
     return callbacks
