@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from r1kit.errors import Interrupted, UserError, suggest
+from r1kit.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, Interrupted, UserError, suggest
 from r1kit.launch import prepare_process, print_notes, stdout_to_stderr
 from r1kit.models.prompt_choice import choose_prompts
 from r1kit.ranks import is_main_rank
@@ -24,11 +24,13 @@ from r1kit.runs.ending import print_finished
 from r1kit.runs.resume import already_finished, open_run
 from r1kit.runs.run import Run
 from r1kit.runs.warning_log import record_warnings
+from r1kit.runs.webhook import Webhook, post_alerts, post_end
 from r1kit.stages import STAGES
 from r1kit.supervisor import describe_sys_exit
 
 # The signals whose handlers a training replaces, so that it can save its state.
 _HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_EXIT_CODES = {"finished": EXIT_DONE, "interrupted": EXIT_INTERRUPTED, "failed": EXIT_FAILED}
 
 
 def run_stage_in_process(stage: str, recipe: str | Path | dict[str, Any], overrides: dict[str, Any]) -> Path:
@@ -62,24 +64,33 @@ def run_stage_in_process(stage: str, recipe: str | Path | dict[str, Any], overri
 
 
 def _run_and_record(stage: str, recipe: Recipe, run: Run) -> None:
-    """Run the stage and write into run.json how it ended."""
+    """Run the stage, write into run.json how it ended, and post that to the recipe's webhook."""
     prepare_process(stage)
-    status = "failed"
+    status, reason = "failed", ""
+    webhook = Webhook.of(recipe.webhook, stage, run.path) if is_main_rank() else None
     try:
-        with record_warnings(run):
+        with record_warnings(run), post_alerts(webhook):
             importlib.import_module(command_module(stage, recipe)).main(recipe, run)
         status = "finished"
     except (Interrupted, KeyboardInterrupt):
         status = "interrupted"
         raise KeyboardInterrupt(f"{run.path}: the state is saved; the same call resumes it") from None
     except SystemExit as error:  # raised by a library or a model's code; it must not end the caller's process
-        raise RuntimeError(describe_sys_exit(error)) from error
+        reason = describe_sys_exit(error)
+        raise RuntimeError(reason) from error
+    except UserError as error:
+        reason = str(error)
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise
     finally:
         if is_main_rank():
             if status == "finished":
                 run.finish()
             else:
                 run.pause(status)
+        post_end(webhook, run, _EXIT_CODES[status], reason)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import pytest
 from helpers import r1kit, read_info, write_recipe
 from servers import free_port
 
+from r1kit import run_stage
 from r1kit.errors import EXIT_AGAIN, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER, UserError
 from r1kit.messages import logger
 from r1kit.recipe import load_recipe
@@ -137,6 +138,16 @@ def test_the_address_may_stand_in_the_environment(receiver, here, monkeypatch):
     r1kit("data", write_recipe(here / "d.yaml", **DATA), "output=run", "webhook=TEAM_WEBHOOK")
     assert len(receiver.texts) == 1
     assert "webhook: TEAM_WEBHOOK" in (here / "run/recipe.yaml").read_text()
+
+
+def test_a_run_inside_a_python_process_posts_its_end(receiver, here):
+    run_stage("data", DATA, output="run", webhook=receiver.address)
+    (here / "bad.jsonl").write_text('{"prompt": "a"\n')
+    with pytest.raises(UserError):
+        run_stage("data", {"data": {"train": "bad.jsonl"}}, output="bad", webhook=receiver.address)
+    finished, failed = receiver.texts
+    assert finished.endswith(": 4 rows")
+    assert "failed: data.train" in failed
 
 
 def test_a_run_that_fails_posts_why(receiver, here):
