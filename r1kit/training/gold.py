@@ -4,13 +4,16 @@ The student's answers, rollouts and checkpoints are those of r1kit.training.dist
 TRL's ULDLoss (Universal Logit Distillation, arXiv 2402.12030, as TRL's GOLDTrainer extends it). The teacher reads the
 text of each answer by its own tokenizer, after the question in its own chat template. Where the two tokenizations have
 the same boundaries of bytes, the student's probabilities are compared with the teacher's, sorted by their size (or,
-with `trl: {uld_use_hybrid_loss: true}`, token by token for those tokens that both vocabularies have).
+with `trl: {uld_use_hybrid_loss: true}`, token by token for those tokens that both vocabularies have). A row whose text
+has other bytes in one of the two tokenizations has no loss from the teacher; the metric `unscored_ratio` is the
+fraction of such rows.
 
 Departure from TRL: its GOLDTrainer gives the teacher the prompt in the student's chat template, whose marks are plain
 text to another family. Here the teacher is asked as it knows it.
 """
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -30,6 +33,15 @@ with warnings.catch_warnings():
 
 UNSCORED = -100
 """The label of a token that is not part of an answer."""
+
+
+@dataclass(frozen=True)
+class TeacherAnswer:
+    """A student's answer in the teacher's tokens, the end token included."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+    """The first byte of each token in the text, and the one after its last."""
 
 
 class GoldTrainer(OnPolicyTrainer):
@@ -59,13 +71,20 @@ class GoldTrainer(OnPolicyTrainer):
         self.teacher_tokenizer = teacher_tokenizer
         self.prompt = prompt
         self.uld_loss = ULDLoss(uld_config, self.processing_class, teacher_tokenizer, self.accelerator.device)
-        self.teacher_prompt_ids: list[list[int]] = []  # of the rows of the last generation
+        # Of the rows of the last generation:
+        self.teacher_prompt_ids: list[list[int]] = []
+        self.teacher_answers: list[TeacherAnswer | None] = []
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
         prompts = [row["prompt"] for row in inputs]
         texts = [apply_template(self.teacher_tokenizer, prompt, self.prompt) for prompt in prompts]
         self.teacher_prompt_ids = encode_prompts(self.teacher_tokenizer, prompts, texts)
+        answers = zip(output["completion_ids"], output["completion_mask"].bool(), strict=True)
+        self.teacher_answers = [self._read_answer(ids[mask].tolist()) for ids, mask in answers]
+        is_unscored = [float(answer is None) for answer in self.teacher_answers]
+        unscored_rows = self.accelerator.gather(torch.tensor(is_unscored, device=self.accelerator.device))
+        self._metrics["train" if self.model.training else "eval"]["unscored_ratio"].append(unscored_rows.mean().item())
         # TRL shuffles the rows next, and splits them into micro-batches.
         output["row_number"] = torch.arange(len(inputs), device=self.accelerator.device)
         return output
@@ -90,7 +109,7 @@ class GoldTrainer(OnPolicyTrainer):
         answers = [ids[mask].tolist() for ids, mask in zip(completion_ids, completion_mask, strict=True)]
 
         logits = unwrapped_student(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
-        teacher_rows = self._read_as_teacher(answers, [self.teacher_prompt_ids[number] for number in row_numbers])
+        teacher_rows = self._pad_for_teacher(row_numbers)
         teacher_ids, teacher_mask, teacher_labels, teacher_offsets = teacher_rows
         self.teacher_model.eval()
         with torch.no_grad():
@@ -112,33 +131,44 @@ class GoldTrainer(OnPolicyTrainer):
         entropies = _entropies(logits[:, prompt_width - 1 : -1].detach() / self.temperature)
         return loss, (entropies * completion_mask).sum(), completion_mask.sum()
 
-    def _read_as_teacher(
-        self, answers: list[list[int]], prompt_ids: list[list[int]]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the rows as the teacher reads them: ids, mask and labels (B, L), and offsets in bytes (B, L, 2).
+    def _read_answer(self, student_ids: list[int]) -> TeacherAnswer | None:
+        """Return the teacher's tokens of the text of a student's answer, and its end token in place of the student's.
 
-        A row is its prompt, the text of the student's answer without its end token, and the teacher's end token. It is
-        padded to the right.
+        None for a text whose bytes are not those of both tokenizations, which then have no boundaries in common: the
+        student's tokens are no valid UTF-8, or the teacher's tokenizer rewrites the text, such as e and U+0301 to é.
         """
-        texts = []
-        for ids in answers:
-            text_ids = ids[:-1] if ids[-1] in self.eos_token_ids else ids
-            texts.append(str(self.processing_class.decode(text_ids, clean_up_tokenization_spaces=False)))
-        encoded = encode_with_byte_offsets(self.teacher_tokenizer.backend_tokenizer, texts)
-        width = max(len(prompt) + len(ids) + 1 for prompt, (ids, _) in zip(prompt_ids, encoded, strict=True))
-        pad_id = self.teacher_tokenizer.pad_token_id or 0
-        token_ids = torch.full((len(texts), width), pad_id)
+        has_end = bool(student_ids) and student_ids[-1] in self.eos_token_ids
+        text_ids = student_ids[:-1] if has_end else student_ids
+        text = str(self.processing_class.decode(text_ids, clean_up_tokenization_spaces=False))
+        byte_count = len(text.encode())
+        try:
+            [(ids, offsets)] = encode_with_byte_offsets(self.teacher_tokenizer.backend_tokenizer, [text])
+        except ValueError:  # TRL's, for offsets that overlap
+            return None
+        for tokenizer, token_ids in ((self.processing_class, text_ids), (self.teacher_tokenizer, ids)):
+            if sum(piece_byte_len(piece) for piece in tokenizer.convert_ids_to_tokens(token_ids)) != byte_count:
+                return None
+        return TeacherAnswer([*ids, self.teacher_tokenizer.eos_token_id], [*offsets, (byte_count, byte_count)])
+
+    def _pad_for_teacher(self, row_numbers: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return rows as the teacher reads them: ids, mask and labels (B, L), and offsets in bytes (B, L, 2).
+
+        A row is its prompt and its answer, without labels where the teacher cannot read that, padded to the right.
+        """
+        rows = []
+        for number in row_numbers:
+            rows.append((self.teacher_prompt_ids[number], self.teacher_answers[number] or TeacherAnswer([], [])))
+        width = max(len(prompt) + len(answer.ids) for prompt, answer in rows)
+        token_ids = torch.full((len(rows), width), self.teacher_tokenizer.pad_token_id or 0)
         mask = torch.zeros_like(token_ids)
         labels = torch.full_like(token_ids, UNSCORED)
-        offsets = torch.zeros(len(texts), width, 2, dtype=torch.long)
-        for row, (prompt, text, (ids, answer_offsets)) in enumerate(zip(prompt_ids, texts, encoded, strict=True)):
-            start, end = len(prompt), len(prompt) + len(ids) + 1
-            byte_count = len(text.encode())
-            answer = torch.tensor([*ids, self.teacher_tokenizer.eos_token_id])
-            token_ids[row, :start] = torch.tensor(prompt)
-            token_ids[row, start:end] = labels[row, start:end] = answer
+        offsets = torch.zeros(len(rows), width, 2, dtype=torch.long)
+        for row, (prompt, answer) in enumerate(rows):
+            start, end = len(prompt), len(prompt) + len(answer.ids)
+            token_ids[row, :end] = torch.tensor([*prompt, *answer.ids])
+            labels[row, start:end] = token_ids[row, start:end]
             mask[row, :end] = 1
-            offsets[row, start:end] = torch.tensor([*answer_offsets, (byte_count, byte_count)])
+            offsets[row, start:end] = torch.tensor(answer.offsets, dtype=torch.long).view(-1, 2)
         device = self.accelerator.device
         return token_ids.to(device), mask.to(device), labels.to(device), offsets.to(device)
 
