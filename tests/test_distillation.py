@@ -259,7 +259,10 @@ def test_the_gradient_of_gold_is_stock_trl_s(tmp_path, settings):
     )
     for batch in batches:
         completion_mask = batch["completion_mask"].bool()
-        labels = torch.where(completion_mask, batch["completion_ids"], -100)
+        rows = zip(batch["completion_ids"], completion_mask, strict=True)
+        texts = [tokenizer.decode(ids[mask]) for ids, mask in rows]
+        is_text = torch.tensor(["\ufffd" not in text for text in texts])  # stock TRL scores others at wrong places
+        labels = torch.where(completion_mask & is_text.unsqueeze(1), batch["completion_ids"], -100)
         inputs = {
             "input_ids": torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
             "attention_mask": torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
@@ -268,15 +271,55 @@ def test_the_gradient_of_gold_is_stock_trl_s(tmp_path, settings):
                 tokenizer.decode(ids[mask.bool()])
                 for ids, mask in zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)
             ],
-            "original_completion_text": [
-                tokenizer.decode(ids[mask]) for ids, mask in zip(batch["completion_ids"], completion_mask, strict=True)
-            ],
+            "original_completion_text": texts,
         }
         GOLDTrainer._maybe_add_completion_byte_offsets(stock_gold, inputs)
         (GOLDTrainer.compute_loss(stock_gold, student, inputs) / len(batches)).backward()
     expected = {f"0 {name}": parameter.grad for name, parameter in student.named_parameters()}
     assert len(batches) == 4
     assert relative_error(expected, gradients) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("text", "is_scored"),
+    [
+        ("3 + 4 = é", True),
+        ("e\u0301", False),  # the teacher composes it, and TRL's offsets overlap
+        ("\u1100\u1161", False),  # composed to as many tokens as the first letter has bytes
+        ("", True),
+    ],
+)
+def test_gold_does_not_score_a_text_that_the_teacher_rewrites(text, is_scored):
+    answer = read_as_gold_teacher(lambda tokenizer: tokenizer(text)["input_ids"])
+    assert (answer is not None) == is_scored
+    if answer is not None:
+        byte_count = len(text.encode())
+        assert answer.offsets == [*((byte, byte + 1) for byte in range(byte_count)), (byte_count, byte_count)]
+
+
+def test_gold_does_not_score_bytes_that_are_no_text():
+    assert read_as_gold_teacher(lambda tokenizer: tokenizer("é")["input_ids"][:1]) is None
+
+
+def read_as_gold_teacher(ids_of) -> Any:
+    """Return how GOLD's teacher, which has bytes as tokens and NFC, reads an answer of the student `tiny:student`."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    from r1kit.training.gold import GoldTrainer
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    teacher = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(["<end>", *alphabet])}, merges=[]))
+    teacher.normalizer = normalizers.NFC()
+    teacher.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    teacher.decoder = decoders.ByteLevel()
+    student_tokenizer = AutoTokenizer.from_pretrained(SHIPPED_MODELS["tiny:student"])
+    trainer = SimpleNamespace(
+        processing_class=student_tokenizer,
+        teacher_tokenizer=PreTrainedTokenizerFast(tokenizer_object=teacher, eos_token="<end>"),
+        eos_token_ids={student_tokenizer.eos_token_id},
+    )
+    return GoldTrainer._read_answer(trainer, ids_of(student_tokenizer))
 
 
 class TeacherServer(BaseHTTPRequestHandler):
@@ -357,6 +400,20 @@ def test_the_loss_of_a_teacher_behind_a_server_is_that_by_hand(tmp_path, monkeyp
         check_server(address)
 
 
+def test_a_teacher_server_that_fails_in_a_step_is_one_line(monkeypatch):
+    from r1kit.training.served_teacher import ServedTeacherTrainer, ServerDistillationTrainer
+
+    def fail(trainer, inputs, aligned_prompt_length):
+        raise ConnectionError("refused")
+
+    monkeypatch.setattr(ServerDistillationTrainer, "_get_teacher_token_logprobs_from_server", fail)
+    trainer = ServedTeacherTrainer.__new__(ServedTeacherTrainer)
+    trainer.args = SimpleNamespace(teacher_model_server_url="http://a")
+    line = r"^teacher\.server = http://a; gave no log-probabilities \(ConnectionError: refused\); repair the server"
+    with pytest.raises(UserError, match=line):
+        trainer._get_teacher_token_logprobs_from_server({}, 3)
+
+
 @pytest.mark.slow
 def test_gold_trains_a_student_with_other_tokens_than_its_teacher(tmp_path):
     teacher, tokenizer = make_teacher_with_own_tokens()
@@ -400,6 +457,10 @@ def make_teacher_with_own_tokens() -> tuple[Any, Any]:
         (
             {"distill": {"method": "gold"}, "teacher": SERVED},
             "teacher.server = http://a; the method gold needs all of the",
+        ),
+        (
+            {"teacher": SERVED, "sampling": {"temperature": 0.7}},
+            "sampling.temperature = 0.7; a teacher's server gives its log-probabilities at the temperature 1; set it",
         ),
         ({"teacher": {"server": "a:80"}}, "teacher.server = a:80; must be an address like http://localhost:8000"),
         ({"teacher": {"server": "http://a"}}, "teacher.path: the method on-policy learns from the probabilities of a"),

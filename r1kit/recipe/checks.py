@@ -230,6 +230,9 @@ def _check_distill(recipe: DistillRecipe) -> None:
     if recipe.teacher.server is not None and method == "gold":
         requirement = "the method gold needs all of the teacher's probabilities, which a server does not give"
         raise UserError("teacher.server", recipe.teacher.server, requirement, "remove it, and the teacher is loaded")
+    if recipe.teacher.server is not None and recipe.sampling.temperature != 1:
+        requirement = "a teacher's server gives its log-probabilities at the temperature 1"
+        raise UserError("sampling.temperature", recipe.sampling.temperature, requirement, "set it to 1")
     check_vllm_length(recipe)
     if recipe.model.new is not None:
         requirement = f"the method {method} trains a model that can answer, and a new one cannot"

@@ -8,6 +8,9 @@ As in TRL, the loss is the mean over a micro-batch's tokens, and then over micro
 """
 
 import warnings
+from typing import Any
+
+import torch
 
 from r1kit.errors import UserError
 from r1kit.training.distillation import OnPolicyTrainer
@@ -19,6 +22,7 @@ with warnings.catch_warnings():
 __all__ = ["ServedTeacherTrainer", "ServerDistillationConfig", "check_server"]
 
 SECONDS_TO_CONNECT = 10
+SERVER_COMMAND = "start it with `vllm serve MODEL --logprobs-mode processed_logprobs`"
 
 
 class ServedTeacherTrainer(OnPolicyTrainer, ServerDistillationTrainer):
@@ -26,6 +30,14 @@ class ServedTeacherTrainer(OnPolicyTrainer, ServerDistillationTrainer):
 
     def _find_trimming_obstacle(self) -> str:
         return "the teacher's server reads whole rows"
+
+    def _get_teacher_token_logprobs_from_server(self, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        try:
+            return super()._get_teacher_token_logprobs_from_server(*args, **kwargs)
+        except Exception as error:  # whatever TRL's client makes of a server that fails
+            requirement = f"gave no log-probabilities ({type(error).__name__}: {error})"
+            action = "repair the server, then run the same command again"
+            raise UserError("teacher.server", self.args.teacher_model_server_url, requirement, action) from None
 
 
 def check_server(address: str) -> None:
@@ -40,7 +52,7 @@ def check_server(address: str) -> None:
         status = requests.get(f"{address.rstrip('/')}/health", timeout=SECONDS_TO_CONNECT).status_code
     except requests.RequestException as error:
         requirement = f"no server answers there ({type(error).__name__})"
-        raise UserError("teacher.server", address, requirement, "start it with `vllm serve MODEL`") from None
+        raise UserError("teacher.server", address, requirement, SERVER_COMMAND) from None
     if status != 200:
         requirement = f"/health has the status {status}, where a vLLM server has 200"
         raise UserError("teacher.server", address, requirement, "write the address without /v1")
