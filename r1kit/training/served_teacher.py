@@ -28,6 +28,8 @@ SERVER_COMMAND = "start it with `vllm serve MODEL --logprobs-mode processed_logp
 class ServedTeacherTrainer(OnPolicyTrainer, ServerDistillationTrainer):
     """TRL's ServerDistillationTrainer with rollouts on disk, exact resume and r1kit's decoder."""
 
+    args: ServerDistillationConfig  # TRL declares the class that all trainers' arguments have
+
     def _find_trimming_obstacle(self) -> str:
         return "the teacher's server reads whole rows"
 
