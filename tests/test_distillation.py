@@ -467,7 +467,10 @@ def make_teacher_with_own_tokens() -> tuple[Any, Any]:
         ({"trl": {"beta": 1}}, "trl.beta = 1; r1kit sets it from distill.divergence; set distill.divergence instead"),
         ({"trl": {"packing": True}}, "trl.packing = true; it is a field of r1kit's; set training.packing instead"),
         ({"trl": {"lmbda": 1}}, "trl.lmbda = 1; TRL's DistillationConfig has no such field; "),
-        ({"distill": {"method": "onpolicy"}}, "distill.method = onpolicy; must be rows, on-policy or gold; change"),
+        (
+            {"distill": {"method": "onpolicy"}},
+            "distill.method = onpolicy; must be rows, on-policy or gold; did you mean on-policy?",
+        ),
     ],
 )
 def test_what_contradicts_the_method_is_refused(changes, line):

@@ -396,7 +396,8 @@ def test_memory_of_qlora_by_hand(here):
 def test_the_work_is_said_in_numbers(here):
     values = {"model": {"path": "tiny:student"}, "data": {"train": "world:arithmetic"}, "training": {"batch_size": 64}}
     values["training"] |= {"steps": 5, "micro_batch_size": 8}
-    file = write_recipe(here / "rl.yaml", output="run", **values, sampling={"group_size": 4})
+    sampling = {"group_size": 4, "max_tokens": 64}
+    file = write_recipe(here / "rl.yaml", output="run", **values, sampling=sampling)
     out, err = r1kit("rl-zero", file, "--dry-run")
     assert "\nlaunch: in this process\n" in out
     assert "\nwork: 5 steps, each step of 64 completions = 1 process x 8 completions at once x 8 accumulated\n" in out

@@ -352,11 +352,12 @@ COMMANDS_WITH_LONG_WORDS = (
 
 @pytest.mark.parametrize("arguments", COMMANDS_WITH_LONG_WORDS, ids=range(len(COMMANDS_WITH_LONG_WORDS)))
 def test_words_that_no_file_is_called(arguments, tmp_path, monkeypatch, capsys):
-    from r1kit import cli
+    from r1kit import command_line
+    from r1kit.cli import app
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["r1kit", *arguments])
-    code, line = cli._run_command()
+    code, line = command_line._run_command(app)
     assert code == 2, capsys.readouterr().err
     assert line.count("\n") == 0
     assert "; " in line

@@ -177,6 +177,7 @@ def allowed_keys(stage: str, *rules: OnResume) -> set[str]:
 
 
 TRAINING_MAY_CHANGE = {
+    "callbacks",
     "training.keep_checkpoints",
     "training.save_steps",
     "training.log_steps",

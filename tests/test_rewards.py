@@ -166,7 +166,7 @@ def test_reasoning_gym_takes_its_own_answer_with_white_space_around_it(task):
 
 
 def test_an_unknown_checker_raises_an_error_that_names_the_known_ones():
-    with pytest.raises(ValueError, match="use math, exact, choice, code, instructions, reasoning_gym"):
+    with pytest.raises(ValueError, match="use choice, code, exact, instructions, math, reasoning_gym"):
         is_right("4", "4", "maths")
 
 
@@ -371,10 +371,12 @@ def test_the_language_reward_does_not_apply_where_no_thinking_is_wanted():
 
 def test_every_reward_of_the_table_is_found_by_its_name():
     for name, function in REWARDS.items():
-        if name != "preference":
+        if name not in ("preference", "judge"):  # which need a model
             assert resolve_reward(RewardConfig(name=name)) is function
     with pytest.raises(UserError, match=r"rewards\.0\.model: .*a reward model's hub id or directory"):
         resolve_reward(RewardConfig(name="preference"))
+    with pytest.raises(UserError, match=r"rewards\.0\.model: .*the judge's model on its server"):
+        resolve_reward(RewardConfig(name="judge"))
 
 
 @pytest.mark.parametrize("entry", [{"name": "cosine", "max_tokens": 0}, {"name": "brevity", "max_tokens": -1}])

@@ -176,7 +176,20 @@ def test_a_run_directory_and_its_report_hold_no_secret(here, capsys):
     (run.path / "recipe.yaml").write_text(yaml.safe_dump(RL))
     (run.path / "run.json").write_text(json.dumps({"stage": "rl", "host": SECRETS[0], "parents": []}))
     assert_masked(json.dumps(describe_run(run.path, {run.path.resolve(): "x"})))
-    print_dry_run("rl", parse_recipe("rl", {**RL, "rewards": RL["rewards"][:2]}), None, None)
+    print_dry_run(
+        "rl",
+        parse_recipe(
+            "rl",
+            {
+                **RL,
+                "rewards": RL["rewards"][:2],
+                "trl": {"run_name": RL["trl"]["run_name"]},
+                "sampling": {"max_tokens": 64},
+            },
+        ),
+        None,
+        None,
+    )
     assert_masked(capsys.readouterr().out)
 
 

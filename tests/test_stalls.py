@@ -177,7 +177,7 @@ def test_numbers_that_are_not_finite_are_refused_in_an_entry(setting, number):
         RewardConfig(name="cosine", **{setting: number})
 
 
-@pytest.mark.parametrize("name", sorted(set(REWARDS) - {"preference"}))
+@pytest.mark.parametrize("name", sorted(set(REWARDS) - {"preference", "judge"}))
 def test_negative_time_limits_and_counts_are_refused(name):
     for setting in ("seconds", "max_tokens", "ngram", "wanted", "margin"):
         with pytest.raises(UserError, match=setting):

@@ -251,7 +251,7 @@ def test_only_eval_has_suites(here):
 
 
 def test_a_dry_run_names_each_protocol(here):
-    out, _ = r1kit("eval", "tiny:base", "--suite", "math500,ifeval", "--dry-run")
+    out, _ = r1kit("eval", "tiny:base", "--suite", "math500,ifeval", "sampling.max_tokens=256", "--dry-run")
     assert "math500: from HuggingFaceH4/MATH-500, 16 samples of each problem at temperature 0.6, top_p 0.95" in out
     assert "arXiv 2311.07911" in out
     assert not Path("runs").exists()

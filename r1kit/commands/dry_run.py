@@ -32,7 +32,7 @@ from r1kit.launch import count_processes, launch_command, needs_missing_deepspee
 from r1kit.messages import logger
 from r1kit.preflight.rows import ProblemRecipe, look_at_examples, look_at_problems
 from r1kit.preflight.servers import describe_sampling_servers
-from r1kit.preflight.sources import look_at_sources
+from r1kit.preflight.sources import local_size, look_at_sources, why_missing
 from r1kit.recipe import (
     DataRecipe,
     DistillRecipe,
@@ -265,6 +265,29 @@ def _look_at_data(recipe: Recipe) -> list[str]:
             lines += look_at_examples(recipe, view) if role == "data.train" else []
         elif isinstance(recipe, ProblemRecipe):
             lines += look_at_problems(recipe, role, view)
+    return lines + _look_at_benchmarks(recipe)
+
+
+def _look_at_benchmarks(recipe: Recipe) -> list[str]:
+    """Return lines on the benchmarks of a recipe of `eval`, after the checks of its stage that need no network."""
+    if not isinstance(recipe, EvalRecipe):
+        return []
+    from r1kit.commands.evaluate import recipes_by_model
+    from r1kit.data.benchmarks import load_benchmark
+    from r1kit.sampling.benchmarks import with_protocol
+    from r1kit.sampling.other_programs import read_results
+    from r1kit.sampling.prompt_check import check_completion_room
+
+    for file in recipe.read:
+        read_results(file)
+    lines = []
+    for name, config in recipe.suite.items():
+        for model_recipe in recipes_by_model(recipe).values():
+            check_completion_room(model_recipe.model, with_protocol(model_recipe, config).sampling)
+        if local_size(config.path) is None:
+            lines.append(f"suite.{name}: {config.path}, not looked at, because {why_missing(config.path)}")
+        else:
+            lines.append(f"suite.{name}: {len(load_benchmark(name, config)):,} problems of {config.path}")
     return lines
 
 

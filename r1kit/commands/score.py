@@ -42,6 +42,8 @@ from r1kit.tables import Cell, format_table
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # What a scored row has in the column of a reward that could not judge it.
 FAULT_TEXT = "fault"
+# Fields of a recipe's reward that say which one it is and when and how much it counts in a training.
+_TRAINING_SETTINGS = ("name", "weight", "from_step", "last_steps")
 
 
 def score_file(
@@ -89,6 +91,8 @@ def _read_entries(names: Sequence[str], settings: Sequence[str]) -> list[RewardC
         if not dot or reward not in names_by_short_name:
             requirement = "must be REWARD.SETTING, with a reward of --rewards"
             raise UserError(key, value, requirement, f"write for example {names[0]}.{setting}={format_value(value)}")
+        if setting in _TRAINING_SETTINGS:
+            raise UserError(key, value, "has no meaning for saved completions", "leave it out")
         values[names_by_short_name[reward]][setting] = value
     return [_make_entry(entry) for entry in values.values()]
 

@@ -43,7 +43,7 @@ _FIELDS_OF_OTHER_VALUES = frozenset(
     }
 )
 # Blocks whose fields are those of other blocks over again, and are meant only with the block's name before them.
-_REPEATING_BLOCKS = ("refine", "journey")
+_REPEATING_BLOCKS = ("refine", "journey", "models", "suite")
 
 
 def suggest_setting(schema: type[BaseModel], word: str, value: object = UNSET) -> str:

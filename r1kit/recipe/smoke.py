@@ -50,6 +50,8 @@ AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 def shrink_recipe(recipe: AnyRecipe, processes: int = 1) -> AnyRecipe:
     """Return the recipe with small numbers and an output of its own; `processes` is how many work on a batch."""
     changes: dict[str, Any] = {"output": f"{recipe.output}{OUTPUT_SUFFIX}", "data": _shrink_data(recipe)}
+    if "webhook" in type(recipe).model_fields:
+        changes["webhook"] = None
     if "card" in type(recipe).model_fields:
         changes["card"] = recipe.card.model_copy(update={"push_to_hub": None})  # type: ignore[attr-defined]
     if isinstance(recipe, RLRecipe):

@@ -85,9 +85,17 @@ def normalise_suite(suite: Any) -> Any:
         return suite
     normalised: dict[Any, Any] = {}
     for name, settings in suite.items():
-        members = SUITES.get(name, (name,))
-        for member in members:
-            normalised[member] = {"path": settings} if isinstance(settings, str) else settings or {}
+        if isinstance(settings, str) and name in SUITES:
+            requirement = f"{name} is several benchmarks, which one path cannot all stand in for"
+            raise UserError(f"suite.{name}", settings, requirement, "name each benchmark with its own path")
+        if settings is not None and not isinstance(settings, str | dict):
+            action = f"write for example suite.{name}.samples=4"
+            raise UserError(f"suite.{name}", settings, "must be a path or a mapping of settings", action)
+        own = {"path": settings} if isinstance(settings, str) else settings or {}
+        for member in SUITES.get(name, (name,)):
+            earlier = normalised.get(member, {})
+            # What is set for one benchmark comes before what is set for a whole suite, in any order.
+            normalised[member] = {**own, **earlier} if name in SUITES else {**earlier, **own}
     return normalised
 
 
@@ -107,7 +115,8 @@ def complete_suite(suite: Any, sampling: Any, answers: Any) -> Any:
     completed = {}
     for name, settings in normalised.items():
         if name not in BENCHMARKS:
-            raise UserError("suite", name, "no such benchmark or suite", suggest(str(name), [*BENCHMARKS, *SUITES]))
+            field, value = (f"suite.{name}", settings) if settings else ("suite", name)
+            raise UserError(field, value, "no such benchmark or suite", suggest(str(name), [*BENCHMARKS, *SUITES]))
         own_settings = settings if isinstance(settings, dict) else {}
         completed[name] = {**_protocol_of(name, own_settings.get("path")), **common, **own_settings}
     return completed

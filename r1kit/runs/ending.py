@@ -22,7 +22,7 @@ from r1kit.recipe import Recipe, parse_recipe
 from r1kit.runs.next_commands import next_commands
 from r1kit.runs.paths import RUN_PRODUCTS
 from r1kit.runs.reading import parse_json_lines, read_json_object, read_run_info
-from r1kit.runs.results import WRONG_VALUES, describe_suite, last_metrics
+from r1kit.runs.results import WRONG_VALUES, describe_result, describe_suite, last_metrics
 from r1kit.runs.run import Run
 from r1kit.tables import format_duration
 
@@ -102,6 +102,8 @@ def describe_outcome(run: Run) -> str:
             figures = _figures_of_evaluation(run.path / "eval.json")
         elif (run.path / "verifier.json").exists():
             figures = _figures_of_verifier(run.path / "verifier.json")
+        elif (run.path / "reward_model.json").exists():
+            figures = [describe_result(run), *_figures_of_training(run)]
         elif "rows" in run.info:
             figures = _figures_of_data(run)
         else:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.errors import UserError
+from r1kit.messages import logger
 from r1kit.sampling.benchmarks import Figure, published_figures
 from r1kit.sampling.statistics import NORMAL_QUANTILE
 from r1kit.suites import BENCHMARKS
@@ -137,6 +138,10 @@ def _harness_figures(content: dict[str, Any]) -> Iterator[Figure]:
                 continue
             if name in ("sample_len", "sample_count"):
                 continue
+            is_better_higher = ((content.get("higher_is_better") or {}).get(task) or {}).get(name, True)
+            if not is_better_higher or not _is_fraction(value):
+                logger.info(f"{task}: {key} = {value:g} is left out, since it is no fraction of right answers")
+                continue
             error = values.get(f"{name}{_ERROR_SUFFIX},{metric_filter}")
             metric = IFEVAL_METRICS.get(name, name)
             if metric_filter not in ("", "none"):
@@ -150,6 +155,11 @@ def _harness_figures(content: dict[str, Any]) -> Iterator[Figure]:
                 questions=questions,
                 program=program,
             )
+
+
+def _is_fraction(value: float) -> bool:
+    """Return whether a figure can be shown in percent, unlike a perplexity or ROUGE from 0 to 100."""
+    return 0 <= value <= 1
 
 
 def _count_questions(task: str, groups: dict[str, list[str]], counts: dict[str, dict[str, int]]) -> int | None:
@@ -179,6 +189,9 @@ def _inspect_figures(content: dict[str, Any]) -> Iterator[Figure]:
         error = (metrics.get("stderr") or {}).get("value")
         for name, metric in metrics.items():
             if "stderr" in name or not isinstance(metric.get("value"), int | float):
+                continue
+            if not _is_fraction(metric["value"]):
+                logger.info(f"{evaluation['task']}: {name} = {metric['value']:g} is left out, since it is no fraction")
                 continue
             yield _figure(
                 model=str(evaluation["model"]).rpartition("/")[2],

@@ -56,7 +56,9 @@ def expand_suite(names: str | list[str]) -> dict[str, dict[str, str]]:
     entries = names.split(",") if isinstance(names, str) else names
     benchmarks: dict[str, dict[str, str]] = {}
     for entry in entries:
-        name, _, path = str(entry).strip().partition("=")
+        name, equals_sign, path = str(entry).strip().partition("=")
+        if equals_sign and not path:
+            raise UserError("suite", entry, "names no path after =", f"write {name}=FILE, or {name} alone")
         if path and name in SUITES:
             requirement = f"{name} is several benchmarks, which one path cannot all stand in for"
             raise UserError("suite", entry, requirement, "name each benchmark with its own path")

@@ -49,7 +49,8 @@ class TokenizedPairs:
     """Pairs as TRL trains on them, and how many were left out."""
 
     dataset: "Dataset"
-    """Columns `chosen_ids` and `rejected_ids`: the token ids of prompt and completion."""
+    """Columns `chosen_ids` and `rejected_ids`: the token ids of prompt and completion. TRL's `_prepare_dataset` leaves
+    them as they are."""
     too_long: int
     """Pairs with more than `training.max_length` tokens in one of their texts."""
     first_texts: tuple[str, str]
