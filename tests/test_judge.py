@@ -1,13 +1,16 @@
 """The reward judge: verdicts of replies servers, faults, budget and cache, and completions that grade themselves."""
 
+import contextlib
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from r1kit.commands import rl
 from r1kit.errors import UserError
 from r1kit.preflight.servers import describe_sampling_servers
-from r1kit.recipe import RewardConfig, RLRecipe
+from r1kit.recipe import RewardConfig, RLRecipe, parse_recipe
 from r1kit.recipe.block import OnResume, find_resume_rule
 from r1kit.rewards import FAULT, judge
 from r1kit.rewards.checks import preload_reward_models
@@ -355,3 +358,25 @@ def test_the_ledger_adds_up():
     assert ledger.total() == (2, 120, 8)
     ledger.keep("k", "reply")
     assert (ledger.find("k"), ledger.find("other")) == ("reply", None)
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_refused"),
+    [
+        ({"name": "judge", "model": "m", "mode": "groupwise"}, True),
+        ({"name": "length"}, True),
+        ({"name": "judge", "model": "m"}, False),
+    ],
+)
+def test_parts_of_groups_are_not_compared(entry, is_refused):
+    """Eight completions a process, of groups of sixteen."""
+    values = {
+        "output": "o",
+        "model": {"path": "tiny:base"},
+        "data": {"train": "world:facts"},
+        "rewards": ["accuracy", entry],
+    }
+    arguments = SimpleNamespace(per_device_train_batch_size=4, steps_per_generation=2)
+    trainer = SimpleNamespace(args=arguments, accelerator=SimpleNamespace(num_processes=8), num_generations=16)
+    with pytest.raises(UserError, match="no whole groups of 16") if is_refused else contextlib.nullcontext():
+        rl._check_whole_groups(trainer, parse_recipe("rl", values))

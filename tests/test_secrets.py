@@ -185,6 +185,7 @@ def test_a_run_directory_and_its_report_hold_no_secret(here, capsys):
                 "rewards": RL["rewards"][:2],
                 "trl": {"run_name": RL["trl"]["run_name"]},
                 "sampling": {"max_tokens": 64},
+                "prompt": {"template": "tiny"},
             },
         ),
         None,

@@ -272,7 +272,6 @@ def _look_at_benchmarks(recipe: Recipe) -> list[str]:
     """Return lines on the benchmarks of a recipe of `eval`, after the checks of its stage that need no network."""
     if not isinstance(recipe, EvalRecipe):
         return []
-    from r1kit.commands.evaluate import recipes_by_model
     from r1kit.data.benchmarks import load_benchmark
     from r1kit.sampling.benchmarks import with_protocol
     from r1kit.sampling.other_programs import read_results
@@ -282,7 +281,7 @@ def _look_at_benchmarks(recipe: Recipe) -> list[str]:
         read_results(file)
     lines = []
     for name, config in recipe.suite.items():
-        for model_recipe in recipes_by_model(recipe).values():
+        for model_recipe in recipe.recipes_by_model().values():
             check_completion_room(model_recipe.model, with_protocol(model_recipe, config).sampling)
         if local_size(config.path) is None:
             lines.append(f"suite.{name}: {config.path}, not looked at, because {why_missing(config.path)}")

@@ -57,7 +57,7 @@ def main(recipe: EvalRecipe, run: Run) -> None:
     read_figures = [figure for file in recipe.read for figure in read_results(file)]
     problem_sets = load_problem_sets(recipe)
     _check_rewards(recipe, problem_sets, run)
-    recipes = recipes_by_model(recipe) if problem_sets else {}
+    recipes = recipe.recipes_by_model() if problem_sets else {}
     _check_models(recipe, recipes)
     for model_recipe in recipes.values():
         engine = model_recipe.sampling.engine
@@ -143,22 +143,6 @@ def _write_results(run: Run, ladder: Sequence[LadderRow], figures: Sequence[Figu
     if figures:
         results["suite"] = [figure.as_json() for figure in figures]
     _write_json(run.path / "eval.json", results)
-
-
-def recipes_by_model(recipe: EvalRecipe) -> dict[str, EvalRecipe]:
-    """Return for each model, by its name, the recipe as if it were the only one: with its path, prompt and servers."""
-    if not recipe.models:
-        return {Path(recipe.model.path or "").name: recipe}
-    recipes = {}
-    for name, evaluated in recipe.models.items():
-        changes = {
-            "model": recipe.model.model_copy(update={"path": evaluated.path}),
-            "prompt": evaluated.prompt or recipe.prompt,
-            "sampling": evaluated.choose_sampling(recipe.sampling),
-            "models": {},
-        }
-        recipes[name] = recipe.model_copy(update=changes)
-    return recipes
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.answers import workers
 from r1kit.data.problems import load_problems
+from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.models.load import is_adapter, load_model_to_train, load_tokenizer, save_start_model
 from r1kit.ranks import is_main_rank
@@ -101,6 +102,26 @@ def _judges_mathematics(recipe: RLRecipe, problems: "Dataset") -> bool:
     return "math" in checkers or None in checkers
 
 
+def _check_whole_groups(trainer: "RLTrainer", recipe: RLRecipe) -> None:
+    """Raise UserError for a reward that compares the completions of a group, where a process has parts of groups."""
+    batches = {"a rollout": trainer.args.per_device_train_batch_size * (trainer.args.steps_per_generation or 1)}
+    if recipe.data.eval:
+        batches["an evaluation"] = trainer.args.per_device_eval_batch_size
+    for index, entry in enumerate(recipe.rewards):
+        compares = entry.name == "length" or (
+            entry.name == "judge" and entry.settings.get("mode", "pointwise") != "pointwise"
+        )
+        for name, rows in batches.items():
+            if compares and trainer.accelerator.num_processes > 1 and rows % trainer.num_generations:
+                raise UserError(
+                    f"rewards.{index}",
+                    entry.name,
+                    f"compares the completions of a group, and in {name} each process has {rows} completions, which "
+                    f"are no whole groups of {trainer.num_generations}",
+                    "use fewer processes, or a larger batch_size and micro_batch_size",
+                )
+
+
 def _build_trainer(
     recipe: RLRecipe,
     run: Run,
@@ -150,6 +171,7 @@ def _build_trainer(
         keep_checkpoints=recipe.training.keep_checkpoints,
         eager_judges=eager_judges,
     )
+    _check_whole_groups(trainer, recipe)
     if recipe.sampling.schedule:
         trainer.add_callback(LengthScheduleCallback(recipe.sampling.schedule, trainer))
     if trainer.tools:

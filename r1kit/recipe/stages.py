@@ -329,6 +329,21 @@ class EvalRecipe(Recipe):
             self.output = "runs/read-results"
         return self
 
+    def recipes_by_model(self) -> dict[str, "EvalRecipe"]:
+        """Return for each model, by its name, the recipe as if it were the only one: with its path, prompt, servers."""
+        if not self.models:
+            return {PurePath(self.model.path or "").name: self}
+        recipes = {}
+        for name, evaluated in self.models.items():
+            changes = {
+                "model": self.model.model_copy(update={"path": evaluated.path}),
+                "prompt": evaluated.prompt or self.prompt,
+                "sampling": evaluated.choose_sampling(self.sampling),
+                "models": {},
+            }
+            recipes[name] = self.model_copy(update=changes)
+        return recipes
+
 
 class VerifierRecipe(Recipe):
     """`verifier`: train Head2Toe on the hidden layers of a model, to tell which of its completions are correct."""
