@@ -115,7 +115,7 @@ def test_a_small_copy_is_a_model_of_the_same_architecture(tmp_path, model_type):
     small = AutoModelForCausalLM.from_pretrained(tmp_path / "small")
     assert small.config.model_type == model_type
     assert sum(parameter.numel() for parameter in small.parameters()) < LARGEST_CPU_MODEL
-    assert small.config.vocab_size == len(tokenizer)
+    assert small.config.vocab_size > len(tokenizer)
 
 
 SMALL_SCALING = {**EVAL, "scaling": {"direct": 2, "budgets": [16]}, "sampling": {"samples": 16, "max_tokens": 64}}
@@ -164,4 +164,4 @@ def test_a_recipe_for_a_large_model_smokes_without_a_network(here, name):
     file = RECIPES / "qwen2.5-7b" / f"{name}.yaml"
     out, err = r1kit(STAGE_OF_FILE[name], file, "--smoke", "output=run")
     assert out == "run.smoke\n"
-    assert "takes its place" in err
+    assert "its place" in err

@@ -154,7 +154,16 @@ def test_turns_are_kept_and_a_resumed_run_is_the_same(project):
     assert max(row["tokens"] for row in whole) <= 60
     page = r1kit("report", "whole", "-o", "report.html")[0].strip()
     assert page.endswith("report.html")
-    _, errors = r1kit("eval", "--model", "whole", "--dataset", "world:calculator", "output=eval", "--dry-run")
+    _, errors = r1kit(
+        "eval",
+        "--model",
+        "whole",
+        "--dataset",
+        "world:calculator",
+        "output=eval",
+        "sampling.max_tokens=64",
+        "--dry-run",
+    )
     assert "model.path = whole was trained with mine_tools.echo; here it is offered no tools" in errors
 
 

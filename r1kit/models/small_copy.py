@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 WEIGHTS_SEED = 0
+_VOCABULARY_MULTIPLE = 64
 # Fields of the configs of transformers, as families name them, each with a small value. A field that a config lacks, or
 # that is None there, stays so.
 _SMALL_VALUES: dict[str, Any] = {
@@ -82,7 +83,9 @@ def shrink_config(config: "PretrainedConfig", tokenizer: "PreTrainedTokenizerBas
             values[name] = _first_and_last(value)
     if isinstance(values.get("qk_rope_head_dim"), int):
         values["head_dim"] = values["qk_rope_head_dim"]
-    values |= {"vocab_size": max(len(tokenizer), 8), "dtype": "float32"}
+    # Some room, as most models have: a chat template may bring a token of its own.
+    vocabulary_size = math.ceil((len(tokenizer) + 1) / _VOCABULARY_MULTIPLE) * _VOCABULARY_MULTIPLE
+    values |= {"vocab_size": vocabulary_size, "dtype": "float32"}
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         values[name] = getattr(tokenizer, name)
     for name in ("quantization_config", "auto_map", "architectures", "_name_or_path"):
