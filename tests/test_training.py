@@ -577,6 +577,7 @@ def test_sampling_follows_the_trainer_s_settings_and_leaves_the_model_s_as_they_
     from r1kit.training.turns import own_sampling_settings
 
     trainer = chat_trainer()
+    trainer._is_vlm, trainer.tools = False, None
     trainer.model = load_model(parse_recipe("rl", RL).model)
     trainer.model.generation_config.update(min_p=0.3, no_repeat_ngram_size=2)
     trainer.processing_class.response_template = {"fields": {}}
@@ -616,6 +617,6 @@ def test_a_new_run_does_not_read_the_lengths_of_its_rows_twice(tmp_path, monkeyp
         state=SimpleNamespace(global_step=2, num_input_tokens_seen=5),
         accelerator=SimpleNamespace(wait_for_everyone=lambda: None),
     )
-    core._train(trainer, rl_recipe(), Run(tmp_path), None, 1)
+    core._train(trainer, rl_recipe(), Run(tmp_path), None, 1, "model")
     assert resumed_from == [None]
     assert read_info(tmp_path)["steps"] == 2
