@@ -16,7 +16,7 @@ from r1kit import interrupts
 from r1kit.api import _run_and_record
 from r1kit.cli import app
 from r1kit.errors import UserError
-from r1kit.recipe import RewardConfig
+from r1kit.recipe import Recipe, RewardConfig
 from r1kit.rewards.binding import bind_reward
 from r1kit.runs.exits import RankExit, describe_exit, find_first_exit, record_exit
 from r1kit.runs.run import Run
@@ -274,7 +274,7 @@ def test_a_stage_in_a_notebook_does_not_end_it(tmp_path, monkeypatch):
     monkeypatch.setattr("r1kit.api.command_module", lambda stage, recipe: "leaving_stage")
     monkeypatch.setattr("r1kit.api.prepare_process", lambda stage: None)
     with pytest.raises(RuntimeError, match=r"sys.exit\(0\) was called in .*leaving_stage.py, line 3 \(main\)"):
-        _run_and_record("sft", None, run)
+        _run_and_record("sft", Recipe(), run)
     assert run.info["status"] == "failed"
 
 

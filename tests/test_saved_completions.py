@@ -67,7 +67,7 @@ def test_settings_of_rewards_stand_on_the_command_line(here):
     [
         (["accuracy"], ["format"], "argument = format; must be REWARD.SETTING=VALUE; write --rewards format"),
         (["accuracy"], ["format.a=1"], "format.a = 1; must be REWARD.SETTING, with a reward of --rewards; write"),
-        (["accuracy"], ["accuracy.weight=much"], "accuracy.weight = much; must be a number"),
+        (["accuracy"], ["accuracy.weight=much"], "accuracy.weight = much; has no meaning for saved completions"),
         (["accuracy"], ["accuracy.answer=tags"], "accuracy has no such setting; did you mean answers?"),
         ([""], [], "--rewards: names no reward; use some of: accuracy, "),
     ],

@@ -208,7 +208,7 @@ def test_a_prompt_beyond_the_context_has_the_finish_reason_context(tmp_path):
 
 
 def test_answers_without_choices_are_given_up_after_the_last_try_and_the_rest_goes_on(tmp_path):
-    with loopback_server(tmp_path, faults={"empty": 0.5, "silent": 0.2}, seed=3) as url:
+    with loopback_server(tmp_path, faults={"empty": 0.3, "silent": 0.1}, seed=3) as url:
         engine = make_sampler(url, "chat", retries=1)
         groups = sample_all(engine, [chat_question(n) for n in range(60)])
     reasons = collections.Counter(g[0].finish_reason for g in groups)

@@ -27,6 +27,7 @@ KEEPALIVE_SECONDS = 60.0
 PROBE_SECONDS = 5.0  # for the first request to a server, before anything is sampled
 SECONDS_BETWEEN_PROBES = 15.0  # of a server that was down at the start
 SILENT_PAUSE = 10.0  # seconds; a server that asks for a longer pause is named in a warning
+LEAST_TRIES = 6  # of a request that shows whether the servers work: one answer without content proves nothing
 INVALID_ADDRESS = "is not a valid address"
 LONGEST_PAUSE = 60.0  # seconds between two attempts, unless the server asks for more
 
@@ -232,12 +233,12 @@ class EndpointPool:
             return response.status, bytes(content), read_retry_after(response.headers.get("Retry-After"))
 
     async def answers(self, body: dict[str, Any], is_usable: Callable[[bytes], bool]) -> bool:
-        """Return whether any server gives a usable answer to a request, which is retried as any other.
+        """Return whether any server gives a usable answer to a request, which is tried LEAST_TRIES times or more.
 
         False at once if all servers refuse it.
         """
         pause = self.config.backoff
-        for _ in range(self.config.retries + 1):
+        for _ in range(max(self.config.retries + 1, LEAST_TRIES)):
             refusals = 0
             running = self.running
             for endpoint in running:
