@@ -45,6 +45,7 @@ ORDER = (
     "head2toe",
     "scaling",
     "preflight",
+    "prove",
     "report",
     "torch_launcher",
     "launch",

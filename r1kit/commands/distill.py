@@ -29,11 +29,20 @@ from r1kit.training.policy_prompts import (
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from r1kit.training.core import TrainingPlan
     from r1kit.training.distillation import OnPolicyTrainer
 
 
 def main(recipe: DistillRecipe, run: Run) -> None:
     """Train the student and save it."""
+    plan = plan_training(recipe, run)
+    from r1kit.training.core import run_plan
+
+    run_plan(plan, recipe, run)
+
+
+def plan_training(recipe: DistillRecipe, run: Run) -> "TrainingPlan":
+    """Read the problems of a recipe, and return how its trainer is built."""
     # Data comes first, so that a fault in it is reported before torch is imported.
     problems = load_problems(recipe.data.train, recipe.prompt, data=recipe.data)
     check_problem_count(recipe, problems)
@@ -41,9 +50,9 @@ def main(recipe: DistillRecipe, run: Run) -> None:
 
     with heavy_imports():
         import r1kit.training.distillation  # noqa: F401  # the slowest to import; `_build_trainer` takes it from here
-        from r1kit.training.core import run_training
+        from r1kit.training.core import TrainingPlan
 
-    run_training(lambda: _build_trainer(recipe, run, problems, held_out), recipe, run)
+    return TrainingPlan(lambda: _build_trainer(recipe, run, problems, held_out))
 
 
 def _build_trainer(

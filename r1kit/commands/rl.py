@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import TrainerCallback
 
+    from r1kit.training.core import TrainingPlan
     from r1kit.training.grpo import RLTrainer
 
 
@@ -55,6 +56,14 @@ class OwnCode:
 
 def main(recipe: RLRecipe, run: Run) -> None:
     """Train the policy and save it."""
+    plan = plan_training(recipe, run)
+    from r1kit.training.core import run_plan
+
+    run_plan(plan, recipe, run)
+
+
+def plan_training(recipe: RLRecipe, run: Run) -> "TrainingPlan":
+    """Read the problems of a recipe, and return how its trainer is built."""
     # Data comes first, so that a fault in it is reported before torch is imported.
     tools = resolve_tools(recipe.tools)
     environment = resolve_environment(recipe.environment) if recipe.environment else None
@@ -65,7 +74,7 @@ def main(recipe: RLRecipe, run: Run) -> None:
         workers.start_worker()  # it starts while torch is imported
 
     with heavy_imports():
-        from r1kit.training.core import run_training
+        from r1kit.training.core import TrainingPlan
         from r1kit.training.grpo import RLTrainer
         from r1kit.training.own_code import resolve_callbacks, resolve_trainer
 
@@ -76,7 +85,7 @@ def main(recipe: RLRecipe, run: Run) -> None:
     def build_trainer() -> RLTrainer:
         return _build_trainer(recipe, run, problems, held_out, own_code)
 
-    run_training(build_trainer, recipe, run, recipe.steps_per_rollout)
+    return TrainingPlan(build_trainer, recipe.steps_per_rollout)
 
 
 def _load_data(recipe: RLRecipe, run: Run) -> tuple["Dataset", "Dataset | None"]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from r1kit.training.core import TrainingPlan
     from r1kit.training.tokenized_rows import TokenizedRows
 
 FIRST_ROW_FILE = "first_row.txt"
@@ -42,12 +43,22 @@ TOKENIZED_FOLDER = ".tokenized"
 
 def main(recipe: SFTRecipe, run: Run) -> None:
     """Train the model of a recipe and save it in the run directory."""
+    plan = plan_training(recipe, run)
+    from r1kit.training.core import run_plan
+
+    run_plan(plan, recipe, run)
+    if is_main_rank():
+        shutil.rmtree(run.path / TOKENIZED_FOLDER, ignore_errors=True)
+
+
+def plan_training(recipe: SFTRecipe, run: Run) -> "TrainingPlan":
+    """Read the rows of a recipe, and return how its trainer is built."""
     # The data comes first: a mistake in it is then reported before torch is imported.
     train_rows = load_examples(recipe.data.train, recipe.prompt, data=recipe.data)
     eval_rows = load_examples(recipe.data.eval, recipe.prompt, "data.eval") if recipe.data.eval else None
 
     with heavy_imports():
-        from r1kit.training.core import run_training
+        from r1kit.training.core import TrainingPlan
         from r1kit.training.own_code import resolve_callbacks, resolve_trainer
         from r1kit.training.sft import FineTuningTrainer
 
@@ -78,9 +89,7 @@ def main(recipe: SFTRecipe, run: Run) -> None:
             recipe=recipe,
         )
 
-    run_training(build_trainer, recipe, run)
-    if is_main_rank():
-        shutil.rmtree(run.path / TOKENIZED_FOLDER, ignore_errors=True)
+    return TrainingPlan(build_trainer)
 
 
 def _load_or_create(

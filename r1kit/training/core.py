@@ -9,6 +9,7 @@ micro-batches where memory runs out, metrics and alerts, saving when interrupted
 import gc
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,21 @@ from r1kit.training.callbacks import MetricsCallback, StopCallback
 from r1kit.training.display import TrainingDisplay, can_display
 from r1kit.training.refusals import library_refusals
 from r1kit.training.trackers import tracker_environment
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a stage trains: what its command has decided before anything is loaded."""
+
+    build_trainer: Callable[[], Any]
+    """Returns the stage's trainer, a transformers Trainer, with its model loaded."""
+    resume_interval: int = 1
+    """Optimizer steps between those from which the run can be resumed."""
+
+
+def run_plan(plan: TrainingPlan, recipe: TrainingRecipe, run: Run) -> None:
+    """Train by a plan, and save the model and its card; see `run_training`."""
+    run_training(plan.build_trainer, recipe, run, plan.resume_interval)
 
 
 def run_training(
