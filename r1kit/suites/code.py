@@ -1,5 +1,7 @@
 """Benchmarks of programming: LiveCodeBench, HumanEval, MBPP. Programs run in r1kit's sandbox."""
 
+from functools import partial
+
 from r1kit.suites.benchmark import (
     R1_REPORT,
     SIMPLE_EVALS,
@@ -21,12 +23,13 @@ _LIVECODEBENCH_START = (
 )
 _LIVECODEBENCH_END = "\n\n### Answer: (use the provided format with backticks)\n"
 
+_code_benchmark = partial(Benchmark, split="test", checker="code", scoring=_SCORING)
+
 CODE = {
-    "livecodebench": Benchmark(
+    "livecodebench": _code_benchmark(
         title="LiveCodeBench, August 2024 to January 2025",
         path="lighteval/code_generation_lite",
         configs=("release_v5",),
-        split="test",
         dates=("2024-08-01", "2025-01-31"),
         prompt=(
             f"{_LIVECODEBENCH_START}Read the inputs from stdin solve the problem and write the answer to stdout (do "
@@ -38,9 +41,7 @@ CODE = {
             f"{_LIVECODEBENCH_START}You will use the following starter code to write the solution to the problem and "
             f"enclose your code within delimiters.\n```python\n{{starter_code}}\n```{_LIVECODEBENCH_END}"
         ),
-        checker="code",
         samples=8,
-        scoring=_SCORING,
         protocol=(
             f"{R1_REPORT}: problems of August 2024 to January 2025, with a chain of thought, temperature 0.6, top_p "
             "0.95, 32,768 tokens, k = 8; prompt: github.com/LiveCodeBench/LiveCodeBench, "
@@ -57,17 +58,14 @@ CODE = {
             distilled_scores("pass@1", 16.9, 37.6, 53.1, 57.2, 39.6, 57.5),
         ),
     ),
-    "humaneval": Benchmark(
+    "humaneval": _code_benchmark(
         title="HumanEval",
         path="openai/openai_humaneval",
-        split="test",
         prompt=(
             "Read the following function signature and docstring, and fully implement the function described. Your "
             "response should only contain the code for this function.\n\n```python\n{question}\n```"
         ),
-        checker="code",
         samples=8,
-        scoring=_SCORING,
         protocol=(
             f"sampling of {R1_REPORT}; the report names HumanEval-Mul alone; 8 samples for 164 problems are "
             f"r1kit's choice; prompt: {SIMPLE_EVALS.partition(',')[0]}, with the function in a fenced block"
@@ -75,15 +73,12 @@ CODE = {
         citation="Chen et al., Evaluating Large Language Models Trained on Code (arXiv 2107.03374)",
         published=(Published("pass@1", _LLAMA_3, {"Llama-3.1-8B-Instruct": 72.6, "Llama-3.1-70B-Instruct": 80.5}),),
     ),
-    "mbpp": Benchmark(
+    "mbpp": _code_benchmark(
         title="MBPP",
         path="google-research-datasets/mbpp",
         configs=("full",),
-        split="test",
         prompt="You are an expert Python programmer, and here is your task: {question}",
-        checker="code",
         samples=4,
-        scoring=_SCORING,
         protocol=(
             f"sampling of {R1_REPORT}; no figure in the report; 4 samples for 500 problems are r1kit's "
             "choice; prompt: README of the set (google-research, mbpp), without its examples and with one test of the "

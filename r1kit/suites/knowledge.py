@@ -1,5 +1,7 @@
 """Benchmarks of knowledge and reasoning by multiple choice: GPQA, MMLU and its relatives, C-Eval, ARC."""
 
+from functools import partial
+
 from r1kit.suites.benchmark import (
     CHOICE,
     R1_REPORT,
@@ -26,14 +28,14 @@ _CHINESE = (
 _MMLU_CITATION = "Hendrycks et al., Measuring Massive Multitask Language Understanding (arXiv 2009.03300)"
 _LLAMA_3 = "arXiv 2407.21783, table 2, 0-shot"
 
+_choice_benchmark = partial(Benchmark, split="test", prompt=_FOUR, checker="choice", samples=1, scoring=_SCORING)
+
 KNOWLEDGE = {
-    "gpqa-diamond": Benchmark(
+    "gpqa-diamond": _choice_benchmark(
         title="GPQA Diamond",
         path="Idavidrein/gpqa",
         configs=("gpqa_diamond",),
         split="train",
-        prompt=_FOUR,
-        checker="choice",
         samples=64,
         scoring=f"{_SCORING} The choices are shuffled by the seed of the set and the question.",
         protocol=f"{_SAMPLING}, k = 64; prompt: {SIMPLE_EVALS}",
@@ -44,15 +46,10 @@ KNOWLEDGE = {
             distilled_scores("pass@1", 33.8, 49.1, 59.1, 62.1, 49.0, 65.2),
         ),
     ),
-    "mmlu": Benchmark(
+    "mmlu": _choice_benchmark(
         title="MMLU",
         path="cais/mmlu",
         configs=("all",),
-        split="test",
-        prompt=_FOUR,
-        checker="choice",
-        samples=1,
-        scoring=_SCORING,
         protocol=f"{_SAMPLING}; one sample for 14,042 questions is r1kit's choice; prompt: {SIMPLE_EVALS}",
         citation=_MMLU_CITATION,
         published=(
@@ -60,31 +57,22 @@ KNOWLEDGE = {
             stage_scores("pass@1", 88.8, 89.1, 91.2, 91.0),
         ),
     ),
-    "mmlu-stem": Benchmark(
+    "mmlu-stem": _choice_benchmark(
         title="MMLU, its subjects of science, technology, engineering and mathematics",
         path="cais/mmlu",
         configs=("all",),
         where=(("subject", MMLU_STEM_SUBJECTS),),
-        split="test",
-        prompt=_FOUR,
-        checker="choice",
-        samples=1,
-        scoring=_SCORING,
         protocol=(
             f"{_SAMPLING}; prompt: {SIMPLE_EVALS.replace('this set', 'MMLU')}; one sample is r1kit's choice; the "
             "subjects are those that github.com/hendrycks/test, categories.py, groups as STEM"
         ),
         citation=_MMLU_CITATION,
     ),
-    "mmlu-redux": Benchmark(
+    "mmlu-redux": _choice_benchmark(
         title="MMLU-Redux 2.0",
         path="edinburgh-dawg/mmlu-redux-2.0",
         configs=MMLU_SUBJECTS,
         where=(("error_type", ("ok",)),),
-        split="test",
-        prompt=_FOUR,
-        checker="choice",
-        samples=1,
         scoring=f"{_SCORING} Questions that the set marks as faulty are left out.",
         protocol=(
             f"{_SAMPLING}; the report asks in the format of Zero-Eval, without examples (table 19), and here the "
@@ -96,14 +84,10 @@ KNOWLEDGE = {
             stage_scores("pass@1", 85.6, 90.0, 93.0, 93.1),
         ),
     ),
-    "mmlu-pro": Benchmark(
+    "mmlu-pro": _choice_benchmark(
         title="MMLU-Pro",
         path="TIGER-Lab/MMLU-Pro",
-        split="test",
         prompt=_TEN,
-        checker="choice",
-        samples=1,
-        scoring=_SCORING,
         protocol=(
             f"{_SAMPLING}; prompt: table 21 of the report and evaluate_from_api.py of "
             "github.com/TIGER-AI-Lab/MMLU-Pro, without the subject and, as the report says, without examples; one "
@@ -118,15 +102,12 @@ KNOWLEDGE = {
             stage_scores("pass@1", 68.9, 74.1, 83.8, 83.1),
         ),
     ),
-    "ceval": Benchmark(
+    "ceval": _choice_benchmark(
         title="C-Eval",
         path="ceval/ceval-exam",
         configs=CEVAL_SUBJECTS,
         split="val",
         prompt=_CHINESE,
-        checker="choice",
-        samples=1,
-        scoring=_SCORING,
         protocol=(
             f"{_SAMPLING}, zero-shot; the prompt, one sample and the split `val` are r1kit's choice, since the answers "
             "of `test` are not public"
@@ -140,15 +121,10 @@ KNOWLEDGE = {
             stage_scores("pass@1", 92.8, 85.7, 91.9, 86.4),
         ),
     ),
-    "arc-challenge": Benchmark(
+    "arc-challenge": _choice_benchmark(
         title="ARC, the challenge set",
         path="allenai/ai2_arc",
         configs=("ARC-Challenge",),
-        split="test",
-        prompt=_FOUR,
-        checker="choice",
-        samples=1,
-        scoring=_SCORING,
         protocol=f"sampling of {R1_REPORT}; no figure in the report; prompt of MMLU; one sample is r1kit's choice",
         citation=(
             "Clark et al., Think you have Solved Question Answering? Try ARC, the AI2 Reasoning Challenge "

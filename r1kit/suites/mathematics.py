@@ -1,5 +1,7 @@
 """Benchmarks of mathematics: AIME, MATH-500, AMC, GSM8K."""
 
+from functools import partial
+
 from r1kit.suites.benchmark import (
     BOXED,
     R1_MATH_PROMPT,
@@ -20,16 +22,15 @@ _AIME_PROTOCOL = (
     f"{R1_REPORT}: temperature 0.6, top_p 0.95, 32,768 tokens, k = 64, also for cons@k; prompt: {R1_MATH_PROMPT}"
 )
 
+_math_benchmark = partial(Benchmark, split="test", prompt=BOXED, checker="math", scoring=_SCORING)
+
 MATHEMATICS = {
-    "aime24": Benchmark(
+    "aime24": _math_benchmark(
         title="AIME 2024",
         path="HuggingFaceH4/aime_2024",
         split="train",
-        prompt=BOXED,
-        checker="math",
         samples=64,
         metrics=("pass@1", "cons@k"),
-        scoring=_SCORING,
         protocol=_AIME_PROTOCOL,
         citation="MAA, American Invitational Mathematics Examination, February 2024",
         published=(
@@ -41,38 +42,26 @@ MATHEMATICS = {
             Published("pass@1", _R1_0528_CARD, {"DeepSeek-R1-0528": 91.4}),
         ),
     ),
-    "aime25": Benchmark(
+    "aime25": _math_benchmark(
         title="AIME 2025",
         path="math-ai/aime25",
-        split="test",
-        prompt=BOXED,
-        checker="math",
         samples=64,
         metrics=("pass@1", "cons@k"),
-        scoring=_SCORING,
         protocol=f"as AIME 2024 in {_AIME_PROTOCOL}",
         citation="MAA, American Invitational Mathematics Examination, February 2025",
         published=(Published("pass@1", _R1_0528_CARD, {"DeepSeek-R1": 70.0, "DeepSeek-R1-0528": 87.5}),),
     ),
-    "amc23": Benchmark(
+    "amc23": _math_benchmark(
         title="AMC 2023",
         path="math-ai/amc23",
-        split="test",
-        prompt=BOXED,
-        checker="math",
         samples=16,
-        scoring=_SCORING,
         protocol=f"as AIME 2024 in {_AIME_PROTOCOL}; 16 samples for 40 problems are r1kit's choice",
         citation="MAA, American Mathematics Competitions 12, 2023",
     ),
-    "math500": Benchmark(
+    "math500": _math_benchmark(
         title="MATH-500",
         path="HuggingFaceH4/MATH-500",
-        split="test",
-        prompt=BOXED,
-        checker="math",
         samples=16,
-        scoring=_SCORING,
         protocol=f"{R1_REPORT}: temperature 0.6, top_p 0.95, 32,768 tokens, k = 16; prompt: {R1_MATH_PROMPT}",
         citation=(
             "Hendrycks et al., Measuring Mathematical Problem Solving With the MATH Dataset (arXiv 2103.03874); the "
@@ -84,15 +73,11 @@ MATHEMATICS = {
             distilled_scores("pass@1", 83.9, 92.8, 93.9, 94.3, 89.1, 94.5),
         ),
     ),
-    "gsm8k": Benchmark(
+    "gsm8k": _math_benchmark(
         title="GSM8K",
         path="openai/gsm8k",
         configs=("main",),
-        split="test",
-        prompt=BOXED,
-        checker="math",
         samples=1,
-        scoring=_SCORING,
         protocol=(
             f"sampling of {R1_REPORT}; no figure in the report; prompt: {R1_MATH_PROMPT}; one sample for "
             "1,319 problems is r1kit's choice. Published figures are by other protocols, which stand by their source"
