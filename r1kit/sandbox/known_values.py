@@ -38,7 +38,7 @@ _PLAIN_FUNCTION_NAMES = """
 """
 _PLAIN_FUNCTIONS = frozenset(_PLAIN_FUNCTION_NAMES.split())
 _VIEWS = {type({}.keys()): "keys", type({}.values()): "values", type({}.items()): "items"}
-_ARRAY_KINDS = "biufcSUmM"  # of numpy: numbers, text and times, but no objects
+PLAIN_DTYPE_KINDS = "biufcSUmM"  # of numpy: numbers, text and times, but no objects
 
 
 def _text(value):
@@ -121,7 +121,7 @@ def form_of_known_value(value, value_type):
     if name == "dataclasses.Field":
         return "field", value.name, value.init, value._field_type.name
     if value_type.__module__ == "numpy" and (numpy := sys.modules.get("numpy")) is not None:
-        if isinstance(value, numpy.generic) and value.dtype.kind in _ARRAY_KINDS:
+        if isinstance(value, numpy.generic) and value.dtype.kind in PLAIN_DTYPE_KINDS:
             return "number", value.dtype.str, value.tobytes()
         if value_type is numpy.ndarray:
             return "objects", value.tolist()
@@ -172,6 +172,6 @@ def _make_number(type_text, content):
     import numpy
 
     dtype = numpy.dtype(type_text)
-    if dtype.kind not in _ARRAY_KINDS:
+    if dtype.kind not in PLAIN_DTYPE_KINDS:
         raise ValueError("no value")
     return numpy.frombuffer(content, dtype=dtype)[0]

@@ -15,6 +15,8 @@ that. This file runs inside the box (boot.py), in both processes.
 import sys
 from _operator import is_
 
+from r1kit.sandbox.known_values import PLAIN_DTYPE_KINDS
+
 _LONE_REFERENCES = 2  # as sys.getrefcount counts them, of a value that nothing holds but its entry in SharedValues
 _LONE_STAND_IN_REFERENCES = 3  # the same of a stand-in, which Peer.stand_ins holds as well
 
@@ -179,7 +181,6 @@ class _NumpyKind(Kind):
     """Arrays of numbers, text and times; their bytes are the content."""
 
     letter, has_items, has_detail = "n", False, True
-    dtype_kinds = "biufcSUmM"
 
     def __init__(self, module):
         self.numpy = module
@@ -188,7 +189,7 @@ class _NumpyKind(Kind):
     def make(self, detail, container_class=None):
         type_text, shape = detail
         dtype = self.numpy.dtype(type_text)
-        if dtype.kind not in self.dtype_kinds:
+        if dtype.kind not in PLAIN_DTYPE_KINDS:
             raise ValueError("no value")
         return self.numpy.zeros(shape, dtype)
 
@@ -230,7 +231,7 @@ class Kinds:
             for module_name, type_name, kind_class in _LIBRARY_KINDS:
                 if value_type.__name__ == type_name and value_type is self._type_of(module_name, type_name):
                     kind = self._add(module_name, type_name, kind_class)
-        if kind is not None and kind.letter == "n" and value.dtype.kind not in kind.dtype_kinds:
+        if kind is not None and kind.letter == "n" and value.dtype.kind not in PLAIN_DTYPE_KINDS:
             return None
         return kind
 

@@ -28,8 +28,6 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from trl import DistillationTrainer
-from trl.extras.profiling import profiling_context
-from trl.models import unwrap_model_for_generation
 
 from r1kit.messages import logger
 from r1kit.rows import Row
@@ -143,18 +141,7 @@ class OnPolicyTrainer(CheckpointMixin, DistillationTrainer):
     ) -> list[list[int]]:
         if "rollouts" not in self.savings:
             return super()._generate_single_turn(prompt_ids, images, multimodal_fields, has_tool_images)
-        with (
-            profiling_context(self, "transformers.generate"),
-            unwrap_model_for_generation(
-                self.model_wrapped,
-                self.accelerator,
-                generation_kwargs=self.generation_kwargs,
-                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,  # type: ignore[arg-type]
-            ) as model,
-        ):
-            completion_ids, _ = self.rollout_sampler.sample_on_all_ranks(
-                self, model, prompt_ids, on_row_end=lambda row, ids: None
-            )
+        completion_ids, _ = self.rollout_sampler.sample_on_all_ranks(self, prompt_ids, on_row_end=lambda row, ids: None)
         return completion_ids
 
     # 3. The whole of a generation, part 2 within; then its rollouts are written down.

@@ -49,8 +49,6 @@ import torch
 from accelerate.utils import gather
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
-from trl.extras.profiling import profiling_context
-from trl.models import unwrap_model_for_generation
 
 from r1kit.errors import UNSET, UserError
 from r1kit.messages import logger
@@ -182,18 +180,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         """Return a completion for each prompt: lists of `prompt_ids`, `completion_ids` and the ids' `logprobs`."""
         prompt_ids, _, _ = self._tokenize_prompts(prompts)
         self.generation.prompts_in_sampling = list(zip(prompts, prompt_ids, strict=True))
-        with (
-            profiling_context(self, "transformers.generate"),
-            unwrap_model_for_generation(
-                self.model_wrapped,
-                self.accelerator,
-                generation_kwargs=self.generation_kwargs,
-                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,  # type: ignore[arg-type]
-            ) as model,
-        ):
-            completion_ids, logprobs = self.rollout_sampler.sample_on_all_ranks(
-                self, model, prompt_ids, self.judge_finished_row
-            )
+        completion_ids, logprobs = self.rollout_sampler.sample_on_all_ranks(self, prompt_ids, self.judge_finished_row)
         return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": logprobs}
 
     def judge_finished_row(self, row_index: int, completion_ids: list[int]) -> None:

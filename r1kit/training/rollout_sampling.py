@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from trl.extras.profiling import profiling_context
+from trl.models import unwrap_model_for_generation
 
 from r1kit.messages import logger
 from r1kit.models.decode import sample_completions
@@ -43,16 +45,26 @@ class RolloutSampler:
         self.on_progress: Callable[[SampledSoFar], None] | None = None
 
     def sample_on_all_ranks(
-        self,
-        trainer: Any,
-        model: Any,
-        prompt_ids: list[list[int]],
-        on_row_end: Callable[[int, list[int]], None],
+        self, trainer: Any, prompt_ids: list[list[int]], on_row_end: Callable[[int, list[int]], None]
     ) -> Completions:
         """Return a completion for each prompt; `on_row_end(row, ids)` is called when a row has ended.
 
         Raises FloatingPointError on all ranks if the logits of any of them are not numbers.
         """
+        with (
+            profiling_context(trainer, "transformers.generate"),
+            unwrap_model_for_generation(
+                trainer.model_wrapped,
+                trainer.accelerator,
+                generation_kwargs=trainer.generation_kwargs,
+                gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
+            ) as model,
+        ):
+            return self._sample_or_fail_on_all_ranks(trainer, model, prompt_ids, on_row_end)
+
+    def _sample_or_fail_on_all_ranks(
+        self, trainer: Any, model: Any, prompt_ids: list[list[int]], on_row_end: Callable[[int, list[int]], None]
+    ) -> Completions:
         completions, error = None, None
         try:
             completions = self._sample(trainer, model, prompt_ids, on_row_end)
