@@ -29,7 +29,6 @@ import torch
 from accelerate.utils import gather_object
 from trl import DistillationTrainer
 
-from r1kit.messages import logger
 from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.training import turns
@@ -44,7 +43,7 @@ from r1kit.training.savings.architecture import (
     positions_depend_on_width,
 )
 from r1kit.training.savings.chunks import chunk_ends, pass_cost_in_tokens
-from r1kit.training.savings.obstacles import find_decoder_obstacle
+from r1kit.training.savings.obstacles import find_decoder_obstacle, keep_exact_savings
 
 TEXT_INPUTS = {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "num_items_in_batch"}
 """What TRL's loss gets of a micro-batch that has only text, and no calls of tools."""
@@ -80,14 +79,10 @@ class OnPolicyTrainer(CheckpointMixin, DistillationTrainer):
     def _switch_on(self, savings: Collection[str]) -> None:
         """Switch on the `savings` that leave the update as it is; say once which of them do not, and why."""
         obstacles = {"trim": self._find_trimming_obstacle(), "rollouts": self._find_sampling_obstacle()}
-        self.savings = frozenset(saving for saving in savings if not obstacles[saving])
+        self.savings = keep_exact_savings(self, {saving: obstacles[saving] for saving in savings})
         self._pass_cost = pass_cost_in_tokens(self.model)
         models = [model for model in (self.model, self.teacher_model) if model is not None]
         self._trims_left = all(has_rotary_positions(model) for model in models)
-        if self.accelerator.is_main_process:
-            for saving in savings:
-                if obstacles[saving]:
-                    logger.info(f"training.savings: {saving} switched off, because {obstacles[saving]}")
 
     def _find_trimming_obstacle(self) -> str:
         """Return why rows may not be cut and run apart; an empty text if they may."""

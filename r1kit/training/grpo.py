@@ -46,32 +46,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils import gather
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
 from r1kit.errors import UNSET, UserError
-from r1kit.messages import logger
-from r1kit.rewards.accuracy import take_timeout_count
 from r1kit.rewards.eager import EagerJudge
 from r1kit.rows import Row
 from r1kit.runs.run import Run
 from r1kit.tools.watch import ToolFault, ToolWatch
-from r1kit.training import reference, tool_calls, turns
+from r1kit.training import reference, resampling, tool_calls, turns
 from r1kit.training.checkpoints import CheckpointMixin, checkpoint_step
-from r1kit.training.resampling import SampledRows, draw_problem_indices, replace_groups_without_signal, round_rewards
+from r1kit.training.fault_counts import FaultCounter
 from r1kit.training.rollout_sampling import RolloutSampler, are_logprobs_exact, pad_logprobs
-from r1kit.training.rollouts import LOGGED_COLUMNS, rollout_rows, write_rollouts
+from r1kit.training.rollouts import LOGGED_COLUMNS, write_generation
 from r1kit.training.row_order import GroupSampler
 from r1kit.training.savings.completion_forward import CompletionForward, CompletionRows
-from r1kit.training.savings.obstacles import find_obstacle
-from r1kit.training.savings.regroup import MicroBatch, cheapest_order, deal_rows, loss_mask
+from r1kit.training.savings.obstacles import find_obstacle, keep_exact_savings
+from r1kit.training.savings.regroup import MicroBatch, cheapest_order, deal_rows, rows_with_gradient
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-MAX_GENERATIONS_WITHOUT_VERDICT = 10
-"""Generations in a row without a single verdict after which a run ends: there is nothing to learn from."""
 
 # Columns that TRL does not hand to rewards, or hands to them under another name.
 _NOT_FOR_REWARDS = ("prompt", "completion", "completion_ids")
@@ -134,24 +128,19 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         self.generation = GenerationState(rows=[])
         self.micro_batch: MicroBatchState | None = None
         self.rollout_sampler = RolloutSampler()
-        self.generations_without_verdict = 0
-        self._set_up_reference(reference_reset_steps)
-        self._check_resampling()
+        self.fault_counter = FaultCounter()
+        self.has_reference_adapter = reference.set_up_reference(self, reference_reset_steps)
+        resampling.check_whole_groups(self)
         self._switch_on(savings)
 
     def _switch_on(self, savings: Collection[str]) -> None:
         """Switch on the `savings` that leave the update as it is; say once which of them do not, and why."""
         with turns.own_sampling_settings(self):
             obstacles = {saving: find_obstacle(self, saving) for saving in savings}
-        self.savings = frozenset(saving for saving in savings if not obstacles[saving])
+        self.savings = keep_exact_savings(self, obstacles)
         self.completion_forward = CompletionForward(self, self.savings)
         if "rollouts" in self.savings:
             self.rollout_func = self.sample_rollouts
-        if not self.accelerator.is_main_process:
-            return
-        for reason in dict.fromkeys(filter(None, obstacles.values())):
-            names = ", ".join(saving for saving in savings if obstacles[saving] == reason)
-            logger.info(f"training.savings: {names} switched off, because {reason}")
 
     # 1. Problems: each prompt group_size times in a row, in an order that a resumed run keeps.
 
@@ -207,9 +196,9 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
 
     def _generate(self, prompts: list[Any]) -> tuple:
         self.generation.rows_in_sampling = self.generation.rows
-        output = self._generate_turns(prompts)
+        output = self.generate_turns(prompts)
         if self.resample and self.model.training:
-            output = self._replace_groups(prompts, output)
+            output, self.generation.known_rewards = resampling.replace_groups(self, prompts, output)
         prompt_ids, completion_ids, tool_mask, completions, logprobs, *others = output
         self.generation.completion_ids = completion_ids
         self.generation.tool_mask = tool_mask
@@ -219,7 +208,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             logprobs = None
         return (prompt_ids, completion_ids, tool_mask, completions, logprobs, *others)
 
-    def _generate_turns(self, prompts: list[Any]) -> tuple:
+    def generate_turns(self, prompts: list[Any]) -> tuple:
         """Return what TRL's `_generate` returns, with the completions as `generate` and `eval` read them."""
         self.generation.tool_watch = tool_calls.watch_calls(self)
         with turns.own_sampling_settings(self):
@@ -232,70 +221,11 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             completions.append(turns.read_completion(self, prompt, ids_of_prompt, ids))
         return (prompt_ids, completion_ids, tool_mask, completions, *others)
 
-    def _replace_groups(self, prompts: list[Any], output: tuple) -> tuple:
-        """Return `output` of `_generate` with its groups without a signal replaced, `prompts` and rows in place."""
-        prompt_ids, completion_ids, tool_mask, completions, logprobs, *others = output
-        rows = self.generation.rows
-        rewards = self._rewards_of_this_rank(rows, prompts, completions, completion_ids)
-        sampled = SampledRows(rows, prompts, prompt_ids, completion_ids, completions, logprobs, rewards)
-        metrics = self._metrics["train"]
-        counts_before = {name: len(values) for name, values in metrics.items()}
-
-        def sample(new_rows: list[Row]) -> SampledRows:
-            self.generation.rows_in_sampling = new_rows
-            new_prompts = [row["prompt"] for row in new_rows]
-            new_prompt_ids, new_ids, _, texts, new_logprobs, *_ = self._generate_turns(new_prompts)
-            rewards = self._rewards_of_this_rank(new_rows, new_prompts, texts, new_ids)
-            return SampledRows(new_rows, new_prompts, new_prompt_ids, new_ids, texts, new_logprobs, rewards)
-
-        def draw_problems(attempt: int, count: int) -> list[Row]:
-            seed_text = f"{self.args.seed}/{self._step}/{self.accelerator.process_index}/{attempt}"
-            indices = draw_problem_indices(seed_text, len(self.train_dataset), count)
-            return [self.train_dataset[index] for index in indices]
-
-        replaced = replace_groups_without_signal(
-            sampled,
-            self.num_generations,
-            self.reward_weights,
-            self.resample,
-            draw_problems,
-            sample,
-            self._greatest_on_any_rank,
-        )
-        for name, values in metrics.items():  # lengths are those of the first draw; all tokens count
-            if name != "num_tokens":
-                del values[counts_before.get(name, 0) :]
-        group_count = len(prompts) / self.num_generations
-        fraction = torch.tensor([replaced / group_count], device=self.accelerator.device)
-        metrics["resampled"].append(self.accelerator.gather(fraction).mean().item())
-        self._keep_known_rewards(sampled.rewards)
-        return (prompt_ids, completion_ids, tool_mask, completions, logprobs, *others)
-
-    def _rewards_of_this_rank(
+    def stock_rewards(
         self, rows: list[Row], prompts: list[Any], completions: list[Any], completion_ids: list[Any]
     ) -> torch.Tensor:
-        """Return (rows of this process, R)."""
-        rewards = super()._calculate_rewards(rows, prompts, completions, completion_ids)
-        first = self.accelerator.process_index * len(prompts)
-        return rewards[first : first + len(prompts)].clone()
-
-    def _keep_known_rewards(self, rewards: torch.Tensor) -> None:
-        """Keep the rewards, (B, R), for part 5, unless a reward function logs columns or metrics of its own.
-
-        Those were logged for completions that have been replaced since; they are dropped and logged anew in part 5.
-        """
-        has_own_logs = bool(self._pending_extra_logs or self._pending_metrics)
-        if self._greatest_on_any_rank(int(has_own_logs)):
-            self._pending_extra_logs.clear()
-            self._pending_metrics.clear()
-        else:
-            self.generation.known_rewards = gather(rewards)
-
-    def _greatest_on_any_rank(self, count: int) -> int:
-        if self.accelerator.num_processes == 1:
-            return count
-        counts = torch.tensor([count], device=self.accelerator.device)
-        return int(self.accelerator.gather(counts).max())
+        """Return TRL's rewards, (B of all processes, R): NaN where one does not apply, infinite for a fault."""
+        return super()._calculate_rewards(rows, prompts, completions, completion_ids)
 
     # 4 and 8. Log-probabilities: without a gradient for the old policy and the reference, with one for the loss.
 
@@ -348,7 +278,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         if self.generation.known_rewards is not None:
             rewards = self.generation.known_rewards
         else:
-            rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+            rewards = self.stock_rewards(inputs, prompts, completions, completion_ids_list)
         has_fault = torch.isinf(rewards).any(dim=1)
         if self.tools:
             has_tool_fault = tool_calls.rows_with_fault(self.generation.tool_watch, rewards)
@@ -356,27 +286,8 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
                 has_tool_fault.sum().item()
             )
             has_fault |= has_tool_fault
-        self._count_faults(rewards, has_fault)
-        return torch.where(has_fault.unsqueeze(1), torch.nan, round_rewards(rewards))
-
-    def _count_faults(self, rewards: torch.Tensor, has_fault: torch.Tensor) -> None:
-        """Log what had no verdict; raise UserError where nothing has had one for a while."""
-        metrics = self._metrics["train" if self.model.training else "eval"]
-        metrics["faults"].append(has_fault.sum().item())
-        for name, values in zip(self.reward_func_names, rewards.unbind(dim=1), strict=True):
-            metrics[f"rewards/{name}/none"].append(torch.isnan(values).sum().item())
-            metrics[f"rewards/{name}/faults"].append(torch.isinf(values).sum().item())
-        self.generations_without_verdict = self.generations_without_verdict + 1 if has_fault.all() else 0
-        if self.generations_without_verdict == MAX_GENERATIONS_WITHOUT_VERDICT:
-            count = MAX_GENERATIONS_WITHOUT_VERDICT
-            raise UserError(
-                "rewards",
-                ", ".join(self.reward_func_names),
-                f"no completion of {count} generations had a verdict: there is nothing to learn from",
-                "repair what is broken (see stderr), then run the same command again",
-            )
-        timeouts = torch.tensor([take_timeout_count()], device=rewards.device)
-        metrics["timeouts"].append(self.accelerator.gather(timeouts).sum().item())
+        self.fault_counter.log_faults(self, rewards, has_fault)
+        return torch.where(has_fault.unsqueeze(1), torch.nan, resampling.round_rewards(rewards))
 
     # 6. The whole of a generation, parts 2 to 5 within; then its rollouts are written down.
 
@@ -393,23 +304,8 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
                 raise UserError("environment", UNSET, requirement, action) from None
             raise
         if self.run is not None and self.model.training:
-            self._write_rollouts(self.run)
+            write_generation(self, self.generation.completion_ids, self.generation.tool_mask, self.run)
         return output
-
-    def _write_rollouts(self, run: Run) -> None:
-        # Lengths are not those of TRL's mask, in which a completion that was cut may have no token at all.
-        endings = []
-        own_tokens = tool_calls.count_own_tokens(self.generation.completion_ids, self.generation.tool_mask)
-        for ids, token_count in zip(self.generation.completion_ids, own_tokens, strict=True):
-            endings.append((token_count, int(bool(ids) and ids[-1] in self.eos_token_ids)))
-        endings_of_all_ranks = self.accelerator.gather(torch.tensor(endings, device=self.accelerator.device))
-        if not self.accelerator.is_main_process:
-            return
-        token_counts, is_finished = endings_of_all_ranks.unbind(dim=1)
-        weights = dict(zip(self.reward_func_names, self.reward_weights.tolist(), strict=True))
-        step = self.state.global_step + 1
-        rows = rollout_rows(self._logs, len(token_counts), self.num_generations, step, weights)
-        write_rollouts(rows, token_counts.tolist(), is_finished.tolist(), self.reward_func_names, run.path)
 
     # 7. Micro-batches: rows of like length together, rows without a gradient last.
 
@@ -425,7 +321,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
         return micro_batches[self._step % len(micro_batches)]
 
     def _row_order(self, batch: MicroBatch, sizes: Sequence[int]) -> torch.Tensor:
-        has_gradient = self._rows_with_gradient(batch)
+        has_gradient = rows_with_gradient(batch, skips="skip" in self.savings)
         return cheapest_order(batch, sizes, has_gradient, self.completion_forward.pass_cost, "share" in self.savings)
 
     # 8. The loss is TRL's own; rows without a gradient are not run for it.
@@ -433,7 +329,9 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
     def _compute_loss(self, model: Any, inputs: MicroBatch) -> torch.Tensor:
         if not self.savings or not self.model.training:
             return super()._compute_loss(model, inputs)
-        self.micro_batch = MicroBatchState(self._rows_with_gradient(inputs), inputs.get("old_per_token_logps"))
+        self.micro_batch = MicroBatchState(
+            rows_with_gradient(inputs, skips="skip" in self.savings), inputs.get("old_per_token_logps")
+        )
         self.completion_forward.ran_nothing = False
         try:
             loss = super()._compute_loss(model, inputs)
@@ -443,17 +341,6 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             # Other micro-batches say what the entropy is: TRL leaves NaN out of the mean that it logs.
             self._metrics["train"]["entropy"][-1] = math.nan
         return loss
-
-    def _rows_with_gradient(self, batch: MicroBatch) -> torch.Tensor:
-        """Return (B,), bool: which rows have a token that the loss counts and an advantage that is not 0.
-
-        Those are all rows where `skip` is off.
-        """
-        has_tokens = loss_mask(batch).any(dim=1)
-        if "skip" not in self.savings:
-            return torch.ones_like(has_tokens)
-        has_advantage = batch["advantages"] != 0
-        return has_tokens & (has_advantage if has_advantage.dim() == 1 else has_advantage.any(dim=1))
 
     # 9. Checkpoints: what TRL forgets.
 
@@ -474,31 +361,3 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             reference.load_reference_adapter(self.model, checkpoint)
         if self.args.sync_ref_model:
             reference.load_reference_model(self.ref_model, checkpoint)
-
-    def _set_up_reference(self, reset_steps: int | None) -> None:
-        """Set up a reference model that the policy replaces every `reset_steps` steps; TRL does so without LoRA."""
-        plugin = self.args.deepspeed_plugin
-        if reset_steps and plugin is not None and plugin.zero_stage == 3:
-            raise UserError(
-                "training.reference_reset_steps",
-                reset_steps,
-                "a replaced reference model is lost on resume with ZeRO-3",
-                "use FSDP 2, DDP or ZeRO-2",
-            )
-        if reference.has_reference_adapter(self.model):
-            # TRL has copied the policy's weights by names that those of an embedding do not have.
-            reference.replace_reference_adapter(self.model)
-        self.has_reference_adapter = bool(reset_steps) and hasattr(self.model, "peft_config")
-        if reset_steps and self.has_reference_adapter:
-            reference.add_reference_adapter(self.model)
-            self.add_callback(reference.ReplaceReferenceCallback(self.model, reset_steps))
-
-    def _check_resampling(self) -> None:
-        row_count = self.args.per_device_train_batch_size * (self.args.steps_per_generation or 1)
-        if self.resample and row_count % self.num_generations:
-            raise UserError(
-                "sampling.resample",
-                self.resample,
-                f"a process samples {row_count} completions, which are no whole groups of {self.num_generations}",
-                "use fewer processes, or a larger batch_size",
-            )

@@ -11,10 +11,35 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from r1kit.errors import UserError
+
 REFERENCE_FILE = "reference.pt"
 """In a checkpoint: the reference model's weights, or those of its adapter."""
 
 _REFERENCE_ADAPTER, _POLICY_ADAPTER = "ref", "default"
+
+
+def set_up_reference(trainer: Any, reset_steps: int | None) -> bool:
+    """Set up a reference model that the policy replaces every `reset_steps` steps; TRL does so without LoRA.
+
+    Returns whether that reference is an adapter. Raises UserError for ZeRO-3, with which it would be lost.
+    """
+    plugin = trainer.args.deepspeed_plugin
+    if reset_steps and plugin is not None and plugin.zero_stage == 3:
+        raise UserError(
+            "training.reference_reset_steps",
+            reset_steps,
+            "a replaced reference model is lost on resume with ZeRO-3",
+            "use FSDP 2, DDP or ZeRO-2",
+        )
+    if has_reference_adapter(trainer.model):
+        # TRL has copied the policy's weights by names that those of an embedding do not have.
+        replace_reference_adapter(trainer.model)
+    is_adapter = bool(reset_steps) and hasattr(trainer.model, "peft_config")
+    if reset_steps and is_adapter:
+        add_reference_adapter(trainer.model)
+        trainer.add_callback(ReplaceReferenceCallback(trainer.model, reset_steps))
+    return is_adapter
 
 
 class ReplaceReferenceCallback(TrainerCallback):

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate.utils import gather
 
+from r1kit.errors import UserError
 from r1kit.rows import Row
 
 REWARD_GRAIN = 65536
@@ -92,3 +94,91 @@ def draw_problem_indices(seed_text: str, dataset_size: int, count: int) -> list[
     """Return `count` indices of problems, with repetition, the same for the same `seed_text`."""
     generator = random.Random(seed_text)
     return [generator.randrange(dataset_size) for _ in range(count)]
+
+
+# Within RLTrainer
+
+
+def check_whole_groups(trainer: Any) -> None:
+    """Raise UserError where groups are to be replaced and a process of the trainer has parts of groups."""
+    row_count = trainer.args.per_device_train_batch_size * (trainer.args.steps_per_generation or 1)
+    if trainer.resample and row_count % trainer.num_generations:
+        raise UserError(
+            "sampling.resample",
+            trainer.resample,
+            f"a process samples {row_count} completions, which are no whole groups of {trainer.num_generations}",
+            "use fewer processes, or a larger batch_size",
+        )
+
+
+def replace_groups(trainer: Any, prompts: list[Any], output: tuple) -> tuple[tuple, torch.Tensor | None]:
+    """Return `output` of RLTrainer's `_generate` with its groups without a signal replaced, and the rewards.
+
+    `prompts` and the rows of the trainer's generation are changed in place. The rewards are (B of all processes, R),
+    or None if a reward function logs columns or metrics of its own, for which it has to run again.
+    """
+    prompt_ids, completion_ids, tool_mask, completions, logprobs, *others = output
+    rows = trainer.generation.rows
+    rewards = _rewards_of_this_rank(trainer, rows, prompts, completions, completion_ids)
+    sampled = SampledRows(rows, prompts, prompt_ids, completion_ids, completions, logprobs, rewards)
+    metrics = trainer._metrics["train"]
+    counts_before = {name: len(values) for name, values in metrics.items()}
+
+    def sample(new_rows: list[Row]) -> SampledRows:
+        trainer.generation.rows_in_sampling = new_rows
+        new_prompts = [row["prompt"] for row in new_rows]
+        new_prompt_ids, new_ids, _, texts, new_logprobs, *_ = trainer.generate_turns(new_prompts)
+        rewards = _rewards_of_this_rank(trainer, new_rows, new_prompts, texts, new_ids)
+        return SampledRows(new_rows, new_prompts, new_prompt_ids, new_ids, texts, new_logprobs, rewards)
+
+    def draw_problems(attempt: int, count: int) -> list[Row]:
+        seed_text = f"{trainer.args.seed}/{trainer._step}/{trainer.accelerator.process_index}/{attempt}"
+        indices = draw_problem_indices(seed_text, len(trainer.train_dataset), count)
+        return [trainer.train_dataset[index] for index in indices]
+
+    replaced = replace_groups_without_signal(
+        sampled,
+        trainer.num_generations,
+        trainer.reward_weights,
+        trainer.resample,
+        draw_problems,
+        sample,
+        lambda count: _greatest_on_any_rank(trainer, count),
+    )
+    for name, values in metrics.items():  # lengths are those of the first draw; all tokens count
+        if name != "num_tokens":
+            del values[counts_before.get(name, 0) :]
+    group_count = len(prompts) / trainer.num_generations
+    fraction = torch.tensor([replaced / group_count], device=trainer.accelerator.device)
+    metrics["resampled"].append(trainer.accelerator.gather(fraction).mean().item())
+    new_output = (prompt_ids, completion_ids, tool_mask, completions, logprobs, *others)
+    return new_output, _gather_final_rewards(trainer, sampled.rewards)
+
+
+def _rewards_of_this_rank(
+    trainer: Any, rows: list[Row], prompts: list[Any], completions: list[Any], completion_ids: list[Any]
+) -> torch.Tensor:
+    """Return (rows of this process, R)."""
+    rewards = trainer.stock_rewards(rows, prompts, completions, completion_ids)
+    first = trainer.accelerator.process_index * len(prompts)
+    return rewards[first : first + len(prompts)].clone()
+
+
+def _gather_final_rewards(trainer: Any, rewards: torch.Tensor) -> torch.Tensor | None:
+    """Return the rewards of all processes; None if a reward function logs columns or metrics of its own.
+
+    Those were logged for completions that have been replaced since; they are dropped, and logged anew with the rewards.
+    """
+    has_own_logs = bool(trainer._pending_extra_logs or trainer._pending_metrics)
+    if _greatest_on_any_rank(trainer, int(has_own_logs)):
+        trainer._pending_extra_logs.clear()
+        trainer._pending_metrics.clear()
+        return None
+    return gather(rewards)
+
+
+def _greatest_on_any_rank(trainer: Any, count: int) -> int:
+    if trainer.accelerator.num_processes == 1:
+        return count
+    counts = torch.tensor([count], device=trainer.accelerator.device)
+    return int(trainer.accelerator.gather(counts).max())

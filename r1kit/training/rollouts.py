@@ -9,9 +9,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from r1kit.answers.extract import completion_text
 from r1kit.data.writing.parquet import write_parquet
 from r1kit.rows import PROBLEM, ROLLOUT, Row, columns_of
+from r1kit.runs.run import Run
+from r1kit.training.tool_calls import count_own_tokens
 
 LOGGED_COLUMNS = tuple(name for name in columns_of(PROBLEM) if name != "prompt" and name in columns_of(ROLLOUT))
 """Columns of a problem that are kept with each of its rollouts: id, answer, checker, domain, question."""
@@ -46,6 +50,28 @@ def rollout_rows(
         row["advantage"] = advantages[i]
         rows.append(row)
     return rows
+
+
+def write_generation(
+    trainer: Any, completion_ids: list[list[int]], tool_mask: list[list[int]] | None, run: Run
+) -> None:
+    """Write the rollouts that a GRPOTrainer has just logged; all ranks call this, the main one writes.
+
+    `completion_ids` and `tool_mask` (0 for tokens that a tool returned) are those of this process.
+    """
+    # Lengths are not those of TRL's mask, in which a completion that was cut may have no token at all.
+    endings = []
+    own_tokens = count_own_tokens(completion_ids, tool_mask)
+    for ids, token_count in zip(completion_ids, own_tokens, strict=True):
+        endings.append((token_count, int(bool(ids) and ids[-1] in trainer.eos_token_ids)))
+    endings_of_all_ranks = trainer.accelerator.gather(torch.tensor(endings, device=trainer.accelerator.device))
+    if not trainer.accelerator.is_main_process:
+        return
+    token_counts, is_finished = endings_of_all_ranks.unbind(dim=1)
+    weights = dict(zip(trainer.reward_func_names, trainer.reward_weights.tolist(), strict=True))
+    step = trainer.state.global_step + 1
+    rows = rollout_rows(trainer._logs, len(token_counts), trainer.num_generations, step, weights)
+    write_rollouts(rows, token_counts.tolist(), is_finished.tolist(), trainer.reward_func_names, run.path)
 
 
 def write_rollouts(

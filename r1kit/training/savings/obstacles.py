@@ -2,9 +2,22 @@
 
 from typing import Any
 
+from r1kit.messages import logger
 from r1kit.models.cache import extra_state
 from r1kit.models.decode import why_generate_is_needed
 from r1kit.training.savings.architecture import has_dropout, has_virtual_tokens, positions_depend_on_width
+
+
+def keep_exact_savings(trainer: Any, obstacles: dict[str, str]) -> frozenset[str]:
+    """Return the savings that leave the update as it is; say on the main rank which of them do not, and why.
+
+    `obstacles` has for each saving why it would change the update; an empty text if it would not.
+    """
+    if trainer.accelerator.is_main_process:
+        for reason in dict.fromkeys(filter(None, obstacles.values())):
+            names = ", ".join(saving for saving, obstacle in obstacles.items() if obstacle == reason)
+            logger.info(f"training.savings: {names} switched off, because {reason}")
+    return frozenset(saving for saving, obstacle in obstacles.items() if not obstacle)
 
 
 def find_obstacle(trainer: Any, saving: str) -> str:

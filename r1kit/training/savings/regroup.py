@@ -70,6 +70,18 @@ def cheapest_order(
     return min(by_length, by_group, key=training_cost)
 
 
+def rows_with_gradient(batch: MicroBatch, skips: bool) -> torch.Tensor:
+    """Return (B,), bool: which rows have a token that the loss counts and an advantage that is not 0.
+
+    Those are all rows without `skips`, the saving `skip`.
+    """
+    has_tokens = loss_mask(batch).any(dim=1)
+    if not skips:
+        return torch.ones_like(has_tokens)
+    has_advantage = batch["advantages"] != 0
+    return has_tokens & (has_advantage if has_advantage.dim() == 1 else has_advantage.any(dim=1))
+
+
 def loss_mask(batch: MicroBatch) -> torch.Tensor:
     """Return (B, T): 1 for each completion token that the loss counts."""
     mask = batch["completion_mask"]
