@@ -268,8 +268,8 @@ def words_meaning(table: Mapping[str, str], word: str, known_names: Collection[s
 
     words_meaning(KEYS, "--LR")   ["training.learning_rate"]
     """
-    wanted = normalise_word(word)
-    names = [name for name, words in table.items() if wanted in words.split()]
+    normal_word = normalise_word(word)
+    names = [name for name, words in table.items() if normal_word in words.split()]
     return [name for name in names if not known_names or name in known_names]
 
 

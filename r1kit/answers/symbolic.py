@@ -415,7 +415,7 @@ def _evaluate(expression: Any, values: dict[Any, Any]) -> tuple[Any, Any] | None
     value = sympy.N(expression.subs(values), COMPUTED_DIGITS)
     if not value.is_number or _NOT_FINITE & value.atoms():
         return None
-    real, imaginary = (sympy.N(part, COMPUTED_DIGITS) for part in value.as_real_imag())
+    real, imaginary = (sympy.N(component, COMPUTED_DIGITS) for component in value.as_real_imag())
     if not (real.is_number and imaginary.is_number):
         return None
     return _drop_noise(real), _drop_noise(imaginary)

@@ -116,15 +116,15 @@ def _content_text(content: Any) -> str:
     if not isinstance(content, Sequence):
         return str(content)
     texts = []
-    for part in content:
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, Mapping):
-            thinking = part.get("thinking")
+    for piece in content:
+        if isinstance(piece, str):
+            texts.append(piece)
+        elif isinstance(piece, Mapping):
+            thinking = piece.get("thinking")
             if thinking:  # Mistral and Anthropic: {"type": "thinking", "thinking": a text or a list of parts}
                 texts.append(f"<think>\n{_content_text(thinking)}\n</think>\n\n")
-            elif part.get("text"):
-                texts.append(str(part["text"]))
+            elif piece.get("text"):
+                texts.append(str(piece["text"]))
     return "".join(texts)
 
 

@@ -59,17 +59,17 @@ def _make_data(recipe: DataRecipe, run: Run) -> None:
         if recipe.rewards:
             run.update(**check_reward_data(recipe.rewards, rows, recipe.data.train[0].path))
             rows = _score_rows(rows, recipe)
-        kept = _filter_rows(rows, row_filter, recipe)
+        kept_numbers = _filter_rows(rows, row_filter, recipe)
         filter_report: DropReport | None = row_filter.report
     else:
         _refuse_rewards_and_filters(recipe, row_filter)
-        kept = list(range(len(rows)))
+        kept_numbers = list(range(len(rows)))
         filter_report = None
     _report_drops(hygiene_report, filter_report, recipe, run)
-    if not kept:
+    if not kept_numbers:
         requirement = f"no row is left of {len(rows)}; see {run.path}/drops.json"
         raise UserError("keep", "all filters", requirement, "loosen the filters")
-    chosen = rows.select(kept)
+    chosen = rows.select(kept_numbers)
     if recipe.shuffle:
         chosen = chosen.shuffle(seed=recipe.seed)
     reports: dict[str, DropReport] = {}
@@ -127,8 +127,8 @@ def _clean_rows(rows: "Dataset", hygiene: HygieneConfig) -> tuple["Dataset", Hyg
     view = rows.select_columns(names).rename_column("_question", "question")
     if not hygiene.is_enabled:
         return rows, clean_problems(view, hygiene)[1]
-    kept, report = find_clean_rows(view, hygiene)
-    return (rows if len(kept) == len(rows) else rows.select(kept)), report
+    clean_numbers, report = find_clean_rows(view, hygiene)
+    return (rows if len(clean_numbers) == len(rows) else rows.select(clean_numbers)), report
 
 
 def _completion_columns(row: Row, question: str, completion: str) -> Row:
@@ -210,10 +210,10 @@ def _score_rows(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
 
 def _filter_rows(rows: "Dataset", row_filter: RowFilter, recipe: DataRecipe) -> list[int]:
     """Return the numbers of the rows to keep, in order."""
-    kept: list[int] = []
+    kept_numbers: list[int] = []
     for group in _read_groups(rows, _filter_order(rows, recipe)):
-        kept += [row["number"] for row in row_filter.filter(group)]
-    return sorted(kept)
+        kept_numbers += [row["number"] for row in row_filter.filter(group)]
+    return sorted(kept_numbers)
 
 
 def _filter_order(rows: "Dataset", recipe: DataRecipe) -> list[int]:

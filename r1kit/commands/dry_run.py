@@ -238,12 +238,12 @@ def _describe_training(recipe: TrainingRecipe, processes: int) -> list[str]:
 @contextlib.contextmanager
 def _messages_shown_once() -> Iterator[None]:
     """Print a message once that several readings of the same data repeat."""
-    shown: set[str] = set()
+    printed_messages: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        is_first = text not in shown
-        shown.add(text)
+        is_first = text not in printed_messages
+        printed_messages.add(text)
         return is_first
 
     logger.addFilter(is_new)

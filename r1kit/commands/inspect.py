@@ -84,10 +84,10 @@ def _describe_reading(stored: "Dataset", rows: "Dataset", source: SourceConfig) 
         return [*lines, f"Read by columns={_to_yaml(source.columns)}: {renamed}."]
     if reading is not None:
         return [*lines, *_describe_origins(reading.name, reading.columns, stored, rows)]
-    known = [name for name in rows.column_names if name in COLUMNS]
-    if {"prompt", "messages", "text"} & set(known):
+    r1kit_columns = [name for name in rows.column_names if name in COLUMNS]
+    if {"prompt", "messages", "text"} & set(r1kit_columns):
         unknown = [name for name in names if name not in COLUMNS]
-        lines.append(f"r1kit knows these by their names: {', '.join(known)}.")
+        lines.append(f"r1kit knows these by their names: {', '.join(r1kit_columns)}.")
         return [*lines, f"Kept as they are: {', '.join(unknown)}."] if unknown else lines
     return [*lines, *_suggest_columns(names, source)]
 
@@ -99,17 +99,18 @@ def _describe_origins(name: str, read_columns: frozenset[str], stored: "Dataset"
     origins = find_origins(rows.select(range(count)).to_list(), stored_rows, read_columns)
     sentences = [new if new == old else f"{new} is {old}" for new, old in origins.items()]
     mixed = sorted(read_columns & set(stored.column_names) - set(origins.values()))
-    made = [new for new in ("prompt", "completion", "messages", "answer", "tests") if new in rows.column_names]
-    made = [new for new in made if new not in origins]
-    if made and mixed:
-        sentences.append(f"{' and '.join(made)} {'is' if len(made) == 1 else 'are'} made of {', '.join(mixed)}")
+    new_columns = set(rows.column_names) - set(origins)
+    built_columns = [name for name in ("prompt", "completion", "messages", "answer", "tests") if name in new_columns]
+    if built_columns and mixed:
+        verb = "is" if len(built_columns) == 1 else "are"
+        sentences.append(f"{' and '.join(built_columns)} {verb} made of {', '.join(mixed)}")
     lines = [f"Read as {name}: {'; '.join(sentences)}." if sentences else f"Read as {name}."]
-    kept = [old for old in stored.column_names if old not in read_columns and old in rows.column_names]
+    carried_columns = [old for old in stored.column_names if old not in read_columns and old in rows.column_names]
     left_out = [old for old in stored.column_names if old not in read_columns and old not in rows.column_names]
     if "rejected" in read_columns:
         lines.append("SFT trains on the chosen answers alone; r1kit reward-model trains on both.")
-    if kept:
-        lines.append(f"Kept as they are: {', '.join(kept)}.")
+    if carried_columns:
+        lines.append(f"Kept as they are: {', '.join(carried_columns)}.")
     if left_out:
         lines.append(f"Left out: {', '.join(left_out)}.")
     return lines

@@ -126,13 +126,13 @@ def _replace_data(recipe: Recipe, notes: list[str]) -> dict[str, Any]:
 
 def _keep_readable_benchmarks(recipe: EvalRecipe, notes: list[str]) -> dict[str, Any]:
     """Return the benchmarks of a suite that can be read: those on this machine, and all where the hub is reachable."""
-    kept = {}
+    readable_benchmarks = {}
     for name, benchmark in recipe.suite.items():
         if Path(benchmark.path).exists() or is_hub_reachable():
-            kept[name] = benchmark
+            readable_benchmarks[name] = benchmark
         else:
             notes.append(f"suite.{name} = {benchmark.path} is left out, because the hub cannot be reached")
-    return kept
+    return readable_benchmarks
 
 
 # Models

@@ -47,11 +47,11 @@ def load_benchmark(name: str, config: BenchmarkConfig) -> "Dataset":
         dataset = _between_dates(dataset, config.dates, config.path, field)
 
     def ask(rows: list[Row], start: int) -> list[Row | None]:
-        asked = []
+        problems: list[Row | None] = []
         for offset, row in enumerate(rows):
             prompt = ask_by_protocol(str(row["prompt"]), config)
-            asked.append({"id": f"{name}/{start + offset}", "prompt": prompt, "domain": name})
-        return list(asked)
+            problems.append({"id": f"{name}/{start + offset}", "prompt": prompt, "domain": name})
+        return problems
 
     return fill_problem_columns(compute_columns(dataset, ask), None, field)
 

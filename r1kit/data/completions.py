@@ -63,14 +63,14 @@ def _checked_rows(rows: Sequence[Row], path: str) -> list[Row]:
     return list(rows)
 
 
-def _check_completion(row: object, place: str) -> None:
+def _check_completion(row: object, row_name: str) -> None:
     """Raise UserError, which names `place`, for a row without a completion that is text or chat messages."""
     if not isinstance(row, dict) or not isinstance(row.get("completion"), str | list):
-        raise UserError("FILE", place, "has no completion", "add one, or call its column completion")
+        raise UserError("FILE", row_name, "has no completion", "add one, or call its column completion")
     completion = row["completion"]
     if isinstance(completion, list) and not all(isinstance(item, dict) for item in completion):
         requirement = "has a completion that is a list but holds no chat messages"
-        raise UserError("FILE", place, requirement, "make it a text or a list of messages")
+        raise UserError("FILE", row_name, requirement, "make it a text or a list of messages")
 
 
 def _read_jsonl(file: str) -> list[Row]:

@@ -206,13 +206,13 @@ class RowFilter:
 
     def _apply(self, name: str, rows: list[Row], is_kept: Predicate) -> list[Row]:
         """Return the rows that one filter keeps, and count the others under its name."""
-        kept: list[Row] = []
+        kept_rows: list[Row] = []
         dropped: list[Row] = []
         for row in rows:
-            (kept if is_kept(row) else dropped).append(row)
+            (kept_rows if is_kept(row) else dropped).append(row)
         if dropped:
             self._count_dropped(name, dropped)
-        return kept
+        return kept_rows
 
     def _count_dropped(self, name: str, rows: list[Row]) -> None:
         self.report["dropped"][name] = self.report["dropped"].get(name, 0) + len(rows)

@@ -102,8 +102,8 @@ def fit_linear_head(
         held_out = (fold_of_row == fold).nonzero().squeeze(1)
         scores_by_penalty = score_groups(x[train], targets[train], penalties, loss, features_per_group, class_count)
         for (penalty, scores), fraction in product(zip(penalties, scores_by_penalty, strict=True), fractions):
-            kept = best_features(scores, fraction, features_per_group)
-            train_x, held_out_x = x[train.unsqueeze(1), kept], x[held_out.unsqueeze(1), kept]
+            features = best_features(scores, fraction, features_per_group)
+            train_x, held_out_x = x[train.unsqueeze(1), features], x[held_out.unsqueeze(1), features]
             for ridge in ridges:
                 weight, bias = fit_logistic_regression(train_x, targets[train], ridge, loss, output_count)
                 unseen_outputs[penalty, fraction, ridge][held_out] = held_out_x @ weight + bias
@@ -114,11 +114,11 @@ def fit_linear_head(
     best = min(losses, key=losses.__getitem__)
     penalty, fraction, ridge = best
     [scores] = score_groups(x, targets, [penalty], loss, features_per_group, class_count)
-    kept = best_features(scores, fraction, features_per_group)
-    weight, bias = fit_logistic_regression(x[:, kept], targets, ridge, loss, output_count)
+    features = best_features(scores, fraction, features_per_group)
+    weight, bias = fit_logistic_regression(x[:, features], targets, ridge, loss, output_count)
     temperature, shift = fit_calibration(unseen_outputs[best], prepared_targets, loss)
-    chosen = {"penalty": penalty, "fraction": fraction, "ridge": ridge, "loss": losses[best], "features": len(kept)}
-    return LinearHead(kept, weight, bias, is_binary, temperature, shift, chosen)
+    chosen = {"penalty": penalty, "fraction": fraction, "ridge": ridge, "loss": losses[best], "features": len(features)}
+    return LinearHead(features, weight, bias, is_binary, temperature, shift, chosen)
 
 
 def _check_rows(x: Tensor, targets: Tensor, groups: Sequence[Any] | None, fold_count: int) -> None:

@@ -25,10 +25,10 @@ def normalize_text(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> st
 
 
 def _drop_marks(match: re.Match[str]) -> str:
-    kept = []
+    chars = []
     marks = 0
     for char in match[0]:
         marks = marks + 1 if unicodedata.combining(char) else 0
         if marks <= MAX_MARKS:
-            kept.append(char)
-    return "".join(kept)
+            chars.append(char)
+    return "".join(chars)

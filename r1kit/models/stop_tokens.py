@@ -116,13 +116,13 @@ def neutral_generation_config(model: "PreTrainedModel") -> tuple[Any, dict[str, 
     """
     from transformers import GenerationConfig
 
-    kept = {}
+    structural_fields = {}
     left_out = {}
     for name, value in vars(model.generation_config).items():
         if name in _STRUCTURAL_FIELDS:
-            kept[name] = value
+            structural_fields[name] = value
         elif name.startswith("_") or name in _RECIPE_FIELDS:
             continue
         elif value not in _NEUTRAL_VALUES:
             left_out[name] = value
-    return GenerationConfig(**kept), left_out
+    return GenerationConfig(**structural_fields), left_out

@@ -81,9 +81,9 @@ def _look_at_prompts(recipe: ProblemRecipe, role: str, problems: "Dataset") -> l
         return [f"first prompt: {_shorten(first)}"]
     tokenizer = load_local_tokenizer(recipe.model)
     if tokenizer is None:
-        shown = _shorten(first) if is_plain_template(recipe.prompt.template) else _shorten(question)
+        prompt_text = _shorten(first) if is_plain_template(recipe.prompt.template) else _shorten(question)
         reason = f"the tokenizer of {recipe.model.path} is not on this machine"
-        return [f"first prompt: {shown}", f"prompts: not measured, because {reason}"]
+        return [f"first prompt: {prompt_text}", f"prompts: not measured, because {reason}"]
     with heavy_imports():
         from r1kit.models.chat_templates import check_template_settings
         from r1kit.models.templates import apply_template, check_chat_template, check_prompts_render

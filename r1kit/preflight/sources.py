@@ -76,9 +76,9 @@ def draw_few(source: SourceConfig) -> SourceConfig:
 
 def describe_columns(names: Sequence[str]) -> str:
     """Return the columns that r1kit reads, and in brackets the others."""
-    known = [name for name in names if name in COLUMNS or name in _OTHER_COLUMNS]
-    others = [name for name in names if name not in known]
-    text = _list_names(known) or "no column that r1kit knows"
+    r1kit_columns = [name for name in names if name in COLUMNS or name in _OTHER_COLUMNS]
+    others = [name for name in names if name not in r1kit_columns]
+    text = _list_names(r1kit_columns) or "no column that r1kit knows"
     return f"{text} (others: {_list_names(others)})" if others else text
 
 

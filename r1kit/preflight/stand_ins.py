@@ -46,8 +46,8 @@ def replace_source(source: SourceConfig, field: str, stand_in: SourceConfig, not
             return source.model_copy(update={"stream": True})
     reason = "the hub cannot be reached" if path else f"neither this run nor {source.path}{OUTPUT_SUFFIX} is there yet"
     notes.append(f"{field} = {source.path}: rows of {stand_in.path} take its place, because {reason}")
-    kept = {"rows": source.rows or SMOKE_ROWS, "share": source.share, "seed": source.seed}
-    return stand_in.model_copy(update=kept)
+    source_settings = {"rows": source.rows or SMOKE_ROWS, "share": source.share, "seed": source.seed}
+    return stand_in.model_copy(update=source_settings)
 
 
 def find_smoke_run(path: str, product: str, field: str, notes: list[str]) -> str | None:
@@ -139,13 +139,13 @@ def replace_tokens(trl: dict[str, Any], model: ModelConfig, notes: list[str]) ->
     from r1kit.models.load import load_tokenizer
 
     vocabulary = load_tokenizer(model).get_vocab()
-    kept = {}
+    usable_settings = {}
     for key, value in trl.items():
         if key in ("eos_token", "pad_token") and value not in vocabulary:
             notes.append(f"trl.{key} = {value} is left out: the tokenizer that takes the place of the model's lacks it")
             continue
-        kept[key] = value
-    return kept
+        usable_settings[key] = value
+    return usable_settings
 
 
 # Engines and rewards
@@ -169,11 +169,11 @@ def replace_vllm(trl: dict[str, Any], notes: list[str]) -> dict[str, Any]:
 
 def replace_rewards(recipe: Any, notes: list[str]) -> list[Any]:
     """Return the rewards without `preference` where its reward model is not on this machine."""
-    kept = []
+    usable_rewards = []
     for entry in recipe.rewards:
         model = entry.settings.get("model") if entry.name == "preference" else None
         if model is not None and not Path(str(model)).exists():
             notes.append(f"the reward preference is left out: its model {model} is not on this machine")
             continue
-        kept.append(entry)
-    return kept
+        usable_rewards.append(entry)
+    return usable_rewards

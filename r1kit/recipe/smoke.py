@@ -92,8 +92,8 @@ def shrink_source(source: SourceConfig, rows: int = SMOKE_ROWS) -> SourceConfig:
 
 def _shrink_trl(trl: dict[str, Any]) -> dict[str, Any]:
     """Return the block `trl` without what sends anything to trackers or the hub."""
-    kept = {key: value for key, value in trl.items() if not key.startswith(("log_completions", "hub_"))}
-    return {**kept, "report_to": []} if "report_to" in kept else kept
+    local_settings = {key: value for key, value in trl.items() if not key.startswith(("log_completions", "hub_"))}
+    return {**local_settings, "report_to": []} if "report_to" in local_settings else local_settings
 
 
 def _shrink_training(

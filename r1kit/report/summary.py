@@ -203,10 +203,10 @@ def describe_warning(run: RunData, warning: RunData) -> str:
 
 def describe_drops(run: RunData) -> list[str]:
     """Return a warning where a stage that makes data kept very little of it."""
-    total, kept = run["samples"], run["rows"]
-    if not total or kept is None or kept > (1 - MANY_DROPPED) * total:
+    total, kept_count = run["samples"], run["rows"]
+    if not total or kept_count is None or kept_count > (1 - MANY_DROPPED) * total:
         return []
-    return [f"{run['name']} kept only {kept:,} of {total:,} completions; see Data for the reasons."]
+    return [f"{run['name']} kept only {kept_count:,} of {total:,} completions; see Data for the reasons."]
 
 
 def describe_ladder_faults(row: RunData) -> list[str]:

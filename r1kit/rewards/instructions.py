@@ -99,7 +99,9 @@ def follows(instruction: Instruction, reply: str) -> bool:
 
 def _loose_readings(reply: str) -> list[str]:
     lines = reply.split("\n")
-    texts = [reply, *("\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1]))]
+    texts = [reply]
+    for remaining_lines in (lines[1:], lines[:-1], lines[1:-1]):
+        texts.append("\n".join(remaining_lines).strip())
     return texts + [text.replace("*", "") for text in texts]
 
 
@@ -235,9 +237,9 @@ def _has_title(reply: str) -> bool:
 
 def _has_two_replies(reply: str) -> bool:
     """Return whether there are two different replies with ****** between them; empty ones may only be at the ends."""
-    parts = [part.strip() for part in reply.split("******")]
-    replies = [part for part in parts if part]
-    return all(parts[1:-1]) and len(replies) == 2 and replies[0] != replies[1]
+    sections = [section.strip() for section in reply.split("******")]
+    replies = [section for section in sections if section]
+    return all(sections[1:-1]) and len(replies) == 2 and replies[0] != replies[1]
 
 
 def _repeats_prompt(reply: str, prompt_to_repeat: str) -> bool:

@@ -210,13 +210,13 @@ def _judge_pairs(
         other_order = verdicts[i ^ 1]  # the two orders of a pair stand side by side
         if better is None or other_order is None:
             continue
-        for place, numbers in enumerate(both, start=1):
-            outcome = 0.5 if better == TIE else float(better == place)
+        for position, numbers in enumerate(both, start=1):
+            outcome = 0.5 if better == TIE else float(better == position)
             outcomes.setdefault(numbers[0], []).append(outcome)
     for both in compared:
         for numbers in both:
-            known = outcomes.get(numbers[0])
-            rewards |= dict.fromkeys(numbers, sum(known) / len(known) if known else FAULT)
+            row_outcomes = outcomes.get(numbers[0])
+            rewards |= dict.fromkeys(numbers, sum(row_outcomes) / len(row_outcomes) if row_outcomes else FAULT)
     return rewards
 
 

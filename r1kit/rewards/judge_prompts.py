@@ -122,13 +122,13 @@ def groupwise_prompt(rubric: str, scores: ScoreRange, quoted: Quoted) -> str:
 
 
 def _build_prompt(role: str, rubric: str, quoted: Quoted, task: str, form: str) -> str:
-    shown = "the question and the answer" if len(quoted.completions) == 1 else "the question and the answers"
+    material_names = "the question and the answer" if len(quoted.completions) == 1 else "the question and the answers"
     if quoted.right_answer is not None:
-        shown = shown.replace("the question", "the question, the right answer")
+        material_names = material_names.replace("the question", "the question, the right answer")
     sections = [
         role,
         f"The rubric:\n{rubric.strip()}",
-        f"Below stand {shown}. {_WARNING.format(nonce=quoted.nonce)}",
+        f"Below stand {material_names}. {_WARNING.format(nonce=quoted.nonce)}",
         quoted.render(),
         task,
         _ENDING.format(form=form),

@@ -82,9 +82,9 @@ def _parse_block(block_class: Any, name: str, values: str) -> Any:
         first = error.errors()[0]
         path = ".".join([name, *map(str, first["loc"])])
         requirement = first["msg"].removeprefix("Value error, ")
-        known = ", ".join(block_class.model_fields)
+        field_names = ", ".join(block_class.model_fields)
         if first["type"] == "extra_forbidden":
-            requirement = f"no such field; use one of: {known}"
+            requirement = f"no such field; use one of: {field_names}"
         raise SettingError("judge", path, first["input"], requirement) from None
 
 

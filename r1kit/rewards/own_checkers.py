@@ -64,10 +64,10 @@ def call_checker(path: str, answer: str | None, gold: Any, columns: Mapping[str,
     if answer is None:
         return 0.0
     checker = load_checker(path)
-    wanted = _wanted_columns(checker, columns)
+    checker_columns = _wanted_columns(checker, columns)
     start = time.monotonic()
     try:
-        verdict = call_with_limit(lambda: checker(answer, gold, **wanted), CALL_SECONDS, f"the checker {path}")
+        verdict = call_with_limit(lambda: checker(answer, gold, **checker_columns), CALL_SECONDS, f"the checker {path}")
     except CallTimeout:
         if time.monotonic() - start < CALL_SECONDS:
             raise  # the limit of the whole reward, `max_seconds`

@@ -116,13 +116,13 @@ def keep_valid_fields(values: dict[str, Any], schema: type, file: Path | None = 
 
     With the `file` that it comes from, the user is warned of them.
     """
-    kept = dict(values)
+    valid_fields = dict(values)
     for name, field_type in get_type_hints(schema, include_extras=True).items():
-        if name in kept and not is_valid(kept[name], field_type):
-            del kept[name]
+        if name in valid_fields and not is_valid(valid_fields[name], field_type):
+            del valid_fields[name]
             if file is not None:
                 warn_of_damage(file, f"its {name} is no value that r1kit writes")
-    return kept
+    return valid_fields
 
 
 def is_valid(value: Any, field_type: Any) -> bool:

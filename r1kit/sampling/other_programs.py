@@ -118,8 +118,8 @@ def benchmark_name(task: str) -> str:
     benchmark_name("inspect_evals/gpqa_diamond")     "gpqa-diamond"
     """
     name = task.rpartition("/")[2]
-    known = TASK_NAMES.get(name, name.replace("_", "-"))
-    return known if known in BENCHMARKS else task
+    r1kit_name = TASK_NAMES.get(name, name.replace("_", "-"))
+    return r1kit_name if r1kit_name in BENCHMARKS else task
 
 
 def _harness_figures(content: dict[str, Any]) -> Iterator[Figure]:
@@ -167,8 +167,8 @@ def _count_questions(task: str, groups: dict[str, list[str]], counts: dict[str, 
     if task in counts:
         return counts[task].get("effective")
     of_members = [_count_questions(member, groups, counts) for member in groups.get(task, [])]
-    known = [count for count in of_members if count is not None]
-    return sum(known) if known else None
+    stated_counts = [count for count in of_members if count is not None]
+    return sum(stated_counts) if stated_counts else None
 
 
 def _model_argument(content: dict[str, Any]) -> str:

@@ -71,7 +71,8 @@ def build_arguments(function, args, types, names):
     if ":type" in docstring or ":rtype" in docstring:
         arg_types, result_type = _documented_types(docstring, len(args))
     if types:
-        arg_types = [own or given for own, given in zip(arg_types, [*types["args"], *[""] * len(args)], strict=False)]
+        prompt_types = [*types["args"], *[""] * len(args)]
+        arg_types = [own_type or prompt_types[number] for number, own_type in enumerate(arg_types)]
         result_type = result_type or types["returns"]
     if not any(node_name in text for text in (*arg_types, result_type) for node_name in NODE_NAMES):
         return args, None

@@ -63,7 +63,7 @@ class warns:
 
         self._recording.__exit__(error_class, error, traceback)
         if error is None:
-            texts = [str(shown.message) for shown in self.list if issubclass(shown.category, self.expected)]
+            texts = [str(warning.message) for warning in self.list if issubclass(warning.category, self.expected)]
             assert any(self.match is None or re.search(self.match, text) for text in texts), "no such warning"
         return False
 

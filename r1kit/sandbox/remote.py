@@ -125,7 +125,7 @@ def _collect_warnings(collected):
     """Let all warnings of the program go into a list: the test decides what becomes of them."""
     _warnings.filters[:] = [("always", None, Warning, None, 0)]
     _warnings._filters_mutated()
-    warnings._showwarnmsg_impl = lambda shown: collected.append(shown.message)
+    warnings._showwarnmsg_impl = lambda warning: collected.append(warning.message)
 
 
 def _collect_printed(name):
@@ -197,8 +197,8 @@ class _TesterPeer(Peer):
         _end_without_verdict(reason)
 
     def request(self, operation, target, args=(), kwargs=None):
-        asked = target[0] if type(target) is tuple else target
-        is_tainted = isinstance(asked, StandIn) and asked._r1kit_number in self.tainted_numbers
+        target_object = target[0] if type(target) is tuple else target
+        is_tainted = isinstance(target_object, StandIn) and target_object._r1kit_number in self.tainted_numbers
         if is_tainted and not may_ask_tainted(operation, args):
             self.end()
         try:

@@ -174,8 +174,8 @@ def _bubblewrap_command(directory: str, python_files: PythonFiles, package_place
                 command += ["--tmpfs", hidden, "--remount-ro", hidden]
             else:
                 command += ["--ro-bind", "/dev/null", hidden]
-    for path, place in package_places.items():
-        command += ["--ro-bind", path, place]
+    for path, path_in_box in package_places.items():
+        command += ["--ro-bind", path, path_in_box]
     command += ["--tmpfs", "/dev"]
     for device in _DEVICES:
         command += ["--dev-bind", device, device]

@@ -162,17 +162,17 @@ def find_measured_model(model: str, scaling_run: str | None) -> MeasuredModel | 
             raise UserError("--scaling", scaling_run, f"has measured {measured}", f"measure {model} by `r1kit eval`")
         _check_weights(run_dir, entry["path"], model)
         return _measured_model(run_dir, entry, model)
-    found: list[tuple[str, Path, dict[str, Any]]] = []
+    candidates: list[tuple[str, Path, dict[str, Any]]] = []
     for run_dir in _eval_run_dirs(model):
         for entry in _read_entries(run_dir):
             if _is_same_model(entry["path"], model, run_dir) and entry["recommended"]:
                 if _has_other_weights(run_dir, entry["path"], model):
                     logger.info(f"{run_dir} has measured {model} with other weights, and is not used")
                     continue
-                found.append((str(Run(run_dir).info.get("finished") or ""), run_dir, entry))
-    if not found:
+                candidates.append((str(Run(run_dir).info.get("finished") or ""), run_dir, entry))
+    if not candidates:
         return None
-    _, run_dir, entry = max(found, key=lambda candidate: (candidate[0], str(candidate[1])))
+    _, run_dir, entry = max(candidates, key=lambda candidate: (candidate[0], str(candidate[1])))
     return _measured_model(run_dir, entry, model)
 
 

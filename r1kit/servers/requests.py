@@ -246,7 +246,9 @@ class RequestFormat:
     def _note_model(self, name: Any) -> None:
         """Warn once where the server names another model; a longer or shorter form of the same name is no other."""
         names = (self.model_name, *self.sampling_config.server.models, *self.noted_models)
-        if not isinstance(name, str) or not name or any(name in known or known in name for known in names):
+        if not isinstance(name, str) or not name:
+            return
+        if any(name in known_name or known_name in name for known_name in names):
             return
         self.noted_models.add(name)
         if len(self.noted_models) == 1:

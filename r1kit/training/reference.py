@@ -74,7 +74,7 @@ def replace_reference_adapter(model: Any) -> None:
     policy = dict(model.named_parameters())
     for name, weight in _reference_weights(model).items():
         weight.requires_grad = False
-        parts = [_POLICY_ADAPTER if part == _REFERENCE_ADAPTER else part for part in name.split(".")]
+        parts = [_POLICY_ADAPTER if piece == _REFERENCE_ADAPTER else piece for piece in name.split(".")]
         weight.copy_(policy[".".join(parts)])
 
 

@@ -131,23 +131,23 @@ def _content_text(content: Any, has_calls: bool) -> tuple[str, str]:
         raise ConversationError(f"the content of a message must be text, not {json.dumps(content, default=str)}")
     texts: list[str] = []
     thoughts: list[str] = []
-    for part in content:
-        if isinstance(part, str):
-            texts.append(part)
+    for piece in content:
+        if isinstance(piece, str):
+            texts.append(piece)
             continue
-        part_type = part.get("type", "text") if isinstance(part, Mapping) else type(part).__name__
-        if part_type in TEXT_PARTS and isinstance(part.get(TEXT_PARTS[part_type]), str):
-            texts.append(part[TEXT_PARTS[part_type]])
+        part_type = piece.get("type", "text") if isinstance(piece, Mapping) else type(piece).__name__
+        if part_type in TEXT_PARTS and isinstance(piece.get(TEXT_PARTS[part_type]), str):
+            texts.append(piece[TEXT_PARTS[part_type]])
         elif part_type in THINKING_PARTS:
-            thoughts.append(_thinking_of_part(part, part_type))
+            thoughts.append(_thinking_of_part(piece, part_type))
         else:
             raise ConversationError(f"a message has a part of the type {part_type}, and r1kit reads text alone")
     return "".join(texts), "".join(thoughts)
 
 
-def _thinking_of_part(part: Mapping[str, Any], part_type: str) -> str:
+def _thinking_of_part(piece: Mapping[str, Any], part_type: str) -> str:
     """Return the text of a part that holds thinking; Mistral writes it as a list of parts with text."""
-    value = part.get(THINKING_PARTS[part_type], part.get("text"))
+    value = piece.get(THINKING_PARTS[part_type], piece.get("text"))
     if isinstance(value, list):
         value = "".join(str(inner.get("text") or "") for inner in value if isinstance(inner, Mapping))
     return value if isinstance(value, str) else ""

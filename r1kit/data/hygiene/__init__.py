@@ -35,8 +35,8 @@ def clean_problems(problems: "Dataset", hygiene: HygieneConfig) -> tuple["Datase
     """Return the rows of `problems` that may stay, and the report of the rows that are dropped."""
     if not hygiene.is_enabled:
         return problems, {"rows": len(problems), "dropped": {}, "examples": {}, "kept": len(problems)}
-    kept, report = find_clean_rows(problems, hygiene)
-    return (problems if len(kept) == len(problems) else problems.select(kept)), report
+    clean_numbers, report = find_clean_rows(problems, hygiene)
+    return (problems if len(clean_numbers) == len(problems) else problems.select(clean_numbers)), report
 
 
 def find_clean_rows(problems: "Dataset", hygiene: HygieneConfig) -> tuple[list[int], HygieneReport]:
@@ -44,21 +44,21 @@ def find_clean_rows(problems: "Dataset", hygiene: HygieneConfig) -> tuple[list[i
     report: HygieneReport = {"rows": len(problems), "dropped": _zero_counts(hygiene), "examples": {}}
     rows = problems.select_columns([name for name in HYGIENE_COLUMNS if name in problems.column_names])
     cleaner = RowCleaner(hygiene, lambda number: rows[number])
-    kept: list[int] = []
+    clean_numbers: list[int] = []
     for number, row in enumerate(iterate_rows(rows)):
         drop = cleaner.check(row, number)
         if drop is None:
-            kept.append(number)
+            clean_numbers.append(number)
             continue
         reason, similar_text = drop
         report["dropped"][reason] += 1
         examples = report["examples"].setdefault(reason, [])
         if len(examples) < EXAMPLES_PER_REASON:
             examples.append({"prompt": row["question"], "like": similar_text})
-    report["kept"] = len(kept)
+    report["kept"] = len(clean_numbers)
     if cleaner.near_duplicates:
         _note_template(rows, cleaner.near_duplicates)
-    return kept, report
+    return clean_numbers, report
 
 
 def _zero_counts(hygiene: HygieneConfig) -> dict[str, int]:

@@ -105,8 +105,8 @@ views.Compare = (section) => {
     const isBroken = (id) => before.verdict(id) === 1 && after.verdict(id) === 0;
     const fixed = shared.filter(isFixed);
     const broken = shared.filter(isBroken);
-    const shown = { fixed, broken, all: shared }[choice.show];
-    const pageCount = Math.max(1, Math.ceil(shown.length / COMPARED_PER_PAGE));
+    const visibleIds = { fixed, broken, all: shared }[choice.show];
+    const pageCount = Math.max(1, Math.ceil(visibleIds.length / COMPARED_PER_PAGE));
     choice.page = Math.min(Math.max(0, choice.page), pageCount - 1);
     previous.disabled = choice.page === 0;
     next.disabled = choice.page >= pageCount - 1;
@@ -115,7 +115,7 @@ views.Compare = (section) => {
         `correct, ${broken.length} were correct and are wrong. Page ${choice.page + 1} of ${pageCount}.`
       : "No question is in both.";
     const start = choice.page * COMPARED_PER_PAGE;
-    const ids = shown.slice(start, start + COMPARED_PER_PAGE);
+    const ids = visibleIds.slice(start, start + COMPARED_PER_PAGE);
     const cards = await Promise.all(ids.map((id) => comparedQuestion(id, before, after)));
     if (turn === newestTurn && section.isConnected) body.replaceChildren(...cards);
   };

@@ -82,9 +82,9 @@ views.Data = (section) => {
           .flat()
           .map((row) => promptText(row.prompt)),
       );
-      const kept = noun === "completions" ? (run.rows ?? report.kept) : report.kept;
+      const keptCount = noun === "completions" ? (run.rows ?? report.kept) : report.kept;
       const ofTotal = total ? ` of ${formatCount(total)}` : "";
-      const title = `${run.name}: ${formatCount(kept)}${ofTotal} ${noun} kept`;
+      const title = `${run.name}: ${formatCount(keptCount)}${ofTotal} ${noun} kept`;
       section.append(element("h3", {}, title), ...dropReport(report, total));
     }
   }

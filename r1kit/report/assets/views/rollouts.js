@@ -191,14 +191,14 @@ views.Rollouts = (section) => {
 
   /** Return the selected rollouts whose texts contain the search; null where a newer selection began. */
   const searchTexts = async (indices, turn) => {
-    const wanted = filters.search.toLowerCase();
+    const searchText = filters.search.toLowerCase();
     const chunkNumbers = [...new Set(indices.map(chunkOf))];
     const hits = new Set();
     for (const [i, number] of chunkNumbers.entries()) {
       const chunk = await loadBlob(`s${filters.set}c${number}`);
       if (!isCurrent(turn)) return null;
       chunk.forEach((texts, j) => {
-        const hasHit = [texts.completion, texts.question].some((text) => text.toLowerCase().includes(wanted));
+        const hasHit = [texts.completion, texts.question].some((text) => text.toLowerCase().includes(searchText));
         if (hasHit) hits.add(number * head.rollouts_per_chunk + j);
       });
       if ((i + 1) % CHUNKS_PER_PAUSE === 0) {
@@ -283,13 +283,13 @@ views.Rollouts = (section) => {
     for (let j = 0; j < columns.group.length; j++) {
       if (columns.group[j] === columns.group[index] && j !== index) others.push(j);
     }
-    const shown = others.slice(0, MAX_GROUP_SHOWN);
-    const [texts, ...otherTexts] = await Promise.all([index, ...shown].map((j) => loadTexts(filters.set, j)));
+    const visibleRows = others.slice(0, MAX_GROUP_SHOWN);
+    const [texts, ...otherTexts] = await Promise.all([index, ...visibleRows].map((j) => loadTexts(filters.set, j)));
     if (turn !== chooseTurn || chosenColumns !== columns || !section.isConnected) return;
     const options = { search: filters.search, unfolded: !filters.foldThinking };
-    const only = others.length > shown.length ? `; ${shown.length} of them are shown` : "";
+    const only = others.length > visibleRows.length ? `; ${visibleRows.length} of them are shown` : "";
     const groupTitle = `The ${others.length} other completions of this group${only}`;
-    const cards = shown.map((j, i) => completionCard(columns, j, otherTexts[i], options));
+    const cards = visibleRows.map((j, i) => completionCard(columns, j, otherTexts[i], options));
     const group = others.length
       ? [element("h3", {}, groupTitle), element("div", { class: "completions" }, ...cards)]
       : [];
