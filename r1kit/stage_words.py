@@ -102,6 +102,8 @@ def _read_options(stage: Stage, options: StageOptions) -> dict[str, Any]:
     overrides: dict[str, Any] = {}
     models, datasets = options.models, options.datasets
     for model in models:
+        if model.startswith("=") and not os.path.exists(model):
+            raise UserError("--model", model, "has no name before =", f"write --model {model.lstrip('=') or 'PATH'}")
         if "," in model and not os.path.exists(model):
             action = f"write {' '.join(f'--model {name.strip()}' for name in model.split(','))}"
             raise UserError("--model", model, "names one model", action)
@@ -113,6 +115,10 @@ def _read_options(stage: Stage, options: StageOptions) -> dict[str, Any]:
     elif len(models) > 1:
         requirement = f"stands {len(models)} times in this command, and {stage.name} takes one model"
         raise UserError("--model", ", ".join(models), requirement, "keep one of them")
+    elif models and has_name(models[0]):
+        name, _, path = models[0].partition("=")
+        requirement = f"names a model as eval's NAME=PATH does, and {stage.name} takes one model without a name"
+        raise UserError("--model", models[0], requirement, f"write --model {path or name}")
     elif models:
         overrides["model.path"] = models[0]
     if datasets:

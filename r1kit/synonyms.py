@@ -101,8 +101,8 @@ KEYS = {
     "train_files data_files training_data problems prompts input",
     "suite": "benchmark benchmarks task tasks bench",
     "data.eval": "eval_data val_data eval_file validation_file test_file eval_dataset val_dataset test_data",
-    "data.train.0.rows": "limit max_samples num_rows max_rows subset n_rows max_train_samples",
-    "data.train.0.columns": "column column_names prompt_column input_key prompt_key dataset_text_field",
+    "data.train.0.rows": "rows limit max_samples num_rows max_rows subset n_rows max_train_samples",
+    "data.train.0.columns": "column_names rename_columns column_mapping",
     "data.train.0.name": "dataset_config dataset_config_name",
     "prompt.template": "chat_template prompt_template",
     "prompt.system": "system_prompt system_message",
@@ -113,11 +113,20 @@ KEYS = {
     "output": "output_dir out out_dir save_dir outdir output_path default_local_dir logging_dir run_name dest",
     "seed": "random_seed random_state data_seed",
     "card.push_to_hub": "push_to_hub hub_model_id hub upload repo_id",
-    "trl.report_to": "wandb tensorboard mlflow logger tracker report trackio",
+    "trl.report_to": "wandb tensorboard mlflow logger tracker report trackio wandb_project wandb_project_name",
     "trl.vllm_gpu_memory_utilization": "gpu_memory_utilization gpu_memory",
     "trl.use_vllm": "vllm use_vllm engine backend inference_engine",
 }
 """Fields of recipes, each with the words that mean it. A recipe that lacks a word's first field takes its next."""
+
+COLUMNS = {
+    "prompt": "column prompt_column input_column question_column input_key prompt_key question_key prompt_field",
+    "answer": "answer_column answer_key answer_field label_column label_key solution_column gold_column target_column",
+    "completion": "completion_column response_column output_column response_key completion_key",
+    "messages": "messages_column messages_key conversation_column",
+    "text": "dataset_text_field text_column text_field text_key",
+}
+"""Columns of rows, each with the words that name the column of a source that it is read from."""
 
 KEY_ACTIONS = {
     "set OPENAI_API_KEY before the command, or name another variable by sampling.server.key": "api_key openai_api_key",
@@ -230,7 +239,7 @@ VALUES = {
     "too_long": {"truncate": "cut trim", "drop": "skip remove filter ignore", "refuse": "error fail raise"},
     "answers": {"boxed": "box \\boxed latex", "tags": "tag answer think r1", "any": "all auto text"},
     "report_to": {
-        "wandb": "wandb wb w&b weights_and_biases weights_biases",
+        "wandb": "wandb wb w&b weights_and_biases weights_biases wandb_project wandb_project_name",
         "tensorboard": "tensorboard tb",
         "mlflow": "mlflow",
         "trackio": "trackio",
@@ -242,6 +251,17 @@ VALUES = {
     },
 }
 """Values of fields, by the last name of the field: each with the words that mean it, or that mean field and value."""
+
+OFF_VALUES = {"dtype": "float32", "attention": "sdpa", "engine": "transformers", "report_to": "none"}
+"""Fields that are not simply true or false, by their last name: each with its value where what it means is off."""
+
+TRACKER_PROJECTS = {
+    "wandb": "set WANDB_PROJECT={value} before the command",
+    "mlflow": "set MLFLOW_EXPERIMENT_NAME={value} before the command",
+    "tensorboard": "set TENSORBOARD_LOGGING_DIR={value} before the command",
+    "trackio": "write trl.project={value}",
+}
+"""Trackers, each with how the project or the folder of its runs is named."""
 
 BLOCK_FIELDS = {
     "model": "path",

@@ -8,13 +8,15 @@ import pytest
 from r1kit import command_line, synonyms
 from r1kit.cli import app
 from r1kit.errors import UserError
-from r1kit.recipe import RewardConfig, parse_recipe
+from r1kit.recipe import RewardConfig, load_recipe, parse_recipe
 from r1kit.recipe.key_words import suggest_setting
 from r1kit.recipe.reference import list_fields
 from r1kit.recipe.stages import recipe_class
 from r1kit.rewards.registry import REWARDS, resolve_reward
+from r1kit.rows import COLUMNS
 from r1kit.runs.paths import resolve_data_path
 from r1kit.stages import STAGES
+from r1kit.suites import SUITES
 
 
 def error_of(line, monkeypatch):
@@ -108,6 +110,13 @@ OPTIONS = {
     "eval --model a,b": "--model = a,b; names one model; write --model a --model b",
     "distill --teacher big/model": "write teacher.path=big/model",
     "eval --model a --model a": "the name a stands for a already",
+    "eval --model a= --dataset rows.jsonl": "--model = a=; names no path after =; write a=PATH, or a alone",
+    "eval --model =a --dataset rows.jsonl": "write --model a",
+    "sft x.yaml --model base=a": "sft takes one model without a name; write --model a",
+    "sft x.yaml --model ''": 'model.path = ""; must not be empty',
+    "sft x.yaml --output ''": 'output = ""; must not be empty',
+    "sft x.yaml --dataset ''": 'data.train.0.path = ""; must not be empty',
+    "sft x.yaml --bf16 false": "leave it out, or write model.dtype=float32",
 }
 WORDS = {
     "sft training.steps 5": "write training.steps=5, without spaces",
@@ -161,7 +170,7 @@ KEYS = {
     "rl x.yaml sampling.engine=vllm": "write trl.use_vllm=true",
     "rl x.yaml temperature=1": "write sampling.temperature=1",
     "rl x.yaml reward_funcs=[accuracy]": "did you mean rewards?",
-    "rl x.yaml rewards=accuracy,format": "write rewards=[accuracy,format]",
+    "rl x.yaml rewards=accuracy,format": "write 'rewards=[accuracy,format]'",
     "rl x.yaml model.dtype=bf16": "did you mean bfloat16?",
     "sft x.yaml training.schedule=linaer": "did you mean linear?",
     "eval x.yaml sampling.engine=sglang": "did you mean openai?",
@@ -170,11 +179,33 @@ KEYS = {
     "rl x.yaml actor_rollout_ref.rollout.n=8": "write sampling.group_size=8",
     "rl x.yaml algorithm.kl_ctrl.kl_coef=0.01": "write training.kl=0.01",
     "rl x.yaml gpu_memory_utilization=0.5": "write trl.vllm_gpu_memory_utilization=0.5",
-    "rl x.yaml rewards.accuracy=1": "write rewards=[{name: accuracy, weight: 1}]",
+    "rl x.yaml rewards.accuracy=1": "write 'rewards=[{name: accuracy, weight: 1}]'",
     "rl x.yaml trl=report_to=wandb": "write trl.report_to=wandb",
     "rl x.yaml trl.lr=1e-3": "did you mean training.learning_rate?",
     "sft x.yaml deepspeed=zero3.json": "pass --accelerate-config FILE",
-    "sft x.yaml data.train.0.columns=question": "write data.train.0.columns={prompt: question}",
+    "sft x.yaml data.train.0.columns=question": "write data.train.0.columns.prompt=question",
+    "eval a split=test": "write data.eval.0.split=test, or suite.NAME.split of a benchmark",
+    "eval a rows=9": "write data.eval.0.rows=9, or suite.NAME.rows of a benchmark",
+    "sft x.yaml rows=9": "write data.train.0.rows=9",
+    "rl x.yaml qlora=false": "leave it out, or write model.quantize=null",
+    "rl x.yaml bf16=false": "leave it out, or write model.dtype=float32",
+    "rl x.yaml flash_attn=off": "leave it out, or write model.attention=sdpa",
+    "rl x.yaml lora=false": "write model.lora=false",
+    "rl x.yaml use_vllm=false": "write trl.use_vllm=false",
+    "sft x.yaml use_vllm=false": "use_vllm = false; no such key; leave it out",
+    "sft x.yaml model.quantize=false": "leave it out, or write model.quantize=null",
+    "sft x.yaml card.push_to_hub=false": "leave it out, or write card.push_to_hub=null",
+    "sft x.yaml push_to_hub=true": "write card.push_to_hub=...",
+    "sft x.yaml wandb=false": "leave it out, or write trl.report_to=none",
+    "sft x.yaml wandb=my_project": "write trl.report_to=wandb, and set WANDB_PROJECT=my_project before the command",
+    "sft x.yaml wandb_project=p": "write trl.report_to=wandb, and set WANDB_PROJECT=p before the command",
+    "sft x.yaml trackio=p": "write trl.report_to=trackio, and write trl.project=p",
+    "sft x.yaml dataset_text_field=body": "write data.train.0.columns.text=body",
+    "sft x.yaml dataset_text_field=text": "leave it out: a column called text is read as that",
+    "eval a answer_column=target": "write data.eval.0.columns.answer=target",
+    "eval a answer_key=target": "write data.eval.0.columns.answer=...",
+    "rl x.yaml reward=accuracy": "write 'rewards=[accuracy]'",
+    "rl x.yaml reward=acc,fmt": "write 'rewards=[accuracy, format]'",
     "generate x.yaml api_key=sk-abc": "set OPENAI_API_KEY before the command",
     "generate x.yaml sampling.server=http://a/v1": "write sampling.server.urls=http://a/v1",
 }
@@ -222,6 +253,23 @@ def test_addresses_may_stand_with_commas():
     assert server.urls == ["http://a/v1", "http://b/v1"]
 
 
+@pytest.mark.parametrize("words", [("suite", "suite.aime24.samples"), ("suite.aime24.samples", "suite")])
+def test_a_setting_of_one_benchmark_stays_beside_the_name_of_its_suite(words):
+    values = {"suite": "mathematics", "suite.aime24.samples": 3}
+    suite = load_recipe("eval", None, {"model.path": "m", **{word: values[word] for word in words}}).suite
+    assert (suite["aime24"].samples, len(suite)) == (3, len(SUITES["mathematics"]))
+
+
+def test_fields_stand_after_short_forms_of_their_blocks():
+    values = {"model.path": "m", "output": "run", "data.train.0.rows": 5, "data.train": "a.jsonl"}
+    recipe = load_recipe("rl", None, {**values, "rewards": ["accuracy"], "rewards.0.weight": 2})
+    assert (recipe.data.train[0].path, recipe.data.train[0].rows) == ("a.jsonl", 5)
+    assert [(reward.name, reward.weight) for reward in recipe.rewards] == [("accuracy", 2)]
+    values = {"models": ["a", "b"], "models.b.prompt.template": "chat", "output": "run", "data.eval": "p.jsonl"}
+    models = load_recipe("eval", None, values).models
+    assert [model.prompt and model.prompt.template for model in models.values()] == [None, "chat"]
+
+
 # The table itself
 
 
@@ -235,6 +283,9 @@ def test_every_suggestion_of_the_table_exists():
         assert any(key.endswith(f"{block}.{field}") for key in keys)
     last_names = {key.rpartition(".")[2] for key in keys} | {"report_to", "use_vllm"}
     assert set(synonyms.VALUES) <= last_names
+    assert set(synonyms.OFF_VALUES) <= last_names
+    assert set(synonyms.TRACKER_PROJECTS) <= set(synonyms.VALUES["report_to"])
+    assert set(synonyms.COLUMNS) <= {*COLUMNS, "text"}
     assert set(synonyms.VALUES["rewards"]) <= set(REWARDS)
 
 

@@ -71,7 +71,7 @@ class NumbersAsWritten(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _check_number(cls, value: Any, info: ValidationInfo) -> Any:
-        types = _all_types(cls.model_fields[info.field_name or ""].annotation)
+        types = all_types(cls.model_fields[info.field_name or ""].annotation)
         if types & {int, float}:
             _check_numbers(value, may_be_bool=bool(types & {bool, Any}))
         return value
@@ -89,14 +89,16 @@ def _check_numbers(value: Any, may_be_bool: bool) -> None:
         raise ValueError(f"must be at most {MAX_INT}")
 
 
-def _all_types(annotation: Any) -> set[Any]:
+def all_types(annotation: Any) -> set[Any]:
     """Return the types that a field's type is made of: {int, NoneType} for `PositiveInt | None`."""
     inner_types = get_args(annotation)
-    return set().union(*map(_all_types, inner_types)) if inner_types else {annotation}
+    return set().union(*map(all_types, inner_types)) if inner_types else {annotation}
 
 
 def expand_path(value: Any) -> Any:
-    """Return the value of a field that holds a path, with the home folder in the place of `~`."""
+    """Return the value of a field that holds a path, with the home folder in the place of `~`; it must not be empty."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("must not be empty")
     return expand_home(value) if isinstance(value, str) else value
 
 
@@ -125,12 +127,12 @@ class Block(NumbersAsWritten):
             default = field.default if field else None
             if isinstance(default, Block) and isinstance(value, dict):
                 merged[name] = {**default.model_dump(include=default.model_fields_set), **value}
-            elif field and default is None and str(value).lower() in _SWITCHES and _is_optional_block(field):
+            elif field and default is None and str(value).lower() in _SWITCHES and is_optional_block(field):
                 merged[name] = {} if _SWITCHES[str(value).lower()] else None
         return merged
 
 
-def _is_optional_block(field: FieldInfo) -> bool:
+def is_optional_block(field: FieldInfo) -> bool:
     """Return whether a field is a block or nothing, as `lora: LoraConfig | None`, and the block needs no value."""
     block = find_block_class(field.annotation)
     if block is None or set(get_args(field.annotation)) != {block, NoneType}:

@@ -100,8 +100,6 @@ def _check_data(data: DataConfig, role: str) -> None:
         requirement = "sets the size of a mixture, which needs a share for each source"
         raise UserError("data.rows", data.rows, requirement, "set share on each source, or rows on each source")
     for index, source in enumerate(sources):
-        if not source.path.strip():
-            raise UserError(f"data.{role}.{index}.path", source.path, "must name a data set", "correct or remove it")
         _check_language(source.values.get("language"), f"data.{role}.{index}.values.language")
         if source.stream and source.rows is None:
             requirement = "a streamed source needs the number of rows to draw from it"

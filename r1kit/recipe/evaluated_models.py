@@ -49,11 +49,13 @@ def name_models(models: Sequence[str], field: str) -> dict[str, str]:
         name_models(["runs/zero", "R1=runs/r1/model"], "--model")   {"zero": "runs/zero", "R1": "runs/r1/model"}
 
     A path alone is named by its last part, and by more of its parts where two would have the same name. Raises
-    UserError, which names `field`, for a model or a name that stands there twice.
+    UserError, which names `field`, for a model or a name that stands there twice, and for a name without a path.
     """
     named: list[tuple[str, str]] = []
     for model in models:
         name, path = _split_name(model)
+        if name and not path:
+            raise UserError(field, model, "names no path after =", f"write {name}=PATH, or {name} alone")
         named.append((name, path))
     names = _name_paths([path for name, path in named if not name])
     paths_by_name: dict[str, str] = {}
@@ -95,16 +97,23 @@ def _name_paths(paths: Sequence[str]) -> dict[str, str]:
     return {path: names.get(path, path) for path in paths}
 
 
-def _accept_short_forms(models: Any) -> Any:
-    """Return `models` as a mapping of names to blocks: a list is named by its paths, a path alone becomes a block."""
+def normalise_models(models: Any) -> Any:
+    """Return `models` as a mapping of names to blocks: a list is named by its paths, a path alone becomes a block.
+
+    Raises UserError where two models of a list have the same name.
+    """
     if isinstance(models, list) and all(isinstance(model, str) for model in models):
-        try:
-            models = name_models(models, "models")
-        except UserError as error:
-            raise ValueError(str(error).split("; ")[1]) from None
+        models = name_models(models, "models")
     if not isinstance(models, dict):
         return models
     return {name: {"path": model} if isinstance(model, str) else model for name, model in models.items()}
+
+
+def _accept_short_forms(models: Any) -> Any:
+    try:
+        return normalise_models(models)
+    except UserError as error:
+        raise ValueError(str(error).split("; ")[1]) from None
 
 
 def _allow_short_forms(schema: dict[str, Any]) -> None:

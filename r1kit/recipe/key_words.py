@@ -16,8 +16,11 @@ from pydantic import BaseModel
 from r1kit.errors import UNSET, format_value, suggest
 from r1kit.recipe.block import fields_along, find_block_class
 from r1kit.recipe.stages import EvalRecipe, RewardModelRecipe, RLRecipe
+from r1kit.recipe.suite import BenchmarkConfig
 from r1kit.recipe.trl import FIXED_BY_R1KIT, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, trl_fields
-from r1kit.synonyms import BLOCK_FIELDS, KEY_ACTIONS, KEYS, normalise_word, suggest_value, words_meaning
+from r1kit.recipe.word_values import is_off, needs_list, write_setting, write_value
+from r1kit.safe_text import MASK, mask_secrets
+from r1kit.synonyms import BLOCK_FIELDS, COLUMNS, KEY_ACTIONS, KEYS, normalise_word, words_meaning
 
 # Names that several blocks have, and that say nothing without their block.
 _NAMES_OF_MANY_BLOCKS = frozenset({"name", "path", "type", "r", "by", "body", "where", "settings", "values", "key"})
@@ -52,22 +55,37 @@ def suggest_setting(schema: type[BaseModel], word: str, value: object = UNSET) -
     `schema` is the class of the recipe. With the value UNSET, as of an option without one, `...` stands for it, unless
     the word says the value too, as `bf16` does.
     """
-    action = words_meaning(KEY_ACTIONS, word)
-    if action:
-        return action[0]
+    actions = words_meaning(KEY_ACTIONS, word)
+    if actions:
+        return actions[0]
+    columns = words_meaning(COLUMNS, word)
+    if columns:
+        is_masked = mask_secrets(value, word) == MASK  # as all values of names that end in _key
+        return _suggest_column(schema, columns[0], UNSET if is_masked else value)
     key, is_same_value = _find_meaning(schema, word)
     if not key:
-        return ""
+        return "leave it out" if is_off(value) and words_meaning(KEYS, word) else ""
     if issubclass(schema, EvalRecipe):
         key = key.replace("data.train", "data.eval")
-    if value is UNSET or value is True:
-        value = suggest_value(key, normalise_word(word)) or value
-    value = suggest_value(key, value) or value
+    if not is_same_value:
+        return write_setting(key, "...")
     name = BLOCK_FIELDS.get(key, "")
-    if name and not isinstance(value, bool | dict) and _has_key(schema, f"{key}.{name}", list(_walk_keys(schema))):
+    is_text = value is not UNSET and not isinstance(value, bool | dict)
+    if name and is_text and _has_key(schema, f"{key}.{name}", list(_walk_keys(schema))):
         key = f"{key}.{name}"
-    text = format_value(value) if is_same_value and value is not UNSET else "..."
-    return f"write {key}={text}"
+    action = write_value(schema, key, word, value)
+    source, _, name = key.rpartition(".")
+    if source == "data.eval.0" and name in BenchmarkConfig.model_fields and action.startswith("write"):
+        action += f", or suite.NAME.{name} of a benchmark"
+    return action
+
+
+def _suggest_column(schema: type[BaseModel], column: str, value: object) -> str:
+    """Return how to name the column of a source that `column` is read from, as dataset_text_field=body means."""
+    role = "eval" if issubclass(schema, EvalRecipe) else "train"
+    if value == column:
+        return f"leave it out: a column called {column} is read as that"
+    return write_setting(f"data.{role}.0.columns.{column}", value if isinstance(value, str) else "...")
 
 
 def suggest_key(schema: type[BaseModel], location: list[str], value: object) -> str:
@@ -75,7 +93,8 @@ def suggest_key(schema: type[BaseModel], location: list[str], value: object) -> 
     word, siblings = location[-1], sibling_fields(schema, location)
     key, _ = _find_meaning(schema, word)
     block = ".".join(location[:-1])
-    if key and key.rpartition(".")[0] == block:
+    has_other_value = is_off(value) or (isinstance(value, str) and needs_list(schema, key))
+    if key and key.rpartition(".")[0] == block and not has_other_value:
         return f"did you mean {key.rpartition('.')[2]}?"
     setting = suggest_setting(schema, word, value)
     if setting:
@@ -100,7 +119,10 @@ def _suggest_in_other_blocks(schema: type[BaseModel], word: str) -> str:
     for key in _walk_keys(schema):
         keys_by_name.setdefault(key.rpartition(".")[2], key)
     nearest = difflib.get_close_matches(normalise_word(word), keys_by_name, n=1, cutoff=0.8)
-    return f"did you mean {keys_by_name[nearest[0]]}?" if nearest else ""
+    key = keys_by_name[nearest[0]] if nearest else ""
+    if issubclass(schema, EvalRecipe):
+        key = key.replace("data.train", "data.eval")
+    return f"did you mean {key}?" if key else ""
 
 
 def suggest_for_block(schema: type[BaseModel], location: list[str], value: object) -> str:
@@ -108,7 +130,7 @@ def suggest_for_block(schema: type[BaseModel], location: list[str], value: objec
     key = ".".join(location)
     name = BLOCK_FIELDS.get(location[-1], "")
     if name and name in sibling_fields(schema, [*location, name]):
-        return f"write {key}.{name}={format_value(value)}"
+        return write_setting(f"{key}.{name}", format_value(value))
     return "write its fields below it, or on the command line as key.path=value"
 
 

@@ -8,6 +8,8 @@ is found within a second.
 
 import math
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from r1kit.errors import UserError
 from r1kit.recipe.checks import check_recipe
 from r1kit.recipe.data import normalise_sources
 from r1kit.recipe.distill import KEY_OF_TEXT, expand_text
+from r1kit.recipe.evaluated_models import normalise_models
 from r1kit.recipe.rewards import normalise_rewards
 from r1kit.recipe.stages import Recipe, recipe_class
 from r1kit.recipe.suite import normalise_suite
@@ -36,23 +39,42 @@ def load_recipe(stage: str, file: str | None, overrides: dict[str, Any]) -> Reci
     fields that contradict each other.
     """
     values = {} if file is None else _read_recipe_file(file)
-    if "data" in values:  # so that data.train.0.rows is a key also where a source is given by its path alone
-        values["data"] = normalise_sources(values["data"])
-    if values.get("suite"):
-        values["suite"] = normalise_suite(values["suite"])
-    if "rewards" in values:
-        values["rewards"] = normalise_rewards(values["rewards"])
+    for block_name in _SHORT_FORMS:
+        _write_in_full(values, block_name)
     if file is not None:
         _check_trust(values, Path(file), overrides)
-    for key, value in overrides.items():
-        block_name, dot, _ = key.partition(".")
-        if dot and block_name in KEY_OF_TEXT and block_name in values:  # teacher.dtype is a key after teacher=runs/r1
-            values[block_name] = expand_text(block_name, values[block_name])
+    for key, value in _outer_keys_first(overrides):
+        _write_in_full(values, key.partition(".")[0])
         _set_key(values, key, value)
     _check_values(values, "")
     recipe = parse_recipe(stage, values)
     check_recipe(recipe)
     return recipe
+
+
+# Blocks that may be written in a short form, each with what writes it in full.
+_SHORT_FORMS: dict[str, Callable[[Any], Any]] = {
+    "data": normalise_sources,
+    "models": normalise_models,
+    "rewards": normalise_rewards,
+    "suite": normalise_suite,
+    **{block_name: partial(expand_text, block_name) for block_name in KEY_OF_TEXT},
+}
+
+
+def _write_in_full(values: dict[str, Any], block_name: str) -> None:
+    """Write a block of a recipe in full, so that data.train.0.rows is a key also after `data.train: rows.jsonl`."""
+    if values.get(block_name) and block_name in _SHORT_FORMS:
+        values[block_name] = _SHORT_FORMS[block_name](values[block_name])
+
+
+def _outer_keys_first(overrides: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return keys with their values so that suite.aime24.samples comes after suite, which would replace it."""
+
+    def count_outer_keys(entry: tuple[str, Any]) -> int:
+        return sum(entry[0].startswith(f"{other}.") for other in overrides)
+
+    return sorted(overrides.items(), key=count_outer_keys)
 
 
 def _check_trust(values: dict[str, Any], file: Path, overrides: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from r1kit.errors import UNSET, UserError, format_value
 from r1kit.recipe.key_words import suggest_for_block, suggest_key
+from r1kit.recipe.word_values import is_off, suggest_off, write_setting
 from r1kit.synonyms import suggest_value
 
 # What pydantic's types of errors mean to somebody who writes a recipe; the names in braces are pydantic's.
@@ -58,22 +59,25 @@ def explain_validation(schema: type[BaseModel], error: ValidationError) -> UserE
     if first["type"] == "model_type":
         action = suggest_for_block(schema, location, value)
     elif first["type"] == "list_type" and isinstance(value, str):
-        action = f"write {key}=[{value}]"
+        action = write_setting(key, f"[{value}]")
     elif first["type"] == "list_type" and key == "rewards" and isinstance(value, dict):
         entries = [f"{{name: {name}, weight: {format_value(weight)}}}" for name, weight in value.items()]
-        action = f"write rewards=[{', '.join(entries)}]"
+        action = write_setting("rewards", f"[{', '.join(entries)}]")
     elif first["type"] == "dict_type" and isinstance(value, str):
         action = _suggest_mapping(key, value) or action
     elif first["type"] == "literal_error":
         action = _suggest_other_value(key, value, first["ctx"]["expected"]) or action
+    if is_off(value) and not action.startswith("did you mean"):
+        action = suggest_off(schema, key) or action
     return UserError(key, value, requirement, action)
 
 
 def _suggest_mapping(key: str, value: str) -> str:
     """Return how to write a mapping for a text in its place, such as trl=report_to=wandb; "" if that is not clear."""
-    if "=" in value:
-        return f"write {key}.{value}"
-    return f"write {key}={{prompt: {value}}}" if key.endswith(".columns") else ""
+    name, equals_sign, inner_value = value.partition("=")
+    if equals_sign:
+        return write_setting(f"{key}.{name}", inner_value)
+    return write_setting(f"{key}.prompt", value) if key.endswith(".columns") else ""
 
 
 def _suggest_other_value(key: str, value: object, expected: str = "") -> str:
