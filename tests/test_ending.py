@@ -213,15 +213,36 @@ def test_an_interrupted_training_says_at_which_step(here, capsys):
     )
 
 
-def test_interrupted_sampling_says_after_how_many_batches(here):
+def write_shards(folder: Path, written: int, total: int) -> None:
+    """Write the manifest of a set of samples, and some of its shards, which are empty."""
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"shards": total}))
+    for index in range(written):
+        (folder / f"shard-{index:06d}.parquet").touch()
+
+
+def test_interrupted_sampling_says_after_how_many_batches_of_which_set(here):
+    run = make_run(Path("run"), stage="generate", status="interrupted")
+    write_shards(run.path / "samples", 3, 12)
+    assert describe_progress(run) == "after 3 of 12 batches"
+    add_recipe(run, "generate", **{"model.path": "m", "data.train": "d", "refine": {}})
+    assert describe_progress(run) == "after 3 of 12 batches of set 1 of 2"
+
+
+def test_sets_that_have_not_begun_are_counted(here):
+    """Two models on nine benchmarks have 18 sets; with scaling, each model has its plain and its other samples."""
     run = make_run(Path("run"), stage="eval", status="interrupted")
-    for name, written in (("base", 3), ("R1", 1)):
-        folder = run.path / "samples" / name
-        folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text('{"shards": 3}')
-        for index in range(written):
-            (folder / f"shard-{index:06d}.parquet").touch()
-    assert describe_progress(run) == "after 4 of 6 batches"
+    add_recipe(run, "eval", **{"models": {"base": "b", "R1": "r"}, "suite": "r1"})
+    write_shards(run.path / "samples/base-mmlu", 3, 3)
+    assert describe_progress(run) == "after 1 of 18 sets of samples"
+    write_shards(run.path / "samples/base-ifeval", 1, 4)
+    assert describe_progress(run) == "after 1 of 4 batches of set 2 of 18"
+    scaling = {"direct": 2, "budgets": [8, 16], "waits": 1}
+    values = {"model.path": "m", "data.eval": "d", "sampling.samples": 16, "scaling": scaling}
+    recipe = load_recipe("eval", None, {**values, "output": "run"})
+    assert (
+        describe_progress(run, recipe) == "after 1 of 4 batches of set 2 of 6"
+    )  # plain, greedy, direct, 2 cut, 1 longer
 
 
 @pytest.mark.parametrize(("stage", "values"), [("eval", EVAL), ("generate", GENERATE), ("sft", SFT)])

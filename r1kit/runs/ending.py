@@ -18,7 +18,7 @@ import yaml
 
 from r1kit.errors import UserError
 from r1kit.messages import logger, print_progress
-from r1kit.recipe import Recipe, parse_recipe
+from r1kit.recipe import EvalRecipe, GenerateRecipe, Recipe, VerifierRecipe, parse_recipe
 from r1kit.runs.next_commands import next_commands
 from r1kit.runs.paths import RUN_PRODUCTS
 from r1kit.runs.reading import parse_json_lines, read_json_object, read_run_info
@@ -215,12 +215,12 @@ def _figures_of_verifier(file: Path) -> list[str]:
 def describe_progress(run: Run, recipe: Recipe | None = None) -> str:
     """Return how far an interrupted stage came: `at step 37 of 60`, `after 3 of 12 batches`, or `before its first`.
 
-    The steps of the whole training are those of `recipe`, by default the run's own.
+    Of several sets of samples, as of several models or benchmarks, it is `after 1 of 3 batches of set 2 of 9`. The
+    steps and the sets of the whole run are those of `recipe`, by default the run's own.
     """
-    sampled = _count_batches(run)
-    if sampled is not None:
-        written, total = sampled
-        return f"after {written:,} of {total:,} batches"
+    batch_counts = _count_batches(run)
+    if batch_counts:
+        return _describe_batches(batch_counts, recipe or _read_recipe(run))
     steps = [_step_of(folder) for folder in (run.path / "checkpoints").glob("checkpoint-*")]
     if not steps:
         return "before anything was saved"
@@ -241,14 +241,42 @@ def _steps_of_trainer(run: Run, step: int) -> int | None:
     return steps if isinstance(steps, int) and steps > 0 else None
 
 
-def _count_batches(run: Run) -> tuple[int, int] | None:
-    """Return how many batches of all samples of a run are written, and how many there are; None without samples."""
-    written = total = 0
+def _count_batches(run: Run) -> list[tuple[int, int]]:
+    """Return for each set of samples that a run has begun how many batches are written, and how many it has."""
+    counts: list[tuple[int, int]] = []
     for folder in ("samples", "refine", "journey"):
         for manifest in (run.path / folder).rglob("manifest.json"):
             try:
-                total += int(json.loads(manifest.read_text())["shards"])
+                total = int(json.loads(manifest.read_text())["shards"])
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-            written += sum(1 for _ in manifest.parent.glob("shard-*.parquet"))
-    return (written, total) if total else None
+            counts.append((sum(1 for _ in manifest.parent.glob("shard-*.parquet")), total))
+    return counts
+
+
+def _describe_batches(batch_counts: list[tuple[int, int]], recipe: Recipe | None) -> str:
+    """Return how many batches are written, and of which set; one set is sampled after the other."""
+    sets = max(len(batch_counts), 1 if recipe is None else _count_sets(recipe))
+    unfinished = [(written, total) for written, total in batch_counts if written < total]
+    finished = len(batch_counts) - len(unfinished)
+    if not unfinished and sets > 1:
+        return f"after {finished} of {sets} sets of samples"
+    written, total = unfinished[0] if unfinished else batch_counts[0]
+    batches = f"after {written:,} of {total:,} batches"
+    return f"{batches} of set {finished + 1} of {sets}" if sets > 1 else batches
+
+
+def _count_sets(recipe: Recipe) -> int:
+    """Return how many sets of samples a stage makes: of each model and benchmark, and of each way of `scaling`."""
+    if isinstance(recipe, GenerateRecipe):
+        return 1 + (recipe.refine is not None) + (recipe.journey is not None)
+    if isinstance(recipe, VerifierRecipe):
+        return 1 + bool(recipe.data.eval)
+    if not isinstance(recipe, EvalRecipe):
+        return 1
+    sets = len(recipe.suite) or 1
+    scaling = recipe.scaling
+    if scaling is not None:
+        sets += (recipe.sampling.temperature > 0) + (scaling.direct > 0)
+        sets += len(scaling.search) * len(scaling.paths) + len(scaling.budgets) + scaling.waits
+    return sets * (len(recipe.models) or 1)
