@@ -5,8 +5,10 @@ import json
 import pytest
 
 from r1kit.commands.inspect import inspect_source
+from r1kit.data.argument_errors import errors_of_argument
 from r1kit.data.column_guess import guess_columns
 from r1kit.data.description import _draw_histogram
+from r1kit.errors import UserError
 
 CHAT = [{"from": "human", "value": "3 + 4?"}, {"from": "gpt", "value": "It is 7."}]
 CHOSEN = [{"role": "user", "content": "3 + 4?"}, {"role": "assistant", "content": "7"}]
@@ -40,6 +42,10 @@ SOURCES = {
     "strange.csv": (
         "left,right\n3 + 4?,7\n",
         [f"{UNKNOWN} Say which column is which, for example:"],
+    ),
+    "deutsch.csv": (
+        "Frage;Lösung;Thema\n3 + 4?;7;Summen\n",
+        ["  r1kit data inspect deutsch.csv 'columns={prompt: Frage, answer: Lösung}'"],
     ),
     "headless.csv": (
         '"What is 3 + 4?","7"\n"What is 9 - 1?","8"\n',
@@ -122,9 +128,53 @@ def test_lengths_are_drawn_as_a_histogram():
         (["Problem Statement", "Final-Answer"], {"prompt": "Problem Statement", "answer": "Final-Answer"}),
         (["id", "promt", "lable"], {"prompt": "promt"}),
         (["Text", "year"], {"text": "Text"}),
+        (["Frage", "Lösung"], {"prompt": "Frage", "answer": "Lösung"}),
+        (["Aufgabe", "LOESUNG"], {"prompt": "Aufgabe", "answer": "LOESUNG"}),
+        (["Énoncé", "Réponse"], {"prompt": "Énoncé", "answer": "Réponse"}),
+        (["enonce", "re\u0301ponse"], {"prompt": "enonce", "answer": "re\u0301ponse"}),  # an accent of its own
+        (["Pregunta", "Respuesta"], {"prompt": "Pregunta", "answer": "Respuesta"}),
+        (["problema", "solución"], {"prompt": "problema", "answer": "solución"}),
+        (["题目", "答案"], {"prompt": "题目", "answer": "答案"}),
+        (["指令", "输出"], {"prompt": "指令", "completion": "输出"}),
+        (["問題", "答え"], {"prompt": "問題", "answer": "答え"}),
+        (["질문", "정답"], {"prompt": "질문", "answer": "정답"}),
+        (["Вопрос", "Ответ"], {"prompt": "Вопрос", "answer": "Ответ"}),
         (["answer", "year"], {}),
         (["left", "right"], {}),
     ],
 )
 def test_columns_are_guessed_by_their_names(names, columns):
     assert guess_columns(names) == columns
+
+
+# Advice about a source that is an argument, which no recipe has
+
+
+def test_advice_on_a_wrong_source_can_be_typed(here):
+    (here / "rows.jsonl").write_text('{"prompt": "3 + 4?"}\n{"prompt": \n')
+    with pytest.raises(UserError) as caught:
+        inspect_source(["rows.jsonl"])
+    assert str(caught.value).startswith("PATH = rows.jsonl:2; ")
+    assert str(caught.value).endswith("; correct the line, or set broken=skip")
+    inspect_source(["rows.jsonl", "broken=skip"])
+    (here / "sets").mkdir()
+    (here / "sets/test.jsonl").write_text('{"prompt": "3 + 4?"}\n')
+    with pytest.raises(UserError, match=r"^split = train; sets has only test; set split to one of these$"):
+        inspect_source(["sets"])
+    with pytest.raises(UserError, match=r"^PATH = none.jsonl; must be a file, a folder, a run or a hub id; check the"):
+        inspect_source(["none.jsonl"])
+
+
+def test_commands_without_fields_of_a_source_say_nothing_of_them():
+    def error_line(line, **options):
+        with pytest.raises(UserError) as caught, errors_of_argument(**options):
+            raise UserError.from_line(line)
+        return str(caught.value)
+
+    broken = "QUESTIONS.0.path = q.jsonl:2; must be JSON; correct the line, or set QUESTIONS.0.broken=skip"
+    questions = {"argument": "QUESTIONS", "source_name": "QUESTIONS.0"}
+    assert error_line(broken, **questions) == "QUESTIONS = q.jsonl:2; must be JSON; correct the line"
+    other_split = "FILE.split = train; sets has only test; set FILE.split to one of these"
+    assert error_line(other_split, argument="FILE") == (
+        "FILE: split = train; sets has only test; name a single file, such as one of JSON Lines"
+    )

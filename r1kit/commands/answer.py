@@ -263,11 +263,13 @@ def _answer_file(path: str, recipe: EvalRecipe, choice: MethodChoice, run: Run) 
 
 def _load_questions(path: str) -> tuple["Dataset", list[str]]:
     """Return the rows of a file with what sampling needs, and the names of the columns that they came with."""
+    from r1kit.data.argument_errors import errors_of_argument
     from r1kit.data.mixing import read_sources
     from r1kit.data.problems import fill_problem_columns
     from r1kit.recipe import SourceConfig
 
-    dataset = read_sources([SourceConfig(path=path)], QUESTIONS_FIELD)
+    with errors_of_argument(QUESTIONS_FIELD, source_name=f"{QUESTIONS_FIELD}.0"):
+        dataset = read_sources([SourceConfig(path=path)], QUESTIONS_FIELD)
     if "prompt" not in dataset.column_names and "question" in dataset.column_names:
         dataset = dataset.rename_column("question", "prompt")
     if "prompt" not in dataset.column_names:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from r1kit.data.adapters import find_reading
+from r1kit.data.argument_errors import errors_of_argument
 from r1kit.data.column_guess import find_origins, guess_columns, is_row_of_values
 from r1kit.data.description import describe_rows
 from r1kit.data.sources import adapt_stored, finish_rows, read_source
@@ -31,6 +32,8 @@ from r1kit.safe_text import escape_control_characters
 if TYPE_CHECKING:
     from datasets import Dataset
 
+ARGUMENT = "PATH"
+"""The argument of the command, in its help and in its errors."""
 COMPARED_ROWS = 100
 """Rows whose values are compared to say which column came from which."""
 
@@ -42,17 +45,19 @@ def inspect_source(words: list[str]) -> None:
     """
     usage = "run r1kit data inspect PATH [split=test]"
     if not words:
-        raise UserError("PATH", UNSET, "a data source is needed", usage)
+        raise UserError(ARGUMENT, UNSET, "a data source is needed", usage)
     if "=" in words[0]:
-        raise UserError("PATH", " ".join(words), "must begin with the path of a data source", usage)
+        raise UserError(ARGUMENT, " ".join(words), "must begin with the path of a data source", usage)
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     source = _parse_source(words)
-    if is_generated_source(source.path):
-        lines, rows = [], read_source(source, "PATH")
-    else:
-        stored = read_stored(source, "PATH")
-        rows = finish_rows(adapt_stored(stored, source, "PATH"), source, "PATH")
-        lines = [*_describe_reading(stored, rows, source), ""]
+    lines: list[str] = []
+    with errors_of_argument(ARGUMENT, takes_fields=True):
+        if is_generated_source(source.path):
+            rows = read_source(source, ARGUMENT)
+        else:
+            stored = read_stored(source, ARGUMENT)
+            rows = finish_rows(adapt_stored(stored, source, ARGUMENT), source, ARGUMENT)
+            lines += [*_describe_reading(stored, rows, source), ""]
     lines += _with_command(describe_rows(rows, source.seed), source, rows.column_names)
     print(escape_control_characters("\n".join(lines)))
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from r1kit.data.argument_errors import errors_of_argument
 from r1kit.data.exact_json import explain_json_error, parse_strictly
 from r1kit.data.sources import read_source
 from r1kit.errors import UserError
@@ -54,7 +55,8 @@ def _read_table(file: str) -> list[Row]:
 
         return pq.read_table(file).to_pylist()
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    return read_source(SourceConfig(path=resolve_data_path(file, "FILE"), adapter="none"), "FILE").to_list()
+    with errors_of_argument("FILE"):
+        return read_source(SourceConfig(path=resolve_data_path(file, "FILE"), adapter="none"), "FILE").to_list()
 
 
 def _checked_rows(rows: Sequence[Row], path: str) -> list[Row]:
