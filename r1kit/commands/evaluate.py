@@ -220,6 +220,7 @@ def ladder_row(name: str, path: str, statistics: dict[str, Any]) -> LadderRow:
         "format": statistics["format"],
         "language_consistency": statistics["language_consistency"],
         "tokens": statistics["tokens"],
+        "reflection_words": statistics["reflection_words"],
         "answer_forms": statistics["answer_forms"],
         "seconds": read_run_info(Path(path)).get("seconds"),
         "statistics": statistics,
@@ -230,6 +231,7 @@ def format_ladder(ladder: Sequence[LadderRow], by_domain: bool = True) -> str:
     """Return the ladder as a table with one line for each model; fractions are given in percent.
 
     Without `by_domain` it has no accuracy, since another table has that of each benchmark.
+    `reflection` is the mean number of reflection words, if there are any (r1kit/languages/reflection.py).
     The last columns say what share of the answers was read by which form, as far as any was; an accuracy of 0 stands as
     "unread" where most answers could not be read.
     """
@@ -239,6 +241,9 @@ def format_ladder(ladder: Sequence[LadderRow], by_domain: bool = True) -> str:
     form_headers = [f"by {form}" if form != NO_ANSWER else "unread" for form in forms]
     if not by_domain:
         domains, figures = [], [name for name in figures if name not in ("+-", "vote@k")]
+    has_reflection = any(row.get("reflection_words") for row in ladder)
+    if has_reflection:
+        figures.append("reflection")
     headers = ["model", *(domain or "accuracy" for domain in domains), *figures, *form_headers]
     rows = []
     for row in ladder:
@@ -249,6 +254,8 @@ def format_ladder(ladder: Sequence[LadderRow], by_domain: bool = True) -> str:
         fractions += [row["thinking"], row["format"], row["language_consistency"]]
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f}"
         cells = [row["model"], *map(_format_percent, fractions), f"{row['tokens']:.1f}", seconds]
+        if has_reflection:
+            cells.append(f"{row['reflection_words'] or 0:.2f}")
         for i, domain in enumerate(domains, start=1):
             if is_unread(statistics["domains"].get(domain)):
                 cells[i] = "unread"

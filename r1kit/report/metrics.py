@@ -41,6 +41,11 @@ METRICS = {
         "tokens",
         "May rise or fall. Good if accuracy rises along with it; longer at the same accuracy is rambling.",
     ),
+    "completions/reflection_words": MetricText(
+        "Reflection words",
+        "words per completion",
+        "wait, but, check and others, as the R1 paper counts them. More of them: the model looks back more often.",
+    ),
     "completions/clipped_ratio": MetricText(
         "Completions cut off at the token limit",
         "fraction of completions",
@@ -248,6 +253,7 @@ USUAL_METRICS = [
     "rewards/format/mean",
     "rewards/language/mean",
     "completions/mean_length",
+    "completions/reflection_words",
     "completions/clipped_ratio",
     "frac_reward_zero_std",
     "loss",

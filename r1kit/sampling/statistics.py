@@ -7,6 +7,7 @@ from typing import Any
 
 from r1kit.answers.forms import answer_form_fractions
 from r1kit.answers.vote_clusters import cluster_answers, row_checker, vote_accuracy, voted_answer
+from r1kit.languages.reflection import count_reflection_words
 from r1kit.recipe.rewards import Answers
 from r1kit.rows import Row
 
@@ -32,6 +33,7 @@ def summarise_samples(rows: Sequence[Row], answers: Answers = "any") -> dict[str
     faults              the number of samples without a verdict
     unanswered          the number of samples whose question did not fit into the context
     tokens              the mean number of tokens of a completion
+    reflection_words    the mean number of words of a completion by which it looks back (r1kit/languages/reflection.py)
     answer_forms        the fraction of the samples whose answer was read by each form; `none`: it could not be read
 
     `answers` says which forms of an answer votes read. All fractions lie between 0 and 1.
@@ -67,6 +69,7 @@ def _summarise(rows: Sequence[Row], accuracy_of_vote: dict[str, float]) -> dict[
         "language_consistency": _mean_of_column(thinking_rows, "language"),
         "thinks": _mean_of_column(rows, "thinks"),
         "tokens": _mean_of_column(rows, "tokens"),
+        "reflection_words": mean_or_none([float(count_reflection_words(row["completion"] or "")) for row in rows]),
         "answer_forms": answer_form_fractions(rows),
         "truncated": finish_reasons["length"] / len(rows) if rows else None,
     }

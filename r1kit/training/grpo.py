@@ -49,7 +49,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
+from r1kit.answers.extract import completion_text
 from r1kit.errors import UNSET, UserError
+from r1kit.languages.reflection import count_reflection_words
 from r1kit.rewards.eager import EagerJudge
 from r1kit.rows import Row
 from r1kit.runs.run import Run
@@ -275,6 +277,7 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             if column in inputs[0]:
                 values = [row[column] if row[column] is None else str(row[column]) for row in inputs]
                 self._log_completion_extra(column, values)
+        self._log_reflection_words(completions)
         if self.generation.known_rewards is not None:
             rewards = self.generation.known_rewards
         else:
@@ -288,6 +291,12 @@ class RLTrainer(CheckpointMixin, GRPOTrainer):
             has_fault |= has_tool_fault
         self.fault_counter.log_faults(self, rewards, has_fault)
         return torch.where(has_fault.unsqueeze(1), torch.nan, resampling.round_rewards(rewards))
+
+    def _log_reflection_words(self, completions: Sequence[Any]) -> None:
+        counts = [count_reflection_words(completion_text(completion)) for completion in completions]
+        all_counts = self.accelerator.gather(torch.tensor(counts, dtype=torch.float32, device=self.accelerator.device))
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        metrics["completions/reflection_words"].append(all_counts.mean().item())
 
     # 6. The whole of a generation, parts 2 to 5 within; then its rollouts are written down.
 

@@ -43,9 +43,11 @@ function runLink(name) {
 function ladderTable(rows) {
   const domains = [...new Set(rows.flatMap((row) => Object.keys(row.accuracy || {})))].filter(Boolean);
   const titles = ["model", "accuracy", ...domains, "vote@k", "thinking", "format", "language", "tokens"];
+  const reflects = rows.some((row) => row.reflection_words);
+  if (reflects) titles.push("reflection");
   const lines = rows.map((row) => {
     const statistics = row.statistics || {};
-    return [
+    const cells = [
       row.model,
       fractionCell(statistics["pass@1"], statistics.interval),
       ...domains.map((domain) => fractionCell(row.accuracy?.[domain], statistics.domains?.[domain]?.interval)),
@@ -55,6 +57,8 @@ function ladderTable(rows) {
       fractionCell(row.language_consistency),
       formatNumber(row.tokens, 1),
     ];
+    if (reflects) cells.push(formatNumber(row.reflection_words ?? 0, 2));
+    return cells;
   });
   return [
     dataTable(titles, lines),
@@ -73,7 +77,8 @@ function ladderTable(rows) {
       element("b", {}, "language"),
       ": words of the thinking in the language of the question. ",
       element("b", {}, "tokens"),
-      ": mean length of a completion.",
+      ": mean length of a completion. ",
+      ...(reflects ? [element("b", {}, "reflection"), ": words such as wait, but and check in a completion."] : []),
     ),
   ];
 }
