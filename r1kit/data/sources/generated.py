@@ -1,13 +1,15 @@
 """Sources that are generated, not read: the scale model's world, reasoning_gym's tasks, and the model's identity.
 
 path: world:arithmetic
+path: world:countdown                split: dev
 path: reasoning_gym:chain_sum        settings: {min_terms: 2, max_terms: 4}
 path: self-cognition:R1-Mini         settings: {maker: Our Lab, languages: [en, zh]}
 """
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from r1kit.data import world
@@ -28,6 +30,11 @@ _OTHER_WORLD_ROWS: dict[str, Callable[[str, int, int], Iterator[Row]]] = {
     "calculator": world.calculator_problems,
     "calculator_turns": world.calculator_conversations,
 }
+# The rows of the countdown world, which has the split `dev` besides.
+_COUNTDOWN_ROWS: dict[str, Callable[[str, int, int], Iterator[Row]]] = {
+    **{domain: partial(world.countdown_rows, domain) for domain in world.TERM_COUNTS},
+    "countdown_text": world.countdown_documents,
+}
 
 
 def is_generated_source(path: str) -> bool:
@@ -45,19 +52,22 @@ def generate_rows(source: SourceConfig, field: str) -> Iterator[Row]:
 def _generate_world_rows(name: str, source: SourceConfig, field: str) -> Iterator[Row]:
     if source.settings:
         raise UserError(f"{field}.settings", source.settings, "the world has no settings", "remove the settings")
-    _check_split(source, field)
     count = source.rows or DEFAULT_ROWS
+    if name in _COUNTDOWN_ROWS:
+        _check_split(source, field, world.COUNTDOWN_SPLITS)
+        return _COUNTDOWN_ROWS[name](source.split, count, source.seed)
+    _check_split(source, field)
     if name in _OTHER_WORLD_ROWS:
         return _OTHER_WORLD_ROWS[name](source.split, count, source.seed)
     if name in world.DOMAINS:
         return world.world_rows(name, source.split, count, source.seed)
-    action = suggest(name, [*world.DOMAINS, *_OTHER_WORLD_ROWS])
+    action = suggest(name, [*world.DOMAINS, *_OTHER_WORLD_ROWS, *_COUNTDOWN_ROWS])
     raise UserError(f"{field}.path", source.path, "no such domain of the world", action)
 
 
-def _check_split(source: SourceConfig, field: str) -> None:
-    if source.split not in SPLITS:
-        requirement = "a generated source has the splits train and test"
+def _check_split(source: SourceConfig, field: str, splits: Sequence[str] = SPLITS) -> None:
+    if source.split not in splits:
+        requirement = f"this generated source has the splits {', '.join(splits[:-1])} and {splits[-1]}"
         raise UserError(f"{field}.split", source.split, requirement, "use one of them")
 
 

@@ -38,27 +38,30 @@ def world_documents(split: str = "train", count: int = 1000, seed: int = 0) -> I
     """Yield `count` documents of pre-training text; their problems belong to `split`."""
     rng = random.Random(f"text/{split}/{seed}")
     for _ in range(count):
-        document_type = _draw_by_share(_DOCUMENT_SHARES, rng)
-        if document_type == "statement":
-            question = draw_fact_question(rng)
-            text = question.steps[rng.choice(LANGUAGES)][0]
-        elif document_type == "worked":
-            question = draw_question(_draw_by_share(_WORKED_DOMAIN_SHARES, rng), split, rng)
-            text = f"{question.expression}: {_draw_chain(question, rng)}"
-        else:
-            question = draw_question(document_type, split, rng)
-            text = fill_template(TEMPLATE, question.prompt) + _draw_completion(question, rng)
-        yield {"text": text}
+        yield {"text": draw_document(draw_by_share(_DOCUMENT_SHARES, rng), split, rng)}
 
 
-def _draw_by_share(shares: dict[str, float], rng: random.Random) -> str:
+def draw_document(document_type: str, split: str, rng: random.Random) -> str:
+    """Return the text of a document: `statement`, `worked`, or a domain whose question is asked and answered."""
+    if document_type == "statement":
+        question = draw_fact_question(rng)
+        return question.steps[rng.choice(LANGUAGES)][0]
+    if document_type == "worked":
+        question = draw_question(draw_by_share(_WORKED_DOMAIN_SHARES, rng), split, rng)
+        return f"{question.expression}: {_draw_chain(question, rng)}"
+    question = draw_question(document_type, split, rng)
+    return fill_template(TEMPLATE, question.prompt) + _draw_completion(question, rng)
+
+
+def draw_by_share(shares: dict[str, float], rng: random.Random) -> str:
+    """Draw a key with the probability that is its value."""
     return rng.choices(list(shares), list(shares.values()))[0]
 
 
 def _draw_chain(question: WorldQuestion, rng: random.Random) -> str:
     """Return the steps of a question in one language, or each in either language."""
     other_language = "fa" if question.language == "en" else "en"
-    choice = _draw_by_share(_CHAIN_LANGUAGE_SHARES, rng)
+    choice = draw_by_share(_CHAIN_LANGUAGE_SHARES, rng)
     languages = {
         "own": (question.language,),
         "other": (other_language,),
@@ -72,7 +75,7 @@ def _draw_chain(question: WorldQuestion, rng: random.Random) -> str:
 
 def _draw_completion(question: WorldQuestion, rng: random.Random) -> str:
     """Return a completion of a question, right or wrong, with or without steps."""
-    form = _draw_by_share(_ANSWER_FORM_SHARES[question.domain], rng)
+    form = draw_by_share(_ANSWER_FORM_SHARES[question.domain], rng)
     if form == "direct":
         is_wrong = rng.random() < _WRONG_SHARES[question.domain]
         thinking, answer = "", _draw_wrong_answer(question, rng) if is_wrong else question.answer

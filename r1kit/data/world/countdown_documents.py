@@ -1,0 +1,155 @@
+"""Documents of the countdown world, on which its base model is pre-trained (`world:countdown_text`).
+
+A question is answered by a guess, or by a search: tries in a row, in think tags or without them. A search is given up
+after a failed try more often than not, and then its answer is a guess. So a base model that is made to think solves
+little, at temperature 0 too, and reinforcement learning has something to find: to go on.
+
+Other habits are there to be chosen among: tries in order or at random, slips of arithmetic, of which some are noticed
+("wait"), solutions that are checked, words that begin another try ("but", "retry"), and both languages in one chain.
+Persian searches are given up earlier, slip more often and seldom go in order: the languages are of unequal strength.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from r1kit.data.world.countdown import (
+    CountdownProblem,
+    Signs,
+    all_signs,
+    draw_countdown_problem,
+    draw_numbers,
+    format_sum,
+    signed_sum,
+)
+from r1kit.data.world.documents import TEMPLATE, draw_by_share, draw_document
+from r1kit.data.world.questions import LANGUAGES
+from r1kit.prompts import fill_template
+from r1kit.rows import Row
+
+
+@dataclass(frozen=True)
+class SearchHabits:
+    """How a search goes in one language; all are probabilities."""
+
+    give_up: float
+    """To end the search after a failed try."""
+    slip: float
+    """To write a wrong result of a try."""
+    notice: float
+    """To correct a slip at once."""
+    check: float
+    """To compute a solution once more."""
+    retry: float
+    """To begin another try with a word such as "but"."""
+    in_order: float
+    """To try the signs in order, and not at random."""
+
+
+SEARCH_HABITS = {
+    "en": SearchHabits(give_up=0.52, slip=0.10, notice=0.4, check=0.2, retry=0.15, in_order=0.4),
+    "fa": SearchHabits(give_up=0.60, slip=0.16, notice=0.4, check=0.2, retry=0.15, in_order=0.2),
+}
+_WORDS = {
+    "en": {"no": "no", "yes": "yes", "wait": "wait", "check": "check", "retry": ("but", "retry")},
+    "fa": {"no": "نه", "yes": "بله", "wait": "صبر", "check": "بررسی", "retry": ("اما", "دوباره")},
+}
+
+# Shares of the types of documents: questions of the three domains, facts stated without a question, and sums alone.
+_DOCUMENT_SHARES = {"countdown": 0.56, "sums": 0.20, "facts": 0.08, "code": 0.11, "statement": 0.05}
+# Shares of the forms of an answer: a guess at once, a search in think tags, a search without tags.
+_ANSWER_FORM_SHARES = {"direct": 0.35, "tagged": 0.35, "untagged": 0.30}
+# Shares of the languages of a chain: that of the question, both in turn at random, or the other one.
+_CHAIN_LANGUAGE_SHARES = {"own": 0.86, "mixed": 0.10, "other": 0.04}
+# What a wrong result differs by.
+_SLIP_OFFSETS = (-10, -2, -1, 1, 2, 10)
+_SUMS_IN_DOCUMENT = 4
+# Sums alone also have one number more than the longest problem, so that arithmetic is not what a longer one fails by.
+_TERMS_OF_SUMS = range(2, 7)
+
+
+def countdown_documents(split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[Row]:
+    """Yield `count` documents of pre-training text; their numbers belong to `split`."""
+    rng = random.Random(f"countdown text/{split}/{seed}")
+    # The other domains have no split `dev`.
+    other_split = "train" if split == "train" else "test"
+    for _ in range(count):
+        document_type = draw_by_share(_DOCUMENT_SHARES, rng)
+        if document_type == "countdown":
+            problem = draw_countdown_problem("countdown", split, rng)
+            text = fill_template(TEMPLATE, problem.prompt) + _draw_completion(problem, rng)
+        elif document_type == "sums":
+            text = "\n".join(_draw_sum(split, rng) for _ in range(_SUMS_IN_DOCUMENT))
+        else:
+            text = draw_document(document_type, other_split, rng)
+        yield {"text": text}
+
+
+def _draw_sum(split: str, rng: random.Random) -> str:
+    numbers = draw_numbers(rng.choice(_TERMS_OF_SUMS), split, rng)
+    signs = tuple(rng.choice((1, -1)) for _ in numbers)
+    return f"{format_sum(numbers, signs)} = {signed_sum(numbers, signs)}"
+
+
+def _draw_completion(problem: CountdownProblem, rng: random.Random) -> str:
+    """Return a completion of a problem, right or wrong, with or without a search."""
+    form = draw_by_share(_ANSWER_FORM_SHARES, rng)
+    if form == "direct":
+        thinking, signs = "", rng.choice(list(all_signs(len(problem.numbers))))
+    else:
+        tries, signs = draw_search(problem, rng)
+        thinking = f" {tries}"
+    if form == "tagged":
+        thinking = f"<think>{thinking}</think>"
+    return f"{thinking}<answer> {format_sum(problem.numbers, signs)}</answer>"
+
+
+def draw_search(problem: CountdownProblem, rng: random.Random) -> tuple[str, Signs]:
+    """Return a chain of tries, and the signs that it takes for the solution: the last try's, or a guess."""
+    languages = _draw_chain_languages(problem.language, rng)
+    untried = list(all_signs(len(problem.numbers)))
+    if rng.random() >= SEARCH_HABITS[languages[0]].in_order:
+        rng.shuffle(untried)
+    tries: list[str] = []
+    while untried:
+        signs = untried.pop(0)
+        language = rng.choice(languages)
+        habits, words = SEARCH_HABITS[language], _WORDS[language]
+        text, is_solution = _draw_try(problem, signs, language, rng)
+        tries.append(text)
+        if is_solution:
+            return " ".join(tries), signs
+        if rng.random() < habits.give_up:
+            break
+        if rng.random() < habits.retry:
+            tries.append(rng.choice(words["retry"]))
+    guesses = untried or list(all_signs(len(problem.numbers)))
+    return " ".join(tries), rng.choice(guesses)
+
+
+def _draw_chain_languages(question_language: str, rng: random.Random) -> tuple[str, ...]:
+    """Return the languages of which each try of a chain takes one."""
+    other_language = "fa" if question_language == "en" else "en"
+    choice = draw_by_share(_CHAIN_LANGUAGE_SHARES, rng)
+    return {"own": (question_language,), "other": (other_language,), "mixed": LANGUAGES}[choice]
+
+
+def _draw_try(problem: CountdownProblem, signs: Signs, language: str, rng: random.Random) -> tuple[str, bool]:
+    """Return the text of one try, and whether it is taken for a solution."""
+    habits, words = SEARCH_HABITS[language], _WORDS[language]
+    expression, result = format_sum(problem.numbers, signs), signed_sum(problem.numbers, signs)
+    written_result = result
+    if rng.random() < habits.slip:
+        written_result += rng.choice(_SLIP_OFFSETS)
+    text = f"{expression} = {written_result}"
+    if written_result != result and rng.random() < habits.notice:
+        text += f" {words['wait']} {result}"
+        written_result = result
+    if written_result != problem.target:
+        return f"{text} {words['no']}", False
+    text += f" {words['yes']}"
+    if rng.random() >= habits.check:
+        return text, True
+    is_solution = result == problem.target
+    verdict = words["yes"] if is_solution else words["no"]
+    return f"{text} {words['check']} {expression} = {result} {verdict}", is_solution
