@@ -1,8 +1,8 @@
 """The recipes of all stages: their fields, how they are read, checked and documented.
 
 A recipe is the YAML file of one stage. Each block has a file here (model.py, data.py, ...); stages.py puts the blocks
-together, load.py reads and overrides, checks.py holds the rules between fields, and reference.py makes the reference
-and the JSON schema from the classes.
+together, load.py reads and overrides, checks.py and its neighbours (training_checks.py, ...) hold the rules between
+fields, and reference.py makes the reference and the JSON schema from the classes.
 """
 
 from r1kit.recipe.card import CardConfig

@@ -195,3 +195,9 @@ def find_resume_rule(block: type[BaseModel], key: str) -> OnResume | None:
 def fields_with_rule(block: type[BaseModel], rule: OnResume) -> frozenset[str]:
     """Return the names of a block's own fields that have a rule."""
     return frozenset(name for name, field in block.model_fields.items() if rule in field.metadata)
+
+
+def value_with_origin(block: Block, name: str) -> object:
+    """Return the value of a field for an error, which says where the user did not set it but has the default."""
+    value = getattr(block, name)
+    return value if name in block.model_fields_set else f"{value} (the default)".lower()

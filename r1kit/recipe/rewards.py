@@ -75,6 +75,11 @@ Rewards = Annotated[list[RewardConfig], KeysMayChange(frozenset({"server", "budg
 """The rewards of a recipe. How a judge is reached, and what it may cost, may change when a run is resumed."""
 
 
+def reward_names(rewards: list[RewardConfig]) -> list[str]:
+    """Return the column names of the rewards of a recipe."""
+    return [reward.short_name for reward in rewards]
+
+
 def has_accuracy_reward(rewards: list[RewardConfig]) -> bool:
     """Return whether one of the rewards decides correctness: `accuracy`, or a function of yours with that name."""
     return any(reward.short_name == "accuracy" for reward in rewards)
