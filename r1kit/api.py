@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from r1kit.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, Interrupted, UserError, suggest
-from r1kit.launch import prepare_process, print_notes, stdout_to_stderr
+from r1kit.launch import prepare_process, print_notes
+from r1kit.messages import stdout_to_stderr
 from r1kit.models.prompt_choice import choose_prompts
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import Recipe, command_module, load_recipe

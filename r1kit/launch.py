@@ -11,7 +11,6 @@ has set the ranks, r1kit launches nothing itself.
 import contextlib
 import errno
 import importlib
-import importlib.util
 import json
 import os
 import signal
@@ -20,9 +19,8 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -36,15 +34,13 @@ from r1kit.errors import (
     OutOfMemory,
     UserError,
     explain_refused_file,
-    suggest,
 )
 from r1kit.interrupts import raise_on_signals
-from r1kit.messages import logger, print_traceback
+from r1kit.launchers import count_processes, launch_command, needs_missing_deepspeed
+from r1kit.messages import PrintLine, logger, print_traceback, stdout_to_stderr
 from r1kit.ranks import adopt_slurm_ranks, cores_of_rank, is_main_rank, local_world_size, rank, world_size
 from r1kit.recipe import Recipe, collect_secrets, command_module, parse_recipe, restore_secrets
-from r1kit.recipe.block import MAX_INT
 from r1kit.recipe.webhook import webhook_address
-from r1kit.recipe.yaml_values import read_yaml
 from r1kit.runs.ending import print_finished, print_interrupted
 from r1kit.runs.exits import RankExit, describe_exit, find_first_exit, forget_exits, record_exit
 from r1kit.runs.files import write_file
@@ -52,7 +48,6 @@ from r1kit.runs.resume import already_finished, open_run, remove_smoke_run
 from r1kit.runs.run import Run
 from r1kit.runs.warning_log import record_warnings
 from r1kit.runs.webhook import Webhook, post_alerts, post_end
-from r1kit.safe_text import format_result
 from r1kit.stages import STAGES
 from r1kit.supervisor import (
     describe_exit_code,
@@ -63,8 +58,6 @@ from r1kit.supervisor import (
     supervise,
 )
 
-PrintLine = Callable[[str], object]
-
 # How long a waiting thread of OpenMP spins before it sleeps. Without it, another busy process makes small models 10 to
 # 40 times slower; OMP_WAIT_POLICY=PASSIVE, which never spins, makes them 2 to 5 times slower on an idle machine.
 _SPIN_COUNT = "10000"
@@ -74,29 +67,8 @@ _WARNING_LIBRARIES = r"(transformers|trl|peft|accelerate|datasets|torch\.distrib
 _EMBEDDING_WARNINGS = r"Model has `tie_word_embeddings=True`|Setting `save_embedding_layers`"
 # How libraries report a full disk in the text of an exception: Python and safetensors, arrow, torch.
 _DISK_FULL_TEXTS = ("No space left", "StorageFull", "inline_container.cc")
-# Distributed types of an Accelerate config for which `accelerate launch` would start a single process, without a word.
-_TORCHRUN_TYPES = ("NO", "MULTI_CPU")
-# The names of accelerate.utils.DistributedType, whose import takes a second.
-_DISTRIBUTED_TYPES = (
-    "NO",
-    "MULTI_CPU",
-    "MULTI_GPU",
-    "MULTI_NPU",
-    "MULTI_MLU",
-    "MULTI_SDAA",
-    "MULTI_MUSA",
-    "MULTI_XPU",
-    "MULTI_HPU",
-    "MULTI_NEURON",
-    "DEEPSPEED",
-    "FSDP",
-    "XLA",
-    "MEGATRON_LM",
-)
 # The environment variable that hands the secrets of a recipe to the ranks: in the run directory they are masked.
 _SECRETS_VARIABLE = "R1KIT_MASKED_VALUES"
-# Keys of an Accelerate config that are whole numbers: the smallest value of each.
-_ACCELERATE_NUMBERS = {"num_processes": 1, "num_machines": 1, "machine_rank": 0, "main_process_port": 0}
 
 
 def start(
@@ -249,79 +221,6 @@ def _record_exit(run: Run, rank_exit: RankExit) -> None:
 # Several processes
 
 
-def launch_command(processes: int | None, config: str | None) -> list[str] | None:
-    """Return the launcher's command, to which the module to run is added; None if one process suffices.
-
-    torchrun also replaces `accelerate launch` for several processes on a CPU without FSDP, where the latter starts a
-    single one without a word. Raises UserError for a wrong number of processes or a wrong config file.
-    """
-    if processes is not None and processes < 1:
-        raise UserError("--num-processes", processes, "must be at least 1", "use a positive number")
-    if config is not None:
-        values = _read_accelerate_config(config)
-        if int(values.get("num_machines", 1)) > 1:
-            requirement = f"names {values['num_machines']} machines, and r1kit launches processes on one"
-            action = (
-                f"run on each machine: accelerate launch --config_file {config} --machine_rank N ... -m r1kit.cli ..."
-            )
-            raise UserError("--accelerate-config", config, requirement, action)
-        if values["distributed_type"] not in _TORCHRUN_TYPES:
-            command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config]
-            return [*command, "--num_processes", str(processes)] if processes else command
-        processes = processes or int(values.get("num_processes", 1))
-    if not processes or processes == 1:
-        return None
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-
-
-def needs_missing_deepspeed(config: str) -> bool:
-    """Return whether an Accelerate config asks for DeepSpeed's ZeRO, and DeepSpeed is not installed."""
-    if _read_accelerate_config(config)["distributed_type"] != "DEEPSPEED":
-        return False
-    return importlib.util.find_spec("deepspeed") is None
-
-
-def _read_accelerate_config(config: str) -> dict[str, Any]:
-    """Return the keys of an Accelerate config. Raises UserError if it or a key that r1kit uses is wrong."""
-    requirement = "must be an Accelerate config file"
-    action = "use one like those in recipes/accelerate/"
-    try:
-        values = yaml.safe_load(Path(config).read_text())
-        read_yaml(Path(config).read_text())  # refuses what Accelerate takes in silence, such as a repeated key
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError("--accelerate-config", config, f"{requirement}: {reason}", "check the path") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise UserError("--accelerate-config", config, f"{requirement}, which is YAML", action) from None
-    if not isinstance(values, dict):
-        raise UserError("--accelerate-config", config, requirement, action)
-    distributed_type = values.get("distributed_type", "NO")
-    if distributed_type is False:  # YAML reads NO without quotes as false
-        distributed_type = "NO"
-    values["distributed_type"] = str(distributed_type).upper()
-    if values["distributed_type"] not in _DISTRIBUTED_TYPES:
-        requirement = f"has distributed_type = {distributed_type}, which Accelerate does not know"
-        action = suggest(values["distributed_type"], _DISTRIBUTED_TYPES)
-        raise UserError("--accelerate-config", config, requirement, action)
-    for key, smallest in _ACCELERATE_NUMBERS.items():
-        number = values.get(key)
-        is_number = isinstance(number, int) and not isinstance(number, bool)
-        if number is not None and not (is_number and smallest <= number <= MAX_INT):
-            requirement = f"has {key} = {str(number)[:50]}, which must be a whole number of at least {smallest}"
-            raise UserError("--accelerate-config", config, requirement, f"correct {key}")
-        if number is None:
-            values.pop(key, None)
-    return values
-
-
-def count_processes(processes: int | None, config: str | None) -> int:
-    """Return the number of processes that a launch starts on this machine."""
-    if processes or config is None:
-        return processes or 1
-    values = _read_accelerate_config(config)
-    return max(1, int(values.get("num_processes", 1)) // int(values.get("num_machines", 1)))
-
-
 def _start_processes(recipe: Recipe, command: list[str], processes: int, run: Run, print_path: PrintLine) -> int:
     """Run the stage of an open run in several processes; again if they ask for it with EXIT_AGAIN."""
     with record_warnings(run, "launcher"):
@@ -391,23 +290,6 @@ def _wait_for_launcher(launcher: subprocess.Popen, stop_file: Path) -> int:
         for number, handler in old_handlers.items():
             signal.signal(number, handler)
         stop_file.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def stdout_to_stderr() -> Iterator[PrintLine]:
-    """Redirect stdout to stderr, and yield a function that prints a line to the real stdout.
-
-    The descriptor itself is redirected, so that what libraries in C and child processes print goes to stderr too.
-    """
-    sys.stdout.flush()
-    real_stdout = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield lambda line: os.write(real_stdout, f"{format_result(line, os.isatty(real_stdout))}\n".encode())
-    finally:
-        sys.stdout.flush()
-        os.dup2(real_stdout, 1)
-        os.close(real_stdout)
 
 
 def main() -> int:

@@ -8,13 +8,17 @@
 environment variable, so that the processes that a launcher starts make the same one.
 """
 
+import contextlib
 import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from r1kit.safe_text import escape_control_characters, mask_text
+from r1kit.safe_text import escape_control_characters, format_result, mask_text
+
+PrintLine = Callable[[str], object]
 
 _PREFIXES = {logging.DEBUG: "debug", logging.INFO: "note", logging.WARNING: "warning", logging.ERROR: "error"}
 # Holds the name of a level of `logging`: DEBUG, INFO or WARNING.
@@ -107,3 +111,20 @@ if not logger.handlers:
     logger.addHandler(early_warnings)
     logger.propagate = False
     logger.setLevel(os.environ.get(_LEVEL_VARIABLE, "INFO"))
+
+
+@contextlib.contextmanager
+def stdout_to_stderr() -> Iterator[PrintLine]:
+    """Redirect stdout to stderr, and yield a function that prints a line to the real stdout.
+
+    The descriptor itself is redirected, so that what libraries in C and child processes print goes to stderr too.
+    """
+    sys.stdout.flush()
+    real_stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield lambda line: os.write(real_stdout, f"{format_result(line, os.isatty(real_stdout))}\n".encode())
+    finally:
+        sys.stdout.flush()
+        os.dup2(real_stdout, 1)
+        os.close(real_stdout)

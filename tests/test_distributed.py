@@ -27,7 +27,7 @@ from helpers import (
     write_recipe,
 )
 
-from r1kit.launch import launch_command
+from r1kit.launchers import launch_command
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent

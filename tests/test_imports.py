@@ -48,6 +48,7 @@ ORDER = (
     "prove",
     "report",
     "torch_launcher",
+    "launchers",
     "launch",
     "stage_words",
     "commands",
@@ -63,6 +64,7 @@ HEAVY_LIBRARIES = {"torch", "transformers", "trl", "peft", "datasets", "accelera
 # All up to the tools import no heavy library at the top of a file, and neither do these.
 LIGHT_PACKAGES = {
     *ORDER[: LEVEL["tools"] + 1],
+    "launchers",
     "launch",
     "stage_words",
     "api",

@@ -9,7 +9,8 @@ import pytest
 
 from r1kit import ranks
 from r1kit.errors import UserError
-from r1kit.launch import count_processes, is_disk_full, launch_command, prepare_process, start
+from r1kit.launch import is_disk_full, prepare_process, start
+from r1kit.launchers import count_processes, launch_command
 from r1kit.recipe import parse_recipe
 
 RECIPES = Path(__file__).parent.parent / "recipes"

@@ -20,7 +20,7 @@ from r1kit.commands.init import copy_recipe
 from r1kit.data.exact_json import MAX_JSON_DEPTH, parse_strictly
 from r1kit.data.sources import read_source
 from r1kit.errors import UserError, explain_refused_file
-from r1kit.launch import launch_command
+from r1kit.launchers import launch_command
 from r1kit.ranks import adopt_slurm_ranks, local_rank, local_world_size, rank, world_size
 from r1kit.recipe import SourceConfig, dump_recipe, load_recipe, parse_override
 from r1kit.recipe.reference import list_fields

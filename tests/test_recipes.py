@@ -60,7 +60,7 @@ def test_every_recipe_dry_runs(file, monkeypatch):
 
 @pytest.mark.parametrize("file", ACCELERATE_CONFIGS, ids=lambda p: p.stem)
 def test_accelerate_configs_are_launched_with_as_many_processes_as_they_name(file):
-    from r1kit.launch import launch_command
+    from r1kit.launchers import launch_command
 
     command = launch_command(None, str(file))
     values = yaml.safe_load(file.read_text())

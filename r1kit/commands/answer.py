@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.data.exact_json import dump_json
 from r1kit.errors import UserError
-from r1kit.launch import prepare_process, stdout_to_stderr
-from r1kit.messages import logger, print_progress
+from r1kit.launch import prepare_process
+from r1kit.messages import logger, print_progress, stdout_to_stderr
 from r1kit.models.prompt_choice import choose_prompts
 from r1kit.recipe import EvalRecipe, ScalingConfig, load_recipe, parse_override
 from r1kit.rows import Row

@@ -28,7 +28,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from r1kit.heavy_imports import heavy_imports
-from r1kit.launch import count_processes, launch_command, needs_missing_deepspeed
+from r1kit.launchers import count_processes, launch_command, needs_missing_deepspeed
 from r1kit.messages import logger
 from r1kit.preflight.rows import ProblemRecipe, look_at_examples, look_at_problems
 from r1kit.preflight.servers import describe_sampling_servers

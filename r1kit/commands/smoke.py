@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from r1kit.heavy_imports import heavy_imports
-from r1kit.launch import count_processes
+from r1kit.launchers import count_processes
 from r1kit.models.prompt_choice import choose_prompts
 from r1kit.preflight.stand_ins import (
     STAND_IN_EXAMPLES,
