@@ -108,7 +108,8 @@ def test_what_took_too_long_beside_the_sampling_is_judged_again():
 
 
 def test_timeouts_are_counted_once():
-    from r1kit.rewards.accuracy import accuracy, take_timeout_count
+    from r1kit.rewards.accuracy import accuracy
+    from r1kit.rewards.timeouts import take_timeout_count
 
     hangs = [{"kind": "call", "function": "f", "args": [], "expected": 1}]
     given = {"tests": hangs, "answer": None}

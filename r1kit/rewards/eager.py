@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from r1kit.answers.extract import completion_text
-from r1kit.rewards.accuracy import EAGER_THREADS
+from r1kit.rewards.timeouts import EAGER_THREADS
 from r1kit.sandbox.judge import parallel_programs
 
 # Columns that a verdict does not depend on, or that belong to all rows.

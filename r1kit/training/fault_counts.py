@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from r1kit.errors import UserError
-from r1kit.rewards.accuracy import take_timeout_count
+from r1kit.rewards.timeouts import take_timeout_count
 
 MAX_GENERATIONS_WITHOUT_VERDICT = 10
 """Generations in a row without a single verdict after which a run ends: there is nothing to learn from."""
