@@ -15,9 +15,12 @@ import pytest
 from helpers import r1kit, read_data, read_info, write_recipe
 
 from r1kit.errors import UserError
-from r1kit.report.gather import collect_runs, count_parameters, drop_defaults, find_run_dirs, name_runs, read_curves
+from r1kit.report.curves import read_curves
+from r1kit.report.gather import collect_runs, find_run_dirs, name_runs
 from r1kit.report.metrics import NOT_SHOWN, describe_metric, describe_metrics
+from r1kit.report.model_size import count_parameters
 from r1kit.report.page import PAGE_SCRIPTS, page_script, to_script_json, write_report
+from r1kit.report.recipe_text import drop_defaults
 from r1kit.report.rollouts import SCRIPTS, main_script
 from r1kit.report.serve import make_server
 from r1kit.report.summary import format_count, join_words, summarise_runs
