@@ -6,8 +6,9 @@ of the repository's documents, recipes and benchmarks, unless the line before a 
     <!-- needs: a GPU -->                          what this machine lacks
     <!-- run by: tests/test_demo.py -->            where it is run instead
 
-The commands are the real ones, but `r1kit` is tests/fast_r1kit: it sets fewer steps and rows, so that a page takes
-seconds. `make demo` and the benchmarks run them in full.
+The commands are the real ones, but `r1kit` is tests/fast_r1kit: it sets fewer steps and rows, and its process is forked
+from one that has imported torch and TRL already, so that a page takes seconds. `make demo` and the benchmarks run them
+in full.
 """
 
 import os
@@ -15,9 +16,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
+from helpers import WARM_SERVER_COMMAND
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -58,13 +62,28 @@ def script_of(page: Path) -> str:
     return "\n".join(text for mark, _, language, text in read_blocks(page) if language == "bash" and not mark)
 
 
+@pytest.fixture(scope="module")
+def warm_socket():
+    """Return the address of a server of tests/warm.py, which runs the commands of the pages."""
+    with tempfile.TemporaryDirectory() as folder:  # since the path of a socket has room for 107 characters
+        address = Path(folder, "warm")
+        environment = {**os.environ, "GOMP_SPINCOUNT": "10000"}  # as r1kit sets it before it imports torch
+        server = subprocess.Popen([*WARM_SERVER_COMMAND, address], env=environment)
+        while not address.exists():
+            assert server.poll() is None, "the server has ended"
+            time.sleep(0.1)
+        yield address
+        server.kill()
+        server.wait()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", filter(script_of, PAGES), ids=page_name)
-def test_the_commands_of_a_page_run(page, tmp_path):
+def test_the_commands_of_a_page_run(page, tmp_path, warm_socket):
     for folder in ("recipes", "benchmarks", "docs"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     path = os.pathsep.join((str(ROOT / "tests" / "fast_r1kit"), str(Path(sys.executable).parent), os.environ["PATH"]))
-    environment = {**os.environ, "PATH": path, "COLUMNS": "100"}
+    environment = {**os.environ, "PATH": path, "COLUMNS": "100", "R1KIT_WARM_SOCKET": str(warm_socket)}
     environment.pop("COVERAGE_PROCESS_CONFIG", None)  # measuring makes the many commands slower
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script_of(page)],
