@@ -46,8 +46,9 @@ def run_command(arguments: list[str], folder: str, environment: dict[str, str], 
         os.dup2(descriptor, number)
         os.close(descriptor)
     # The server's streams may have found out about seeking in what they were opened on.
-    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - the command uses it to its end
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     if "COVERAGE_PROCESS_CONFIG" in environment:
         import coverage
 
