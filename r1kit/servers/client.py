@@ -7,18 +7,14 @@ The requests at once are limited for each server. No more batches are started th
 checkers hold the servers back and memory stays flat.
 
 Failures that may pass (status 429 or 5xx, a time-out, a cut connection, a response that makes no sense) are retried,
-after Retry-After or exponentially longer pauses, on another server if there is one. Of failures that stay there are two
-kinds. If the servers no longer answer, or answer nonsense, the run ends with exit code 2 and keeps its finished work.
-If no server can answer one prompt, for example one beyond the context, its samples have no text, and `finish_reason`
-says why. A request that was answered before tells the two apart: it is sent again, for one token. Samples that have
-failed are asked for again when the same command is given again.
+after Retry-After or exponentially longer pauses, on another server if there is one. What failures that stay mean is
+decided in r1kit/servers/unanswered.py.
 
 The client uses aiohttp and not the openai package, which spends several milliseconds of CPU on each request; on two
 cores that limits the rate.
 """
 
 import asyncio
-import json
 import os
 import queue
 import threading
@@ -39,7 +35,6 @@ from r1kit.servers.endpoints import (
     Endpoint,
     EndpointPool,
     HealthCheck,
-    join_urls,
 )
 from r1kit.servers.requests import (
     BUSY_STATUSES,
@@ -52,14 +47,11 @@ from r1kit.servers.requests import (
     read_error_message,
     request_seed,
 )
+from r1kit.servers.unanswered import UnansweredRequests
 
-# If so many different prompts got no answer before the first one was answered, the requests themselves are wrong.
-MAX_UNANSWERED_PROMPTS = 16
 # Open requests for each slot of a server: twice as many keep it busy while this process scores.
 REQUESTS_PER_SLOT = 2
-SECONDS_BETWEEN_CHECKS = 0.05
 OK_STATUS = 200
-MESSAGE_KIND_CHARS = 32  # messages that begin alike are of one kind, of which only the first is shown
 
 Response = tuple[int, bytes, float | None]
 """Status, content, and the seconds of a Retry-After header."""
@@ -81,12 +73,10 @@ class ServerClient:
 
         `field` and `model_field` name the blocks of servers and the model's name in the recipe, for errors.
         """
-        self.model_name = model_name
-        self.model_field = model_field
         self.sampling_config = sampling_config
         self.server_config = sampling_config.server
         self.field = field
-        self.request_format = RequestFormat(self.model_name, prompt_config, sampling_config, field)
+        self.request_format = RequestFormat(model_name, prompt_config, sampling_config, field)
         key = self._read_key()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.neutral = NeutralParameters(sampling_config, list(stop_token_ids), self.request_format.logprobs_field)
@@ -95,13 +85,14 @@ class ServerClient:
             self.request_format.url_path,
             headers,
             field,
-            self.model_name,
+            model_name,
             self.request_format.logprob_bytes,
         )
         self.health = HealthCheck(self.pool, self._is_usable)
         self.events: Counter[str] = Counter()
-        self.shown_message_kinds: set[str] = set()
-        self.unanswered_prompts: set[int] = set()  # hashes of prompts that got no answer
+        self.unanswered = UnansweredRequests(
+            self.pool, self.health, self.request_format, sampling_config, self.events, field, model_field
+        )
         self.without_logprobs: set[str] = set()  # addresses of servers that gave none
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="server", daemon=True)
@@ -249,34 +240,8 @@ class ServerClient:
                     endpoint = self.pool.least_busy(failed=endpoint)
                     return await self._attempt(endpoint, body, samples)
         except RetryableError as failure:
-            return await self._give_up(body, samples, failure, last_attempt)
+            return await self.unanswered.give_up(body, samples, failure, last_attempt)
         raise AssertionError("tenacity returns or raises")
-
-    async def _give_up(
-        self, body: dict[str, Any], samples: int, failure: RetryableError, last_attempt: float
-    ) -> list[SampledCompletion]:
-        """Return samples without text after the last attempt. Raises UserError if the servers no longer answer.
-
-        `last_attempt` is when the last attempt began, on the clock time.monotonic: if another request was answered
-        since then, the server works, and this request cannot be answered.
-        """
-        attempts = self.server_config.retries + 1
-        never_made_sense = failure.kind == "body" and not self.health.has_answer
-        if never_made_sense or (failure.kind != "busy" and await self.health.is_alive(since=last_attempt)):
-            self.events["failed"] += samples
-            await self._count_unanswered(
-                body,
-                "server.body",
-                f"the server gives no answer that makes sense: {failure.reason}",
-                "correct the sampling settings",
-            )
-            self._show_first_of_kind(f"a request was given up after {attempts} attempts: {failure.reason}")
-            return [SampledCompletion("", 0, "failed")] * samples
-        stopped = "no longer gives answers that make sense" if failure.kind == "body" else "stopped answering"
-        requirement = f"{stopped} ({failure.reason}, {attempts} attempts)"
-        action = "repair the server, then run the same command again: finished work is kept"
-        urls = join_urls(self.server_config.urls)
-        raise UserError(f"{self.field}.server.urls", urls, requirement, action) from None
 
     async def _attempt(self, endpoint: Endpoint, body: dict[str, Any], samples: int) -> list[SampledCompletion]:
         """Send one request to a server.
@@ -296,9 +261,9 @@ class ServerClient:
             pause = self.pool.limit_pause(endpoint, retry_after)
             raise RetryableError(kind, f"status {status}: {read_error_message(content)}", pause)
         if status in FATAL_STATUSES or 300 <= status < 400:
-            raise self._fatal_error(endpoint, status, content)
+            raise self.unanswered.fatal_error(endpoint, status, content)
         if status >= 400:
-            return await self._handle_refusal(status, read_error_message(content), samples, body)
+            return await self.unanswered.accept_refusal(status, read_error_message(content), samples, body)
         # 3. Does it hold completions?
         try:
             completions = self.request_format.parse_response(content, samples)
@@ -350,66 +315,6 @@ class ServerClient:
                 logger.info(describe_lacking(lacking))
         return sent_body, response
 
-    def _fatal_error(self, endpoint: Endpoint, status: int, content: bytes) -> UserError:
-        if status in FATAL_STATUSES:
-            meaning = FATAL_STATUSES[status] or read_error_message(content)
-        else:
-            meaning = f"it is redirected to {content.decode(errors='replace') or 'no address'}"
-        requirement = f"{endpoint.url}/{self.pool.url_path} answers {status}: {meaning}"
-        action = "check the address, the key and the model's name"
-        if not self.request_format.is_chat:
-            action += ", or use prompt.template=chat"
-        return UserError(self.model_field, self.model_name, requirement, action)
-
-    async def _handle_refusal(
-        self, status: int, message: str, samples: int, body: dict[str, Any]
-    ) -> list[SampledCompletion]:
-        """Return samples without text, since the server refuses the prompt. Raises UserError if it refuses all."""
-        finish_reason = "context" if is_context_error(status, message) else "refused"
-        self.events[finish_reason] += samples
-        self._show_first_of_kind(f"a prompt was refused with {status}: {message}")
-        if finish_reason == "context":
-            # If one token would fit, the prompt is not too long, but max_tokens too large.
-            if not self.health.has_answer and await self.pool.answers({**body, "max_tokens": 1}, self._is_usable):
-                await self._count_unanswered(
-                    body,
-                    "max_tokens",
-                    f"no prompt leaves room for {self.sampling_config.max_tokens} tokens: {message}",
-                    "lower it, or start the server with a longer context",
-                )
-        elif not await self.health.is_alive():
-            if self.health.has_answer:
-                requirement = f"refuses with {status} what it answered before: {message}"
-                action = "repair the server or the account, then run the same command again: finished work is kept"
-                raise UserError(f"{self.field}.server.urls", join_urls(self.server_config.urls), requirement, action)
-            await self._count_unanswered(
-                body,
-                "server.body",
-                f"the server refuses every request with {status}: {message}",
-                "correct the sampling settings",
-            )
-        return [SampledCompletion("", 0, finish_reason)] * samples
-
-    async def _count_unanswered(self, body: dict[str, Any], field: str, requirement: str, action: str) -> None:
-        """Count a prompt that got no answer. Raises UserError if 16 prompts got none and no other prompt got one."""
-        self.unanswered_prompts.add(hash(json.dumps(body.get("messages") or body["prompt"])))
-
-        def nothing_is_answered() -> bool:
-            return len(self.unanswered_prompts) >= MAX_UNANSWERED_PROMPTS and not self.health.has_answer
-
-        while nothing_is_answered() and self.pool.has_requests():
-            await asyncio.sleep(SECONDS_BETWEEN_CHECKS)  # a request in flight may still be answered
-        if nothing_is_answered():
-            value = self.sampling_config.max_tokens if field == "max_tokens" else self.server_config.body
-            raise UserError(f"{self.field}.{field}", value, requirement, action)
-
     def _count_retry(self, kind: str, endpoint: Endpoint) -> None:
         self.events[f"retried {kind}"] += 1
         self.pool.rest(endpoint)
-
-    def _show_first_of_kind(self, message: str) -> None:
-        """Show a message unless one of its kind was shown before; the progress shows how many there are."""
-        kind = message[:MESSAGE_KIND_CHARS]
-        if kind not in self.shown_message_kinds:
-            self.shown_message_kinds.add(kind)
-            logger.warning(message)

@@ -1,6 +1,6 @@
 """What goes to an OpenAI-compatible server and what comes back: request bodies, responses, and kinds of errors.
 
-Nothing here opens a connection. r1kit/servers/client.py sends the requests, and decides what an error means.
+Nothing here opens a connection. r1kit/servers/client.py sends the requests, and unanswered.py decides what an error means.
 """
 
 import hashlib
