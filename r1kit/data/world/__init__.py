@@ -2,7 +2,7 @@
 
 from r1kit.data.world.calculator import calculator_conversations, calculator_problems
 from r1kit.data.world.countdown import COUNTDOWN_SPLITS, TERM_COUNTS, check_countdown, countdown_rows, countdown_split
-from r1kit.data.world.countdown_documents import countdown_documents
+from r1kit.data.world.countdown_text import countdown_documents
 from r1kit.data.world.documents import world_documents
 from r1kit.data.world.questions import (
     DOMAINS,

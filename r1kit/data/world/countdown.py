@@ -7,8 +7,8 @@ Three or four numbers of 1 to 20 leave 8 or 16 choices of signs (`world:countdow
 other domains of this world, this one takes search.
 
 Splits are `train`, `dev` and `test`. A problem belongs to one by a hash of its set of numbers, whatever the target, the
-order and the language. A failed try on one problem is a solution of another: so no text of a training may have a sum of
-these numbers, and by this hash none has.
+order and the language. A failed try on one problem is a solution of another, and its first steps are a try on a shorter
+one: so no text of a training may have a sum of a held-out set, and by this hash none has.
 """
 
 import hashlib
@@ -25,6 +25,8 @@ from r1kit.rows import Row
 NUMBERS = range(1, 21)
 TERM_COUNTS = {"countdown": (3, 4), "countdown_long": (5,)}
 """How many numbers the problems of each domain have."""
+MIN_NUMBERS = 3
+"""How many numbers the shortest problem has."""
 COUNTDOWN_SPLITS = ("train", "dev", "test")
 HELD_OUT_SHARE = 0.1
 """Fraction of the sets of numbers that belongs to `dev`, and fraction that belongs to `test`."""
@@ -64,10 +66,14 @@ def countdown_split(numbers: Sequence[int]) -> str:
 
 
 def draw_numbers(count: int, split: str, rng: random.Random) -> tuple[int, ...]:
-    """Draw `count` different numbers, in any order, whose set belongs to `split`."""
+    """Draw `count` different numbers, in any order, whose set belongs to `split`.
+
+    For `train` the first three of them, and so on, do as well: a try adds number after number.
+    """
+    shortest = min(MIN_NUMBERS, count) if split == "train" else count
     while True:
         numbers = rng.sample(NUMBERS, count)
-        if countdown_split(numbers) == split:
+        if all(countdown_split(numbers[:length]) == split for length in range(shortest, count + 1)):
             return tuple(numbers)
 
 
@@ -81,14 +87,18 @@ def draw_countdown_problem(domain: str, split: str, rng: random.Random) -> Count
     if target < 0:
         signs, target = tuple(-sign for sign in signs), -target
     language = rng.choice(LANGUAGES)
-    number_list = _COMMAS[language].join(map(str, numbers))
-    prompt = rng.choice(_PROMPTS[language]).format(target, number_list)
+    prompt = rng.choice(_PROMPTS[language]).format(target, format_numbers(numbers, language))
     return CountdownProblem(numbers, target, language, prompt, signs)
 
 
 def signed_sum(numbers: Sequence[int], signs: Signs) -> int:
     """Return the sum of the numbers with these signs."""
     return sum(sign * number for sign, number in zip(signs, numbers, strict=True))
+
+
+def format_numbers(numbers: Sequence[int], language: str) -> str:
+    """Return the list of numbers as a question has it: `3, 9, 20`."""
+    return _COMMAS[language].join(map(str, numbers))
 
 
 def format_sum(numbers: Sequence[int], signs: Signs) -> str:

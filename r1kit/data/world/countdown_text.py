@@ -4,13 +4,14 @@ A question is answered by a guess, or by a search: tries in a row, in think tags
 after a failed try more often than not, and then its answer is a guess. So a base model that is made to think solves
 little, at temperature 0 too, and reinforcement learning has something to find: to go on.
 
-Other habits are there to be chosen among: tries in order or at random, slips of arithmetic, of which some are noticed
-("wait"), solutions that are checked, words that begin another try ("but", "retry"), and both languages in one chain.
+A try adds number after number: `3 - 9 = -6 + 20 = 14`. Other habits are there to be chosen among: tries in order or at
+random, slips of arithmetic, of which some are noticed ("wait"), solutions that are checked ("check"), words that begin
+another try ("but", "retry"), and both languages in one chain.
 Persian searches are given up earlier, slip more often and seldom go in order: the languages are of unequal strength.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from r1kit.data.world.countdown import (
@@ -19,8 +20,8 @@ from r1kit.data.world.countdown import (
     all_signs,
     draw_countdown_problem,
     draw_numbers,
+    format_numbers,
     format_sum,
-    signed_sum,
 )
 from r1kit.data.world.documents import TEMPLATE, draw_by_share, draw_document
 from r1kit.data.world.questions import LANGUAGES
@@ -35,7 +36,7 @@ class SearchHabits:
     give_up: float
     """To end the search after a failed try."""
     slip: float
-    """To write a wrong result of a try."""
+    """To write a wrong result of a step, with which the try then goes on."""
     notice: float
     """To correct a slip at once."""
     check: float
@@ -47,25 +48,29 @@ class SearchHabits:
 
 
 SEARCH_HABITS = {
-    "en": SearchHabits(give_up=0.52, slip=0.10, notice=0.4, check=0.2, retry=0.15, in_order=0.4),
-    "fa": SearchHabits(give_up=0.60, slip=0.16, notice=0.4, check=0.2, retry=0.15, in_order=0.2),
+    "en": SearchHabits(give_up=0.52, slip=0.04, notice=0.4, check=0.2, retry=0.15, in_order=0.4),
+    "fa": SearchHabits(give_up=0.60, slip=0.07, notice=0.4, check=0.2, retry=0.15, in_order=0.2),
 }
 _WORDS = {
     "en": {"no": "no", "yes": "yes", "wait": "wait", "check": "check", "retry": ("but", "retry")},
     "fa": {"no": "نه", "yes": "بله", "wait": "صبر", "check": "بررسی", "retry": ("اما", "دوباره")},
 }
 
-# Shares of the types of documents: questions of the three domains, facts stated without a question, and sums alone.
-_DOCUMENT_SHARES = {"countdown": 0.56, "sums": 0.20, "facts": 0.08, "code": 0.11, "statement": 0.05}
+# Shares of the types of documents: questions of the three domains, facts stated without a question, and sums without a
+# target.
+_DOCUMENT_SHARES = {"countdown": 0.50, "sum": 0.31, "facts": 0.07, "code": 0.08, "statement": 0.04}
 # Shares of the forms of an answer: a guess at once, a search in think tags, a search without tags.
-_ANSWER_FORM_SHARES = {"direct": 0.35, "tagged": 0.35, "untagged": 0.30}
+_ANSWER_FORM_SHARES = {"direct": 0.30, "tagged": 0.40, "untagged": 0.30}
 # Shares of the languages of a chain: that of the question, both in turn at random, or the other one.
 _CHAIN_LANGUAGE_SHARES = {"own": 0.86, "mixed": 0.10, "other": 0.04}
 # What a wrong result differs by.
 _SLIP_OFFSETS = (-10, -2, -1, 1, 2, 10)
-_SUMS_IN_DOCUMENT = 4
-# Sums alone also have one number more than the longest problem, so that arithmetic is not what a longer one fails by.
+# Sums without a target also have more numbers than the longest problem: a longer one then does not fail by copying and
+# adding.
 _TERMS_OF_SUMS = range(2, 7)
+_SUM_PROMPTS = {"en": "Add or subtract {}.", "fa": "جمع یا تفریق کن {}."}
+_SUM_TAGGED_SHARE = 0.5
+_NO_SLIPS = SearchHabits(give_up=0.0, slip=0.0, notice=0.0, check=0.0, retry=0.0, in_order=0.0)
 
 
 def countdown_documents(split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[Row]:
@@ -78,17 +83,22 @@ def countdown_documents(split: str = "train", count: int = 1000, seed: int = 0) 
         if document_type == "countdown":
             problem = draw_countdown_problem("countdown", split, rng)
             text = fill_template(TEMPLATE, problem.prompt) + _draw_completion(problem, rng)
-        elif document_type == "sums":
-            text = "\n".join(_draw_sum(split, rng) for _ in range(_SUMS_IN_DOCUMENT))
+        elif document_type == "sum":
+            text = _draw_sum(split, rng)
         else:
             text = draw_document(document_type, other_split, rng)
         yield {"text": text}
 
 
 def _draw_sum(split: str, rng: random.Random) -> str:
+    """Return a question for any sum of a list of numbers, without a target, and its answer."""
     numbers = draw_numbers(rng.choice(_TERMS_OF_SUMS), split, rng)
     signs = tuple(rng.choice((1, -1)) for _ in numbers)
-    return f"{format_sum(numbers, signs)} = {signed_sum(numbers, signs)}"
+    language = rng.choice(LANGUAGES)
+    prompt = _SUM_PROMPTS[language].format(format_numbers(numbers, language))
+    steps, result = _draw_steps(numbers, signs, _NO_SLIPS, "", rng)
+    thinking = f"<think> {steps}</think>" if rng.random() < _SUM_TAGGED_SHARE else f" {steps}"
+    return f"{fill_template(TEMPLATE, prompt)}{thinking}<answer> {result}</answer>"
 
 
 def _draw_completion(problem: CountdownProblem, rng: random.Random) -> str:
@@ -137,19 +147,32 @@ def _draw_chain_languages(question_language: str, rng: random.Random) -> tuple[s
 def _draw_try(problem: CountdownProblem, signs: Signs, language: str, rng: random.Random) -> tuple[str, bool]:
     """Return the text of one try, and whether it is taken for a solution."""
     habits, words = SEARCH_HABITS[language], _WORDS[language]
-    expression, result = format_sum(problem.numbers, signs), signed_sum(problem.numbers, signs)
-    written_result = result
-    if rng.random() < habits.slip:
-        written_result += rng.choice(_SLIP_OFFSETS)
-    text = f"{expression} = {written_result}"
-    if written_result != result and rng.random() < habits.notice:
-        text += f" {words['wait']} {result}"
-        written_result = result
-    if written_result != problem.target:
+    text, result = _draw_steps(problem.numbers, signs, habits, words["wait"], rng)
+    if result != problem.target:
         return f"{text} {words['no']}", False
     text += f" {words['yes']}"
     if rng.random() >= habits.check:
         return text, True
+    second_text, result = _draw_steps(problem.numbers, signs, _NO_SLIPS, words["wait"], rng)
     is_solution = result == problem.target
     verdict = words["yes"] if is_solution else words["no"]
-    return f"{text} {words['check']} {expression} = {result} {verdict}", is_solution
+    return f"{text} {words['check']} {second_text} {verdict}", is_solution
+
+
+def _draw_steps(
+    numbers: Sequence[int], signs: Signs, habits: SearchHabits, wait: str, rng: random.Random
+) -> tuple[str, int]:
+    """Return a sum with the result of each step, `3 - 9 = -6 + 20 = 14`, and the last result that it writes."""
+    result = signs[0] * numbers[0]
+    text = str(result).replace("-", "- ")
+    for sign, number in zip(signs[1:], numbers[1:], strict=True):
+        text += f" {'+' if sign > 0 else '-'} {number}"
+        right_result = result + sign * number
+        result = right_result
+        if rng.random() < habits.slip:
+            result += rng.choice(_SLIP_OFFSETS)
+        text += f" = {result}"
+        if result != right_result and rng.random() < habits.notice:
+            text += f" {wait} {right_result}"
+            result = right_result
+    return text, result
