@@ -52,9 +52,11 @@ SEARCH_HABITS = {
     "fa": SearchHabits(give_up=0.60, slip=0.07, notice=0.4, check=0.2, retry=0.15, in_order=0.2),
 }
 _WORDS = {
-    "en": {"no": "no", "yes": "yes", "wait": "wait", "check": "check", "retry": ("but", "retry")},
-    "fa": {"no": "نه", "yes": "بله", "wait": "صبر", "check": "بررسی", "retry": ("اما", "دوباره")},
+    "en": {"no": "no", "yes": "yes", "wait": "wait", "check": "check"},
+    "fa": {"no": "نه", "yes": "بله", "wait": "صبر", "check": "بررسی"},
 }
+
+_RETRY_WORDS = {"en": ("but", "retry"), "fa": ("اما", "دوباره")}
 
 # Shares of the types of documents: questions of the three domains, facts stated without a question, and sums without a
 # target.
@@ -124,7 +126,7 @@ def draw_search(problem: CountdownProblem, rng: random.Random) -> tuple[str, Sig
     while untried:
         signs = untried.pop(0)
         language = rng.choice(languages)
-        habits, words = SEARCH_HABITS[language], _WORDS[language]
+        habits = SEARCH_HABITS[language]
         text, is_solution = _draw_try(problem, signs, language, rng)
         tries.append(text)
         if is_solution:
@@ -132,7 +134,7 @@ def draw_search(problem: CountdownProblem, rng: random.Random) -> tuple[str, Sig
         if rng.random() < habits.give_up:
             break
         if rng.random() < habits.retry:
-            tries.append(rng.choice(words["retry"]))
+            tries.append(rng.choice(_RETRY_WORDS[language]))
     guesses = untried or list(all_signs(len(problem.numbers)))
     return " ".join(tries), rng.choice(guesses)
 
