@@ -75,6 +75,27 @@ def test_what_the_machine_lacks_is_replaced_and_named(here):
     assert [reward.name for reward in small.rewards] == ["accuracy"]
 
 
+JUDGE = {"name": "judge", "model": "judge", "rubric": "It is polite.", "server": {"urls": "http://127.0.0.1:9/v1"}}
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "expected"),
+    [
+        ("rl", {"rewards": ["accuracy", JUDGE]}, ["accuracy"]),
+        ("rl", {"rewards": [JUDGE]}, ["format"]),
+        ("generate", {"rewards": ["accuracy", JUDGE], "keep.per_prompt": 1, "keep.prefer": "judge"}, ["accuracy"]),
+        ("eval", {"rewards": ["accuracy", JUDGE], "scaling.by": ["judge"]}, ["accuracy"]),
+    ],
+)
+def test_a_smoke_run_asks_no_judge(stage, values, expected, here):
+    values = {"output": "run", "model.path": "tiny:base", "data.train": "world:arithmetic", **values}
+    small, notes = make_smoke_recipe(load_recipe(stage, None, values))
+    assert [reward.name for reward in small.rewards] == expected
+    assert [note for note in notes if "judge" in note] == [
+        "the reward judge is left out: its server, which may cost money, is not asked"
+    ]
+
+
 def test_smoke_runs_of_earlier_stages_take_the_place_of_missing_runs(here):
     for folder in ("runs/zero.smoke/model", "runs/cold.smoke/data", "runs/made/model", "runs/made.smoke/model"):
         Path(folder).mkdir(parents=True)

@@ -30,6 +30,7 @@ from r1kit.preflight.stand_ins import (
     replace_vllm,
     with_chat_template,
     without_gpu_settings,
+    without_left_out_rewards,
 )
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import (
@@ -88,7 +89,9 @@ def make_smoke_recipe(recipe: AnyRecipe, processes: int = 1) -> tuple[AnyRecipe,
     if "trl" in changes and changes.get("model", small.model).path != small.model.path:
         changes["trl"] = replace_tokens(changes["trl"], changes["model"], notes)
     if "rewards" in type(small).model_fields:
-        changes["rewards"] = replace_rewards(small, notes)
+        rewards = replace_rewards(small, notes)
+        small = small.model_copy(update=changes)
+        changes = {"rewards": rewards, **without_left_out_rewards(small, rewards)}
     small = small.model_copy(update=changes)
     check_recipe(small)
     return small, notes

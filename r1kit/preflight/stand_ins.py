@@ -7,6 +7,7 @@ the command shows.
 import importlib.util
 import os
 import socket
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from r1kit.data.sources.generated import is_generated_source
 from r1kit.errors import UserError
 from r1kit.preflight.sources import LARGEST_DATA_READ, local_size
 from r1kit.prompts import CHAT_TEMPLATE
-from r1kit.recipe import ModelConfig, SourceConfig
+from r1kit.recipe import ModelConfig, RewardConfig, RLRecipe, SourceConfig
+from r1kit.recipe.filters import FiltersConfig
 from r1kit.recipe.smoke import OUTPUT_SUFFIX, SMOKE_ROWS
 
 HUB_SECONDS = 3.0
@@ -26,6 +28,7 @@ STAND_IN_TEMPLATE = "r1-distill"
 """The chat template of a stand-in for a model whose own is not on this machine."""
 STAND_IN_PROBLEMS = SourceConfig(path="world:arithmetic")
 STAND_IN_EXAMPLES = SourceConfig(path="self-cognition:R1-Smoke", settings={"maker": "r1kit"})
+STAND_IN_REWARD = RewardConfig(name="format")
 
 
 # Data
@@ -168,12 +171,35 @@ def replace_vllm(trl: dict[str, Any], notes: list[str]) -> dict[str, Any]:
 
 
 def replace_rewards(recipe: Any, notes: list[str]) -> list[Any]:
-    """Return the rewards without `preference` where its reward model is not on this machine."""
-    usable_rewards = []
+    """Return the rewards of a recipe without those that this machine cannot have.
+
+    They are `judge`, whose server may cost money, and `preference` where its model is not on this machine. Where none
+    is left for RL, `format` takes their place.
+    """
+    rewards = []
     for entry in recipe.rewards:
         model = entry.settings.get("model") if entry.name == "preference" else None
-        if model is not None and not Path(str(model)).exists():
+        if entry.name == "judge":
+            notes.append("the reward judge is left out: its server, which may cost money, is not asked")
+        elif model is not None and not Path(str(model)).exists():
             notes.append(f"the reward preference is left out: its model {model} is not on this machine")
-            continue
-        usable_rewards.append(entry)
-    return usable_rewards
+        else:
+            rewards.append(entry)
+    if recipe.rewards and not rewards and isinstance(recipe, RLRecipe) and recipe.environment is None:
+        notes.append(f"the reward {STAND_IN_REWARD.name} takes its place, since RL needs one")
+        rewards.append(STAND_IN_REWARD)
+    return rewards
+
+
+def without_left_out_rewards(recipe: Any, rewards: Sequence[RewardConfig]) -> dict[str, Any]:
+    """Return the changes to the blocks of a recipe that name rewards, where only `rewards` are left of its own."""
+    left_out = {entry.short_name for entry in recipe.rewards} - {entry.short_name for entry in rewards}
+    changes: dict[str, Any] = {}
+    filters = getattr(recipe, "keep", None)
+    if filters is not None and filters.prefer in left_out:
+        changes["keep"] = filters.model_copy(update={"prefer": FiltersConfig().prefer})
+    scaling = getattr(recipe, "scaling", None)
+    if scaling is not None:
+        by = [name for name in scaling.by if name not in left_out]
+        changes["scaling"] = scaling.model_copy(update={"by": by})
+    return changes
