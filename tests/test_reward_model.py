@@ -2,12 +2,14 @@
 
 import json
 import math
+import re
 
 import pytest
 import torch
 
 from r1kit.data.preferences import load_pairs
 from r1kit.errors import UserError
+from r1kit.preflight.pairs import look_at_pairs
 from r1kit.recipe import check_recipe, parse_recipe
 from r1kit.rewards import preference
 from tests.helpers import largest_difference, r1kit, read_info, read_metrics, read_weights, write_recipe
@@ -41,6 +43,37 @@ def read_pairs(folder, rows, **changes):
 
 
 # Pairs
+
+
+def test_a_dry_run_shows_how_many_pairs_there_are_and_the_first(here):
+    rows = [{"prompt": f"{n} + 1?", "chosen": str(n + 1), "rejected": "9" * 40, "by": "me"} for n in range(40)]
+    path = write_rows(here, [*rows, {"prompt": "0 + 1?", "chosen": "1", "rejected": "1"}])
+    lines = look_at_pairs(make_recipe(path, pairs={"held_out": 0.25}))
+    assert lines[0] == f"data.train.0: {path}, 41 rows with prompt, chosen, rejected (others: by)"
+    counts = [int(number) for number in re.findall(r"\d+", lines[1])]
+    assert lines[1] == f"pairs: {counts[0]} to train on, and {counts[1]} held out"
+    assert sum(counts) == 40  # that with twice the same text is none
+    assert 4 <= counts[1] <= 16
+    assert re.fullmatch(r"first pair, better: Q: (\d+) \+ 1\?\nA: \d+", lines[2])
+    assert lines[3].endswith("A: " + "9" * 40)
+    assert lines[4].startswith("pairs: the longest text of the first ")
+    long = write_rows(here, [{"prompt": "1?", "chosen": "1", "rejected": "7 " * 900}], "long.jsonl")
+    with pytest.raises(UserError, match=r"use at most 512"):  # the context of tiny:student
+        look_at_pairs(make_recipe(long, training={"max_length": 4096}))
+    with pytest.raises(UserError, match=r"data.train.0.path = .*same.jsonl; gives no pair: 1 have twice the same text"):
+        look_at_pairs(make_recipe(write_rows(here, [rows[0] | {"rejected": "1"}], "same.jsonl")))
+
+
+def test_a_dry_run_of_pairs_fetches_nothing(here):
+    assert look_at_pairs(make_recipe("org/pairs")) == [
+        "data.train.0: org/pairs, not looked at, because it is not on this machine"
+    ]
+    path = write_rows(here, [{"prompt": "Capital?", "chosen": "Paris", "rejected": "Rome"}])
+    assert look_at_pairs(make_recipe(path, model={"path": "org/model"}))[-3:] == [
+        "first pair, better: Paris",
+        "first pair, worse: Rome",
+        "pairs: not measured, because the tokenizer of org/model is not on this machine",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +265,7 @@ def test_rows_that_are_no_pairs_are_one_line(tmp_path, rows, message):
     [
         (
             {"data": {"train": {"path": "a", "share": 1.0}}},
-            "data.train.0.share = 1.0; reward-model makes several",
+            "data.train.0.share = 1.0; reward-model makes pairs of rows",
         ),
         ({"data": {"train": "a", "eval": "b"}}, "pairs.held_out = 0.0; data.eval is set too"),
         ({"pairs": {"held_out": 1}}, "pairs.held_out = 1; leaves no pair to train on"),
@@ -241,7 +274,7 @@ def test_rows_that_are_no_pairs_are_one_line(tmp_path, rows, message):
         ({"training": {"eval_steps": 100}}, "training.eval_steps = 100; there is no data to evaluate on"),
         (
             {"prompt": {"template": "auto"}},
-            "prompt.template = auto; this training decides how its model is asked later",
+            "prompt.template = auto; asks a model as it was trained",
         ),
         ({"model": {"new": {}}}, "model.path: a model is needed"),
     ],

@@ -30,6 +30,7 @@ from pathlib import Path
 from r1kit.heavy_imports import heavy_imports
 from r1kit.launchers import count_processes, launch_command, needs_missing_deepspeed
 from r1kit.messages import logger
+from r1kit.preflight.pairs import look_at_pairs
 from r1kit.preflight.rows import ProblemRecipe, look_at_examples, look_at_problems
 from r1kit.preflight.servers import describe_sampling_servers
 from r1kit.preflight.sources import local_size, look_at_sources, why_missing
@@ -209,9 +210,11 @@ def _describe_benchmark(name: str, config: BenchmarkConfig) -> str:
     rows = f" {config.rows} problems" if config.rows else ""
     samples = "1 sample" if config.samples == 1 else f"{config.samples} samples"
     temperature = f"temperature {config.temperature:g}, top_p {config.top_p:g}"
+    benchmark = BENCHMARKS[name]
+    departures = f"; departures: {benchmark.departures}" if benchmark.departures else ""
     return (
         f"work: {name}:{rows} from {config.path}, {samples} of each problem at {temperature}, of at most "
-        f"{config.max_tokens:,} tokens ({BENCHMARKS[name].protocol})"
+        f"{config.max_tokens:,} tokens ({benchmark.protocol}{departures})"
     )
 
 
@@ -255,6 +258,8 @@ def _messages_shown_once() -> Iterator[None]:
 
 def _look_at_data(recipe: Recipe) -> list[str]:
     """Return lines on the sources of a recipe and on its first row, as far as they are on this machine."""
+    if isinstance(recipe, RewardModelRecipe):
+        return look_at_pairs(recipe)
     lines = []
     for role, sources in (("data.train", recipe.data.train), ("data.eval", recipe.data.eval)):
         if not sources:

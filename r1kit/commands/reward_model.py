@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from r1kit.data.preferences import Pair, load_pairs
-from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.messages import logger, print_progress
 from r1kit.models.chat_templates import check_template_settings
 from r1kit.models.load import load_scoring_model_to_train, load_tokenizer
 from r1kit.models.templates import check_chat_template
+from r1kit.preflight.pairs import check_pair_length
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import RewardModelRecipe
 from r1kit.rewards.reward_models import describe_judged_text, forget_reward_models, load_reward_model
@@ -99,10 +99,7 @@ def _check_length(recipe: RewardModelRecipe, model: Any, train: "TokenizedPairs"
     longest = 0
     for row in train.dataset:
         longest = max(longest, len(row["chosen_ids"]), len(row["rejected_ids"]))
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if context is not None and longest > context:
-        requirement = f"a pair has {longest} tokens, and the model's context has {context}"
-        raise UserError("training.max_length", recipe.training.max_length, requirement, f"use at most {context}")
+    check_pair_length(recipe, model.config, longest)
 
 
 def measure_reward_model(path: str, pairs: Sequence[Pair], trained_pairs: int) -> dict[str, Any]:

@@ -130,11 +130,7 @@ def _read_pairs(sources: Sequence[SourceConfig], role: str, config: PairsConfig,
 
 def _read_source_pairs(source: SourceConfig, field_name: str, config: PairsConfig, seed: int) -> list[Pair]:
     """Return the pairs of one source. Raises UserError if its rows are no pairs, or none could be made of them."""
-    folder = _sample_folder(source)
-    # No adapter: it would take the better completion for an example of SFT.
-    dataset = read_source(
-        source.model_copy(update={"path": folder or source.path, "adapter": source.adapter or "none"}), field_name
-    )
+    dataset = read_source(pair_source(source), field_name)
     names = dataset.column_names
     counts = PairCounts()
     if {"chosen", "rejected"} <= set(names):
@@ -151,6 +147,13 @@ def _read_source_pairs(source: SourceConfig, field_name: str, config: PairsConfi
     suffix = f"; left out: {counts}" if counts.left_out else ""
     logger.info(f"{field_name}: {len(pairs)} pairs of {len({pair.prompt_key for pair in pairs})} prompts{suffix}")
     return pairs
+
+
+def pair_source(source: SourceConfig) -> SourceConfig:
+    """Return a source as pairs are read from it: of a run all sampled rows, and the columns as they are."""
+    # An adapter would take the better completion for an example of SFT.
+    changes = {"path": _sample_folder(source) or source.path, "adapter": source.adapter or "none"}
+    return source.model_copy(update=changes)
 
 
 def _sample_folder(source: SourceConfig) -> str | None:

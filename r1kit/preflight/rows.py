@@ -75,13 +75,13 @@ def _look_at_prompts(recipe: ProblemRecipe, role: str, problems: "Dataset") -> l
         for path in _model_paths(recipe):
             _check_completions(recipe, path)
     if has_models or recipe.prompt.template == AUTO_TEMPLATE:
-        return [f"first question: {_shorten(question)}"]
+        return [f"first question: {shorten(question)}"]
     first = render_prompt(question, recipe.prompt)
     if engine == "openai":
-        return [f"first prompt: {_shorten(first)}"]
+        return [f"first prompt: {shorten(first)}"]
     tokenizer = load_local_tokenizer(recipe.model)
     if tokenizer is None:
-        prompt_text = _shorten(first) if is_plain_template(recipe.prompt.template) else _shorten(question)
+        prompt_text = shorten(first) if is_plain_template(recipe.prompt.template) else shorten(question)
         reason = f"the tokenizer of {recipe.model.path} is not on this machine"
         return [f"first prompt: {prompt_text}", f"prompts: not measured, because {reason}"]
     with heavy_imports():
@@ -93,7 +93,7 @@ def _look_at_prompts(recipe: ProblemRecipe, role: str, problems: "Dataset") -> l
     check_prompts_render(tokenizer, prompts, recipe.prompt, role)
     text = apply_template(tokenizer, first, recipe.prompt)
     tokens = longest_prompt_tokens(tokenizer, prompts, recipe.prompt)
-    return [f"first prompt: {_shorten(text)}", _describe_room(recipe, tokens)]
+    return [f"first prompt: {shorten(text)}", _describe_room(recipe, tokens)]
 
 
 def _model_paths(recipe: ProblemRecipe) -> list[str]:
@@ -152,7 +152,7 @@ def load_local_tokenizer(model: ModelConfig) -> Any | None:
         raise
 
 
-def _shorten(prompt: Any) -> str:
+def shorten(prompt: Any) -> str:
     """Return a prompt as one text, without the middle of a long one."""
     text = prompt if isinstance(prompt, str) else "\n".join(f"{turn['role']}: {turn['content']}" for turn in prompt)
     if len(text) <= SHOWN_PROMPT_CHARACTERS:

@@ -23,7 +23,7 @@ GYM_ROWS_TRIED = 10
 MAX_NAMES = 12
 """The most names of columns in a line."""
 # Columns that trainers read and that are no row of r1kit's own table.
-_OTHER_COLUMNS = ("text", "tools", "system", "reasoning_content", "reasoning")
+_OTHER_COLUMNS = ("text", "tools", "system", "reasoning_content", "reasoning", "chosen", "rejected", "completions")
 
 
 @dataclass
