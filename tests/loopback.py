@@ -20,6 +20,8 @@ Settings:
     logprobs             the log-probabilities of each answer's tokens, for requests that ask for them
     logprobs_form        `tokens`: {"token_logprobs": [...]}; `content`: [{"logprob": ...}]; default: by the interface
     supports_n           whether `n` of a request is heeded
+    models               the names of the models that are listed; default: none
+    serves_listed_only   whether requests for other models are answered with 404
     key                  the only key that is accepted
     error_text           prompts with this text are answered with 500
     busy_text            prompts with this text are answered with 429
@@ -100,7 +102,7 @@ class Server:
         return app
 
     async def list_models(self, request: web.Request) -> web.Response:
-        return web.json_response({"data": [{"id": "loopback"}]})
+        return web.json_response({"data": [{"id": name} for name in self.settings.get("models", [])]})
 
     async def show_counts(self, request: web.Request) -> web.Response:
         repeated = sum(count > 1 for count in self.answered_requests.values())
@@ -176,6 +178,8 @@ class Server:
             return error_response("no credit left", settings["unpaid_status"])
         if settings.get("refuses_all"):
             return error_response("unknown field: top_k", 400)
+        if settings.get("serves_listed_only") and body["model"] not in settings["models"]:
+            return error_response(f"The model `{body['model']}` does not exist.", 404)
         unknown = [name for name in settings.get("unknown_fields", ()) if name in body]
         if unknown and settings.get("strict_like") == "transformers":
             return web.json_response({"detail": f"Unexpected fields in the request: {set(unknown)}"}, status=422)

@@ -92,6 +92,26 @@ def test_names_that_fit_no_servers_are_refused(models, message):
         ServerConfig(urls=["http://a/v1", "http://b/v1"], models=models)
 
 
+def test_a_model_that_a_server_lacks_is_refused_at_the_start(tmp_path):
+    with loopback_server(tmp_path, models=["qwen", "r1"], serves_listed_only=True) as url:
+        with pytest.raises(UserError) as caught:
+            ask_servers([url])
+        action = "name one of these, or start the server with this model"
+        assert str(caught.value) == f"model.path = m; {url} does not serve it, and lists qwen, r1; {action}"
+        with pytest.raises(UserError, match=r"^sampling.server.models = qwen3; .* lists qwen, r1; name one"):
+            ask_servers([url], models="qwen3")
+        assert request_counts(url)["requests"] == 2  # each of one token
+        assert ask_servers([url], prompts=2, models="r1")[0][0].finish_reason == "stop"
+
+
+def test_a_server_that_answers_for_models_that_it_does_not_list_is_named_once(tmp_path, capsys):
+    with loopback_server(tmp_path, models=["other"]) as url:
+        groups = ask_servers([url])
+    assert all(group[0].finish_reason == "stop" for group in groups)
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning:")]
+    assert warnings == [f"warning: {url} does not list m, and answers all the same; it lists other"]
+
+
 # Log-probabilities
 
 

@@ -5,17 +5,15 @@ describe_sampling_servers("qwen3", recipe.sampling)
 """
 
 import asyncio
-import json
 import os
 from typing import Any
 
 from r1kit.recipe import SamplingConfig
 from r1kit.safe_text import mask_text
+from r1kit.servers.requests import join_model_names, read_model_names
 
 PROBE_SECONDS = 5.0
 """Seconds that a server has to list its models."""
-MAX_MODELS = 5
-"""The most names of models in a line."""
 
 
 def describe_sampling_servers(
@@ -48,9 +46,8 @@ def _describe_answer(answer: "list[str] | str", model: str, model_field: str) ->
         return "answers, and lists no models"
     if model in answer:
         return f"answers, and serves {model}"
-    more = f" and {len(answer) - MAX_MODELS} more" if len(answer) > MAX_MODELS else ""
-    names = ", ".join(answer[:MAX_MODELS])
-    return f"answers, and does not list {model}, which the recipe names in {model_field}; it lists {names}{more}"
+    names = join_model_names(answer)
+    return f"answers, and does not list {model}, which the recipe names in {model_field}; it lists {names}"
 
 
 async def _ask_all(sampling: SamplingConfig) -> "list[list[str] | str]":
@@ -80,7 +77,5 @@ async def _list_models(session: Any, url: str) -> "list[str] | str":
         return f"does not answer ({type(error).__name__})"
     except ValueError as error:  # a key together with a password in the address, say
         return f"cannot be asked ({error})"
-    try:
-        return [str(entry["id"]) for entry in json.loads(content)["data"]]
-    except (ValueError, KeyError, TypeError):
-        return "answers, and does not list its models as OpenAI's interface does"
+    names = read_model_names(content)
+    return "answers, and does not list its models as OpenAI's interface does" if names is None else names

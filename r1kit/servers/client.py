@@ -36,6 +36,7 @@ from r1kit.servers.endpoints import (
     EndpointPool,
     HealthCheck,
 )
+from r1kit.servers.model_names import TRIED_PROMPT, check_model_name
 from r1kit.servers.requests import (
     BUSY_STATUSES,
     FATAL_STATUSES,
@@ -98,7 +99,7 @@ class ServerClient:
         self.thread = threading.Thread(target=self.loop.run_forever, name="server", daemon=True)
         self.thread.start()
         try:
-            self._run_in_loop(self.pool.open())
+            self._run_in_loop(self._open(model_field))
         except BaseException:
             self.close()
             raise
@@ -182,6 +183,14 @@ class ServerClient:
 
     def _run_in_loop(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    async def _open(self, model_field: str) -> None:
+        """Open the connections, and ask each server for the model. Raises UserError."""
+        await self.pool.open()
+        body = self.request_format.build_body(TRIED_PROMPT, seed=0, samples=1)
+        field = f"{self.field}.server.models" if self.server_config.models else model_field
+        for endpoint in self.pool.running:
+            await check_model_name(self.pool, endpoint, body, field)
 
     async def _shut_down(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}

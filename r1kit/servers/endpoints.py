@@ -16,6 +16,7 @@ from r1kit.servers.requests import (
     MAX_RESPONSE_BYTES,
     MAX_RETRY_AFTER,
     RETRYABLE_STATUSES,
+    read_model_names,
     read_retry_after,
 )
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 30.0  # until a connection stands
 KEEPALIVE_SECONDS = 60.0
 PROBE_SECONDS = 5.0  # for the first request to a server, before anything is sampled
+MAX_LIST_BYTES = 2**22  # of a server's list of models
 SECONDS_BETWEEN_PROBES = 15.0  # of a server that was down at the start
 SILENT_PAUSE = 10.0  # seconds; a server that asks for a longer pause is named in a warning
 LEAST_TRIES = 6  # of a request that shows whether the servers work: one answer without content proves nothing
@@ -47,6 +49,7 @@ class Endpoint:
     def __init__(self, url: str, concurrency: int, model_name: str):
         self.url = url.rstrip("/")
         self.model_name = model_name
+        self.listed_models: list[str] = []  # what the server said at the start that it serves
         self.slots = asyncio.Semaphore(concurrency)
         self.requests = 0  # those that wait for a slot included
         self.resting_until = 0.0  # on the clock time.monotonic
@@ -152,7 +155,10 @@ class EndpointPool:
 
         timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
         try:
-            async with self.session.get(f"{endpoint.url}/models", timeout=timeout, allow_redirects=False):
+            async with self.session.get(f"{endpoint.url}/models", timeout=timeout, allow_redirects=False) as response:
+                if response.status == 200:
+                    content = await _read_content(response, MAX_LIST_BYTES)
+                    endpoint.listed_models = read_model_names(content) or []
                 return ""
         except TimeoutError:
             return ""  # a server is there, and slow
@@ -225,12 +231,8 @@ class EndpointPool:
         async with self.session.post(url, json=body, allow_redirects=False) as response:
             if 300 <= response.status < 400:
                 return response.status, response.headers.get("Location", "").encode(), None
-            content = bytearray()
-            async for chunk in response.content.iter_any():
-                content += chunk
-                if len(content) > MAX_RESPONSE_BYTES + self.further_bytes:
-                    return response.status, b"", None  # no completion; the connection is closed
-            return response.status, bytes(content), read_retry_after(response.headers.get("Retry-After"))
+            content = await _read_content(response, MAX_RESPONSE_BYTES + self.further_bytes)
+            return response.status, content, read_retry_after(response.headers.get("Retry-After"))
 
     async def answers(self, body: dict[str, Any], is_usable: Callable[[bytes], bool]) -> bool:
         """Return whether any server gives a usable answer to a request, which is tried LEAST_TRIES times or more.
@@ -256,6 +258,16 @@ class EndpointPool:
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, 2 * pause)
         return False
+
+
+async def _read_content(response: "aiohttp.ClientResponse", limit: int) -> bytes:
+    """Return the content of a response; nothing of one with more than `limit` bytes, whose connection is closed."""
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > limit:
+            return b""
+    return bytes(content)
 
 
 class HealthCheck:

@@ -1,10 +1,11 @@
 """What goes to an OpenAI-compatible server and what comes back: request bodies, responses, and kinds of errors.
 
-Nothing here opens a connection. r1kit/servers/client.py sends the requests, and unanswered.py decides what an error means.
+Nothing here opens a connection. r1kit/servers/client.py sends the requests; unanswered.py decides what an error means.
 """
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from r1kit.completions import Prompt, SampledCompletion
@@ -46,6 +47,7 @@ ABORTED_REASONS = ("error", "abort", "insufficient_system_resource")
 SEED_BITS = 0x7FFFFFFF  # 31 bits, which every server accepts
 MAX_MESSAGE_CHARS = 200
 MAX_VALUE_CHARS = 80
+MAX_MODEL_NAMES = 5  # in a line
 MAX_RETRY_AFTER = 600.0  # seconds; a server that asks for more is asked sooner
 MAX_RESPONSE_BYTES = 2**26  # 64 MiB: the longest completions with their reasoning are a hundredth of that
 MAX_PROMPT_TOKENS = 2**31
@@ -97,6 +99,25 @@ def read_error_message(content: bytes) -> str:
     except (ValueError, AttributeError, RecursionError):
         message = content[:MAX_MESSAGE_CHARS].decode(errors="replace")
     return " ".join(str(message).split())[:MAX_MESSAGE_CHARS]
+
+
+def read_model_names(content: bytes) -> list[str] | None:
+    """Return the names of the models that a server lists; None for what is not in the form of OpenAI's interface."""
+    try:
+        return [str(entry["id"]) for entry in json.loads(content)["data"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def join_model_names(names: Sequence[str]) -> str:
+    """Return the first names of models, and how many others there are."""
+    more = f" and {len(names) - MAX_MODEL_NAMES} more" if len(names) > MAX_MODEL_NAMES else ""
+    return ", ".join(names[:MAX_MODEL_NAMES]) + more
+
+
+def is_model_refusal(status: int, message: str, model_name: str) -> bool:
+    """Return whether a server refuses a request because it does not serve the model."""
+    return status == 404 or (status in (400, 422) and model_name in message)
 
 
 def is_context_error(status: int, message: str) -> bool:
