@@ -1,6 +1,8 @@
 """Benchmarks by name: what each measures on a server whose answers are known, and how mistakes are reported."""
 
+import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,11 @@ from benchmark_rows import ROWS
 from helpers import r1kit, read_data, read_info, write_recipe
 from servers import loopback_server, request_counts
 
+from r1kit.data.adapters.code_tests import MAX_TESTS
 from r1kit.data.benchmarks import load_benchmark, split_prompt
 from r1kit.errors import UserError
 from r1kit.recipe import load_recipe
+from r1kit.rewards import accuracy
 from r1kit.sampling.benchmarks import Figure, format_figures
 from r1kit.suites import BENCHMARKS, LEFT_OUT_OF_R1, SUITES, expand_suite, suite_name
 
@@ -279,6 +283,17 @@ def test_the_table_shows_the_published_figure_of_the_measured_model_first():
     [_, line, *_] = format_figures([figure]).splitlines()
     assert line.split("  ")[-1].strip() == "DeepSeek-R1-Distill-Qwen-7B 92.8, DeepSeek-R1 97.3, other 1.0"
     assert "92.5 ±2.0" in line
+
+
+def test_the_table_says_where_scoring_departs_from_the_set_s_own():
+    """The figures are r1kit's own limits; those of another program are not judged by them."""
+    own = Figure("m", "livecodebench", "pass@1", 0.5, 0.02, 500, 4)
+    table = format_figures([own, Figure("m", "math500", "pass@1", 0.5, 0.02, 500, 4)])
+    [line] = [line for line in table.splitlines() if "departs from its protocol" in line]
+    assert line.startswith("livecodebench departs from its protocol: ")
+    assert f"r1kit gives each test {inspect.signature(accuracy).parameters['seconds'].default:g} seconds" in line
+    assert f"at most {MAX_TESTS} of them" in line
+    assert "departs" not in format_figures([replace(own, program="lm-evaluation-harness")])
 
 
 def test_a_model_of_this_machine_is_measured(here):

@@ -127,8 +127,9 @@ def format_figures(figures: Iterable[Figure], width: int | None = None) -> str:
     """Return figures as a table: a line for each benchmark and metric, a column for each model and program.
 
     Scores are percents with half their 95% interval. The last column has some of the published figures, those of the
-    measured models first; the lines under the table say where they stand.
+    measured models first; the lines under the table say where they stand, and where r1kit's scoring is another.
     """
+    figures = list(figures)
     by_line: dict[tuple[str, str], dict[str, Figure]] = defaultdict(dict)
     for figure in figures:
         column = figure.model if figure.program == "r1kit" else f"{figure.model} by {figure.program}"
@@ -146,6 +147,10 @@ def format_figures(figures: Iterable[Figure], width: int | None = None) -> str:
         sources += [f"{benchmark}: {source}" for figure in line.values() for source in figure.sources]
     text = format_table(headers, table, right=[*headers[2:4], *columns], width=width, wrap=("published",))
     notes = _group_sources(sources)
+    for benchmark in dict.fromkeys(figure.benchmark for figure in figures if figure.program == "r1kit"):
+        departures = BENCHMARKS[benchmark].departures if benchmark in BENCHMARKS else ""
+        if departures:
+            notes.append(f"{benchmark} departs from its protocol: {departures}")
     return "\n".join([text, *notes])
 
 

@@ -76,6 +76,8 @@ class Benchmark:
     """Where the protocol comes from: the report or repository of its prompt, and of what is r1kit's own choice."""
     citation: str
     """The paper of the set."""
+    departures: str = ""
+    """Where the scoring departs from that of the set's own program, as a sentence; empty where nothing is known."""
     configs: tuple[str, ...] = ()
     """Configurations of the set on the hub, all of which are read; empty if it has only one."""
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()

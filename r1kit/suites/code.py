@@ -16,6 +16,11 @@ _SCORING = (
     "The program in the last fenced block passes all tests of the problem, at most 64 of them, evenly drawn, each "
     "within 3 seconds (`seconds` of the reward `accuracy`)."
 )
+_LIVECODEBENCH_DEPARTURES = (
+    "LiveCodeBench's own program (lcb_runner/evaluation) gives each test 6 seconds and runs all tests of a problem; "
+    "r1kit gives each test 3 seconds and runs at most 64 of them, so that a slow program may fail here and a program "
+    "that fails few of many tests may pass"
+)
 _LLAMA_3 = "arXiv 2407.21783, table 2, 0-shot"
 _LIVECODEBENCH_START = (
     "You will be given a question (problem specification) and will generate a correct Python program that matches the "
@@ -52,6 +57,7 @@ CODE = {
             "Jain et al., LiveCodeBench: Holistic and Contamination Free Evaluation of Large Language Models for Code "
             "(arXiv 2403.07974)"
         ),
+        departures=_LIVECODEBENCH_DEPARTURES,
         published=(
             r1_scores("pass@1", claude=38.9, gpt_4o=32.9, v3=36.2, o1_mini=53.8, o1=63.4, r1=65.9),
             stage_scores("pass@1", 50.0, 57.5, 63.5, 64.6),

@@ -48,6 +48,7 @@ def _section(name: str, benchmark: Benchmark) -> list[str]:
         f"| metrics | {', '.join(benchmark.metrics)} |",
         f"| scoring | {benchmark.scoring} |",
         f"| protocol | {benchmark.protocol}. |",
+        *([f"| departures | {benchmark.departures}. |"] if benchmark.departures else []),
         "",
         "```text",
         benchmark.prompt,
