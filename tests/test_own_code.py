@@ -1,6 +1,7 @@
 """Functions and classes of a user's own by dotted paths: checkers, trainers; and r1kit's rewards in TRL's scripts."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from helpers import r1kit
@@ -10,6 +11,7 @@ from r1kit.recipe import RewardConfig
 from r1kit.rewards import FAULT, accuracy, brevity, for_trl, own_checkers
 from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.own_checkers import load_checker
+from r1kit.rewards.own_code import CallTimeout
 
 MODULE = """
 import time
@@ -76,6 +78,28 @@ def test_a_checker_that_never_returns_is_a_fault_of_its_row(module, monkeypatch,
     monkeypatch.setattr(own_checkers, "CALL_SECONDS", 0.2)
     assert judge({"h": "mine_checkers.hangs_at_b"}, ["a", "b", "b", "c"]) == [1.0, FAULT, FAULT, 1.0]
     assert caplog.text.count("checker mine_checkers.hangs_at_b: it did not return within 0.2 seconds") == 1
+
+
+def test_a_checker_that_hangs_on_answer_after_answer_has_less_time_until_it_returns(monkeypatch, caplog):
+    """On a clock of the test: a call that returns takes 0.75 seconds, one that hangs takes its limit."""
+    now, limits = [0.0], []
+
+    def call(function, seconds, name):
+        limits.append(seconds)
+        hangs = function() == "hangs"
+        now[0] += seconds if hangs else 0.75
+        if hangs:
+            raise CallTimeout
+        return 1.0
+
+    monkeypatch.setattr(own_checkers, "call_with_limit", call)
+    monkeypatch.setattr(own_checkers, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(own_checkers, "load_checker", lambda path: lambda answer, gold: answer)
+    answers = ["fine", *["hangs"] * 5, "fine", "hangs"]
+    rewards = [own_checkers.call_checker("mine.paced", answer, None, {}) for answer in answers]
+    assert rewards == [1.0, *[FAULT] * 5, 1.0, FAULT]
+    assert limits == [60, 60, 60, 60, 1.5, 1.5, 1.5, 60]
+    assert caplog.text.count("it did not return 3 times in a row; until it does, it has 1.5 seconds an answer") == 1
 
 
 def test_the_limit_of_the_whole_reward_holds_while_a_checker_runs(module):

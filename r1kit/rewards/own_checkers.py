@@ -17,7 +17,9 @@ recipe: what a data set names is never imported for that alone.
 import inspect
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +32,29 @@ Checkers = Mapping[str, str] | Sequence[str]
 """Dotted paths by the names that rows have, or dotted paths alone."""
 CALL_SECONDS = 60.0
 """Seconds that a checker may take for one answer."""
+MAX_TIMEOUTS = 3
+"""Answers in a row on which a checker did not return, after which it has less time: twice that of its longest call."""
+SHORT_SECONDS = 1.0
+"""The least time that a checker has for one answer."""
+
+
+@dataclass
+class _Pace:
+    """How long the calls of a checker have taken in this process."""
+
+    timeouts: int = 0
+    """Calls in a row that did not return."""
+    longest_seconds: float = 0.0
+    """Of the calls that returned."""
+
+    @property
+    def limit(self) -> float:
+        if self.timeouts < MAX_TIMEOUTS:
+            return CALL_SECONDS
+        return min(CALL_SECONDS, max(SHORT_SECONDS, 2 * self.longest_seconds))
+
+
+_paces: defaultdict[str, _Pace] = defaultdict(_Pace)
 
 
 def checker_paths(checkers: Checkers | None) -> dict[str, str]:
@@ -65,16 +90,19 @@ def call_checker(path: str, answer: str | None, gold: Any, columns: Mapping[str,
         return 0.0
     checker = load_checker(path)
     checker_columns = _wanted_columns(checker, columns)
+    pace = _paces[path]
+    limit = pace.limit
     start = time.monotonic()
     try:
-        verdict = call_with_limit(lambda: checker(answer, gold, **checker_columns), CALL_SECONDS, f"the checker {path}")
+        verdict = call_with_limit(lambda: checker(answer, gold, **checker_columns), limit, f"the checker {path}")
     except CallTimeout:
-        if time.monotonic() - start < CALL_SECONDS:
+        if time.monotonic() - start < limit:
             raise  # the limit of the whole reward, `max_seconds`
-        warn_once(
-            f"checker {path}: it did not return within {CALL_SECONDS:g} seconds; such rows are left out as faults"
-        )
+        pace.timeouts += 1
+        _warn_of_timeouts(path, pace)
         return FAULT
+    pace.timeouts = 0
+    pace.longest_seconds = max(pace.longest_seconds, time.monotonic() - start)
     if verdict is None:
         return FAULT
     reward = float(verdict)
@@ -83,6 +111,16 @@ def call_checker(path: str, answer: str | None, gold: Any, columns: Mapping[str,
     if not 0 <= reward <= 1:
         raise ValueError(f"the checker {path} must return true, false, or a number from 0 to 1, not {verdict!r}")
     return reward
+
+
+def _warn_of_timeouts(path: str, pace: _Pace) -> None:
+    """Say once that a checker did not return, and once that it has less time for that."""
+    warn_once(f"checker {path}: it did not return within {CALL_SECONDS:g} seconds; such rows are left out as faults")
+    if pace.timeouts == MAX_TIMEOUTS:
+        limit = "a second" if pace.limit == 1 else f"{pace.limit:.3g} seconds"
+        warn_once(
+            f"checker {path}: it did not return {MAX_TIMEOUTS} times in a row; until it does, it has {limit} an answer"
+        )
 
 
 def _wanted_columns(checker: Callable[..., Any], columns: Mapping[str, Any]) -> dict[str, Any]:
