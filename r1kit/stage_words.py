@@ -72,9 +72,7 @@ def _refuse_option_name(word: str) -> None:
     """Raise UserError for a word that is an option without its dashes, such as `dry-run` or `smoke=true`."""
     name = word.partition("=")[0].replace("_", "-")
     if name in _OPTIONS and not os.path.isfile(word):
-        raise UserError(
-            "argument", word, "is an option, and stands where a field of the recipe does", f"write --{name}"
-        )
+        raise UserError("argument", word, "is an option, and lacks its two dashes", f"write --{name}")
 
 
 def _is_model(word: str) -> bool:
@@ -117,7 +115,7 @@ def _read_options(stage: Stage, options: StageOptions) -> dict[str, Any]:
         raise UserError("--model", ", ".join(models), requirement, "keep one of them")
     elif models and has_name(models[0]):
         name, _, path = models[0].partition("=")
-        requirement = f"names a model as eval's NAME=PATH does, and {stage.name} takes one model without a name"
+        requirement = f"gives the model a name, and {stage.name} takes the path alone"
         raise UserError("--model", models[0], requirement, f"write --model {path or name}")
     elif models:
         overrides["model.path"] = models[0]
@@ -180,7 +178,7 @@ def _explain_word_without_value(stage: Stage, words: Sequence[str], position: in
     plain_word, _, value = word.lstrip("".join((*_DASHES, *_PLUS_SIGNS))).partition("=")
     following = [other.removeprefix("=") for other in words[position + 1 : position + 3] if other != "="]
     if word.startswith(_DASHES):
-        requirement = "begins with a dash, as documents print two hyphens"
+        requirement = "begins with a long dash in place of two hyphens"
         action = f"write --{word.lstrip(''.join(_DASHES))}"
     elif word.startswith(_PLUS_SIGNS):
         action = f"write {plain_word}={value}"

@@ -160,7 +160,7 @@ def test_text_stdin_csv_and_repeated_questions(here, monkeypatch):
         (["--method", "vote@4,by=verifier"], "is guided by a verifier; name its run by --verifier RUN"),
         (["--method", "vote@4,by=verifier", "--verifier", "none"], "error: --verifier = none; has no verifier"),
         (["--method", "stop@4,sure=2"], "sure must be above 0 and at most 1"),
-        (["--method", "greedy", "--budget", "5"], "says already what is done; use one of the two"),
+        (["--method", "greedy", "--budget", "5"], "sets already how each question is answered; use one of the two"),
         (["--scaling", "nowhere"], "error: --scaling = nowhere; is no eval run with a scaling.json"),
         (["rewards=[]"], "only model, prompt, sampling, answers, seed can be set here"),
     ],

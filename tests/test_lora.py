@@ -306,4 +306,6 @@ def test_rl_goes_on_from_an_adapter_and_compares_with_it(tmp_path, sft_run, chan
 def test_an_adapter_on_a_new_model_is_refused(tmp_path):
     file = write_recipe(tmp_path / "sft.yaml", **{**SFT, "model": {"new": {}, "lora": {}}})
     _, err = r1kit("sft", file, f"output={tmp_path / 'run'}", code=2)
-    assert err.startswith("error: model.lora: an adapter needs a model that it changes, and a new one is not saved by ")
+    assert err.startswith(
+        "error: model.lora: an adapter is saved without the model under it, and a new model is saved "
+    )

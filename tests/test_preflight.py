@@ -113,7 +113,8 @@ def test_a_run_refuses_a_long_completion_before_it_loads_the_model(here):
         values = with_values(values, model={"path": "./model"}, sampling__max_tokens=600)
         file = write_recipe(here / "recipe.yaml", output="run", **values)
         _, err = r1kit(stage, file, "--overwrite", code=2)
-        assert "error: sampling.max_tokens = 600; with the prompt that is " in err
+        [error] = [line for line in err.splitlines() if line.startswith("error: sampling.max_tokens = 600; ")]
+        assert "the model's context has 512" in error
 
 
 def test_data_of_the_hub_and_of_a_run_to_come_are_named_and_no_error(here):

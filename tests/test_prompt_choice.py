@@ -182,10 +182,10 @@ def test_rl_says_where_a_model_was_trained_with_another_prompt(tmp_path):
 @pytest.mark.parametrize(
     ("stage", "prompt", "line"),
     [
-        ("eval", {"template": "tiny", "system": "Hi"}, "prompt.system = Hi; only a chat template has it, and"),
-        ("rl", {"template": "tiny", "template_settings": {"a": 1}}, "prompt.template_settings = {a: 1}; only a chat"),
+        ("eval", {"template": "tiny", "system": "Hi"}, "prompt.system = Hi; needs a chat template, and"),
+        ("rl", {"template": "tiny", "template_settings": {"a": 1}}, "prompt.template_settings = {a: 1}; needs a chat"),
         ("eval", {"template_settings": {"tokenize": False}}, "prompt.template_settings = {tokenize: false}; must be"),
-        ("sft", {"template": "auto"}, "prompt.template = auto; this training decides how its model is asked later"),
+        ("sft", {"template": "auto"}, "prompt.template = auto; asks a model as it was trained"),
         ("eval", {"template": "none"}, "prompt.template = none; must be r1-zero, tiny, chat, auto or a text with"),
     ],
 )
@@ -198,7 +198,7 @@ def test_prompts_that_cannot_be_are_refused(stage, prompt, line):
 
 def test_system_message_that_the_trained_template_has_no_place_for_is_refused(tmp_path):
     run = write_run(tmp_path / "run", {"template": "r1-zero"})
-    with pytest.raises(UserError, match=r"prompt.system = Hi; only a chat template has it, and prompt.temp"):
+    with pytest.raises(UserError, match=r"prompt.system = Hi; needs a chat template, and prompt.temp"):
         choose_prompts(eval_recipe(model={"path": str(run)}, prompt={"system": "Hi"}))
 
 

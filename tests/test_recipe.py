@@ -265,7 +265,7 @@ LORA = {"r": 8}
         ("generate", changed(GENERATE, model__new={}), "model.new: only sft and distill can"),
         ("eval", changed(EVAL, models={"a": "b"}), "model.path = m; models is set too; "),
         ("sft", changed(SFT, model=None), "model.path: a model is needed; set model.path or model.new"),
-        ("sft", changed(SFT, model__new={}), "model.path = m; a model has either a path or is new"),
+        ("sft", changed(SFT, model__new={}), "model.path = m; model.new is set too; remove one of the two"),
         ("sft", changed(SFT, training__epochs=2), "training.steps = 10; training.epochs = 2"),
         ("rl", changed(RL, training__epochs=2), "training.steps = 10; training.epochs = 2"),
         (
@@ -285,7 +285,7 @@ LORA = {"r": 8}
         (
             "generate",
             changed(GENERATE, keep__prefer="shortest"),
-            "keep.prefer = shortest; chooses among the completions",
+            "keep.prefer = shortest; has no effect",
         ),
         (
             "generate",

@@ -85,7 +85,7 @@ def test_settings_that_a_search_cannot_have_are_errors():
         "sampling": {"samples": 4},
     }
     for scaling, engine, line in [
-        ({"search": ["beam"]}, "transformers", "scaling.search = [beam]; is guided by a verifier"),
+        ({"search": ["beam"]}, "transformers", "scaling.search = [beam]; needs a verifier that guides it"),
         ({"search": ["dvts"], "verifier": "v"}, "vllm", "scaling.search = [dvts]; needs the hidden layers"),
         ({"search": ["beam"], "verifier": "v", "paths": [6]}, "transformers", "scaling.paths = [6]; must be multiples"),
         ({"search": ["tree"]}, "transformers", "scaling.search.0 = tree"),

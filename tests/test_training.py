@@ -373,7 +373,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_once_there_is_room(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("sampling.max_tokens=2000", "sampling.max_tokens = 2000; with the prompt that is"),
+        ("sampling.max_tokens=2000", "sampling.max_tokens = 2000; prompt and completion have up to 2"),
         ("model.path=no/where/at/all", "model.path = no/where/at/all; must be a folder with a model"),
         ("model.path=nobody/nothing", "model.path = nobody/nothing; cannot be loaded"),
         ("data.train.0.rows=2", "data.train = world:arithmetic; has 2 problems, but one rollout needs 4"),

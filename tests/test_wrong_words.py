@@ -112,7 +112,7 @@ OPTIONS = {
     "eval --model a --model a": "the name a stands for a already",
     "eval --model a= --dataset rows.jsonl": "--model = a=; names no path after =; write a=PATH, or a alone",
     "eval --model =a --dataset rows.jsonl": "write --model a",
-    "sft x.yaml --model base=a": "sft takes one model without a name; write --model a",
+    "sft x.yaml --model base=a": "and sft takes the path alone; write --model a",
     "sft x.yaml --model ''": 'model.path = ""; must not be empty',
     "sft x.yaml --output ''": 'output = ""; must not be empty',
     "sft x.yaml --dataset ''": 'data.train.0.path = ""; must not be empty',

@@ -69,7 +69,9 @@ def answer_questions(
     Raises UserError for a method, a budget, a model or questions that cannot be used.
     """
     if budget is not None and method is not None:
-        raise UserError("--budget", budget, f"--method {method} says already what is done", "use one of the two")
+        raise UserError(
+            "--budget", budget, f"--method {method} sets already how each question is answered", "use one of the two"
+        )
     changes = _parse_overrides(overrides)
     choice = parse_method(method) if method else None
     measured = find_measured_model(model, scaling_run)

@@ -101,7 +101,7 @@ def _load_teacher(
     check_byte_level(tokenizer, "model.path", recipe.model.path)
     check_byte_level(teacher_tokenizer, "teacher.path", recipe.teacher.path)
     if recipe.prompt.template == CHAT_TEMPLATE and teacher_tokenizer.chat_template is None:
-        requirement = "has no chat template, and prompt.template = chat asks it by its own"
+        requirement = "has no chat template, which prompt.template = chat needs"
         raise UserError("teacher.path", recipe.teacher.path, requirement, "use a template with {prompt} in it")
     return GoldTrainer, {
         "gold_teacher": teacher,

@@ -140,7 +140,7 @@ def _check_vocabulary(recipe: SFTRecipe, model: Any, tokenizer: Any) -> None:
     """Raise UserError where the tokenizer has tokens that the model has no embedding of."""
     size = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > size > 0:  # under ZeRO-3 a rank sees no weights, and the size is 0
-        requirement = f"its tokenizer has {len(tokenizer):,} tokens and the model embeddings of {size:,}"
+        requirement = f"its tokenizer has {len(tokenizer):,} tokens, and the model has embeddings of {size:,}"
         raise UserError(
             "model.path", recipe.model.path, requirement, "use the tokenizer that the model was trained with"
         )

@@ -136,8 +136,11 @@ def check_context(config: "PretrainedConfig", tokens: int, field: str, value: in
     """
     context = context_length(config)
     if context is not None and tokens > context:
-        requirement = f"with the prompt that is {tokens} tokens, and the model's context has {context}"
-        raise UserError(field, value, requirement, f"use at most {max(1, value - (tokens - context))}")
+        requirement = f"prompt and completion have up to {tokens} tokens, and the model's context has {context}"
+        action = f"use at most {max(1, value - (tokens - context))}"
+        if tokens == value:  # the length of the prompt is not known yet
+            requirement, action = f"the model's context has {context} tokens", f"use fewer than {context}"
+        raise UserError(field, value, requirement, action)
 
 
 def _reason(error: Exception) -> str:

@@ -104,13 +104,13 @@ def _check_model(recipe: Recipe) -> None:
         if path is None and new is None:
             raise UserError("model.path", UNSET, "a model is needed", "set model.path or model.new, or pass --model M")
         if path is not None and new is not None:
-            raise UserError("model.path", path, "a model has either a path or is new", "remove model.path or model.new")
+            raise UserError("model.path", path, "model.new is set too", "remove one of the two")
         if new is not None and recipe.model.lora is not None:
-            requirement = "an adapter needs a model that it changes, and a new one is not saved by itself"
+            requirement = "an adapter is saved without the model under it, and a new model is saved nowhere else"
             raise UserError("model.lora", UNSET, requirement, "remove it, or set model.path in place of model.new")
     elif isinstance(recipe, EvalRecipe) and recipe.read and not recipe.suite:
         if path is not None or recipe.models:
-            requirement = "only shows results of other programs, and asks no model"
+            requirement = "shows results of other programs, for which no model is asked"
             raise UserError("read", recipe.read, requirement, "add --suite, or remove the model")
     elif isinstance(recipe, EvalRecipe) and recipe.models:
         if path is not None:
@@ -130,7 +130,7 @@ def _check_prompts(recipe: Recipe) -> None:
                 _check_prompt(evaluated.prompt, f"models.{name}.prompt")
     trains_rows = isinstance(recipe, SFTRecipe) and recipe.trains_on_rows
     if recipe.prompt.template == AUTO_TEMPLATE and (trains_rows or isinstance(recipe, RewardModelRecipe)):
-        requirement = "this training decides how its model is asked later, and cannot take it from the model"
+        requirement = "asks a model as it was trained, which this training only decides"
         raise UserError("prompt.template", AUTO_TEMPLATE, requirement, "use chat, r1-zero, or a text with {prompt}")
 
 
@@ -141,5 +141,5 @@ def _check_prompt(prompt: PromptConfig, field: str) -> None:
     for name in ("system", "template_settings"):
         value = getattr(prompt, name)
         if value:
-            requirement = f"only a chat template has it, and {field}.template = {prompt.template} is plain text"
+            requirement = f"needs a chat template, and {field}.template = {prompt.template} is plain text"
             raise UserError(f"{field}.{name}", value, requirement, f"remove it, or set {field}.template=chat")

@@ -36,9 +36,9 @@ class TeacherModelConfig(Block):
     """Where the teacher is read from: a hub id, a local folder or a run directory. For `on-policy` it must have the
     student's tokenizer."""
     server: Annotated[str | None, OnResume.IGNORED] = None
-    """Address of a vLLM server that serves the teacher, such as http://localhost:8000; only for `on-policy`. Then only
-    the teacher's tokenizer is read from `path`, and the loss sees of its probabilities those of the student's token and
-    of the most likely one (TRL's ServerDistillationTrainer)."""
+    """Address of a vLLM server that serves the teacher, such as http://localhost:8000; only for `on-policy`. The
+    tokenizer alone is then read from `path`. For each token the loss sees two of the teacher's probabilities: that of
+    the student's token and that of the most likely one (TRL's ServerDistillationTrainer)."""
     revision: str | None = None
     """Branch, tag or commit of the teacher on the hub; default: its main branch."""
     trust_remote_code: bool = False

@@ -17,7 +17,7 @@ def check_suite(recipe: EvalRecipe) -> None:
         requirement = "stands in place of data.eval, which is set too"
         raise UserError(field, value, requirement, "remove one of the two, or measure them in two runs")
     if recipe.scaling is not None:
-        requirement = "needs one set of problems with one way of sampling"
+        requirement = "cannot be measured on benchmarks, each of which is sampled in its own way"
         raise UserError("scaling", UNSET, requirement, "measure it with data.eval, in a run of its own")
     for name, benchmark in recipe.suite.items():
         if benchmark.temperature == 0 and benchmark.samples > 1:
@@ -83,7 +83,7 @@ def _check_search(scaling: ScalingConfig, sampling: SamplingConfig) -> None:
     if not scaling.search:
         return
     if scaling.verifier is None:
-        raise UserError("scaling.search", scaling.search, "is guided by a verifier", "set scaling.verifier")
+        raise UserError("scaling.search", scaling.search, "needs a verifier that guides it", "set scaling.verifier")
     if sampling.engine != "transformers":
         requirement = "needs the hidden layers of the model at every step"
         raise UserError("scaling.search", scaling.search, requirement, "use the engine transformers")

@@ -15,7 +15,8 @@ class HygieneConfig(Block):
     """
 
     exact: bool = False
-    """Remove problems that equal an earlier one but for case, white space, dollar signs, quotes and a final dot."""
+    """Remove problems that differ from an earlier one in case, white space, dollar signs, quotes and a final dot
+    alone."""
     near: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Remove problems that resemble an earlier one: the smallest Jaccard similarity of their sequences of 5 letters
     that counts, such as 0.7. Their numbers must be the same, and their gold answers where both have one."""

@@ -19,8 +19,8 @@ class LoraConfig(Block):
     targets: str | list[str] = "all-linear"
     """Modules that get an adapter, as peft's `target_modules`: `all-linear`, or names such as [q_proj, v_proj]."""
     start: Literal["further", "new"] = "further"
-    """What is trained where `model.path` is an adapter: that one `further`, or a `new` one of this block's shape on the
-    merged model, which is saved in `base/` of the run."""
+    """What is trained where `model.path` is an adapter: `further` trains that adapter on, `new` trains one of this
+    block's shape on the merged model, which is saved in `base/` of the run."""
     merge: bool = False
     """Save `model/` as a plain model with the adapter merged in; the adapter is then kept in `adapter/`."""
 

@@ -22,5 +22,5 @@ class PairsConfig(Block):
     per_prompt: PositiveInt = 4
     """Largest number of pairs that are made of the sampled completions of one prompt."""
     held_out: Fraction = 0.1
-    """Fraction of the prompts whose pairs are not trained on but measured: how many of them the model orders rightly.
-    Not used where `data.eval` is set."""
+    """Fraction of the prompts whose pairs are held out, to measure how many of them the model orders rightly. Not used
+    where `data.eval` is set."""

@@ -37,7 +37,7 @@ def check_filters(filters: FiltersConfig, rewards: list[RewardConfig], names: li
         requirement = f"must be {', '.join(PREFERENCES)} or a reward of this recipe"
         raise UserError("keep.prefer", filters.prefer, requirement, suggest(filters.prefer, (*PREFERENCES, *names)))
     if filters.prefer != FiltersConfig().prefer and filters.per_prompt is None:
-        requirement = "chooses among the completions of a prompt, and all of them are kept"
+        requirement = "has no effect while all completions of a prompt are kept"
         raise UserError("keep.prefer", filters.prefer, requirement, "set keep.per_prompt")
     _check_pass_rate(filters, names)
     has_pass_rate = filters.pass_rate != (0.0, 1.0)

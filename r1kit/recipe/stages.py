@@ -112,9 +112,9 @@ class DistillRecipe(SFTRecipe):
     training: DistillTrainingConfig = DistillTrainingConfig()
     """How the weights are changed."""
     trl: TrlFields = {}
-    """Any other field of TRL's SFTConfig, such as {adam_beta2: 0.95}; for the methods on-policy and gold, of its
-    DistillationConfig, and for gold the fields `uld_...` of its GOLDConfig, too; for a teacher behind a server, of its
-    ServerDistillationConfig."""
+    """Any other field of TRL's config, such as {adam_beta2: 0.95}. For the method rows that is SFTConfig, for the other
+    methods DistillationConfig, to which gold adds the fields `uld_...` of GOLDConfig; for a teacher behind a server it
+    is ServerDistillationConfig."""
 
     @field_validator("distill", "teacher", mode="before")
     @classmethod
@@ -170,8 +170,8 @@ class RLRecipe(Recipe):
     rewards: Rewards = [ACCURACY, FORMAT, LANGUAGE]
     """Reward functions; the reward of a completion is their weighted sum."""
     answers: Answers = "tags"
-    """Which forms of an answer are read: `tags`, R1's own, with a box or a fenced program in their place; `boxed`; or
-    `any`, also what is stated in words."""
+    """Which forms of an answer are read: `tags` are R1's own, or a box or a fenced program where there are no tags;
+    `boxed` is boxes and fenced programs alone; `any` is also what is stated in words."""
     training: RLTrainingConfig = RLTrainingConfig()
     """How the weights are changed."""
     tools: list[str] = []
@@ -240,8 +240,8 @@ class GenerateRecipe(Recipe):
     rewards: Rewards = [ACCURACY, FORMAT, LANGUAGE]
     """Reward functions that score the completions; each becomes a column."""
     answers: Answers = "any"
-    """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
-    place."""
+    """Which forms of an answer are read: `any` is also what is stated in words; `boxed` is boxes and fenced programs
+    alone; `tags` are R1's own, or a box or a fenced program where there are no tags."""
     hygiene: HygieneConfig = HygieneConfig()
     """Duplicates and benchmark problems that are removed before anything is sampled."""
     keep: Annotated[FiltersConfig, OnResume.MAY_CHANGE] = FiltersConfig()
@@ -260,8 +260,8 @@ class DataRecipe(Recipe):
     rewards: Rewards = []
     """Reward functions that score rows with completions; each becomes a column."""
     answers: Answers = "any"
-    """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
-    place."""
+    """Which forms of an answer are read: `any` is also what is stated in words; `boxed` is boxes and fenced programs
+    alone; `tags` are R1's own, or a box or a fenced program where there are no tags."""
     hygiene: HygieneConfig = HygieneConfig()
     """Duplicates and benchmark problems that are removed."""
     keep: Annotated[FiltersConfig, OnResume.MAY_CHANGE] = FiltersConfig(finished=False, correct=False, format=False)
@@ -293,8 +293,8 @@ class EvalRecipe(Recipe):
     rewards: Rewards = [ACCURACY, FORMAT, LANGUAGE]
     """Reward functions whose means are reported."""
     answers: Answers = "any"
-    """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
-    place."""
+    """Which forms of an answer are read: `any` is also what is stated in words; `boxed` is boxes and fenced programs
+    alone; `tags` are R1's own, or a box or a fenced program where there are no tags."""
     suite: Annotated[dict[str, BenchmarkConfig], Field(json_schema_extra=_allow_names)] = {}
     """Benchmarks to measure in place of `data.eval`, each by its published protocol: names such as [aime24, math500],
     `r1` for those of the R1 report, `math500=rows.jsonl` for a local file; or blocks: {aime24: {samples: 16}}."""
@@ -355,8 +355,8 @@ class VerifierRecipe(Recipe):
     rewards: Rewards = [ACCURACY]
     """Reward functions that score the completions; accuracy is what the verifier learns."""
     answers: Answers = "any"
-    """Which forms of an answer are read: `any`; `boxed`; or `tags`, R1's own, with a box or a fenced program in their
-    place."""
+    """Which forms of an answer are read: `any` is also what is stated in words; `boxed` is boxes and fenced programs
+    alone; `tags` are R1's own, or a box or a fenced program where there are no tags."""
     head: Annotated[HeadConfig, OnResume.MAY_CHANGE] = HeadConfig()
     """Settings of Head2Toe among which cross-validation chooses."""
 

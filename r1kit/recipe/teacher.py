@@ -95,7 +95,8 @@ class JourneyConfig(TeacherConfig):
     """Journey rows (O1-Journey, arXiv 2410.18982): one train of thought from a wrong completion to a right one."""
 
     method: Literal["stitch", "teacher"] = "stitch"
-    """How the two become one: `stitch` joins them at the step where they part, `teacher` has a model write it."""
+    """How a wrong and a right completion become one text: `stitch` joins them at the step where they part, `teacher`
+    has a model write it."""
     template: str = JOURNEY_TEMPLATE
     """Request to the teacher, with {prompt}, {wrong}, {right} and {language} in it."""
     per_prompt: PositiveInt = 1

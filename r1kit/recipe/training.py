@@ -98,7 +98,7 @@ class SFTTrainingConfig(TrainingConfig):
     """How the learning rate changes after the warm-up: not at all, down to 0 on a line, or down to `min_learning_rate`
     on half a cosine."""
     max_length: PositiveInt = 4096
-    """Longest row, in tokens; what becomes of longer ones, `too_long` says."""
+    """Longest row, in tokens; `too_long` says what is done with longer ones."""
     too_long: Literal["drop", "truncate", "refuse"] | None = None
     """What is done with rows of more than `max_length` tokens: `drop` them, `truncate` them, which takes their end, or
     `refuse` to train. Default: rows with a completion are dropped, since their answer is at the end, and plain text is

@@ -64,14 +64,14 @@ def _check_distill(recipe: DistillRecipe) -> None:
     for name in ("trainer", "callbacks"):
         value = getattr(recipe, name)
         if value:
-            requirement = f"only training on rows takes it, and distill.method = {method}"
+            requirement = f"works with distill.method = rows alone, and that is {method}"
             raise UserError(name, value, requirement, "remove it, or set distill.method=rows")
     if recipe.teacher.path is None:
         requirement = f"the method {method} learns from the probabilities of a teacher"
         raise UserError("teacher.path", UNSET, requirement, "set teacher.path, or distill.method=rows")
     if recipe.teacher.server is not None and method == "gold":
         requirement = "the method gold needs all of the teacher's probabilities, which a server does not give"
-        raise UserError("teacher.server", recipe.teacher.server, requirement, "remove it, and the teacher is loaded")
+        raise UserError("teacher.server", recipe.teacher.server, requirement, "remove it; the teacher is then loaded")
     if recipe.teacher.server is not None and recipe.sampling.temperature != 1:
         requirement = "a teacher's server gives its log-probabilities at the temperature 1"
         raise UserError("sampling.temperature", recipe.sampling.temperature, requirement, "set it to 1")
@@ -91,10 +91,10 @@ def _check_pairs(recipe: RewardModelRecipe) -> None:
     for role in ("train", "eval"):
         for index, source in enumerate(getattr(recipe.data, role)):
             if source.share is not None:
-                requirement = "reward-model makes several pairs of a prompt's rows, of which no share can be taken"
+                requirement = "reward-model makes pairs of rows, and a share of the rows is no share of the pairs"
                 raise UserError(f"data.{role}.{index}.share", source.share, requirement, "set rows instead")
     if recipe.data.eval and "held_out" in recipe.pairs.model_fields_set:
-        requirement = "data.eval is set too, and is what is measured"
+        requirement = "data.eval is set too, and has the held-out pairs"
         raise UserError("pairs.held_out", recipe.pairs.held_out, requirement, "remove one of the two")
     if recipe.pairs.held_out == 1:
         raise UserError("pairs.held_out", 1, "leaves no pair to train on", "use a smaller fraction, such as 0.1")
@@ -110,7 +110,7 @@ def _check_rollouts(recipe: RLRecipe) -> None:
     check_vllm_length(recipe)
     block = recipe.steps_per_rollout
     if training.steps and training.steps % block:
-        requirement = f"must be a multiple of {block}, the steps on one rollout, because a run is resumed between them"
+        requirement = f"must be a multiple of {block}, the steps on one rollout, since a run resumes between rollouts"
         raise UserError("training.steps", training.steps, requirement, f"use {-(-training.steps // block) * block}")
     if training.reference_reset_steps and training.kl == 0:
         requirement = "needs a reference model, and training.kl = 0 has none"
@@ -137,5 +137,5 @@ def _check_tools(recipe: RLRecipe) -> None:
         )
         raise UserError(field, value, requirement, "set prompt.template=chat")
     if recipe.sampling.resample:
-        requirement = f"groups of rollouts with {field} cannot be replaced by other problems"
+        requirement = f"with {field}, no problem can be replaced by another one"
         raise UserError("sampling.resample", recipe.sampling.resample, requirement, "set it to 0")

@@ -84,7 +84,7 @@ def check_room(recipe: RLRecipe | DistillRecipe, config: "PretrainedConfig", pro
     check_context(config, tokens, "sampling.max_tokens", completion_tokens)
     length = recipe.trl.get("vllm_max_model_length")
     if isinstance(length, int) and tokens > length:
-        requirement = f"the longest prompt has {prompt_tokens} tokens, and with sampling.max_tokens that is {tokens}"
+        requirement = f"the longest prompt has {prompt_tokens} tokens, and with its completion up to {tokens}"
         raise UserError("trl.vllm_max_model_length", length, requirement, f"use at least {tokens}")
 
 
