@@ -4,13 +4,14 @@
 A user's mistake is one line on stderr and exit code 2; see r1kit.errors for the other exit codes.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from r1kit.command_line import Command, CommandGroup, run_command_line, supervise_command
+from r1kit.command_line import Command, CommandGroup, ScriptCommand, run_command_line, supervise_command
 from r1kit.errors import UNSET, UserError
 from r1kit.messages import set_verbosity
 from r1kit.safe_text import print_result
@@ -22,6 +23,9 @@ A stage reads a recipe, which is a YAML file, and prints the path of what it mad
 
 Example: r1kit sft recipes/tiny/dev1.yaml training.epochs=2
 """
+
+PLAN_VARIABLE = "R1KIT_PLAN"
+"""Environment variable that is set while a script is planned (r1kit/plan/chain.py)."""
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -52,6 +56,11 @@ def read_global_options(
         raise typer.Exit()
     if context.invoked_subcommand is None:
         print(context.get_help())
+    elif PLAN_VARIABLE in os.environ and context.invoked_subcommand not in STAGES:
+        from r1kit.commands.plan import skip_in_script
+
+        skip_in_script(sys.argv)
+        raise typer.Exit()
 
 
 def _set_verbosity(verbose: bool, quiet: bool) -> None:
@@ -112,9 +121,16 @@ def add_stage_command(stage: Stage) -> None:
         verbose: Verbose = False,
         quiet: Quiet = False,
     ) -> None:
+        words = list(arguments or [])
+        if PLAN_VARIABLE in os.environ:
+            from r1kit.commands.plan import plan_in_script
+            from r1kit.stage_words import StageOptions
+
+            options = StageOptions(model or [], dataset or [], suite, read or [], output)
+            plan_in_script(stage.name, words, options, num_processes, accelerate_config)
+            return
         supervise_command()
         _set_verbosity(verbose, quiet)
-        words = list(arguments or [])
         if stage.name == "data" and words[:1] == ["inspect"]:
             from r1kit.commands.inspect import inspect_source
 
@@ -156,6 +172,41 @@ def _stage_help(stage: Stage) -> str:
 
 for _stage in STAGES.values():
     add_stage_command(_stage)
+
+
+@app.command(cls=ScriptCommand)
+def plan(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[STAGE] RECIPE.yaml [key.path=value ...] | bash SCRIPT [ARGUMENT ...]",
+            help="The recipe of a stage, or a script that runs several.",
+            show_default=False,
+        ),
+    ] = None,
+    gpus: Annotated[
+        str | None,
+        typer.Option(help="GPUs of a node: 8xH100-80GB, cpu, or figures as in 8x80GB,989TFLOPS,3350GB/s."),
+    ] = None,
+    nodes: Annotated[int, typer.Option(help="Number of nodes.")] = 1,
+    price: Annotated[str | None, typer.Option(help="Price of a GPU for an hour, such as 2.5.")] = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Choose the fastest settings that fit, and print them as overrides.")
+    ] = False,
+    mean_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Mean tokens of a row or a completion; default: 0.3 of the longest.")
+    ] = None,
+    like: Annotated[
+        list[str] | None, typer.Option(help="PATH=MODEL: a model that is not here is planned as another one.")
+    ] = None,
+    num_processes: Annotated[int | None, typer.Option(help="Processes on this machine, without --gpus.")] = None,
+    accelerate_config: Annotated[str | None, typer.Option(help="The Accelerate config of the launch.")] = None,
+) -> None:
+    """Say what a recipe or a script will take: memory, hours, money."""
+    from r1kit.commands.plan import print_plan, read_likes, read_plan_options
+
+    options = read_plan_options(gpus, nodes, price, mean_tokens, num_processes, accelerate_config)
+    raise typer.Exit(print_plan(list(arguments or []), options, read_likes(like or []), fit))
 
 
 @app.command(cls=Command)

@@ -80,6 +80,39 @@ class Command(typer.core.TyperCommand):
         return rest
 
 
+class ScriptCommand(Command):
+    """A command whose words may be `bash SCRIPT ARGUMENT ...`: what follows the script is the script's own.
+
+    The options of the command that no stage has, such as --gpus, are its own wherever they stand.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "bash" in args:
+            position = args.index("bash")
+            own, script_words = self._divide_options(args[position + 2 :])
+            args[:] = [*args[:position], *own, "--", *args[position : position + 2], *script_words]
+        return super().parse_args(ctx, args)
+
+    def _divide_options(self, words: list[str]) -> tuple[list[str], list[str]]:
+        """Return the options of this command that no stage has, with their values, and the other words."""
+        own_options: dict[str, Any] = {}
+        for parameter in self.params:
+            if not set(parameter.opts) & {"--num-processes", "--accelerate-config"}:
+                own_options |= {name: parameter for name in parameter.opts if name.startswith("-")}
+        own: list[str] = []
+        others: list[str] = []
+        remaining = iter(words)
+        for word in remaining:
+            name, equals_sign, _ = word.partition("=")
+            if name not in own_options:
+                others.append(word)
+                continue
+            own.append(word)
+            if not equals_sign and not own_options[name].is_flag:
+                own += [value for value in [next(remaining, None)] if value is not None]
+        return own, others
+
+
 @contextlib.contextmanager
 def _explained_options(args: list[str]) -> Iterator[None]:
     """Turn click's error about an unknown option among `args` into one that says what to type."""

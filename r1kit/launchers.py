@@ -48,7 +48,7 @@ def launch_command(processes: int | None, config: str | None) -> list[str] | Non
     if processes is not None and processes < 1:
         raise UserError("--num-processes", processes, "must be at least 1", "use a positive number")
     if config is not None:
-        values = _read_accelerate_config(config)
+        values = read_accelerate_config(config)
         if int(values.get("num_machines", 1)) > 1:
             requirement = f"names {values['num_machines']} machines, and r1kit launches processes on one"
             action = (
@@ -66,12 +66,12 @@ def launch_command(processes: int | None, config: str | None) -> list[str] | Non
 
 def needs_missing_deepspeed(config: str) -> bool:
     """Return whether an Accelerate config asks for DeepSpeed's ZeRO, and DeepSpeed is not installed."""
-    if _read_accelerate_config(config)["distributed_type"] != "DEEPSPEED":
+    if read_accelerate_config(config)["distributed_type"] != "DEEPSPEED":
         return False
     return importlib.util.find_spec("deepspeed") is None
 
 
-def _read_accelerate_config(config: str) -> dict[str, Any]:
+def read_accelerate_config(config: str) -> dict[str, Any]:
     """Return the keys of an Accelerate config. Raises UserError if it or a key that r1kit uses is wrong."""
     requirement = "must be an Accelerate config file"
     action = "use one like those in recipes/accelerate/"
@@ -108,5 +108,5 @@ def count_processes(processes: int | None, config: str | None) -> int:
     """Return the number of processes that a launch starts on this machine."""
     if processes or config is None:
         return processes or 1
-    values = _read_accelerate_config(config)
+    values = read_accelerate_config(config)
     return max(1, int(values.get("num_processes", 1)) // int(values.get("num_machines", 1)))

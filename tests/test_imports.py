@@ -49,6 +49,7 @@ ORDER = (
     "report",
     "torch_launcher",
     "launchers",
+    "plan",
     "launch",
     "stage_words",
     "commands",
@@ -65,6 +66,7 @@ HEAVY_LIBRARIES = {"torch", "transformers", "trl", "peft", "datasets", "accelera
 LIGHT_PACKAGES = {
     *ORDER[: LEVEL["tools"] + 1],
     "launchers",
+    "plan",
     "launch",
     "stage_words",
     "api",

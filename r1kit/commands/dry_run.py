@@ -6,7 +6,8 @@ After the recipe come lines on what the stage would do and on everything that ca
 
     launch: in this process
     stage: rl-zero
-    model: tiny:base, 1.1M parameters, context 512, 0.02 GiB for weights, gradients and optimizer
+    model: tiny:base, 1.1M parameters, context 512
+    memory: 0.72 GiB on each device at the peak, while training (loss) = 0.54 activations + 0.16 logits + ...
     work: 60 steps, each step of 128 completions = 1 process x 128 completions at once x 1 accumulated
     rollout: 16 prompts x 8 completions
     output: runs/tiny/r1_zero, a new run
@@ -27,9 +28,14 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
 from r1kit.launchers import count_processes, launch_command, needs_missing_deepspeed
 from r1kit.messages import logger
+from r1kit.plan.estimate import plan_stage
+from r1kit.plan.lookup import Lookup
+from r1kit.plan.result import PlanOptions
+from r1kit.plan.table import describe_memory
 from r1kit.preflight.pairs import look_at_pairs
 from r1kit.preflight.rows import ProblemRecipe, look_at_examples, look_at_problems
 from r1kit.preflight.servers import describe_sampling_servers
@@ -57,13 +63,6 @@ from r1kit.runs.run import Run
 from r1kit.safe_text import mask_text, print_result
 from r1kit.suites import BENCHMARKS
 from r1kit.tools import resolve_environment, resolve_tools
-
-GIB = 2**30
-BYTES_PER_TRAINED_PARAMETER = 16  # four values in float32: weight, gradient and the two moments of AdamW
-BYTES_PER_FROZEN_PARAMETER = 2  # bfloat16, in which the weights under an adapter are loaded
-# NF4 with double quantization: 4 bits, and 8 bits for each block of 64 (QLoRA, section 3: 0.127 bits for each weight).
-BYTES_PER_QUANTIZED_PARAMETER = 4.127 / 8
-BYTES_PER_REFERENCE_PARAMETER = 4  # float32, the reference model of RL with a KL term
 
 # Devices that Linux shows where a GPU of NVIDIA, of AMD (two names) or of Intel is installed.
 _GPU_DEVICES = ("/dev/nvidia0", "/dev/kfd", "/dev/dri/renderD128")
@@ -96,6 +95,9 @@ def print_dry_run(
         print_result(f"{name}: {describe_model(path, recipe)}")
     if isinstance(recipe, DistillRecipe) and not recipe.trains_on_rows:
         print_result(f"teacher: {describe_teacher(recipe)}")
+    memory_line = _describe_memory(stage, recipe, processes, accelerate_config)
+    if memory_line:
+        print_result(memory_line)
     for line in (*work_lines, _describe_output(stage, recipe), *_look_at_servers(recipe), *data_lines):
         print_result(line)
     for note in notes:
@@ -128,7 +130,7 @@ def _models_of(recipe: Recipe) -> dict[str, str | None]:
 
 
 def describe_model(path: str | None, recipe: Recipe) -> str:
-    """Return one line on a model: its parameters, its context and, where it is trained, the memory it takes.
+    """Return one line on a model: its parameters and its context.
 
     Where the parameters cannot be counted, the line says why.
     """
@@ -150,14 +152,23 @@ def describe_model(path: str | None, recipe: Recipe) -> str:
     context = context_length(config)
     if context is not None:
         facts.append(f"context {context:,}")
-    if is_trained:
-        memory = memory_of_weights(size.total, size.trained, recipe, size.quantized)
-        facts.append(f"{memory / GIB:,.2f} GiB for weights, gradients and optimizer")
     return ", ".join(facts)
 
 
+def _describe_memory(stage: str, recipe: Recipe, processes: int | None, accelerate_config: str | None) -> str:
+    """Return a line on the memory of each device, as `r1kit plan` computes it; empty where nothing is known of it."""
+    options = PlanOptions(processes=processes, accelerate_config=accelerate_config)
+    try:
+        plan = plan_stage(stage, recipe, options, Lookup())
+    except UserError:  # of a model that is not here, as the line before says, or of a batch that does not divide
+        return ""
+    if not plan.memory:
+        return ""
+    return f"memory: {describe_memory(plan)}, planned for {plan.hardware}; r1kit plan says what it will take"
+
+
 def describe_teacher(recipe: DistillRecipe) -> str:
-    """Return one line on the teacher of an on-policy recipe: its parameters and memory, or which server serves it."""
+    """Return one line on the teacher of an on-policy recipe: its parameters, or which server serves it."""
     if recipe.teacher.server is not None:
         return mask_text(f"{recipe.teacher.path}, served at {recipe.teacher.server}")
     with heavy_imports():
@@ -168,23 +179,7 @@ def describe_teacher(recipe: DistillRecipe) -> str:
         size = count_parameters(load_config(teacher, teacher.path), None)
     except UnknownSizeError as error:
         return f"{teacher.path}, the number of parameters is not known: {error}"
-    bytes_per_parameter = 4 if teacher.dtype == "float32" else BYTES_PER_FROZEN_PARAMETER
-    memory = size.total * bytes_per_parameter / GIB
-    return f"{teacher.path}, {_in_millions(size.total)} parameters, {memory:,.2f} GiB for weights on each device"
-
-
-def memory_of_weights(total: int, trained: int, recipe: Recipe, quantized: int = 0) -> int:
-    """Return the bytes of weights, gradients, AdamW's moments and RL's reference model; activations come on top.
-
-    `quantized` of the `total` parameters are in 4 bits.
-    """
-    bytes_per_frozen = 4 if recipe.model.dtype == "float32" else BYTES_PER_FROZEN_PARAMETER
-    memory = trained * BYTES_PER_TRAINED_PARAMETER + (total - trained - quantized) * bytes_per_frozen
-    memory += round(quantized * BYTES_PER_QUANTIZED_PARAMETER)
-    # With an adapter the reference is the same model without it, and takes no memory.
-    if isinstance(recipe, RLRecipe) and recipe.training.kl > 0 and not recipe.model.lora:
-        memory += total * BYTES_PER_REFERENCE_PARAMETER
-    return memory
+    return f"{teacher.path}, {_in_millions(size.total)} parameters"
 
 
 def _in_millions(count: int) -> str:

@@ -4,7 +4,7 @@
 # an interrupted one is resumed.
 #
 #   vllm serve Qwen/QwQ-32B --tensor-parallel-size 8 &          serves the teacher, until sft_data is done
-#   bash recipes/sky-t1/run.sh --accelerate-config recipes/accelerate/zero3.yaml
+#   bash recipes/sky-t1/run.sh --accelerate-config recipes/accelerate/zero3_offload.yaml
 #   bash recipes/sky-t1/run.sh tiny                             the same recipes on the scale model, in two minutes
 #
 # On the scale model the teacher is tiny:base, prompted to think (97% of its samples are right), and the student
