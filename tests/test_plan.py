@@ -289,8 +289,27 @@ def test_stages_are_those_of_the_scripts():
 
 
 def test_the_stage_is_found_by_the_keys_of_a_recipe(tmp_path):
-    file = write_recipe(tmp_path / "a.yaml", output="x", model={"path": "x"}, data={"train": "x"}, training={"kl": 0.1})
-    assert choose_stage(str(file)) == "rl"
+    values = {"output": "x", "model": {"path": "x"}, "data": {"train": "x"}}
+    assert choose_stage(str(write_recipe(tmp_path / "a.yaml", **values, training={"kl": 0.1}))) == "rl"
+    assert choose_stage(str(write_recipe(tmp_path / "b.yaml", **values, training={"max_length": 64}))) == "sft"
+    assert choose_stage(str(write_recipe(tmp_path / "verifier.yaml", **values))) == "verifier"
+    with pytest.raises(UserError, match=r"can be a recipe of rl-zero, generate, .*; write r1kit plan STAGE"):
+        choose_stage(str(write_recipe(tmp_path / "c.yaml", **values)))
+
+
+def test_every_shipped_recipe_is_planned_and_fits():
+    files = [file for file in sorted(RECIPES.glob("*/*.yaml")) if file.parent.name != "accelerate"]
+    likes = {"runs/smollm2/base": "tiny:base"}
+    for file in files:
+        stage = choose_stage(str(file))
+        configs = {"qwen2.5-7b": "fsdp2", "sky-t1": "zero3_offload"}
+        name = configs.get(file.parent.name)
+        config = str(RECIPES / f"accelerate/{name}.yaml") if name else None
+        has_small_model = not file.parent.name.startswith(("qwen", "sky"))
+        options = PlanOptions(gpus="cpu" if has_small_model else "8xH100-80GB", accelerate_config=config)
+        plan = plan_stage(stage, load_recipe(stage, str(file), {}), options, Lookup(file.parent, likes=likes))
+        assert plan.fits, file
+        assert plan.hours > 0 or stage == "data" or "servers" in str(plan.notes), file
 
 
 def test_a_later_stage_reads_the_model_of_an_earlier_recipe():

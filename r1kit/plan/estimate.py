@@ -73,12 +73,15 @@ def _largest_shape(recipe: Recipe, lookup: Lookup) -> ModelShape | None:
         if recipe.models:
             paths = [model.path for model in recipe.models.values()]
     shapes = []
+    first_error: UserError | None = None
     for path in paths:
         try:
             shapes.append(find_shape(recipe.model, path, lookup))
-        except UserError:
-            if getattr(getattr(recipe, "sampling", None), "engine", None) != "openai":
-                raise
+        except UserError as error:
+            first_error = first_error or error
+    is_served = getattr(getattr(recipe, "sampling", None), "engine", None) == "openai"
+    if first_error is not None and not shapes and not is_served:
+        raise first_error
     return max(shapes, key=lambda shape: shape.parameters, default=None)
 
 

@@ -14,17 +14,15 @@ from typing import Any
 from r1kit.data.sources.generated import DEFAULT_ROWS, is_generated_source
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
+from r1kit.plan.assumptions import CHARACTERS_PER_TOKEN, UNKNOWN_ROWS, kept_rows, sampled_row_tokens
 from r1kit.plan.shape import ModelShape, shape_by_transformers, shape_from_dict, shape_of_config
 from r1kit.recipe import ModelConfig, SourceConfig
+from r1kit.recipe.data import normalise_sources
 from r1kit.recipe.yaml_values import read_yaml
 from r1kit.runs.paths import PACKAGE_DIR, SHIPPED_MODELS
 
 MAX_STAGES_BACK = 12
 """Recipes that are followed back from a model to the one that its pipeline starts from."""
-UNKNOWN_ROWS = 10_000
-"""Rows that are taken for a data set of which nothing is known here."""
-CHARACTERS_PER_TOKEN = 4
-"""Characters of a token, for text whose tokenizer is not at hand."""
 LARGEST_FILE_READ = 2**28
 # Rows of data sets on the hub that shipped recipes and suites name, by path and configuration, as their pages say.
 HUB_ROWS = {
@@ -68,6 +66,8 @@ class Lookup:
     likes: Mapping[str, str] = field(default_factory=dict)
     """Models to take for others, as the option --like names them."""
     notes: list[str] = field(default_factory=list)
+    depth: int = 0
+    """Recipes that have been followed back at the moment."""
 
     def note(self, text: str) -> None:
         """Add a note once."""
@@ -187,7 +187,32 @@ def _look_at_source(source: SourceConfig, lookup: Lookup) -> PlannedOutput:
         local = local / "data"
     if local.exists():
         return _count_local_rows(local)
+    earlier = find_recipe(path, lookup.folder)
+    if earlier is not None:
+        return _rows_of_recipe(earlier, lookup)
     return PlannedOutput(rows=HUB_ROWS.get(path))
+
+
+def _rows_of_recipe(values: dict[str, Any], lookup: Lookup) -> PlannedOutput:
+    """Return the rows that the recipe of a stage `generate` or `data` will make."""
+    sources = (normalise_sources(values.get("data")) or {}).get("train") or []
+    if lookup.depth >= MAX_STAGES_BACK:
+        return PlannedOutput()
+    try:
+        parsed = [SourceConfig(**source) for source in sources]
+    except (TypeError, ValueError):
+        return PlannedOutput()
+    lookup.depth += 1
+    rows = count_rows(parsed, lookup, "data.train", (values.get("data") or {}).get("rows"))
+    lookup.depth -= 1
+    sampling = values.get("sampling")
+    if not isinstance(sampling, dict):
+        return rows
+    keep = values.get("keep") or {}
+    samples, max_tokens = int(sampling.get("samples", 4)), int(sampling.get("max_tokens", 1024))
+    kept = kept_rows(rows.rows or 0, samples, keep.get("per_prompt"))
+    lookup.note(f"half of the completions of {values['output']} are taken to pass the filters: {kept:,} rows")
+    return PlannedOutput(rows=kept, mean_tokens=sampled_row_tokens(max_tokens))
 
 
 def _count_local_rows(path: Path) -> PlannedOutput:

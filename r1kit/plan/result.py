@@ -93,5 +93,3 @@ class StagePlan:
 
 SPARE = 0.08
 """Fraction of a device's memory that must stay free: allocators leave gaps, and the context of CUDA takes some."""
-MEAN_FRACTION = 0.3
-"""Mean length of rows and completions, as a fraction of the longest that the recipe allows."""

@@ -4,19 +4,18 @@ import math
 from dataclasses import dataclass, replace
 
 from r1kit.errors import UserError
+from r1kit.plan.assumptions import MEAN_FRACTION, PROMPT_TOKENS, UNKNOWN_ROWS, kept_rows, sampled_row_tokens
 from r1kit.plan.devices import Hardware
 from r1kit.plan.disk import PROCESS_BYTES, sampled_disk
-from r1kit.plan.lookup import HUB_ROWS, UNKNOWN_ROWS, Lookup, PlannedOutput, count_rows, find_shape
-from r1kit.plan.result import MEAN_FRACTION, PlanOptions, StagePlan
+from r1kit.plan.lookup import HUB_ROWS, Lookup, PlannedOutput, count_rows, find_shape
+from r1kit.plan.result import PlanOptions, StagePlan
 from r1kit.plan.serving import Serving, decoder_serving, vllm_serving
-from r1kit.plan.setup import PROMPT_TOKENS, vllm_settings
+from r1kit.plan.setup import vllm_settings
 from r1kit.plan.shape import ModelShape
 from r1kit.plan.time import Sampling, sampling_seconds
 from r1kit.plan.training import describe_cache
 from r1kit.recipe import EvalRecipe, GenerateRecipe, Recipe, SamplingConfig, VerifierRecipe
 
-PASS_FRACTION = 0.5
-"""Fraction of completions that pass the filters of `generate`, where nothing is known."""
 SamplingRecipe = GenerateRecipe | EvalRecipe | VerifierRecipe
 
 
@@ -40,17 +39,12 @@ def plan_sampling(
     completions = sum(job.completions for job in jobs)
     plan.work = f"{completions:,} completions of at most {max((job.max_tokens for job in jobs), default=0):,} tokens"
     served_elsewhere = 0
-    for job in jobs:
-        block = job.recipe.model
-        try:
-            shape = find_shape(block, block.path, lookup)
-        except UserError:
-            if job.recipe.sampling.engine != "openai":
-                raise
+    for job, shape in zip(jobs, _find_shapes(jobs, lookup), strict=True):
+        if shape is None:
             served_elsewhere += job.completions
             plan.tokens["sampled"] = plan.tokens.get("sampled", 0) + job.completions * _mean(job, options)
-            continue
-        _add_job(plan, job, shape, options)
+        else:
+            _add_job(plan, job, shape, options)
     if served_elsewhere:
         plan.notes.append(
             f"{served_elsewhere:,} completions come from servers of a model that is not known here; their hours are "
@@ -82,6 +76,29 @@ def _list_jobs(recipe: SamplingRecipe, lookup: Lookup) -> list[_Job]:
             problems = count_rows(recipe.data.eval, lookup, "data.eval").rows or 0
             jobs.append(_Job(model_recipe, problems * sampling.samples, sampling.max_tokens))
     return jobs
+
+
+def _find_shapes(jobs: list[_Job], lookup: Lookup) -> list[ModelShape | None]:
+    """Return the shape of each job's model, None for one that only a server knows.
+
+    Of several models, one that is not known here is taken to be as large as the largest of the others.
+    """
+    shapes: list[ModelShape | None] = []
+    errors: dict[int, UserError] = {}
+    for index, job in enumerate(jobs):
+        try:
+            shapes.append(find_shape(job.recipe.model, job.recipe.model.path, lookup))
+        except UserError as error:
+            shapes.append(None)
+            if job.recipe.sampling.engine != "openai":
+                errors[index] = error
+    largest = max((shape for shape in shapes if shape), key=lambda shape: shape.parameters, default=None)
+    for index, error in errors.items():
+        if largest is None:
+            raise error
+        lookup.note(f"{jobs[index].recipe.model.path} is taken to be as large as the largest of the models")
+        shapes[index] = largest
+    return shapes
 
 
 def _mean(job: _Job, options: PlanOptions) -> float:
@@ -155,9 +172,6 @@ def _product(recipe: Recipe, jobs: list[_Job], options: PlanOptions, lookup: Loo
     if not isinstance(recipe, GenerateRecipe) or not jobs:
         return PlannedOutput()
     samples = recipe.sampling.samples
-    prompts = jobs[0].completions / samples
-    passing = samples * PASS_FRACTION
-    each = min(passing, recipe.keep.per_prompt) if recipe.keep.per_prompt else passing
-    lookup.note(f"half of the completions are taken to pass the filters: {prompts * each:,.0f} rows")
-    mean = _mean(jobs[0], options) + min(PROMPT_TOKENS, jobs[0].max_tokens)
-    return PlannedOutput(rows=round(prompts * each), mean_tokens=mean)
+    rows = kept_rows(jobs[0].completions / samples, samples, recipe.keep.per_prompt)
+    lookup.note(f"half of the completions of {recipe.output} are taken to pass the filters: {rows:,} rows")
+    return PlannedOutput(rows=rows, mean_tokens=sampled_row_tokens(jobs[0].max_tokens, options.mean_tokens))

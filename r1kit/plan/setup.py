@@ -5,14 +5,13 @@ from typing import Any
 
 from r1kit.errors import UserError
 from r1kit.launchers import read_accelerate_config
+from r1kit.plan.assumptions import PROMPT_TOKENS
 from r1kit.plan.devices import Hardware
 from r1kit.plan.memory import Compute, Sharding, TrainingSetup
 from r1kit.plan.shape import ModelShape, adapter_parameters
 from r1kit.recipe import DistillRecipe, ModelConfig, RewardModelRecipe, RLRecipe, SFTRecipe, TrainingRecipe
 from r1kit.recipe.trl_checks import longest_completion
 
-PROMPT_TOKENS = 200
-"""Tokens of a prompt with its template, where nothing is known of it; at most as many as a completion may have."""
 DEFAULT_VLLM_SHARE = 0.3
 """Default of `vllm_gpu_memory_utilization` in TRL."""
 

@@ -11,8 +11,8 @@ from r1kit.errors import UserError
 from r1kit.recipe import load_recipe
 from r1kit.stages import STAGES
 
-# Stages that read the same keys, of which the first stands for all: a plan is the same for each of them.
-_SAME_PLAN = {"distill": "sft", "rl-zero": "rl"}
+# Stages that read the keys of another one, and are planned as it is: a recipe that several can read is one of these.
+_STANDS_FOR = {"sft": {"sft", "distill", "reward-model"}, "rl": {"rl", "rl-zero"}}
 
 
 def choose_stage(file: str) -> str:
@@ -29,9 +29,14 @@ def choose_stage(file: str) -> str:
             readable.append(name)
         except UserError as error:
             errors[name] = error
-    stages = {_SAME_PLAN.get(name, name) for name in readable}
-    if len(stages) == 1:
-        return stages.pop()
+    named = path.stem.replace("_", "-")
+    if named in readable:
+        return named
+    for name, stages in _STANDS_FOR.items():
+        if name in readable and set(readable) <= stages:
+            return name
+    if len(readable) == 1:
+        return readable[0]
     if not readable:
         # All stages refuse a file that is missing or no YAML with the same words.
         if len({str(error) for error in errors.values()}) == 1:

@@ -4,14 +4,14 @@ import math
 from dataclasses import dataclass, replace
 
 from r1kit.errors import UserError
+from r1kit.plan.assumptions import MEAN_FRACTION, PROMPT_TOKENS
 from r1kit.plan.devices import Hardware
 from r1kit.plan.disk import training_disk, training_host_memory
 from r1kit.plan.lookup import Lookup, PlannedOutput, count_rows, find_shape
 from r1kit.plan.memory import TrainingSetup, resident_memory, training_memory
-from r1kit.plan.result import MEAN_FRACTION, SPARE, PlanOptions, StagePlan
+from r1kit.plan.result import SPARE, PlanOptions, StagePlan
 from r1kit.plan.serving import Serving, decoder_serving, vllm_serving
 from r1kit.plan.setup import (
-    PROMPT_TOKENS,
     Launch,
     row_width,
     samples_itself,
@@ -141,7 +141,8 @@ def _micro_step(setup: TrainingSetup, tokens: float, row_length: float) -> Micro
 
 
 def _describe_work(steps: int, recipe: TrainingRecipe, batches: _Batches, hardware: Hardware, rows: str) -> str:
-    factors = [f"{hardware.count} device{'s' if hardware.count > 1 else ''}", f"{batches.rows} {rows} at once"]
+    at_once = rows if batches.rows > 1 else rows.removesuffix("s")
+    factors = [f"{hardware.count} device{'s' if hardware.count > 1 else ''}", f"{batches.rows} {at_once} at once"]
     factors.append(f"{batches.accumulation} accumulated")
     return f"{steps:,} steps, each of {recipe.training.batch_size:,} {rows} = {' x '.join(factors)}"
 
