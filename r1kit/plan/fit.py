@@ -32,6 +32,7 @@ SHARDED_LAUNCHES = (
 )
 """Launches that shard a model over the devices, the faster first."""
 VLLM_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1)
+LARGE_BATCHES = (32, 64, 128, 256, 512)
 SHORTEST_CONTEXT = 256
 MOST_DOUBLINGS = 6
 
@@ -214,7 +215,10 @@ def _all_settings(recipe: Recipe, options: PlanOptions, lookup: Lookup) -> Itera
     if not isinstance(recipe, SFTRecipe | RLRecipe | RewardModelRecipe):
         sampling: Any = recipe.sampling  # type: ignore[attr-defined]
         parallels = (1, 2, 4, 8) if sampling.engine == "vllm" else (None,)
-        for size, parallel in itertools.product([sampling.batch_size, *_smaller(sampling.batch_size)], parallels):
+        sizes = [sampling.batch_size, *_smaller(sampling.batch_size)]
+        if sampling.engine == "vllm":  # it runs as many at once as its cache holds
+            sizes += [size for size in LARGE_BATCHES if size > sampling.batch_size]
+        for size, parallel in itertools.product(sizes, parallels):
             settings = {"sampling.batch_size": size} if size != sampling.batch_size else {}
             if parallel not in (None, sampling.vllm.get("tensor_parallel_size", 1)):
                 settings["sampling.vllm.tensor_parallel_size"] = parallel

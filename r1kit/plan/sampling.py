@@ -172,6 +172,7 @@ def _product(recipe: Recipe, jobs: list[_Job], options: PlanOptions, lookup: Loo
     if not isinstance(recipe, GenerateRecipe) or not jobs:
         return PlannedOutput()
     samples = recipe.sampling.samples
-    rows = kept_rows(jobs[0].completions / samples, samples, recipe.keep.per_prompt)
+    per_prompt = recipe.journey.per_prompt if recipe.journey is not None else recipe.keep.per_prompt
+    rows = kept_rows(jobs[0].completions / samples, samples, per_prompt)
     lookup.note(f"half of the completions of {recipe.output} are taken to pass the filters: {rows:,} rows")
     return PlannedOutput(rows=rows, mean_tokens=sampled_row_tokens(jobs[0].max_tokens, options.mean_tokens))
