@@ -195,15 +195,16 @@ def _look_at_source(source: SourceConfig, lookup: Lookup) -> PlannedOutput:
 
 def _rows_of_recipe(values: dict[str, Any], lookup: Lookup) -> PlannedOutput:
     """Return the rows that the recipe of a stage `generate` or `data` will make."""
-    sources = (normalise_sources(values.get("data")) or {}).get("train") or []
-    if lookup.depth >= MAX_STAGES_BACK:
+    data = normalise_sources(values.get("data"))
+    if lookup.depth >= MAX_STAGES_BACK or not isinstance(data, dict):
         return PlannedOutput()
+    sources = data.get("train") or []
     try:
         parsed = [SourceConfig(**source) for source in sources]
     except (TypeError, ValueError):
         return PlannedOutput()
     lookup.depth += 1
-    rows = count_rows(parsed, lookup, "data.train", (values.get("data") or {}).get("rows"))
+    rows = count_rows(parsed, lookup, "data.train", data.get("rows"))
     lookup.depth -= 1
     sampling = values.get("sampling")
     if not isinstance(sampling, dict):

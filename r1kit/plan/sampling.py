@@ -93,9 +93,9 @@ def _find_shapes(jobs: list[_Job], lookup: Lookup) -> list[ModelShape | None]:
             if job.recipe.sampling.engine != "openai":
                 errors[index] = error
     largest = max((shape for shape in shapes if shape), key=lambda shape: shape.parameters, default=None)
-    for index, error in errors.items():
+    for index, refusal in errors.items():
         if largest is None:
-            raise error
+            raise refusal
         lookup.note(f"{jobs[index].recipe.model.path} is taken to be as large as the largest of the models")
         shapes[index] = largest
     return shapes
