@@ -39,6 +39,17 @@ app = typer.Typer(
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Print debug messages too.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print warnings and errors only.")]
 
+# Options of all stages.
+Processes = Annotated[int | None, typer.Option(help="Processes to start on this machine.")]
+AccelerateConfig = Annotated[str | None, typer.Option(help="An Accelerate config file to launch with.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and print all that can be known; run nothing.")]
+Smoke = Annotated[
+    bool, typer.Option("--smoke", help="Try the recipe in two minutes, in OUTPUT.smoke: few rows and steps.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew: move an existing run to OUTPUT.1.")]
+SUITE_HELP = "Benchmarks with commas between: r1, math500, gsm8k=FILE, ... Sets suite."
+READ_HELP = "A result file of lm-evaluation-harness or Inspect to show. Sets read."
+
 
 @app.callback()
 def read_global_options(
@@ -72,52 +83,29 @@ def _set_verbosity(verbose: bool, quiet: bool) -> None:
 
 def add_stage_command(stage: Stage) -> None:
     """Add the command of a stage: all stages have the same arguments and options."""
-    train_or_eval = "eval" if stage.name == "eval" else "train"
+    is_eval = stage.name == "eval"
+    arguments_help = "The recipe, and values that replace those in it."
     model_help = "The model: a hub id, a folder or a run. Sets model.path."
-    if stage.name == "eval":
+    dataset_help = f"The data: a hub id, a file or a run. Sets data.{'eval' if is_eval else 'train'}."
+    if is_eval:
+        arguments_help += " Or the model."
         model_help = "A model: a hub id, a folder or a run, or NAME=PATH. Several set models."
 
     def run_stage_command(
         arguments: Annotated[
             list[str] | None,
-            typer.Argument(
-                metavar="[RECIPE.yaml] [key.path=value ...]",
-                help="The recipe, and values that replace those in it."
-                + (" Or the model." if stage.name == "eval" else ""),
-                show_default=False,
-            ),
+            typer.Argument(metavar="[RECIPE.yaml] [key.path=value ...]", help=arguments_help, show_default=False),
         ] = None,
         model: Annotated[list[str] | None, typer.Option(help=model_help)] = None,
-        dataset: Annotated[
-            list[str] | None,
-            typer.Option(help=f"The data: a hub id, a file or a run. Sets data.{train_or_eval}."),
-        ] = None,
-        suite: Annotated[
-            str | None,
-            typer.Option(
-                help="Benchmarks with commas between: r1, math500, gsm8k=FILE, ... Sets suite.",
-                hidden=stage.name != "eval",
-            ),
-        ] = None,
-        read: Annotated[
-            list[str] | None,
-            typer.Option(
-                help="A result file of lm-evaluation-harness or Inspect to show. Sets read.",
-                hidden=stage.name != "eval",
-            ),
-        ] = None,
+        dataset: Annotated[list[str] | None, typer.Option(help=dataset_help)] = None,
+        suite: Annotated[str | None, typer.Option(help=SUITE_HELP, hidden=not is_eval)] = None,
+        read: Annotated[list[str] | None, typer.Option(help=READ_HELP, hidden=not is_eval)] = None,
         output: Annotated[str | None, typer.Option(help="The run directory to write. Sets output.")] = None,
-        num_processes: Annotated[int | None, typer.Option(help="Processes to start on this machine.")] = None,
-        accelerate_config: Annotated[str | None, typer.Option(help="An Accelerate config file to launch with.")] = None,
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="Check and print all that can be known; run nothing.")
-        ] = False,
-        smoke: Annotated[
-            bool, typer.Option("--smoke", help="Try the recipe in two minutes, in OUTPUT.smoke: few rows and steps.")
-        ] = False,
-        overwrite: Annotated[
-            bool, typer.Option("--overwrite", help="Start anew: move an existing run to OUTPUT.1.")
-        ] = False,
+        num_processes: Processes = None,
+        accelerate_config: AccelerateConfig = None,
+        dry_run: DryRun = False,
+        smoke: Smoke = False,
+        overwrite: Overwrite = False,
         verbose: Verbose = False,
         quiet: Quiet = False,
     ) -> None:

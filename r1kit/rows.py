@@ -12,8 +12,9 @@ recipe's, a row cannot be a TypedDict. Everything that needs the columns reads `
 sets, the sampler, the Parquet schema, the report, and the documents (`column_reference`).
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 Row = dict[str, Any]
 """One row: the values of its columns by name."""
@@ -180,6 +181,8 @@ COLUMNS: dict[str, Column] = {
 # Tokens of a teacher's prompts and completions for one row, all its tries together.
 USAGE_COLUMNS = ("teacher_prompt_tokens", "teacher_tokens")
 
+Value = TypeVar("Value")
+
 
 def columns_of(*row_kinds: str) -> tuple[str, ...]:
     """Return the names of the columns that stand in any of `row_kinds`, in the order of COLUMNS.
@@ -197,6 +200,37 @@ COLUMNS_KEPT_BY_ADAPTERS = tuple(name for name, column in COLUMNS.items() if col
 # Columns of a scored completion that are no reward. A problem's `language` is not among them: in a scored row a column
 # of that name is the score of the reward `language`.
 COLUMNS_BESIDE_REWARDS = frozenset(columns_of(SAMPLE, ROLLOUT))
+
+
+def columns_of_rows(rows: Sequence[Row], names: Iterable[str]) -> dict[str, list[Any]]:
+    """Return rows as columns, those of `names`; None where a row lacks one.
+
+    columns_of_rows([{"prompt": "1+1", "answer": "2"}], ["answer"])   {"answer": ["2"]}
+    """
+    columns: dict[str, list[Any]] = {}
+    for name in names:
+        columns[name] = [row.get(name) for row in rows]
+    return columns
+
+
+def select_from_columns(columns: Mapping[str, Sequence[Any]], indices: Sequence[int]) -> dict[str, list[Any]]:
+    """Return the rows at `indices` of columns, as columns; an index may stand there several times."""
+    selected: dict[str, list[Any]] = {}
+    for name, values in columns.items():
+        selected[name] = [values[index] for index in indices]
+    return selected
+
+
+def group_like(groups: Iterable[Sequence[Any]], values: Iterable[Value]) -> list[list[Value]]:
+    """Return values that stand in a row, one for each member of each group, as groups.
+
+    group_like([["a", "b"], ["c"]], [1, 2, 3])   [[1, 2], [3]]
+    """
+    remaining = iter(values)
+    grouped = []
+    for group in groups:
+        grouped.append([next(remaining) for _ in group])
+    return grouped
 
 
 def column_reference() -> str:

@@ -46,7 +46,9 @@ def format_table(
     from rich.text import Text
 
     has_colour = stream is not None and stream.isatty()
-    texts = [[_format_cell(cell, decimals) for cell in row] for row in rows]
+    texts = []
+    for row in rows:
+        texts.append([_format_cell(cell, decimals) for cell in row])
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, header in enumerate(headers):
         is_numeric = bool(texts) and all(_NUMBER.fullmatch(row[index]) for row in texts)

@@ -28,7 +28,7 @@ from r1kit.messages import print_progress
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import DataRecipe, HygieneConfig
 from r1kit.rewards.checks import check_reward_data
-from r1kit.rows import Row
+from r1kit.rows import Row, columns_of_rows
 from r1kit.runs.files import write_file
 from r1kit.runs.run import Run
 from r1kit.sampling.scoring import bind_rewards, compute_rewards, row_verdict
@@ -193,7 +193,7 @@ def _score_rows(rows: "Dataset", recipe: DataRecipe) -> "Dataset":
     functions = bind_rewards(recipe.rewards, recipe.answers)
 
     def score_batch(batch: list[Row], _: int) -> list[Row | None]:
-        columns = {name: [row[name] for row in batch] for name in batch[0]}
+        columns = columns_of_rows(batch, batch[0])
         completions, questions = columns.pop("_completion"), columns["_question"]
         columns.pop("completion", None)
         columns |= {"thinking": columns["_thinking"], "language": columns["_language"]}

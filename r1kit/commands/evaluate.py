@@ -54,7 +54,9 @@ LadderRow = dict[str, Any]
 
 def main(recipe: EvalRecipe, run: Run) -> None:
     """Sample every model on the same questions, and write and print its statistics."""
-    read_figures = [figure for file in recipe.read for figure in read_results(file)]
+    read_figures = []
+    for file in recipe.read:
+        read_figures += read_results(file)
     problem_sets = load_problem_sets(recipe)
     _check_rewards(recipe, problem_sets, run)
     recipes = recipe.recipes_by_model() if problem_sets else {}
@@ -235,9 +237,14 @@ def format_ladder(ladder: Sequence[LadderRow], by_domain: bool = True) -> str:
     The last columns say what share of the answers was read by which form, as far as any was; an accuracy of 0 stands as
     "unread" where most answers could not be read.
     """
-    domains = list(dict.fromkeys(domain for row in ladder for domain in row["accuracy"]))
+    all_domains: dict[str, None] = {}  # a set that keeps its order
+    used_forms: set[str] = set()
+    for row in ladder:
+        all_domains |= dict.fromkeys(row["accuracy"])
+        used_forms.update(form for form, share in row["answer_forms"].items() if share)
+    domains = list(all_domains)
     figures = ["+-", "vote@k", "thinking", "format", "language", "tokens", "seconds"]
-    forms = [form for form in FORMS if any(row["answer_forms"].get(form) for row in ladder)]
+    forms = [form for form in FORMS if form in used_forms]
     form_headers = [f"by {form}" if form != NO_ANSWER else "unread" for form in forms]
     if not by_domain:
         domains, figures = [], [name for name in figures if name not in ("+-", "vote@k")]

@@ -34,7 +34,7 @@ from r1kit.rewards import FAULT
 from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.checks import check_reward_columns, check_reward_rows
 from r1kit.rewards.registry import REWARDS
-from r1kit.rows import CHECKERS, Row
+from r1kit.rows import CHECKERS, Row, columns_of_rows
 from r1kit.runs.files import is_stdout, open_output
 from r1kit.safe_text import escape_control_characters, print_result
 from r1kit.tables import Cell, format_table
@@ -63,7 +63,7 @@ def score_file(
     rows = [_name_checker(row) for row in read_rows]
     columns = _column_names(rows)
     check_reward_columns(entries, columns, file, rename_action="rename one in the file")
-    check_reward_rows(entries, {name: [row.get(name) for row in rows] for name in columns}, file)
+    check_reward_rows(entries, columns_of_rows(rows, columns), file)
     scored_rows = score_rows(rows, entries, columns, forms)
     for row, original in zip(scored_rows, read_rows, strict=True):
         if "checker" not in original:
@@ -129,7 +129,7 @@ def score_rows(
 
     `columns` are the columns of the rows that the rewards receive; `answers` says which forms of an answer are read.
     """
-    values = {name: [row.get(name) for row in rows] for name in columns}
+    values = columns_of_rows(rows, columns)
     if "target_language" in values:  # rows that `r1kit generate` wrote, whose column `language` is a reward
         values["language"] = values.pop("target_language")
     completions = values.pop("completion")

@@ -59,9 +59,10 @@ def find_origins(rows: Sequence[Row], stored_rows: Sequence[Row], read_columns: 
     Rows may have been dropped, so values are looked up anywhere in the stored column. A column that is made of several,
     or of a part of one, has no entry.
     """
-    values_by_column = {
-        name: {_as_key(row.get(name)) for row in stored_rows} for name in sorted(read_columns) if stored_rows
-    }
+    values_by_column: dict[str, set[str]] = {}
+    if stored_rows:
+        for name in sorted(read_columns):
+            values_by_column[name] = {_as_key(row.get(name)) for row in stored_rows}
     origins: dict[str, str] = {}
     for name in rows[0] if rows else []:
         values = [_as_key(row[name]) for row in rows if row.get(name) is not None]

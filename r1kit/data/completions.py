@@ -33,7 +33,10 @@ def read_completions(path: str) -> list[Row]:
         if not files:
             requirement = f"has no completions: no Parquet file in {', '.join(_RUN_FOLDERS)} or in itself"
             raise UserError("FILE", path, requirement, "use a run of rl-zero, rl, generate or eval, or a file")
-        return _checked_rows([row for file in files for row in _read_table(str(file))], path)
+        rows = []
+        for file in files:
+            rows += _read_table(str(file))
+        return _checked_rows(rows, path)
     if folder.suffix in _TABLE_SUFFIXES:
         return _checked_rows(_read_table(path), path)
     return _read_jsonl(path)

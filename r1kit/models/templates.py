@@ -101,7 +101,9 @@ def apply_template(tokenizer: Any, prompt: Any, settings: PromptConfig) -> str:
 
 def _render_messages(tokenizer: Any, messages: Sequence[dict[str, Any]], template_settings: dict[str, Any]) -> str:
     # Rows of a data set have all keys that any message has; templates take a None for a value.
-    complete = [{key: value for key, value in message.items() if value is not None} for message in messages]
+    complete: list[dict[str, Any]] = []
+    for message in messages:
+        complete.append({key: value for key, value in message.items() if value is not None})
     is_continued = complete[-1].get("role") == "assistant"
     return tokenizer.apply_chat_template(
         complete,

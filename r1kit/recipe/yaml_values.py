@@ -56,10 +56,11 @@ _OLD_INT = re.compile(r"[-+]?(?:0b[01_]+|0x[\da-fA-F_]+|0o?[0-7_]+|\d[\d_]*)")
 _TAG = "tag:yaml.org,2002:"
 _WORD_TAG = "!word"
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag in (f"{_TAG}null", f"{_TAG}merge")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+_Loader.yaml_implicit_resolvers = {}
+for _first_char, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
+    _Loader.yaml_implicit_resolvers[_first_char] = [
+        (tag, pattern) for tag, pattern in _resolvers if tag in (f"{_TAG}null", f"{_TAG}merge")
+    ]
 _Loader.add_implicit_resolver(f"{_TAG}bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _Loader.add_implicit_resolver(f"{_TAG}int", re.compile(r"-?(?:0|[1-9]\d*)$"), list("-0123456789"))
 _Loader.add_implicit_resolver(

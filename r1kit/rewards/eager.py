@@ -14,6 +14,7 @@ from typing import Any
 
 from r1kit.answers.extract import completion_text
 from r1kit.rewards.timeouts import EAGER_THREADS
+from r1kit.rows import select_from_columns
 from r1kit.sandbox.judge import parallel_programs
 
 # Columns that a verdict does not depend on, or that belong to all rows.
@@ -75,7 +76,7 @@ class EagerJudge:
         def score(indices: list[int]) -> None:
             if not indices:
                 return
-            selected = {name: [values[index] for index in indices] for name, values in row_columns.items()}
+            selected = select_from_columns(row_columns, indices)
             new_scores = self.reward([completions[index] for index in indices], **{**columns, **selected})
             for index, value in zip(indices, new_scores, strict=True):
                 scores[index] = value

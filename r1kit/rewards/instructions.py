@@ -80,7 +80,10 @@ def read_instructions(metadata: Any) -> list[Instruction]:
 def follow_all(instructions: Sequence[Instruction], reply: str, loose: bool = False) -> list[bool]:
     """Return for each instruction whether a reply follows it. Raises BrokenInstructionError."""
     readings = _loose_readings(reply) if loose else [reply]
-    return [any(follows(instruction, reading) for reading in readings) for instruction in instructions]
+    verdicts = []
+    for instruction in instructions:
+        verdicts.append(any(follows(instruction, reading) for reading in readings))
+    return verdicts
 
 
 def follows(instruction: Instruction, reply: str) -> bool:

@@ -104,12 +104,7 @@ def judge(
     if not groups:
         return rewards
     connection = connect_judge(settings)
-    questions = question or [None] * len(texts)
-    answers = answer if show_answer and answer is not None else [None] * len(texts)
-    rows = []
-    for i, prompt in enumerate(prompts):
-        right_answer = None if answers[i] is None else str(answers[i])
-        rows.append(_JudgedRow(questions[i] or _prompt_text(prompt), texts[i], right_answer))
+    rows = _collect_rows(prompts, texts, question, answer if show_answer else None)
     scores = ScoreRange(lowest, highest)
     if mode == "pointwise":
         values = _judge_each(connection, rubric, scores, rows, groups)
@@ -130,6 +125,23 @@ class _JudgedRow:
     text: str
     """The part of the completion that is judged."""
     right_answer: str | None
+
+
+def _collect_rows(
+    prompts: Sequence[Any],
+    texts: Sequence[str],
+    questions: Sequence[str | None] | None,
+    answers: Sequence[str | None] | None,
+) -> list[_JudgedRow]:
+    """Return the columns as rows; the text of a prompt stands for a question that is missing."""
+    missing = [None] * len(texts)
+    questions = questions or missing
+    answers = missing if answers is None else answers
+    rows = []
+    for i, prompt in enumerate(prompts):
+        right_answer = None if answers[i] is None else str(answers[i])
+        rows.append(_JudgedRow(questions[i] or _prompt_text(prompt), texts[i], right_answer))
+    return rows
 
 
 Group = dict[str, list[int]]

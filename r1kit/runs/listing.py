@@ -61,7 +61,9 @@ def list_runs(folder: Path, width: int | None = None) -> str:
     if width is not None and width < _COLUMNS_FOR_ALL:
         headers = [header for header in headers if header not in _LONG_HEADERS]
         hint = f"\n(a terminal of {_COLUMNS_FOR_ALL} columns shows start times and parents too)"
-    rows = [[description[header] for header in headers] for description in descriptions]
+    rows = []
+    for description in descriptions:
+        rows.append([description[header] for header in headers])
     return format_table(headers, rows, width=width, wrap=("result", "from")) + hint
 
 

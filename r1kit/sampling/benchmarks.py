@@ -134,7 +134,10 @@ def format_figures(figures: Iterable[Figure], width: int | None = None) -> str:
     for figure in figures:
         column = figure.model if figure.program == "r1kit" else f"{figure.model} by {figure.program}"
         by_line[figure.benchmark, figure.metric][column] = figure
-    columns = list(dict.fromkeys(column for line in by_line.values() for column in line))
+    all_columns: dict[str, None] = {}  # a set that keeps its order
+    for line in by_line.values():
+        all_columns |= dict.fromkeys(line)
+    columns = list(all_columns)
     headers = ["benchmark", "metric", "questions", "k", *columns, "published"]
     table, sources = [], []
     for (benchmark, metric), line in by_line.items():
@@ -144,7 +147,8 @@ def format_figures(figures: Iterable[Figure], width: int | None = None) -> str:
         published = next((figure.published for figure in line.values() if figure.published), {})
         cells.append(_format_published(published, [figure.model for figure in line.values()]))
         table.append(cells)
-        sources += [f"{benchmark}: {source}" for figure in line.values() for source in figure.sources]
+        for figure in line.values():
+            sources += [f"{benchmark}: {source}" for source in figure.sources]
     text = format_table(headers, table, right=[*headers[2:4], *columns], width=width, wrap=("published",))
     notes = _group_sources(sources)
     for benchmark in dict.fromkeys(figure.benchmark for figure in figures if figure.program == "r1kit"):
@@ -167,7 +171,8 @@ def _format_score(figure: Figure | None) -> str:
 
 def _format_published(published: dict[str, float], models: Sequence[str]) -> str:
     """Return some published figures: of the measured models, then of those in SHOWN_FIRST, then of others."""
-    own = [name for name in published if any(Path(model).name == name for model in models)]
+    model_names = {Path(model).name for model in models}
+    own = [name for name in published if name in model_names]
     order = dict.fromkeys([*own, *(name for name in SHOWN_FIRST if name in published), *published])
     return ", ".join(f"{name} {published[name]:.1f}" for name in list(order)[:SHOWN_PUBLISHED])
 

@@ -20,7 +20,7 @@ from r1kit.recipe.rewards import Answers
 from r1kit.rewards import FAULT
 from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.registry import RewardFunction
-from r1kit.rows import CARRIED_COLUMNS, COLUMNS, Row
+from r1kit.rows import CARRIED_COLUMNS, COLUMNS, Row, select_from_columns
 
 # A server gave no completion for these reasons, so the sample says nothing about the model.
 SERVER_FAULTS = ("failed", "refused")
@@ -54,7 +54,7 @@ def score_samples(
         number_in_group += range(len(group))
 
     # Rewards take one value for each completion, so each problem's values are repeated for its samples.
-    columns = {name: [values[index] for index in problem_of_sample] for name, values in problems.items()}
+    columns = select_from_columns(problems, problem_of_sample)
     question_of_sample = columns["prompt"]
     columns["prompt"] = [prompts[index] for index in problem_of_sample]
     columns["finish_reason"] = [sample.finish_reason for sample in samples]

@@ -114,7 +114,10 @@ def vote_accuracies(rows: Sequence[Row], answers: Answers = "any") -> dict[str, 
     count as one (r1kit/answers/vote_clusters.py). Samples without an answer do not vote.
     """
     groups = complete_groups(rows)
-    clusters = cluster_groups([[rows[index] for index in indices] for indices in groups.values()], answers)
+    rows_of_groups = []
+    for indices in groups.values():
+        rows_of_groups.append([rows[index] for index in indices])
+    clusters = cluster_groups(rows_of_groups, answers)
     accuracies = {}
     for (question_id, indices), clusters_of_group in zip(groups.items(), clusters, strict=True):
         accuracies[question_id] = vote_accuracy(clusters_of_group, [rows[index]["correct"] for index in indices])
@@ -123,6 +126,8 @@ def vote_accuracies(rows: Sequence[Row], answers: Answers = "any") -> dict[str, 
 
 def cluster_groups(groups: Sequence[Sequence[Row]], answers: Answers = "any") -> list[list[int]]:
     """Return for each question's rows the clusters of their answers, as `cluster_answers` numbers them."""
-    voted = [[voted_answer(row, answers) for row in group] for group in groups]
+    voted = []
+    for group in groups:
+        voted.append([voted_answer(row, answers) for row in group])
     checkers = [row_checker(group[0]) for group in groups]  # all rows of a question have the same checker
     return cluster_answers(voted, checkers)

@@ -11,6 +11,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from r1kit.answers.vote_clusters import NO_CLUSTER, voted_answer
 from r1kit.errors import UserError
 from r1kit.recipe import EvalRecipe, PromptConfig
 from r1kit.recipe.rewards import answers_of_accuracy
-from r1kit.rows import Row
+from r1kit.rows import Row, group_like
 from r1kit.runs.run import Run
 from r1kit.sampling.engine import Sampler
 from r1kit.sampling.loop import SamplingJob, sample_problems, without_thinking
@@ -253,9 +254,8 @@ class Answerer:
 
     def _score_groups(self, groups: Sequence[Sequence[Row]], score: str | None) -> list[list[float]]:
         """Return the score of each row of each group; 1 for each row without a score."""
-        rows = [row for group in groups for row in group]
-        scores = iter(self._score_rows(rows, score))
-        return [[next(scores) for _ in group] for group in groups]
+        rows = list(chain.from_iterable(groups))
+        return group_like(groups, self._score_rows(rows, score))
 
     def _score_rows(self, rows: Sequence[Row], score: str | None) -> list[float]:
         if score is None:

@@ -61,7 +61,9 @@ def gather_problems(
     indices_by_id = complete_groups(rows)
     if not indices_by_id:
         return []
-    groups = {problem_id: [rows[index] for index in indices] for problem_id, indices in indices_by_id.items()}
+    groups: dict[str, list[Row]] = {}
+    for problem_id, indices in indices_by_id.items():
+        groups[problem_id] = [rows[index] for index in indices]
     clusters_by_problem = cluster_groups(list(groups.values()), answers)
     has_logprobs = _has_logprobs(groups.values())
 

@@ -21,6 +21,7 @@ from r1kit.errors import UserError
 from r1kit.models.templates import apply_template, encode_prompts, template_prefix
 from r1kit.prompts import CHAT_TEMPLATE
 from r1kit.recipe import EvalRecipe, ModelConfig, ScalingConfig
+from r1kit.rows import group_like
 from r1kit.runs.run import Run
 from r1kit.sampling.engine import InProcessSampler
 from r1kit.sampling.local import TransformersSampler
@@ -97,7 +98,8 @@ class SearchSampler(InProcessSampler):
 
         # For each prompt: the paths that are continued, the finished ones, and the tokens sampled so far.
         path_count = group_size * self.width
-        open_paths = [[SearchPath((), False, i // self.width) for i in range(path_count)] for _ in prompts]
+        new_paths = [SearchPath((), False, i // self.width) for i in range(path_count)]
+        open_paths = [list(new_paths) for _ in prompts]
         finished_paths: list[list[SearchPath]] = [[] for _ in prompts]
         tokens_spent = [0] * len(prompts)
         length = 0
@@ -150,8 +152,7 @@ class SearchSampler(InProcessSampler):
         for i, paths in enumerate(grown_paths):
             prompt_texts += [bare_texts[i]] * len(paths)
             completions += [prefixes[i] + self.step_sampler.decode_ids(path.ids) for path in paths]
-        scores = iter(self.score(prompt_texts, completions))
-        return [[next(scores) for _ in paths] for paths in grown_paths]
+        return group_like(grown_paths, self.score(prompt_texts, completions))
 
     def _make_completions(self, prefix: str, paths: list[SearchPath], tokens_spent: int) -> list[SampledCompletion]:
         """Return the paths as completions that share all tokens of the search evenly."""

@@ -43,8 +43,10 @@ def rows_schema(rows: Sequence[Row], reward_names: Sequence[str] = ()) -> "pa.Sc
         names.update(dict.fromkeys(row))
     types: dict[str, ColumnType] = {name: COLUMNS[name].type for name in STORED_COLUMNS}
     types |= dict.fromkeys(reward_names, "float64")
+    known_names = [name for name in types if name in names]
+    other_names = [name for name in names if name not in types]
     fields = []
-    for name in [*(name for name in types if name in names), *(name for name in names if name not in types)]:
+    for name in (*known_names, *other_names):
         values = [row.get(name) for row in rows]
         if types.get(name, "text or number") == "text or number":
             fields.append(pa.field(name, _type_of_values(name, values)))

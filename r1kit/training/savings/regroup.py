@@ -30,7 +30,9 @@ def deal_rows(
     for start in range(0, len(micro_batches), window):
         in_window = micro_batches[start : start + window]
         sizes = [len(batch["completion_ids"]) for batch in in_window]
-        merged = {name: _concatenate([batch[name] for batch in in_window]) for name in in_window[0]}
+        merged = {}
+        for name in in_window[0]:
+            merged[name] = _concatenate([batch[name] for batch in in_window])
         order = row_order(merged, sizes)
         offset = 0
         for size in sizes:
