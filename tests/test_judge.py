@@ -251,7 +251,7 @@ def test_a_model_that_the_server_lacks_is_named_by_the_setting(tmp_path):
 
 def test_the_key_is_read_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("R1KIT_JUDGE_KEY", "open-sesame")
-    with loopback_server(tmp_path, key="open-sesame", replies=GRADES) as url:
+    with loopback_server(tmp_path, key="open-sesame", replies=GRADES, models=["loopback"]) as url:
         block = server_block(url, key="R1KIT_JUDGE_KEY")
         assert judge(["good"], ["q"], **SETTINGS, server=block) == [1.0]
         entry = RewardConfig(name="judge", **SETTINGS, server=block)

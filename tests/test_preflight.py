@@ -76,8 +76,12 @@ def test_a_dry_run_shows_sources_problems_and_the_first_prompt(here):
         ("generate", with_values(GENERATE, data={"train": "missing.jsonl"}), "data.train.0.path = missing.jsonl"),
         ("sft", with_values(SFT, data={"train": "few.jsonl"}), "SFT needs a column text, or messages"),
         # Completions that do not fit into the context of the model, or into that of vLLM.
-        ("rl-zero", with_values(RL, sampling__max_tokens=510), "sampling.max_tokens = 510; with the prompt"),
-        ("eval", with_values(EVAL, sampling__max_tokens=600), "the model's context has 512; use at most 512"),
+        (
+            "rl-zero",
+            with_values(RL, sampling__max_tokens=510),
+            "sampling.max_tokens = 510; prompt and completion have up to",
+        ),
+        ("eval", with_values(EVAL, sampling__max_tokens=600), "the model's context has 512 tokens; use fewer than 512"),
         (
             "rl-zero",
             with_values(RL, trl={"vllm_max_model_length": 24}),
