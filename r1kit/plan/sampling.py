@@ -34,7 +34,7 @@ def plan_sampling(
 ) -> StagePlan:
     """Return the plan of a stage that samples from one model or several."""
     plan = StagePlan(stage, recipe.output or stage, hardware, output=recipe.output, price=options.price)
-    plan.launch = "a whole model on each" if hardware.count > 1 else "one device"
+    plan.launch = "one device"
     jobs = _list_jobs(recipe, lookup)
     completions = sum(job.completions for job in jobs)
     plan.work = f"{completions:,} completions of at most {max((job.max_tokens for job in jobs), default=0):,} tokens"
@@ -111,6 +111,12 @@ def _add_job(plan: StagePlan, job: _Job, shape: ModelShape, options: PlanOptions
     prompt = float(min(PROMPT_TOKENS, job.max_tokens))
     mean = _mean(job, options)
     serving, parallel, description = _serve(job, shape, hardware, prompt + mean, prompt + job.max_tokens)
+    if hardware.count > 1:
+        plan.launch = (
+            f"{'a' if parallel == 1 else f'1/{parallel} of a'} model on each (--num-processes {serving.replicas})"
+        )
+        if sampling.engine == "openai":
+            plan.launch = "taken by the servers"
     if sum(serving.parts.values()) >= plan.peak:
         plan.memory, plan.moment, plan.cache = serving.parts, "while sampling", description
         plan.longest_sequences = serving.longest_sequences
@@ -128,6 +134,7 @@ def _add_job(plan: StagePlan, job: _Job, shape: ModelShape, options: PlanOptions
         longest_tokens=job.max_tokens,
         batch=serving.sequences,
         engine="transformers" if sampling.engine == "transformers" else "vllm",
+        handed_over=None if sampling.engine == "openai" else sampling.batch_size,
     )
     plan.seconds["sampling"] = plan.seconds.get("sampling", 0.0) + sampling_seconds(shape, work, device)
     plan.most_seconds += sampling_seconds(shape, replace(work, mean_tokens=job.max_tokens), device)
@@ -150,10 +157,9 @@ def _serve(job: _Job, shape: ModelShape, hardware: Hardware, mean: float, longes
         action = "lower it, or name more GPUs"
         raise UserError("sampling.vllm.tensor_parallel_size", parallel, requirement, action)
     serving = vllm_serving(shape, hardware, share, parallel, limit or longest, mean)
-    if sampling.engine == "vllm":
-        # The engine gets batch_size completions at a time.
-        serving = replace(serving, sequences=min(serving.sequences, sampling.batch_size))
     description = describe_cache(serving, round(limit or longest))
+    if sampling.engine == "vllm" and sampling.batch_size < serving.sequences:
+        description += f"; sampling.batch_size hands it {sampling.batch_size:,} at a time"
     if sampling.engine == "openai":
         description = f"servers on the same kind of devices, {parallel} for each; " + description
     return serving, parallel, description

@@ -26,7 +26,11 @@ class Launch:
     """Path of the Accelerate config."""
 
     def __str__(self) -> str:
-        names = {"none": "one device", "ddp": "a whole model on each (DDP)", "fsdp2": "sharded by FSDP 2"}
+        names = {
+            "none": "one device",
+            "ddp": "a whole model on each (DDP, --num-processes)",
+            "fsdp2": "sharded by FSDP 2",
+        }
         names |= {"zero2": "optimizer sharded by ZeRO 2", "zero3": "sharded by ZeRO 3"}
         return names[self.sharding] + (", optimizer on the host" if self.offloads_optimizer else "")
 

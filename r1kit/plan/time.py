@@ -123,22 +123,29 @@ class Sampling:
     mean_tokens: float
     longest_tokens: float
     batch: float
-    """Sequences that are sampled at once."""
+    """Sequences that run at once."""
     engine: str = "vllm"
+    handed_over: int | None = None
+    """Completions that the engine gets at a time, and ends before it gets more; None: all of them."""
 
 
 def sampling_seconds(shape: ModelShape, sampling: Sampling, device: Device) -> float:
     """Return the seconds in which a replica samples all completions.
 
-    The longest completion is sampled nearly alone, and no sooner than its tokens one after the other.
+    What the engine gets at a time takes as long as all of its tokens at the speed of a full batch, or as long as its
+    longest completion while the others end one after the other. Lengths are taken to be exponential: the longest of n
+    is the mean times the n-th harmonic number, up to the limit.
     """
     if not sampling.completions:
         return 0.0
-    batch = max(1.0, min(sampling.batch, sampling.completions))
+    at_a_time = min(sampling.completions, sampling.handed_over or sampling.completions)
+    running = max(1.0, min(sampling.batch, at_a_time))
+    longest = min(sampling.longest_tokens, sampling.mean_tokens * (1 + math.log(at_a_time)))
     cached = sampling.prompt_tokens + sampling.mean_tokens / 2
-    throughput = sampling.completions * sampling.mean_tokens / batch
-    full = throughput * decode_seconds(shape, device, sampling.engine, batch, cached)
-    tail = sampling.longest_tokens * decode_seconds(shape, device, sampling.engine, 1, sampling.longest_tokens / 2)
+    full = at_a_time * sampling.mean_tokens / running
+    full *= decode_seconds(shape, device, sampling.engine, running, cached)
+    still_running = max(1.0, min(running, at_a_time * sampling.mean_tokens / longest))
+    tail = longest * decode_seconds(shape, device, sampling.engine, still_running, cached)
     prefill_speed = device.flops * reached_efficiency(shape, device)
     prefill = sampling.completions * sampling.prompt_tokens * 2 * shape.computing_parameters / prefill_speed
-    return max(full, tail) + prefill
+    return sampling.completions / at_a_time * max(full, tail) + prefill

@@ -12,7 +12,7 @@
 set -euo pipefail
 here=$(dirname "$0")
 out=runs/sky-t1
-problems=() sample=() train=("$@") evaluate=()
+problems=() sample=() train=("$@") evaluate=(--num-processes 4)  # each process of eval has two GPUs
 before=Qwen/Qwen2.5-32B-Instruct
 
 if [ "${1:-}" = tiny ]; then
@@ -27,7 +27,8 @@ if [ "${1:-}" = tiny ]; then
     "prompt={template: tiny, prefill: <think>}" sampling.temperature=0.8 sampling.top_p=1.0 sampling.max_tokens=48
     sampling.batch_size=512)
   evaluate=("data.eval=[{path: 'world:arithmetic', split: test, rows: 300}, {path: 'world:code', split: test, rows: 150}]"
-    prompt.template=tiny sampling.samples=2 sampling.max_tokens=48 sampling.batch_size=512)
+    prompt.template=tiny sampling.engine=transformers sampling.vllm={} sampling.samples=2 sampling.max_tokens=48
+    sampling.batch_size=512)
 fi
 
 bank=$(r1kit data "$here/problems.yaml" "output=$out/problems" "${problems[@]}")
