@@ -167,6 +167,9 @@ def print_measured(names: list[str]) -> None:
         for case in names or CASES:
             planned, measured = measure_case(case, Path(name))
             rows.append([case, planned / GIB, measured / GIB, planned / measured])
+            print(
+                f"{case}: planned {planned / GIB:.2f}, measured {measured / GIB:.2f} GiB", file=sys.stderr, flush=True
+            )
     print(format_table(["case", "planned, GiB", "measured, GiB", "ratio"], rows, decimals=2))
     for limit in (0.1, 0.2):
         near = sum(abs(row[3] - 1) <= limit for row in rows)  # type: ignore[operator]

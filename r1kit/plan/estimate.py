@@ -108,6 +108,12 @@ def choose_hardware(options: PlanOptions, shape: ModelShape | None, lookup: Look
         hardware = parse_gpus(options.gpus, options.nodes)
         if options.processes and hardware.device.is_cpu:
             return with_count(hardware, options.processes)
+        per_node = hardware.count // hardware.nodes
+        if options.accelerate_config and count != per_node:
+            lookup.note(
+                f"planned for {per_node} processes on a node, and {options.accelerate_config} starts {count}: launch "
+                f"with --num-processes {per_node}"
+            )
         return hardware
     local = _local_gpus()
     if local is not None:
