@@ -23,9 +23,10 @@ from typing import Any
 from r1kit.plan.devices import parse_gpus
 from r1kit.plan.estimate import plan_stage
 from r1kit.plan.lookup import Lookup
-from r1kit.plan.memory import TrainingSetup, training_memory
+from r1kit.plan.memory import training_memory
 from r1kit.plan.result import PlanOptions
 from r1kit.plan.shape import adapter_parameters, shape_of_config
+from r1kit.plan.step import TrainingSetup
 from r1kit.plan.time import MicroStep, micro_step_seconds
 from r1kit.recipe import LoraConfig, load_recipe, parse_recipe
 from r1kit.runs.paths import SHIPPED_MODELS
@@ -110,8 +111,8 @@ def measure_case(name: str, folder: Path) -> tuple[float, float]:
     if child.returncode:
         sys.exit(f"{name}: {child.stderr[-3000:]}")
     measured = float(child.stdout.split()[-1])
-    parts = ", ".join(f"{key} {value / GIB:.2f}" for key, value in plan.memory.items() if value > 0.005 * GIB)
-    print(f"    {name}: {plan.moment}: {parts}", file=sys.stderr)
+    sizes = ", ".join(f"{key} {value / GIB:.2f}" for key, value in plan.memory.items() if value > 0.005 * GIB)
+    print(f"    {name}: {plan.moment}: {sizes}", file=sys.stderr)
     return plan.peak, measured
 
 

@@ -9,16 +9,18 @@ import pytest
 from helpers import r1kit, write_recipe
 
 from r1kit.errors import UserError
+from r1kit.plan.activations import layer_bytes_per_token
 from r1kit.plan.chain import read_plans, write_plan
 from r1kit.plan.devices import parse_gpus
 from r1kit.plan.estimate import plan_stage
 from r1kit.plan.fit import find_changes, fit_plan
 from r1kit.plan.lookup import Lookup
-from r1kit.plan.memory import TrainingSetup, gradient_bytes, layer_bytes_per_token, resident_memory, training_memory
+from r1kit.plan.memory import gradient_bytes, resident_memory, training_memory
 from r1kit.plan.result import PlanOptions
 from r1kit.plan.serving import VLLM_WORK_BYTES, vllm_serving
 from r1kit.plan.shape import adapter_parameters, shape_of_config
 from r1kit.plan.stage_choice import choose_stage
+from r1kit.plan.step import TrainingSetup
 from r1kit.plan.time import MicroStep, micro_step_seconds, operations_per_token
 from r1kit.recipe import LoraConfig, load_recipe, parse_recipe
 
@@ -146,11 +148,11 @@ def test_states_by_hand():
     shape = shape_of_config(MODELS["qwen2.5-7b"])
     weights = shape.parameters * 4
     setup = TrainingSetup(rows=1, width=8, reference=True, on_cpu=True)
-    parts = resident_memory(shape, setup)
-    assert parts == {"weights": weights, "optimizer": 2 * weights, "reference model": weights}
+    sizes = resident_memory(shape, setup)
+    assert sizes == {"weights": weights, "optimizer": 2 * weights, "reference model": weights}
     assert gradient_bytes(shape, setup) == weights
     sharded = replace(setup, sharding="fsdp2", devices=8)
-    assert resident_memory(shape, sharded) == {name: value / 8 for name, value in parts.items()}
+    assert resident_memory(shape, sharded) == {name: value / 8 for name, value in sizes.items()}
     assert gradient_bytes(shape, sharded) == weights / 8
     # Accelerate adds up the gradients of several micro-batches unsharded, here in bfloat16.
     assert gradient_bytes(shape, replace(sharded, accumulates=True)) == weights / 2
@@ -161,20 +163,20 @@ def test_states_by_hand():
 def test_zero_3_has_16_bytes_a_weight_and_the_host_has_the_optimizer():
     shape = shape_of_config(MODELS["qwen2.5-32b"])
     setup = TrainingSetup(rows=1, width=8, sharding="zero3", devices=8, on_cpu=True)
-    parts = resident_memory(shape, setup)
-    assert parts["weights"] + parts["optimizer"] + gradient_bytes(shape, setup) == shape.parameters * 16 / 8
+    sizes = resident_memory(shape, setup)
+    assert sizes["weights"] + sizes["optimizer"] + gradient_bytes(shape, setup) == shape.parameters * 16 / 8
     assert resident_memory(shape, replace(setup, offloads_optimizer=True))["optimizer"] == 0
 
 
 def test_checkpointing_keeps_one_residual_a_layer():
     shape = shape_of_config(MODELS["qwen3-0.6b"])
     setup = TrainingSetup(rows=2, width=1000, compute="float32", checkpointing=True, on_cpu=True)
-    kept = training_memory(shape, setup).parts["activations"]
-    less = training_memory(shape, replace(setup, width=500)).parts["activations"]
+    kept = training_memory(shape, setup).sizes["activations"]
+    less = training_memory(shape, replace(setup, width=500)).sizes["activations"]
     one_layer = kept - 2 * 1000 * 4 * 1024 * (28 + 4)
     assert one_layer > 0
     assert kept == pytest.approx(2 * less)
-    assert kept < training_memory(shape, replace(setup, checkpointing=False)).parts["activations"] / 3
+    assert kept < training_memory(shape, replace(setup, checkpointing=False)).sizes["activations"] / 3
 
 
 @pytest.mark.parametrize("row", read_rows("plan_memory.jsonl"), ids=lambda row: row["what"])
@@ -191,7 +193,7 @@ def test_vllm_cache_by_hand():
     shape, hardware = shape_of_config(MODELS["qwen2.5-7b"]), parse_gpus("8x80GB,989TFLOPS,3350GB/s")
     serving = vllm_serving(shape, hardware, share=0.5, parallel=1, longest=32768, mean=8192)
     cache = 40 * GIB - 2 * 7_615_616_512 - VLLM_WORK_BYTES
-    assert serving.parts["vLLM's cache"] == cache
+    assert serving.sizes["vLLM's cache"] == cache
     assert serving.longest_sequences == pytest.approx(cache / (28 * 2 * 512 * 2) / 32768)
     assert serving.sequences == pytest.approx(4 * serving.longest_sequences)
 

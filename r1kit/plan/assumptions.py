@@ -12,7 +12,7 @@ CHARACTERS_PER_TOKEN = 4
 """Characters of a token, for text whose tokenizer is not at hand."""
 
 
-def kept_rows(prompts: float, samples: int, per_prompt: int | None) -> int:
+def passing_rows(prompts: float, samples: int, per_prompt: int | None) -> int:
     """Return the rows that `generate` keeps of so many prompts with `samples` completions each."""
     passing = samples * PASS_FRACTION
     return round(prompts * (min(passing, per_prompt) if per_prompt else passing))

@@ -128,25 +128,25 @@ def _find_device(name: str, text: str) -> Device:
     if "," in name or _MEMORY.fullmatch(name):
         return _read_figures(name, text)
     nearest = difflib.get_close_matches(name.lower(), by_name, n=1, cutoff=0.5)
-    known = by_name[nearest[0]].name if nearest else "H100-80GB"
-    action = f"use for example {known}, or its figures, as in 8x80GB,989TFLOPS,3350GB/s"
+    example = by_name[nearest[0]].name if nearest else "H100-80GB"
+    action = f"use for example {example}, or its figures, as in 8x80GB,989TFLOPS,3350GB/s"
     raise UserError("--gpus", text, "no such GPU is known", action)
 
 
 def _read_figures(name: str, text: str) -> Device:
     """Return a GPU by its figures: memory, operations and bandwidth, with commas between, in any order."""
     values: dict[str, float] = {}
-    for part in name.split(","):
-        part = part.strip()
+    for figure in name.split(","):
+        figure = figure.strip()
         for key, pattern in (("bandwidth", _BANDWIDTH), ("memory", _MEMORY), ("flops", _FLOPS)):
-            match = pattern.fullmatch(part)
+            match = pattern.fullmatch(figure)
             if match and _is_number(match[1]):
                 unit = 1e12 if key == "flops" or (match.lastindex == 2 and match[2].upper() == "TB/S") else 1e9
                 values[key] = float(match[1]) * (GIB if key == "memory" else unit)
                 break
         else:
             action = "write memory, operations and bandwidth, as in 8x80GB,989TFLOPS,3350GB/s"
-            raise UserError("--gpus", text, f"{part} is no figure of a GPU", action)
+            raise UserError("--gpus", text, f"{figure} is no figure of a GPU", action)
     if set(values) != {"memory", "flops", "bandwidth"} or min(values.values()) <= 0:
         action = "write all three, as in 8x80GB,989TFLOPS,3350GB/s"
         raise UserError("--gpus", text, "needs memory, operations and bandwidth above 0", action)

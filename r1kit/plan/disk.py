@@ -4,8 +4,8 @@ A checkpoint holds weights and the optimizer's two moments, and of RL the refere
 `training.keep_checkpoints` older ones are still there.
 """
 
-from r1kit.plan.memory import OPTIMIZER_BYTES, TrainingSetup
 from r1kit.plan.shape import ModelShape
+from r1kit.plan.step import OPTIMIZER_BYTES, TrainingSetup
 from r1kit.recipe import RLRecipe, TrainingRecipe
 
 BYTES_PER_SAMPLED_TOKEN = 2.0
@@ -25,13 +25,13 @@ def training_disk(recipe: TrainingRecipe, shape: ModelShape, setup: TrainingSetu
     checkpoint = model + trained * OPTIMIZER_BYTES
     if isinstance(recipe, RLRecipe) and recipe.training.reference_reset_steps is not None and setup.trained is None:
         checkpoint += shape.parameters * weight_bytes  # the reference model is no longer the model of the start
-    parts = {
+    sizes = {
         "checkpoints": checkpoint * (recipe.training.keep_checkpoints + 1),
         "model": model,
     }
     if sampled:
-        parts["rollouts"] = sampled * BYTES_PER_SAMPLED_TOKEN
-    return parts
+        sizes["rollouts"] = sampled * BYTES_PER_SAMPLED_TOKEN
+    return sizes
 
 
 def training_host_memory(shape: ModelShape, setup: TrainingSetup, processes_per_node: int) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 from r1kit.data.sources.generated import DEFAULT_ROWS, is_generated_source
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
-from r1kit.plan.assumptions import CHARACTERS_PER_TOKEN, UNKNOWN_ROWS, kept_rows, sampled_row_tokens
+from r1kit.plan.assumptions import CHARACTERS_PER_TOKEN, UNKNOWN_ROWS, passing_rows, sampled_row_tokens
 from r1kit.plan.shape import ModelShape, shape_by_transformers, shape_from_dict, shape_of_config
 from r1kit.recipe import ModelConfig, SourceConfig
 from r1kit.recipe.data import normalise_sources
@@ -158,7 +158,7 @@ def count_rows(sources: list[SourceConfig], lookup: Lookup, label: str, total: i
 
     `total` is the recipe's `data.rows`. A source of which nothing is known has UNKNOWN_ROWS, which is noted.
     """
-    rows, known_rows, known_tokens = 0, 0, 0.0
+    rows, counted_rows, counted_tokens = 0, 0, 0.0
     for index, source in enumerate(sources):
         planned = _look_at_source(source, lookup)
         count = planned.rows
@@ -170,9 +170,9 @@ def count_rows(sources: list[SourceConfig], lookup: Lookup, label: str, total: i
         count = min(count, source.rows) if source.rows else count
         rows += count
         if planned.mean_tokens is not None:
-            known_rows += count
-            known_tokens += count * planned.mean_tokens
-    mean_tokens = known_tokens / known_rows if known_rows else None
+            counted_rows += count
+            counted_tokens += count * planned.mean_tokens
+    mean_tokens = counted_tokens / counted_rows if counted_rows else None
     return PlannedOutput(rows=total or rows, mean_tokens=mean_tokens)
 
 
@@ -211,9 +211,9 @@ def _rows_of_recipe(values: dict[str, Any], lookup: Lookup) -> PlannedOutput:
         return rows
     keep = values.get("keep") or {}
     samples, max_tokens = int(sampling.get("samples", 4)), int(sampling.get("max_tokens", 1024))
-    kept = kept_rows(rows.rows or 0, samples, keep.get("per_prompt"))
-    lookup.note(f"half of the completions of {values['output']} are taken to pass the filters: {kept:,} rows")
-    return PlannedOutput(rows=kept, mean_tokens=sampled_row_tokens(max_tokens))
+    rows_left = passing_rows(rows.rows or 0, samples, keep.get("per_prompt"))
+    lookup.note(f"half of the completions of {values['output']} are taken to pass the filters: {rows_left:,} rows")
+    return PlannedOutput(rows=rows_left, mean_tokens=sampled_row_tokens(max_tokens))
 
 
 def _count_local_rows(path: Path) -> PlannedOutput:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from r1kit.errors import UserError
-from r1kit.plan.assumptions import MEAN_FRACTION, PROMPT_TOKENS, UNKNOWN_ROWS, kept_rows, sampled_row_tokens
+from r1kit.plan.assumptions import MEAN_FRACTION, PROMPT_TOKENS, UNKNOWN_ROWS, passing_rows, sampled_row_tokens
 from r1kit.plan.devices import Hardware
 from r1kit.plan.disk import PROCESS_BYTES, sampled_disk
 from r1kit.plan.lookup import HUB_ROWS, Lookup, PlannedOutput, count_rows, find_shape
@@ -117,8 +117,8 @@ def _add_job(plan: StagePlan, job: _Job, shape: ModelShape, options: PlanOptions
         )
         if sampling.engine == "openai":
             plan.launch = "taken by the servers"
-    if sum(serving.parts.values()) >= plan.peak:
-        plan.memory, plan.moment, plan.cache = serving.parts, "while sampling", description
+    if sum(serving.sizes.values()) >= plan.peak:
+        plan.memory, plan.moment, plan.cache = serving.sizes, "while sampling", description
         plan.longest_sequences = serving.longest_sequences
         plan.host_memory = 0.0
         if not hardware.device.is_cpu:
@@ -179,6 +179,6 @@ def _product(recipe: Recipe, jobs: list[_Job], options: PlanOptions, lookup: Loo
         return PlannedOutput()
     samples = recipe.sampling.samples
     per_prompt = recipe.journey.per_prompt if recipe.journey is not None else recipe.keep.per_prompt
-    rows = kept_rows(jobs[0].completions / samples, samples, per_prompt)
+    rows = passing_rows(jobs[0].completions / samples, samples, per_prompt)
     lookup.note(f"half of the completions of {recipe.output} are taken to pass the filters: {rows:,} rows")
     return PlannedOutput(rows=rows, mean_tokens=sampled_row_tokens(jobs[0].max_tokens, options.mean_tokens))

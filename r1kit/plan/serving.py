@@ -17,7 +17,7 @@ SAMPLED_LOGIT_BYTES = 12
 class Serving:
     """The memory of one device that samples, and how many sequences run at once on one replica."""
 
-    parts: dict[str, float]
+    sizes: dict[str, float]
     sequences: float
     """Sequences of mean length that run at once on a replica; below 1 where not even one fits."""
     longest_sequences: float
@@ -27,7 +27,7 @@ class Serving:
     @property
     def total(self) -> float:
         """Bytes of the device."""
-        return sum(self.parts.values())
+        return sum(self.sizes.values())
 
 
 def vllm_serving(
@@ -41,9 +41,9 @@ def vllm_serving(
     budget = share * hardware.device.memory
     cache = max(0.0, budget - weights - VLLM_WORK_BYTES)
     cached_tokens = cache * parallel / shape.cache_bytes_per_token()
-    parts = {"vLLM's weights": weights, "vLLM's work": VLLM_WORK_BYTES, "vLLM's cache": cache}
+    sizes = {"vLLM's weights": weights, "vLLM's work": VLLM_WORK_BYTES, "vLLM's cache": cache}
     sequences = min(MAX_SEQUENCES, cached_tokens / mean)
-    return Serving(parts, sequences, cached_tokens / longest, max(1, hardware.count // parallel))
+    return Serving(sizes, sequences, cached_tokens / longest, max(1, hardware.count // parallel))
 
 
 def decoder_serving(
@@ -55,12 +55,12 @@ def decoder_serving(
     whole batch does not fit, r1kit samples fewer at once.
     """
     weight_bytes = 4 if hardware.device.is_cpu else 2
-    parts: dict[str, float] = {}
+    sizes: dict[str, float] = {}
     if not resident:
-        parts["weights"] = weight_bytes * shape.parameters
+        sizes["weights"] = weight_bytes * shape.parameters
     bytes_per_sequence = longest * shape.cache_bytes_per_token(weight_bytes) + SAMPLED_LOGIT_BYTES * shape.vocabulary
-    room = hardware.device.memory * 0.9 - resident - sum(parts.values())
+    room = hardware.device.memory * 0.9 - resident - sum(sizes.values())
     fitting = max(0.0, room / bytes_per_sequence)
     sequences = min(batch, fitting)
-    parts["cache"] = max(1.0, sequences) * bytes_per_sequence
-    return Serving(parts, sequences, fitting, hardware.count)
+    sizes["cache"] = max(1.0, sequences) * bytes_per_sequence
+    return Serving(sizes, sequences, fitting, hardware.count)

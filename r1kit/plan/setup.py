@@ -7,8 +7,8 @@ from r1kit.errors import UserError
 from r1kit.launchers import read_accelerate_config
 from r1kit.plan.assumptions import PROMPT_TOKENS
 from r1kit.plan.devices import Hardware
-from r1kit.plan.memory import Compute, Sharding, TrainingSetup
 from r1kit.plan.shape import ModelShape, adapter_parameters
+from r1kit.plan.step import Compute, Sharding, TrainingSetup
 from r1kit.recipe import DistillRecipe, ModelConfig, RewardModelRecipe, RLRecipe, SFTRecipe, TrainingRecipe
 from r1kit.recipe.trl_checks import longest_completion
 
@@ -75,9 +75,9 @@ def trained_parameters(shape: ModelShape, block: ModelConfig) -> int | None:
     """Return the weights of the recipe's adapter; None where all weights are trained."""
     if block.lora is None:
         return None
-    known = adapter_parameters(shape, block.lora)
-    if known is not None:
-        return known
+    counted = adapter_parameters(shape, block.lora)
+    if counted is not None:
+        return counted
     # Modules that only peft can find: two matrices of rank r at each of seven linear layers.
     return shape.layers * block.lora.r * (8 * shape.hidden + 3 * shape.mlp_width + 2 * shape.query_width)
 

@@ -27,9 +27,9 @@ def format_plan(plan: StagePlan) -> str:
 
 
 def describe_memory(plan: StagePlan) -> str:
-    """Return the memory of a device in one line, the parts by size: `17.0 GiB at the peak = 8.0 weights + ...`."""
-    parts = sorted(plan.memory.items(), key=lambda item: -item[1])
-    texts = [f"{_gib(value)} {name}" for name, value in parts if value >= 0.005 * GIB]
+    """Return the memory of a device in one line, what is largest first: `17.0 GiB at the peak = 8.0 weights + ...`."""
+    sizes = sorted(plan.memory.items(), key=lambda item: -item[1])
+    texts = [f"{_gib(value)} {name}" for name, value in sizes if value >= 0.005 * GIB]
     return f"{_gib(plan.peak)} GiB on each device at the peak, {plan.moment}" + (
         f" = {' + '.join(texts)}" if texts else ""
     )
@@ -67,8 +67,8 @@ def _fact_lines(plan: StagePlan) -> list[str]:
     if plan.host_memory:
         lines.append(f"host memory: {_gib(plan.host_memory)} GiB on each node, while the model is loaded")
     if plan.disk and sum(plan.disk.values()) >= 2**20:
-        parts = " + ".join(f"{_gib(value)} {name}" for name, value in plan.disk.items() if value >= 2**20)
-        lines.append(f"disk: {_gib(sum(plan.disk.values()))} GiB = {parts}")
+        sizes = " + ".join(f"{_gib(value)} {name}" for name, value in plan.disk.items() if value >= 2**20)
+        lines.append(f"disk: {_gib(sum(plan.disk.values()))} GiB = {sizes}")
     if plan.tokens:
         lines.append("tokens: " + ", ".join(f"{_count(value)} {name}" for name, value in plan.tokens.items()))
     if plan.seconds:
@@ -80,7 +80,7 @@ def _fact_lines(plan: StagePlan) -> list[str]:
         )
         if len(plan.seconds) > 1:
             shares = ", ".join(f"{name} {format_hours(value / 3600)}" for name, value in plan.seconds.items())
-            lines.append(f"parts: {shares}")
+            lines.append(f"hours by work: {shares}")
         lines.append(f"bottleneck: {plan.bottleneck}")
         if plan.price is not None:
             money = f"{plan.money(plan.hours):,.0f} ({plan.money(low):,.0f} to {plan.money(high):,.0f})"

@@ -8,7 +8,7 @@ from r1kit.plan.assumptions import MEAN_FRACTION, PROMPT_TOKENS
 from r1kit.plan.devices import Hardware
 from r1kit.plan.disk import training_disk, training_host_memory
 from r1kit.plan.lookup import Lookup, PlannedOutput, count_rows, find_shape
-from r1kit.plan.memory import TrainingSetup, resident_memory, training_memory
+from r1kit.plan.memory import resident_memory, training_memory
 from r1kit.plan.result import SPARE, PlanOptions, StagePlan
 from r1kit.plan.serving import Serving, decoder_serving, vllm_serving
 from r1kit.plan.setup import (
@@ -20,6 +20,7 @@ from r1kit.plan.setup import (
     vllm_settings,
 )
 from r1kit.plan.shape import ModelShape
+from r1kit.plan.step import TrainingSetup
 from r1kit.plan.time import MicroStep, Sampling, micro_step_seconds, sampling_seconds
 from r1kit.recipe import DistillRecipe, RewardModelRecipe, RLRecipe, TrainingRecipe
 from r1kit.recipe.trl_checks import longest_completion
@@ -56,7 +57,7 @@ def plan_training(
             "with more halves it whenever memory runs out"
         )
     use = training_memory(shape, setup)
-    plan.memory, plan.moment = dict(use.parts), f"while training ({use.moment})"
+    plan.memory, plan.moment = dict(use.sizes), f"while training ({use.moment})"
     _add_teacher(plan, recipe, lookup)
     data = count_rows(recipe.data.train, lookup, "data.train", recipe.data.rows)
     rows = data.rows or 0
@@ -212,7 +213,7 @@ def _plan_sampling_memory(
         batch = max(1, recipe.training.batch_size * updates // hardware.count)
         serving = decoder_serving(shape, hardware, batch, longest, prompt + mean, resident)
         plan.cache = f"{max(1, math.floor(serving.sequences)):,} of {batch:,} completions at once on a device"
-        phase = {**resident_memory(shape, setup), **serving.parts}
+        phase = {**resident_memory(shape, setup), **serving.sizes}
     else:
         share, parallel, limit, sleeps = vllm_settings(recipe)
         if parallel > hardware.count:
@@ -222,9 +223,9 @@ def _plan_sampling_memory(
         plan.cache = describe_cache(serving, limit or longest)
         plan.longest_sequences = serving.longest_sequences
         if not sleeps:
-            plan.memory |= serving.parts
+            plan.memory |= serving.sizes
             return serving
-        phase = {**resident_memory(shape, setup), **serving.parts}
+        phase = {**resident_memory(shape, setup), **serving.sizes}
     if sum(phase.values()) > plan.peak:
         plan.memory, plan.moment = phase, "while sampling"
     return serving
