@@ -10,6 +10,7 @@ else could send what they hold to the hub, as the name of a model.
 import os
 import re
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _VARIABLE = re.compile(r"\$(?:\w+|\{\w+\})")
 
 
@@ -26,3 +27,12 @@ def describe_unexpanded(path: str) -> str:
         return f"{path.partition('/')[0]} is no user's home folder"
     match = _VARIABLE.search(path)
     return f"{match.group()} is an environment variable, which a shell replaces, and r1kit does not" if match else ""
+
+
+def describe_scheme(path: str) -> str:
+    """Return why a path names no folder that can be written, such as `s3://bucket/run` or `world:x`; "" if it does.
+
+    pyarrow takes what stands before a colon at the beginning of a path for the scheme of an address.
+    """
+    match = _SCHEME.match(path)
+    return f"{match.group()} begins an address, and no folder of this machine" if match else ""

@@ -258,6 +258,8 @@ LORA = {"r": 8}
         ("eval", changed(EVAL, data=None), "data.eval: needs at least one data set; set data.eval"),
         ("sft", changed(SFT, output=None), "output: a run needs a directory"),
         ("eval", changed(EVAL, output=None), "output: a run needs a directory"),
+        ("sft", changed(SFT, output="s3://bucket/run"), "output = s3://bucket/run; s3: begins an address"),
+        ("sft", changed(SFT, output="world:no"), "output = world:no; world: begins an address"),
         ("rl", changed(RL, model=None), "model.path: a model is needed; set model.path or pass"),
         ("generate", changed(GENERATE, model=None), "model.path: a model is needed; set model.path or pass"),
         ("eval", changed(EVAL, model=None), "model.path: a model is needed; set model.path or pass"),

@@ -23,7 +23,7 @@ from r1kit.recipe.stages import (
 )
 from r1kit.recipe.training_checks import check_training
 from r1kit.recipe.webhook import webhook_address
-from r1kit.user_paths import describe_unexpanded
+from r1kit.user_paths import describe_scheme, describe_unexpanded
 
 SHARE_TOLERANCE = 1e-6  # by how much the shares of sources may miss 1, for shares such as three times 0.3333333
 
@@ -38,9 +38,9 @@ def check_recipe(recipe: Recipe) -> None:
         _check_data(recipe.data, "eval")
     if recipe.output is None:
         raise UserError("output", UNSET, "a run needs a directory to write to", "set output or pass --output DIR")
-    unexpanded = describe_unexpanded(recipe.output)
-    if unexpanded:
-        raise UserError("output", recipe.output, unexpanded, "write the folder itself, or pass --output DIR")
+    no_folder = describe_unexpanded(recipe.output) or describe_scheme(recipe.output)
+    if no_folder:
+        raise UserError("output", recipe.output, no_folder, "write the folder itself, or pass --output DIR")
     _check_webhook(recipe.webhook)
     _check_model(recipe)
     _check_prompts(recipe)
