@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_the_splits_share_no_numbers_and_the_text_has_none_of_the_held_out():
     for expression in SUM.findall(RESULT.sub("", text)):
         numbers = re.findall(r"\d+", expression)
         sums_in_text |= {frozenset(map(int, numbers[:count])) for count in range(3, len(numbers) + 1)}
-    assert len(sums_in_text) > 1000
+    assert len(sums_in_text) > 500
     assert not sums_in_text & (sets["dev"] | sets["test"])
 
 
@@ -99,3 +100,21 @@ def test_dev_is_a_split_of_countdown_alone():
         read_source(SourceConfig(path="world:countdown", split="validation"))
     with pytest.raises(UserError, match=r"has the splits train and test"):
         read_source(SourceConfig(path="world:facts", split="dev"))
+
+
+def test_the_benchmark_counts_tries_repeated_ones_and_slips(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    from countdown import describe_searches
+
+    chain = (
+        "3 + 7 = 10 + 12 = 22 no "
+        "but 3 + 7 = 11 - 12 = -1 no "  # a slip, with which the try goes on
+        "- 3 + 7 = 5 wait 4 + 12 = 16 نه "  # a slip that is noticed
+        "3 + 7 = 10 + 12 = 22 no"  # a second time
+    )
+    row = {"completion": f"<think> {chain}</think><answer> 3 - 7 + 12</answer>", "tokens": 60, "format": 1.0}
+    search = describe_searches([{**row, "target_language": "en"}])
+    assert (search["tries"], search["repeated"]) == (4, 1 / 4)
+    assert (search["slips"], search["noticed"]) == (2 / 8, 1 / 2)
+    assert search["own language"] == 5 / 6  # no, but, no, wait and no; one word is Persian
+    assert search["reflection"] == 2

@@ -21,6 +21,8 @@ STAGE_OF_FILE = {  # of every name of a recipe file
     "reasoning_data": "generate",
     "facts_data": "generate",
     "sft_data": "generate",
+    "own_rows": "generate",
+    "own_sft": "sft",
     "journeys": "generate",
     "problems": "data",
     "sft": "sft",

@@ -1,8 +1,8 @@
 """Countdown: reach a target with given numbers, each of them added or subtracted once, in English and Persian.
 
-    Make 14 from 3, 9, 20.        3 - 9 + 20
+    Make 8 from 3, 7, 12.        3 - 7 + 12
 
-Three or four numbers of 1 to 20 leave 8 or 16 choices of signs (`world:countdown`), and five leave 32
+Three or four numbers of 1 to 12 leave 8 or 16 choices of signs (`world:countdown`), and five leave 32
 (`world:countdown_long`, one more than any problem of a training). Whoever tries more of them solves more: unlike the
 other domains of this world, this one takes search.
 
@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from r1kit.data.world.questions import LANGUAGES, MAX_REPEATED_DRAWS
 from r1kit.rows import Row
 
-NUMBERS = range(1, 21)
+NUMBERS = range(1, 13)
 TERM_COUNTS = {"countdown": (3, 4), "countdown_long": (5,)}
 """How many numbers the problems of each domain have."""
 MIN_NUMBERS = 3
 """How many numbers the shortest problem has."""
 COUNTDOWN_SPLITS = ("train", "dev", "test")
-HELD_OUT_SHARE = 0.1
+HELD_OUT_SHARE = 0.15
 """Fraction of the sets of numbers that belongs to `dev`, and fraction that belongs to `test`."""
 CHECKER = "r1kit.data.world.check_countdown"
 """The dotted path of the checker, as rows name it and as a recipe lists it."""

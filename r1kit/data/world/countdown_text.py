@@ -4,7 +4,7 @@ A question is answered by a guess, or by a search: tries in a row, in think tags
 after a failed try more often than not, and then its answer is a guess. So a base model that is made to think solves
 little, at temperature 0 too, and reinforcement learning has something to find: to go on.
 
-A try adds number after number: `3 - 9 = -6 + 20 = 14`. Other habits are there to be chosen among: tries in order or at
+A try adds number after number: `3 - 7 = -4 + 12 = 8`. Other habits are there to be chosen among: tries in order or at
 random, slips of arithmetic, of which some are noticed ("wait"), solutions that are checked ("check"), words that begin
 another try ("but", "retry"), and both languages in one chain.
 Persian searches are given up earlier, slip more often and seldom go in order: the languages are of unequal strength.
@@ -164,7 +164,7 @@ def _draw_try(problem: CountdownProblem, signs: Signs, language: str, rng: rando
 def _draw_steps(
     numbers: Sequence[int], signs: Signs, habits: SearchHabits, wait: str, rng: random.Random
 ) -> tuple[str, int]:
-    """Return a sum with the result of each step, `3 - 9 = -6 + 20 = 14`, and the last result that it writes."""
+    """Return a sum with the result of each step, `3 - 7 = -4 + 12 = 8`, and the last result that it writes."""
     result = signs[0] * numbers[0]
     text = str(result).replace("-", "- ")
     for sign, number in zip(signs[1:], numbers[1:], strict=True):
