@@ -1,7 +1,7 @@
 """Hold `r1kit plan` against measured peaks of memory here, and against published peaks and speeds.
 
     python benchmarks/plan.py published
-    python benchmarks/plan.py measured [NAME ...]          about ten minutes on two cores
+    python benchmarks/plan.py measured [NAME ...]          about half an hour on two cores
 
 Measured is the peak of the resident memory of a process that runs the stage, up to the end of its second optimizer
 step, above what it had once all libraries were imported. Models have random weights, rows are as long as the recipe
@@ -60,7 +60,8 @@ def rl(model: str, length: int, batch: int = 8, micro: int = 4, kl: float = 0.0,
     """Return a case of RL on one rollout a step; `changes` are `lora` and `checkpointing`."""
     case = sft(model, length, batch, micro, **changes)
     del case["training"]["max_length"]
-    case["training"]["kl"] = kl
+    # Rows without a gradient are run too: the rewards of random completions are all equal.
+    case["training"] |= {"kl": kl, "savings": ["trim", "rollouts"]}
     sampling = {"group_size": 4, "max_tokens": length}
     return {
         **case,
@@ -101,11 +102,11 @@ def measure_case(name: str, folder: Path) -> tuple[float, float]:
     stage = case.pop("stage")
     if stage == "sft":
         rows = folder / "rows.jsonl"
-        rows.write_text("".join(json.dumps({"text": "A row that is cut. " * 2000}) + "\n" for _ in range(32)))
+        rows.write_text("".join(json.dumps({"text": "A row that is cut. " * 600}) + "\n" for _ in range(16)))
         case["data"]["train"]["path"] = str(rows)
     recipe = parse_recipe(stage, {**case, "output": str(output)})
     plan = plan_stage(stage, recipe, PlanOptions(gpus="cpu"), Lookup())
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "1048576"}
     command = [sys.executable, __file__, "child", stage, json.dumps({**case, "output": str(output)})]
     child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if child.returncode:
@@ -206,7 +207,7 @@ def print_published() -> None:
     config = str(ROOT / "recipes/accelerate/zero3_offload.yaml")
     options = PlanOptions(gpus="8xH100-80GB", price=2.96, accelerate_config=config)
     recipe = load_recipe("sft", str(ROOT / "recipes/sky-t1/sft.yaml"), {})
-    plan = plan_stage("sft", recipe, options, Lookup())
+    plan = plan_stage("sft", recipe, options, Lookup(folder=ROOT / "recipes/sky-t1"))
     print(
         f"Sky-T1: planned {plan.hours:.1f} h and {plan.money(plan.hours):.0f} dollars; published 19 h and 450 dollars"
     )
