@@ -100,7 +100,7 @@ def test_an_adapter_is_counted_as_peft_counts_it():
 # Memory
 
 
-def saved_bytes_per_token(config, compute, tokens=53):
+def saved_bytes_per_token(config, compute, tokens=53, lora=None):
     """Return what transformers saves of a token in one layer for the backward pass, without copies of weights."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -112,6 +112,14 @@ def saved_bytes_per_token(config, compute, tokens=53):
             values["layer_types"] = config["layer_types"][:layers]
         dtype = torch.bfloat16 if compute == "bfloat16" else torch.float32
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**values), dtype=dtype)
+        if lora is not None:
+            from peft import get_peft_model
+
+            from r1kit.models.adapters import build_lora_config
+            from r1kit.recipe import ModelConfig
+
+            model.enable_input_require_grads()
+            model = get_peft_model(model, build_lora_config(ModelConfig(path="x", lora=lora))).base_model.model
         weight_shapes = {tuple(sorted(parameter.shape)) for parameter in model.parameters()}
         storages = {parameter.untyped_storage().data_ptr(): 0 for parameter in model.parameters()}
         kept = []  # so that no memory is used twice
@@ -140,6 +148,14 @@ def test_bytes_of_a_layer_are_those_that_transformers_saves(model_type, compute)
     config = small_config(model_type)
     setup = TrainingSetup(rows=1, width=53, compute=compute)
     expected = saved_bytes_per_token(config, compute)
+    assert layer_bytes_per_token(shape_of_config(config), setup) == pytest.approx(expected, rel=0.03)
+
+
+def test_bytes_of_a_layer_under_an_adapter_are_those_that_peft_saves():
+    """The adapter's own outputs, of rank 1, are small beside them."""
+    config = {**small_config("llama"), "hidden_size": 128, "intermediate_size": 320}
+    expected = saved_bytes_per_token(config, "float32", lora=LoraConfig(r=1))
+    setup = TrainingSetup(rows=1, width=53, compute="float32", trained=1)
     assert layer_bytes_per_token(shape_of_config(config), setup) == pytest.approx(expected, rel=0.03)
 
 

@@ -50,28 +50,30 @@ def layer_bytes_per_token(shape: ModelShape, setup: TrainingSetup) -> float:
     is_plain = setup.compute == "float32" or _computes_plain_bfloat16(setup)
     has_adapter = setup.trained is not None
     float_norms = shape.family.has_float_norms or not is_plain or setup.compute == "float32"
-    norm_result = 4 if float_norms else 2
+    # Under an adapter the norms' weights are frozen, and what they are multiplied with is not kept.
+    norm_result = 0 if has_adapter else 4 if float_norms else 2
     # RMSNorm keeps its input in float32, a scale, and the normalised input before it is multiplied by a weight.
     norm = h * (4 + norm_result) + 4
     if setup.fuses_layers:
         norm = h * 2 + 4
     total = shape.family.hidden_norms * norm
     # Autocast and adapters copy the input of each linear layer; else queries, keys and values share one.
-    copies = 1 if is_plain and not has_adapter else 3
+    shares_inputs = is_plain and (not has_adapter or setup.compute == "float32")
+    copies = 1 if shares_inputs else 3
     total += copies * b * h
     # Queries and keys come from a linear layer, so that autocast has them in bfloat16.
-    query_result = 4 if shape.family.has_float_norms else b
+    query_result = 0 if has_adapter else 4 if shape.family.has_float_norms else b
     if shape.family.query_norm == "head":
         total += (q + k) * (4 + query_result) + 4 * (a + shape.key_heads)
     elif shape.family.query_norm == "full":
         total += (q + k) * (4 + query_result) + 8
     total += b * (q + 2 * k)  # queries, keys and values as attention sees them
     total += b * q + 4 * a  # its output and the logarithm of its normaliser
-    if has_adapter:
+    if has_adapter and not shares_inputs:
         total += b * q
     if setup.attention == "eager":
         total += a * setup.width * (4 + b)
-    return total + _mlp_bytes_per_token(shape, setup, b, is_plain and not has_adapter)
+    return total + _mlp_bytes_per_token(shape, setup, b, shares_inputs)
 
 
 def _mlp_bytes_per_token(shape: ModelShape, setup: TrainingSetup, b: int, shares_input: bool) -> float:
