@@ -228,6 +228,34 @@ def rewards(
     score_file(file, names.split(","), output, answers, settings or [])
 
 
+@app.command(cls=Command)
+def prove(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[STAGE] RECIPE.yaml [key.path=value ...]",
+            help="The recipe, or a run; its stage, where two read it; and values that replace those in it.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="The folder to write, instead of OUTPUT.prove.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--on", metavar="DEVICE", help="cpu or cuda; default: a GPU if any.")
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Prove on a small random model that a recipe trains what it says.
+
+    Exit codes: 0 all checks hold, 1 one fails, 2 the recipe is wrong, 3 some could not be made here.
+    """
+    supervise_command()
+    from r1kit.commands.prove import prove_recipe
+
+    raise typer.Exit(prove_recipe(words or [], output, device, verbose))
+
+
 Runs = Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories; their parents are added.")]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run the Python code that comes with the model.")

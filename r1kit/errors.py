@@ -112,6 +112,8 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USER = 2
 """The user must change something; stderr says what."""
+EXIT_INCOMPLETE = 3
+"""`r1kit prove` only: what was checked holds, and some of it could not be checked here."""
 EXIT_AGAIN = 75
 """Between the launcher and its processes only: start the same command again (EX_TEMPFAIL of sysexits.h)."""
 EXIT_INTERRUPTED = 130

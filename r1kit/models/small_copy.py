@@ -4,6 +4,7 @@ write_small_copy(config, tokenizer, Path("runs/zero.smoke.models/Qwen2.5-7B"))
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +45,16 @@ class CannotShrinkError(Exception):
     """transformers cannot build or run the small model; the message is the reason."""
 
 
-def write_small_copy(config: "PretrainedConfig", tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
+def write_small_copy(
+    config: "PretrainedConfig",
+    tokenizer: "PreTrainedTokenizerBase",
+    folder: Path,
+    change_weights: Callable[[Any], None] | None = None,
+) -> None:
     """Write a model of two small layers with the class of `config`, random weights, and `tokenizer`, to `folder`.
 
-    An existing folder is replaced. Raises CannotShrinkError where the architecture cannot be made small this way.
+    An existing folder is replaced. `change_weights(model)` may draw the weights in another way. Raises
+    CannotShrinkError where the architecture cannot be made small this way.
     """
     import torch
     from transformers import AutoModelForCausalLM, set_seed
@@ -56,6 +63,8 @@ def write_small_copy(config: "PretrainedConfig", tokenizer: "PreTrainedTokenizer
     try:
         model = AutoModelForCausalLM.from_config(shrink_config(config, tokenizer), trust_remote_code=False)
         model = model.float().eval()
+        if change_weights is not None:
+            change_weights(model)
         ids = torch.arange(_TRIAL_TOKENS)[None] % len(tokenizer)  # (1, T)
         with torch.inference_mode():
             logits = model(input_ids=ids).logits  # (1, T, V)
