@@ -184,10 +184,13 @@ def test_rows_grouped_by_length_weigh_each_token_the_same(tmp_path):
     )
     # Of each row the end token is added, and the first is not predicted.
     lengths = [len(ids) for ids in tokenizer(list(rows["text"])).input_ids]
-    trainer.model.train()
-    for batch in trainer.get_train_dataloader():
-        items = trainer._get_num_items_in_batch([batch], torch.device("cpu"))
-        assert float(items) == pytest.approx(len(batch["labels"]) * sum(lengths) / len(lengths))
+    assert not trainer.model.training  # as in the first step of a session
+    batches = iter(trainer.get_train_dataloader())
+    while True:
+        micro_batches, items = trainer.get_batch_samples(batches, 1, torch.device("cpu"))
+        if not micro_batches:
+            break
+        assert float(items) == pytest.approx(len(micro_batches[0]["labels"]) * sum(lengths) / len(lengths))
 
 
 def rollouts_of_one_step(tmp_path, reward) -> list[dict]:

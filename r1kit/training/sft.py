@@ -142,15 +142,18 @@ class FineTuningTrainer(CheckpointMixin, SFTTrainer):
         """Return what a row of so many tokens costs, in tokens of a short row, whose attention costs nothing."""
         return width * (1 + self._attention_cost * width)
 
-    def _get_num_items_in_batch(self, batch_samples: list, device: Any) -> Any:
-        """Return by how many tokens TRL divides the loss; with `group_by_length` those of an average batch."""
-        token_count = super()._get_num_items_in_batch(batch_samples, device)
-        if not self.groups_by_length or token_count is None or not self.model.training:
-            return token_count
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list, Any]:
+        """Return the micro-batches of a step, and by how many tokens TRL divides their loss.
+
+        With `group_by_length` those are the tokens of an average batch. An evaluation does not come here.
+        """
+        batch_samples, token_count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if not self.groups_by_length or token_count is None:
+            return batch_samples, token_count
         row_count = sum(len(batch["labels"]) for batch in batch_samples) * self.accelerator.num_processes
         if self._mean_row_tokens is None:
             self._mean_row_tokens = _mean_scored_tokens(self.train_dataset)
-        return torch.tensor(row_count * self._mean_row_tokens, device=device)
+        return batch_samples, torch.tensor(row_count * self._mean_row_tokens, device=device)
 
     def _get_train_sampler(self, dataset: Any = None) -> RowSampler:
         """Return the order of rows, which depends on the seed and the epoch alone."""
