@@ -119,7 +119,10 @@ def test_benchmarks_of_the_hub_are_left_out_without_a_network(here):
     assert (small.suite["math500"].rows, small.suite["math500"].max_tokens) == (8, 32)
 
 
-ARCHITECTURES = ("qwen2", "qwen3", "llama", "gemma3_text", "mixtral", "qwen3_moe", "deepseek_v3", "gpt_neox", "phi3")
+ARCHITECTURES = (
+    *("qwen2", "qwen3", "llama", "gemma3_text", "mixtral", "qwen3_moe", "deepseek_v3", "gpt_neox", "phi3"),
+    *("qwen3_5_text", "gemma4_text", "smollm3", "olmo3", "glm4", "gpt_oss", "lfm2", "granitemoehybrid"),
+)
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)

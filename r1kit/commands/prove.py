@@ -18,8 +18,8 @@ from typing import Any
 
 from r1kit.errors import UNSET, UserError
 from r1kit.heavy_imports import heavy_imports
-from r1kit.launch import prepare_process, print_notes, stdout_to_stderr
-from r1kit.messages import is_quiet, set_verbosity
+from r1kit.launch import prepare_process, print_notes
+from r1kit.messages import is_quiet, set_verbosity, stdout_to_stderr
 from r1kit.models.prompt_choice import choose_prompts
 from r1kit.recipe import Recipe, command_module, load_recipe
 from r1kit.runs.run import Run, installed_versions
@@ -27,7 +27,8 @@ from r1kit.stage_words import StageOptions, read_stage_recipe
 from r1kit.stages import STAGES, Stage
 
 OUTPUT_SUFFIX = ".prove"
-_PROVED_STAGES = ("sft", "distill", "rl-zero", "rl")
+_TRAINING_STAGES = ("sft", "distill", "rl-zero", "rl")
+_PROVED_STAGES = (*_TRAINING_STAGES, "generate", "eval", "verifier", "data")
 """Stages that are proved; in this order a recipe's own is looked for."""
 
 
@@ -72,19 +73,24 @@ def _prove(stage: str, recipe: Recipe, folder: Path, notes: list[str]) -> tuple[
         import torch
         from transformers.utils import logging
 
+        from r1kit.prove.asking import prove_asking
         from r1kit.prove.checks import prove_training
-        from r1kit.prove.subject import make_subject
+        from r1kit.prove.subject import make_asking_subject, make_subject
 
     logging.disable_progress_bar()
-    subject = make_subject(recipe, folder)  # type: ignore[arg-type]
+    trains = stage in _TRAINING_STAGES
+    subject = make_subject(recipe, folder) if trains else make_asking_subject(recipe, folder)  # type: ignore[arg-type]
     subject.recipe, prompt_notes = choose_prompts(subject.recipe)
     notes = [*notes, *subject.notes, *prompt_notes]
     quiet = is_quiet()
     set_verbosity()
     print_notes(notes)
     set_verbosity(quiet=quiet)
-    module = importlib.import_module(command_module(stage, subject.recipe))
-    findings = prove_training(stage, subject, folder, module.plan_training)
+    if trains:
+        module = importlib.import_module(command_module(stage, subject.recipe))
+        findings = prove_training(stage, subject, folder, module.plan_training)
+    else:
+        findings = prove_asking(subject)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return findings, notes, {"recipe": recipe.output, "model": recipe.model.path, "device": device}
 

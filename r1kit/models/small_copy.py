@@ -20,10 +20,14 @@ _VOCABULARY_MULTIPLE = 64
 _SMALL_VALUES: dict[str, Any] = {
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "dim"), 64),
     **dict.fromkeys(("intermediate_size", "n_inner", "ffn_dim", "d_ff"), 128),
-    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers", "max_window_layers"), 2),
     **dict.fromkeys(("num_attention_heads", "n_head", "n_heads"), 4),
     **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), 4),
+    **dict.fromkeys(("linear_key_head_dim", "linear_value_head_dim", "global_head_dim", "mamba_d_state"), 16),
+    **dict.fromkeys(("linear_num_key_heads", "num_global_key_value_heads"), 2),
+    **dict.fromkeys(("linear_num_value_heads", "mamba_n_heads"), 4),
+    "hidden_size_per_layer_input": 16,
+    "shared_intermediate_size": 32,
     "num_key_value_heads": 2,
     "head_dim": 16,
     "num_experts_per_tok": 2,
@@ -38,6 +42,8 @@ _SMALL_VALUES: dict[str, Any] = {
     "topk_group": 1,
     "first_k_dense_replace": 1,
 }
+_LAYER_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "max_window_layers")
+_FEWEST_LAYERS = 2
 _TRIAL_TOKENS = 8
 
 
@@ -51,7 +57,7 @@ def write_small_copy(
     folder: Path,
     change_weights: Callable[[Any], None] | None = None,
 ) -> None:
-    """Write a model of two small layers with the class of `config`, random weights, and `tokenizer`, to `folder`.
+    """Write a small model of the class of `config` with `tokenizer` to `folder`: a layer of each kind, random weights.
 
     An existing folder is replaced. `change_weights(model)` may draw the weights in another way. Raises
     CannotShrinkError where the architecture cannot be made small this way.
@@ -87,14 +93,17 @@ def shrink_config(config: "PretrainedConfig", tokenizer: "PreTrainedTokenizerBas
     values |= {name: small for name, small in _SMALL_VALUES.items() if isinstance(values.get(name), int)}
     if values.get("num_key_value_heads") and _has_as_many_key_heads(text_config):
         values["num_key_value_heads"] = values["num_attention_heads"]
-    for name, value in list(values.items()):
-        if isinstance(value, list) and len(value) == old_layers:  # such as layer_types: one entry for each layer
-            values[name] = _first_and_last(value)
+    by_layer = {name: value for name, value in values.items() if isinstance(value, list) and len(value) == old_layers}
+    layers = _one_of_each_kind(old_layers, list(by_layer.values()))
+    values |= {name: [value[layer] for layer in layers] for name, value in by_layer.items()}
+    values |= {name: len(layers) for name in _LAYER_COUNTS if isinstance(values.get(name), int)}
     if isinstance(values.get("qk_rope_head_dim"), int):
         values["head_dim"] = values["qk_rope_head_dim"]
     # Some room, as most models have: a chat template may bring a token of its own.
     vocabulary_size = math.ceil((len(tokenizer) + 1) / _VOCABULARY_MULTIPLE) * _VOCABULARY_MULTIPLE
     values |= {"vocab_size": vocabulary_size, "dtype": "float32"}
+    if "vocab_size_per_layer_input" in values:
+        values["vocab_size_per_layer_input"] = vocabulary_size
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         values[name] = getattr(tokenizer, name)
     for name in ("quantization_config", "auto_map", "architectures", "_name_or_path"):
@@ -106,6 +115,10 @@ def _has_as_many_key_heads(config: "PretrainedConfig") -> bool:
     return config.num_key_value_heads == config.num_attention_heads
 
 
-def _first_and_last(entries: list[Any]) -> list[Any]:
-    """Return the first and the last entry of a list with one for each layer, so that both kinds of layers are there."""
-    return [entries[0], entries[-1]]
+def _one_of_each_kind(layer_count: int, lists: list[list[Any]]) -> list[int]:
+    """Return the first layer of each kind, and at least two layers; `lists`, such as layer_types, tell the kinds."""
+    kinds: dict[tuple[Any, ...], int] = {}
+    for layer in range(layer_count):
+        kinds.setdefault(tuple(str(entries[layer]) for entries in lists), layer)
+    layers = list(kinds.values())
+    return layers if len(layers) >= _FEWEST_LAYERS else [0, layer_count - 1]

@@ -25,8 +25,8 @@ from r1kit.prove.resume import Killer, check_prompts_trained, check_resume, chec
 from r1kit.prove.rewards import check_rewards
 from r1kit.prove.sampler import SamplerCheck
 from r1kit.prove.saved import check_saved
-from r1kit.prove.subject import Subject
-from r1kit.prove.table import Finding, sort_findings
+from r1kit.prove.subject import Subject, is_trained_on_rows
+from r1kit.prove.table import Finding, drop_repeated, sort_findings
 from r1kit.prove.template import check_fine_tuning, check_policy, encode_prompt, tokenize_as_trained
 from r1kit.recipe import RLRecipe
 from r1kit.runs.resume import open_run
@@ -53,7 +53,7 @@ class Training:
 def prove_training(stage: str, subject: Subject, folder: Path, plan_training: PlanTraining) -> list[Finding]:
     """Return the findings on a training, with those that the subject leaves out."""
     recipe = subject.recipe
-    is_policy = isinstance(recipe, RLRecipe)
+    is_policy = not is_trained_on_rows(recipe)
     examples, rows = (None, []) if is_policy else _read_rows(recipe)
     run = open_run(stage, recipe)
     killer = Killer(run.path, folder / "killed", recipe.training.save_steps, recipe.training.steps, recipe.seed)
@@ -63,7 +63,8 @@ def prove_training(stage: str, subject: Subject, folder: Path, plan_training: Pl
     if is_policy:
         findings += first.sampler.findings()
         findings += check_policy(observer, recipe, run.path)
-        findings += check_rewards(recipe, subject.has_own_data)
+        if isinstance(recipe, RLRecipe):
+            findings += check_rewards(recipe, subject.sources, subject.has_own_data)
         tokenizer = observer.trainer.processing_class
         prompts = [encode_prompt(tokenizer, p, recipe.prompt) for p in observer.trainer.train_dataset["prompt"]]
         findings.append(check_prompts_trained(observer, prompts))
@@ -74,19 +75,7 @@ def prove_training(stage: str, subject: Subject, folder: Path, plan_training: Pl
     resumed = _train(recipe, Run(folder / "killed"), plan_training, rows)
     findings.append(check_resume(observer, resumed.observer, killer.step))
     run.unlock()
-    return sort_findings(_drop_repeated(findings, subject.left_out))
-
-
-def _drop_repeated(findings: Sequence[Finding], left_out: Sequence[Finding]) -> list[Finding]:
-    """Return the findings without one that holds for a stand-in of what is left out: it would say too much."""
-    checks_left_out = {finding.check for finding in left_out}
-    kept: list[Finding] = []
-    for finding in findings:
-        if finding.verdict == "holds" and finding.check in checks_left_out:
-            continue
-        if finding not in kept:
-            kept.append(finding)
-    return kept
+    return sort_findings(drop_repeated(findings, subject.left_out))
 
 
 def _read_rows(recipe: Any) -> tuple[Any, list[TrainedRow]]:
@@ -159,7 +148,7 @@ def _stop_ids(observer: Observer, recipe: Any) -> list[int]:
     """Return the tokens that end what was trained."""
     trainer = observer.trainer
     tokenizer = trainer.processing_class
-    if isinstance(recipe, RLRecipe):
+    if not is_trained_on_rows(recipe):
         return end_token_ids(tokenizer, trainer.model.generation_config.eos_token_id, recipe.prompt.template)
     if "labels" not in trainer.train_dataset.column_names:
         return [tokenizer.eos_token_id]

@@ -203,6 +203,39 @@ def _token_losses(model: Any, entry: PolicyRow, loss: PolicyLoss) -> torch.Tenso
     return losses
 
 
+# Distillation
+
+
+def add_distillation_gradient(
+    student: Any, teacher: Any, rows: Sequence[Row], divergence: float, temperature: float
+) -> None:
+    """Add to the gradients of `student` those of its mean divergence from `teacher` over all tokens of completions.
+
+    The divergence is the generalized Jensen-Shannon one of arXiv 2306.13649: 0 is the forward KL, 1 the reverse one.
+    """
+    token_count = sum(len(completion) for _, completion in rows)
+    for prompt, completion in rows:
+        if not completion:
+            continue
+        ids = [*prompt, *completion]
+        own = log_probabilities(student, ids, len(prompt), temperature)
+        with torch.no_grad():
+            target = log_probabilities(teacher, ids, len(prompt), temperature)
+        if divergence == 0:
+            distance = _divergence(target, own)
+        elif divergence == 1:
+            distance = _divergence(own, target)
+        else:
+            mixture = torch.logaddexp(own + math.log(1 - divergence), target + math.log(divergence))
+            distance = divergence * _divergence(target, mixture) + (1 - divergence) * _divergence(own, mixture)
+        (distance / token_count).backward()
+
+
+def _divergence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Return the KL divergence of `second` from `first`, both (T, V) log-probabilities, summed over tokens."""
+    return (first.exp() * (first - second)).sum()
+
+
 # Sampling
 
 

@@ -18,6 +18,7 @@ from r1kit.prove.definition import (
     PolicyRow,
     Row,
     TrainedRow,
+    add_distillation_gradient,
     add_fine_tuning_gradient,
     add_policy_gradient,
     completion_logprobs,
@@ -69,8 +70,9 @@ class GradientCheck:
     def on_generation(self, generation: Generation) -> None:
         """Keep what the old policy and the reference say about a rollout, and its advantages, by definition."""
         self._rollouts += 1
-        if self.obstacle or self._rollouts > STEPS_COMPARED:
+        if self.obstacle or self._rollouts > STEPS_COMPARED or generation.rewards is None:
             return
+        assert generation.advantages is not None
         trainer = self.trainer
         policy = copy_in_float64(trainer.model)
         reference = self._copy_reference() if trainer.beta else None
@@ -109,7 +111,11 @@ class GradientCheck:
         if self.obstacle or not is_due:
             return
         definition = copy_in_float64(self.trainer.model)
-        if is_policy:
+        if hasattr(self.trainer, "teacher_model"):
+            teacher = copy_in_float64(self.trainer.teacher_model)
+            completions = [row for row, _ in step.policy_rows]
+            add_distillation_gradient(definition, teacher, completions, self.trainer.beta, self.trainer.temperature)
+        elif is_policy:
             self._add_policy_gradient(definition, step)
         else:
             rows = [TrainedRow(row.ids, self.truth.get(row.ids, row.labels)) for row in step.trained_rows]
@@ -172,7 +178,8 @@ class GradientCheck:
     def _describe_batch(self) -> str:
         arguments = self.trainer.args
         parts = [f"{arguments.gradient_accumulation_steps} x {arguments.per_device_train_batch_size} rows"]
-        parts.append(f"loss {arguments.loss_type}")
+        if hasattr(arguments, "loss_type"):
+            parts.append(f"loss {arguments.loss_type}")
         savings = getattr(self.trainer, "savings", None)
         if savings is None and getattr(self.trainer, "trims", False):
             savings = ["trim"]
@@ -184,9 +191,11 @@ class GradientCheck:
 
 def find_obstacle(trainer: Any) -> str:
     """Return why no plain definition of the trainer's loss is written down here; "" where it is."""
-    loss_type = trainer.args.loss_type
-    if trainer.aux_loss_enabled:
+    if getattr(trainer, "aux_loss_enabled", False):
         return "the router's auxiliary loss is a mean over whole micro-batches"
+    if hasattr(trainer, "teacher_model"):
+        return ""
+    loss_type = trainer.args.loss_type
     if not hasattr(trainer, "rollout_sampler"):
         known = loss_type in KNOWN_SFT_LOSSES and trainer.label_smoother is None and trainer.compute_loss_func is None
         return "" if known else f"trl.loss_type = {loss_type}, or label smoothing, has no definition here"

@@ -96,11 +96,19 @@ def _change_of_completion(trainer: Any, batch: MicroBatch, target: int) -> float
     logprobs = []
     for row_ids in (ids, others):
         with torch.no_grad():
-            output = trainer._get_per_token_logps_and_entropies(
-                trainer.model, row_ids, mask, width, batch_size=len(ids), compute_entropy=True
-            )
-        logprobs.append(output[0][target][counted])
+            logprobs.append(_completion_logprobs(trainer, row_ids, mask, width)[target][counted])
     return float((logprobs[0] - logprobs[1]).abs().max())
+
+
+def _completion_logprobs(trainer: Any, ids: torch.Tensor, mask: torch.Tensor, width: int) -> torch.Tensor:
+    """Return (B, T), computed by the trainer where it has a method for that."""
+    if hasattr(trainer, "_get_per_token_logps_and_entropies"):
+        method = trainer._get_per_token_logps_and_entropies
+        return method(trainer.model, ids, mask, width, batch_size=len(ids), compute_entropy=True)[0]
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    logits = trainer.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
+    logprobs = torch.log_softmax(logits[:, -width - 1 : -1].float(), dim=-1)
+    return logprobs.gather(2, ids[:, -width:].unsqueeze(2)).squeeze(2)
 
 
 def _random_ids(trainer: Any, ids: torch.Tensor) -> torch.Tensor:

@@ -70,8 +70,8 @@ class Generation:
 
     step: int  # the first optimizer step that trains on it
     rows: list[Row]
-    rewards: torch.Tensor  # (B, R)
-    advantages: torch.Tensor  # (B,)
+    rewards: torch.Tensor | None  # (B, R); None where nothing is rewarded
+    advantages: torch.Tensor | None  # (B,)
     old_logprobs: torch.Tensor | None  # (B, T), as the trainer gives them to its loss
     samplings: list[Sampling] = field(default_factory=list)
 
@@ -106,10 +106,11 @@ class Observer(TrainerCallback):
         self.trainer = trainer
         _wrap(trainer, "compute_loss", self._keep_micro_batch)
         if hasattr(trainer, "rollout_sampler"):
-            _wrap(trainer, "_calculate_rewards", self._keep_rewards)
+            if hasattr(trainer, "_calculate_rewards"):
+                _wrap(trainer, "_calculate_rewards", self._keep_rewards)
             _wrap(trainer, "_generate_and_score_completions", self._keep_generation)
             if "rollouts" in getattr(trainer, "savings", ()):
-                _wrap(trainer.rollout_sampler, "sample_on_all_ranks", self._keep_sampling)
+                _wrap(trainer.rollout_sampler, "sample_on_this_rank", self._keep_sampling)
             else:
                 _wrap(trainer, "_generate_single_turn", self._keep_turn)
         trainer.add_callback(self)
@@ -137,7 +138,9 @@ class Observer(TrainerCallback):
 
     def _keep_turn(self, call: Callable[[], Any], prompt_ids: list[list[int]], *_: Any, **__: Any) -> Any:
         output = call()
-        self._add_sampling(prompt_ids, output[0], output[1] or [], 0.0)
+        # The trainers of distillation return the ids alone.
+        completions, logprobs = (output[0], output[1] or []) if isinstance(output, tuple) else (output, [])
+        self._add_sampling(prompt_ids, completions, logprobs, 0.0)
         return output
 
     def _add_sampling(self, prompts: Any, completions: Any, logprobs: Any, difference: float) -> None:
@@ -150,14 +153,15 @@ class Observer(TrainerCallback):
         if not self.trainer.model.training:
             return output
         prompts = unpad(output["prompt_ids"], output["prompt_mask"])
-        rows = list(zip(prompts, [tuple(ids) for ids in self.trainer.generation.completion_ids], strict=True))
-        old_logprobs = output.get("old_per_token_logps")
+        is_rl = hasattr(self.trainer, "generation")
+        completions = self.trainer.generation.completion_ids if is_rl else self.trainer.sampled_ids[1]
+        rows = list(zip(prompts, [tuple(ids) for ids in completions], strict=True))
         generation = Generation(
             self.trainer.state.global_step + 1,
             rows,
-            self._rewards[-1],
-            output["advantages"].detach().clone(),
-            None if old_logprobs is None else old_logprobs.detach().clone(),
+            self._rewards[-1] if is_rl else None,
+            _copy(output.get("advantages")),
+            _copy(output.get("old_per_token_logps")),
             self._samplings,
         )
         self.generations.append(generation)

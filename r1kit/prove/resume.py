@@ -72,7 +72,7 @@ def check_prompts_trained(observer: Observer, prompts: Sequence[tuple[int, ...]]
     `prompts` are the ids of the data's prompts.
     """
     trainer = observer.trainer
-    group_size = trainer.num_generations
+    group_size = getattr(trainer, "num_generations", 1)
     sampled: list[tuple[int, ...]] = []
     for generation in observer.generations:
         groups = [generation.rows[i : i + group_size] for i in range(0, len(generation.rows), group_size)]
@@ -82,7 +82,7 @@ def check_prompts_trained(observer: Observer, prompts: Sequence[tuple[int, ...]]
     lost = _count_lost_completions(observer)
     if lost:
         return judge("prompts", False, f"{lost} completions are trained less, or more, often than num_iterations says")
-    if trainer.resample:
+    if getattr(trainer, "resample", 0):
         return judge("prompts", True, f"{len(sampled)} groups whole; sampling.resample draws further prompts")
     per_rollout = len(observer.generations[0].rows) // group_size
     return _judge_counts(sampled, Counter(prompts), "prompts", len(prompts) // per_rollout * per_rollout)
@@ -91,13 +91,13 @@ def check_prompts_trained(observer: Observer, prompts: Sequence[tuple[int, ...]]
 def _count_lost_completions(observer: Observer) -> int:
     """Return the number of completions that are not trained as often as `num_iterations` says."""
     trainer = observer.trainer
-    if trainer.mask_truncated_completions:
+    if getattr(trainer, "mask_truncated_completions", False):
         return 0
     trained = Counter(key for step in observer.steps for key in step.keys)
     sampled: Counter[Any] = Counter()
     for generation in observer.generations:
         for row in generation.rows:
-            sampled[row] += trainer.num_iterations
+            sampled[row] += getattr(trainer, "num_iterations", 1)
     difference = (trained - sampled) + (sampled - trained)
     return sum(difference.values())
 

@@ -14,7 +14,7 @@ from r1kit.answers.extract import ANSWER_FORMS
 from r1kit.answers.fault import FAULT
 from r1kit.data.problems import load_problems
 from r1kit.prove.table import Finding, judge
-from r1kit.recipe import RewardConfig
+from r1kit.recipe import RewardConfig, SourceConfig
 from r1kit.recipe.rewards import answers_of_accuracy
 from r1kit.rewards.binding import bind_reward
 from r1kit.rows import Row
@@ -40,10 +40,10 @@ class Planted:
     is_right: bool
 
 
-def check_rewards(recipe: Any, has_own_data: bool) -> list[Finding]:
-    """Return the findings on the rewards of a recipe and on the gold answers of its data."""
-    source = [source.model_copy(update={"rows": MOST_PROBLEMS}) for source in recipe.data.train]
-    problems = [dict(row) for row in load_problems(source, recipe.prompt)]
+def check_rewards(recipe: Any, sources: Sequence[SourceConfig], has_own_data: bool) -> list[Finding]:
+    """Return the findings on the rewards of a recipe and on the gold answers of its data, `sources`."""
+    more = [source.model_copy(update={"rows": MOST_PROBLEMS}) for source in sources]
+    problems = [dict(row) for row in load_problems(more, recipe.prompt)]
     findings = []
     for index, entry in enumerate(recipe.rewards):
         reward = bind_reward(entry.model_copy(update={"from_step": 0, "last_steps": None}), index, recipe.answers)
@@ -56,6 +56,10 @@ def check_rewards(recipe: Any, has_own_data: bool) -> list[Finding]:
             findings.append(check_format(reward, problems))
         else:
             findings.append(check_values(entry.name, reward, problems))
+    has_golds = any(gold_of(row) is not None for row in problems)
+    if has_own_data and has_golds and not any(entry.name == "accuracy" for entry in recipe.rewards):
+        entry = RewardConfig(name="accuracy")
+        findings.append(check_golds(bind_reward(entry, 0, recipe.answers), problems, recipe.answers, entry))
     return findings
 
 

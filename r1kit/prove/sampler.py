@@ -79,7 +79,10 @@ class SamplerCheck:
         if self.has_logprobs:
             figure += f", log-probabilities by {self.logprob_difference:.1e}"
         figure += f"; {self.tokens:,} tokens fit the policy with z = {self.z_score:.1f}"
-        return [judge("sampler", holds, figure), self._judge_ratios(tolerance)]
+        findings = [judge("sampler", holds, figure)]
+        if hasattr(self.trainer, "reward_funcs"):  # distillation has no ratios
+            findings.append(self._judge_ratios(tolerance))
+        return findings
 
     def _judge_ratios(self, tolerance: float) -> Finding:
         if self.ratio_difference is None:

@@ -64,6 +64,18 @@ def sort_findings(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: list(THREADS).index(finding.check))
 
 
+def drop_repeated(findings: Sequence[Finding], left_out: Sequence[Finding]) -> list[Finding]:
+    """Return the findings without one that holds for a stand-in of what is left out: it would say too much."""
+    checks_left_out = {finding.check for finding in left_out}
+    kept: list[Finding] = []
+    for finding in findings:
+        if finding.verdict == "holds" and finding.check in checks_left_out:
+            continue
+        if finding not in kept:
+            kept.append(finding)
+    return kept
+
+
 def exit_code(findings: Sequence[Finding]) -> int:
     """Return 0 where all checks hold, 1 where one fails, and 3 where one was left out."""
     verdicts = {finding.verdict for finding in findings}

@@ -249,7 +249,7 @@ def read_evaluation_prompt(run_dir: Path, trained: PromptConfig) -> tuple[Evalua
 
 
 def check_policy(observer: Observer, recipe: Any, run_dir: Path) -> list[Finding]:
-    """Return the findings on prompt, mask and end of turn of RL."""
+    """Return the findings on prompt, mask and end of turn of a training on the model's own completions."""
     trainer = observer.trainer
     tokenizer = trainer.processing_class
     evaluated, settings_differ = read_evaluation_prompt(run_dir, recipe.prompt)
@@ -269,7 +269,7 @@ def check_policy(observer: Observer, recipe: Any, run_dir: Path) -> list[Finding
 def _judge_completion_masks(observer: Observer) -> Finding:
     """Return whether the tokens in the loss are those that were sampled, all of them and no padding."""
     sampled = {row for generation in observer.generations for row in generation.rows}
-    is_masked = observer.trainer.mask_truncated_completions
+    is_masked = getattr(observer.trainer, "mask_truncated_completions", False)
     wrong, rows, tokens = 0, 0, 0
     for step in observer.steps:
         for (prompt, completion), _ in step.policy_rows:

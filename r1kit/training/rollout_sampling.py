@@ -67,7 +67,7 @@ class RolloutSampler:
     ) -> Completions:
         completions, error = None, None
         try:
-            completions = self._sample(trainer, model, prompt_ids, on_row_end)
+            completions = self.sample_on_this_rank(trainer, model, prompt_ids, on_row_end)
         except FloatingPointError as own_error:
             error = own_error
         if trainer.accelerator.num_processes > 1:
@@ -78,9 +78,10 @@ class RolloutSampler:
             raise error or FloatingPointError
         return completions
 
-    def _sample(
+    def sample_on_this_rank(
         self, trainer: Any, model: Any, prompt_ids: list[list[int]], on_row_end: Callable[[int, list[int]], None]
     ) -> Completions:
+        """Return a completion of `model` for each prompt of this process, by as many calls as memory needs."""
         ids: list[list[int]] = []
         logprobs: list[list[float]] = []
         while len(ids) < len(prompt_ids):
