@@ -27,6 +27,7 @@ _SMALL_VALUES: dict[str, Any] = {
     **dict.fromkeys(("linear_num_key_heads", "num_global_key_value_heads"), 2),
     **dict.fromkeys(("linear_num_value_heads", "mamba_n_heads"), 4),
     "hidden_size_per_layer_input": 16,
+    "mamba_d_head": 32,
     "shared_intermediate_size": 32,
     "num_key_value_heads": 2,
     "head_dim": 16,
@@ -106,7 +107,8 @@ def shrink_config(config: "PretrainedConfig", tokenizer: "PreTrainedTokenizerBas
         values["vocab_size_per_layer_input"] = vocabulary_size
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         values[name] = getattr(tokenizer, name)
-    for name in ("quantization_config", "auto_map", "architectures", "_name_or_path"):
+    # per_layer_config names layers by their number, and is made anew of layer_types.
+    for name in ("quantization_config", "auto_map", "architectures", "_name_or_path", "per_layer_config"):
         values.pop(name, None)
     return type(text_config)(**values)
 

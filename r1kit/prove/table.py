@@ -71,7 +71,8 @@ def drop_repeated(findings: Sequence[Finding], left_out: Sequence[Finding]) -> l
     for finding in findings:
         if finding.verdict == "holds" and finding.check in checks_left_out:
             continue
-        if finding not in kept:
+        is_repeated = finding.verdict == "left out" and finding.check in {other.check for other in kept}
+        if not is_repeated:
             kept.append(finding)
     return kept
 
