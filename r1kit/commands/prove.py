@@ -21,12 +21,17 @@ from r1kit.heavy_imports import heavy_imports
 from r1kit.launch import prepare_process, print_notes
 from r1kit.messages import is_quiet, set_verbosity, stdout_to_stderr
 from r1kit.models.prompt_choice import choose_prompts
-from r1kit.recipe import Recipe, command_module, load_recipe
+from r1kit.plan.lookup import find_recipe
+from r1kit.plan.stage_choice import stage_in_scripts
+from r1kit.prompts import AUTO_TEMPLATE
+from r1kit.recipe import PromptConfig, Recipe, command_module, load_recipe
 from r1kit.runs.run import Run, installed_versions
 from r1kit.stage_words import StageOptions, read_stage_recipe
 from r1kit.stages import STAGES, Stage
 
 OUTPUT_SUFFIX = ".prove"
+LONGEST_CHAIN = 10
+"""Most recipes that are followed from a run to the model that it is made of."""
 _TRAINING_STAGES = ("sft", "distill", "rl-zero", "rl")
 _PROVED_STAGES = (*_TRAINING_STAGES, "generate", "eval", "verifier", "data")
 """Stages that are proved; in this order a recipe's own is looked for."""
@@ -47,6 +52,8 @@ def prove_recipe(words: Sequence[str], output: str | None, device: str | None, v
         set_verbosity(quiet=True)
     _empty_folder(folder)
     started = time.time()
+    recipe, model_notes = _find_models(recipe, Path(words[0]).parent)
+    notes = [*notes, *model_notes]
     with stdout_to_stderr():
         findings, notes, facts = _prove(stage.name, recipe, folder, notes)
     from r1kit.prove.table import exit_code, format_findings, write_proof
@@ -93,6 +100,31 @@ def _prove(stage: str, recipe: Recipe, folder: Path, notes: list[str]) -> tuple[
         findings = prove_asking(subject)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return findings, notes, {"recipe": recipe.output, "model": recipe.model.path, "device": device}
+
+
+def _find_models(recipe: Any, folder: Path) -> tuple[Any, list[str]]:
+    """Return the recipe with models that exist in the place of runs that its neighbours in `folder` have yet to make."""
+    notes: list[str] = []
+    changes: dict[str, Any] = {}
+    for name in ("model", "teacher"):
+        block = getattr(recipe, name, None)
+        if block is None or not block.path:
+            continue
+        path, last_recipe = block.path, None
+        for _ in range(LONGEST_CHAIN):
+            values = None if (Path(path) / "model").exists() else find_recipe(path, folder)
+            next_path = (values or {}).get("model", {}).get("path")
+            if not next_path:
+                break
+            last_recipe = last_recipe or values
+            path = str(next_path)
+        if last_recipe is None:
+            continue
+        changes[name] = block.model_copy(update={"path": path})
+        notes.append(f"{name}.path = {block.path} is not there yet; the recipes beside this one make it of {path}")
+        if name == "model" and recipe.prompt.template == AUTO_TEMPLATE and last_recipe.get("prompt"):
+            changes["prompt"] = PromptConfig(**last_recipe["prompt"])
+    return recipe.model_copy(update=changes), notes
 
 
 def _summarise(findings: Sequence[Any]) -> str:
@@ -147,7 +179,7 @@ def _read_words(words: Sequence[str]) -> tuple[Stage, list[str]]:
     if (run_dir / "run.json").exists():
         stage_name = stage_name or str(Run(run_dir).info.get("stage"))
         rest[0] = str(run_dir / "recipe.yaml")
-    stage_name = stage_name or find_stage(rest[0])
+    stage_name = stage_name or stage_in_scripts(Path(rest[0])) or find_stage(rest[0])
     if stage_name not in _PROVED_STAGES:
         action = f"use a recipe of {', '.join(_PROVED_STAGES)}"
         raise UserError("stage", stage_name, "trains no model on rows or by rewards, which prove checks", action)

@@ -18,7 +18,7 @@ _STANDS_FOR = {"sft": {"sft", "distill", "reward-model"}, "rl": {"rl", "rl-zero"
 def choose_stage(file: str) -> str:
     """Return the stage of a recipe's file. Raises UserError where several stages can read it, or none."""
     path = Path(file)
-    stage = _stage_of_run(path) or _stage_in_scripts(path)
+    stage = _stage_of_run(path) or stage_in_scripts(path)
     if stage is not None:
         return stage
     errors: dict[str, UserError] = {}
@@ -55,7 +55,7 @@ def _stage_of_run(path: Path) -> str | None:
     return stage if stage in STAGES else None
 
 
-def _stage_in_scripts(path: Path) -> str | None:
+def stage_in_scripts(path: Path) -> str | None:
     """Return the stage with which a script in the same folder calls the recipe, if all calls have the same."""
     names = "|".join(STAGES)
     stem = re.escape(path.stem)
