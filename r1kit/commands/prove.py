@@ -103,7 +103,7 @@ def _prove(stage: str, recipe: Recipe, folder: Path, notes: list[str]) -> tuple[
 
 
 def _find_models(recipe: Any, folder: Path) -> tuple[Any, list[str]]:
-    """Return the recipe with models that exist in the place of runs that its neighbours in `folder` have yet to make."""
+    """Return the recipe with existing models in the place of runs that the recipes in `folder` have yet to make."""
     notes: list[str] = []
     changes: dict[str, Any] = {}
     for name in ("model", "teacher"):
