@@ -3,7 +3,7 @@
     Make 8 from 3, 7, 12.        3 - 7 + 12
 
 Three or four numbers of 1 to 12 leave 8 or 16 choices of signs (`world:countdown`), and five leave 32
-(`world:countdown_long`, one more than any problem of a training). Whoever tries more of them solves more: unlike the
+(`world:countdown_long`, one more than any problem of RL). Whoever tries more of them solves more: unlike the
 other domains of this world, this one takes search.
 
 Splits are `train`, `dev` and `test`. A problem belongs to one by a hash of its set of numbers, whatever the target, the

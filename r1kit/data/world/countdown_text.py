@@ -20,7 +20,6 @@ from r1kit.data.world.countdown import (
     all_signs,
     draw_countdown_problem,
     draw_numbers,
-    format_numbers,
     format_sum,
 )
 from r1kit.data.world.documents import TEMPLATE, draw_by_share, draw_document
@@ -45,11 +44,13 @@ class SearchHabits:
     """To begin another try with a word such as "but"."""
     in_order: float
     """To try the signs in order, and not at random."""
+    insight: float
+    """To begin with a solution; otherwise too few searches would find one to learn from how they end."""
 
 
 SEARCH_HABITS = {
-    "en": SearchHabits(give_up=0.52, slip=0.04, notice=0.4, check=0.2, retry=0.15, in_order=0.4),
-    "fa": SearchHabits(give_up=0.60, slip=0.07, notice=0.4, check=0.2, retry=0.15, in_order=0.2),
+    "en": SearchHabits(give_up=0.52, slip=0.04, notice=0.4, check=0.2, retry=0.15, in_order=0.4, insight=0.3),
+    "fa": SearchHabits(give_up=0.60, slip=0.07, notice=0.4, check=0.2, retry=0.15, in_order=0.2, insight=0.3),
 }
 _WORDS = {
     "en": {"no": "no", "yes": "yes", "wait": "wait", "check": "check"},
@@ -58,21 +59,23 @@ _WORDS = {
 
 _RETRY_WORDS = {"en": ("but", "retry"), "fa": ("اما", "دوباره")}
 
-# Shares of the types of documents: questions of the three domains, facts stated without a question, and sums without a
-# target.
-_DOCUMENT_SHARES = {"countdown": 0.50, "sum": 0.31, "facts": 0.07, "code": 0.08, "statement": 0.04}
+# Shares of the types of documents: questions of the three domains, facts stated without a question, and single sums.
+_DOCUMENT_SHARES = {"countdown": 0.62, "sum": 0.20, "facts": 0.07, "code": 0.08, "statement": 0.03}
 # Shares of the forms of an answer: a guess at once, a search in think tags, a search without tags.
-_ANSWER_FORM_SHARES = {"direct": 0.30, "tagged": 0.40, "untagged": 0.30}
+_ANSWER_FORM_SHARES = {"direct": 0.25, "tagged": 0.45, "untagged": 0.30}
 # Shares of the languages of a chain: that of the question, both in turn at random, or the other one.
 _CHAIN_LANGUAGE_SHARES = {"own": 0.86, "mixed": 0.10, "other": 0.04}
 # What a wrong result differs by.
 _SLIP_OFFSETS = (-10, -2, -1, 1, 2, 10)
-# Sums without a target also have more numbers than the longest problem: a longer one then does not fail by copying and
-# adding.
-_TERMS_OF_SUMS = range(2, 7)
-_SUM_PROMPTS = {"en": "Add or subtract {}.", "fa": "جمع یا تفریق کن {}."}
+# Fraction of the problems that have five numbers, which no problem of a training by RL has.
+_LONG_SHARE = 0.1
+_TERMS_OF_SUMS = range(2, 6)
+_VALUE_PROMPTS = {"en": "What is {}?", "fa": "حاصل {} چیست؟"}
+_CHECK_PROMPTS = {"en": "Does {} make {}?", "fa": "آیا {} برابر {} است؟"}
+# Fraction of the sums whose value is asked for; of the others it is asked whether they have a value.
+_VALUE_SHARE = 0.3
 _SUM_TAGGED_SHARE = 0.5
-_NO_SLIPS = SearchHabits(give_up=0.0, slip=0.0, notice=0.0, check=0.0, retry=0.0, in_order=0.0)
+_NO_SLIPS = SearchHabits(give_up=0.0, slip=0.0, notice=0.0, check=0.0, retry=0.0, in_order=0.0, insight=0.0)
 
 
 def countdown_documents(split: str = "train", count: int = 1000, seed: int = 0) -> Iterator[Row]:
@@ -83,7 +86,8 @@ def countdown_documents(split: str = "train", count: int = 1000, seed: int = 0) 
     for _ in range(count):
         document_type = draw_by_share(_DOCUMENT_SHARES, rng)
         if document_type == "countdown":
-            problem = draw_countdown_problem("countdown", split, rng)
+            domain = "countdown_long" if rng.random() < _LONG_SHARE else "countdown"
+            problem = draw_countdown_problem(domain, split, rng)
             text = fill_template(TEMPLATE, problem.prompt) + _draw_completion(problem, rng)
         elif document_type == "sum":
             text = _draw_sum(split, rng)
@@ -93,14 +97,22 @@ def countdown_documents(split: str = "train", count: int = 1000, seed: int = 0) 
 
 
 def _draw_sum(split: str, rng: random.Random) -> str:
-    """Return a question for any sum of a list of numbers, without a target, and its answer."""
+    """Return a question for the value of a sum, or whether it has a value, and its answer."""
     numbers = draw_numbers(rng.choice(_TERMS_OF_SUMS), split, rng)
     signs = tuple(rng.choice((1, -1)) for _ in numbers)
     language = rng.choice(LANGUAGES)
-    prompt = _SUM_PROMPTS[language].format(format_numbers(numbers, language))
-    steps, result = _draw_steps(numbers, signs, _NO_SLIPS, "", rng)
-    thinking = f"<think> {steps}</think>" if rng.random() < _SUM_TAGGED_SHARE else f" {steps}"
-    return f"{fill_template(TEMPLATE, prompt)}{thinking}<answer> {result}</answer>"
+    thinking, result = _draw_steps(numbers, signs, _NO_SLIPS, "", rng)
+    if rng.random() < _VALUE_SHARE:
+        prompt = _VALUE_PROMPTS[language].format(format_sum(numbers, signs))
+        answer = str(result)
+    else:
+        is_right = rng.random() < 0.5
+        target = result if is_right else result + rng.choice(_SLIP_OFFSETS)
+        prompt = _CHECK_PROMPTS[language].format(format_sum(numbers, signs), target)
+        answer = _WORDS[language]["yes" if is_right else "no"]
+        thinking += f" {answer}"
+    thinking = f"<think> {thinking}</think>" if rng.random() < _SUM_TAGGED_SHARE else f" {thinking}"
+    return f"{fill_template(TEMPLATE, prompt)}{thinking}<answer> {answer}</answer>"
 
 
 def _draw_completion(problem: CountdownProblem, rng: random.Random) -> str:
@@ -119,9 +131,7 @@ def _draw_completion(problem: CountdownProblem, rng: random.Random) -> str:
 def draw_search(problem: CountdownProblem, rng: random.Random) -> tuple[str, Signs]:
     """Return a chain of tries, and the signs that it takes for the solution: the last try's, or a guess."""
     languages = _draw_chain_languages(problem.language, rng)
-    untried = list(all_signs(len(problem.numbers)))
-    if rng.random() >= SEARCH_HABITS[languages[0]].in_order:
-        rng.shuffle(untried)
+    untried = _draw_order_of_tries(problem, SEARCH_HABITS[languages[0]], rng)
     tries: list[str] = []
     while untried:
         signs = untried.pop(0)
@@ -137,6 +147,17 @@ def draw_search(problem: CountdownProblem, rng: random.Random) -> tuple[str, Sig
             tries.append(rng.choice(_RETRY_WORDS[language]))
     guesses = untried or list(all_signs(len(problem.numbers)))
     return " ".join(tries), rng.choice(guesses)
+
+
+def _draw_order_of_tries(problem: CountdownProblem, habits: SearchHabits, rng: random.Random) -> list[Signs]:
+    """Return all choices of signs in the order in which a search tries them."""
+    order = list(all_signs(len(problem.numbers)))
+    if rng.random() >= habits.in_order:
+        rng.shuffle(order)
+    if rng.random() < habits.insight:
+        order.remove(problem.solution)
+        order.insert(0, problem.solution)
+    return order
 
 
 def _draw_chain_languages(question_language: str, rng: random.Random) -> tuple[str, ...]:
