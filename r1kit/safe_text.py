@@ -96,7 +96,7 @@ def _mask_value(value: Any, name: str, is_secret: bool) -> Any:
     if isinstance(value, list | tuple):
         return [_mask_value(entry, name, is_secret) for entry in value]
     if isinstance(value, str):
-        if is_secret and re.search(r"\w", value) and not _is_variable_name(name, value):  # "|" is no secret
+        if is_secret and re.search(r"\w", value) and not is_variable_name(name, value):  # "|" is no secret
             return MASK
         return mask_text(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -104,8 +104,8 @@ def _mask_value(value: Any, name: str, is_secret: bool) -> Any:
     return value
 
 
-def _is_variable_name(name: str, value: str) -> bool:
-    """Return whether a value is the name of an environment variable, in a field that holds one."""
+def is_variable_name(name: str, value: str) -> bool:
+    """Return whether a value is the name of an environment variable, in a field that holds one, such as `key`."""
     if name.rpartition(".")[2] not in _VARIABLE_FIELDS or _SECRET_SHAPES.search(value):
         return False
     return value in os.environ or _VARIABLE_NAME.fullmatch(value) is not None
@@ -125,7 +125,7 @@ def _mask_pair(match: re.Match[str]) -> str:
     name, value = match.group(1), match.group(3)
     content = value.strip("\"'")
     is_placeholder = not re.search(r"\w", content)  # as in `export MY_KEY=...`
-    if is_placeholder or not is_secret_name(name) or _is_variable_name(name, content):
+    if is_placeholder or not is_secret_name(name) or is_variable_name(name, content):
         return match.group()
     return match.group()[: match.start(3) - match.start()] + value.replace(content, MASK)
 

@@ -19,6 +19,7 @@ from r1kit.data.writing.output import _describe_source
 from r1kit.errors import UNSET, UserError
 from r1kit.head2toe.reward import load_verifier_model
 from r1kit.messages import logger, print_progress, print_traceback
+from r1kit.preflight.servers import describe_sampling_servers
 from r1kit.recipe import (
     CardConfig,
     PromptConfig,
@@ -229,8 +230,16 @@ def test_a_key_in_the_place_of_the_name_of_its_variable_is_not_shown():
     from r1kit.sampling.server import ServerSampler
 
     sampling = SamplingConfig(engine="openai", server={"key": "plain-words"})
-    with pytest.raises(UserError, match="names an environment variable that is not set") as caught:
+    with pytest.raises(UserError, match="looks like a key itself") as caught:
         ServerSampler(ModelConfig(path="m"), PromptConfig(), sampling)
+    assert_masked(str(caught.value))
+    assert str(caught.value).endswith("export OPENAI_API_KEY=... and write key: OPENAI_API_KEY")
+    with pytest.raises(UserError, match="looks like a key itself") as caught:
+        describe_sampling_servers("m", sampling, "judge")
+    assert_masked(str(caught.value))
+    values = {"model": {"path": "m"}, "data": {"train": "world:arithmetic"}, "output": "runs/x"}
+    with pytest.raises(UserError, match="looks like a key") as caught:
+        load_recipe("generate", None, {**values, "sampling": sampling.model_dump(), "rewards": ["accuracy"]})
     assert_masked(str(caught.value))
 
 

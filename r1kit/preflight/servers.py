@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 from r1kit.recipe import SamplingConfig
+from r1kit.recipe.server_keys import check_key_name
 from r1kit.safe_text import mask_text
 from r1kit.servers.requests import join_model_names, read_model_names
 
@@ -22,10 +23,11 @@ def describe_sampling_servers(
     """Return one line for each server of the engine `openai`: what it serves, or why nothing is known of it.
 
     `field` is the key of `sampling`, which stands in the line where it is not the recipe's own, and `model_field` that
-    of the model's name. Secrets in addresses are masked.
+    of the model's name. Secrets in addresses are masked. Raises UserError for a key in the place of a variable's name.
     """
     label = "server" if field == "sampling" else f"{field} server"
     server = sampling.server
+    check_key_name(f"{field}.server.key", server.key)
     if server.key and not os.environ.get(server.key):
         return [f"{label}: the environment variable {server.key}, which should hold the key, is not set"]
     names, name_field = [model] * len(server.urls), model_field

@@ -5,6 +5,7 @@ from r1kit.recipe.block import value_with_origin
 from r1kit.recipe.filters import PREFERENCES, FiltersConfig
 from r1kit.recipe.rewards import RewardConfig, has_accuracy_reward, reward_names
 from r1kit.recipe.sampling import SamplingConfig, ServerConfig
+from r1kit.recipe.server_keys import check_key_name
 from r1kit.recipe.stages import GenerateRecipe, VerifierRecipe
 
 
@@ -25,6 +26,7 @@ def check_sampling(sampling: SamplingConfig, field: str) -> None:
     if sampling.server != ServerConfig() and sampling.engine != "openai":
         requirement = f"the engine {sampling.engine} asks no server"
         raise UserError(f"{field}.server", UNSET, requirement, f"set {field}.engine=openai")
+    check_key_name(f"{field}.server.key", sampling.server.key)
     budget = sampling.budget
     if budget.cost and not (budget.input_price or budget.output_price):
         requirement = "a cost cannot be counted without prices"

@@ -15,7 +15,6 @@ cores that limits the rate.
 """
 
 import asyncio
-import os
 import queue
 import threading
 import time
@@ -28,6 +27,7 @@ from r1kit.completions import CompletionGroups, Prompt, PromptBatch, SampledComp
 from r1kit.errors import UserError
 from r1kit.messages import logger
 from r1kit.recipe import PromptConfig, SamplingConfig
+from r1kit.recipe.server_keys import read_key
 from r1kit.servers.defaults import REFUSAL_STATUSES, Fields, NeutralParameters, describe_lacking
 from r1kit.servers.endpoints import (
     LONGEST_PAUSE,
@@ -106,11 +106,7 @@ class ServerClient:
 
     def _read_key(self) -> str | None:
         """Return the API key from the environment, if there is one."""
-        variable = self.server_config.key
-        if variable and not os.environ.get(variable):
-            requirement = "names an environment variable that is not set"
-            raise UserError(f"{self.field}.server.key", variable, requirement, f"export {variable}=...")
-        return os.environ.get(variable or "OPENAI_API_KEY")
+        return read_key(f"{self.field}.server.key", self.server_config.key)
 
     def _is_usable(self, content: bytes) -> bool:
         """Return whether a response holds a completion."""
