@@ -177,6 +177,23 @@ def test_benchmarks_are_read_as_they_are():
         assert clean(["Look: " + RIVER], decontaminate=name)[0] == []
 
 
+@pytest.mark.parametrize(
+    ("row", "question"),
+    [
+        ({"Body": RIVER, "Question": "How far is that?", "Answer": 5.0, "Type": "Sum", "ID": "c-1"}, RIVER),
+        ({"input": RIVER, "target": 5.0, "type": "singleeq"}, RIVER),
+        ({"instruction": "Say it.", "input": RIVER, "output": "ok"}, RIVER),
+        ({"question": "Choose.", "choices": ["red", "blue"], "answer": 1}, "Choose.\n\nA. red\nB. blue"),
+    ],
+)
+def test_a_benchmark_is_read_by_the_form_of_its_rows(row, question):
+    with open("form.jsonl", "w") as file:
+        file.write(json.dumps(row) + "\n")
+    other = "How far is that?"
+    instruction = "\n\nAnswer with the letter of the correct choice."
+    assert clean([question, question + instruction, other], decontaminate="form.jsonl")[0] == [other]
+
+
 def test_chinese_is_compared_letter_by_letter():
     held = "一个农夫有十二只羊，他把除了七只以外的都卖给了邻居，还剩几只？"
     assert clean(["请回答：" + held + "谢谢", "一个农夫有几只羊？"], decontaminate=benchmark(held))[0] == [

@@ -163,8 +163,8 @@ def adapt_columns(dataset: "Dataset", source: SourceConfig, field: str) -> "Data
     if source.adapter == "none" or len(dataset) == 0:
         return dataset
     if source.adapter is None:
-        reading = find_reading(dataset, source)
-        return dataset if reading is None else _adapt_rows(dataset, _settle(reading, dataset, field), source, field)
+        reading = find_settled_reading(dataset, source, field)
+        return dataset if reading is None else _adapt_rows(dataset, reading, source, field)
     name = source.adapter
     if name not in ADAPTERS:
         raise UserError(f"{field}.adapter", name, "no such adapter", suggest(name, ADAPTERS))
@@ -207,6 +207,12 @@ def find_reading(dataset: "Dataset", source: SourceConfig) -> Reading | None:
     if form is not None:
         return form
     return _reading_of(best) if best is not None else None
+
+
+def find_settled_reading(dataset: "Dataset", source: SourceConfig, field: str) -> Reading | None:
+    """Return how all rows of the data set are read, None if they stay as they are; see find_reading."""
+    reading = find_reading(dataset, source)
+    return None if reading is None else _settle(reading, dataset, field)
 
 
 def _settle(reading: Reading, dataset: "Dataset", field: str) -> Reading:

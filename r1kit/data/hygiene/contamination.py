@@ -11,13 +11,23 @@ So did GPT-3 (arXiv 2005.14165, appendix C) and DeepSeek-R1 (10-grams). There ar
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from r1kit.data.adapters import MALFORMED_ROW_ERRORS, find_settled_reading
+from r1kit.data.adapters.reading import Reading
 from r1kit.data.batches import iterate_rows
+from r1kit.data.benchmarks import split_prompt
 from r1kit.data.hygiene.normalise import ngram_words, sorted_numbers
-from r1kit.data.mixing import read_sources
+from r1kit.data.questions import question_text
+from r1kit.data.sources import adapt_stored, read_source
+from r1kit.data.sources.generated import is_generated_source
+from r1kit.data.sources.stored import read_stored
 from r1kit.errors import UserError
 from r1kit.recipe import SourceConfig
+from r1kit.rows import Row
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 Ngram = tuple[str, ...]
 
@@ -54,7 +64,7 @@ class BenchmarkNgrams:
     def add(self, texts: Iterable[str]) -> None:
         """Add the problems of a benchmark."""
         for text in texts:
-            self.problems.setdefault(" ".join(ngram_words(text)), text)
+            self.problems.setdefault(" ".join(_question_words(text)), text)
 
     def build(self) -> None:
         """Build the index of the problems that were added."""
@@ -93,7 +103,7 @@ class BenchmarkNgrams:
 
     def find(self, text: str) -> str | None:
         """Return a benchmark problem that `text` contains, or shares an n-gram with; None if there is none."""
-        words = ngram_words(text)
+        words = _question_words(text)
         if problem := self.problems.get(" ".join(words)):
             return problem
         for length, table in self.tables.items():
@@ -103,30 +113,41 @@ class BenchmarkNgrams:
         return None
 
 
+def _question_words(text: str) -> list[str]:
+    """Return the words of a question without an adapter's instruction, which the benchmark's own rows do not have."""
+    return ngram_words(split_prompt(text)[0])
+
+
 def word_ngrams(words: Sequence[str], n: int) -> list[Ngram]:
     """Return the runs of `n` consecutive words."""
     return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
 
 
 def read_benchmark_questions(source: SourceConfig, field: str) -> Iterator[str]:
-    """Yield the questions of a benchmark as the benchmark has them.
+    """Yield the questions of a benchmark, read by the same forms as the sources of the data.
 
-    No adapter is chosen by the columns: it would leave out the problems that no checker can judge. Raises UserError if
-    the benchmark has no column of questions, or one without text.
+    A row that its form leaves out, such as a proof, which no checker can judge, is read from a column of questions.
+    Raises UserError if the benchmark has neither a form that is known nor a column of questions, or one without text.
     """
-    is_explicit = source.adapter or source.columns
-    rows = read_sources([source if is_explicit else source.model_copy(update={"adapter": "none"})], field)
+    is_explicit = source.adapter or source.columns or is_generated_source(source.path)
+    reading = None
+    if is_explicit:
+        rows = read_source(source, field)
+    else:
+        rows = _read_stored_rows(source, field)
+        reading = find_settled_reading(rows, source, field)
     column = next((name for name in QUESTION_COLUMNS if name in rows.column_names), None)
-    if column is None:
+    if column is None and reading is None:
         action = f"it has {', '.join(rows.column_names)}; rename one with {field}.columns"
         raise UserError(field, source.path, "needs a column prompt", action)
+    if reading is None:
+        rows = rows.select_columns(column)
     rename = f"name the column of the problem with {field}.columns"
     is_empty = True
-    for row in iterate_rows(rows.select_columns(column)):
-        question = row[column]
-        if isinstance(question, list):
-            turns = [_user_text(turn) for turn in question]
-            question = "\n".join(text for text in turns if text)
+    for row in iterate_rows(rows):
+        question = _read_question(reading, row) if reading is not None else None
+        if question is None and column is not None:
+            question = _user_texts(row[column])
         if not isinstance(question, str | None):
             raise UserError(field, source.path, f"its column {column} is neither text nor messages", rename)
         if question:
@@ -134,6 +155,35 @@ def read_benchmark_questions(source: SourceConfig, field: str) -> Iterator[str]:
             yield question
     if is_empty:
         raise UserError(field, source.path, f"its column {column} holds no problem", rename)
+
+
+def _read_stored_rows(source: SourceConfig, field: str) -> "Dataset":
+    """Return the rows of a stored benchmark in its own columns, as many as the source draws."""
+    rows = adapt_stored(read_stored(source, field), source.model_copy(update={"adapter": "none"}), field)
+    if len(rows) == 0:
+        raise UserError(f"{field}.path", source.path, "has no rows", "give a source with at least one")
+    if source.rows and source.rows < len(rows):
+        rows = rows.shuffle(seed=source.seed).select(range(source.rows))
+    return rows
+
+
+def _read_question(reading: Reading, row: Row) -> str | None:
+    """Return the question of a row as its form has it; None for a row that the form leaves out."""
+    try:
+        adapted = reading.read_row(row) or {}
+    except MALFORMED_ROW_ERRORS:  # a ConversationError is a ValueError
+        return None
+    if adapted.get("prompt"):
+        return question_text(adapted["prompt"])
+    return _user_texts(adapted["messages"]) if adapted.get("messages") else None
+
+
+def _user_texts(question: Any) -> Any:
+    """Return the text of the user's turns, one below the other, if `question` is a conversation, else `question`."""
+    if not isinstance(question, list):
+        return question
+    turns = [_user_text(turn) for turn in question]
+    return "\n".join(text for text in turns if text)
 
 
 def _user_text(turn: Any) -> str:
