@@ -7,9 +7,10 @@ import pytest
 from helpers import r1kit
 
 from r1kit.errors import UserError
-from r1kit.recipe import RewardConfig
+from r1kit.recipe import RewardConfig, load_recipe
 from r1kit.rewards import FAULT, accuracy, brevity, for_trl, own_checkers
 from r1kit.rewards.binding import bind_reward
+from r1kit.rewards.checks import check_reward_columns, check_reward_rows
 from r1kit.rewards.own_checkers import load_checker
 from r1kit.rewards.own_code import CallTimeout
 
@@ -168,3 +169,42 @@ def test_a_callback_that_cannot_be_made_is_one_line(here, monkeypatch):
         UserError, match=r"^callbacks\.0 = my_callbacks\.Broken; could not be made \(FileNotFoundError: "
     ):
         resolve_callbacks(["my_callbacks.Broken"])
+
+
+OWN_REWARD = """
+def pay_all(completions, prompts, answer):
+    return [1.0] * len(completions)
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "error"),
+    [
+        ({"name": "accuracy", "checkers": {"l": "mine_checkers.by_level"}}, r"missing a required argument: 'level'"),
+        ({"name": "accuracy", "checkers": {"math": "mine_checkers.broken"}}, r"math is a checker of r1kit's own"),
+        ({"name": "mine_rewards.pay_all"}, r"does not take domain, which every reward gets; end its parameters with"),
+    ],
+)
+def test_a_signature_that_the_data_cannot_serve_is_refused_before_a_run(module, here, entry, error):
+    (here / "mine_rewards.py").write_text(OWN_REWARD)
+    with pytest.raises(UserError, match=error):
+        check_reward_columns([RewardConfig(**entry)], ["prompt", "answer", "domain"], "rows.jsonl")
+
+
+def test_a_checker_that_no_row_names_is_a_warning(module, caplog):
+    entry = RewardConfig(name="accuracy", checkers={"back": "mine_checkers.reversed_text"})
+    check_reward_rows([entry], {"checker": ["back", "math"]}, "rows.jsonl")
+    assert not caplog.text
+    check_reward_rows([entry], {}, "rows.jsonl")
+    assert "rows.jsonl: no row has the checker back" in caplog.text
+    assert "data.train.0.values.checker=back" in caplog.text
+
+
+def test_a_dry_run_refuses_a_trainer_and_a_callback_that_the_run_refuses(here):
+    from r1kit.commands.dry_run import _check_own_classes
+
+    values = {"output": "x", "model": {"path": "m"}, "data": {"train": "world:arithmetic"}, "rewards": ["accuracy"]}
+    recipe = load_recipe("rl", None, values)
+    for field, value in (("trainer", "no_such_module.Trainer"), ("callbacks", ["json.dumps"])):
+        with pytest.raises(UserError, match=field):
+            _check_own_classes(recipe.model_copy(update={field: value}))

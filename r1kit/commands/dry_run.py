@@ -27,6 +27,7 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from r1kit.errors import UserError
 from r1kit.heavy_imports import heavy_imports
@@ -83,6 +84,7 @@ def print_dry_run(
         resolve_tools(recipe.tools)
         if recipe.environment:
             resolve_environment(recipe.environment)
+    _check_own_classes(recipe)
     launch = _describe_launch(recipe, processes, accelerate_config)
     work_lines = _describe_work(recipe, count_processes(processes, accelerate_config))
     _check_trl_block(recipe)
@@ -108,6 +110,26 @@ def print_dry_run(
             logger.info("vLLM is not installed, and this recipe samples with it: pip install 'r1kit[vllm]'")
         if accelerate_config and needs_missing_deepspeed(accelerate_config):
             logger.info("DeepSpeed is not installed, and this launch needs it: pip install 'r1kit[deepspeed]'")
+
+
+def _check_own_classes(recipe: Recipe) -> None:
+    """Import the `trainer` and the `callbacks` of a recipe as its stage does. Raises UserError where that refuses."""
+    if not isinstance(recipe, RLRecipe | SFTRecipe) or not (recipe.trainer or recipe.callbacks):
+        return
+    base: type[Any]
+    with heavy_imports():
+        from r1kit.training.own_code import resolve_callbacks, resolve_trainer
+
+        if isinstance(recipe, RLRecipe):
+            from r1kit.training.grpo import RLTrainer
+
+            base = RLTrainer
+        else:
+            from r1kit.training.sft import FineTuningTrainer
+
+            base = FineTuningTrainer
+    resolve_trainer(recipe.trainer, base)
+    resolve_callbacks(recipe.callbacks)
 
 
 def _describe_launch(recipe: Recipe, processes: int | None, accelerate_config: str | None) -> str:

@@ -66,7 +66,8 @@ def collect_answer_rows(
             checker, gold, read.text, read.whole, question, parsed_tests, gym_entry, row_metadata, reply, {}
         )
         if checker not in CHECKERS:
-            row.columns = {**_columns_of_row(columns, i, len(completions)), "question": question, "completion": text}
+            own_columns = _columns_of_row({**columns, "tests": tests, "metadata": metadata}, i, len(completions))
+            row.columns = {**own_columns, "question": question, "completion": text}
         rows.append(row)
     return rows
 

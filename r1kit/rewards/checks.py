@@ -17,8 +17,8 @@ from r1kit.messages import logger
 from r1kit.recipe import RewardConfig
 from r1kit.rewards.judge import judge_settings
 from r1kit.rewards.judge_server import connect_judge
-from r1kit.rewards.own_checkers import checker_paths
-from r1kit.rewards.registry import RewardFunction, resolve_reward
+from r1kit.rewards.own_checkers import check_checker_signature, checker_paths
+from r1kit.rewards.registry import REWARDS, RewardFunction, resolve_reward
 from r1kit.rewards.reward_models import load_reward_model
 from r1kit.rows import CHECKERS
 
@@ -52,6 +52,9 @@ def check_reward_columns(
     """
     for index, entry in enumerate(entries):
         required = _required_columns(resolve_reward(entry, index))
+        _check_own_signature(entry, index, columns)
+        for path in checker_paths(entry.settings.get("checkers")).values():
+            check_checker_signature(path, index, columns)
         for column in (*required, *entry.where):
             # `where` cannot use the column `prompt`, which r1kit passes to rewards as `prompts`.
             if column not in columns or (column == "prompt" and column in entry.where):
@@ -63,6 +66,22 @@ def check_reward_columns(
             requirement = f"reward {entry.name} needs a column {' or '.join(ANSWER_COLUMNS)}"
             action = f"it has {', '.join(columns)}; {rename_action}"
             raise UserError("data", source, requirement, action)
+
+
+def _check_own_signature(entry: RewardConfig, index: int, columns: Sequence[str]) -> None:
+    """Raise UserError for a reward of the user's own that would fail for a column that its signature does not take."""
+    if entry.name in REWARDS:
+        return
+    function = resolve_reward(entry, index)
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    names = [name for name in columns if name not in ("prompt", "completion", "completions")]
+    surplus = [name for name in ("prompts", *names) if name not in parameters]
+    if surplus:
+        requirement = f"does not take {', '.join(surplus)}, which every reward gets"
+        action = "end its parameters with **columns, which takes all that it does not use"
+        raise UserError(f"rewards.{index}.name", entry.name, requirement, action)
 
 
 def _required_columns(function: RewardFunction) -> list[str]:
@@ -92,7 +111,13 @@ def check_reward_rows(
         return {}
     checkers = {str(checker) for checker in columns.get("checker", ()) if checker is not None}
     for entry in correctness_entries:
-        known_checkers = [*CHECKERS, *checker_paths(entry.settings.get("checkers"))]
+        own_checkers = checker_paths(entry.settings.get("checkers"))
+        for name in sorted(set(own_checkers) - checkers):
+            logger.warning(
+                f"{source}: no row has the checker {name}, so {own_checkers[name]} is never called; give it rows, for "
+                f"example by data.train.0.values.checker={name}"
+            )
+        known_checkers = [*CHECKERS, *own_checkers]
         for checker in sorted(checkers - set(known_checkers)):
             action = suggest(checker, known_checkers)
             if "." in checker:  # a data set alone does not decide which code is run

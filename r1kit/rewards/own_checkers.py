@@ -18,7 +18,7 @@ import inspect
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -27,6 +27,7 @@ from r1kit.answers.fault import FAULT
 from r1kit.errors import UserError
 from r1kit.rewards.own_code import CallTimeout, call_with_limit, import_object, warn_once
 from r1kit.rewards.settings import SettingError
+from r1kit.rows import CHECKERS
 
 Checkers = Mapping[str, str] | Sequence[str]
 """Dotted paths by the names that rows have, or dotted paths alone."""
@@ -36,6 +37,8 @@ MAX_TIMEOUTS = 3
 """Answers in a row on which a checker did not return, after which it has less time: twice that of its longest call."""
 SHORT_SECONDS = 1.0
 """The least time that a checker has for one answer."""
+# What a checker can ask for whatever the columns of the data set are.
+_COLUMNS_OF_EVERY_ROW = ("question", "completion", "completion_ids")
 
 
 @dataclass
@@ -64,7 +67,10 @@ def checker_paths(checkers: Checkers | None) -> dict[str, str]:
     if isinstance(checkers, str) or not isinstance(checkers, Mapping | Sequence):
         raise SettingError("accuracy", "checkers", checkers, "must map names to dotted paths, or list such paths")
     paths = dict(checkers) if isinstance(checkers, Mapping) else {path: path for path in checkers}
-    for path in paths.values():
+    for name, path in paths.items():
+        if name in CHECKERS:
+            requirement = f"{name} is a checker of r1kit's own"
+            raise SettingError("accuracy", "checkers", checkers, f"{requirement}: give yours another name")
         if not isinstance(path, str) or "." not in path:
             raise SettingError(
                 "accuracy", "checkers", path, "must be the dotted path of a function, such as mine.check"
@@ -79,6 +85,25 @@ def load_checker(path: str) -> Callable[..., Any]:
     if not callable(checker):
         raise UserError("rewards: checkers", path, "must be a function that Python can import", "correct the path")
     return checker
+
+
+def check_checker_signature(path: str, index: int, columns: Collection[str]) -> None:
+    """Raise UserError where a checker cannot be called with the `columns` of a data set.
+
+    `index` is the position in `rewards` of the entry that lists the checker.
+    """
+    checker = load_checker(path)
+    available = dict.fromkeys([*columns, *_COLUMNS_OF_EVERY_ROW])
+    try:
+        signature = inspect.signature(checker)
+    except ValueError:  # of some functions in C nothing is known
+        return
+    try:
+        signature.bind(None, None, **_wanted_columns(checker, available))
+    except TypeError as error:
+        requirement = f"must be called as check(answer, gold, COLUMN, ...) with columns of the data ({error})"
+        action = "correct its parameters, or give them defaults; question and completion are always there"
+        raise UserError(f"rewards.{index}.checkers", path, requirement, action) from None
 
 
 def call_checker(path: str, answer: str | None, gold: Any, columns: Mapping[str, Any]) -> float:

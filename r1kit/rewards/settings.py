@@ -7,6 +7,8 @@ a run starts, and turns a SettingError into an error that names the field of the
 import math
 from typing import Any
 
+from r1kit.safe_text import mask_secrets
+
 MAX_SECONDS = 24 * 3600  # longest time limit: one day
 
 
@@ -14,7 +16,7 @@ class SettingError(ValueError):
     """A setting of a reward has a value that it cannot have; `requirement` says what it must be."""
 
     def __init__(self, reward: str, setting: str, value: Any, requirement: str):
-        super().__init__(f"{reward}: {setting} = {value}; {requirement}")
+        super().__init__(f"{reward}: {setting} = {mask_secrets(value, setting)}; {requirement}")
         self.setting = setting
         self.value = value
         self.requirement = requirement
