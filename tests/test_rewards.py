@@ -620,3 +620,19 @@ def test_scoring_writes_a_fault_as_such(here, monkeypatch):
         None,
         0.5,
     ]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: accuracy(["<answer>42</answer>"], answer="42"), "answer must be a list with a value for each"),
+        (lambda: accuracy(["a", "b"], answer=["1"]), "each of the 2 completions, not of 1 values"),
+        (lambda: accuracy(["a"], solution=["1"]), "from the column answer, not from solution"),
+        (lambda: format("<answer>4</answer>"), "completions must be a list of completions, not the text"),
+        (lambda: language(["a"], prompts="a"), "prompts must be a list"),
+        (lambda: brevity(["a"], completion_ids=[[1], [2]]), "completion_ids must be a list"),
+    ],
+)
+def test_a_text_in_the_place_of_a_list_is_refused_by_its_name(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()

@@ -26,7 +26,7 @@ from r1kit.rewards.instructions import judge_instructions
 from r1kit.rewards.math_answers import judge_math
 from r1kit.rewards.own_checkers import Checkers, call_checker, checker_paths, load_checker
 from r1kit.rewards.program_tests import require_packages, warn_of_fault
-from r1kit.rewards.settings import SettingError, require_seconds
+from r1kit.rewards.settings import SettingError, require_lists, require_seconds
 from r1kit.rewards.timeouts import count_timeouts
 from r1kit.rows import CHECKERS
 
@@ -68,7 +68,7 @@ def accuracy(
         checkers: functions of your own by the names that rows have in `checker`, such as {geometry: my_checkers.check},
             or a list of their dotted paths (r1kit/rewards/own_checkers.py).
 
-    Raises ValueError for an unknown checker or a wrong setting.
+    Raises ValueError for an unknown checker or a wrong setting, TypeError for a column that is no list.
     Source: the accuracy reward of R1 (arXiv 2501.12948, section 2.2).
 
     >>> accuracy(["<think>1/2</think><answer>0.5</answer>", "<answer>7</answer>"], answer=["1/2", "8"])
@@ -76,6 +76,11 @@ def accuracy(
     >>> accuracy(["<answer>(b)</answer>", "<answer>4</answer>"], answer=["B", None], checker=["choice", None])
     [1.0, None]
     """
+    row_columns = {"answer": answer, "checker": checker, "tests": tests, "metadata": metadata}
+    questions = {name: columns.get(name) for name in ("question", "prompts", "finish_reason")}
+    require_lists("accuracy", completions, **row_columns, **questions)
+    if "solution" in columns and not checkers and all(column is None for column in row_columns.values()):
+        raise TypeError("accuracy: reads the gold answers from the column answer, not from solution; rename it")
     require_seconds("accuracy", "seconds", seconds)
     if answers not in ANSWER_FORMS:
         raise SettingError("accuracy", "answers", answers, f"must be one of {', '.join(ANSWER_FORMS)}")

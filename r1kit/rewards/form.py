@@ -9,7 +9,7 @@ from typing import Any
 
 from r1kit.answers.extract import completion_text, parse_completion
 from r1kit.prompts import ALL_TAGS, ANSWER_TAGS
-from r1kit.rewards.settings import SettingError, require_count
+from r1kit.rewards.settings import SettingError, require_count, require_lists
 
 
 def format(completions: Sequence[Any], thinking: Sequence[bool | None] | None = None, **columns: Any) -> list[float]:
@@ -24,6 +24,7 @@ def format(completions: Sequence[Any], thinking: Sequence[bool | None] | None = 
     >>> format(["<answer>Paris</answer>"], thinking=[False])
     [1.0]
     """
+    require_lists("format", completions, thinking=thinking)
     rewards = []
     for completion, wants_thinking in zip(completions, thinking or [True] * len(completions), strict=True):
         parsed = parse_completion(completion_text(completion))
@@ -42,6 +43,7 @@ def tags(completions: Sequence[Any], thinking: Sequence[bool | None] | None = No
     >>> tags(["<think>2 + 2</think><answer>4", "4"])
     [0.75, 0.0]
     """
+    require_lists("tags", completions, thinking=thinking)
     rewards = []
     for completion, wants_thinking in zip(completions, thinking or [True] * len(completions), strict=True):
         completion_tags = parse_completion(completion_text(completion)).tags
@@ -64,6 +66,7 @@ def fenced(completions: Sequence[Any], *, code_language: str = "python", **colum
     >>> fenced(["<answer>```python\nprint(1)\n```</answer>", "<answer>print(1)</answer>"])
     [1.0, 0.0]
     """
+    require_lists("fenced", completions)
     if not isinstance(code_language, str) or not code_language.strip():
         requirement = "must be the word after the fence, such as python"
         raise SettingError("fenced", "code_language", code_language, requirement)
@@ -98,5 +101,6 @@ def brevity(
     >>> brevity(["", "", ""], completion_ids=[[5] * 10, [5] * 15, [5] * 20], max_tokens=10)
     [1.0, 0.5, 0.0]
     """
+    require_lists("brevity", completions, completion_ids=completion_ids)
     require_count("brevity", "max_tokens", max_tokens)
     return [min(1.0, max(0.0, 2.0 - len(token_ids) / max_tokens)) for token_ids in completion_ids]

@@ -30,7 +30,7 @@ from r1kit.rewards.judge_prompts import (
     read_scores,
 )
 from r1kit.rewards.judge_server import JudgeServer, JudgeSettings, connect_judge
-from r1kit.rewards.settings import SettingError, require_count, require_number
+from r1kit.rewards.settings import SettingError, require_count, require_lists, require_number
 from r1kit.user_paths import expand_home
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def judge(
     >>> judge([""], prompts=["Write a poem."], model="judge", rubric="It rhymes.")
     [0.0]
     """
+    require_lists("judge", completions, prompts=prompts, question=question, answer=answer)
     settings = _check_settings(
         model, rubric, mode, part, lowest, highest, opponents, temperature, max_tokens, server, budget, cache
     )

@@ -10,6 +10,7 @@ from typing import Any
 from r1kit.answers.extract import completion_text, parse_completion
 from r1kit.languages.detect import UNKNOWN_LANGUAGE, detect_language, language_fraction
 from r1kit.languages.words import word_scripts
+from r1kit.rewards.settings import require_lists
 
 
 def language(
@@ -34,6 +35,7 @@ def language(
     >>> language(["<answer>4</answer>"], prompts=["What is 2 + 2?"], thinking=[False])
     [None]
     """
+    require_lists("language", completions, prompts=prompts, language=language, thinking=thinking)
     missing = [None] * len(completions)
     rewards: list[float | None] = []
     for completion, prompt, target_language, wants_thinking in zip(

@@ -18,7 +18,7 @@ from r1kit.answers.extract import judged_part
 from r1kit.answers.fault import FAULT
 from r1kit.errors import UserError
 from r1kit.rewards.reward_models import PARTS, JudgedText, load_reward_model
-from r1kit.rewards.settings import SettingError, require_count, require_positive_number
+from r1kit.rewards.settings import SettingError, require_count, require_lists, require_positive_number
 
 SCALES = ("sigmoid", "none")
 
@@ -64,6 +64,7 @@ def preference(
     >>> preference([""], prompts=["Write a poem."], model="my/reward-model", scale="none", clamp=5.0)
     [-5.0]
     """
+    require_lists("preference", completions, prompts=prompts, question=question)
     _check_settings(model, part, scale, clamp, batch_size)
     lowest = _scale_score(-clamp, clamp, scale)
     rewards: list[float | None] = [lowest] * len(completions)

@@ -5,6 +5,7 @@ a run starts, and turns a SettingError into an error that names the field of the
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from r1kit.safe_text import mask_secrets
@@ -20,6 +21,32 @@ class SettingError(ValueError):
         self.setting = setting
         self.value = value
         self.requirement = requirement
+
+
+def require_lists(reward: str, completions: Any, **columns: Any) -> None:
+    """Raise TypeError unless `completions` is a list, and each column a list of as many values or None.
+
+    A text has a length too, and would be read letter by letter.
+    """
+    if _is_no_list(completions):
+        raise TypeError(f"{reward}: completions must be a list of completions, not {_describe(completions)}")
+    for name, column in columns.items():
+        if column is None:
+            continue
+        requirement = f"{name} must be a list with a value for each of the {len(completions)} completions"
+        if _is_no_list(column):
+            raise TypeError(f"{reward}: {requirement}, not {_describe(column)}")
+        if len(column) != len(completions):
+            raise TypeError(f"{reward}: {requirement}, not of {len(column)} values")
+
+
+def _is_no_list(value: Any) -> bool:
+    return isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__")
+
+
+def _describe(value: Any) -> str:
+    kind = "the text" if isinstance(value, str) else f"of type {type(value).__name__}:"
+    return f"{kind} {value!r}"[:100]
 
 
 def require_count(reward: str, setting: str, value: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from r1kit.answers.extract import AnswerForms, completion_text, parse_completion
 from r1kit.answers.fault import FAULT
 from r1kit.rewards.accuracy import accuracy
-from r1kit.rewards.settings import SettingError, require_count, require_number
+from r1kit.rewards.settings import SettingError, require_count, require_lists, require_number
 
 
 def length(
@@ -47,6 +47,7 @@ def length(
     >>> length(completions, prompts=["2 + 2?"] * 3, completion_ids=[[1] * 10, [1] * 30, [1] * 20], answer=["4"] * 3)
     [0.5, -0.5, 0.0]
     """
+    require_lists("length", completions, prompts=prompts, completion_ids=completion_ids)
     settings: dict[str, Any] = {"seconds": seconds, "isolation": isolation, "answers": answers}
     verdicts = accuracy(completions, prompts=prompts, completion_ids=completion_ids, **settings, **columns)
     rows_by_prompt: dict[str, list[int]] = {}
@@ -101,6 +102,7 @@ def cosine(
     >>> cosine(completions, completion_ids=[[], [1] * 100, []], max_tokens=100, answer=["4"] * 3)
     [1.0, 0.5, -1.0]
     """
+    require_lists("cosine", completions, completion_ids=completion_ids)
     require_count("cosine", "max_tokens", max_tokens)
     require_number("cosine", "right_short", right_short)
     require_number("cosine", "right_long", right_long)
@@ -144,6 +146,7 @@ def overlong(
     >>> overlong(["", "", ""], completion_ids=[[1] * 80, [1] * 90, [1] * 100], max_tokens=100, margin=20)
     [0.0, -0.5, -1.0]
     """
+    require_lists("overlong", completions, completion_ids=completion_ids)
     require_count("overlong", "max_tokens", max_tokens)
     if margin is None:
         margin = max(1, max_tokens // 5)
@@ -181,6 +184,7 @@ def repetition(completions: Sequence[Any], *, ngram: int = 3, max_penalty: float
     >>> repetition(["wait wait wait wait", "one two three four"], ngram=1)
     [-0.75, 0.0]
     """
+    require_lists("repetition", completions)
     require_count("repetition", "ngram", ngram)
     require_number("repetition", "max_penalty", max_penalty)
     if max_penalty > 0:
@@ -224,6 +228,7 @@ def steps(
     >>> steps(["<think>First, add. Finally, check.</think><answer>4</answer>"], wanted=4)
     [0.5]
     """
+    require_lists("steps", completions, thinking=thinking)
     require_count("steps", "wanted", wanted)
     rewards: list[float | None] = []
     for completion, wants_thinking in zip(completions, thinking or [True] * len(completions), strict=True):
