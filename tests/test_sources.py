@@ -349,3 +349,11 @@ def test_a_stream_stores_what_it_draws_alone(here):
         os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(scratch_dir()) for name in names
     ]
     assert 10_000 < max(sizes) < 100_000
+
+
+def test_files_of_no_split_that_are_left_out_are_told(here, capsys):
+    (here / "set").mkdir()
+    for name in ("a_train", "b_test", "aime"):
+        write(f"set/{name}.jsonl", ROWS)
+    assert len(read_source(SourceConfig(path="set"))) == len(ROWS)
+    assert "the split train is read: a_train.jsonl; 2 others are left out: aime.jsonl, b_t" in capsys.readouterr().err

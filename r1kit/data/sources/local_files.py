@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from r1kit.errors import UserError, suggest
+from r1kit.messages import logger
 from r1kit.recipe import SourceConfig
 
 FORMATS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
@@ -15,6 +16,8 @@ FORMATS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".tsv": "csv", ".pa
 # but takes dev, val and eval for other names of `validation` and `test`: here a recipe's `split` is the word itself.
 SPLIT_WORDS = {"train", "test", "validation", "valid", "val", "dev", "eval"}
 GZIP_START = b"\x1f\x8b"
+SHOWN_FILES = 10
+"""The most names of files in a note."""
 TEXT_CHECK_BYTES = 2**20
 """Bytes of a file that are decoded at once where its encoding is checked."""
 
@@ -76,7 +79,27 @@ def _files_of_split(files: list[Path], folder: Path, source: SourceConfig, field
         return files
     if source.split not in splits:
         raise no_split_error(source, field, sorted(splits))
-    return [file for file in files if source.split in words_of[file]]
+    files_read = [file for file in files if source.split in words_of[file]]
+    if any(not words & SPLIT_WORDS for words in words_of.values()):
+        _note_files_left_out(files, files_read, folder, source, field)
+    return files_read
+
+
+def _note_files_left_out(
+    files: list[Path], files_read: list[Path], folder: Path, source: SourceConfig, field: str
+) -> None:
+    """Print a note on the files of a folder that are not read, where the names of some of them are of no split."""
+    left_out = [file for file in files if file not in files_read]
+    logger.info(
+        f"{field}: of {source.path}, the split {source.split} is read: {_list_files(files_read, folder)}; "
+        f"{len(left_out)} others are left out: {_list_files(left_out, folder)}; to read one, give its own path"
+    )
+
+
+def _list_files(files: list[Path], folder: Path) -> str:
+    names = [str(file.relative_to(folder)) for file in files]
+    more = f" and {len(names) - SHOWN_FILES} more" if len(names) > SHOWN_FILES else ""
+    return ", ".join(names[:SHOWN_FILES]) + more
 
 
 def no_split_error(source: SourceConfig, field: str, splits: list[str]) -> UserError:
