@@ -9,7 +9,7 @@ import torch
 from helpers import RL, SFT, largest_difference, r1kit, read_metrics, read_weights, write_recipe
 
 from r1kit.errors import UserError
-from r1kit.models.load import load_model, load_model_to_train, load_tokenizer
+from r1kit.models.load import describe_adapter, load_model, load_model_to_train, load_tokenizer
 from r1kit.recipe import ModelConfig
 from r1kit.runs.paths import SHIPPED_MODELS
 
@@ -309,3 +309,11 @@ def test_an_adapter_on_a_new_model_is_refused(tmp_path):
     assert err.startswith(
         "error: model.lora: an adapter is saved without the model under it, and a new model is saved "
     )
+
+
+def test_a_default_of_lora_that_the_adapter_does_not_have_is_told(tmp_path):
+    config = {"peft_type": "LORA", "base_model_name_or_path": "tiny:base", "r": 8, "lora_alpha": 32}
+    (tmp_path / "adapter_config.json").write_text(json.dumps({**config, "target_modules": ["q_proj"]}))
+    notes = describe_adapter(ModelConfig(path=str(tmp_path), lora={"r": 16}))
+    assert "model.lora.r = 16 is not used: the adapter has r = 8" in notes
+    assert "all weights are trained" in describe_adapter(ModelConfig(path=str(tmp_path)))[0]

@@ -40,7 +40,7 @@ from r1kit.plan.table import describe_memory
 from r1kit.preflight.pairs import look_at_pairs
 from r1kit.preflight.rows import ProblemRecipe, look_at_examples, look_at_problems
 from r1kit.preflight.servers import describe_sampling_servers
-from r1kit.preflight.sources import local_size, look_at_sources, why_missing
+from r1kit.preflight.sources import LARGEST_DATA_READ, local_size, look_at_sources, why_missing
 from r1kit.recipe import (
     DataRecipe,
     DistillRecipe,
@@ -97,12 +97,13 @@ def print_dry_run(
         print_result(f"{name}: {describe_model(path, recipe)}")
     if isinstance(recipe, DistillRecipe) and not recipe.trains_on_rows:
         print_result(f"teacher: {describe_teacher(recipe)}")
+    adapter_notes = _describe_adapter(recipe)
     memory_line = _describe_memory(stage, recipe, processes, accelerate_config)
     if memory_line:
         print_result(memory_line)
     for line in (*work_lines, _describe_output(stage, recipe), *_look_at_servers(recipe), *data_lines):
         print_result(line)
-    for note in notes:
+    for note in (*adapter_notes, *notes):
         logger.info(note)
     if not isinstance(recipe, DataRecipe):
         _note_missing_gpu(recipe)
@@ -175,6 +176,15 @@ def describe_model(path: str | None, recipe: Recipe) -> str:
     if context is not None:
         facts.append(f"context {context:,}")
     return ", ".join(facts)
+
+
+def _describe_adapter(recipe: Recipe) -> list[str]:
+    """Return notes on how a training will use a model that is an adapter."""
+    if not isinstance(recipe, TrainingRecipe) or not recipe.model.path or not Path(recipe.model.path).exists():
+        return []
+    from r1kit.models.load import describe_adapter
+
+    return describe_adapter(recipe.model)
 
 
 def _describe_memory(stage: str, recipe: Recipe, processes: int | None, accelerate_config: str | None) -> str:
@@ -287,7 +297,27 @@ def _look_at_data(recipe: Recipe) -> list[str]:
             lines += look_at_examples(recipe, view) if role == "data.train" else []
         elif isinstance(recipe, ProblemRecipe):
             lines += look_at_problems(recipe, role, view)
-    return lines + _look_at_benchmarks(recipe)
+    return [*lines, *_look_at_held_out(recipe), *_look_at_benchmarks(recipe)]
+
+
+def _look_at_held_out(recipe: Recipe) -> list[str]:
+    """Return lines on the problems that `hygiene.decontaminate` keeps out of the data.
+
+    Raises UserError for a source on this machine that cannot be read.
+    """
+    from r1kit.data.hygiene.contamination import read_benchmark_questions
+
+    hygiene = getattr(recipe, "hygiene", None)
+    lines = []
+    for index, source in enumerate(hygiene.decontaminate if hygiene is not None else []):
+        field = f"hygiene.decontaminate.{index}"
+        size = local_size(source.path)
+        if size is None:
+            lines.append(f"{field}: {source.path}, not looked at, because {why_missing(source.path)}")
+        elif size <= LARGEST_DATA_READ and not source.path.startswith("reasoning_gym:"):
+            count = sum(1 for _ in read_benchmark_questions(source, field))
+            lines.append(f"{field}: {source.path}, {count:,} problems")
+    return lines
 
 
 def _look_at_benchmarks(recipe: Recipe) -> list[str]:

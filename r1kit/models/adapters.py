@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1kit.errors import UserError, suggest
+from r1kit.messages import logger
+from r1kit.ranks import is_main_rank
 from r1kit.recipe import ModelConfig
 from r1kit.recipe.model import LoraConfig as LoraBlock
 from r1kit.runs.paths import ADAPTER_BASE_FOLDER
@@ -159,14 +161,20 @@ def continue_adapter(base: Any, adapter: Adapter, block: ModelConfig) -> Any:
     if _type_name(adapter) != "LORA":
         requirement = f"is an adapter of the type {_type_name(adapter)}, which r1kit does not train"
         raise UserError("model.path", adapter.path, requirement, "use a LoRA adapter or a plain model")
-    _check_same_shape(adapter, block)
+    for note in check_same_shape(adapter, block):
+        if is_main_rank():
+            logger.info(note)
     model = _load_onto(base, adapter, is_trainable=True)
     _refuse_adapted_head(model, block)
     return model
 
 
-def _check_same_shape(adapter: Adapter, block: ModelConfig) -> None:
-    """Raise UserError where the recipe sets a field of `model.lora` to another value than the adapter has."""
+def check_same_shape(adapter: Adapter, block: ModelConfig) -> list[str]:
+    """Return notes on the defaults of `model.lora` that the adapter has other values of, and which are not used.
+
+    Raises UserError where the recipe sets a field of `model.lora` to another value than the adapter has.
+    """
+    notes: list[str] = []
     config: Any = adapter.config
     lora = block.lora or LoraBlock()
     shape = {
@@ -179,12 +187,17 @@ def _check_same_shape(adapter: Adapter, block: ModelConfig) -> None:
         recipe_value = getattr(lora, name)
         default = type(lora).model_fields[name].default
         # A default may also come from the recipe of a run, in which all fields are filled in.
-        if recipe_value == default or _as_set(recipe_value) == _as_set(value):
+        if _as_set(recipe_value) == _as_set(value):
+            continue
+        if recipe_value == default:
+            if name != "targets":
+                notes.append(f"model.lora.{name} = {recipe_value} is not used: the adapter has {name} = {value}")
             continue
         requirement = (
             f"the adapter at model.path has {name} = {_as_text(value)}, and keeps it when it is trained further"
         )
         raise UserError(f"model.lora.{name}", recipe_value, requirement, "remove it, or start from a plain model")
+    return notes
 
 
 def _as_set(value: Any) -> Any:

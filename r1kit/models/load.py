@@ -15,6 +15,7 @@ from r1kit.models.adapters import (
     Adapter,
     build_lora_config,
     check_lora_targets,
+    check_same_shape,
     continue_adapter,
     find_adapter,
     merge_adapter,
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     import torch
     from peft import LoraConfig
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+_MERGED = (
+    "model.path is an adapter: it is merged into its base, and all weights are trained; set model.lora={} to train the "
+    "adapter further"
+)
+_MERGED_UNDER_NEW = "model.path is an adapter: it is merged into its base, and a new adapter is trained"
 
 
 def _loading_errors() -> tuple[type[Exception], ...]:
@@ -126,8 +133,7 @@ def load_model_to_train(
         return model, build_lora_config(block)
     if block.lora is None:
         if is_main_rank():
-            action = "set model.lora={} to train the adapter further"
-            logger.info(f"model.path is an adapter: it is merged into its base, and all weights are trained; {action}")
+            logger.info(_MERGED)
         return load_model(block), None
     if starts_new_adapter(block):
         if block.quantize:
@@ -136,7 +142,7 @@ def load_model_to_train(
                 "model.quantize", block.quantize, requirement, "merge it (r1kit merge) and train the result"
             )
         if is_main_rank():
-            logger.info("model.path is an adapter: it is merged into its base, and a new adapter is trained")
+            logger.info(_MERGED_UNDER_NEW)
         model = load_model(block)
         check_lora_targets(model, block)
         if base_dir is not None:
@@ -176,6 +182,26 @@ def save_start_model(model: Any, folder: Path) -> None:
         replace_folder(unfinished, folder)
     barrier()
     model.config._name_or_path = model.name_or_path = str(folder.resolve())
+
+
+def describe_adapter(block: ModelConfig) -> list[str]:
+    """Return notes on how a training will use the adapter at `model.path`; none for a model, and for what is not here.
+
+    Raises UserError where `model.lora` describes another adapter.
+    """
+    try:
+        adapter = find_adapter(resolve_model_path(block.path or ""), block.revision, local_files_only=True)
+    except UserError:  # whoever loads the model says so
+        return []
+    if adapter is None:
+        return []
+    if block.lora is None:
+        return [_MERGED]
+    if block.lora.start == "new":
+        return [_MERGED_UNDER_NEW]
+    rank = getattr(adapter.config, "r", None)
+    notes = [f"model.path is an adapter of rank {rank}, which is trained further"]
+    return [*check_same_shape(adapter, block), *notes] if rank is not None else []
 
 
 def starts_new_adapter(block: ModelConfig) -> bool:
