@@ -357,6 +357,9 @@ def test_a_hub_id_that_is_not_here_and_a_run_to_come_are_said_in_one_line(here):
     assert model_line(here, model={"path": "nobody/nothing"}) == start + "its config is not on this machine"
     start = "model: runs/base, the number of parameters is not known: "
     assert model_line(here, model={"path": "runs/base"}) == start + "an earlier stage makes this model"
+    (here / "runs/bade").mkdir(parents=True)
+    (here / "runs/bade/run.json").write_text("{}")
+    assert model_line(here, model={"path": "runs/base"}).endswith("; no run is there now; did you mean runs/bade?")
 
 
 def test_a_model_without_a_limit_of_context_and_with_an_adapter(here):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from r1kit.errors import UserError
 from r1kit.models.adapters import build_lora_config
 from r1kit.recipe import ModelConfig
-from r1kit.runs.paths import PACKAGE_DIR, resolve_model_path
+from r1kit.runs.paths import PACKAGE_DIR, describe_absent_run, resolve_model_path
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,7 +51,7 @@ def load_config(block: ModelConfig, path: str | None = None) -> "PretrainedConfi
     """
     path = path or block.path or ""
     if path.startswith("runs/") and not Path(path).exists():
-        raise UnknownSizeError("an earlier stage makes this model")
+        raise UnknownSizeError(f"an earlier stage makes this model{describe_absent_run(path)}")
     try:
         # A dry run never executes a model's own code, whatever the recipe allows for the run itself.
         with _quiet_libraries():

@@ -13,6 +13,7 @@ from r1kit.data.sources import read_source
 from r1kit.data.sources.generated import DEFAULT_ROWS, is_generated_source
 from r1kit.recipe import SourceConfig
 from r1kit.rows import COLUMNS
+from r1kit.runs.paths import describe_absent_run
 
 LARGEST_DATA_READ = 2**26
 """The most bytes of a source that a dry run reads whole; of a larger one it draws ROWS_TRIED rows."""
@@ -91,7 +92,9 @@ def why_missing(path: str) -> str:
     """Return as a clause why data are not on this machine."""
     if Path(path, "run.json").exists():
         return "that run is not finished"
-    return "an earlier stage makes it" if path.startswith("runs/") else "it is not on this machine"
+    if not path.startswith("runs/"):
+        return "it is not on this machine"
+    return f"an earlier stage makes it{describe_absent_run(path)}"
 
 
 def local_size(path: str) -> int | None:

@@ -1,5 +1,6 @@
 """Find what a recipe names as a model or as data: a hub id, a local path, a run directory, or a shipped model."""
 
+import difflib
 import errno
 import os
 from pathlib import Path
@@ -100,6 +101,14 @@ def _describe_wrong_path(path: str) -> str:
     if equals_sign and "." in key:
         return f"write {key}={value} without an option before it"
     return "check the path"
+
+
+def describe_absent_run(path: str) -> str:
+    """Return the end of a sentence on a run that is not there, where one of a similar name is; else ""."""
+    folder = Path(path)
+    run_names = [run.parent.name for run in folder.parent.glob("*/run.json")]
+    nearest = difflib.get_close_matches(folder.name, run_names, n=1)
+    return f"; no run is there now; did you mean {folder.parent / nearest[0]}?" if nearest else ""
 
 
 def _is_possible_path(path: str) -> bool:
