@@ -211,8 +211,8 @@ def test_inspect_names_the_scores_of_rewards():
         ([], "PATH: a data source is needed"),
         (["rows.jsonl", "rows=abc"], "rows = abc; "),
         (["rows.jsonl", "row=5"], "row = 5; no such field of a source"),
-        (["nothing.jsonl"], "PATH.path = nothing.jsonl; must be a file"),
-        (["broken.jsonl"], "PATH.path = broken.jsonl:2; must be JSON"),
+        (["nothing.jsonl"], "PATH = nothing.jsonl; must be a file"),
+        (["broken.jsonl"], "PATH = broken.jsonl:2; must be JSON"),
     ],
 )
 def test_inspect_of_what_is_no_source_is_one_line(words, line):

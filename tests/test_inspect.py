@@ -127,6 +127,7 @@ def test_lengths_are_drawn_as_a_histogram():
         (["Prompt", "Response"], {"prompt": "Prompt", "completion": "Response"}),
         (["Problem Statement", "Final-Answer"], {"prompt": "Problem Statement", "answer": "Final-Answer"}),
         (["id", "promt", "lable"], {"prompt": "promt"}),
+        (["Q_text", "gold"], {"prompt": "Q_text", "answer": "gold"}),
         (["Text", "year"], {"text": "Text"}),
         (["Frage", "Lösung"], {"prompt": "Frage", "answer": "Lösung"}),
         (["Aufgabe", "LOESUNG"], {"prompt": "Aufgabe", "answer": "LOESUNG"}),

@@ -111,7 +111,8 @@ def _describe_origins(name: str, read_columns: frozenset[str], stored: "Dataset"
         sentences.append(f"{' and '.join(built_columns)} {verb} made of {', '.join(mixed)}")
     lines = [f"Read as {name}: {'; '.join(sentences)}." if sentences else f"Read as {name}."]
     carried_columns = [old for old in stored.column_names if old not in read_columns and old in rows.column_names]
-    left_out = [old for old in stored.column_names if old not in read_columns and old not in rows.column_names]
+    used_columns = {*origins.values(), *(mixed if built_columns else [])}
+    left_out = [old for old in stored.column_names if old not in used_columns and old not in rows.column_names]
     if "rejected" in read_columns:
         lines.append("SFT trains on the chosen answers alone; r1kit reward-model trains on both.")
     if carried_columns:

@@ -97,7 +97,8 @@ def guess_columns(names: Sequence[str]) -> dict[str, str]:
 
 def _find_name(names: Sequence[str], words: Sequence[str]) -> str | None:
     """Return the one of `names` that is one of `words`, None without one."""
-    plain_names = {_plain(name): name for name in reversed(names)}
+    plain_names = {_plain(name).removesuffix("_text"): name for name in reversed(names)}
+    plain_names |= {_plain(name): name for name in reversed(names)}
     return next((plain_names[word] for word in map(_plain, words) if word in plain_names), None)
 
 

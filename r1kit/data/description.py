@@ -3,6 +3,7 @@
 print("\\n".join(describe_rows(rows, seed=1)))
 """
 
+import math
 import random
 import statistics
 from collections import Counter
@@ -126,7 +127,7 @@ def _format_lengths(texts: dict[str, list[str]]) -> str:
     for name, column_texts in texts.items():
         if column_texts:
             lengths = sorted(len(text.split()) for text in column_texts)
-            percentile_95 = lengths[int(0.95 * (len(lengths) - 1))]
+            percentile_95 = lengths[math.ceil(0.95 * len(lengths)) - 1]  # the nearest rank
             lines.append([name, lengths[0], int(statistics.median(lengths)), percentile_95, lengths[-1]])
     return format_table(["column", "shortest", "median", "95%", "longest"], lines)
 
