@@ -99,6 +99,13 @@ def test_an_evaluation_ends_with_the_accuracy_of_the_best_model(tmp_path):
     assert next_commands(run, load_recipe("eval", str(run.path / "recipe.yaml"), {}))[0] == "r1kit chat runs/r1"
 
 
+def test_of_equal_models_none_is_the_best(tmp_path):
+    run = make_run(tmp_path / "eval", stage="eval")
+    models = [{"model": name, "path": name, "statistics": statistics(0.0)} for name in ("base", "R1")]
+    (run.path / "eval.json").write_text(json.dumps({"models": models}))
+    assert describe_outcome(run).startswith("none of 2 models differs, pass@1 0.0%")
+
+
 def test_a_verifier_ends_with_its_auroc(tmp_path):
     run = make_run(tmp_path / "verifier", stage="verifier")
     values = {"samples": 640, "right": 0.624, "measures": {"head2toe": {"auroc": 0.9126}}}

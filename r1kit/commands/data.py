@@ -23,7 +23,7 @@ from r1kit.data.questions import Question, check_prompt, question_text, row_lang
 from r1kit.data.row_tables import compute_columns
 from r1kit.data.writing.output import DataOutput
 from r1kit.data.writing.parquet import written_schema
-from r1kit.errors import UserError
+from r1kit.errors import UNSET, UserError
 from r1kit.messages import print_progress
 from r1kit.ranks import is_main_rank
 from r1kit.recipe import DataRecipe, HygieneConfig
@@ -67,8 +67,7 @@ def _make_data(recipe: DataRecipe, run: Run) -> None:
         filter_report = None
     _report_drops(hygiene_report, filter_report, recipe, run)
     if not kept_numbers:
-        requirement = f"no row is left of {len(rows)}; see {run.path}/drops.json"
-        raise UserError("keep", "all filters", requirement, "loosen the filters")
+        raise _nothing_left(hygiene_report, filter_report, run)
     chosen = rows.select(kept_numbers)
     if recipe.shuffle:
         chosen = chosen.shuffle(seed=recipe.seed)
@@ -78,6 +77,17 @@ def _make_data(recipe: DataRecipe, run: Run) -> None:
     if filter_report is not None and filter_report["dropped"]:
         reports["Rows"] = filter_report
     _write_rows(chosen, reports, recipe, run)
+
+
+def _nothing_left(hygiene_report: HygieneReport, filter_report: DropReport | None, run: Run) -> UserError:
+    """Return the error for rows all of which were dropped, with what dropped how many."""
+    dropped = {**hygiene_report["dropped"], **(filter_report["dropped"] if filter_report else {})}
+    counts = ", ".join(f"{count} {name}" for name, count in dropped.items() if count)
+    requirement = f"no row is left of {hygiene_report['rows']}: {counts}; see {run.path}/drops.json"
+    if not hygiene_report["kept"]:
+        action = "give other data, or change hygiene"
+        return UserError("hygiene", UNSET, requirement, action)
+    return UserError("keep", "all filters", requirement, "loosen the filters")
 
 
 def _add_helper_columns(rows: "Dataset", recipe: DataRecipe) -> "Dataset":

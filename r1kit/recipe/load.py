@@ -6,6 +6,7 @@ is found within a second.
     recipe = load_recipe("sft", "recipes/tiny/dev1.yaml", {"training.epochs": 3})
 """
 
+import difflib
 import math
 import re
 from collections.abc import Callable
@@ -124,7 +125,10 @@ def _read_recipe_file(file: str) -> dict[str, Any]:
         values = read_yaml(Path(file).read_text())
     except OSError as error:
         requirement = f"must be a YAML file that can be read: {str(error.strerror).lower()}"
+        nearest = difflib.get_close_matches(Path(file).name, _list_recipes(Path(file).parent), n=1)
         action = "check the path; r1kit init NAME copies a shipped recipe"
+        if nearest and not Path(file).exists():
+            action = f"did you mean {Path(file).parent / nearest[0]}?"
         raise UserError("recipe", file, requirement, action) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -139,6 +143,11 @@ def _read_recipe_file(file: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError("recipe", file, "must be a mapping of keys to values", "see recipes/ for examples")
     return values
+
+
+def _list_recipes(folder: Path) -> list[str]:
+    """Return the names of the YAML files in a folder; none where it is not there."""
+    return [path.name for path in folder.glob("*") if path.suffix in (".yaml", ".yml")]
 
 
 def parse_recipe(stage: str, values: dict[str, Any]) -> Recipe:

@@ -116,7 +116,11 @@ def complete_suite(suite: Any, sampling: Any, answers: Any) -> Any:
     for name, settings in normalised.items():
         if name not in BENCHMARKS:
             field, value = (f"suite.{name}", settings) if settings else ("suite", name)
-            raise UserError(field, value, "no such benchmark or suite", suggest(str(name), [*BENCHMARKS, *SUITES]))
+            action = suggest(str(name), [*BENCHMARKS, *SUITES])
+            file = settings.get("path") if isinstance(settings, dict) else None
+            if file:
+                action = f"to measure on a file of your own, use --dataset {file}"
+            raise UserError(field, value, "no such benchmark or suite", action)
         own_settings = settings if isinstance(settings, dict) else {}
         completed[name] = {**_protocol_of(name, own_settings.get("path")), **common, **own_settings}
     return completed

@@ -64,7 +64,8 @@ def check_reward_columns(
         has_answers = {*ANSWER_COLUMNS, "metadata"} & set(columns) or entry.settings.get("checkers")
         if entry.name in CORRECTNESS_REWARDS and not has_answers:
             requirement = f"reward {entry.name} needs a column {' or '.join(ANSWER_COLUMNS)}"
-            action = f"it has {', '.join(columns)}; {rename_action}"
+            own_columns = [name for name in columns if not name.startswith("_")]  # others are r1kit's helpers
+            action = f"it has {', '.join(own_columns)}; {rename_action}"
             raise UserError("data", source, requirement, action)
 
 

@@ -187,6 +187,8 @@ def _figures_of_evaluation(file: Path) -> list[str]:
     best = max(models, key=lambda model: model["statistics"]["pass@1"])
     statistics = best["statistics"]
     name = "" if len(models) == 1 else f"{best['model']} is the best of {len(models)} models, "
+    if len(models) > 1 and len({model["statistics"]["pass@1"] for model in models}) == 1:
+        name = f"none of {len(models)} models differs, "
     rate = f"{name}pass@1 {100 * statistics['pass@1']:.1f}%"
     if _is_number(statistics.get("interval")):
         rate += f" +- {100 * statistics['interval']:.1f}"

@@ -17,6 +17,10 @@ _COLUMNS_FOR_ALL = 120
 _LONG_HEADERS = ("started", "from")
 
 
+DEFAULT_FOLDER = "runs"
+"""The folder whose runs are listed where none is named."""
+
+
 def find_runs(folder: Path) -> Iterator[Run]:
     """Yield the runs below a folder, those behind symbolic links too, in the order in which they were started."""
     runs: list[Run] = []
@@ -55,6 +59,8 @@ def list_runs(folder: Path, width: int | None = None) -> str:
     """
     descriptions = [_describe_run(run) for run in find_runs(folder)]
     if not descriptions:
+        if str(folder) == DEFAULT_FOLDER:
+            return f"no runs yet in {folder}"
         raise UserError("FOLDER", folder, "must have runs below it", "use the folder that your runs are in")
     headers = list(descriptions[0])
     hint = ""
