@@ -74,7 +74,10 @@ KEYS = {
     "training.save_steps": "save_every checkpoint_every save_interval save_freq checkpoint_steps",
     "training.eval_steps": "eval_every eval_interval eval_freq val_steps",
     "training.log_steps": "log_every log_interval log_freq",
-    "training.max_length": "max_seq_length max_seq_len seq_len sequence_length cutoff_len context_length context",
+    "training.max_length": "max_seq_length max_seq_len seq_len sequence_len sequence_length cutoff_len "
+    "context_length context",
+    "training.packing": "sample_packing pack pack_sequences",
+    "training.loss_on": "train_on_inputs",
     "training.kl": "kl_coef kl_coeff kl_beta kl_penalty kl_weight",
     "training.clip": "clip_eps clip_range cliprange eps clip_epsilon",
     "sampling.group_size": "group g n n_generations rollouts_per_prompt num_rollouts rollout_n generations",
@@ -136,6 +139,10 @@ KEY_ACTIONS = {
     "fsdp_config zero",
     "start the command on each node with torchrun --nnodes N; see docs/how-to/cluster.md": "nnodes num_nodes nodes",
     "leave it out: the same command goes on where the run stopped": "resume resume_from_checkpoint resume_mode",
+    "leave it out: a prompt has the room that sampling.max_tokens leaves in the model's context": "max_prompt_length "
+    "max_prompt_len max_prompt_tokens",
+    "leave it out: the advantages are those of GRPO, which trl.scale_rewards and trl.loss_type change": "adv_estimator "
+    "advantage_estimator advantage",
     "set CUDA_VISIBLE_DEVICES=0 before the command; without a GPU it runs on the CPU": "device gpu cuda device_map",
 }
 """What to do about keys that no recipe has, each with the words that ask for it."""
@@ -223,7 +230,7 @@ VALUES = {
     "template": {"chat": "chatml qwen llama llama3 deepseek instruct model", "r1-zero": "r1 zero base r1_zero r1zero"},
     "loss_on": {
         "completions": "completion assistant assistants response answers output",
-        "everything": "all full prompt both",
+        "everything": "all full prompt both train_on_inputs",
     },
     "use_vllm": {"true": "vllm"},
     "lora": {"true": "lora peft use_peft use_lora adapter"},
@@ -251,6 +258,12 @@ VALUES = {
     },
 }
 """Values of fields, by the last name of the field: each with the words that mean it, or that mean field and value."""
+
+METHODS = {
+    "vote": "majority maj cons consensus self_consistency majority_vote",
+    "best": "best_of bon best_of_n",
+}
+"""Methods of test-time scaling, each with the words that mean it."""
 
 OFF_VALUES = {"dtype": "float32", "attention": "sdpa", "engine": "transformers", "report_to": "none"}
 """Fields that are not simply true or false, by their last name: each with its value where what it means is off."""

@@ -91,6 +91,15 @@ def _suggest_option(option: str, value: str | None, options: Sequence[str], cont
         setting = suggest_setting(recipe_class(stage.name), option, UNSET if value is None else value)
         if setting:
             return setting
+    is_misspelt = bool(difflib.get_close_matches(word, [normalise_word(name) for name in options], cutoff=0.8))
+    if context.command.name == "plan" and not is_misspelt:
+        from r1kit.recipe.key_words import suggest_setting
+        from r1kit.recipe.stages import recipe_class
+
+        for name in ("sft", "rl"):  # together they have the fields that a plan may change
+            setting = suggest_setting(recipe_class(name), option, UNSET if value is None else value)
+            if setting:
+                return setting
     for parameter in context.command.params:
         if words_meaning(POSITIONS, word, [parameter.metavar or ""]):
             return f"write {value or parameter.metavar} without an option: {context.command_path} {value or '...'}"

@@ -145,6 +145,11 @@ WORDS = {
     "init tinny": "did you mean tiny?",
     "fields lr": "did you mean training.learning_rate?",
     "fields sft lr": "did you mean training.learning_rate?",
+    "fields per_device_train_batch_size": "did you mean training.micro_batch_size?",
+    "answer org/model 'What is 3 + 4?'": "pipe it: echo 'What is 3 + 4?' | r1kit answer org/model -",
+    "answer org/model none.jsonl": "QUESTIONS = none.jsonl; no such file",
+    "answer org/model rows.jsonl --method majority@4": "did you mean vote@4?",
+    "plan --model org/model": "write model.path=org/model",
 }
 KEYS = {
     "sft x.yaml lr=1e-5": "write training.learning_rate=1e-05",
@@ -206,6 +211,16 @@ KEYS = {
     "eval a answer_key=target": "write data.eval.0.columns.answer=...",
     "rl x.yaml reward=accuracy": "write 'rewards=[accuracy]'",
     "rl x.yaml reward=acc,fmt": "write 'rewards=[accuracy, format]'",
+    "sft x.yaml wandb.project=p": "write trl.report_to=wandb, and set WANDB_PROJECT=p before the command",
+    "sft x.yaml 'trl.report_to={project: p}'": "must be the name of a tracker, or a list of names",
+    "sft x.yaml trl.fsdp=full_shard": "pass --accelerate-config FILE",
+    "sft x.yaml sequence_len=9": "write training.max_length=9",
+    "sft x.yaml sample_packing=true": "write training.packing=true",
+    "sft x.yaml train_on_inputs=true": "write training.loss_on=everything",
+    "rl x.yaml data.max_prompt_length=9": "leave it out: a prompt has the room that sampling.max_tokens leaves",
+    "rl x.yaml algorithm.adv_estimator=grpo": "leave it out: the advantages are those of GRPO",
+    "rl x.yaml trainer.logger=wandb": "write trl.report_to=wandb",
+    "rl x.yaml resume_from_checkpoint=true": "leave it out: the same command goes on where the run stopped",
     "generate x.yaml api_key=sk-abc": "set OPENAI_API_KEY before the command",
     "generate x.yaml sampling.server=http://a/v1": "write sampling.server.urls=http://a/v1",
 }

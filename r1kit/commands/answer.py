@@ -10,6 +10,7 @@ on when it was interrupted.
 
 import contextlib
 import json
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 QUESTIONS_FIELD = "QUESTIONS"
+QUESTION_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
 # Blocks of a recipe that `key=value` may change: how the model is asked and sampled, and how its answers are read.
 ANSWER_BLOCKS = ("model", "prompt", "sampling", "answers", "seed")
 ANSWER_COLUMNS = ("completion", "parsed_answer", "method", "samples", "tokens", "agreement", "confidence")
@@ -73,6 +75,7 @@ def answer_questions(
             "--budget", budget, f"--method {method} sets already how each question is answered", "use one of the two"
         )
     changes = _parse_overrides(overrides)
+    _check_questions_word(model, questions)
     choice = parse_method(method) if method else None
     measured = find_measured_model(model, scaling_run)
     if choice is None:
@@ -98,6 +101,17 @@ def answer_questions(
                 _record_work(run, recipe, choice, path, is_finished=True)
     if output is not None and not is_stdout(output):
         print_result(output)
+
+
+def _check_questions_word(model: str, questions: str) -> None:
+    """Raise UserError for a question in the place of a file of questions, and for a file that is not there."""
+    if Path(questions).exists():
+        return
+    if " " in questions.strip():
+        action = f"pipe it: echo {shlex.quote(questions)} | r1kit answer {shlex.quote(model)} -"
+        raise UserError(QUESTIONS_FIELD, questions, "must be a file of questions, or - for stdin", action)
+    if Path(questions).suffix in QUESTION_SUFFIXES and "://" not in questions:
+        raise UserError(QUESTIONS_FIELD, questions, "no such file", "check the path, or pipe questions to -")
 
 
 def _parse_overrides(words: Sequence[str]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def suggest_setting(schema: type[BaseModel], word: str, value: object = UNSET) -
     if columns:
         is_masked = mask_secrets(value, word) == MASK  # as all values of names that end in _key
         return _suggest_column(schema, columns[0], UNSET if is_masked else value)
-    key, is_same_value = _find_meaning(schema, word)
+    key, is_same_value = find_meaning(schema, word)
     if not key:
         return "leave it out" if is_off(value) and words_meaning(KEYS, word) else ""
     if issubclass(schema, EvalRecipe):
@@ -91,7 +91,10 @@ def _suggest_column(schema: type[BaseModel], column: str, value: object) -> str:
 def suggest_key(schema: type[BaseModel], location: list[str], value: object) -> str:
     """Return what to do about a key that a recipe lacks; `location` are its names, such as ["training", "lr"]."""
     word, siblings = location[-1], sibling_fields(schema, location)
-    key, _ = _find_meaning(schema, word)
+    actions = words_meaning(KEY_ACTIONS, word)
+    if actions:
+        return actions[0]
+    key, _ = find_meaning(schema, word)
     block = ".".join(location[:-1])
     has_other_value = is_off(value) or (isinstance(value, str) and needs_list(schema, key))
     if key and key.rpartition(".")[0] == block and not has_other_value:
@@ -102,10 +105,10 @@ def suggest_key(schema: type[BaseModel], location: list[str], value: object) -> 
     nearest = suggest(word, siblings)
     if nearest.startswith("did you mean"):
         return nearest
-    return _suggest_in_other_blocks(schema, word) or _suggest_for_leaf(schema, value) or nearest
+    return _suggest_in_other_blocks(schema, word) or suggest_for_leaf(schema, value) or nearest
 
 
-def _suggest_for_leaf(schema: type[BaseModel], value: object) -> str:
+def suggest_for_leaf(schema: type[BaseModel], value: object) -> str:
     """Return what the innermost key of nested mappings means, as in algorithm.kl_ctrl.kl_coef=0.01; "" for nothing."""
     word = ""
     while isinstance(value, dict) and len(value) == 1:
@@ -142,7 +145,7 @@ def sibling_fields(schema: type[BaseModel], location: list[str]) -> list[str]:
     return list(block.model_fields)
 
 
-def _find_meaning(schema: type[BaseModel], word: str) -> tuple[str, bool]:
+def find_meaning(schema: type[BaseModel], word: str) -> tuple[str, bool]:
     """Return the key that a word means, and whether the word's value is the key's; ("", False) for none."""
     name = normalise_word(word).rpartition(".")[2]
     keys = list(_walk_keys(schema))

@@ -17,9 +17,10 @@ from pydantic.fields import FieldInfo
 
 from r1kit.errors import UserError, suggest
 from r1kit.recipe.block import find_block_class, find_resume_rule
+from r1kit.recipe.key_words import find_meaning
 from r1kit.recipe.stages import recipe_class
 from r1kit.stages import STAGES
-from r1kit.synonyms import KEYS, words_meaning
+from r1kit.synonyms import KEY_ACTIONS, KEYS, words_meaning
 
 # Characters for which a text needs quotes in YAML, at some place in it.
 _SPECIAL_IN_YAML = frozenset("\n{}[],:#&*!|>'\"%@` ")
@@ -179,6 +180,11 @@ def describe_field(stage: str | None, key: str) -> str:
         similar_keys = words_meaning(KEYS, key, known_keys)
         if similar_keys:
             raise UserError("KEY", key, requirement, f"did you mean {similar_keys[0]}?")
+        for name in [stage] if stage else list(STAGES):
+            actions = words_meaning(KEY_ACTIONS, key)
+            meaning, _ = find_meaning(recipe_class(name), key)
+            if actions or meaning:
+                raise UserError("KEY", key, requirement, actions[0] if actions else f"did you mean {meaning}?")
         raise UserError("KEY", key, requirement, suggest(_without_positions(key), known_keys))
     return "\n\n".join(_format_entry(entry, stages_of_entry[entry]) for entry in matches)
 

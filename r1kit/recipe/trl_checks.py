@@ -3,7 +3,9 @@
 from r1kit.errors import UserError, suggest
 from r1kit.recipe.stages import DistillRecipe, RLRecipe, TrainingRecipe
 from r1kit.recipe.trl import FIXED_BY_R1KIT, OWNED_TRL_FIELDS, REPLACED_TRL_FIELDS, TRL_CHOICES, trl_fields
-from r1kit.synonyms import KEYS, words_meaning
+from r1kit.synonyms import KEY_ACTIONS, KEYS, words_meaning
+
+_FIELDS_OF_LAUNCHERS = ("deepspeed", "fsdp", "fsdp_config")
 
 
 def check_trl_fields(recipe: TrainingRecipe) -> None:
@@ -23,7 +25,20 @@ def check_trl_fields(recipe: TrainingRecipe) -> None:
             similar_keys = words_meaning(KEYS, key)
             action = f"did you mean {similar_keys[0]}?" if similar_keys else suggest(key, known_fields)
             raise UserError(f"trl.{key}", value, f"TRL's {config} has no such field", action)
+        if key in _FIELDS_OF_LAUNCHERS and value:
+            action = words_meaning(KEY_ACTIONS, key)[0]
+            raise UserError(f"trl.{key}", value, "is decided where the processes are launched", action)
+        if key == "report_to":
+            _check_tracker_names(value)
         _check_trl_choice(key, value, TRL_CHOICES.get(config, {}).get(key, ()))
+
+
+def _check_tracker_names(value: object) -> None:
+    """Raise UserError unless the value of trl.report_to is a name, a list of names or null."""
+    names = value if isinstance(value, list) else [value]
+    if not all(name is None or isinstance(name, str | bool) for name in names):
+        action = "write trl.report_to=wandb, and set WANDB_PROJECT before the command to name a project"
+        raise UserError("trl.report_to", value, "must be the name of a tracker, or a list of names", action)
 
 
 def _check_trl_choice(key: str, value: object, choices: tuple[object, ...]) -> None:

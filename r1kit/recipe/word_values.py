@@ -37,6 +37,9 @@ def write_value(schema: type[BaseModel], key: str, word: str, value: object) -> 
     name = key.rpartition(".")[2]
     if value is UNSET or _is_switch(value, _ON_WORDS):
         value = suggest_value(key, normalise_word(word)) or value
+    if name == "report_to" and isinstance(value, dict):  # wandb.project=mine
+        value = next((project for key, project in value.items() if "project" in str(key)), UNSET)
+        value = suggest_value(key, normalise_word(word)) or UNSET if value is UNSET else str(value)
     if name == "report_to" and isinstance(value, str):
         action = _name_project(word, value)
         if action:

@@ -6,7 +6,7 @@ import re
 from pydantic import BaseModel, ValidationError
 
 from r1kit.errors import UNSET, UserError, format_value
-from r1kit.recipe.key_words import suggest_for_block, suggest_key
+from r1kit.recipe.key_words import suggest_for_block, suggest_for_leaf, suggest_key
 from r1kit.recipe.word_values import is_off, suggest_off, write_setting
 from r1kit.synonyms import suggest_value
 
@@ -65,6 +65,8 @@ def explain_validation(schema: type[BaseModel], error: ValidationError) -> UserE
         action = write_setting("rewards", f"[{', '.join(entries)}]")
     elif first["type"] == "dict_type" and isinstance(value, str):
         action = _suggest_mapping(key, value) or action
+    elif first["type"] == "string_type" and isinstance(value, dict):  # trainer.logger=wandb, say
+        action = suggest_for_leaf(schema, value) or action
     elif first["type"] == "literal_error":
         action = _suggest_other_value(key, value, first["ctx"]["expected"]) or action
     if is_off(value) and not action.startswith("did you mean"):

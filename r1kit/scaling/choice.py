@@ -17,6 +17,8 @@ from r1kit.runs.reading import read_json_object, read_parents
 from r1kit.runs.run import Run
 from r1kit.scaling.methods import ScalingPoint
 from r1kit.scaling.recommend import Recommendation, method_option
+from r1kit.synonyms import METHODS as METHOD_WORDS
+from r1kit.synonyms import words_meaning
 
 RUNS_DIR = Path("runs")
 """The folder where runs usually are; it is searched besides the folder of the model's run."""
@@ -63,6 +65,10 @@ def parse_method(text: str) -> MethodChoice:
     head, *settings = text.split(",")
     method, _, count_text = head.partition("@")
     if method not in METHODS:
+        similar_methods = words_meaning(METHOD_WORDS, method)
+        if similar_methods:
+            action = f"did you mean {text.replace(method, similar_methods[0], 1)}?"
+            raise UserError("--method", text, "no such method", action)
         raise UserError("--method", text, "no such method", suggest(method, METHODS))
     count = 1
     if method in METHODS_WITH_COUNT:
