@@ -296,7 +296,7 @@ def test_examples_of_prompt_and_completion():
 def test_examples_of_something_else_are_refused():
     line = refused(load_examples, [source()], ASK)
     assert line.startswith(
-        "data.train = rows.jsonl; SFT needs a column text, or messages, or prompt and completion; it has prompt, "
+        "data.train = rows.jsonl; SFT needs a column text, or messages, or prompt and completion; it holds "
     )
 
 

@@ -11,6 +11,7 @@ from r1kit.data.examples import load_examples
 from r1kit.data.mixing import read_sources
 from r1kit.data.problems import load_problems
 from r1kit.data.sources import read_source
+from r1kit.errors import UserError
 from r1kit.recipe import PromptConfig, SourceConfig, parse_recipe
 
 datasets = pytest.importorskip("datasets")
@@ -357,3 +358,12 @@ def test_files_of_no_split_that_are_left_out_are_told(here, capsys):
         write(f"set/{name}.jsonl", ROWS)
     assert len(read_source(SourceConfig(path="set"))) == len(ROWS)
     assert "the split train is read: a_train.jsonl; 2 others are left out: aime.jsonl, b_t" in capsys.readouterr().err
+
+
+def test_problems_are_no_examples(here):
+    write("gsm.jsonl", [{"question": "What is 1 + 1?", "answer": "It is 2.\n#### 2"}])
+    write("pairs.jsonl", [{"prompt": "a", "completion": "b"}])
+    with pytest.raises(UserError, match=r"set data.train.0.columns=\{prompt: question, completion: answer\}"):
+        load_examples([SourceConfig(path="gsm.jsonl")], PromptConfig())
+    with pytest.raises(UserError, match=r"data.train.1 = gsm.jsonl; holds problems without completions"):
+        load_examples([SourceConfig(path="pairs.jsonl"), SourceConfig(path="gsm.jsonl")], PromptConfig())

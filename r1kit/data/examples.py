@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from r1kit.answers.extract import completion_text
 from r1kit.data.adapters.chat import THINKING_KEYS, Message, is_trained, normalise_messages
+from r1kit.data.batches import iterate_rows
+from r1kit.data.column_guess import guess_columns
 from r1kit.data.mixing import read_sources
 from r1kit.data.questions import render_prompt
 from r1kit.data.row_tables import compute_columns
+from r1kit.data.sources import read_source
+from r1kit.data.sources.generated import is_generated_source
+from r1kit.data.sources.stored import read_stored
 from r1kit.errors import UserError
 from r1kit.prompts import CHAT_TEMPLATE, THINKING_TAGS
 from r1kit.recipe import DataConfig, PromptConfig, SourceConfig
@@ -39,7 +44,10 @@ def load_examples(
 
     Raises UserError if the rows are of several formats, or of none, and for a row without text to train on.
     """
-    dataset = _with_pairs_as_messages(read_sources(sources, field, data.rows if data else None))
+    dataset = read_sources(sources, field, data.rows if data else None)
+    if len(sources) > 1:
+        _refuse_problems(dataset, sources, field)
+    dataset = _with_pairs_as_messages(dataset)
     names = dataset.column_names
     example_format = _find_format(dataset, sources, field)
     columns = [example_format] if example_format != "completion" else ["prompt", "completion"]
@@ -104,7 +112,38 @@ def _find_format(dataset: "Dataset", sources: Sequence[SourceConfig], field: str
         return formats[0]
     requirement = "SFT needs a column text, or messages, or prompt and completion"
     action = f"it has {', '.join(names)}; rename with {field}.0.columns"
+    if "prompt" in names:
+        requirement = "SFT needs a column text, or messages, or prompt and completion; it holds problems alone"
+        action = _name_columns(sources[0], field) or action
     raise UserError(field, sources[0].path, requirement, action)
+
+
+def _name_columns(source: SourceConfig, field: str) -> str:
+    """Return what to set so that a source's answers are its completions, in its own names; "" where that is not known.
+
+    data.train.0.columns={prompt: question, completion: answer}
+    """
+    if is_generated_source(source.path) or source.columns:
+        return ""
+    guesses = guess_columns(read_stored(source, f"{field}.0").column_names)
+    completion = guesses.get("completion") or guesses.get("answer")
+    if "prompt" not in guesses or completion is None:
+        return ""
+    columns = f"{{prompt: {guesses['prompt']}, completion: {completion}}}"
+    return f"sample some with r1kit generate, or to train on its answers set {field}.0.columns={columns}"
+
+
+def _refuse_problems(dataset: "Dataset", sources: Sequence[SourceConfig], field: str) -> None:
+    """Raise UserError, which names the source, where one of several holds problems beside others that hold examples."""
+    columns = [name for name in ("text", "messages", "completion") if name in dataset.column_names]
+    if not columns or not all(None in dataset[name] for name in columns):
+        return
+    if all(any(row.values()) for row in iterate_rows(dataset.select_columns(columns))):
+        return
+    for index, source in enumerate(sources):
+        if set(columns).isdisjoint(read_source(source, f"{field}.{index}", draw=False).column_names):
+            action = "remove it, or sample completions of its problems with r1kit generate"
+            raise UserError(f"{field}.{index}", source.path, "holds problems without completions", action)
 
 
 def read_conversation(row: Row, prompt: PromptConfig) -> tuple[list[Message], int, list[Any] | None]:

@@ -18,6 +18,7 @@ from r1kit.recipe import (
     DataRecipe,
     EvalRecipe,
     GenerateRecipe,
+    PromptConfig,
     Recipe,
     RewardModelRecipe,
     SFTRecipe,
@@ -96,6 +97,8 @@ def _command_after_data(run: Run, recipe: GenerateRecipe | DataRecipe) -> str:
         return _stage_command("rl-zero", None, [SourceConfig(path=str(run.path))], "rl", run)
     command = _stage_command("sft", model, [SourceConfig(path=str(run.path))], "sft", run)
     template = recipe.prompt.template
+    if isinstance(recipe, DataRecipe) and template == PromptConfig.model_fields["template"].default:
+        return command  # the stage `data` asks no model, so that this is not the template of its rows
     return f"{command} prompt.template={template}" if template in PLAIN_TEMPLATES else command
 
 
