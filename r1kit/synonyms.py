@@ -88,7 +88,7 @@ KEYS = {
     "sampling.top_p": "topp nucleus",
     "sampling.top_k": "topk",
     "sampling.engine": "backend inference_engine provider use_vllm",
-    "sampling.server.urls": "url base_url api_base endpoint_url openai_api_base server_url host",
+    "sampling.server.urls": "url base_url api_base server server_urls endpoint_url openai_api_base server_url host",
     "sampling.server.concurrency": "workers num_workers max_concurrency parallel num_concurrent",
     "model.path": "model_name model_name_or_path base_model checkpoint pretrained base model_id init_from hf_model "
     "pretrained_model_name_or_path actor_rollout_ref.model.path",
@@ -143,6 +143,7 @@ KEY_ACTIONS = {
     "max_prompt_len max_prompt_tokens",
     "leave it out: the advantages are those of GRPO, which trl.scale_rewards and trl.loss_type change": "adv_estimator "
     "advantage_estimator advantage",
+    "write it as an entry of rewards: {name: judge, model: NAME, rubric: TEXT, server: {urls: URL}}": "judge",
     "set CUDA_VISIBLE_DEVICES=0 before the command; without a GPU it runs on the CPU": "device gpu cuda device_map",
 }
 """What to do about keys that no recipe has, each with the words that ask for it."""

@@ -258,6 +258,16 @@ def test_servers_are_asked_for_their_models():
         assert line == f"server: {url} answers with status 401 when it is asked for its models"
 
 
+def test_an_address_that_lacks_v1_is_a_warning_that_says_so(caplog):
+    with listing_server("{}", "404 Not Found") as url:
+        host = url.removesuffix("/v1")
+        describe_sampling_servers("r1", server_sampling(host))
+        assert f"{host} answers with status 404; write {host}/v1" in caplog.text
+        caplog.clear()
+        describe_sampling_servers("r1", server_sampling(f"{host}/v1"))
+        assert "/v1" not in caplog.text
+
+
 def test_a_dry_run_with_a_server_that_is_down_is_no_error(here):
     values = with_values(
         EVAL, model={"path": "r1"}, sampling__engine="openai", sampling__server={"urls": "http://127.0.0.1:9/v1"}

@@ -27,13 +27,13 @@ from r1kit.data.completions import read_completions
 from r1kit.data.exact_json import dump_json
 from r1kit.errors import UNSET, UserError, format_value
 from r1kit.messages import logger, print_progress
-from r1kit.recipe import RewardConfig, parse_override
+from r1kit.recipe import RewardConfig, ServerConfig, parse_override
 from r1kit.recipe.rewards import Answers
 from r1kit.recipe.wrong_values import explain_validation
 from r1kit.rewards import FAULT
 from r1kit.rewards.binding import bind_reward
 from r1kit.rewards.checks import check_reward_columns, check_reward_rows
-from r1kit.rewards.registry import REWARDS
+from r1kit.rewards.registry import REWARDS, setting_names
 from r1kit.rows import CHECKERS, Row, columns_of_rows
 from r1kit.runs.files import is_stdout, open_output
 from r1kit.safe_text import escape_control_characters, print_result
@@ -88,13 +88,29 @@ def _read_entries(names: Sequence[str], settings: Sequence[str]) -> list[RewardC
             raise UserError("argument", word, "must be REWARD.SETTING=VALUE", f"write --rewards {word} for a reward")
         key, value = parse_override(word)
         reward, dot, setting = key.rpartition(".")
+        outer_reward, _, block = reward.rpartition(".")
+        if outer_reward in names_by_short_name:  # judge.server.urls=..., say
+            reward, setting, value = outer_reward, block, {setting: value}
+            value = {**(values[names_by_short_name[reward]].get(block) or {}), **value}
         if not dot or reward not in names_by_short_name:
             requirement = "must be REWARD.SETTING, with a reward of --rewards"
-            raise UserError(key, value, requirement, f"write for example {names[0]}.{setting}={format_value(value)}")
+            raise UserError(key, value, requirement, _suggest_setting(names, setting, value))
         if setting in _TRAINING_SETTINGS:
             raise UserError(key, value, "has no meaning for saved completions", "leave it out")
         values[names_by_short_name[reward]][setting] = value
     return [_make_entry(entry) for entry in values.values()]
+
+
+def _suggest_setting(names: Sequence[str], setting: str, value: object) -> str:
+    """Return how to write a setting with the reward that has it; of several words, the first reward is the example."""
+    for name in names:
+        settings = setting_names(REWARDS[name]) if name in REWARDS else []
+        if setting in settings:
+            return f"write {name}.{setting}={format_value(value)}"
+        if "server" in settings and setting in ("url", *ServerConfig.model_fields):
+            field = setting if setting != "url" else "urls"
+            return f"write {name}.server.{field}={format_value(value)}"
+    return f"write {names[0]}.SETTING=VALUE; docs/how-to/rewards.md lists the settings of each reward"
 
 
 def _make_entry(values: dict[str, Any]) -> RewardConfig:

@@ -8,10 +8,11 @@ import asyncio
 import os
 from typing import Any
 
+from r1kit.messages import logger
 from r1kit.recipe import SamplingConfig
 from r1kit.recipe.server_keys import check_key_name
 from r1kit.safe_text import mask_text
-from r1kit.servers.requests import join_model_names, read_model_names
+from r1kit.servers.requests import explain_missing_path, join_model_names, read_model_names
 
 PROBE_SECONDS = 5.0
 """Seconds that a server has to list its models."""
@@ -37,6 +38,8 @@ def describe_sampling_servers(
     answers = asyncio.run(_ask_all(sampling))
     lines = []
     for url, answer, name in zip(server.urls, answers, names, strict=True):
+        if isinstance(answer, str) and "status 404" in answer and explain_missing_path(url):
+            logger.warning(f"{label}: {url} answers with status 404; {explain_missing_path(url)}")
         lines.append(mask_text(f"{label}: {url} {_describe_answer(answer, name, name_field)}"))
     return lines
 

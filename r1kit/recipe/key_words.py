@@ -75,6 +75,8 @@ def suggest_setting(schema: type[BaseModel], word: str, value: object = UNSET) -
         key = f"{key}.{name}"
     action = write_value(schema, key, word, value)
     source, _, name = key.rpartition(".")
+    if key == "sampling.server.urls" and action.startswith("write"):
+        action += " sampling.engine=openai"
     if source == "data.eval.0" and name in BenchmarkConfig.model_fields and action.startswith("write"):
         action += f", or suite.NAME.{name} of a benchmark"
     return action

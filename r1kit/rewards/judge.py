@@ -12,6 +12,7 @@ servers, a limit of requests at once. A request without a verdict is a FAULT.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -318,6 +319,9 @@ def _check_settings(
         raise SettingError("judge", "model", model, "must be the name of the judge's model on its server")
     if not isinstance(rubric, str) or not rubric.strip():
         raise SettingError("judge", "rubric", rubric, "must say in words what a good answer is")
+    if os.path.isfile(rubric):
+        requirement = "is the name of a file, and a rubric is text: write it below rubric: | in the recipe"
+        raise SettingError("judge", "rubric", rubric, requirement)
     if mode not in MODES:
         raise SettingError("judge", "mode", mode, f"must be {', '.join(MODES)}")
     if part not in PARTS:

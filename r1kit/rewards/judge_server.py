@@ -20,6 +20,7 @@ from r1kit.messages import logger
 from r1kit.rewards.judge_ledger import JudgeLedger, reply_key
 from r1kit.rewards.judge_prompts import UnreadableVerdict
 from r1kit.rewards.settings import SettingError
+from r1kit.synonyms import KEYS, words_meaning
 
 if TYPE_CHECKING:
     from r1kit.recipe import BudgetConfig, SamplingConfig, ServerConfig
@@ -84,7 +85,11 @@ def _parse_block(block_class: Any, name: str, values: str) -> Any:
         requirement = first["msg"].removeprefix("Value error, ")
         field_names = ", ".join(block_class.model_fields)
         if first["type"] == "extra_forbidden":
+            names = words_meaning(KEYS, str(first["loc"][-1]))
+            similar_fields = [key.rpartition(".")[2] for key in names if key.startswith(f"sampling.{name}.")]
             requirement = f"no such field; use one of: {field_names}"
+            if similar_fields:
+                requirement = f"no such field; did you mean {similar_fields[0]}?"
         raise SettingError("judge", path, first["input"], requirement) from None
 
 

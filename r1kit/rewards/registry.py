@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from r1kit.errors import UNSET, UserError, suggest
+from r1kit.errors import UNSET, UserError, format_value, suggest
 from r1kit.rewards.accuracy import accuracy
 from r1kit.rewards.form import brevity, fenced, format, tags
 from r1kit.rewards.judge import judge
@@ -18,7 +18,7 @@ from r1kit.rewards.own_code import import_object
 from r1kit.rewards.preference import preference
 from r1kit.rewards.settings import SettingError
 from r1kit.rewards.shaping import cosine, length, overlong, repetition, steps
-from r1kit.synonyms import suggest_value
+from r1kit.synonyms import KEYS, suggest_value, words_meaning
 
 if TYPE_CHECKING:  # pydantic takes 0.2 s to import, which a script that only wants the functions is spared
     from r1kit.recipe import RewardConfig
@@ -56,12 +56,22 @@ def resolve_reward(entry: "RewardConfig", index: int = 0) -> RewardFunction:
     allowed_settings = setting_names(function)
     for setting, value in entry.settings.items():
         if setting not in allowed_settings:
-            action = suggest(setting, [*_ENTRY_FIELDS, *allowed_settings])
+            action = _suggest_server(setting, value, allowed_settings)
+            action = action or suggest(setting, [*_ENTRY_FIELDS, *allowed_settings])
             raise UserError(f"{field}.{setting}", value, f"{entry.name} has no such setting", action)
     bound = partial(function, **entry.settings) if entry.settings else function
     if entry.name in REWARDS:
         _check_setting_values(bound, field)
     return bound
+
+
+def _suggest_server(setting: str, value: object, allowed_settings: Sequence[str]) -> str:
+    """Return how to write a field of the setting `server`, such as `urls` or `base_url`; "" for another word."""
+    keys = [key for key in (f"sampling.server.{setting}", *words_meaning(KEYS, setting)) if key in KEYS]
+    names = [key.rpartition(".")[2] for key in keys if key.startswith("sampling.server.")]
+    if not names or "server" not in allowed_settings:
+        return ""
+    return f"write server: {{{names[0]}: {format_value(value)}}}"
 
 
 def setting_names(function: Callable[..., Any]) -> list[str]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from r1kit.completions import Prompt, SampledCompletion
 from r1kit.errors import UserError
@@ -113,6 +114,12 @@ def join_model_names(names: Sequence[str]) -> str:
     """Return the first names of models, and how many others there are."""
     more = f" and {len(names) - MAX_MODEL_NAMES} more" if len(names) > MAX_MODEL_NAMES else ""
     return ", ".join(names[:MAX_MODEL_NAMES]) + more
+
+
+def explain_missing_path(url: str) -> str:
+    """Return what to write for an address that ends at its host and answers 404; "" for an address with a path."""
+    has_path = bool(urlsplit(url).path.strip("/"))
+    return "" if has_path else f"write {url.rstrip('/')}/v1: the address may lack /v1"
 
 
 def is_model_refusal(status: int, message: str, model_name: str) -> bool:

@@ -20,6 +20,7 @@ from r1kit.servers.requests import (
     FATAL_STATUSES,
     RequestFormat,
     RetryableError,
+    explain_missing_path,
     is_context_error,
     read_error_message,
 )
@@ -88,7 +89,9 @@ class UnansweredRequests:
             meaning = f"it is redirected to {content.decode(errors='replace') or 'no address'}"
         requirement = f"{endpoint.url}/{self.pool.url_path} answers {status}: {meaning}"
         action = "check the address, the key and the model's name"
-        if not self.request_format.is_chat:
+        if status == 404 and explain_missing_path(endpoint.url):
+            action = explain_missing_path(endpoint.url)
+        elif not self.request_format.is_chat:
             action += ", or use prompt.template=chat"
         return UserError(self.model_field, self.request_format.model_name, requirement, action)
 
