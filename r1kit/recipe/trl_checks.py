@@ -34,9 +34,9 @@ def check_trl_fields(recipe: TrainingRecipe) -> None:
 
 
 def _check_tracker_names(value: object) -> None:
-    """Raise UserError unless the value of trl.report_to is a name, a list of names or null."""
+    """Raise UserError for a mapping in trl.report_to, which holds a name or a list of names."""
     names = value if isinstance(value, list) else [value]
-    if not all(name is None or isinstance(name, str | bool) for name in names):
+    if any(isinstance(name, dict) for name in names):
         action = "write trl.report_to=wandb, and set WANDB_PROJECT before the command to name a project"
         raise UserError("trl.report_to", value, "must be the name of a tracker, or a list of names", action)
 
