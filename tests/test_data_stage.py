@@ -122,7 +122,7 @@ def test_messages_are_read_and_stay_messages():
     for number, wrong in enumerate((talk[0][:1], "User: q0 Assistant: a0")):
         data = {"train": write(f"wrong{number}.jsonl", [{"messages": wrong}])}
         _, err = r1kit("data", write_recipe(here_file("e.yaml"), data=data), f"output=e{number}", code=2)
-        assert "messages must end with the assistant's; those of row 0 do not" in err
+        assert "messages must end with the assistant's; those of row 1 do not" in err
 
 
 @pytest.mark.parametrize(

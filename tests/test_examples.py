@@ -31,10 +31,10 @@ def calling(**call):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"prompt": "a", "completion": None}, "completion of row 1 = null; each completion must be text"),
-        ({"prompt": "a", "completion": ""}, 'completion of row 1 = ""; each completion must be text'),
-        ({"prompt": "", "completion": "b"}, 'prompt of row 1 = ""; each prompt must be text'),
-        ({"messages": []}, "messages of row 1 = []; messages must be a list of at least one message"),
+        ({"prompt": "a", "completion": None}, "completion of row 2 = null; each completion must be text"),
+        ({"prompt": "a", "completion": ""}, 'completion of row 2 = ""; each completion must be text'),
+        ({"prompt": "", "completion": "b"}, 'prompt of row 2 = ""; each prompt must be text'),
+        ({"messages": []}, "messages of row 2 = []; messages must be a list of at least one message"),
         ({"messages": [USER]}, "a conversation must have a message of the assistant"),
         ({"messages": [ASSISTANT]}, "a conversation must have a message before the assistant's"),
         ({"messages": [USER, {"role": "critic", "content": "x"}]}, 'the role "critic" is not known'),
@@ -43,7 +43,7 @@ def calling(**call):
         (calling(a=1), "each call of a tool must be a mapping with the name of its function"),
         ({"messages": [USER, ASSISTANT], "tools": "add"}, "tools must be a list, or its JSON"),
         ({"messages": [USER, ASSISTANT], "tools": [5]}, "tools must be a list of JSON schemas"),
-        ({"text": " "}, "text of row 1 = ; each text must be text, and not empty"),
+        ({"text": " "}, "text of row 2 = ; each text must be text, and not empty"),
     ],
 )
 def test_a_row_that_cannot_be_trained_is_one_line_that_names_it(load, row, reason):
@@ -55,12 +55,12 @@ def test_a_row_that_cannot_be_trained_is_one_line_that_names_it(load, row, reaso
     with pytest.raises(UserError) as error:
         load(good, row)
     assert str(error.value).startswith("data.train: ")
-    assert " of row 1 = " in str(error.value)
+    assert " of row 2 = " in str(error.value)
     assert reason in str(error.value)
 
 
 def test_a_completion_that_is_a_number_is_refused_by_its_row(load):
-    with pytest.raises(UserError, match=r"data.train: completion of row 0 = 7; each completion must be text"):
+    with pytest.raises(UserError, match=r"data.train: completion of row 1 = 7; each completion must be text"):
         load({"prompt": "a", "completion": 7}, {"prompt": "a", "completion": 7})
 
 

@@ -563,7 +563,7 @@ def test_an_unknown_role_is_refused_with_its_row():
     with pytest.raises(UserError) as caught:
         read(good, wrong)
     assert str(caught.value) == (
-        'data.train.0.path = row 1 of rows.jsonl; the role "narrator" is not known; use system, user, assistant or '
+        'data.train.0.path = row 2 of rows.jsonl; the role "narrator" is not known; use system, user, assistant or '
         "tool; correct or drop the row"
     )
 

@@ -74,7 +74,7 @@ def test_a_conversation_that_cannot_be_read_is_refused_by_its_row(here):
     rows = [{"messages": [{"role": "user", "content": "a"}, {"role": "narrator", "content": "b"}]}]
     path = write_jsonl(here / "rows.jsonl", rows)
     _, err = r1kit("data", "--dataset", path, "output=run", code=2)
-    assert 'those of row 0 are not: the role "narrator" is not known' in err
+    assert 'those of row 1 are not: the role "narrator" is not known' in err
 
 
 def test_samples_keep_them(here):

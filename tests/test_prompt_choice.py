@@ -220,12 +220,12 @@ SYSTEM = {"role": "system", "content": "Be brief."}
         (
             [SYSTEM, USER],
             {},
-            "rows: prompt of row 1 = [system, user]; the model's chat template refuses it: Syst",
+            "rows: prompt of row 2 = [system, user]; the model's chat template refuses it: Syst",
         ),
         (
             [USER, USER],
             {},
-            "rows: prompt of row 1 = [user, user]; the model's chat template refuses it: Conv",
+            "rows: prompt of row 2 = [user, user]; the model's chat template refuses it: Conv",
         ),
         ([SYSTEM, USER], {"system": "Be brief."}, "prompt.system = Be brief.; the model's chat template refuses it: S"),
     ],
@@ -271,7 +271,7 @@ def test_no_stage_ends_in_a_traceback_of_a_template(stage, refused, gemma, tmp_p
         values["prompt"] = {"template": "chat", "system": "Be brief."}
     _, err = r1kit(stage, write_recipe(tmp_path / "r.yaml", **values), f"output={tmp_path}/run", code=2)
     [line] = [line for line in err.splitlines() if line.startswith("error:")]
-    field = "prompt.system = Be brief." if refused == "system" else f"data.{role}: prompt of row 0 = [user, user]"
+    field = "prompt.system = Be brief." if refused == "system" else f"data.{role}: prompt of row 1 = [user, user]"
     assert line.startswith(f"error: {field}; the model's chat template refuses it")
     assert "Traceback" not in err
 

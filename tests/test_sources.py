@@ -46,7 +46,7 @@ def test_reasoning_gym_is_a_source_whose_rows_its_own_scorer_takes():
         ({"path": "reasoning_gym:chain_sun"}, "path = reasoning_gym:chain_sun; no such task of reasoning_gym; did you"),
         ({"settings": {"min_term": 2}}, "settings = {min_term: 2}; must be settings of chain_sum; did you mean"),
         ({"settings": {"min_terms": 9, "max_terms": 2}}, "settings = {min_terms: 9, max_terms: 2}; chain_sum"),
-        ({"split": "validation"}, "split = validation; a generated source has the splits"),
+        ({"split": "validation"}, "split = validation; this generated source has the splits"),
         ({"path": "self-cognition:R1"}, "path = self-cognition:R1; needs the model's name and its maker"),
         ({"path": "self-cognition:R1", "settings": {"maker": "us", "languages": ["xx"]}}, "settings.languages = xx"),
         ({"path": "self-cognition:R1", "settings": {"made": "us"}}, "settings.made = us; no such setting"),
@@ -290,12 +290,12 @@ def test_messages_without_text_are_refused_by_row(content):
     rows = [{"prompt": [{"role": "user", "content": "a"}]}] if content is None else []
     rows.append({"prompt": [{"role": "user", "content": content}]})
     line = refused(load_problems, [source(rows=rows)], ASK)
-    assert f"data.train: prompt of row {len(rows) - 1} = " in line
+    assert f"data.train: prompt of row {len(rows)} = " in line
 
 
 def test_a_row_without_prompt_is_refused_by_its_number():
     line = refused(load_problems, [source(rows=[{"prompt": "a"}, {"prompt": None}])], ASK)
-    assert line.startswith("data.train: prompt of row 1 = null; each prompt must be text, or messages with text")
+    assert line.startswith("data.train: prompt of row 2 = null; each prompt must be text, or messages with text")
 
 
 def test_a_language_may_be_given_by_its_name():

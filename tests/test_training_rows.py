@@ -197,7 +197,7 @@ def test_tools_are_shown_and_their_calls_are_trained_or_the_row_is_refused(name)
     ]
     row = {"messages": messages, "tools": json.dumps([TOOL])}
     if name not in (*TEMPLATES_WITH_TOOLS, "qwen2.5-base", "qwen3.5-nothink"):
-        with pytest.raises(UserError, match=r"data.train: row 0: the model's chat template"):
+        with pytest.raises(UserError, match=r"data.train: row 1: the model's chat template"):
             tokenize(tokenizer, row)
         return
     rows = tokenize(tokenizer, row).dataset
@@ -216,7 +216,7 @@ def test_a_row_with_tools_that_the_template_cannot_show_is_refused():
     with pytest.raises(UserError) as error:
         tokenize(fresh_tokenizer("llama3"), row)
     assert str(error.value) == (
-        "data.train: row 0: the model's chat template does not show it its tools, such as add; drop the column tools, "
+        "data.train: row 1: the model's chat template does not show it its tools, such as add; drop the column tools, "
         "or set model.chat_template to one that does"
     )
 
@@ -245,7 +245,7 @@ def test_messages_that_a_template_refuses_are_one_line_that_names_the_row(name, 
     good = {"messages": [user("a"), assistant("b")]}
     with pytest.raises(UserError) as error:
         tokenize(fresh_tokenizer(name), good, {"messages": messages})
-    assert str(error.value).startswith(f"data.train: row 1: the model's chat template refuses it: {reason}")
+    assert str(error.value).startswith(f"data.train: row 2: the model's chat template refuses it: {reason}")
 
 
 def test_a_system_message_of_the_recipe_that_a_template_refuses_is_named():
@@ -262,7 +262,7 @@ def test_thinking_that_is_switched_off_while_the_rows_think_is_refused():
     with pytest.raises(UserError) as error:
         tokenize(fresh_tokenizer("qwen3"), ROW, prompt=settings)
     assert str(error.value) == (
-        "data.train: row 0: it thinks, and the prompt of the model's chat template closes the thinking already; remove "
+        "data.train: row 1: it thinks, and the prompt of the model's chat template closes the thinking already; remove "
         "enable_thinking from prompt.template_settings"
     )
 
@@ -339,7 +339,7 @@ def test_an_empty_think_block_is_not_put_before_the_thinking():
 
 def test_thinking_after_a_closed_think_block_is_refused():
     settings = {"template": "chat", "template_settings": {"enable_thinking": False}}
-    with pytest.raises(UserError, match=r"row 0: it thinks, .* closes the thinking already; remove enable_thinking"):
+    with pytest.raises(UserError, match=r"row 1: it thinks, .* closes the thinking already; remove enable_thinking"):
         tokenize(fresh_tokenizer("qwen2.5-instruct", NO_THINK_LIKE), ROW, prompt=settings)
 
 
@@ -387,7 +387,7 @@ def test_special_tokens_in_the_text_of_rows_are_counted_and_said(capsys):
     tokenize(tokenizer, ROW, {"prompt": "What is <|im_start|> for?", "completion": "It begins a turn."})
     [line] = [line for line in capsys.readouterr().err.splitlines() if "special tokens" in line]
     assert "the text of 1 of 2 rows" in line
-    assert "(<|im_start|>; the first is row 1)" in line
+    assert "(<|im_start|>; the first is row 2)" in line
     tokenize(tokenizer, ROW)
     assert "special tokens" not in capsys.readouterr().err
 
@@ -408,7 +408,7 @@ def test_special_tokens_in_the_text_of_rows_are_counted_and_said(capsys):
 def test_a_row_with_the_end_of_a_turn_in_its_text_is_refused(name, row):
     row = {**row, "prompt": [user(row["prompt"])]}
     rows = [ROW, {**row, "completion": [assistant(row["completion"])]} if isinstance(row["completion"], str) else row]
-    with pytest.raises(UserError, match=r"data\.train: row 1: its text has .* in it, which ends a turn .*; 1 of the 2"):
+    with pytest.raises(UserError, match=r"data\.train: row 2: its text has .* in it, which ends a turn .*; 1 of the 2"):
         tokenize(fresh_tokenizer(name), *rows)
 
 

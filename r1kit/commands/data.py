@@ -158,19 +158,19 @@ def _completion_columns(row: Row, question: str, completion: str) -> Row:
 def _check_messages(messages: Any, number: int, path: str) -> list[Message]:
     """Return a row's conversation with the usual roles. Raises UserError if it is none."""
     if not isinstance(messages, list):
-        requirement = f"messages must end with the assistant's; those of row {number} do not"
+        requirement = f"messages must end with the assistant's; those of row {number + 1} do not"
         raise UserError("data.train", path, requirement, "correct or drop the row")
     try:
         return normalise_messages(messages)
     except ConversationError as error:
-        requirement = f"messages must be a conversation; those of row {number} are not: {error}"
+        requirement = f"messages must be a conversation; those of row {number + 1} are not: {error}"
         raise UserError("data.train", path, requirement, "correct or drop the row") from None
 
 
 def _split_conversation(messages: list[Message], number: int, path: str) -> tuple[Question, str]:
     """Return the messages before the last, and the text of the last, which must be the assistant's."""
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
-        requirement = f"messages must end with the assistant's; those of row {number} do not"
+        requirement = f"messages must end with the assistant's; those of row {number + 1} do not"
         raise UserError("data.train", path, requirement, "correct or drop the row")
     return messages[:-1], completion_text(messages[-1:])
 
@@ -182,7 +182,7 @@ def _check_completion(completion: Any, number: int, path: str) -> Any:
     try:
         return normalise_messages(completion)
     except ConversationError as error:
-        requirement = f"each completion must be text or messages of text; that of row {number} is not: {error}"
+        requirement = f"each completion must be text or messages of text; that of row {number + 1} is not: {error}"
         raise UserError("data.train", path, requirement, "correct or drop the row, or rename the column") from None
 
 

@@ -324,4 +324,6 @@ def _call_on_row(function: Callable[[Row], Any], row: Row, number: int, field: s
         return function(row)
     except ValueError as error:
         name = "prompt" if isinstance(error, _PromptError) else column
-        raise UserError(f"{field}: {name} of row {number}", row[name], str(error), "correct or drop the row") from None
+        raise UserError(
+            f"{field}: {name} of row {number + 1}", row[name], str(error), "correct or drop the row"
+        ) from None

@@ -20,12 +20,12 @@ Question = str | Messages
 
 
 def check_prompt(question: Any, row_number: int, field: str) -> Question:
-    """Return the question of row `row_number`: text as it is, messages with the usual roles and text in each.
+    """Return the question of row `row_number`, from 0: text as it is, messages with the usual roles and text in each.
 
     Raises UserError if it is neither.
     """
     action = "correct or drop the row"
-    name = f"{field}: prompt of row {row_number}"
+    name = f"{field}: prompt of row {row_number + 1}"
     if isinstance(question, list):
         try:
             return normalise_messages(question)

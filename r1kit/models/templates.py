@@ -160,7 +160,7 @@ def check_prompts_render(
         try:
             _render_messages(tokenizer, prompt, settings.template_settings)
         except Exception as error:  # as above
-            raise _refused_messages(tokenizer, prompt, settings, error, f"{field}: prompt of row {row}") from None
+            raise _refused_messages(tokenizer, prompt, settings, error, f"{field}: prompt of row {row + 1}") from None
 
 
 def template_prefix(rendered_prompt: str, prefill: str) -> str:

@@ -90,7 +90,7 @@ def tokenize_examples(
         if recipe.prompt.system and "system" in error.requirement.lower():
             action = "remove it, or write it into the questions"
             raise UserError("prompt.system", recipe.prompt.system, error.requirement, action) from None
-        raise UserError(f"{field}: row {error.row}", UNSET, error.requirement, error.action) from None
+        raise UserError(f"{field}: row {error.row + 1}", UNSET, error.requirement, error.action) from None
     if renderer is not None:
         _check_special_tokens(examples, tokenizer, recipe, field, renderer)
     dataset, too_long = _handle_long_rows(dataset, recipe, field, is_plain_text="text" in examples.column_names)
@@ -234,12 +234,12 @@ def _check_special_tokens(
             f"its text has {token} in it, which ends a turn of the model; {len(rows_with_end):,} of the "
             f"{len(examples):,} rows have such a token in their text"
         )
-        raise UserError(f"{field}: row {number}", UNSET, requirement, f"remove them, or {as_text}")
+        raise UserError(f"{field}: row {number + 1}", UNSET, requirement, f"remove them, or {as_text}")
     if other_rows:
         logger.warning(
             f"{field}: the text of {len(other_rows):,} of {len(examples):,} rows has special tokens of the model in it "
-            f"({', '.join(sorted(other_tokens)[:SHOWN_TOKENS])}; the first is row {other_rows[0]}), which are trained "
-            f"as such: remove them, or {as_text}"
+            f"({', '.join(sorted(other_tokens)[:SHOWN_TOKENS])}; the first is row {other_rows[0] + 1}), which are "
+            f"trained as such: remove them, or {as_text}"
         )
 
 

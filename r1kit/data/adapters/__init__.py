@@ -241,7 +241,7 @@ def _adapt_rows(dataset: "Dataset", reading: Reading, source: SourceConfig, fiel
 
     def adapt_batch(rows: list[Row], start: int) -> list[Row | None]:
         return [
-            _adapt_row(reading, general, row, f"{field}.path", f"row {start + offset} of {source.path}")
+            _adapt_row(reading, general, row, f"{field}.path", f"row {start + offset + 1} of {source.path}")
             for offset, row in enumerate(rows)
         ]
 
