@@ -12,19 +12,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from r1kit.messages import stdout_to_stderr
+
 
 @contextmanager
 def heavy_imports() -> Iterator[None]:
     """Import within this block without the garbage collector; what was imported is never looked at by it again.
 
-    Afterwards transformers loads models without a progress bar.
+    What libraries print while they are imported, as DeepSpeed does, goes to stderr. Afterwards transformers loads models
+    without a progress bar.
     """
     if "transformers" in sys.modules or not gc.isenabled():
         yield
         return
     gc.disable()
     try:
-        yield
+        with stdout_to_stderr():
+            yield
         if "transformers" in sys.modules:
             _hide_loading_bars()
     finally:

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from r1kit.errors import UserError
+from r1kit.messages import stdout_to_stderr
 from r1kit.runs.files import replace_folder
 
 
@@ -37,8 +38,9 @@ def merge_adapter(run: str, output: Path, trust_remote_code: bool = False) -> Pa
     unfinished = output.with_name(f".{output.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     block = ModelConfig(path=run, trust_remote_code=trust_remote_code)
-    load_model(block, training=False, device="cpu").save_pretrained(unfinished)
-    load_tokenizer(block).save_pretrained(unfinished)
+    with stdout_to_stderr():
+        load_model(block, training=False, device="cpu").save_pretrained(unfinished)
+        load_tokenizer(block).save_pretrained(unfinished)
     prompt = read_trained_prompt(str(model_dir))
     if prompt is not None:
         write_trained_prompt(prompt, unfinished)

@@ -34,8 +34,10 @@ def resolve_model_path(path: str, field: str = "model.path") -> str:
 
     resolve_model_path("runs/dev1")   "runs/dev1/model"
 
-    Raises UserError, which names `field`, for a local path that does not exist and for a run without a model.
+    Raises UserError, which names `field`, for an empty path, a local one that does not exist and a run without a model.
     """
+    if not path.strip():
+        raise UserError(field, path, "must not be empty", "name a run, a folder or a model of the hub")
     if path in SHIPPED_MODELS:
         return str(SHIPPED_MODELS[path])
     if path.startswith("tiny:"):
