@@ -19,8 +19,8 @@ from r1kit.messages import stdout_to_stderr
 def heavy_imports() -> Iterator[None]:
     """Import within this block without the garbage collector; what was imported is never looked at by it again.
 
-    What libraries print while they are imported, as DeepSpeed does, goes to stderr. Afterwards transformers loads models
-    without a progress bar.
+    What libraries print while they are imported, as DeepSpeed does, goes to stderr. Afterwards transformers loads
+    models without a progress bar.
     """
     if "transformers" in sys.modules or not gc.isenabled():
         yield
