@@ -175,7 +175,7 @@ def test_what_cannot_be_done_is_one_line(here, arguments, line):
 
 def test_questions_that_cannot_be_read(here):
     for name, text, line in (
-        ("none.jsonl", None, "must be a file, a folder, a run or a hub id"),
+        ("none.jsonl", None, "QUESTIONS = none.jsonl; no such file; check the path, or pipe questions to -"),
         ("empty.txt", "\n", "has no questions"),
         ("no.jsonl", '{"text_of_it": 1}\n', "needs a column prompt"),
     ):

@@ -29,6 +29,8 @@ from r1kit.recipe.wrong_values import explain_validation
 from r1kit.recipe.yaml_values import read_yaml
 from r1kit.safe_text import MASK, mask_secrets
 
+LEAST_LIKENESS = 0.75  # of a file's name to one that is suggested, by difflib
+
 _BRACKETS = re.compile(r"\[(\d+)\]")  # a position in a list, as Python writes it
 _UNUSABLE_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -125,10 +127,11 @@ def _read_recipe_file(file: str) -> dict[str, Any]:
         values = read_yaml(Path(file).read_text())
     except OSError as error:
         requirement = f"must be a YAML file that can be read: {str(error.strerror).lower()}"
-        nearest = difflib.get_close_matches(Path(file).name, _list_recipes(Path(file).parent), n=1)
         action = "check the path; r1kit init NAME copies a shipped recipe"
+        recipes = _list_recipes(Path(file).parent)
+        nearest = difflib.get_close_matches(Path(file).stem, recipes, n=1, cutoff=LEAST_LIKENESS)
         if nearest and not Path(file).exists():
-            action = f"did you mean {Path(file).parent / nearest[0]}?"
+            action = f"did you mean {recipes[nearest[0]]}?"
         raise UserError("recipe", file, requirement, action) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -145,9 +148,9 @@ def _read_recipe_file(file: str) -> dict[str, Any]:
     return values
 
 
-def _list_recipes(folder: Path) -> list[str]:
-    """Return the names of the YAML files in a folder; none where it is not there."""
-    return [path.name for path in folder.glob("*") if path.suffix in (".yaml", ".yml")]
+def _list_recipes(folder: Path) -> dict[str, Path]:
+    """Return the YAML files in a folder by their names without the ending; none where the folder is not there."""
+    return {path.stem: path for path in folder.glob("*") if path.suffix in (".yaml", ".yml")}
 
 
 def parse_recipe(stage: str, values: dict[str, Any]) -> Recipe:
