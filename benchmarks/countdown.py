@@ -255,7 +255,7 @@ def markdown(results: dict[str, list[dict[str, Any]]], runs: Sequence[Path], see
         differences.append(f"{title}: {interval_of_difference(ours, control, domain)}")
     counts = [sum(row["domain"] == domain for row in results["R1-Zero"][0]["rows"]) for domain in DOMAINS]
     note = (
-        f"{len(seeds)} training seed(s) from the shipped base: mean (least-greatest). Right answers in percent, to "
+        f"{len(seeds)} training seed(s) from one base: mean (least-greatest). Right answers in percent, to "
         f"{counts[0]} and {counts[1]} held-out problems; T was chosen on 500 others. Slips: of the steps. R1-Zero "
         f"above the best untrained control ({best_control}), in points, with 95% intervals over seeds and problems: "
         f"{'; '.join(differences)}. Made by `python benchmarks/countdown.py`."
@@ -268,7 +268,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--base", default="runs/countdown/base", help="what recipes/countdown/base.yaml made")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--output", type=Path, default=Path("runs/countdown_controls"))
     options = parser.parse_args()
     runs = {seed: train(options.base, options.output / str(seed), seed, options.steps) for seed in options.seeds}

@@ -49,8 +49,8 @@ class SearchHabits:
 
 
 SEARCH_HABITS = {
-    "en": SearchHabits(give_up=0.52, slip=0.04, notice=0.4, check=0.2, retry=0.15, in_order=0.4, insight=0.3),
-    "fa": SearchHabits(give_up=0.60, slip=0.07, notice=0.4, check=0.2, retry=0.15, in_order=0.2, insight=0.3),
+    "en": SearchHabits(give_up=0.52, slip=0.04, notice=0.4, check=0.2, retry=0.15, in_order=0.4, insight=0.1),
+    "fa": SearchHabits(give_up=0.60, slip=0.07, notice=0.4, check=0.2, retry=0.15, in_order=0.2, insight=0.1),
 }
 _WORDS = {
     "en": {"no": "no", "yes": "yes", "wait": "wait", "check": "check"},
@@ -60,9 +60,9 @@ _WORDS = {
 _RETRY_WORDS = {"en": ("but", "retry"), "fa": ("اما", "دوباره")}
 
 # Shares of the types of documents: questions of the three domains, facts stated without a question, and single sums.
-_DOCUMENT_SHARES = {"countdown": 0.62, "sum": 0.20, "facts": 0.07, "code": 0.08, "statement": 0.03}
+_DOCUMENT_SHARES = {"countdown": 0.52, "sum": 0.32, "facts": 0.07, "code": 0.07, "statement": 0.02}
 # Shares of the forms of an answer: a guess at once, a search in think tags, a search without tags.
-_ANSWER_FORM_SHARES = {"direct": 0.25, "tagged": 0.45, "untagged": 0.30}
+_ANSWER_FORM_SHARES = {"direct": 0.15, "tagged": 0.50, "untagged": 0.35}
 # Shares of the languages of a chain: that of the question, both in turn at random, or the other one.
 _CHAIN_LANGUAGE_SHARES = {"own": 0.86, "mixed": 0.10, "other": 0.04}
 # What a wrong result differs by.
@@ -73,7 +73,7 @@ _TERMS_OF_SUMS = range(2, 6)
 _VALUE_PROMPTS = {"en": "What is {}?", "fa": "حاصل {} چیست؟"}
 _CHECK_PROMPTS = {"en": "Does {} make {}?", "fa": "آیا {} برابر {} است؟"}
 # Fraction of the sums whose value is asked for; of the others it is asked whether they have a value.
-_VALUE_SHARE = 0.3
+_VALUE_SHARE = 0.2
 _SUM_TAGGED_SHARE = 0.5
 _NO_SLIPS = SearchHabits(give_up=0.0, slip=0.0, notice=0.0, check=0.0, retry=0.0, in_order=0.0, insight=0.0)
 
